@@ -1,0 +1,237 @@
+/*
+ * The door of `os`: the only place in Quarry that makes system calls.
+ *
+ * Two halves. What a test must be able to fail, fake or slow down — mapping memory, files that back
+ * memory, clocks — goes through `struct os`, a small table of functions with a real instance
+ * (`os_real`) and a simulated twin (`os_sim.h`). What a test has no use faking — threads, mutexes,
+ * futexes, fork hooks, the CPU count, the barrier — is plain functions.
+ *
+ * Nothing here allocates from malloc: the malloc for every program is built on it.
+ */
+#ifndef QUARRY_OS_OS_H
+#define QUARRY_OS_OS_H
+
+#include <base/base.h>
+
+/* ---- memory and files that back memory ------------------------------------------------------ */
+
+struct os_file {
+    int fd; /* -1: closed. The simulated twin keeps its own numbers here. */
+};
+
+/*
+ * Addresses and lengths are multiples of `page_bytes`, or it is a programmer's error. All calls may
+ * be made from any thread at once. None blocks on anything but the kernel.
+ */
+struct os {
+    const struct os_ops *ops;
+    size_t page_bytes;       /* const after init: the OS page, 4096 on x86-64 */
+    size_t huge_page_bytes;  /* const after init: 2 MiB, or 0 where there are none */
+};
+
+struct os_ops {
+    /*
+     * Takes `bytes` of address space that cannot be touched yet and costs no memory, aligned to
+     * `align_bytes` (a power of two, at least one OS page).
+     * Errors: NO_ADDRESS (RLIMIT_AS, or no hole that large), NO_MEMORY (kernel metadata).
+     */
+    enum quarry_status (*reserve)(struct os *os, size_t bytes, size_t align_bytes, void **ret_base);
+    /*
+     * Makes reserved bytes readable and writable. They read as zero and are backed by the kernel at
+     * first touch; the caller has reserved them against its budget before. Idempotent.
+     * Errors: NO_MEMORY.
+     */
+    enum quarry_status (*commit)(struct os *os, void *base, size_t bytes);
+    /*
+     * Gives the backing of committed bytes to the kernel. They stay accessible and read as zero.
+     * Errors: NO_MEMORY, BUSY (locked pages): the bytes keep their backing and contents.
+     */
+    enum quarry_status (*decommit)(struct os *os, void *base, size_t bytes);
+    /*
+     * Ends a reservation or a part of it; the address space may be reused by anybody.
+     * Errors: NO_MEMORY (splitting a mapping over the kernel's count of mappings): still reserved,
+     * backing and contents kept.
+     */
+    enum quarry_status (*release)(struct os *os, void *base, size_t bytes);
+
+    /*
+     * Opens `path` for reading and writing, mode 0600, created when absent. Locked exclusively for
+     * this process until closed.
+     * Errors: IO, PERMISSION, NOT_FOUND (a missing folder), BUSY (another process holds it),
+     * NO_SPACE, TOO_MANY (open files).
+     */
+    enum quarry_status (*file_open)(struct os *os, const char *path, struct os_file *ret_file);
+    void (*file_close)(struct os *os, struct os_file *file);
+    /* Errors: IO. */
+    enum quarry_status (*file_size)(struct os *os, struct os_file *file, uint64_t *ret_bytes);
+    /* Sets the length; a longer file gets a hole. Errors: IO, NO_SPACE, TOO_LARGE. */
+    enum quarry_status (*file_resize)(struct os *os, struct os_file *file, uint64_t bytes);
+    /*
+     * Maps [offset, offset + bytes) of the file shared over a reserved range, readable and writable.
+     * Touching a page without a block behind it may raise SIGBUS when the file system is full:
+     * call file_preallocate first. Errors: NO_MEMORY, IO, PERMISSION.
+     */
+    enum quarry_status (*file_map)(struct os *os, struct os_file *file, uint64_t offset, void *base,
+                                   size_t bytes);
+    /* Puts blocks behind a range, keeping what is there. Errors: NO_SPACE, IO, UNSUPPORTED. */
+    enum quarry_status (*file_preallocate)(struct os *os, struct os_file *file, uint64_t offset,
+                                           uint64_t bytes);
+    /* Takes the blocks away from a range, which then reads as zero. Errors: IO, UNSUPPORTED. */
+    enum quarry_status (*file_punch)(struct os *os, struct os_file *file, uint64_t offset,
+                                     uint64_t bytes);
+    /*
+     * The first range at or after `offset` that has data blocks.
+     * Errors: NOT_FOUND (only holes from there to the end), IO, UNSUPPORTED.
+     */
+    enum quarry_status (*file_next_data)(struct os *os, struct os_file *file, uint64_t offset,
+                                         uint64_t *ret_start, uint64_t *ret_end);
+    /* Reads or writes all `bytes`, or fails. Errors: IO, NO_SPACE; CORRUPT for a read past the end. */
+    enum quarry_status (*file_read)(struct os *os, struct os_file *file, uint64_t offset, void *buffer,
+                                    size_t bytes);
+    enum quarry_status (*file_write)(struct os *os, struct os_file *file, uint64_t offset,
+                                     const void *buffer, size_t bytes);
+
+    /* Nanoseconds that never go back; the zero is arbitrary. */
+    uint64_t (*monotonic_ns)(struct os *os);
+    /* Nanoseconds since 1970-01-01 UTC. */
+    uint64_t (*wall_ns)(struct os *os);
+    /* CPU time the calling thread has used. */
+    uint64_t (*thread_cpu_ns)(struct os *os);
+};
+
+/* The real one: Linux by direct system calls. Usable before any constructor has run. */
+struct os *os_real(void);
+
+/* One-line calls through the table, so that a reader sees `os_commit(os, p, n)`. */
+static inline enum quarry_status os_reserve(struct os *os, size_t bytes, size_t align_bytes,
+                                            void **ret_base)
+{
+    return os->ops->reserve(os, bytes, align_bytes, ret_base);
+}
+static inline enum quarry_status os_commit(struct os *os, void *base, size_t bytes)
+{
+    return os->ops->commit(os, base, bytes);
+}
+static inline enum quarry_status os_decommit(struct os *os, void *base, size_t bytes)
+{
+    return os->ops->decommit(os, base, bytes);
+}
+static inline enum quarry_status os_release(struct os *os, void *base, size_t bytes)
+{
+    return os->ops->release(os, base, bytes);
+}
+static inline uint64_t os_monotonic_ns(struct os *os)
+{
+    return os->ops->monotonic_ns(os);
+}
+static inline uint64_t os_wall_ns(struct os *os)
+{
+    return os->ops->wall_ns(os);
+}
+static inline uint64_t os_thread_cpu_ns(struct os *os)
+{
+    return os->ops->thread_cpu_ns(os);
+}
+
+/* ---- mutexes with ranks --------------------------------------------------------------------- */
+
+/*
+ * Every mutex has a rank, and a thread takes them in rising rank only; two of the same rank are
+ * taken in rising `order`. Debug builds keep the ranks a thread holds, and check the order at each
+ * lock and the owner at each unlock; release builds check the owner by assertion nowhere.
+ * All-zero is an unlocked mutex of rank 0, so a static one needs no code to run.
+ */
+struct os_mutex;
+
+/* What every rank in Quarry is. A rank is named here or does not exist. */
+enum os_rank {
+    OS_RANK_NONE = 0,          /* unchecked: tests and start-up only */
+    OS_RANK_HEAPS = 10,        /* the table of heaps in this process */
+    OS_RANK_CACHES = 20,       /* a page heap's list of threads and their page caches */
+    OS_RANK_LANES = 30,        /* a page heap's table of lanes and owners */
+    OS_RANK_LANE_GROW = 40,    /* one grower of a lane at a time */
+    OS_RANK_LANE = 50,         /* a lane's bitmaps and summaries; order = lane id */
+    OS_RANK_METADATA = 60,     /* small fixed structures of a page heap */
+    OS_RANK_LEAF = 100,        /* anything that takes nothing else */
+};
+
+void os_mutex_init(struct os_mutex *mutex, enum os_rank rank, uint32_t order);
+void os_mutex_lock(struct os_mutex *mutex) Q_ACQUIRE(mutex);
+bool os_mutex_try_lock(struct os_mutex *mutex) Q_TRY_ACQUIRE(true, mutex);
+void os_mutex_unlock(struct os_mutex *mutex) Q_RELEASE(mutex);
+/* Debug builds: abort unless the calling thread holds it. Release builds: nothing. */
+void os_mutex_assert_held(const struct os_mutex *mutex) Q_ASSERT_CAPABILITY(mutex);
+/* After fork, in the child: makes a mutex that the forking thread took in `prepare` free again. */
+void os_mutex_reset_after_fork(struct os_mutex *mutex);
+
+/* ---- waiting -------------------------------------------------------------------------------- */
+
+/* Sleeps while `*word == expected`, at most timeout_ns (UINT64_MAX: for ever). May wake early. */
+void os_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t timeout_ns);
+void os_futex_wake(_Atomic uint32_t *word, uint32_t waiter_count);
+void os_sleep_ns(uint64_t duration_ns);
+void os_yield(void);
+
+/* ---- threads -------------------------------------------------------------------------------- */
+
+struct os_thread; /* storage below */
+
+/*
+ * Starts a thread named `name` (15 bytes at most) with all signals blocked, on a stack that the
+ * caller owns until the thread has been joined: `stack_bytes` of committed memory at `stack`.
+ * Errors: NO_MEMORY, TOO_MANY (the process' or the user's limit of threads).
+ */
+enum quarry_status os_thread_start(struct os_thread *thread, const char *name, void *stack,
+                                   size_t stack_bytes, void (*run)(void *), void *argument);
+void os_thread_join(struct os_thread *thread);
+/* After fork, in the child: forgets a thread that only the parent has. */
+void os_thread_forget(struct os_thread *thread);
+/* A small number that no other living thread of this process has; never 0. Cheap. */
+uint32_t os_thread_id(void);
+
+/*
+ * Has `hook` called at the exit of every thread that called os_thread_exit_arm, before its thread
+ * storage is gone. One hook per process. Errors: TOO_MANY (pthread keys used up).
+ */
+enum quarry_status os_thread_exit_hook(void (*hook)(void));
+void os_thread_exit_arm(void);
+
+/*
+ * Has the three called around fork() as pthread_atfork does. Called once by each layer that needs
+ * it, lowest layer first. Errors: NO_MEMORY.
+ */
+enum quarry_status os_fork_hooks(void (*prepare)(void), void (*parent)(void), void (*child)(void));
+
+/*
+ * A full memory barrier on every CPU that runs a thread of this process: after it returns, each
+ * other thread has executed one since it was called. Lets one side of a Dekker handshake be a plain
+ * store and load (see os_has_process_barrier). False when the kernel has no expedited membarrier
+ * or forbids it; then both sides need sequentially consistent operations.
+ */
+bool os_process_barrier(void);
+/* Whether os_process_barrier works here; asked once, const afterwards. Always false under TSan. */
+bool os_has_process_barrier(void);
+
+/* ---- the machine ---------------------------------------------------------------------------- */
+
+struct os_machine {
+    uint64_t ram_bytes;            /* MemTotal */
+    uint64_t cgroup_limit_bytes;   /* tightest v1 or v2 limit on the path to the root; 0: none */
+    uint64_t cgroup_used_bytes;    /* what that cgroup uses now; 0 when there is no limit */
+    uint32_t cpu_count;            /* CPUs in the affinity mask */
+    uint32_t cpu_quota_milli;      /* tightest cgroup CPU quota in 1/1000 CPU; 0: none */
+    uint64_t address_limit_bytes;  /* RLIMIT_AS; UINT64_MAX: none */
+};
+
+/*
+ * Reads the machine's and the cgroup's limits. `root` is prefixed to /proc and /sys paths ("" for
+ * the real ones), so that tests can present any cgroup tree. What cannot be read counts as "none".
+ */
+void os_machine_read(const char *root, struct os_machine *ret_machine);
+/* Resident bytes of this process (/proc/self/statm), 0 if unreadable. */
+uint64_t os_resident_bytes(void);
+
+#include <os/mutex.h>
+#include <os/thread.h>
+
+#endif
