@@ -1,9 +1,9 @@
 /*
  * xxHash behind names of our own.
  *
- * The library's header can also be included as inline code. That would make each hash of a short
- * key some nanoseconds cheaper, and copy thousands of instructions into every user; the call to the
- * shared library is kept until a profile asks otherwise.
+ * The library's header can also be included as inline code. That would save the call, and
+ * compile XXH3 for the baseline CPU into every user; the call to the shared library is kept until a
+ * profile asks otherwise.
  *
  * Invariants: 1. the results are those of the specification, on every CPU and in every version:
  * they are in files.

@@ -5,8 +5,8 @@
  * format fixes it. RocksDB's Bloom filters use a hash that looks like XXH3 and is not: see kv.
  *
  * `data`: borrowed, `byte_count` bytes, any alignment; may be NULL when that is 0.
- * Errors: none. Threads: any. Cost: XXH3 a few ns for a short key and above 10 bytes a nanosecond
- * for long ones; XXH64 and XXH32 a half and a quarter of that. No allocation.
+ * Errors: none. Threads: any. Cost: O(byte_count); XXH3 is the fastest at every
+ * length, XXH32 the slowest. No allocation.
  */
 #ifndef QUARRY_BASE_HASH_H
 #define QUARRY_BASE_HASH_H
