@@ -24,6 +24,8 @@ add_compile_options(-Wall -Wextra -Wshadow -Wconversion -Wvla -Wundef -Wcast-qua
                     -Wswitch-enum)
 add_compile_options("$<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes;-Wmissing-prototypes>")
 add_compile_options(-fno-omit-frame-pointer -fno-strict-aliasing -ftls-model=initial-exec)
+# A program depends at run time on the libraries it calls, not on all that its layers may call.
+add_link_options(-Wl,--as-needed)
 if(CMAKE_C_COMPILER_ID MATCHES Clang)
   add_compile_options(-Wthread-safety)
 endif()
@@ -40,4 +42,23 @@ endif()
 if(QUARRY_COVERAGE)
   add_compile_options(--coverage -fprofile-update=atomic)
   add_link_options(--coverage)
+endif()
+if(QUARRY_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
+# Tests. Names begin with the preset, for `make test` runs several presets in one CTest run.
+get_filename_component(QUARRY_TEST_PREFIX ${CMAKE_BINARY_DIR} NAME)
+string(APPEND QUARRY_TEST_PREFIX ".")
+# Tests of the tree (layers, headers, install) say the same in every preset: the plain ones run them.
+set(QUARRY_TREE_TESTS ON)
+if(QUARRY_SANITIZE OR QUARRY_COVERAGE OR QUARRY_FUZZ)
+  set(QUARRY_TREE_TESTS OFF)
+endif()
+# gcc 12's TSan refuses to start when the kernel randomises more address bits than it expects.
+if(QUARRY_SANITIZE MATCHES thread)
+  execute_process(COMMAND setarch -R true RESULT_VARIABLE refused OUTPUT_QUIET ERROR_QUIET)
+  if(refused EQUAL 0)
+    set(QUARRY_TEST_LAUNCHER setarch -R)
+  endif()
 endif()
