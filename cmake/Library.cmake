@@ -1,3 +1,5 @@
+# How Quarry's parts are declared: layers, shared libraries, tests and fuzz targets.
+
 # quarry_layer(NAME SOURCES... [LAYERS below...] [LIBRARIES outside...])
 # Defines one static library for the folder it is called in. Includes are written from src/
 # ("os/os.h") and from include/ ("quarry/status.h").
@@ -10,10 +12,50 @@ function(quarry_layer name)
     target_link_libraries(quarry_${name} PUBLIC quarry_${layer})
   endforeach()
   target_link_libraries(quarry_${name} PUBLIC ${arg_LIBRARIES})
+  set_target_properties(quarry_${name} PROPERTIES QUARRY_OUTSIDE "${arg_LIBRARIES}")
+endfunction()
+
+# quarry_shared_library(NAME MAP file LAYERS...)
+# Defines the shared library libNAME.so from the objects of those layers that exist, and nothing at
+# all when none does. It shows the linker only what the version script MAP lists.
+function(quarry_shared_library name)
+  cmake_parse_arguments(arg "" "MAP" "LAYERS" ${ARGN})
+  foreach(layer ${arg_LAYERS})
+    if(TARGET quarry_${layer})
+      list(APPEND objects $<TARGET_OBJECTS:quarry_${layer}>)
+      get_target_property(libraries quarry_${layer} QUARRY_OUTSIDE)
+      list(APPEND outside ${libraries})
+    endif()
+  endforeach()
+  if(NOT objects)
+    return()
+  endif()
+  add_library(${name} SHARED ${objects})
+  target_link_libraries(${name} PRIVATE ${outside})
+  target_link_options(${name} PRIVATE -Wl,--version-script=${arg_MAP})
+  if(NOT QUARRY_SANITIZE) # clang resolves the sanitizers' symbols from the program
+    target_link_options(${name} PRIVATE -Wl,-z,defs)
+  endif()
+  set_target_properties(${name} PROPERTIES SOVERSION ${PROJECT_VERSION_MAJOR}
+                                           VERSION ${PROJECT_VERSION} LINK_DEPENDS ${arg_MAP})
+endfunction()
+
+# quarry_add_test(NAME LABELS COMMAND...)
+# Names the test <preset>.NAME, so that one CTest run may hold several presets. No time limit of its
+# own: CTest's default (the top CMakeLists.txt) or --timeout holds, and a soak may raise it.
+function(quarry_add_test name labels)
+  add_test(NAME ${QUARRY_TEST_PREFIX}${name} ${ARGN})
+  set_tests_properties(${QUARRY_TEST_PREFIX}${name} PROPERTIES LABELS "${labels}")
+  if("serial" IN_LIST labels)
+    set_tests_properties(${QUARRY_TEST_PREFIX}${name} PROPERTIES RUN_SERIAL ON)
+  endif()
 endfunction()
 
 # quarry_test(NAME SOURCES... [LAYERS ...] [LABELS ...])
-# One cmocka program, run by CTest under NAME. Label `concurrent` has it run under TSan as well.
+# One cmocka program, run by CTest. Labels with a meaning:
+#   concurrent  run under TSan as well, where nothing else is built or run
+#   soak        reads QUARRY_SOAK_SECONDS, and is what `make soak` runs for longer
+#   serial      measures time, so CTest runs nothing beside it
 function(quarry_test name)
   cmake_parse_arguments(arg "" "" "SOURCES;LAYERS;LABELS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
@@ -22,6 +64,36 @@ function(quarry_test name)
   endforeach()
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_link_libraries(${name} PRIVATE cmocka)
-  add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT 900)
+  if(QUARRY_SANITIZE MATCHES thread AND NOT "concurrent" IN_LIST arg_LABELS)
+    set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+  else()
+    quarry_add_test(${name} "${arg_LABELS}" COMMAND ${QUARRY_TEST_LAUNCHER} $<TARGET_FILE:${name}>)
+  endif()
+endfunction()
+
+# quarry_tree_test(NAME COMMAND...)
+# A test of the source tree or of the installed tree, which no sanitizer would judge differently.
+# Call it under if(QUARRY_TREE_TESTS).
+function(quarry_tree_test name)
+  quarry_add_test(${name} tree ${ARGN})
+endfunction()
+
+# quarry_fuzz(NAME SOURCES... [LAYERS ...])
+# One libFuzzer target, fuzz_NAME, with its corpus in fuzz/corpus/NAME. In the other presets the
+# same source is linked with fuzz/replay.c and CTest feeds it the corpus: what fuzzing found once
+# stays found.
+function(quarry_fuzz name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LAYERS" ${ARGN})
+  add_executable(fuzz_${name} ${arg_SOURCES})
+  foreach(layer ${arg_LAYERS})
+    target_link_libraries(fuzz_${name} PRIVATE quarry_${layer})
+  endforeach()
+  if(QUARRY_FUZZ)
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  elseif(QUARRY_SANITIZE MATCHES thread)
+    set_target_properties(fuzz_${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+  else()
+    target_sources(fuzz_${name} PRIVATE ${PROJECT_SOURCE_DIR}/fuzz/replay.c)
+    quarry_add_test(fuzz_${name} fuzz COMMAND fuzz_${name} ${PROJECT_SOURCE_DIR}/fuzz/corpus/${name})
+  endif()
 endfunction()

@@ -43,3 +43,22 @@ if(QUARRY_COVERAGE)
   add_compile_options(--coverage -fprofile-update=atomic)
   add_link_options(--coverage)
 endif()
+if(QUARRY_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
+# Tests. Names begin with the preset, for `make test` runs several presets in one CTest run.
+get_filename_component(QUARRY_TEST_PREFIX ${CMAKE_BINARY_DIR} NAME)
+string(APPEND QUARRY_TEST_PREFIX ".")
+# Tests of the tree (layers, headers, install) say the same in every preset: the plain ones run them.
+set(QUARRY_TREE_TESTS ON)
+if(QUARRY_SANITIZE OR QUARRY_COVERAGE OR QUARRY_FUZZ)
+  set(QUARRY_TREE_TESTS OFF)
+endif()
+# gcc 12's TSan refuses to start when the kernel randomises more address bits than it expects.
+if(QUARRY_SANITIZE MATCHES thread)
+  execute_process(COMMAND setarch -R true RESULT_VARIABLE refused OUTPUT_QUIET ERROR_QUIET)
+  if(refused EQUAL 0)
+    set(QUARRY_TEST_LAUNCHER setarch -R)
+  endif()
+endif()

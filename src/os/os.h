@@ -25,8 +25,8 @@ struct os_file {
  */
 struct os {
     const struct os_ops *ops;
-    size_t page_bytes;       /* const after init: the OS page, 4096 on x86-64 */
-    size_t huge_page_bytes;  /* const after init: 2 MiB, or 0 where there are none */
+    size_t page_bytes;      /* const after init: the OS page, 4096 on x86-64 */
+    size_t huge_page_bytes; /* const after init: 2 MiB, or 0 where there are none */
 };
 
 struct os_ops {
@@ -44,7 +44,9 @@ struct os_ops {
     enum quarry_status (*commit)(struct os *os, void *base, size_t bytes);
     /*
      * Gives the backing of committed bytes to the kernel. They stay accessible and read as zero.
-     * Errors: NO_MEMORY, BUSY (locked pages): the bytes keep their backing and contents.
+     * Not for bytes that a file is mapped over: those would come back from the file; see
+     * file_punch. Errors: NO_MEMORY, BUSY (locked pages): the bytes keep their backing and
+     * contents.
      */
     enum quarry_status (*decommit)(struct os *os, void *base, size_t bytes);
     /*
@@ -56,9 +58,9 @@ struct os_ops {
 
     /*
      * Opens `path` for reading and writing, mode 0600, created when absent. Locked exclusively for
-     * this process until closed.
-     * Errors: IO, PERMISSION, NOT_FOUND (a missing folder), BUSY (another process holds it),
-     * NO_SPACE, TOO_MANY (open files).
+     * this opening until closed: a second one is refused, in this process too.
+     * Errors: IO, PERMISSION (also: a symbolic link, or not a regular file), NOT_FOUND (a missing
+     * folder), BUSY (held already), NO_SPACE, TOO_MANY (open files).
      */
     enum quarry_status (*file_open)(struct os *os, const char *path, struct os_file *ret_file);
     void (*file_close)(struct os *os, struct os_file *file);
@@ -67,27 +69,35 @@ struct os_ops {
     /* Sets the length; a longer file gets a hole. Errors: IO, NO_SPACE, TOO_LARGE. */
     enum quarry_status (*file_resize)(struct os *os, struct os_file *file, uint64_t bytes);
     /*
-     * Maps [offset, offset + bytes) of the file shared over a reserved range, readable and writable.
-     * Touching a page without a block behind it may raise SIGBUS when the file system is full:
-     * call file_preallocate first. Errors: NO_MEMORY, IO, PERMISSION.
+     * Maps [offset, offset + bytes) of the file shared over a reserved range, readable and
+     * writable. Touching a page without a block behind it may raise SIGBUS when the file system is
+     * full: call file_preallocate first. Errors: NO_MEMORY, IO, PERMISSION.
      */
     enum quarry_status (*file_map)(struct os *os, struct os_file *file, uint64_t offset, void *base,
                                    size_t bytes);
-    /* Puts blocks behind a range, keeping what is there. Errors: NO_SPACE, IO, UNSUPPORTED. */
+    /*
+     * Puts blocks behind a range, keeping what is there; the file grows to the range's end if that
+     * lies beyond its length. Errors: NO_SPACE, IO, UNSUPPORTED, TOO_LARGE.
+     */
     enum quarry_status (*file_preallocate)(struct os *os, struct os_file *file, uint64_t offset,
                                            uint64_t bytes);
-    /* Takes the blocks away from a range, which then reads as zero. Errors: IO, UNSUPPORTED. */
+    /*
+     * Takes the blocks away from a range, which then reads as zero; the length stays. Blocks that
+     * lie in the range in part are zeroed in part. Errors: IO, UNSUPPORTED, TOO_LARGE.
+     */
     enum quarry_status (*file_punch)(struct os *os, struct os_file *file, uint64_t offset,
                                      uint64_t bytes);
     /*
-     * The first range at or after `offset` that has data blocks.
+     * The first range at or after `offset` that has data blocks. A block that was preallocated and
+     * never written may count as data or as a hole; everything that was written counts as data.
      * Errors: NOT_FOUND (only holes from there to the end), IO, UNSUPPORTED.
      */
     enum quarry_status (*file_next_data)(struct os *os, struct os_file *file, uint64_t offset,
                                          uint64_t *ret_start, uint64_t *ret_end);
-    /* Reads or writes all `bytes`, or fails. Errors: IO, NO_SPACE; CORRUPT for a read past the end. */
-    enum quarry_status (*file_read)(struct os *os, struct os_file *file, uint64_t offset, void *buffer,
-                                    size_t bytes);
+    /* Reads or writes all `bytes`, or fails and may have done a part. Errors: IO, NO_SPACE; CORRUPT
+     * for a read past the end, TOO_LARGE for a write past the file system's largest file. */
+    enum quarry_status (*file_read)(struct os *os, struct os_file *file, uint64_t offset,
+                                    void *buffer, size_t bytes);
     enum quarry_status (*file_write)(struct os *os, struct os_file *file, uint64_t offset,
                                      const void *buffer, size_t bytes);
 
@@ -120,6 +130,55 @@ static inline enum quarry_status os_release(struct os *os, void *base, size_t by
 {
     return os->ops->release(os, base, bytes);
 }
+static inline enum quarry_status os_file_open(struct os *os, const char *path,
+                                              struct os_file *ret_file)
+{
+    return os->ops->file_open(os, path, ret_file);
+}
+static inline void os_file_close(struct os *os, struct os_file *file)
+{
+    os->ops->file_close(os, file);
+}
+static inline enum quarry_status os_file_size(struct os *os, struct os_file *file,
+                                              uint64_t *ret_bytes)
+{
+    return os->ops->file_size(os, file, ret_bytes);
+}
+static inline enum quarry_status os_file_resize(struct os *os, struct os_file *file, uint64_t bytes)
+{
+    return os->ops->file_resize(os, file, bytes);
+}
+static inline enum quarry_status os_file_map(struct os *os, struct os_file *file, uint64_t offset,
+                                             void *base, size_t bytes)
+{
+    return os->ops->file_map(os, file, offset, base, bytes);
+}
+static inline enum quarry_status os_file_preallocate(struct os *os, struct os_file *file,
+                                                     uint64_t offset, uint64_t bytes)
+{
+    return os->ops->file_preallocate(os, file, offset, bytes);
+}
+static inline enum quarry_status os_file_punch(struct os *os, struct os_file *file, uint64_t offset,
+                                               uint64_t bytes)
+{
+    return os->ops->file_punch(os, file, offset, bytes);
+}
+static inline enum quarry_status os_file_next_data(struct os *os, struct os_file *file,
+                                                   uint64_t offset, uint64_t *ret_start,
+                                                   uint64_t *ret_end)
+{
+    return os->ops->file_next_data(os, file, offset, ret_start, ret_end);
+}
+static inline enum quarry_status os_file_read(struct os *os, struct os_file *file, uint64_t offset,
+                                              void *buffer, size_t bytes)
+{
+    return os->ops->file_read(os, file, offset, buffer, bytes);
+}
+static inline enum quarry_status os_file_write(struct os *os, struct os_file *file, uint64_t offset,
+                                               const void *buffer, size_t bytes)
+{
+    return os->ops->file_write(os, file, offset, buffer, bytes);
+}
 static inline uint64_t os_monotonic_ns(struct os *os)
 {
     return os->ops->monotonic_ns(os);
@@ -145,22 +204,27 @@ struct os_mutex;
 
 /* What every rank in Quarry is. A rank is named here or does not exist. */
 enum os_rank {
-    OS_RANK_NONE = 0,          /* unchecked: tests and start-up only */
-    OS_RANK_HEAPS = 10,        /* the table of heaps in this process */
-    OS_RANK_CACHES = 20,       /* a page heap's list of threads and their page caches */
-    OS_RANK_LANES = 30,        /* a page heap's table of lanes and owners */
-    OS_RANK_LANE_GROW = 40,    /* one grower of a lane at a time */
-    OS_RANK_LANE = 50,         /* a lane's bitmaps and summaries; order = lane id */
-    OS_RANK_METADATA = 60,     /* small fixed structures of a page heap */
-    OS_RANK_LEAF = 100,        /* anything that takes nothing else */
+    OS_RANK_NONE = 0,       /* unchecked: tests and start-up only */
+    OS_RANK_HEAPS = 10,     /* the table of heaps in this process */
+    OS_RANK_CACHES = 20,    /* a page heap's list of threads and their page caches */
+    OS_RANK_LANES = 30,     /* a page heap's table of lanes and owners */
+    OS_RANK_LANE_GROW = 40, /* one grower of a lane at a time */
+    OS_RANK_LANE = 50,      /* a lane's bitmaps and summaries; order = lane id */
+    OS_RANK_METADATA = 60,  /* small fixed structures of a page heap */
+    OS_RANK_LEAF = 100,     /* anything that takes nothing else */
 };
 
 void os_mutex_init(struct os_mutex *mutex, enum os_rank rank, uint32_t order);
-void os_mutex_lock(struct os_mutex *mutex) Q_ACQUIRE(mutex);
-bool os_mutex_try_lock(struct os_mutex *mutex) Q_TRY_ACQUIRE(true, mutex);
-void os_mutex_unlock(struct os_mutex *mutex) Q_RELEASE(mutex);
+/*
+ * Waits for the mutex; spins for a few microseconds before it sleeps. Not recursive.
+ * Errors: none. Threads: any. Cost: one locked instruction when it is free, inline.
+ */
+static inline void os_mutex_lock(struct os_mutex *mutex) Q_ACQUIRE(mutex);
+/* Never waits, and so may be called in any order of ranks. */
+static inline bool os_mutex_try_lock(struct os_mutex *mutex) Q_TRY_ACQUIRE(true, mutex);
+static inline void os_mutex_unlock(struct os_mutex *mutex) Q_RELEASE(mutex);
 /* Debug builds: abort unless the calling thread holds it. Release builds: nothing. */
-void os_mutex_assert_held(const struct os_mutex *mutex) Q_ASSERT_CAPABILITY(mutex);
+static inline void os_mutex_assert_held(const struct os_mutex *mutex) Q_ASSERT_CAPABILITY(mutex);
 /* After fork, in the child: makes a mutex that the forking thread took in `prepare` free again. */
 void os_mutex_reset_after_fork(struct os_mutex *mutex);
 
@@ -179,6 +243,8 @@ struct os_thread; /* storage below */
 /*
  * Starts a thread named `name` (15 bytes at most) with all signals blocked, on a stack that the
  * caller owns until the thread has been joined: `stack_bytes` of committed memory at `stack`.
+ * The C library takes a few hundred bytes from malloc for its thread storage: call it with no lock
+ * held that malloc may want.
  * Errors: NO_MEMORY, TOO_MANY (the process' or the user's limit of threads).
  */
 enum quarry_status os_thread_start(struct os_thread *thread, const char *name, void *stack,
@@ -186,15 +252,26 @@ enum quarry_status os_thread_start(struct os_thread *thread, const char *name, v
 void os_thread_join(struct os_thread *thread);
 /* After fork, in the child: forgets a thread that only the parent has. */
 void os_thread_forget(struct os_thread *thread);
-/* A small number that no other living thread of this process has; never 0. Cheap. */
-uint32_t os_thread_id(void);
+/*
+ * A small number that no other living thread of this process has; never 0, and the same in a child
+ * of fork. Numbers count up as threads ask for one, and start over after 2^32 - 1 of them.
+ * Cost: one load of thread storage, inline.
+ */
+static inline uint32_t os_thread_id(void);
 
 /*
  * Has `hook` called at the exit of every thread that called os_thread_exit_arm, before its thread
- * storage is gone. One hook per process. Errors: TOO_MANY (pthread keys used up).
+ * storage is gone. One hook per process. A thread that arms again in or after its hook is called
+ * again (glibc: four times at most). Not called when the process exits.
+ * Errors: TOO_MANY (pthread keys used up).
  */
 enum quarry_status os_thread_exit_hook(void (*hook)(void));
-void os_thread_exit_arm(void);
+/*
+ * Does nothing where no hook is set. May call malloc where the process had 32 pthread keys before
+ * the hook was set, so a malloc arms after its thread state is in place.
+ * Errors: NO_MEMORY (the hook will not be called).
+ */
+enum quarry_status os_thread_exit_arm(void);
 
 /*
  * Has the three called around fork() as pthread_atfork does. Called once by each layer that needs
@@ -215,12 +292,12 @@ bool os_has_process_barrier(void);
 /* ---- the machine ---------------------------------------------------------------------------- */
 
 struct os_machine {
-    uint64_t ram_bytes;            /* MemTotal */
-    uint64_t cgroup_limit_bytes;   /* tightest v1 or v2 limit on the path to the root; 0: none */
-    uint64_t cgroup_used_bytes;    /* what that cgroup uses now; 0 when there is no limit */
-    uint32_t cpu_count;            /* CPUs in the affinity mask */
-    uint32_t cpu_quota_milli;      /* tightest cgroup CPU quota in 1/1000 CPU; 0: none */
-    uint64_t address_limit_bytes;  /* RLIMIT_AS; UINT64_MAX: none */
+    uint64_t ram_bytes;           /* MemTotal */
+    uint64_t cgroup_limit_bytes;  /* tightest v1 or v2 limit on the path to the root; 0: none */
+    uint64_t cgroup_used_bytes;   /* what that cgroup uses now; 0 when there is no limit */
+    uint32_t cpu_count;           /* CPUs in the affinity mask */
+    uint32_t cpu_quota_milli;     /* tightest cgroup CPU quota in 1/1000 CPU; 0: none */
+    uint64_t address_limit_bytes; /* RLIMIT_AS; UINT64_MAX: none */
 };
 
 /*

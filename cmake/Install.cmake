@@ -1,0 +1,40 @@
+# libquarry.so, and what `cmake --install` puts under a prefix. The installed tree may be moved as a
+# whole: nothing in it holds an absolute path. Two components, for packagers:
+#   runtime      bin/quarry, libquarry.so.0, the licence
+#   development  headers, the link libquarry.so, quarry.pc, the CMake package
+include(CMakePackageConfigHelpers)
+
+if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}" OR IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")
+  message(FATAL_ERROR "CMAKE_INSTALL_LIBDIR and CMAKE_INSTALL_INCLUDEDIR must be relative to the prefix")
+endif()
+
+quarry_shared_library(quarry MAP ${PROJECT_SOURCE_DIR}/cmake/quarry.map
+                      LAYERS base os page mem cache kv tsdb promql)
+
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT runtime)
+if(TARGET quarry_cli)
+  install(TARGETS quarry_cli RUNTIME COMPONENT runtime)
+endif()
+
+if(TARGET quarry)
+  target_include_directories(quarry INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+                                              $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/quarry)
+  install(TARGETS quarry EXPORT quarryTargets
+          LIBRARY COMPONENT runtime NAMELINK_COMPONENT development)
+  install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/quarry DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+          COMPONENT development FILES_MATCHING PATTERN "*.h")
+
+  file(RELATIVE_PATH QUARRY_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+  string(REGEX REPLACE "/$" "" QUARRY_PC_PREFIX "${QUARRY_PC_PREFIX}")
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/quarry.pc.in quarry.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/quarry.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
+          COMPONENT development)
+
+  configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/quarryConfig.cmake.in quarryConfig.cmake
+                                INSTALL_DESTINATION ${package_dir})
+  write_basic_package_version_file(quarryConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+  install(FILES ${PROJECT_BINARY_DIR}/quarryConfig.cmake ${PROJECT_BINARY_DIR}/quarryConfigVersion.cmake
+          DESTINATION ${package_dir} COMPONENT development)
+  install(EXPORT quarryTargets NAMESPACE quarry:: DESTINATION ${package_dir} COMPONENT development)
+endif()

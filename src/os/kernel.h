@@ -1,0 +1,43 @@
+/*
+ * System calls that leave `errno` alone and are no cancellation points.
+ *
+ * `os_kernel(SYS_x, arguments...)` makes one call through syscall(2) and returns its result, or the
+ * negative errno. libc's own wrappers are avoided for three reasons: a preloaded library may stand
+ * in front of them and allocate; several are cancellation points, and a thread cancelled inside
+ * malloc would keep its locks; and free() has to leave errno as it found it.
+ */
+#ifndef QUARRY_OS_KERNEL_H
+#define QUARRY_OS_KERNEL_H
+
+#include <errno.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <base/base.h>
+
+/* Up to six arguments, each converted to long as the kernel's calling convention has it. */
+#define os_kernel(...) OS_KERNEL_PAD(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0)
+#define OS_KERNEL_PAD(n, a, b, c, d, e, f, ...)                                                    \
+    os_kernel_call((long)(n), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+
+static inline long os_kernel_call(long number, long a, long b, long c, long d, long e, long f)
+{
+    int errno_before = errno;
+    long result = syscall(number, a, b, c, d, e, f);
+    if (result == -1)
+        result = -(long)errno;
+    errno = errno_before;
+    return result;
+}
+
+/* The same, again and again while a signal interrupts it. */
+#define os_kernel_retry(...)                                                                       \
+    __extension__({                                                                                \
+        long os_kernel_result_;                                                                    \
+        do {                                                                                       \
+            os_kernel_result_ = os_kernel(__VA_ARGS__);                                            \
+        } while (os_kernel_result_ == -EINTR);                                                     \
+        os_kernel_result_;                                                                         \
+    })
+
+#endif

@@ -1,0 +1,577 @@
+/*
+ * The page allocator proper: bitmaps under a tree of summaries.
+ *
+ *   level 0   one word for 2^21 pages (16 GiB)     [ s | s | s | … ]      searched as a whole
+ *   level 1   2 GiB                                 └─ 8 children, one cache line
+ *   level 2   256 MiB                                  └─ 8
+ *   level 3   32 MiB                                      └─ 8
+ *   level 4   4 MiB, a chunk                                 └─ 8
+ *   chunk     512 pages: in-use and scavenged bitmaps
+ *
+ * A search reads one family of summaries a level, lowest address first, until a run of free pages
+ * shows: either across the edges of neighbours (then its address is known without going deeper) or
+ * inside one entry (then it goes down into that). Address-ordered first fit keeps the high end of
+ * the lane empty, which is what lets memory go back in large pieces.
+ *
+ * Invariants
+ *   1. Each summary equals the one recomputed from what lies below it; entries of chunks that were
+ *      never grown are 0, "nothing free".
+ *   2. No page below search_page is free. It is PAGE_NONE or lies inside a grown range.
+ *   3. A scavenged page is free.
+ *   4. total, free and scavenged page counts equal the bitmaps'.
+ *   5. The density word of each chunk counts its pages in use.
+ *
+ * Cost: an allocation reads at most five cache lines of summaries and one bitmap; an update
+ * recomputes one leaf and climbs until a parent does not change. A run of many chunks recomputes
+ * its first and last leaf only.
+ *
+ * Source: Go's page allocator (proposal 35112, runtime 1.14 to 1.22), its search window for the
+ * search address and the clamp of golang issue 40191 included. Tried and left: a two-level directory
+ * of chunks (one load more; see tree_layout.c).
+ */
+#include <page/tree.h>
+
+#include <string.h>
+
+/* ---- set-up and growth -------------------------------------------------------------------------- */
+
+void page_tree_init(struct page_tree *tree, const struct page_tree_layout *layout, void *base)
+{
+    char *at = base;
+
+    *tree = (struct page_tree){
+        .chunk = (struct page_chunk *)(void *)(at + layout->offset[PAGE_ARRAY_CHUNKS]),
+        .chunk_max = layout->chunk_max,
+        .root_count = layout->chunk_max >> (PAGE_ROOT_SHIFT - PAGE_CHUNK_SHIFT),
+        .range_step = (uint32_t)(layout->os_page_bytes / sizeof(struct page_range)),
+        .search_page = PAGE_NONE,
+        .ranges = {.range = base,
+                   .capacity = (uint32_t)(layout->first_bytes / sizeof(struct page_range))},
+    };
+    for (uint32_t level = 0; level < PAGE_LEVELS; level++) {
+        tree->level[level] = (uint64_t *)(void *)(at + layout->offset[PAGE_ARRAY_LEVEL_0 + level]);
+    }
+    page_scavenge_index_init(&tree->index,
+                             (_Atomic uint64_t *)(void *)(at + layout->offset[PAGE_ARRAY_DENSITY]));
+}
+
+static void tree_update(struct page_tree *tree, uint64_t page, uint64_t page_count,
+                        bool is_middle_known, bool is_middle_free);
+
+static void tree_lower_search(struct page_tree *tree, uint64_t page)
+{
+    if (page < tree->search_page) {
+        tree->search_page = page;
+    }
+}
+
+void page_tree_grow(struct page_tree *tree, struct page_range chunks)
+{
+    uint64_t page = (uint64_t)chunks.first << PAGE_CHUNK_SHIFT;
+    uint64_t page_count = (uint64_t)(chunks.end - chunks.first) << PAGE_CHUNK_SHIFT;
+
+    Q_ASSERT(chunks.end <= tree->chunk_max);
+    if (tree->ranges.count == tree->ranges.capacity) {
+        /* page_tree_layout_needs has asked for one more OS page of ranges. */
+        tree->ranges.capacity += tree->range_step;
+    }
+    page_ranges_add(&tree->ranges, chunks);
+    for (uint32_t chunk = chunks.first; chunk < chunks.end; chunk++) {
+        page_bits_clear_all(&tree->chunk[chunk].in_use);
+        page_bits_set_all(&tree->chunk[chunk].scavenged);
+        page_scavenge_index_grow(&tree->index, chunk);
+    }
+    tree->total_pages += page_count;
+    tree->free_pages += page_count;
+    tree->scavenged_pages += page_count;
+    tree_lower_search(tree, page);
+    tree_update(tree, page, page_count, true, true);
+}
+
+/* ---- summaries ------------------------------------------------------------------------------------ */
+
+static bool tree_store_summary(uint64_t *summary, uint64_t value)
+{
+    if (*summary == value) {
+        return false;
+    }
+    *summary = value;
+    return true;
+}
+
+/* Recomputes leaves; returns whether one changed. */
+static bool tree_update_leaves(struct page_tree *tree, uint32_t first, uint32_t last,
+                               bool is_middle_known, bool is_middle_free)
+{
+    uint64_t *leaf = tree->level[PAGE_LEVELS - 1];
+    uint64_t middle = is_middle_free ? page_summary_full(PAGE_CHUNK_SHIFT) : 0;
+    bool is_changed =
+        tree_store_summary(&leaf[first], page_bits_summarize(&tree->chunk[first].in_use));
+
+    for (uint32_t chunk = first + 1; chunk < last; chunk++) {
+        uint64_t value =
+            is_middle_known ? middle : page_bits_summarize(&tree->chunk[chunk].in_use);
+        is_changed |= tree_store_summary(&leaf[chunk], value);
+    }
+    if (last > first) {
+        is_changed |= tree_store_summary(&leaf[last], page_bits_summarize(&tree->chunk[last].in_use));
+    }
+    return is_changed;
+}
+
+/*
+ * Brings the summaries in line after the pages [page, page + page_count) changed. `is_middle_known`:
+ * chunks strictly between the first and the last are now wholly free, or wholly in use.
+ */
+static void tree_update(struct page_tree *tree, uint64_t page, uint64_t page_count,
+                        bool is_middle_known, bool is_middle_free)
+{
+    uint32_t first = (uint32_t)(page >> PAGE_CHUNK_SHIFT);
+    uint32_t last = (uint32_t)((page + page_count - 1) >> PAGE_CHUNK_SHIFT);
+    bool is_changed = tree_update_leaves(tree, first, last, is_middle_known, is_middle_free);
+
+    for (uint32_t level = PAGE_LEVELS - 1; level > 0 && is_changed; level--) {
+        const uint64_t *children = tree->level[level];
+        is_changed = false;
+        first >>= PAGE_FANOUT_SHIFT;
+        last >>= PAGE_FANOUT_SHIFT;
+        for (uint32_t entry = first; entry <= last; entry++) {
+            uint64_t merged =
+                page_summary_merge(&children[entry * PAGE_FANOUT], page_level_shift(level));
+            is_changed |= tree_store_summary(&tree->level[level - 1][entry], merged);
+        }
+    }
+}
+
+/* ---- finding ----------------------------------------------------------------------------------------- */
+
+static struct page_found found_nothing(void)
+{
+    return (struct page_found){PAGE_NONE, PAGE_NONE};
+}
+
+/*
+ * Where the first free page may be: [base, bound]. Narrowed by each summary that has something free
+ * and lies inside the window; those after it at the same level lie outside, and change nothing.
+ */
+struct free_window {
+    uint64_t base;
+    uint64_t bound;
+};
+
+static void window_narrow(struct free_window *window, uint64_t page, uint64_t page_count)
+{
+    uint64_t bound = page + page_count - 1;
+
+    if (window->base <= page && bound <= window->bound) {
+        window->base = page;
+        window->bound = bound;
+    } else {
+        Q_DCHECK(bound < window->base || window->bound < page);
+    }
+}
+
+/* One family of summaries, or the whole root, scanned for a run. */
+struct level_scan {
+    uint64_t run_page;  /* where the run across edges begins */
+    uint64_t run_pages; /* its length; ≥ the wanted count: found */
+    uint32_t entry;     /* otherwise the entry to go down into, UINT32_MAX: none */
+};
+
+static struct level_scan tree_scan_level(const struct page_tree *tree, uint32_t level,
+                                         uint32_t first, uint32_t end, uint64_t page_count,
+                                         struct free_window *window)
+{
+    const uint32_t shift = page_level_shift(level);
+    const uint64_t entry_pages = (uint64_t)1 << shift;
+    struct level_scan scan = {.entry = UINT32_MAX};
+
+    for (uint32_t entry = first; entry < end; entry++) {
+        uint64_t summary = tree->level[level][entry];
+        if (summary == 0) {
+            scan.run_pages = 0;
+            continue;
+        }
+        window_narrow(window, (uint64_t)entry << shift, entry_pages);
+        uint64_t start = page_summary_start(summary);
+        if (scan.run_pages == 0) {
+            scan.run_page = (uint64_t)entry << shift;
+        }
+        if (scan.run_pages + start >= page_count) {
+            scan.run_pages += start;
+            return scan;
+        }
+        if (page_summary_max(summary) >= page_count) {
+            scan.entry = entry;
+            return scan;
+        }
+        if (start == entry_pages) {
+            scan.run_pages += entry_pages;
+        } else {
+            scan.run_pages = page_summary_end(summary);
+            scan.run_page = ((uint64_t)(entry + 1) << shift) - scan.run_pages;
+        }
+    }
+    scan.run_pages = 0;
+    return scan;
+}
+
+/* The run of a chunk that is known to hold one. */
+static uint64_t tree_find_in_chunk(const struct page_tree *tree, uint32_t chunk, uint32_t from,
+                                   uint32_t page_count, struct free_window *window)
+{
+    uint64_t chunk_page = (uint64_t)chunk << PAGE_CHUNK_SHIFT;
+    uint32_t first_free;
+    uint32_t index = page_bits_find(&tree->chunk[chunk].in_use, page_count, from, &first_free);
+
+    /* The summary says there is one: anything else is a corrupted tree (invariant 1). */
+    Q_ASSERT(index != PAGE_BITS_NONE);
+    window_narrow(window, chunk_page + first_free, PAGE_CHUNK_PAGES - first_free);
+    return chunk_page + index;
+}
+
+static struct page_found tree_find_from_root(const struct page_tree *tree, uint64_t page_count)
+{
+    struct free_window window = {0, PAGE_NONE};
+    uint32_t first = 0, end = tree->root_count;
+    struct level_scan scan = {.entry = 0};
+
+    for (uint32_t level = 0; level < PAGE_LEVELS; level++) {
+        /* Start at the search address where this family holds it. */
+        uint64_t search_entry = tree->search_page >> page_level_shift(level);
+        uint32_t from = search_entry > first && search_entry < end ? (uint32_t)search_entry : first;
+        scan = tree_scan_level(tree, level, from, end, page_count, &window);
+        if (scan.run_pages >= page_count) {
+            return (struct page_found){scan.run_page,
+                                       page_ranges_clamp(&tree->ranges, window.base)};
+        }
+        if (scan.entry == UINT32_MAX) {
+            /* Below the root a parent promised a run (invariant 1). */
+            Q_ASSERT(level == 0);
+            return found_nothing();
+        }
+        first = scan.entry << PAGE_FANOUT_SHIFT;
+        end = first + PAGE_FANOUT;
+    }
+    uint64_t page = tree_find_in_chunk(tree, scan.entry, 0, (uint32_t)page_count, &window);
+    return (struct page_found){page, page_ranges_clamp(&tree->ranges, window.base)};
+}
+
+struct page_found page_tree_find(const struct page_tree *tree, uint64_t page_count)
+{
+    Q_ASSERT(page_count >= 1);
+    if (tree->search_page == PAGE_NONE) {
+        return found_nothing();
+    }
+    /* Most runs are short and fit the chunk of the search address. */
+    uint32_t chunk = (uint32_t)(tree->search_page >> PAGE_CHUNK_SHIFT);
+    uint32_t from = (uint32_t)(tree->search_page % PAGE_CHUNK_PAGES);
+    if (page_count <= PAGE_CHUNK_PAGES - from &&
+        page_summary_max(tree->level[PAGE_LEVELS - 1][chunk]) >= page_count) {
+        struct free_window window = {0, PAGE_NONE};
+        uint64_t page = tree_find_in_chunk(tree, chunk, from, (uint32_t)page_count, &window);
+        return (struct page_found){page, window.base};
+    }
+    return tree_find_from_root(tree, page_count);
+}
+
+/* ---- finding with alignment ----------------------------------------------------------------------- */
+
+/* Walks the runs of free pages in address order. */
+struct run_walk {
+    const struct page_tree *tree;
+    uint64_t page; /* where to look next */
+};
+
+static uint64_t tree_end_page(const struct page_tree *tree)
+{
+    const struct page_ranges *ranges = &tree->ranges;
+
+    return (uint64_t)ranges->range[ranges->count - 1].end << PAGE_CHUNK_SHIFT;
+}
+
+/* The first page at or above `page` whose in-use bit is `is_in_use`; the end of the tree if none. */
+static uint64_t tree_next_page(const struct page_tree *tree, uint64_t page, bool is_in_use)
+{
+    uint64_t end = tree_end_page(tree);
+
+    while (page < end) {
+        uint32_t chunk = (uint32_t)(page >> PAGE_CHUNK_SHIFT);
+        uint64_t summary = tree->level[PAGE_LEVELS - 1][chunk];
+        bool is_uniform = summary == (is_in_use ? page_summary_full(PAGE_CHUNK_SHIFT) : 0);
+        if (is_uniform) {
+            /* Chunks that were never grown read as in use, by their summary alone. */
+            page = ((uint64_t)chunk + 1) << PAGE_CHUNK_SHIFT;
+            continue;
+        }
+        if (is_in_use && summary == 0) {
+            return page;
+        }
+        uint32_t index = (uint32_t)(page % PAGE_CHUNK_PAGES);
+        uint64_t word = tree->chunk[chunk].in_use.word[index / 64];
+        word = (is_in_use ? word : ~word) & (UINT64_MAX << (index % 64));
+        if (word != 0) {
+            return (page & ~(uint64_t)63) + bits_trailing_zeros_u64(word);
+        }
+        page = (page & ~(uint64_t)63) + 64;
+    }
+    return end;
+}
+
+/* Every run, lowest first, until an aligned one fits. O(chunks + runs): only before giving up. */
+static uint64_t tree_find_aligned_slow(const struct page_tree *tree, uint64_t page_count,
+                                       uint64_t align_pages)
+{
+    uint64_t end = tree_end_page(tree);
+    uint64_t page = tree_next_page(tree, tree->search_page, false);
+
+    while (page < end) {
+        uint64_t run_end = tree_next_page(tree, page, true);
+        uint64_t aligned = size_align_up_u64(page, align_pages);
+        if (aligned < run_end && run_end - aligned >= page_count) {
+            return aligned;
+        }
+        page = tree_next_page(tree, run_end, false);
+    }
+    return PAGE_NONE;
+}
+
+struct page_found page_tree_find_aligned(const struct page_tree *tree, uint64_t page_count,
+                                         uint64_t align_pages)
+{
+    Q_ASSERT(bits_is_power_of_two_u64(align_pages));
+    struct page_found found = page_tree_find(tree, page_count);
+    if (found.page == PAGE_NONE || size_is_aligned_u64(found.page, align_pages)) {
+        return found;
+    }
+    struct page_found wide = page_tree_find(tree, page_count + align_pages - 1);
+    if (wide.page != PAGE_NONE) {
+        found.page = size_align_up_u64(wide.page, align_pages);
+    } else {
+        found.page = tree_find_aligned_slow(tree, page_count, align_pages);
+    }
+    return found;
+}
+
+/* ---- questions about ranges ------------------------------------------------------------------------- */
+
+/* The part of [page, end) that lies in the chunk of `page`. */
+struct chunk_part {
+    uint32_t chunk;
+    uint32_t first;
+    uint32_t count;
+};
+
+static struct chunk_part chunk_part_at(uint64_t page, uint64_t end)
+{
+    uint32_t first = (uint32_t)(page % PAGE_CHUNK_PAGES);
+    uint64_t room = PAGE_CHUNK_PAGES - first;
+
+    return (struct chunk_part){(uint32_t)(page >> PAGE_CHUNK_SHIFT), first,
+                               (uint32_t)(end - page < room ? end - page : room)};
+}
+
+bool page_tree_is_free(const struct page_tree *tree, uint64_t page, uint64_t page_count)
+{
+    uint64_t end = page + page_count;
+    uint64_t end_chunk = (end + PAGE_CHUNK_PAGES - 1) >> PAGE_CHUNK_SHIFT;
+
+    if (page_count == 0 || end < page || end_chunk > tree->chunk_max) {
+        return false;
+    }
+    struct page_range chunks = {(uint32_t)(page >> PAGE_CHUNK_SHIFT), (uint32_t)end_chunk};
+    if (!page_ranges_contain(&tree->ranges, chunks)) {
+        return false;
+    }
+    while (page < end) {
+        struct chunk_part part = chunk_part_at(page, end);
+        if (!page_bits_is_clear(&tree->chunk[part.chunk].in_use, part.first, part.count)) {
+            return false;
+        }
+        page += part.count;
+    }
+    return true;
+}
+
+uint64_t page_tree_count_scavenged(const struct page_tree *tree, uint64_t page, uint64_t page_count)
+{
+    uint64_t end = page + page_count, scavenged = 0;
+
+    while (page < end) {
+        struct chunk_part part = chunk_part_at(page, end);
+        scavenged += page_bits_count(&tree->chunk[part.chunk].scavenged, part.first, part.count);
+        page += part.count;
+    }
+    return scavenged;
+}
+
+/* ---- taking and freeing ------------------------------------------------------------------------------ */
+
+void page_tree_take(struct page_tree *tree, struct page_found found, uint64_t page_count)
+{
+    uint64_t page = found.page, end = found.page + page_count;
+
+    Q_DCHECK(page_tree_is_free(tree, page, page_count));
+    while (page < end) {
+        struct chunk_part part = chunk_part_at(page, end);
+        struct page_chunk *chunk = &tree->chunk[part.chunk];
+        tree->scavenged_pages -= page_bits_count(&chunk->scavenged, part.first, part.count);
+        page_bits_set(&chunk->in_use, part.first, part.count);
+        page_bits_clear(&chunk->scavenged, part.first, part.count);
+        page_scavenge_index_alloc(&tree->index, part.chunk, part.count);
+        page += part.count;
+    }
+    tree->free_pages -= page_count;
+    tree_update(tree, found.page, page_count, true, false);
+    if (found.search_page > tree->search_page) {
+        tree->search_page = found.search_page;
+    }
+}
+
+void page_tree_note_exhausted(struct page_tree *tree, uint64_t page_count)
+{
+    if (page_count == 1) {
+        tree->search_page = PAGE_NONE;
+    }
+}
+
+static void chunk_free(struct page_tree *tree, struct chunk_part part, bool is_scavenged)
+{
+    struct page_chunk *chunk = &tree->chunk[part.chunk];
+
+    page_bits_clear(&chunk->in_use, part.first, part.count);
+    if (is_scavenged) {
+        page_bits_set(&chunk->scavenged, part.first, part.count);
+        page_scavenge_index_free_scavenged(&tree->index, part.chunk, part.count);
+    } else {
+        page_scavenge_index_free(&tree->index, part.chunk, part.first, part.count);
+    }
+}
+
+static void tree_free(struct page_tree *tree, uint64_t page, uint64_t page_count, bool is_scavenged)
+{
+    uint64_t end = page + page_count;
+
+    Q_ASSERT(page_count >= 1 && page_count <= tree->total_pages - tree->free_pages);
+    for (uint64_t at = page; at < end;) {
+        struct chunk_part part = chunk_part_at(at, end);
+        chunk_free(tree, part, is_scavenged);
+        at += part.count;
+    }
+    tree->free_pages += page_count;
+    tree->scavenged_pages += is_scavenged ? page_count : 0;
+    tree_lower_search(tree, page);
+    tree_update(tree, page, page_count, true, true);
+}
+
+void page_tree_free(struct page_tree *tree, uint64_t page, uint64_t page_count)
+{
+    tree_free(tree, page, page_count, false);
+}
+
+void page_tree_free_scavenged(struct page_tree *tree, uint64_t page, uint64_t page_count)
+{
+    tree_free(tree, page, page_count, true);
+}
+
+/* ---- blocks for page caches --------------------------------------------------------------------------- */
+
+struct page_block page_tree_peek_block(const struct page_tree *tree)
+{
+    struct page_found found = page_tree_find(tree, 1);
+
+    if (found.page == PAGE_NONE) {
+        return (struct page_block){.first_page = PAGE_NONE};
+    }
+    const struct page_chunk *chunk = &tree->chunk[found.page >> PAGE_CHUNK_SHIFT];
+    uint32_t index = (uint32_t)(found.page % PAGE_CHUNK_PAGES);
+    return (struct page_block){
+        .first_page = size_align_down_u64(found.page, PAGE_BLOCK_PAGES),
+        .free = ~page_bits_block(&chunk->in_use, index),
+        .scavenged = page_bits_block(&chunk->scavenged, index),
+    };
+}
+
+static uint64_t *block_word(struct page_bits *bits, uint64_t first_page)
+{
+    return &bits->word[first_page % PAGE_CHUNK_PAGES / 64];
+}
+
+void page_tree_take_block(struct page_tree *tree, struct page_block block, uint64_t taken)
+{
+    uint32_t chunk = (uint32_t)(block.first_page >> PAGE_CHUNK_SHIFT);
+    uint64_t *in_use = block_word(&tree->chunk[chunk].in_use, block.first_page);
+    uint64_t *scavenged = block_word(&tree->chunk[chunk].scavenged, block.first_page);
+    uint32_t page_count = bits_count_u64(taken);
+
+    Q_ASSERT(taken != 0 && (taken & ~block.free) == 0);
+    Q_DCHECK((*in_use & taken) == 0);
+    tree->scavenged_pages -= bits_count_u64(*scavenged & taken);
+    tree->free_pages -= page_count;
+    *in_use |= taken;
+    *scavenged &= ~taken;
+    page_scavenge_index_alloc(&tree->index, chunk, page_count);
+    tree_update(tree, block.first_page, PAGE_BLOCK_PAGES, false, false);
+    if (taken == block.free && block.first_page + PAGE_BLOCK_PAGES - 1 > tree->search_page) {
+        tree->search_page = block.first_page + PAGE_BLOCK_PAGES - 1;
+    }
+}
+
+void page_tree_give_block(struct page_tree *tree, struct page_block block)
+{
+    uint32_t chunk = (uint32_t)(block.first_page >> PAGE_CHUNK_SHIFT);
+    uint64_t *in_use = block_word(&tree->chunk[chunk].in_use, block.first_page);
+    uint64_t *scavenged = block_word(&tree->chunk[chunk].scavenged, block.first_page);
+    uint64_t given_scavenged = block.free & block.scavenged;
+    uint64_t given_backed = block.free & ~block.scavenged;
+
+    if (block.free == 0) {
+        return;
+    }
+    Q_ASSERT((*in_use & block.free) == block.free);
+    *in_use &= ~block.free;
+    *scavenged |= given_scavenged;
+    if (given_scavenged != 0) {
+        page_scavenge_index_free_scavenged(&tree->index, chunk, bits_count_u64(given_scavenged));
+    }
+    if (given_backed != 0) {
+        uint32_t top = 63 - bits_leading_zeros_u64(given_backed);
+        uint32_t count = bits_count_u64(given_backed);
+        uint32_t first = (uint32_t)(block.first_page % PAGE_CHUNK_PAGES);
+        /* The index wants the count, and the highest page: top of a run of that length. */
+        page_scavenge_index_free(&tree->index, chunk, first + top + 1 - count, count);
+    }
+    tree->free_pages += bits_count_u64(block.free);
+    tree->scavenged_pages += bits_count_u64(given_scavenged);
+    tree_lower_search(tree, block.first_page + bits_trailing_zeros_u64(block.free));
+    tree_update(tree, block.first_page, PAGE_BLOCK_PAGES, false, false);
+}
+
+/* ---- whole ranges -------------------------------------------------------------------------------------- */
+
+void page_tree_free_range(struct page_tree *tree, struct page_range chunks, bool is_scavenged)
+{
+    uint64_t first_page = (uint64_t)chunks.first << PAGE_CHUNK_SHIFT;
+
+    Q_ASSERT(page_ranges_contain(&tree->ranges, chunks));
+    for (uint32_t i = chunks.first; i < chunks.end; i++) {
+        struct page_chunk *chunk = &tree->chunk[i];
+        uint32_t in_use = page_bits_count(&chunk->in_use, 0, PAGE_CHUNK_PAGES);
+        uint32_t scavenged = page_bits_count(&chunk->scavenged, 0, PAGE_CHUNK_PAGES);
+        page_bits_clear_all(&chunk->in_use);
+        tree->free_pages += in_use;
+        if (in_use > 0 && !is_scavenged) {
+            page_scavenge_index_free(&tree->index, i, 0, in_use);
+        } else if (in_use > 0) {
+            page_scavenge_index_free_scavenged(&tree->index, i, in_use);
+        }
+        if (is_scavenged) {
+            page_bits_set_all(&chunk->scavenged);
+            tree->scavenged_pages += PAGE_CHUNK_PAGES - scavenged;
+            page_scavenge_index_set_empty(&tree->index, i);
+        }
+    }
+    tree_lower_search(tree, first_page);
+    tree_update(tree, first_page, (uint64_t)(chunks.end - chunks.first) << PAGE_CHUNK_SHIFT, true,
+                true);
+}
