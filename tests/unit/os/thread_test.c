@@ -1,0 +1,343 @@
+/* Threads on stacks of our own, their numbers, and the hooks at exit and around fork. */
+#include "cmocka_all.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <os/os.h>
+
+#include "child.h"
+
+#define STACK_BYTES Q_KIB(256)
+
+static char *take_stack(void)
+{
+    void *stack = NULL;
+    assert_int_equal(os_reserve(os_real(), STACK_BYTES, 4096, &stack), QUARRY_OK);
+    assert_int_equal(os_commit(os_real(), stack, STACK_BYTES), QUARRY_OK);
+    return stack;
+}
+
+static void give_stack(char *stack)
+{
+    assert_int_equal(os_release(os_real(), stack, STACK_BYTES), QUARRY_OK);
+}
+
+static void run_thread(const char *name, void (*run)(void *), void *argument)
+{
+    struct os_thread thread;
+    char *stack = take_stack();
+    assert_int_equal(os_thread_start(&thread, name, stack, STACK_BYTES, run, argument), QUARRY_OK);
+    os_thread_join(&thread);
+    assert_false(thread.is_started);
+    give_stack(stack);
+}
+
+struct seen {
+    char name[32];
+    sigset_t blocked;
+    uintptr_t frame; /* an address on the stack that the thread runs on */
+    uint32_t id;
+    uint32_t id_again;
+};
+
+static void look_around(void *seen)
+{
+    struct seen *found = seen;
+    found->frame = (uintptr_t)__builtin_frame_address(0);
+    prctl(PR_GET_NAME, found->name);
+    pthread_sigmask(SIG_SETMASK, NULL, &found->blocked);
+    found->id = os_thread_id();
+    found->id_again = os_thread_id();
+}
+
+static void a_thread_runs_on_the_stack_it_was_given(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    struct os_thread thread;
+    char *stack = take_stack();
+    assert_int_equal(os_thread_start(&thread, "t", stack, STACK_BYTES, look_around, &seen),
+                     QUARRY_OK);
+    os_thread_join(&thread);
+    assert_in_range(seen.frame, (uintptr_t)stack, (uintptr_t)stack + STACK_BYTES);
+    give_stack(stack);
+}
+
+static void a_name_is_cut_to_fifteen_bytes(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    run_thread("quarry-scav", look_around, &seen);
+    assert_string_equal(seen.name, "quarry-scav");
+    run_thread("a-name-far-too-long-for-it", look_around, &seen);
+    assert_string_equal(seen.name, "a-name-far-too-");
+}
+
+static void signals_are_blocked_in_the_thread_and_as_before_outside(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    sigset_t mask;
+    run_thread("t", look_around, &seen);
+    int signals[] = {SIGINT, SIGTERM, SIGUSR1, SIGCHLD, SIGPROF, SIGPIPE};
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+        assert_int_equal(sigismember(&seen.blocked, signals[i]), 1);
+        assert_int_equal(sigismember(&mask, signals[i]), 0);
+    }
+}
+
+static void check_same_id(void *id)
+{
+    CHILD_CHECK(os_thread_id() == *(uint32_t *)id);
+}
+
+static void numbers_differ_between_threads_and_survive_fork(void **state)
+{
+    (void)state;
+    struct seen first = {0};
+    struct seen second = {0};
+    uint32_t mine = os_thread_id();
+    run_thread("t", look_around, &first);
+    run_thread("t", look_around, &second);
+    assert_int_not_equal(mine, 0);
+    assert_int_not_equal(first.id, 0);
+    assert_int_not_equal(first.id, mine);
+    assert_int_not_equal(second.id, mine);
+    assert_int_not_equal(second.id, first.id);
+    assert_int_equal(first.id_again, first.id);
+    assert_int_equal(os_thread_id(), mine);
+    child_assert_succeeds(check_same_id, &mine);
+}
+
+static void start_without_threads(void *stack)
+{
+    struct os_thread thread;
+    struct seen seen;
+    child_deny(SYS_clone3, EAGAIN);
+    child_deny(SYS_clone, EAGAIN);
+    CHILD_CHECK(os_thread_start(&thread, "t", stack, STACK_BYTES, look_around, &seen) ==
+                QUARRY_TOO_MANY);
+    CHILD_CHECK(!thread.is_started);
+    sigset_t mask;
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    CHILD_CHECK(sigismember(&mask, SIGTERM) == 0);
+}
+
+static void a_limit_of_threads_says_too_many(void **state)
+{
+    (void)state;
+    char *stack = take_stack();
+    child_assert_succeeds(start_without_threads, stack);
+    give_stack(stack);
+}
+
+static void join_of_nothing(void *thread)
+{
+    os_thread_join(thread);
+}
+
+static void join_needs_a_started_thread(void **state)
+{
+    (void)state;
+    struct os_thread thread = {0};
+    child_assert_aborts(join_of_nothing, &thread, "thread->is_started");
+}
+
+struct word {
+    _Atomic uint32_t value;
+};
+
+static void wait_for_word(void *argument)
+{
+    struct word *word = argument;
+    /* Acquire: pairs with the release of whoever ends the wait. */
+    while (atomic_load_acquire_u32(&word->value) == 0)
+        os_futex_wait(&word->value, 0, UINT64_MAX);
+}
+
+static void forget_in_the_child(void *thread)
+{
+    os_thread_forget(thread);
+    CHILD_CHECK(!((struct os_thread *)thread)->is_started);
+}
+
+static void a_child_forgets_a_thread_that_its_parent_keeps(void **state)
+{
+    (void)state;
+    struct word word = {0};
+    struct os_thread thread;
+    char *stack = take_stack();
+    assert_int_equal(os_thread_start(&thread, "t", stack, STACK_BYTES, wait_for_word, &word),
+                     QUARRY_OK);
+    child_assert_succeeds(forget_in_the_child, &thread);
+    assert_true(thread.is_started);
+    atomic_store_release_u32(&word.value, 1); /* pairs with the acquire in wait_for_word */
+    os_futex_wake(&word.value, 1);
+    os_thread_join(&thread);
+    give_stack(stack);
+}
+
+/* ---- the exit hook; one per process, so each test has its own ---------------------------------
+ */
+
+static _Atomic uint32_t hook_calls;
+static _Thread_local uint32_t rearm_count;
+static _Thread_local uint32_t thread_secret;
+
+static void count_call(void)
+{
+    atomic_add_relaxed_u32(&hook_calls, 1); /* a count: nothing is published with it */
+    CHILD_CHECK(thread_secret == 4711);     /* thread storage is still there */
+    if (rearm_count > 0) {
+        rearm_count--;
+        CHILD_CHECK(os_thread_exit_arm() == QUARRY_OK);
+    }
+}
+
+static void arm(void *rearms)
+{
+    thread_secret = 4711;
+    rearm_count = *(uint32_t *)rearms;
+    CHILD_CHECK(os_thread_exit_arm() == QUARRY_OK);
+    CHILD_CHECK(os_thread_exit_arm() == QUARRY_OK);
+}
+
+static void do_nothing(void *unused)
+{
+    (void)unused;
+}
+
+static void run_hooked_threads(void *unused)
+{
+    (void)unused;
+    static char stack[256 * 1024] __attribute__((aligned(4096)));
+    void (*bodies[])(void *) = {arm, do_nothing, arm, arm};
+    uint32_t rearms[] = {0, 0, 0, 2};
+    uint32_t calls[] = {1, 1, 2, 5};
+    struct os_thread thread;
+    CHILD_CHECK(os_thread_exit_arm() == QUARRY_OK); /* no hook yet: nothing happens */
+    CHILD_CHECK(os_thread_exit_hook(count_call) == QUARRY_OK);
+    for (int i = 0; i < 4; i++) {
+        CHILD_CHECK(os_thread_start(&thread, "t", stack, sizeof stack, bodies[i], &rearms[i]) ==
+                    QUARRY_OK);
+        os_thread_join(&thread);
+        CHILD_CHECK(atomic_load_relaxed_u32(&hook_calls) == calls[i]); /* joined: exact */
+    }
+}
+
+static void set_hook_twice(void *unused)
+{
+    (void)unused;
+    CHILD_CHECK(os_thread_exit_hook(count_call) == QUARRY_OK);
+    (void)os_thread_exit_hook(count_call);
+}
+
+static void use_up_keys_then_set_hook(void *unused)
+{
+    (void)unused;
+    pthread_key_t key;
+    while (pthread_key_create(&key, NULL) == 0)
+        ;
+    CHILD_CHECK(os_thread_exit_hook(count_call) == QUARRY_TOO_MANY);
+    CHILD_CHECK(pthread_key_delete(key) == 0); /* the last one that was made */
+    CHILD_CHECK(os_thread_exit_hook(count_call) == QUARRY_OK);
+}
+
+static void the_exit_hook_runs_in_threads_that_armed_it(void **state)
+{
+    (void)state;
+    child_assert_succeeds(run_hooked_threads, NULL);
+}
+
+static void there_is_one_exit_hook(void **state)
+{
+    (void)state;
+    child_assert_aborts(set_hook_twice, NULL, "one hook per process");
+}
+
+static void the_exit_hook_needs_a_key(void **state)
+{
+    (void)state;
+    child_assert_succeeds(use_up_keys_then_set_hook, NULL);
+}
+
+/* ---- fork hooks -------------------------------------------------------------------------------
+ */
+
+static char calls_made[16];
+
+static void note(const char *call)
+{
+    strncat(calls_made, call, sizeof calls_made - strlen(calls_made) - 1);
+}
+static void low_prepare(void)
+{
+    note("p");
+}
+static void low_parent(void)
+{
+    note("a");
+}
+static void low_child(void)
+{
+    note("c");
+}
+static void high_prepare(void)
+{
+    note("P");
+}
+static void high_parent(void)
+{
+    note("A");
+}
+static void high_child(void)
+{
+    note("C");
+}
+
+static void fork_with_hooks(void *unused)
+{
+    (void)unused;
+    CHILD_CHECK(os_fork_hooks(low_prepare, low_parent, low_child) == QUARRY_OK);
+    CHILD_CHECK(os_fork_hooks(high_prepare, high_parent, high_child) == QUARRY_OK);
+    pid_t pid = fork();
+    CHILD_CHECK(pid >= 0);
+    if (pid == 0)
+        _exit(strcmp(calls_made, "PpcC") == 0 ? 0 : 1);
+    CHILD_CHECK(strcmp(calls_made, "PpaA") == 0);
+    int status = 0;
+    CHILD_CHECK(waitpid(pid, &status, 0) == pid);
+    CHILD_CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void fork_hooks_run_from_the_top_down_and_back_up(void **state)
+{
+    (void)state;
+    child_assert_succeeds(fork_with_hooks, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_thread_runs_on_the_stack_it_was_given),
+        cmocka_unit_test(a_name_is_cut_to_fifteen_bytes),
+        cmocka_unit_test(signals_are_blocked_in_the_thread_and_as_before_outside),
+        cmocka_unit_test(numbers_differ_between_threads_and_survive_fork),
+        cmocka_unit_test(a_limit_of_threads_says_too_many),
+        cmocka_unit_test(join_needs_a_started_thread),
+        cmocka_unit_test(a_child_forgets_a_thread_that_its_parent_keeps),
+        cmocka_unit_test(the_exit_hook_runs_in_threads_that_armed_it),
+        cmocka_unit_test(there_is_one_exit_hook),
+        cmocka_unit_test(the_exit_hook_needs_a_key),
+        cmocka_unit_test(fork_hooks_run_from_the_top_down_and_back_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
