@@ -26,6 +26,10 @@ add_compile_options("$<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes;-Wmissing-proto
 add_compile_options(-fno-omit-frame-pointer -fno-strict-aliasing -ftls-model=initial-exec)
 # A program depends at run time on the libraries it calls, not on all that its layers may call.
 add_link_options(-Wl,--as-needed)
+# x86-64-v2 (every x86 server since 2009) has POPCNT, which the bitmaps live on.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  add_compile_options(-march=x86-64-v2)
+endif()
 if(CMAKE_C_COMPILER_ID MATCHES Clang)
   add_compile_options(-Wthread-safety)
 endif()

@@ -28,20 +28,21 @@ extern "C" {
  */
 enum quarry_status {
     QUARRY_OK = 0,
-    QUARRY_NO_MEMORY = 1,     /* the memory budget, or the machine, has no room left */
-    QUARRY_NO_SPACE = 2,      /* a disk or file system is full, or a quota on it is used up */
-    QUARRY_NO_ADDRESS = 3,    /* the reserved address range is used up */
-    QUARRY_TOO_LARGE = 4,     /* a size is over a limit of the format or of the configuration */
-    QUARRY_BAD_INPUT = 5,     /* an argument, or bytes from outside, make no sense */
-    QUARRY_NOT_FOUND = 6,     /* there is no such thing */
-    QUARRY_EXISTS = 7,        /* there is already such a thing */
-    QUARRY_BUSY = 8,          /* somebody else holds it; the same call may succeed later */
-    QUARRY_IO = 9,            /* the operating system failed to read or write */
-    QUARRY_CORRUPT = 10,      /* stored bytes do not match their checksum or their format */
-    QUARRY_UNSUPPORTED = 11,  /* this build or kernel lacks a feature, or a file uses an unknown one */
-    QUARRY_PERMISSION = 12,   /* the operating system or an access rule forbids it */
-    QUARRY_CANCELLED = 13,    /* the caller, a deadline or a shutdown ended it */
-    QUARRY_TOO_MANY = 14,     /* a fixed number of things of this kind is already in use */
+    QUARRY_NO_MEMORY = 1,  /* the memory budget, or the machine, has no room left */
+    QUARRY_NO_SPACE = 2,   /* a disk or file system is full, or a quota on it is used up */
+    QUARRY_NO_ADDRESS = 3, /* the reserved address range is used up */
+    QUARRY_TOO_LARGE = 4,  /* a size is over a limit of the format or of the configuration */
+    QUARRY_BAD_INPUT = 5,  /* an argument, or bytes from outside, make no sense */
+    QUARRY_NOT_FOUND = 6,  /* there is no such thing */
+    QUARRY_EXISTS = 7,     /* there is already such a thing */
+    QUARRY_BUSY = 8,       /* somebody else holds it; the same call may succeed later */
+    QUARRY_IO = 9,         /* the operating system failed to read or write */
+    QUARRY_CORRUPT = 10,   /* stored bytes do not match their checksum or their format */
+    QUARRY_UNSUPPORTED =
+        11, /* this build or kernel lacks a feature, or a file uses an unknown one */
+    QUARRY_PERMISSION = 12, /* the operating system or an access rule forbids it */
+    QUARRY_CANCELLED = 13,  /* the caller, a deadline or a shutdown ended it */
+    QUARRY_TOO_MANY = 14,   /* a fixed number of things of this kind is already in use */
 };
 
 /* Bytes of text in a `struct quarry_error`, the closing NUL included. */

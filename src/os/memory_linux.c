@@ -86,6 +86,13 @@ enum quarry_status os_linux_decommit(struct os *os, void *base, size_t bytes)
     return result == 0 ? QUARRY_OK : QUARRY_NO_MEMORY;
 }
 
+enum quarry_status os_linux_uncommit(struct os *os, void *base, size_t bytes)
+{
+    check_range(os, base, bytes);
+    long mapped = map_pages(base, bytes, PROT_NONE, MAP_NORESERVE | MAP_FIXED);
+    return mapped >= 0 ? QUARRY_OK : QUARRY_NO_MEMORY;
+}
+
 enum quarry_status os_linux_release(struct os *os, void *base, size_t bytes)
 {
     check_range(os, base, bytes);

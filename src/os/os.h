@@ -50,6 +50,11 @@ struct os_ops {
      */
     enum quarry_status (*decommit)(struct os *os, void *base, size_t bytes);
     /*
+     * Makes bytes what reserve left them, whatever was committed or mapped over them: they cannot
+     * be touched and have no backing. Errors: NO_MEMORY: everything as it was.
+     */
+    enum quarry_status (*uncommit)(struct os *os, void *base, size_t bytes);
+    /*
      * Ends a reservation or a part of it; the address space may be reused by anybody.
      * Errors: NO_MEMORY (splitting a mapping over the kernel's count of mappings): still reserved,
      * backing and contents kept.
@@ -125,6 +130,10 @@ static inline enum quarry_status os_commit(struct os *os, void *base, size_t byt
 static inline enum quarry_status os_decommit(struct os *os, void *base, size_t bytes)
 {
     return os->ops->decommit(os, base, bytes);
+}
+static inline enum quarry_status os_uncommit(struct os *os, void *base, size_t bytes)
+{
+    return os->ops->uncommit(os, base, bytes);
 }
 static inline enum quarry_status os_release(struct os *os, void *base, size_t bytes)
 {

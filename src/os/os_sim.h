@@ -30,11 +30,12 @@ enum os_sim_kind {
     OS_SIM_FILE_READ = 1 << 9,
     OS_SIM_FILE_WRITE = 1 << 10,
     OS_SIM_FILE_NEXT_DATA = 1 << 11,
+    OS_SIM_UNCOMMIT = 1 << 12,
 };
-#define OS_SIM_KIND_COUNT 12
+#define OS_SIM_KIND_COUNT 13
 #define OS_SIM_ANY        ((1u << OS_SIM_KIND_COUNT) - 1)
-#define OS_SIM_ANY_MEMORY 0x00fu
-#define OS_SIM_ANY_FILE   0xff0u
+#define OS_SIM_ANY_MEMORY 0x100fu
+#define OS_SIM_ANY_FILE   0x0ff0u
 
 enum os_sim_fail_mode {
     OS_SIM_ONCE,     /* the one call fails, those after it succeed */

@@ -22,6 +22,7 @@ static const struct os_ops linux_ops = {
     .reserve = os_linux_reserve,
     .commit = os_linux_commit,
     .decommit = os_linux_decommit,
+    .uncommit = os_linux_uncommit,
     .release = os_linux_release,
     .file_open = os_linux_file_open,
     .file_close = os_linux_file_close,

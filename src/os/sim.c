@@ -33,6 +33,7 @@ static const struct os_ops sim_ops = {
     .reserve = sim_reserve,
     .commit = sim_commit,
     .decommit = sim_decommit,
+    .uncommit = sim_uncommit,
     .release = sim_release,
     .file_open = sim_file_open,
     .file_close = sim_file_close,

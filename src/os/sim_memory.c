@@ -3,7 +3,7 @@
  *
  *   RESERVED --commit--> COMMITTED --decommit--> DECOMMITTED --commit--> COMMITTED
  *      |
- *      '--file_map--> FILE                any of them --release--> RELEASED
+ *      '--file_map--> FILE                any of them --uncommit--> RESERVED, --release--> RELEASED
  *
  * Invariants:
  *   1. committed_bytes is the number of COMMITTED pages times their size, and so on for the other
@@ -88,6 +88,23 @@ enum quarry_status sim_decommit(struct os *os, void *base, size_t bytes)
         mark_locked(state, range, SIM_PAGE_DECOMMITTED);
         sim_work_locked(state, range.count * state->options.decommit_cost_ns_per_page);
     }
+    sim_leave(state);
+    return status;
+}
+
+enum quarry_status sim_uncommit(struct os *os, void *base, size_t bytes)
+{
+    struct os_sim_state *state = sim_enter(os);
+    struct page_range range = find_locked(state, base, bytes);
+    enum quarry_status status = sim_call_locked(state, OS_SIM_UNCOMMIT);
+    if (status == QUARRY_OK)
+        status = os_uncommit(state->real, base, bytes);
+    if (status == QUARRY_OK && !state->options.real_backing) {
+        status = os_commit(state->real, base, bytes);
+        Q_ASSERT(status == QUARRY_OK);
+    }
+    if (status == QUARRY_OK)
+        mark_locked(state, range, SIM_PAGE_RESERVED);
     sim_leave(state);
     return status;
 }

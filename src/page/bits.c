@@ -15,7 +15,8 @@
  */
 #include <page/bits.h>
 
-/* ---- setting, clearing, counting -------------------------------------------------------------- */
+/* ---- setting, clearing, counting --------------------------------------------------------------
+ */
 
 /* The bits of [first, end) that lie in word `i`. */
 static inline uint64_t range_mask(uint32_t first, uint32_t end, uint32_t i)
@@ -26,9 +27,19 @@ static inline uint64_t range_mask(uint32_t first, uint32_t end, uint32_t i)
     return bits_mask_u64(low, high - low);
 }
 
+/* Whether [first, first + count) lies in one word, as nearly all ranges do. */
+static inline bool is_in_one_word(uint32_t first, uint32_t count)
+{
+    return first % 64 + count <= 64;
+}
+
 void page_bits_set(struct page_bits *bits, uint32_t first, uint32_t count)
 {
     Q_DCHECK(first <= PAGE_CHUNK_PAGES && count <= PAGE_CHUNK_PAGES - first);
+    if (is_in_one_word(first, count)) {
+        bits->word[first / 64 % PAGE_BITS_WORDS] |= bits_mask_u64(first % 64, count);
+        return;
+    }
     for (uint32_t i = first / 64; i * 64 < first + count; i++) {
         bits->word[i] |= range_mask(first, first + count, i);
     }
@@ -37,6 +48,10 @@ void page_bits_set(struct page_bits *bits, uint32_t first, uint32_t count)
 void page_bits_clear(struct page_bits *bits, uint32_t first, uint32_t count)
 {
     Q_DCHECK(first <= PAGE_CHUNK_PAGES && count <= PAGE_CHUNK_PAGES - first);
+    if (is_in_one_word(first, count)) {
+        bits->word[first / 64 % PAGE_BITS_WORDS] &= ~bits_mask_u64(first % 64, count);
+        return;
+    }
     for (uint32_t i = first / 64; i * 64 < first + count; i++) {
         bits->word[i] &= ~range_mask(first, first + count, i);
     }
@@ -59,7 +74,12 @@ void page_bits_clear_all(struct page_bits *bits)
 uint32_t page_bits_count(const struct page_bits *bits, uint32_t first, uint32_t count)
 {
     uint32_t set = 0;
+
     Q_DCHECK(first <= PAGE_CHUNK_PAGES && count <= PAGE_CHUNK_PAGES - first);
+    if (is_in_one_word(first, count)) {
+        return bits_count_u64(bits->word[first / 64 % PAGE_BITS_WORDS] &
+                              bits_mask_u64(first % 64, count));
+    }
     for (uint32_t i = first / 64; i * 64 < first + count; i++) {
         set += bits_count_u64(bits->word[i] & range_mask(first, first + count, i));
     }
@@ -68,18 +88,14 @@ uint32_t page_bits_count(const struct page_bits *bits, uint32_t first, uint32_t 
 
 bool page_bits_is_clear(const struct page_bits *bits, uint32_t first, uint32_t count)
 {
-    Q_DCHECK(first <= PAGE_CHUNK_PAGES && count <= PAGE_CHUNK_PAGES - first);
-    for (uint32_t i = first / 64; i * 64 < first + count; i++) {
-        if (bits->word[i] & range_mask(first, first + count, i)) {
-            return false;
-        }
-    }
-    return true;
+    return page_bits_count(bits, first, count) == 0;
 }
 
-/* ---- summaries -------------------------------------------------------------------------------- */
+/* ---- summaries --------------------------------------------------------------------------------
+ */
 
-/* Spreads each set bit to the `places` bits below it: clear runs under a set bit shrink by as many. */
+/* Spreads each set bit to the `places` bits below it: clear runs under a set bit shrink by as many.
+ */
 static uint64_t bits_spread_down(uint64_t word, uint32_t places)
 {
     uint32_t covered = 1;
@@ -140,7 +156,8 @@ uint64_t page_bits_summarize(const struct page_bits *bits)
     return page_summary_pack(start, max, carry);
 }
 
-/* ---- finding runs ------------------------------------------------------------------------------ */
+/* ---- finding runs ------------------------------------------------------------------------------
+ */
 
 uint32_t page_bits_find_in_word(uint64_t word, uint32_t count)
 {
@@ -199,7 +216,8 @@ uint32_t page_bits_find(const struct page_bits *bits, uint32_t count, uint32_t f
     return PAGE_BITS_NONE;
 }
 
-/* ---- what the scavenger may take ---------------------------------------------------------------- */
+/* ---- what the scavenger may take ----------------------------------------------------------------
+ */
 
 uint64_t page_bits_fill_groups(uint64_t word, uint32_t group)
 {

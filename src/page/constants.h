@@ -27,10 +27,10 @@
  * The summary tree: five levels with a fan-out of eight, so that the eight children of an entry are
  * one cache line. A root entry covers 2^21 pages (16 GiB); the leaves cover a chunk each.
  */
-#define PAGE_LEVELS 5
+#define PAGE_LEVELS       5
 #define PAGE_FANOUT_SHIFT 3
-#define PAGE_FANOUT ((uint32_t)1 << PAGE_FANOUT_SHIFT)
-#define PAGE_ROOT_SHIFT (PAGE_CHUNK_SHIFT + PAGE_FANOUT_SHIFT * (PAGE_LEVELS - 1))
+#define PAGE_FANOUT       ((uint32_t)1 << PAGE_FANOUT_SHIFT)
+#define PAGE_ROOT_SHIFT   (PAGE_CHUNK_SHIFT + PAGE_FANOUT_SHIFT * (PAGE_LEVELS - 1))
 
 /* The largest index space of one lane: 2^26 chunks, 256 TiB, as Go's 48-bit heap. */
 #define PAGE_CHUNKS_MAX ((uint32_t)1 << 26)
@@ -51,7 +51,7 @@
  * A chunk or huge page counts as dense, and is left whole by the background scavenger, from 496 of
  * 512 pages in use (Go's 0.96875): giving back less than 1/32 costs the huge page and gains little.
  */
-#define PAGE_DENSE_NUMERATOR 31
+#define PAGE_DENSE_NUMERATOR   31
 #define PAGE_DENSE_DENOMINATOR 32
 #define PAGE_DENSE_CHUNK_PAGES (PAGE_CHUNK_PAGES * PAGE_DENSE_NUMERATOR / PAGE_DENSE_DENOMINATOR)
 

@@ -3,13 +3,13 @@
  *
  * Memory goes back highest address first, because first-fit allocation fills from below and the top
  * is least likely to be wanted again. So each cursor starts high and moves down past chunks with
- * nothing to take; a free above it raises it again (the forced cursor at once, the background one at
- * the next generation, so that memory rests for a generation before it goes).
+ * nothing to take; a free above it raises it again (the forced cursor at once, the background one
+ * at the next generation, so that memory rests for a generation before it goes).
  *
- * A raise must not be lost to a finder that read the cursor before it and stores a lower value after
- * it. A raise therefore stores its value negated ("marked"). A finder that lowers an unmarked cursor
- * gives way to any negative value it meets; one that itself read a marked value replaces exactly
- * that value, so a second raise in between makes it fail, and the raise stands.
+ * A raise must not be lost to a finder that read the cursor before it and stores a lower value
+ * after it. A raise therefore stores its value negated ("marked"). A finder that lowers an unmarked
+ * cursor gives way to any negative value it meets; one that itself read a marked value replaces
+ * exactly that value, so a second raise in between makes it fail, and the raise stands.
  *
  *   raise(p)            store −p
  *   lower from q to r   store r if the cursor is > r and not negative      (q read unmarked)
@@ -22,9 +22,9 @@
  */
 #include <page/scavenge_index.h>
 
-#define DENSITY_IN_USE_BITS 16
-#define DENSITY_LAST_BITS 10
-#define DENSITY_FLAGS_SHIFT (DENSITY_IN_USE_BITS + DENSITY_LAST_BITS)
+#define DENSITY_IN_USE_BITS      16
+#define DENSITY_LAST_BITS        10
+#define DENSITY_FLAGS_SHIFT      (DENSITY_IN_USE_BITS + DENSITY_LAST_BITS)
 #define DENSITY_GENERATION_SHIFT 32
 
 Q_STATIC_ASSERT(DENSITY_FLAGS_SHIFT + PAGE_DENSITY_FLAG_BITS == DENSITY_GENERATION_SHIFT,
@@ -46,12 +46,14 @@ struct page_density page_density_unpack(uint64_t word)
         .in_use = (uint32_t)(word & bits_mask_u64(0, DENSITY_IN_USE_BITS)),
         .last_in_use =
             (uint32_t)((word >> DENSITY_IN_USE_BITS) & bits_mask_u64(0, DENSITY_LAST_BITS)),
-        .flags = (uint32_t)((word >> DENSITY_FLAGS_SHIFT) & bits_mask_u64(0, PAGE_DENSITY_FLAG_BITS)),
+        .flags =
+            (uint32_t)((word >> DENSITY_FLAGS_SHIFT) & bits_mask_u64(0, PAGE_DENSITY_FLAG_BITS)),
         .generation = (uint32_t)(word >> DENSITY_GENERATION_SHIFT),
     };
 }
 
-/* ---- cursors ---------------------------------------------------------------------------------- */
+/* ---- cursors ----------------------------------------------------------------------------------
+ */
 
 /* Pairs with the acquire loads in cursor_lower and page_scavenge_index_find. */
 static void cursor_raise(_Atomic int64_t *cursor, uint64_t page)
@@ -81,7 +83,8 @@ static void cursor_lower(_Atomic int64_t *cursor, int64_t seen, int64_t lower)
     }
 }
 
-/* ---- words of chunks --------------------------------------------------------------------------- */
+/* ---- words of chunks ---------------------------------------------------------------------------
+ */
 
 void page_scavenge_index_init(struct page_scavenge_index *index, _Atomic uint64_t *chunk)
 {
@@ -106,7 +109,8 @@ void page_scavenge_index_grow(struct page_scavenge_index *index, uint32_t chunk)
 /* The word of a chunk as this generation sees it. */
 static struct page_density density_touch(const struct page_scavenge_index *index, uint32_t chunk)
 {
-    struct page_density density = page_density_unpack(atomic_load_relaxed_u64(&index->chunk[chunk]));
+    struct page_density density =
+        page_density_unpack(atomic_load_relaxed_u64(&index->chunk[chunk]));
     uint32_t generation = atomic_load_relaxed_u32(&index->generation);
 
     if (density.generation != generation) {
@@ -165,7 +169,8 @@ void page_scavenge_index_free_scavenged(struct page_scavenge_index *index, uint3
 
 void page_scavenge_index_set_empty(struct page_scavenge_index *index, uint32_t chunk)
 {
-    struct page_density density = page_density_unpack(atomic_load_relaxed_u64(&index->chunk[chunk]));
+    struct page_density density =
+        page_density_unpack(atomic_load_relaxed_u64(&index->chunk[chunk]));
 
     density.flags &= ~(uint32_t)PAGE_DENSITY_HAS_FREE;
     density_store(index, chunk, density);
@@ -173,13 +178,15 @@ void page_scavenge_index_set_empty(struct page_scavenge_index *index, uint32_t c
 
 void page_scavenge_index_pass_over(struct page_scavenge_index *index, uint32_t chunk)
 {
-    struct page_density density = page_density_unpack(atomic_load_relaxed_u64(&index->chunk[chunk]));
+    struct page_density density =
+        page_density_unpack(atomic_load_relaxed_u64(&index->chunk[chunk]));
 
     density.flags |= PAGE_DENSITY_PASSED_OVER;
     density_store(index, chunk, density);
 }
 
-/* ---- generations and the search ----------------------------------------------------------------- */
+/* ---- generations and the search -----------------------------------------------------------------
+ */
 
 void page_scavenge_index_next_generation(struct page_scavenge_index *index)
 {

@@ -6,9 +6,10 @@
  *   63 ........ 32  31 .. 26  25 ...... 16  15 ......... 0
  *   generation      flags     last in use   in use
  *
- * `in use`: pages in use now. `last in use`: what that was when the current generation first touched
- * the chunk. A chunk is left alone by the background scavenger while it is dense, now or at the end
- * of the generation before, because a dense chunk that thinned a moment ago is likely to fill again.
+ * `in use`: pages in use now. `last in use`: what that was when the current generation first
+ * touched the chunk. A chunk is left alone by the background scavenger while it is dense, now or at
+ * the end of the generation before, because a dense chunk that thinned a moment ago is likely to
+ * fill again.
  *
  * Locking: words are written under the lane's lock and read without one. Cursors move by
  * compare-and-swap; see scavenge_index.c for how a raise wins against a finder that lowers.
@@ -44,7 +45,8 @@ enum page_scavenge_mode {
 
 struct page_scavenge_index {
     _Atomic uint64_t *chunk; /* const after init; the tree's metadata */
-    /* Page + 1 to look at next, downwards; 0: nothing above the lowest chunk; negative: just raised. */
+    /* Page + 1 to look at next, downwards; 0: nothing above the lowest chunk; negative: just
+     * raised. */
     _Atomic int64_t cursor[2]; /* by enum page_scavenge_mode */
     _Atomic uint32_t generation;
     /* guarded by the lane's lock */

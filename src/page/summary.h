@@ -4,10 +4,10 @@
  *   63        62..42      41..21      20..0
  *   all-free  end         max         start
  *
- * `start` free pages at the low end, `end` at the high end, and `max` in the longest run. A range of
- * up to 2^21 pages fits 21 bits but for the one value 2^21, which only a wholly free root entry has:
- * bit 63 alone stands for it. 0 means that no page is free, so one load and one branch pass over a
- * full range.
+ * `start` free pages at the low end, `end` at the high end, and `max` in the longest run. A range
+ * of up to 2^21 pages fits 21 bits but for the one value 2^21, which only a wholly free root entry
+ * has: bit 63 alone stands for it. 0 means that no page is free, so one load and one branch pass
+ * over a full range.
  */
 #ifndef QUARRY_PAGE_SUMMARY_H
 #define QUARRY_PAGE_SUMMARY_H
@@ -18,7 +18,7 @@
 #define PAGE_SUMMARY_FIELD_BITS 21
 #define PAGE_SUMMARY_FIELD_MASK (((uint64_t)1 << PAGE_SUMMARY_FIELD_BITS) - 1)
 #define PAGE_SUMMARY_ROOT_PAGES ((uint64_t)1 << PAGE_SUMMARY_FIELD_BITS)
-#define PAGE_SUMMARY_ALL_FREE ((uint64_t)1 << 63)
+#define PAGE_SUMMARY_ALL_FREE   ((uint64_t)1 << 63)
 
 /* Pages covered by one entry of a level: 2^page_level_shift(level). */
 static inline uint32_t page_level_shift(uint32_t level)

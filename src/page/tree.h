@@ -3,7 +3,8 @@
  *
  * A tree knows page numbers, not addresses: page 0 is the lowest of its lane. It holds no lock and
  * makes no system call; the lane around it does both, and hands it metadata that is ready to touch.
- * All functions are to be called with the lane's lock held, or by the only thread that has the tree.
+ * All functions are to be called with the lane's lock held, or by the only thread that has the
+ * tree.
  */
 #ifndef QUARRY_PAGE_TREE_H
 #define QUARRY_PAGE_TREE_H
@@ -30,6 +31,7 @@ struct page_tree {
     uint32_t root_count;
     uint32_t range_step; /* ranges in one OS page of metadata */
     /* guarded by the lane's lock */
+    uint32_t stale_chunk; /* summaries above this leaf are not up to date; UINT32_MAX: all are */
     uint64_t search_page; /* nothing free lies below; PAGE_NONE, or inside a grown range */
     uint64_t total_pages; /* grown */
     uint64_t free_pages;
@@ -59,13 +61,14 @@ void page_tree_grow(struct page_tree *tree, struct page_range chunks);
  * `page_count`: from 1. Returns: the run, or page PAGE_NONE.
  * Cost: at most one cache line a level and one bitmap.
  */
-struct page_found page_tree_find(const struct page_tree *tree, uint64_t page_count);
+struct page_found page_tree_find(struct page_tree *tree, uint64_t page_count);
 
 /*
- * A run that begins at a multiple of `align_pages` (a power of two). First fit among runs long enough
- * to hold the aligned one wherever they begin; only when there is none are all runs looked at.
+ * A run that begins at a multiple of `align_pages` (a power of two). First fit among runs long
+ * enough to hold the aligned one wherever they begin; only when there is none are all runs looked
+ * at.
  */
-struct page_found page_tree_find_aligned(const struct page_tree *tree, uint64_t page_count,
+struct page_found page_tree_find_aligned(struct page_tree *tree, uint64_t page_count,
                                          uint64_t align_pages);
 
 /* Whether [page, page + page_count) is grown and free. */
@@ -74,8 +77,12 @@ bool page_tree_is_free(const struct page_tree *tree, uint64_t page, uint64_t pag
 uint64_t page_tree_count_scavenged(const struct page_tree *tree, uint64_t page,
                                    uint64_t page_count);
 
-/* Marks free pages in use and not scavenged. `found.search_page` raises the search address. */
-void page_tree_take(struct page_tree *tree, struct page_found found, uint64_t page_count);
+/*
+ * Marks free pages in use and not scavenged. `found.search_page` raises the search address.
+ * `scavenged_pages`: what page_tree_count_scavenged says of them.
+ */
+void page_tree_take(struct page_tree *tree, struct page_found found, uint64_t page_count,
+                    uint64_t scavenged_pages);
 
 /* Tells the tree that a search for `page_count` pages found nothing. */
 void page_tree_note_exhausted(struct page_tree *tree, uint64_t page_count);
@@ -92,7 +99,7 @@ struct page_block {
 };
 
 /* The block that holds the lowest free page, as it stands. */
-struct page_block page_tree_peek_block(const struct page_tree *tree);
+struct page_block page_tree_peek_block(struct page_tree *tree);
 /*
  * Marks `taken` (a part of block.free, not 0) in use and not scavenged. When all of block.free is
  * taken the search address moves to the block's last page: one past it may not be grown.
@@ -102,10 +109,25 @@ void page_tree_take_block(struct page_tree *tree, struct page_block block, uint6
 void page_tree_give_block(struct page_tree *tree, struct page_block block);
 
 /*
- * Frees every page of the grown chunk range at once, as scavenged or as backed: whole words, no run
- * looked at. For lanes whose lifetime ends. Cost: O(chunks).
+ * Frees every page of a grown chunk range at once: whole words, no run looked at. Scavenged pages
+ * stay so. For lanes whose lifetime ends. Cost: O(chunks).
  */
-void page_tree_free_range(struct page_tree *tree, struct page_range chunks, bool is_scavenged);
+void page_tree_free_range(struct page_tree *tree, struct page_range chunks);
+
+/* Neighbouring pages in the same state. */
+struct page_stretch {
+    uint64_t page;
+    uint64_t page_count;
+};
+
+/*
+ * The first whole stretch of free pages, or of free and backed ones, at or above page `from`.
+ * Stretches reach over chunks. Returns: false when there is none.
+ */
+bool page_tree_next_free(const struct page_tree *tree, uint64_t from,
+                         struct page_stretch *ret_stretch);
+bool page_tree_next_backed(const struct page_tree *tree, uint64_t from,
+                           struct page_stretch *ret_stretch);
 
 /*
  * Recomputes everything from the bitmaps and compares.

@@ -15,8 +15,9 @@ static enum quarry_status validate_ranges(const struct page_tree *tree, struct q
         struct page_range range = tree->ranges.range[i];
         if (range.first >= range.end || range.end > tree->chunk_max ||
             (i > 0 && tree->ranges.range[i - 1].end >= range.first)) {
-            return error_set(error, QUARRY_CORRUPT, "range %u is [%u, %u), out of order or touching",
-                             i, range.first, range.end);
+            return error_set(error, QUARRY_CORRUPT,
+                             "range %u is [%u, %u), out of order or touching", i, range.first,
+                             range.end);
         }
     }
     return QUARRY_OK;
@@ -77,6 +78,9 @@ static enum quarry_status validate_level(const struct page_tree *tree, uint32_t 
     uint32_t chunk_shift = page_level_shift(level) - PAGE_CHUNK_SHIFT;
 
     for (uint32_t i = chunks.first >> chunk_shift; i <= (chunks.end - 1) >> chunk_shift; i++) {
+        if (tree->stale_chunk != UINT32_MAX && tree->stale_chunk >> chunk_shift == i) {
+            continue; /* invariant 1: on the path of the stale leaf */
+        }
         uint64_t merged = page_summary_merge(&tree->level[level + 1][i * PAGE_FANOUT],
                                              page_level_shift(level + 1));
         if (tree->level[level][i] != merged) {
@@ -94,12 +98,12 @@ static enum quarry_status validate_totals(const struct page_tree *tree,
 {
     if (tree->total_pages != totals->total || tree->free_pages != totals->free ||
         tree->scavenged_pages != totals->scavenged) {
-        return error_set(error, QUARRY_CORRUPT,
-                         "counts say %llu pages, %llu free, %llu scavenged; bitmaps %llu, %llu, %llu",
-                         (unsigned long long)tree->total_pages, (unsigned long long)tree->free_pages,
-                         (unsigned long long)tree->scavenged_pages,
-                         (unsigned long long)totals->total, (unsigned long long)totals->free,
-                         (unsigned long long)totals->scavenged);
+        return error_set(
+            error, QUARRY_CORRUPT,
+            "counts say %llu pages, %llu free, %llu scavenged; bitmaps %llu, %llu, %llu",
+            (unsigned long long)tree->total_pages, (unsigned long long)tree->free_pages,
+            (unsigned long long)tree->scavenged_pages, (unsigned long long)totals->total,
+            (unsigned long long)totals->free, (unsigned long long)totals->scavenged);
     }
     if (tree->search_page > totals->first_free) {
         return error_set(error, QUARRY_CORRUPT, "search begins at page %llu, and %llu is free",

@@ -1,0 +1,141 @@
+/*
+ * The page heap around fork().
+ *
+ * At the fork no thread is inside a page cache and none holds a lock of the heap but the one that
+ * forks, so the child finds every structure whole. What it does not find are the other threads:
+ *
+ *   - what they had cached is given to the trees; runs they held as owners stay theirs, as with every
+ *     allocation at a fork;
+ *   - pieces that a scavenger had in flight are freed, as backed: perhaps they are not, which costs
+ *     their charge until they are scavenged again;
+ *   - charges of allocations under way belong to nobody: committed bytes are counted anew;
+ *   - the scavenger's thread is started again when somebody needs it.
+ *
+ * The locks are taken in order of rank: caches, lanes, each lane's grow_mutex, each lane's mutex,
+ * then the small structures.
+ */
+#include <page/fork.h>
+
+#include <page/heap.h>
+
+typedef void lane_visitor(struct page_lane *lane);
+
+static void for_each_lane(struct page_heap *heap, lane_visitor *visit)
+{
+    for (uint32_t id = 0; id < PAGE_LANES_MAX; id++) {
+        struct page_lane *lane = atomic_load_acquire_ptr(&heap->lane[id]);
+        if (lane != NULL) {
+            visit(lane);
+        }
+    }
+}
+
+static void lane_lock(struct page_lane *lane) Q_NO_THREAD_SAFETY_ANALYSIS
+{
+    os_mutex_lock(&lane->mutex);
+}
+
+static void lane_unlock(struct page_lane *lane) Q_NO_THREAD_SAFETY_ANALYSIS
+{
+    os_mutex_unlock(&lane->mutex);
+}
+
+static void lane_lock_grow(struct page_lane *lane) Q_NO_THREAD_SAFETY_ANALYSIS
+{
+    os_mutex_lock(&lane->grow_mutex);
+}
+
+static void lane_unlock_grow(struct page_lane *lane) Q_NO_THREAD_SAFETY_ANALYSIS
+{
+    os_mutex_unlock(&lane->grow_mutex);
+}
+
+void page_heap_fork_prepare(struct page_heap *heap) Q_NO_THREAD_SAFETY_ANALYSIS
+{
+    page_caches_stop(heap);
+    os_mutex_lock(&heap->lanes_mutex);
+    for_each_lane(heap, lane_lock_grow);
+    for_each_lane(heap, lane_lock);
+    os_mutex_lock(&heap->metadata.mutex);
+    os_mutex_lock(&heap->ledger.mutex);
+}
+
+void page_heap_fork_parent(struct page_heap *heap) Q_NO_THREAD_SAFETY_ANALYSIS
+{
+    os_mutex_unlock(&heap->ledger.mutex);
+    os_mutex_unlock(&heap->metadata.mutex);
+    for_each_lane(heap, lane_unlock);
+    for_each_lane(heap, lane_unlock_grow);
+    os_mutex_unlock(&heap->lanes_mutex);
+    page_caches_resume(heap);
+}
+
+/* ---- the child -------------------------------------------------------------------------------------------- */
+
+static void lane_reset(struct page_lane *lane)
+{
+    os_mutex_reset_after_fork(&lane->grow_mutex);
+    os_mutex_reset_after_fork(&lane->mutex);
+    /* Whoever had it pinned is gone. */
+    atomic_store_relaxed_u32(&lane->pin_count, 0);
+}
+
+static void lane_land_flights(struct page_lane *lane)
+{
+    for (uint32_t i = 0; i < PAGE_IN_FLIGHT_MAX; i++) {
+        struct page_in_flight *piece = &lane->in_flight[i];
+        if (piece->page_count > 0) {
+            page_tree_free(&lane->tree, piece->page, piece->page_count);
+            *piece = (struct page_in_flight){0, 0};
+        }
+    }
+    lane->in_flight_pages = 0;
+}
+
+/* Threads of the parent give up what they had cached; the one that forked keeps its caches. */
+static void heap_bury_threads(struct page_heap *heap)
+{
+    const struct page_thread *own = page_tls.heap[heap->slot].heap_serial == heap->serial
+                                        ? page_tls.heap[heap->slot].thread
+                                        : NULL;
+    struct page_thread *thread = heap->threads;
+
+    while (thread != NULL) {
+        struct page_thread *next = thread->next;
+        if (thread != own) {
+            page_thread_exit(heap, thread);
+        }
+        thread = next;
+    }
+}
+
+static uint64_t heap_count_committed(struct page_heap *heap)
+{
+    uint64_t bytes = atomic_load_relaxed_u64(&heap->commit.metadata_bytes);
+
+    for (uint32_t id = 0; id < PAGE_LANES_MAX; id++) {
+        const struct page_lane *lane = atomic_load_acquire_ptr(&heap->lane[id]);
+        if (lane != NULL) {
+            bytes += (lane->tree.total_pages - lane->tree.scavenged_pages) << PAGE_SHIFT;
+        }
+    }
+    return bytes;
+}
+
+void page_heap_fork_child(struct page_heap *heap) Q_NO_THREAD_SAFETY_ANALYSIS
+{
+    os_mutex_reset_after_fork(&heap->ledger.mutex);
+    os_mutex_reset_after_fork(&heap->metadata.mutex);
+    for_each_lane(heap, lane_reset);
+    os_mutex_reset_after_fork(&heap->lanes_mutex);
+    os_mutex_reset_after_fork(&heap->caches_mutex);
+    for (uint32_t i = 0; i < PAGE_RECLAIMERS_MAX; i++) {
+        atomic_store_relaxed_u32(&heap->reclaimer[i].caller_count, 0);
+    }
+    os_mutex_lock(&heap->caches_mutex);
+    page_caches_resume(heap);
+    for_each_lane(heap, lane_land_flights);
+    heap_bury_threads(heap);
+    page_commit_recount(&heap->commit, heap_count_committed(heap));
+    page_scavenger_after_fork(heap);
+}

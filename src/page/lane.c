@@ -1,0 +1,432 @@
+/*
+ * Lanes: allocation from the tree, under the budget.
+ *
+ *   zone (1 GiB) … zone
+ *   | grown: readable, writable, backed page by page | reserved: not accessible          |
+ *   ^ base                                           ^ grown_chunks         chunk_limit ^
+ *
+ * Commit before touch. A run may hold pages without backing; their bytes are charged in the same
+ * stretch of the lane's lock that takes the pages, by an exchange that never waits. When they do not
+ * fit, nothing has been taken yet: the lock is dropped, page_heap_reserve makes room and keeps it as
+ * a credit, and the search begins anew. So a run is never half allocated, no undo exists, and no
+ * reclaimer or system call runs under the lock.
+ *
+ * Invariants
+ *   1. A page that is not scavenged is charged.
+ *   2. head[p] is not 0 exactly for the first page p of each run that an owner holds.
+ *   3. Head and ledger change under the lock, together with the tree's bits; or, for runs that move
+ *      between an owner and a page cache, inside the cache.
+ *
+ * Locks: grow_mutex, then mutex. System calls are made under grow_mutex, which only keeps two threads
+ * from growing the lane at once: allocation from pages already there never takes it.
+ *
+ * Cost: a page from the tree and back is two locks, two bitmap searches and two leaf updates.
+ */
+#include <page/lane.h>
+
+#include <page/heap.h>
+
+/* ---- heads of runs --------------------------------------------------------------------------------- */
+
+void page_lane_head_set_long(struct page_lane *lane, uint64_t page, uint32_t owner,
+                             uint64_t page_count)
+{
+    Q_ASSERT(page_count >= PAGE_HEAD_COUNT_LONG && page_count <= UINT32_MAX);
+    atomic_store_relaxed_u32(&lane->head[page + 1], (uint32_t)page_count);
+    atomic_store_relaxed_u32(&lane->head[page],
+                             owner << PAGE_HEAD_COUNT_BITS | PAGE_HEAD_COUNT_LONG);
+}
+
+void page_lane_head_clear(struct page_lane *lane, uint64_t page, uint64_t page_count)
+{
+    atomic_store_relaxed_u32(&lane->head[page], 0);
+    if (page_count >= PAGE_HEAD_COUNT_LONG) {
+        atomic_store_relaxed_u32(&lane->head[page + 1], 0);
+    }
+}
+
+/* The head of the run at `base`, which must be one: anything else is the caller's bug. */
+static uint32_t head_of(const struct page_lane *lane, const void *base, uint64_t *ret_page)
+{
+    uint64_t offset = (uint64_t)((const char *)base - lane->base);
+
+    Q_ASSERT_MSG(offset < lane->reserved_bytes, "the address is not of this lane");
+    Q_ASSERT_MSG(offset % PAGE_BYTES == 0, "the address is not that of a page");
+    uint32_t head = atomic_load_relaxed_u32(&lane->head[offset >> PAGE_SHIFT]);
+    Q_ASSERT_MSG(head != 0, "no run in use begins at the address");
+    *ret_page = offset >> PAGE_SHIFT;
+    return head;
+}
+
+static uint64_t head_pages(const struct page_lane *lane, uint64_t page, uint32_t head)
+{
+    uint32_t page_count = head & PAGE_HEAD_COUNT_LONG;
+
+    return page_count == PAGE_HEAD_COUNT_LONG ? atomic_load_relaxed_u32(&lane->head[page + 1])
+                                              : page_count;
+}
+
+uint64_t page_lane_run_pages(const struct page_lane *lane, const void *base)
+{
+    uint64_t page;
+    uint32_t head = head_of(lane, base, &page);
+
+    return head_pages(lane, page, head);
+}
+
+uint32_t page_lane_run_owner(const struct page_lane *lane, const void *base)
+{
+    uint64_t page;
+
+    return head_of(lane, base, &page) >> PAGE_HEAD_COUNT_BITS;
+}
+
+/* ---- growing ---------------------------------------------------------------------------------------- */
+
+/* The chunks to add so that `page_count` aligned pages fit above what is there. */
+static enum quarry_status grow_range(const struct page_lane *lane, uint64_t page_count,
+                                     uint64_t align_pages, struct page_range *ret_chunks)
+{
+    uint64_t first_page = (uint64_t)lane->grown_chunks << PAGE_CHUNK_SHIFT;
+    uint64_t end_page;
+
+    if (!checked_add_u64(size_align_up_u64(first_page, align_pages), page_count, &end_page) ||
+        end_page > (uint64_t)lane->chunk_limit << PAGE_CHUNK_SHIFT) {
+        return QUARRY_NO_ADDRESS;
+    }
+    ret_chunks->first = lane->grown_chunks;
+    ret_chunks->end = (uint32_t)size_ceil_div_u64(end_page, PAGE_CHUNK_PAGES);
+    return QUARRY_OK;
+}
+
+/* Makes chunks and their metadata accessible. Charged already. */
+static enum quarry_status grow_map(struct page_lane *lane, struct page_range chunks,
+                                   const struct page_span_bytes *needs, uint32_t need_count)
+{
+    struct os *os = lane->heap->os;
+    uint64_t offset = (uint64_t)chunks.first * PAGE_CHUNK_BYTES;
+    uint64_t bytes = (uint64_t)(chunks.end - chunks.first) * PAGE_CHUNK_BYTES;
+    enum quarry_status status = QUARRY_OK;
+
+    for (uint32_t i = 0; i < need_count && status == QUARRY_OK; i++) {
+        status = os_commit(os, lane->metadata + needs[i].offset, needs[i].bytes);
+    }
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    if (!lane->is_file_backed) {
+        return os_commit(os, lane->base + offset, bytes);
+    }
+    return page_lane_file_extend(lane, offset, bytes);
+}
+
+/*
+ * One attempt, with `*credit_bytes` charged beforehand. `ret_short_bytes` is how much more must be
+ * charged when it says NO_MEMORY; 0 when it was not for lack of budget.
+ * Metadata that was made accessible for an attempt that failed has not been touched: it has no
+ * backing, its charge is taken back, and making it accessible once more is harmless.
+ */
+static enum quarry_status grow_once(struct page_lane *lane, uint64_t page_count,
+                                    uint64_t align_pages, uint64_t *credit_bytes,
+                                    uint64_t *ret_short_bytes) Q_REQUIRES(&lane->grow_mutex)
+{
+    struct page_commit *commit = &lane->heap->commit;
+    struct page_span_bytes needs[PAGE_ARRAY_COUNT];
+    struct page_range chunks;
+    uint64_t bytes = 0;
+    enum quarry_status status = grow_range(lane, page_count, align_pages, &chunks);
+
+    *ret_short_bytes = 0;
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    /* Ranges change under grow_mutex only, so reading them needs no more. */
+    uint32_t need_count = page_tree_layout_needs(&lane->layout, &lane->tree.ranges, chunks, needs);
+    for (uint32_t i = 0; i < need_count; i++) {
+        bytes += needs[i].bytes;
+    }
+    if (bytes > *credit_bytes && !page_commit_try(commit, bytes - *credit_bytes)) {
+        *ret_short_bytes = bytes - *credit_bytes;
+        return QUARRY_NO_MEMORY;
+    }
+    *credit_bytes = size_max_u64(*credit_bytes, bytes);
+    status = grow_map(lane, chunks, needs, need_count);
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    *credit_bytes -= bytes;
+    page_commit_note_metadata(commit, bytes);
+    os_mutex_lock(&lane->mutex);
+    page_tree_grow(&lane->tree, chunks);
+    lane->metadata_bytes += bytes;
+    lane->counters.grow_count++;
+    os_mutex_unlock(&lane->mutex);
+    lane->grown_chunks = chunks.end;
+    return QUARRY_OK;
+}
+
+enum quarry_status page_lane_grow(struct page_lane *lane, uint64_t page_count, uint64_t align_pages)
+{
+    struct page_heap *heap = lane->heap;
+    uint64_t credit_bytes = 0, short_bytes;
+    enum quarry_status status;
+
+    for (;;) {
+        os_mutex_lock(&lane->grow_mutex);
+        uint64_t grown_chunks = lane->grown_chunks;
+        status = grow_once(lane, page_count, align_pages, &credit_bytes, &short_bytes);
+        uint64_t grown_bytes = (lane->grown_chunks - grown_chunks) * PAGE_CHUNK_BYTES;
+        os_mutex_unlock(&lane->grow_mutex);
+        if (status == QUARRY_OK) {
+            page_scavenge_after_growth(heap, grown_bytes);
+        }
+        if (status != QUARRY_NO_MEMORY || short_bytes == 0) {
+            break;
+        }
+        status = page_heap_reserve(heap, short_bytes);
+        if (status != QUARRY_OK) {
+            break;
+        }
+        credit_bytes += short_bytes;
+    }
+    page_commit_release(&heap->commit, credit_bytes);
+    return status;
+}
+
+/* ---- allocating --------------------------------------------------------------------------------------- */
+
+/* What one look into the tree came to. */
+enum take_verdict {
+    TAKE_DONE,
+    TAKE_NO_RUN,     /* the lane must grow */
+    TAKE_NO_BUDGET,  /* `short_bytes` more must be charged */
+    TAKE_ADOPTING,
+};
+
+struct take_request {
+    uint32_t owner;
+    uint64_t page_count;
+    uint64_t align_pages;
+    uint64_t credit_bytes; /* charged; what the run does not need is left here */
+    uint64_t short_bytes;
+    uint64_t page;
+    bool is_zero;
+};
+
+static enum take_verdict lane_take_locked(struct page_lane *lane, struct take_request *request)
+    Q_REQUIRES(&lane->mutex)
+{
+    if (lane->is_adopting) {
+        return TAKE_ADOPTING;
+    }
+    struct page_found found =
+        request->align_pages == 1
+            ? page_tree_find(&lane->tree, request->page_count)
+            : page_tree_find_aligned(&lane->tree, request->page_count, request->align_pages);
+    if (found.page == PAGE_NONE) {
+        page_tree_note_exhausted(&lane->tree, request->page_count);
+        return TAKE_NO_RUN;
+    }
+    uint64_t scavenged_pages =
+        page_tree_count_scavenged(&lane->tree, found.page, request->page_count);
+    uint64_t bytes = scavenged_pages << PAGE_SHIFT;
+    if (bytes > request->credit_bytes) {
+        request->short_bytes = bytes - request->credit_bytes;
+        if (!page_commit_try(&lane->heap->commit, request->short_bytes)) {
+            return TAKE_NO_BUDGET;
+        }
+        request->credit_bytes = bytes;
+    }
+    request->credit_bytes -= bytes;
+    page_tree_take(&lane->tree, found, request->page_count, scavenged_pages);
+    page_lane_note_peak(lane);
+    lane->counters.tree_alloc_count++;
+    page_lane_head_set(lane, found.page, request->owner, request->page_count);
+    page_ledger_add(&lane->heap->ledger, request->owner, lane->id, (int64_t)request->page_count);
+    request->page = found.page;
+    request->is_zero = scavenged_pages == request->page_count;
+    return TAKE_DONE;
+}
+
+static enum quarry_status lane_take(struct page_lane *lane, struct take_request *request)
+{
+    for (;;) {
+        os_mutex_lock(&lane->mutex);
+        enum take_verdict verdict = lane_take_locked(lane, request);
+        os_mutex_unlock(&lane->mutex);
+        enum quarry_status status;
+        switch (verdict) {
+        case TAKE_DONE:
+            return QUARRY_OK;
+        case TAKE_ADOPTING:
+            return QUARRY_BUSY;
+        case TAKE_NO_RUN:
+            status = page_lane_grow(lane, request->page_count, request->align_pages);
+            break;
+        case TAKE_NO_BUDGET:
+            status = page_heap_reserve(lane->heap, request->short_bytes);
+            if (status == QUARRY_OK) {
+                request->credit_bytes += request->short_bytes;
+            }
+            break;
+        default:
+            Q_UNREACHABLE();
+        }
+        if (status != QUARRY_OK) {
+            return status;
+        }
+    }
+}
+
+/* A run whose pages could not be given blocks: they go back, or are lost if even that fails. */
+static void lane_undo_take(struct page_lane *lane, uint64_t page, uint64_t page_count,
+                           uint32_t owner)
+{
+    struct page_heap *heap = lane->heap;
+    bool is_lost = page_lane_decommit(lane, page, page_count) != QUARRY_OK;
+
+    os_mutex_lock(&lane->mutex);
+    page_ledger_add(&heap->ledger, owner, lane->id, -(int64_t)page_count);
+    if (is_lost) {
+        page_ledger_add(&heap->ledger, PAGE_OWNER_LOST, lane->id, (int64_t)page_count);
+        page_lane_head_set(lane, page, PAGE_OWNER_LOST, page_count);
+    } else {
+        page_lane_head_clear(lane, page, page_count);
+        page_tree_free_scavenged(&lane->tree, page, page_count);
+        page_commit_release(&heap->commit, page_count << PAGE_SHIFT);
+    }
+    os_mutex_unlock(&lane->mutex);
+}
+
+static struct page_run run_refused(enum quarry_status status)
+{
+    return (struct page_run){.base = NULL, .status = status};
+}
+
+struct page_run page_lane_alloc(struct page_lane *lane, uint32_t owner, uint64_t page_count,
+                                uint64_t align_pages)
+{
+    struct take_request request = {
+        .owner = owner, .page_count = page_count, .align_pages = align_pages};
+
+    Q_ASSERT(page_count >= 1 && owner != PAGE_OWNER_NONE);
+    Q_ASSERT(bits_is_power_of_two_u64(align_pages) && align_pages <= PAGE_ALIGN_PAGES_MAX);
+    if (page_count > (uint64_t)lane->chunk_limit << PAGE_CHUNK_SHIFT) {
+        return run_refused(QUARRY_NO_ADDRESS);
+    }
+    enum quarry_status status = lane_take(lane, &request);
+    page_commit_release(&lane->heap->commit, request.credit_bytes);
+    if (status == QUARRY_OK && lane->is_file_backed) {
+        status = page_lane_preallocate(lane, request.page, page_count);
+        if (status != QUARRY_OK) {
+            lane_undo_take(lane, request.page, page_count, owner);
+        }
+    }
+    page_scavenger_poke(lane->heap);
+    if (status != QUARRY_OK) {
+        return run_refused(status);
+    }
+    return (struct page_run){page_lane_address(lane, request.page), QUARRY_OK, request.is_zero};
+}
+
+void page_lane_free(struct page_lane *lane, void *base)
+{
+    uint64_t page;
+    uint32_t head = head_of(lane, base, &page);
+    uint64_t page_count = head_pages(lane, page, head);
+
+    os_mutex_lock(&lane->mutex);
+    page_lane_head_clear(lane, page, page_count);
+    page_ledger_add(&lane->heap->ledger, head >> PAGE_HEAD_COUNT_BITS, lane->id,
+                    -(int64_t)page_count);
+    page_tree_free(&lane->tree, page, page_count);
+    lane->counters.tree_free_count++;
+    os_mutex_unlock(&lane->mutex);
+    page_scavenger_poke(lane->heap);
+}
+
+/* ---- changing the length of a run ----------------------------------------------------------------------- */
+
+static void lane_set_run_pages(struct page_lane *lane, uint64_t page, uint32_t owner,
+                               uint64_t old_count, uint64_t new_count) Q_REQUIRES(&lane->mutex)
+{
+    page_lane_head_clear(lane, page, old_count);
+    page_lane_head_set(lane, page, owner, new_count);
+    page_ledger_add(&lane->heap->ledger, owner, lane->id, (int64_t)new_count - (int64_t)old_count);
+}
+
+static enum quarry_status lane_extend_locked(struct page_lane *lane, uint64_t page, uint32_t owner,
+                                             uint64_t old_count, uint64_t new_count)
+    Q_REQUIRES(&lane->mutex)
+{
+    uint64_t tail = page + old_count, tail_count = new_count - old_count;
+
+    if (!page_tree_is_free(&lane->tree, tail, tail_count)) {
+        return QUARRY_BUSY;
+    }
+    uint64_t scavenged_pages = page_tree_count_scavenged(&lane->tree, tail, tail_count);
+    if (!page_commit_try(&lane->heap->commit, scavenged_pages << PAGE_SHIFT)) {
+        return QUARRY_NO_MEMORY;
+    }
+    struct page_found found = {tail, lane->tree.search_page};
+    page_tree_take(&lane->tree, found, tail_count, scavenged_pages);
+    page_lane_note_peak(lane);
+    lane_set_run_pages(lane, page, owner, old_count, new_count);
+    return QUARRY_OK;
+}
+
+static enum quarry_status lane_extend(struct page_lane *lane, uint64_t page, uint32_t owner,
+                                      uint64_t old_count, uint64_t new_count)
+{
+    os_mutex_lock(&lane->mutex);
+    enum quarry_status status = lane_extend_locked(lane, page, owner, old_count, new_count);
+    os_mutex_unlock(&lane->mutex);
+    if (status != QUARRY_OK || !lane->is_file_backed) {
+        return status;
+    }
+    status = page_lane_preallocate(lane, page + old_count, new_count - old_count);
+    if (status != QUARRY_OK) {
+        os_mutex_lock(&lane->mutex);
+        lane_set_run_pages(lane, page, owner, new_count, old_count);
+        /* The tail is a run of its own until it has gone back. */
+        page_lane_head_set(lane, page + old_count, owner, new_count - old_count);
+        page_ledger_add(&lane->heap->ledger, owner, lane->id, (int64_t)(new_count - old_count));
+        os_mutex_unlock(&lane->mutex);
+        lane_undo_take(lane, page + old_count, new_count - old_count, owner);
+    }
+    return status;
+}
+
+enum quarry_status page_lane_resize(struct page_lane *lane, void *base, uint64_t page_count)
+{
+    uint64_t page;
+    uint32_t head = head_of(lane, base, &page);
+    uint32_t owner = head >> PAGE_HEAD_COUNT_BITS;
+    uint64_t old_count = head_pages(lane, page, head);
+
+    Q_ASSERT(page_count >= 1);
+    if (page_count > old_count) {
+        if (page_count > (uint64_t)lane->chunk_limit << PAGE_CHUNK_SHIFT) {
+            return QUARRY_BUSY;
+        }
+        return lane_extend(lane, page, owner, old_count, page_count);
+    }
+    if (page_count < old_count) {
+        os_mutex_lock(&lane->mutex);
+        lane_set_run_pages(lane, page, owner, old_count, page_count);
+        page_tree_free(&lane->tree, page + page_count, old_count - page_count);
+        os_mutex_unlock(&lane->mutex);
+        page_scavenger_poke(lane->heap);
+    }
+    return QUARRY_OK;
+}
+
+/* ---- giving back ------------------------------------------------------------------------------------------ */
+
+enum quarry_status page_lane_decommit(struct page_lane *lane, uint64_t page, uint64_t page_count)
+{
+    if (lane->is_file_backed) {
+        return page_lane_file_punch(lane, page, page_count);
+    }
+    return os_decommit(lane->heap->os, page_lane_address(lane, page), page_count << PAGE_SHIFT);
+}

@@ -1,0 +1,233 @@
+/*
+ * Lanes: a page allocator of its own, over its own range of addresses, for one lifetime.
+ *
+ * Everything in a lane is expected to die together. Runs of different lanes never share a chunk, so
+ * when a lane's lifetime ends, all of its memory goes back whole.
+ */
+#ifndef QUARRY_PAGE_LANE_H
+#define QUARRY_PAGE_LANE_H
+
+#include <base/base.h>
+#include <os/os.h>
+#include <page/owner.h>
+#include <page/scavenger.h>
+#include <page/tree.h>
+
+struct page_heap;
+
+#define PAGE_LANE_NAME_BYTES 32u
+
+/* Address space is handed to lanes in zones of 1 GiB, so that an address names its lane by a table. */
+#define PAGE_ZONE_SHIFT 30
+#define PAGE_ZONE_BYTES ((uint64_t)1 << PAGE_ZONE_SHIFT)
+#define PAGE_ZONES_MAX  16384u
+
+/* The largest lane: run entries in page caches keep a page number in 32 bits. */
+#define PAGE_LANE_PAGES_MAX ((uint64_t)1 << 32)
+
+/* Largest alignment of a run: a zone, to which lanes are aligned. */
+#define PAGE_ALIGN_PAGES_MAX (PAGE_ZONE_BYTES >> PAGE_SHIFT)
+
+/*
+ * The head of a run, one word for each page of the lane and 0 but for the first page of a run in
+ * use:
+ *
+ *   31 .... 20  19 ............. 0
+ *   owner       pages                 pages = 2^20 - 1: the word of the second page holds the count
+ */
+#define PAGE_HEAD_COUNT_BITS 20
+#define PAGE_HEAD_COUNT_LONG (((uint32_t)1 << PAGE_HEAD_COUNT_BITS) - 1)
+
+/* Pieces of a lane that a scavenger has taken out and is giving back, without the lane's lock. */
+#define PAGE_IN_FLIGHT_MAX 8u
+
+struct page_in_flight {
+    uint64_t page;
+    uint64_t page_count; /* 0: slot free */
+};
+
+struct page_lane_counters {
+    uint64_t tree_alloc_count;
+    uint64_t tree_free_count;
+    uint64_t refill_count;
+    uint64_t grow_count;
+};
+
+struct page_lane {
+    /* const after creation */
+    struct page_heap *heap;
+    uint64_t serial; /* of all lanes this process ever had */
+    uint32_t id;
+    uint32_t tls_index; /* into page_tls */
+    char name[PAGE_LANE_NAME_BYTES];
+    char *base;
+    uint64_t reserved_bytes; /* whole zones */
+    uint64_t reserved_pages;
+    uint32_t chunk_limit;    /* chunks that fit */
+    bool is_file_backed;
+    struct page_tree_layout layout;
+    char *metadata;
+    _Atomic uint32_t *head; /* one a page; words of a run belong to its holder */
+
+    _Atomic uint32_t pin_count; /* those who use the lane without owning its lifetime */
+
+    struct os_mutex grow_mutex;
+    /* guarded by grow_mutex */
+    uint32_t grown_chunks;
+    struct os_file file;
+
+    struct os_mutex mutex Q_ALIGNED(Q_CACHE_LINE_BYTES);
+    /* guarded by mutex */
+    struct page_tree tree;
+    uint64_t metadata_bytes; /* committed */
+    uint64_t peak_pages;     /* most pages allocated in this generation */
+    uint64_t last_peak_pages; /* and in the one before */
+    struct page_in_flight in_flight[PAGE_IN_FLIGHT_MAX];
+    uint64_t in_flight_pages;
+    bool is_ending;   /* scavengers keep out */
+    bool is_adopting; /* file-backed and opened, its old pages not yet told apart: no allocation */
+    struct page_lane_counters counters;
+};
+
+/* What a lane is to be. Zero means the default of each. */
+struct page_lane_options {
+    const char *name;          /* 1 to 31 bytes */
+    uint64_t reserved_bytes;   /* rounded up to whole zones; 0: the heap's default */
+    const char *file_path;     /* backs the lane with this file instead of anonymous memory */
+};
+
+/* A run of pages just allocated, or why there is none; returned in two registers. */
+struct page_run {
+    void *base;                /* NULL: see status */
+    enum quarry_status status;
+    bool is_zero; /* every byte is known to be zero */
+};
+
+static inline void *page_lane_address(const struct page_lane *lane, uint64_t page)
+{
+    return lane->base + (page << PAGE_SHIFT);
+}
+
+static inline uint64_t page_lane_page(const struct page_lane *lane, const void *address)
+{
+    return (uint64_t)((const char *)address - lane->base) >> PAGE_SHIFT;
+}
+
+/* Pages marked in use in the tree: in use by owners, cached, or in flight. */
+static inline uint64_t page_lane_allocated_pages(const struct page_lane *lane)
+{
+    return lane->tree.total_pages - lane->tree.free_pages;
+}
+
+/*
+ * Creates a lane and enters it in the heap.
+ * `options`: borrowed. A file-backed lane whose file holds pages begins in adoption: see
+ * page_lane_adopt. Errors: TOO_MANY (lanes), NO_ADDRESS, NO_MEMORY, BAD_INPUT, EXISTS (name), and
+ * for a file also IO, CORRUPT, BUSY, NO_SPACE, PERMISSION, NOT_FOUND, UNSUPPORTED.
+ */
+enum quarry_status page_lane_create(struct page_heap *heap, const struct page_lane_options *options,
+                                    struct page_lane **ret_lane, struct quarry_error *error);
+
+/*
+ * Ends the lifetime: every run of the lane is free from here on, and its memory goes back to the
+ * kernel, one call for each stretch of backed pages. No thread may use the lane meanwhile. The lane
+ * itself stays, empty, for the next lifetime. A stretch that the kernel refuses to take stays backed
+ * and free. Cost: O(chunks + stretches).
+ */
+void page_lane_end(struct page_lane *lane);
+
+/*
+ * Ends the lane and takes it out of the heap. Its file, if it has one, is closed and keeps the pages
+ * that were in use (they can be adopted again). The lane is gone whatever is returned.
+ */
+void page_lane_destroy(struct page_lane *lane);
+
+/*
+ * Allocates `page_count` pages for `owner`, beginning at a multiple of `align_pages` (a power of two
+ * up to PAGE_ALIGN_PAGES_MAX) of the lane, which is aligned to a zone. Straight from the tree; most
+ * callers want page_alloc. Reclaims when the budget is short.
+ * Errors: NO_MEMORY, NO_ADDRESS, NO_SPACE (file-backed), BUSY (adoption not finished).
+ */
+struct page_run page_lane_alloc(struct page_lane *lane, uint32_t owner, uint64_t page_count,
+                                uint64_t align_pages);
+
+/* Frees the run that begins at `base`, which page_lane_alloc or page_alloc returned. */
+void page_lane_free(struct page_lane *lane, void *base);
+
+/*
+ * Makes a run longer in place, when the pages after it are free; or shorter.
+ * `page_count`: the new length, from 1. Errors: BUSY (the pages after it are in use, cached or
+ * beyond the lane: the run is unchanged), NO_MEMORY, NO_SPACE.
+ */
+enum quarry_status page_lane_resize(struct page_lane *lane, void *base, uint64_t page_count);
+
+/* Pages of the run that begins at `base`, and who owns it. */
+uint64_t page_lane_run_pages(const struct page_lane *lane, const void *base);
+uint32_t page_lane_run_owner(const struct page_lane *lane, const void *base);
+
+/*
+ * Adoption, for a file-backed lane that was opened with pages in its file: the caller, who knows
+ * from its own records which runs were in use, claims each; page_lane_adopt_finish then gives the
+ * blocks of all other pages back to the file system and opens the lane to allocation.
+ * Errors: BAD_INPUT (not in the file, overlapping an adopted run, or not in adoption), NO_MEMORY,
+ * NO_SPACE, IO.
+ */
+enum quarry_status page_lane_adopt(struct page_lane *lane, uint32_t owner, uint64_t page,
+                                   uint64_t page_count, void **ret_base);
+enum quarry_status page_lane_adopt_finish(struct page_lane *lane);
+
+/* ---- for the other files of this folder ---------------------------------------------------------- */
+
+/* Charges and backs what is needed, then adds chunks for at least `page_count` contiguous pages. */
+enum quarry_status page_lane_grow(struct page_lane *lane, uint64_t page_count,
+                                  uint64_t align_pages);
+/* After pages became allocated: keeps the peak of the generation. */
+static inline void page_lane_note_peak(struct page_lane *lane)
+{
+    uint64_t allocated_pages = page_lane_allocated_pages(lane);
+
+    if (allocated_pages > lane->peak_pages) {
+        lane->peak_pages = allocated_pages;
+    }
+}
+/* Writes the head of a run. */
+void page_lane_head_set_long(struct page_lane *lane, uint64_t page, uint32_t owner,
+                             uint64_t page_count);
+static inline void page_lane_head_set(struct page_lane *lane, uint64_t page, uint32_t owner,
+                                      uint64_t page_count)
+{
+    if (Q_UNLIKELY(page_count >= PAGE_HEAD_COUNT_LONG)) {
+        page_lane_head_set_long(lane, page, owner, page_count);
+        return;
+    }
+    /* Relaxed: only validators and the heap map read heads of others, as a picture. */
+    atomic_store_relaxed_u32(&lane->head[page],
+                             owner << PAGE_HEAD_COUNT_BITS | (uint32_t)page_count);
+}
+void page_lane_head_clear(struct page_lane *lane, uint64_t page, uint64_t page_count);
+
+/* Gives the backing of allocated pages to the kernel or the file system. No lock held. */
+enum quarry_status page_lane_decommit(struct page_lane *lane, uint64_t page, uint64_t page_count);
+
+/*
+ * Takes free, backed pages out of the tree, to be given back without the lock. False: too many
+ * pieces are in flight already, or the lane is ending.
+ */
+bool page_lane_begin_flight_locked(struct page_lane *lane, uint64_t page, uint64_t page_count)
+    Q_REQUIRES(&lane->mutex);
+/* Gives them back and frees them, scavenged; or, when the kernel refuses, backed as they were. */
+enum quarry_status page_lane_fly(struct page_lane *lane, uint64_t page, uint64_t page_count,
+                                 enum page_scavenge_cause cause);
+
+/* ---- lane_file.c ---------------------------------------------------------------------------------- */
+
+/* Opens or creates the file behind a lane that is being built, and maps what it holds. */
+enum quarry_status page_lane_file_open(struct page_lane *lane, const char *path);
+void page_lane_file_close(struct page_lane *lane);
+/* Makes the file long enough for lane offsets [offset, offset + bytes), and maps them. */
+enum quarry_status page_lane_file_extend(struct page_lane *lane, uint64_t offset, uint64_t bytes);
+enum quarry_status page_lane_file_punch(struct page_lane *lane, uint64_t page, uint64_t page_count);
+/* Puts blocks behind pages before they are touched. No lock held. */
+enum quarry_status page_lane_preallocate(struct page_lane *lane, uint64_t page, uint64_t page_count);
+
+#endif
