@@ -245,7 +245,8 @@ struct os_thread; /* storage below */
  * caller owns until the thread has been joined: `stack_bytes` of committed memory at `stack`.
  * The C library takes a few hundred bytes from malloc for its thread storage: call it with no lock
  * held that malloc may want.
- * Errors: NO_MEMORY, TOO_MANY (the process' or the user's limit of threads).
+ * Errors: NO_MEMORY (also: a stack too small for the thread storage of all loaded libraries;
+ * OS_THREAD_STACK_BYTES will do), TOO_MANY (the process' or the user's limit of threads).
  */
 enum quarry_status os_thread_start(struct os_thread *thread, const char *name, void *stack,
                                    size_t stack_bytes, void (*run)(void *), void *argument);

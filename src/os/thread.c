@@ -88,7 +88,7 @@ static enum quarry_status create(struct os_thread *thread, const pthread_attr_t 
     failed = pthread_sigmask(SIG_SETMASK, &before, NULL);
     Q_ASSERT(failed == 0);
     thread->is_started = error == 0;
-    if (error == ENOMEM)
+    if (error == ENOMEM || error == EINVAL) /* EINVAL: the thread storage does not fit the stack */
         return QUARRY_NO_MEMORY;
     return error == 0 ? QUARRY_OK : QUARRY_TOO_MANY;
 }

@@ -36,7 +36,10 @@ static void run_in_child(int write_end, void (*body)(void *), void *argument)
 {
     dup2(write_end, STDERR_FILENO);
     close(write_end);
-    signal(SIGSEGV, SIG_DFL); /* a sanitizer would turn it into an exit */
+    /* The handlers of cmocka and of sanitizers would report, and stay alive. */
+    int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT};
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        signal(signals[i], SIG_DFL);
     alarm(CHILD_SECONDS_MAX);
     body(argument);
     _exit(0);
