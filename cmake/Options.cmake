@@ -24,6 +24,8 @@ add_compile_options(-Wall -Wextra -Wshadow -Wconversion -Wvla -Wundef -Wcast-qua
                     -Wswitch-enum)
 add_compile_options("$<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes;-Wmissing-prototypes>")
 add_compile_options(-fno-omit-frame-pointer -fno-strict-aliasing -ftls-model=initial-exec)
+# A program depends at run time on the libraries it calls, not on all that its layers may call.
+add_link_options(-Wl,--as-needed)
 if(CMAKE_C_COMPILER_ID MATCHES Clang)
   add_compile_options(-Wthread-safety)
 endif()

@@ -38,7 +38,7 @@ enum quarry_status {
     QUARRY_BUSY = 8,          /* somebody else holds it; the same call may succeed later */
     QUARRY_IO = 9,            /* the operating system failed to read or write */
     QUARRY_CORRUPT = 10,      /* stored bytes do not match their checksum or their format */
-    QUARRY_UNSUPPORTED = 11,  /* this build, kernel or file has a feature the call lacks, or lacks one */
+    QUARRY_UNSUPPORTED = 11,  /* this build or kernel lacks a feature, or a file uses an unknown one */
     QUARRY_PERMISSION = 12,   /* the operating system or an access rule forbids it */
     QUARRY_CANCELLED = 13,    /* the caller, a deadline or a shutdown ended it */
     QUARRY_TOO_MANY = 14,     /* a fixed number of things of this kind is already in use */

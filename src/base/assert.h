@@ -35,7 +35,8 @@ Q_COLD Q_NORETURN void base_assert_failed(const char *file, int line, const char
  * cannot rot and what it names does not become unused.
  */
 #ifdef QUARRY_DEBUG_CHECKS
-#define Q_DCHECK(condition) Q_ASSERT(condition)
+/* Not by way of Q_ASSERT, which would print the condition with its macros expanded. */
+#define Q_DCHECK(condition) (Q_LIKELY(condition) ? (void)0 : Q_ASSERT_FAILED(#condition))
 #else
 #define Q_DCHECK(condition) ((void)sizeof((condition) ? 1 : 0))
 #endif

@@ -29,7 +29,7 @@
  *
  * Errors: none. Threads: any, and signal handlers: every type here is lock-free (asserted below).
  * Cost: on x86-64 loads and all stores but seq_cst are plain moves; the rest is one locked
- * instruction, about 20 cycles when the line is near, hundreds when another core has it.
+ * instruction, and the wait for the cache line when another core has it.
  */
 #ifndef QUARRY_BASE_ATOMIC_H
 #define QUARRY_BASE_ATOMIC_H

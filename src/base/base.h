@@ -17,6 +17,11 @@
 #include <base/bits.h>
 #include <base/checked.h>
 #include <base/size.h>
+#include <base/endian.h>
+#include <base/varint.h>
+#include <base/crc32c.h>
+#include <base/hash.h>
+#include <base/error.h>
 
 /* Address ranges are reserved by the hundred GiB and 48-bit references sit in words. */
 Q_STATIC_ASSERT(sizeof(void *) == 8 && sizeof(size_t) == 8, "Quarry is for 64-bit machines");
