@@ -10,8 +10,8 @@
 #include <os/sanitizer.h>
 
 /*
- * A stack that does for a thread of ours which calls only ours: the deepest path takes some 20 KiB,
- * and libc puts the thread storage of every loaded library on it as well. TSan's takes 900 KiB.
+ * A stack that does for a thread of ours which calls only ours: libc puts the
+ * thread storage of every loaded library on it as well, and that of TSan's runtime passes 900 KB.
  */
 #define OS_THREAD_STACK_BYTES (OS_UNDER_TSAN ? Q_MIB(2) : Q_KIB(256))
 

@@ -139,7 +139,7 @@ static void a_limit_of_threads_says_too_many(void **state)
 }
 
 /* Thread storage of the whole program, as a large library might bring it. */
-static _Thread_local char large_storage[128 * 1024];
+static _Thread_local volatile char large_storage[128 * 1024];
 
 static void a_stack_too_small_for_thread_storage_says_no_memory(void **state)
 {
