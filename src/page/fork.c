@@ -95,7 +95,7 @@ static void lane_land_flights(struct page_lane *lane)
 /* Threads of the parent give up what they had cached; the one that forked keeps its caches. */
 static void heap_bury_threads(struct page_heap *heap)
 {
-    const struct page_thread *own = page_tls.heap[heap->slot].heap_serial == heap->serial
+    const struct page_thread *own = page_tls.heap[heap->slot].serial == heap->serial
                                         ? page_tls.heap[heap->slot].thread
                                         : NULL;
     struct page_thread *thread = heap->threads;

@@ -46,7 +46,7 @@ static void heaps_thread_exit(void)
     os_mutex_lock(&heaps.mutex);
     for (uint32_t slot = 0; slot < PAGE_HEAPS_MAX; slot++) {
         struct page_heap *heap = heaps.heap[slot];
-        if (heap != NULL && tls.heap[slot].heap_serial == heap->serial) {
+        if (heap != NULL && tls.heap[slot].serial == heap->serial) {
             page_thread_exit(heap, tls.heap[slot].thread);
         }
     }

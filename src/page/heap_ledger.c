@@ -16,11 +16,12 @@ uint64_t page_heap_owner_pages_stopped(struct page_heap *heap, uint32_t owner, u
 {
     int64_t pages = atomic_load_relaxed_i64(&heap->ledger.owner[owner].pages[lane]);
 
-    /* What caches have not told the ledger yet. */
+    /* What caches have not told the ledger yet, and what is in their stacks. */
     for (struct page_thread *thread = heap->threads; thread != NULL; thread = thread->next) {
         const struct page_cache *cache = thread->cache[lane];
-        if (cache != NULL && atomic_load_relaxed_u32(&cache->owner) == owner) {
-            pages += atomic_load_relaxed_i32(&cache->owner_pages);
+        if (cache != NULL) {
+            pages += cache->owner == owner ? cache->owner_pages : 0;
+            pages -= (int64_t)page_cache_owner_pages(cache, owner);
         }
     }
     Q_ASSERT(pages >= 0);

@@ -91,13 +91,24 @@ static enum quarry_status inspect_runs(struct inspection *in)
 
 /* ---- caches and flights ------------------------------------------------------------------------------------ */
 
-static enum quarry_status inspect_cache(struct inspection *in, const struct page_cache *cache)
+static enum quarry_status inspect_stack(struct inspection *in, const struct page_cache_stack *stack)
 {
     enum quarry_status status = QUARRY_OK;
+
+    for (uint32_t i = 1; i <= stack->count && status == QUARRY_OK; i++) {
+        status = mark_pages(in, stack->run[i].page, stack->run[i].head & PAGE_HEAD_COUNT_LONG,
+                            "a page cache");
+    }
+    return status;
+}
+
+static enum quarry_status inspect_cache(struct inspection *in, const struct page_cache *cache)
+{
+    enum quarry_status status = inspect_stack(in, &cache->short_runs);
     uint64_t block_free = cache->block.free;
 
-    for (uint32_t i = 1; i <= cache->run_count && status == QUARRY_OK; i++) {
-        status = mark_pages(in, cache->run[i].page, cache->run[i].page_count, "a page cache");
+    if (status == QUARRY_OK) {
+        status = inspect_stack(in, &cache->long_runs);
     }
     while (block_free != 0 && status == QUARRY_OK) {
         uint32_t index = bits_trailing_zeros_u64(block_free);

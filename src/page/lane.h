@@ -58,7 +58,7 @@ struct page_lane {
     struct page_heap *heap;
     uint64_t serial; /* of all lanes this process ever had */
     uint32_t id;
-    uint32_t tls_index; /* into page_tls */
+    ptrdiff_t tls_offset; /* of a thread's entry for the lane, see page_tls_lane_of */
     char name[PAGE_LANE_NAME_BYTES];
     char *base;
     uint64_t reserved_bytes; /* whole zones */

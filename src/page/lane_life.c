@@ -42,7 +42,8 @@ static enum quarry_status lane_take_id(struct page_heap *heap, struct page_lane 
         if (!(heap->lane_ids_taken >> id & 1)) {
             heap->lane_ids_taken |= (uint64_t)1 << id;
             lane->id = id;
-            lane->tls_index = id % PAGE_TLS_ENTRIES;
+            lane->tls_offset = (char *)&page_tls.lane[id % PAGE_TLS_ENTRIES] -
+                               (char *)__builtin_thread_pointer();
             return QUARRY_OK;
         }
     }
