@@ -106,49 +106,53 @@ void page_scavenge_index_grow(struct page_scavenge_index *index, uint32_t chunk)
     }
 }
 
-/* The word of a chunk as this generation sees it. */
-static struct page_density density_touch(const struct page_scavenge_index *index, uint32_t chunk)
+/* The word of a chunk as this generation sees it: begun anew where it is of an older one. */
+static inline uint64_t density_touch(const struct page_scavenge_index *index, uint32_t chunk)
 {
-    struct page_density density =
-        page_density_unpack(atomic_load_relaxed_u64(&index->chunk[chunk]));
+    uint64_t word = atomic_load_relaxed_u64(&index->chunk[chunk]);
     uint32_t generation = atomic_load_relaxed_u32(&index->generation);
 
-    if (density.generation != generation) {
+    if (Q_UNLIKELY(word >> DENSITY_GENERATION_SHIFT != generation)) {
+        struct page_density density = page_density_unpack(word);
         density.last_in_use = density.in_use;
         density.generation = generation;
+        word = page_density_pack(density);
     }
-    return density;
+    return word;
 }
 
-static void density_store(struct page_scavenge_index *index, uint32_t chunk,
-                          struct page_density density)
+static inline uint32_t density_in_use(uint64_t word)
 {
-    atomic_store_relaxed_u64(&index->chunk[chunk], page_density_pack(density));
+    return (uint32_t)(word & bits_mask_u64(0, DENSITY_IN_USE_BITS));
 }
 
+static inline uint64_t density_flag(enum page_density_flag flag)
+{
+    return (uint64_t)flag << DENSITY_FLAGS_SHIFT;
+}
+
+/* The count of pages in use is the low end of the word, so counting is adding to the word. */
 void page_scavenge_index_alloc(struct page_scavenge_index *index, uint32_t chunk, uint32_t count)
 {
-    struct page_density density = density_touch(index, chunk);
+    uint64_t word = density_touch(index, chunk) + count;
 
-    Q_ASSERT(count <= PAGE_CHUNK_PAGES - density.in_use);
-    density.in_use += count;
-    if (density.in_use == PAGE_CHUNK_PAGES) {
-        density.flags &= ~(uint32_t)PAGE_DENSITY_HAS_FREE;
+    Q_ASSERT(density_in_use(word) <= PAGE_CHUNK_PAGES);
+    if (density_in_use(word) == PAGE_CHUNK_PAGES) {
+        word &= ~density_flag(PAGE_DENSITY_HAS_FREE);
     }
-    density_store(index, chunk, density);
+    atomic_store_relaxed_u64(&index->chunk[chunk], word);
 }
 
 void page_scavenge_index_free(struct page_scavenge_index *index, uint32_t chunk, uint32_t first,
                               uint32_t count)
 {
-    struct page_density density = density_touch(index, chunk);
+    uint64_t word = density_touch(index, chunk);
     uint64_t high_page = ((uint64_t)chunk << PAGE_CHUNK_SHIFT) + first + count - 1;
 
-    Q_ASSERT(count >= 1 && count <= density.in_use);
-    density.in_use -= count;
-    density.flags |= PAGE_DENSITY_HAS_FREE;
-    density.flags &= ~(uint32_t)PAGE_DENSITY_PASSED_OVER;
-    density_store(index, chunk, density);
+    Q_ASSERT(count <= density_in_use(word));
+    word = (word - count) | density_flag(PAGE_DENSITY_HAS_FREE);
+    word &= ~density_flag(PAGE_DENSITY_PASSED_OVER);
+    atomic_store_relaxed_u64(&index->chunk[chunk], word);
     if (index->free_high_page < high_page + 1) {
         index->free_high_page = high_page + 1;
     }
@@ -160,11 +164,10 @@ void page_scavenge_index_free(struct page_scavenge_index *index, uint32_t chunk,
 void page_scavenge_index_free_scavenged(struct page_scavenge_index *index, uint32_t chunk,
                                         uint32_t count)
 {
-    struct page_density density = density_touch(index, chunk);
+    uint64_t word = density_touch(index, chunk);
 
-    Q_ASSERT(count <= density.in_use);
-    density.in_use -= count;
-    density_store(index, chunk, density);
+    Q_ASSERT(count <= density_in_use(word));
+    atomic_store_relaxed_u64(&index->chunk[chunk], word - count);
 }
 
 void page_scavenge_index_set_empty(struct page_scavenge_index *index, uint32_t chunk)
@@ -173,7 +176,7 @@ void page_scavenge_index_set_empty(struct page_scavenge_index *index, uint32_t c
         page_density_unpack(atomic_load_relaxed_u64(&index->chunk[chunk]));
 
     density.flags &= ~(uint32_t)PAGE_DENSITY_HAS_FREE;
-    density_store(index, chunk, density);
+    atomic_store_relaxed_u64(&index->chunk[chunk], page_density_pack(density));
 }
 
 void page_scavenge_index_pass_over(struct page_scavenge_index *index, uint32_t chunk)
@@ -182,7 +185,7 @@ void page_scavenge_index_pass_over(struct page_scavenge_index *index, uint32_t c
         page_density_unpack(atomic_load_relaxed_u64(&index->chunk[chunk]));
 
     density.flags |= PAGE_DENSITY_PASSED_OVER;
-    density_store(index, chunk, density);
+    atomic_store_relaxed_u64(&index->chunk[chunk], page_density_pack(density));
 }
 
 /* ---- generations and the search -----------------------------------------------------------------

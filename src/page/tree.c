@@ -460,11 +460,11 @@ uint64_t page_tree_count_scavenged(const struct page_tree *tree, uint64_t page, 
 {
     uint64_t end = page + page_count, scavenged = 0;
 
-    while (page < end) {
+    do {
         struct chunk_part part = chunk_part_at(page, end);
         scavenged += page_bits_count(&tree->chunk[part.chunk].scavenged, part.first, part.count);
         page += part.count;
-    }
+    } while (Q_UNLIKELY(page < end));
     return scavenged;
 }
 
@@ -478,7 +478,7 @@ void page_tree_take(struct page_tree *tree, struct page_found found, uint64_t pa
 
     Q_DCHECK(page_tree_is_free(tree, page, page_count));
     Q_DCHECK(page_tree_count_scavenged(tree, page, page_count) == scavenged_pages);
-    while (page < end) {
+    do {
         struct chunk_part part = chunk_part_at(page, end);
         struct page_chunk *chunk = &tree->chunk[part.chunk];
         page_bits_set(&chunk->in_use, part.first, part.count);
@@ -487,7 +487,7 @@ void page_tree_take(struct page_tree *tree, struct page_found found, uint64_t pa
         }
         page_scavenge_index_alloc(&tree->index, part.chunk, part.count);
         page += part.count;
-    }
+    } while (Q_UNLIKELY(page < end));
     tree->scavenged_pages -= scavenged_pages;
     tree->free_pages -= page_count;
     tree_update(tree, found.page, page_count, false);
