@@ -15,8 +15,7 @@
  */
 #include <page/bits.h>
 
-/* ---- setting, clearing, counting --------------------------------------------------------------
- */
+/* ---- setting, clearing, counting ------------------------------------------------------------ */
 
 /* Whether [first, first + count) lies in one word, as nearly all ranges do. */
 static inline bool is_in_one_word(uint32_t first, uint32_t count)
@@ -98,8 +97,7 @@ bool page_bits_is_clear(const struct page_bits *bits, uint32_t first, uint32_t c
     return page_bits_count(bits, first, count) == 0;
 }
 
-/* ---- summaries --------------------------------------------------------------------------------
- */
+/* ---- summaries ------------------------------------------------------------------------------ */
 
 /* Spreads each set bit to the `places` bits below it: clear runs under a set bit shrink by as many.
  */
@@ -163,8 +161,7 @@ uint64_t page_bits_summarize(const struct page_bits *bits)
     return page_summary_pack(start, max, carry);
 }
 
-/* ---- finding runs ------------------------------------------------------------------------------
- */
+/* ---- finding runs --------------------------------------------------------------------------- */
 
 uint32_t page_bits_find_in_word(uint64_t word, uint32_t count)
 {
@@ -223,8 +220,7 @@ uint32_t page_bits_find(const struct page_bits *bits, uint32_t count, uint32_t f
     return PAGE_BITS_NONE;
 }
 
-/* ---- what the scavenger may take ----------------------------------------------------------------
- */
+/* ---- what the scavenger may take ------------------------------------------------------------ */
 
 uint64_t page_bits_fill_groups(uint64_t word, uint32_t group)
 {

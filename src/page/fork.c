@@ -70,7 +70,7 @@ void page_heap_fork_parent(struct page_heap *heap) Q_NO_THREAD_SAFETY_ANALYSIS
     page_caches_resume(heap);
 }
 
-/* ---- the child -------------------------------------------------------------------------------------------- */
+/* ---- the child ------------------------------------------------------------------------------ */
 
 static void lane_reset(struct page_lane *lane)
 {

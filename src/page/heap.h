@@ -148,7 +148,7 @@ size_t page_heap_ledger(struct page_heap *heap, struct page_ledger_totals *ret_t
  */
 enum quarry_status page_heap_validate(struct page_heap *heap, struct quarry_error *error);
 
-/* ---- for the other files of this folder -------------------------------------------------------------- */
+/* ---- for the other files of this folder ----------------------------------------------------- */
 
 /*
  * Stops all caches of a heap: until page_caches_resume nobody is inside one, and every thread that

@@ -44,7 +44,7 @@ static enum quarry_status mark_pages(struct inspection *in, uint64_t page, uint6
     return QUARRY_OK;
 }
 
-/* ---- runs ------------------------------------------------------------------------------------------------ */
+/* ---- runs ----------------------------------------------------------------------------------- */
 
 static enum quarry_status inspect_run(struct inspection *in, uint64_t page, uint32_t head)
 {
@@ -89,7 +89,7 @@ static enum quarry_status inspect_runs(struct inspection *in)
     return status;
 }
 
-/* ---- caches and flights ------------------------------------------------------------------------------------ */
+/* ---- caches and flights --------------------------------------------------------------------- */
 
 static enum quarry_status inspect_stack(struct inspection *in, const struct page_cache_stack *stack)
 {
@@ -143,7 +143,7 @@ static enum quarry_status inspect_flights(struct inspection *in)
     return status;
 }
 
-/* ---- lanes ----------------------------------------------------------------------------------------------------- */
+/* ---- lanes ---------------------------------------------------------------------------------- */
 
 static enum quarry_status inspect_chunk(struct inspection *in, uint32_t chunk)
 {

@@ -26,7 +26,7 @@
 
 #include <page/heap.h>
 
-/* ---- heads of runs --------------------------------------------------------------------------------- */
+/* ---- heads of runs -------------------------------------------------------------------------- */
 
 void page_lane_head_set_long(struct page_lane *lane, uint64_t page, uint32_t owner,
                              uint64_t page_count)
@@ -81,7 +81,7 @@ uint32_t page_lane_run_owner(const struct page_lane *lane, const void *base)
     return head_of(lane, base, &page) >> PAGE_HEAD_COUNT_BITS;
 }
 
-/* ---- growing ---------------------------------------------------------------------------------------- */
+/* ---- growing -------------------------------------------------------------------------------- */
 
 /* The chunks to add so that `page_count` aligned pages fit above what is there. */
 static enum quarry_status grow_range(const struct page_lane *lane, uint64_t page_count,
@@ -193,7 +193,7 @@ enum quarry_status page_lane_grow(struct page_lane *lane, uint64_t page_count, u
     return status;
 }
 
-/* ---- allocating --------------------------------------------------------------------------------------- */
+/* ---- allocating ----------------------------------------------------------------------------- */
 
 /* What one look into the tree came to. */
 enum take_verdict {
@@ -345,7 +345,7 @@ void page_lane_free(struct page_lane *lane, void *base)
     page_scavenger_poke(lane->heap);
 }
 
-/* ---- changing the length of a run ----------------------------------------------------------------------- */
+/* ---- changing the length of a run ----------------------------------------------------------- */
 
 static void lane_set_run_pages(struct page_lane *lane, uint64_t page, uint32_t owner,
                                uint64_t old_count, uint64_t new_count) Q_REQUIRES(&lane->mutex)
@@ -421,7 +421,7 @@ enum quarry_status page_lane_resize(struct page_lane *lane, void *base, uint64_t
     return QUARRY_OK;
 }
 
-/* ---- giving back ------------------------------------------------------------------------------------------ */
+/* ---- giving back ---------------------------------------------------------------------------- */
 
 enum quarry_status page_lane_decommit(struct page_lane *lane, uint64_t page, uint64_t page_count)
 {

@@ -176,7 +176,7 @@ enum quarry_status page_lane_adopt(struct page_lane *lane, uint32_t owner, uint6
                                    uint64_t page_count, void **ret_base);
 enum quarry_status page_lane_adopt_finish(struct page_lane *lane);
 
-/* ---- for the other files of this folder ---------------------------------------------------------- */
+/* ---- for the other files of this folder ----------------------------------------------------- */
 
 /* Charges and backs what is needed, then adds chunks for at least `page_count` contiguous pages. */
 enum quarry_status page_lane_grow(struct page_lane *lane, uint64_t page_count,
@@ -219,7 +219,7 @@ bool page_lane_begin_flight_locked(struct page_lane *lane, uint64_t page, uint64
 enum quarry_status page_lane_fly(struct page_lane *lane, uint64_t page, uint64_t page_count,
                                  enum page_scavenge_cause cause);
 
-/* ---- lane_file.c ---------------------------------------------------------------------------------- */
+/* ---- lane_file.c ---------------------------------------------------------------------------- */
 
 /* Opens or creates the file behind a lane that is being built, and maps what it holds. */
 enum quarry_status page_lane_file_open(struct page_lane *lane, const char *path);

@@ -146,7 +146,7 @@ enum quarry_status page_lane_preallocate(struct page_lane *lane, uint64_t page, 
                                      page_count << PAGE_SHIFT);
 }
 
-/* ---- adoption ---------------------------------------------------------------------------------------- */
+/* ---- adoption ------------------------------------------------------------------------------- */
 
 static enum quarry_status adopt_take(struct page_lane *lane, uint32_t owner, uint64_t page,
                                      uint64_t page_count)

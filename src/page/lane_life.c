@@ -16,7 +16,7 @@
 
 #include <page/heap.h>
 
-/* ---- ids and zones ------------------------------------------------------------------------------------ */
+/* ---- ids and zones -------------------------------------------------------------------------- */
 
 static bool zones_are_free(struct page_heap *heap, uint64_t first, uint64_t zone_count)
 {
@@ -105,7 +105,7 @@ static uint64_t page_lane_next_serial(void)
     return atomic_add_relaxed_u64(&last_serial, 1) + 1;
 }
 
-/* ---- creating ------------------------------------------------------------------------------------------- */
+/* ---- creating ------------------------------------------------------------------------------- */
 
 static enum quarry_status lane_make_metadata(struct page_lane *lane)
 {
@@ -302,7 +302,7 @@ enum quarry_status page_lane_create(struct page_heap *heap, const struct page_la
     return QUARRY_OK;
 }
 
-/* ---- ending ------------------------------------------------------------------------------------------------ */
+/* ---- ending --------------------------------------------------------------------------------- */
 
 static void caches_drop(struct page_lane *lane)
 {

@@ -37,7 +37,7 @@
 
 _Thread_local struct page_tls page_tls;
 
-/* ---- entering and leaving ------------------------------------------------------------------------------ */
+/* ---- entering and leaving ------------------------------------------------------------------- */
 
 /*
  * The fast way in. False, and outside, when the slow way is needed: somebody has stopped the cache,
@@ -90,7 +90,7 @@ static bool cache_enter(struct page_cache *cache, struct page_heap *heap)
     }
 }
 
-/* ---- owners ------------------------------------------------------------------------------------------------ */
+/* ---- owners --------------------------------------------------------------------------------- */
 
 /* Tells the ledger what it does not know yet; the next difference will be `owner`'s. */
 static void cache_flush_owner(struct page_cache *cache, uint32_t owner)
@@ -115,7 +115,7 @@ static inline void cache_note_owner(struct page_cache *cache, uint32_t owner, in
     cache->owner_pages += page_count;
 }
 
-/* ---- stacks -------------------------------------------------------------------------------------------------- */
+/* ---- stacks --------------------------------------------------------------------------------- */
 
 static inline uint32_t head_make(uint32_t owner, uint32_t page_count)
 {
@@ -235,7 +235,7 @@ static uint32_t stack_evict_count(const struct page_cache_stack *stack, uint32_t
     return run_count;
 }
 
-/* ---- the block ------------------------------------------------------------------------------------------------- */
+/* ---- the block ------------------------------------------------------------------------------ */
 
 /* From the block: false when it has no such run. */
 static bool cache_take_from_block(struct page_cache *cache, uint32_t page_count, uint64_t *ret_page,
@@ -284,7 +284,7 @@ static bool cache_refill(struct page_cache *cache)
     return taken != 0;
 }
 
-/* ---- counting -------------------------------------------------------------------------------------------------- */
+/* ---- counting ------------------------------------------------------------------------------- */
 
 static uint64_t stack_pages(const struct page_cache_stack *stack)
 {
@@ -320,7 +320,7 @@ uint64_t page_cache_owner_pages(const struct page_cache *cache, uint32_t owner)
            stack_owner_pages(&cache->long_runs, owner);
 }
 
-/* ---- threads ------------------------------------------------------------------------------------------------ */
+/* ---- threads -------------------------------------------------------------------------------- */
 
 /* The calling thread's cache for the lane, if the thread remembers it; else NULL. */
 static inline struct page_cache *cache_remembered(const struct page_lane *lane)
@@ -344,7 +344,9 @@ static struct page_thread *thread_create(struct page_heap *heap)
 {
     void *piece;
 
-    if (page_metadata_take(&heap->metadata, sizeof(struct page_thread), &piece) != QUARRY_OK) {
+    /* Without the hook the caches would outlive their thread, and nobody would empty them. */
+    if (os_thread_exit_arm() != QUARRY_OK ||
+        page_metadata_take(&heap->metadata, sizeof(struct page_thread), &piece) != QUARRY_OK) {
         return NULL;
     }
     struct page_thread *thread = piece;
@@ -358,7 +360,6 @@ static struct page_thread *thread_create(struct page_heap *heap)
     os_mutex_unlock(&heap->caches_mutex);
     page_tls.heap[heap->slot].serial = heap->serial;
     page_tls.heap[heap->slot].thread = thread;
-    os_thread_exit_arm();
     return thread;
 }
 
@@ -405,7 +406,7 @@ static struct page_cache *cache_find(struct page_lane *lane)
     return cache;
 }
 
-/* ---- allocating and freeing ------------------------------------------------------------------------------------ */
+/* ---- allocating and freeing ----------------------------------------------------------------- */
 
 /* Everything a cache can do, from inside. */
 static bool cache_take(struct page_cache *cache, uint32_t owner, uint32_t page_count,
@@ -564,7 +565,7 @@ void page_free(struct page_lane *lane, void *base)
     page_free_slow(lane, base);
 }
 
-/* ---- stopping caches ---------------------------------------------------------------------------------------------- */
+/* ---- stopping caches ------------------------------------------------------------------------ */
 
 typedef bool cache_filter(struct page_cache *cache);
 
@@ -712,7 +713,7 @@ void page_caches_flush_idle(struct page_heap *heap)
     os_mutex_unlock(&heap->caches_mutex);
 }
 
-/* ---- threads that end ----------------------------------------------------------------------------------------------- */
+/* ---- threads that end ----------------------------------------------------------------------- */
 
 void page_thread_exit(struct page_heap *heap, struct page_thread *thread)
 {

@@ -118,7 +118,7 @@ struct page_run page_alloc(struct page_lane *lane, uint32_t owner, uint64_t page
 /* Frees a run that page_alloc or page_lane_alloc returned, into the thread's cache when it can. */
 void page_free(struct page_lane *lane, void *base);
 
-/* ---- for the other files of this folder ------------------------------------------------------------ */
+/* ---- for the other files of this folder ----------------------------------------------------- */
 
 /* Gives back everything that a thread has cached in a heap, and forgets the thread. */
 void page_thread_exit(struct page_heap *heap, struct page_thread *thread);

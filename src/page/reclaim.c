@@ -38,7 +38,7 @@ static void give_back_free(struct page_heap *heap, uint64_t wanted_bytes)
     }
 }
 
-/* ---- asking reclaimers ------------------------------------------------------------------------------------ */
+/* ---- asking reclaimers ---------------------------------------------------------------------- */
 
 /* Where a reclaimer stands: by its order, then by its slot. */
 static uint64_t reclaimer_place(const struct page_heap *heap, const struct page_reclaimer *reclaimer)
@@ -113,7 +113,7 @@ static bool reach(struct page_heap *heap, const struct goal *goal)
     return is_reached;
 }
 
-/* ---- reserving -------------------------------------------------------------------------------------------- */
+/* ---- reserving ------------------------------------------------------------------------------ */
 
 /* How many bytes must go before `bytes` fit; at least 1, for they did not fit a moment ago. */
 static uint64_t charge_short_bytes(struct page_heap *heap, uint64_t bytes)
@@ -144,7 +144,7 @@ enum quarry_status page_heap_reserve(struct page_heap *heap, uint64_t bytes)
     return QUARRY_NO_MEMORY;
 }
 
-/* ---- changing the limit -------------------------------------------------------------------------------------- */
+/* ---- changing the limit --------------------------------------------------------------------- */
 
 static uint64_t limit_short_bytes(struct page_heap *heap, uint64_t limit_bytes)
 {
@@ -181,7 +181,7 @@ uint64_t page_heap_trim(struct page_heap *heap)
     return page_scavenge(heap, UINT64_MAX, PAGE_SCAVENGE_FORCED, PAGE_CAUSE_MANUAL);
 }
 
-/* ---- registering ------------------------------------------------------------------------------------------------ */
+/* ---- registering ---------------------------------------------------------------------------- */
 
 enum quarry_status page_heap_add_reclaimer(struct page_heap *heap, uint32_t order,
                                            page_reclaim_function *reclaim, void *argument)

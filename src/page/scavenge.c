@@ -17,7 +17,7 @@
 
 #include <page/heap.h>
 
-/* ---- pieces in flight ----------------------------------------------------------------------------------- */
+/* ---- pieces in flight ----------------------------------------------------------------------- */
 
 bool page_lane_begin_flight_locked(struct page_lane *lane, uint64_t page, uint64_t page_count)
 {
@@ -75,7 +75,7 @@ enum quarry_status page_lane_fly(struct page_lane *lane, uint64_t page, uint64_t
     return status;
 }
 
-/* ---- one lane --------------------------------------------------------------------------------------------- */
+/* ---- one lane ------------------------------------------------------------------------------- */
 
 /* What a scavenger takes at once, and how small a piece the kernel can take. */
 struct piece_limits {
@@ -137,7 +137,7 @@ static uint64_t lane_scavenge_one(struct page_lane *lane, enum page_scavenge_mod
     return 0;
 }
 
-/* ---- all lanes --------------------------------------------------------------------------------------------- */
+/* ---- all lanes ------------------------------------------------------------------------------ */
 
 uint64_t page_scavenge(struct page_heap *heap, uint64_t wanted_bytes, enum page_scavenge_mode mode,
                        enum page_scavenge_cause cause)

@@ -52,8 +52,7 @@ struct page_density page_density_unpack(uint64_t word)
     };
 }
 
-/* ---- cursors ----------------------------------------------------------------------------------
- */
+/* ---- cursors -------------------------------------------------------------------------------- */
 
 /* Pairs with the acquire loads in cursor_lower and page_scavenge_index_find. */
 static void cursor_raise(_Atomic int64_t *cursor, uint64_t page)
@@ -83,8 +82,7 @@ static void cursor_lower(_Atomic int64_t *cursor, int64_t seen, int64_t lower)
     }
 }
 
-/* ---- words of chunks ---------------------------------------------------------------------------
- */
+/* ---- words of chunks ------------------------------------------------------------------------ */
 
 void page_scavenge_index_init(struct page_scavenge_index *index, _Atomic uint64_t *chunk)
 {
@@ -188,8 +186,7 @@ void page_scavenge_index_pass_over(struct page_scavenge_index *index, uint32_t c
     atomic_store_relaxed_u64(&index->chunk[chunk], page_density_pack(density));
 }
 
-/* ---- generations and the search -----------------------------------------------------------------
- */
+/* ---- generations and the search ------------------------------------------------------------- */
 
 void page_scavenge_index_next_generation(struct page_scavenge_index *index)
 {

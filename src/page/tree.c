@@ -36,8 +36,7 @@
 
 #include <string.h>
 
-/* ---- set-up and growth --------------------------------------------------------------------------
- */
+/* ---- set-up and growth ---------------------------------------------------------------------- */
 
 void page_tree_init(struct page_tree *tree, const struct page_tree_layout *layout, void *base)
 {
@@ -92,8 +91,7 @@ void page_tree_grow(struct page_tree *tree, struct page_range chunks)
     tree_update(tree, page, page_count, true);
 }
 
-/* ---- summaries
- * ------------------------------------------------------------------------------------ */
+/* ---- summaries ------------------------------------------------------------------------------ */
 
 static bool tree_store_summary(uint64_t *summary, uint64_t value)
 {
@@ -176,8 +174,7 @@ static void tree_update(struct page_tree *tree, uint64_t page, uint64_t page_cou
     }
 }
 
-/* ---- finding
- * ----------------------------------------------------------------------------------------- */
+/* ---- finding -------------------------------------------------------------------------------- */
 
 static struct page_found found_nothing(void)
 {
@@ -310,8 +307,7 @@ struct page_found page_tree_find(struct page_tree *tree, uint64_t page_count)
     return tree_find_from_root(tree, page_count);
 }
 
-/* ---- stretches
- * ------------------------------------------------------------------------------------- */
+/* ---- stretches ------------------------------------------------------------------------------ */
 
 static uint64_t tree_end_page(const struct page_tree *tree)
 {
@@ -380,8 +376,7 @@ bool page_tree_next_backed(const struct page_tree *tree, uint64_t from,
     return tree_next_stretch(tree, from, true, ret_stretch);
 }
 
-/* ---- finding with alignment
- * ----------------------------------------------------------------------- */
+/* ---- finding with alignment ----------------------------------------------------------------- */
 
 /* Every run, lowest first, until an aligned one fits. O(chunks + runs): only before giving up. */
 static uint64_t tree_find_aligned_slow(const struct page_tree *tree, uint64_t page_count,
@@ -415,8 +410,7 @@ struct page_found page_tree_find_aligned(struct page_tree *tree, uint64_t page_c
     return found;
 }
 
-/* ---- questions about ranges
- * ------------------------------------------------------------------------- */
+/* ---- questions about ranges ----------------------------------------------------------------- */
 
 /* The part of [page, end) that lies in the chunk of `page`. */
 struct chunk_part {
@@ -468,8 +462,7 @@ uint64_t page_tree_count_scavenged(const struct page_tree *tree, uint64_t page, 
     return scavenged;
 }
 
-/* ---- taking and freeing
- * ------------------------------------------------------------------------------ */
+/* ---- taking and freeing --------------------------------------------------------------------- */
 
 void page_tree_take(struct page_tree *tree, struct page_found found, uint64_t page_count,
                     uint64_t scavenged_pages)
@@ -542,8 +535,7 @@ void page_tree_free_scavenged(struct page_tree *tree, uint64_t page, uint64_t pa
     tree_free(tree, page, page_count, true);
 }
 
-/* ---- blocks for page caches
- * --------------------------------------------------------------------------- */
+/* ---- blocks for page caches ----------------------------------------------------------------- */
 
 struct page_block page_tree_peek_block(struct page_tree *tree)
 {
@@ -616,8 +608,7 @@ void page_tree_give_block(struct page_tree *tree, struct page_block block)
     tree_update_chunk(tree, chunk);
 }
 
-/* ---- whole ranges
- * -------------------------------------------------------------------------------------- */
+/* ---- whole ranges --------------------------------------------------------------------------- */
 
 void page_tree_free_range(struct page_tree *tree, struct page_range chunks)
 {
