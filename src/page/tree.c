@@ -275,41 +275,42 @@ struct page_found page_tree_find(const struct page_tree *tree, uint64_t page_cou
     return tree_find_from_root(tree, page_count);
 }
 
-/* ---- finding with alignment ----------------------------------------------------------------------- */
-
-/* Walks the runs of free pages in address order. */
-struct run_walk {
-    const struct page_tree *tree;
-    uint64_t page; /* where to look next */
-};
+/* ---- stretches ------------------------------------------------------------------------------------- */
 
 static uint64_t tree_end_page(const struct page_tree *tree)
 {
     const struct page_ranges *ranges = &tree->ranges;
 
-    return (uint64_t)ranges->range[ranges->count - 1].end << PAGE_CHUNK_SHIFT;
+    return ranges->count == 0
+               ? 0
+               : (uint64_t)ranges->range[ranges->count - 1].end << PAGE_CHUNK_SHIFT;
 }
 
-/* The first page at or above `page` whose in-use bit is `is_in_use`; the end of the tree if none. */
-static uint64_t tree_next_page(const struct page_tree *tree, uint64_t page, bool is_in_use)
+/* The free pages of a word, or those that are free and backed. */
+static uint64_t chunk_free_word(const struct page_chunk *chunk, uint32_t i, bool is_backed)
+{
+    return is_backed ? ~(chunk->in_use.word[i] | chunk->scavenged.word[i]) : ~chunk->in_use.word[i];
+}
+
+/* The first page at or above `page` that is (or is not) free (and backed); the tree's end if none. */
+static uint64_t tree_next_page(const struct page_tree *tree, uint64_t page, bool is_free,
+                               bool is_backed)
 {
     uint64_t end = tree_end_page(tree);
 
     while (page < end) {
         uint32_t chunk = (uint32_t)(page >> PAGE_CHUNK_SHIFT);
-        uint64_t summary = tree->level[PAGE_LEVELS - 1][chunk];
-        bool is_uniform = summary == (is_in_use ? page_summary_full(PAGE_CHUNK_SHIFT) : 0);
-        if (is_uniform) {
-            /* Chunks that were never grown read as in use, by their summary alone. */
+        if (tree->level[PAGE_LEVELS - 1][chunk] == 0) {
+            /* Nothing is free here; perhaps the chunk was never grown, and has no bitmap. */
+            if (!is_free) {
+                return page;
+            }
             page = ((uint64_t)chunk + 1) << PAGE_CHUNK_SHIFT;
             continue;
         }
-        if (is_in_use && summary == 0) {
-            return page;
-        }
         uint32_t index = (uint32_t)(page % PAGE_CHUNK_PAGES);
-        uint64_t word = tree->chunk[chunk].in_use.word[index / 64];
-        word = (is_in_use ? word : ~word) & (UINT64_MAX << (index % 64));
+        uint64_t word = chunk_free_word(&tree->chunk[chunk], index / 64, is_backed);
+        word = (is_free ? word : ~word) & (UINT64_MAX << (index % 64));
         if (word != 0) {
             return (page & ~(uint64_t)63) + bits_trailing_zeros_u64(word);
         }
@@ -318,20 +319,44 @@ static uint64_t tree_next_page(const struct page_tree *tree, uint64_t page, bool
     return end;
 }
 
+static bool tree_next_stretch(const struct page_tree *tree, uint64_t from, bool is_backed,
+                              struct page_stretch *ret_stretch)
+{
+    uint64_t page = tree_next_page(tree, from, true, is_backed);
+
+    if (page >= tree_end_page(tree)) {
+        return false;
+    }
+    ret_stretch->page = page;
+    ret_stretch->page_count = tree_next_page(tree, page, false, is_backed) - page;
+    return true;
+}
+
+bool page_tree_next_free(const struct page_tree *tree, uint64_t from,
+                         struct page_stretch *ret_stretch)
+{
+    return tree_next_stretch(tree, from, false, ret_stretch);
+}
+
+bool page_tree_next_backed(const struct page_tree *tree, uint64_t from,
+                           struct page_stretch *ret_stretch)
+{
+    return tree_next_stretch(tree, from, true, ret_stretch);
+}
+
+/* ---- finding with alignment ----------------------------------------------------------------------- */
+
 /* Every run, lowest first, until an aligned one fits. O(chunks + runs): only before giving up. */
 static uint64_t tree_find_aligned_slow(const struct page_tree *tree, uint64_t page_count,
                                        uint64_t align_pages)
 {
-    uint64_t end = tree_end_page(tree);
-    uint64_t page = tree_next_page(tree, tree->search_page, false);
+    struct page_stretch run = {tree->search_page, 0};
 
-    while (page < end) {
-        uint64_t run_end = tree_next_page(tree, page, true);
-        uint64_t aligned = size_align_up_u64(page, align_pages);
-        if (aligned < run_end && run_end - aligned >= page_count) {
-            return aligned;
+    while (page_tree_next_free(tree, run.page + run.page_count, &run)) {
+        uint64_t skipped = size_align_up_u64(run.page, align_pages) - run.page;
+        if (skipped < run.page_count && run.page_count - skipped >= page_count) {
+            return run.page + skipped;
         }
-        page = tree_next_page(tree, run_end, false);
     }
     return PAGE_NONE;
 }
@@ -549,7 +574,7 @@ void page_tree_give_block(struct page_tree *tree, struct page_block block)
 
 /* ---- whole ranges -------------------------------------------------------------------------------------- */
 
-void page_tree_free_range(struct page_tree *tree, struct page_range chunks, bool is_scavenged)
+void page_tree_free_range(struct page_tree *tree, struct page_range chunks)
 {
     uint64_t first_page = (uint64_t)chunks.first << PAGE_CHUNK_SHIFT;
 
@@ -557,18 +582,10 @@ void page_tree_free_range(struct page_tree *tree, struct page_range chunks, bool
     for (uint32_t i = chunks.first; i < chunks.end; i++) {
         struct page_chunk *chunk = &tree->chunk[i];
         uint32_t in_use = page_bits_count(&chunk->in_use, 0, PAGE_CHUNK_PAGES);
-        uint32_t scavenged = page_bits_count(&chunk->scavenged, 0, PAGE_CHUNK_PAGES);
-        page_bits_clear_all(&chunk->in_use);
-        tree->free_pages += in_use;
-        if (in_use > 0 && !is_scavenged) {
-            page_scavenge_index_free(&tree->index, i, 0, in_use);
-        } else if (in_use > 0) {
-            page_scavenge_index_free_scavenged(&tree->index, i, in_use);
-        }
-        if (is_scavenged) {
-            page_bits_set_all(&chunk->scavenged);
-            tree->scavenged_pages += PAGE_CHUNK_PAGES - scavenged;
-            page_scavenge_index_set_empty(&tree->index, i);
+        if (in_use > 0) {
+            page_bits_clear_all(&chunk->in_use);
+            page_scavenge_index_free(&tree->index, i, PAGE_CHUNK_PAGES - in_use, in_use);
+            tree->free_pages += in_use;
         }
     }
     tree_lower_search(tree, first_page);

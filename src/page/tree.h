@@ -102,10 +102,25 @@ void page_tree_take_block(struct page_tree *tree, struct page_block block, uint6
 void page_tree_give_block(struct page_tree *tree, struct page_block block);
 
 /*
- * Frees every page of the grown chunk range at once, as scavenged or as backed: whole words, no run
- * looked at. For lanes whose lifetime ends. Cost: O(chunks).
+ * Frees every page of a grown chunk range at once: whole words, no run looked at. Scavenged pages
+ * stay so. For lanes whose lifetime ends. Cost: O(chunks).
  */
-void page_tree_free_range(struct page_tree *tree, struct page_range chunks, bool is_scavenged);
+void page_tree_free_range(struct page_tree *tree, struct page_range chunks);
+
+/* Neighbouring pages in the same state. */
+struct page_stretch {
+    uint64_t page;
+    uint64_t page_count;
+};
+
+/*
+ * The first whole stretch of free pages, or of free and backed ones, at or above page `from`.
+ * Stretches reach over chunks. Returns: false when there is none.
+ */
+bool page_tree_next_free(const struct page_tree *tree, uint64_t from,
+                         struct page_stretch *ret_stretch);
+bool page_tree_next_backed(const struct page_tree *tree, uint64_t from,
+                           struct page_stretch *ret_stretch);
 
 /*
  * Recomputes everything from the bitmaps and compares.
