@@ -26,14 +26,15 @@
  * its first and last leaf only.
  *
  * Source: Go's page allocator (proposal 35112, runtime 1.14 to 1.22), its search window for the
- * search address and the clamp of golang issue 40191 included. Tried and left: a two-level directory
- * of chunks (one load more; see tree_layout.c).
+ * search address and the clamp of golang issue 40191 included. Tried and left: a two-level
+ * directory of chunks (one load more; see tree_layout.c).
  */
 #include <page/tree.h>
 
 #include <string.h>
 
-/* ---- set-up and growth -------------------------------------------------------------------------- */
+/* ---- set-up and growth --------------------------------------------------------------------------
+ */
 
 void page_tree_init(struct page_tree *tree, const struct page_tree_layout *layout, void *base)
 {
@@ -88,7 +89,7 @@ void page_tree_grow(struct page_tree *tree, struct page_range chunks)
     tree_update(tree, page, page_count, true, true);
 }
 
-/* ---- summaries ------------------------------------------------------------------------------------ */
+/* ---- summaries ------------------------------------------------------------------------------ */
 
 static bool tree_store_summary(uint64_t *summary, uint64_t value)
 {
@@ -109,19 +110,20 @@ static bool tree_update_leaves(struct page_tree *tree, uint32_t first, uint32_t 
         tree_store_summary(&leaf[first], page_bits_summarize(&tree->chunk[first].in_use));
 
     for (uint32_t chunk = first + 1; chunk < last; chunk++) {
-        uint64_t value =
-            is_middle_known ? middle : page_bits_summarize(&tree->chunk[chunk].in_use);
+        uint64_t value = is_middle_known ? middle : page_bits_summarize(&tree->chunk[chunk].in_use);
         is_changed |= tree_store_summary(&leaf[chunk], value);
     }
     if (last > first) {
-        is_changed |= tree_store_summary(&leaf[last], page_bits_summarize(&tree->chunk[last].in_use));
+        is_changed |=
+            tree_store_summary(&leaf[last], page_bits_summarize(&tree->chunk[last].in_use));
     }
     return is_changed;
 }
 
 /*
- * Brings the summaries in line after the pages [page, page + page_count) changed. `is_middle_known`:
- * chunks strictly between the first and the last are now wholly free, or wholly in use.
+ * Brings the summaries in line after the pages [page, page + page_count) changed.
+ * `is_middle_known`: chunks strictly between the first and the last are now wholly free, or wholly
+ * in use.
  */
 static void tree_update(struct page_tree *tree, uint64_t page, uint64_t page_count,
                         bool is_middle_known, bool is_middle_free)
@@ -143,7 +145,7 @@ static void tree_update(struct page_tree *tree, uint64_t page, uint64_t page_cou
     }
 }
 
-/* ---- finding ----------------------------------------------------------------------------------------- */
+/* ---- finding -------------------------------------------------------------------------------- */
 
 static struct page_found found_nothing(void)
 {
@@ -174,8 +176,8 @@ static void window_narrow(struct free_window *window, uint64_t page, uint64_t pa
 /* One family of summaries, or the whole root, scanned for a run. */
 struct level_scan {
     uint64_t run_page;  /* where the run across edges begins */
-    uint64_t run_pages; /* its length; ≥ the wanted count: found */
-    uint32_t entry;     /* otherwise the entry to go down into, UINT32_MAX: none */
+    uint64_t run_pages; /* its length, at least the wanted count; 0: there is none */
+    uint32_t entry;     /* then the entry to go down into, UINT32_MAX: none */
 };
 
 static struct level_scan tree_scan_level(const struct page_tree *tree, uint32_t level,
@@ -203,6 +205,7 @@ static struct level_scan tree_scan_level(const struct page_tree *tree, uint32_t 
         }
         if (page_summary_max(summary) >= page_count) {
             scan.entry = entry;
+            scan.run_pages = 0;
             return scan;
         }
         if (start == entry_pages) {
@@ -230,30 +233,70 @@ static uint64_t tree_find_in_chunk(const struct page_tree *tree, uint32_t chunk,
     return chunk_page + index;
 }
 
+/* The root entries of a range: [first, end). */
+static uint32_t range_first_root(struct page_range range)
+{
+    return range.first >> (PAGE_ROOT_SHIFT - PAGE_CHUNK_SHIFT);
+}
+
+static uint32_t range_end_root(struct page_range range)
+{
+    return ((range.end - 1) >> (PAGE_ROOT_SHIFT - PAGE_CHUNK_SHIFT)) + 1;
+}
+
+/*
+ * The root from the search address on, range by range: entries that no range covers may not be
+ * ready to touch. Ranges whose root entries meet are scanned as one, since they may share an entry.
+ */
+static struct level_scan tree_scan_root(const struct page_tree *tree, uint64_t page_count,
+                                        struct free_window *window)
+{
+    const struct page_ranges *ranges = &tree->ranges;
+    uint32_t search_root = (uint32_t)(tree->search_page >> PAGE_ROOT_SHIFT);
+    uint32_t i = page_ranges_find(ranges, (uint32_t)(tree->search_page >> PAGE_CHUNK_SHIFT));
+    struct level_scan scan = {.entry = UINT32_MAX};
+
+    while (i < ranges->count && scan.run_pages == 0 && scan.entry == UINT32_MAX) {
+        uint32_t first = range_first_root(ranges->range[i]);
+        uint32_t end = range_end_root(ranges->range[i]);
+        for (i++; i < ranges->count && range_first_root(ranges->range[i]) <= end; i++) {
+            end = range_end_root(ranges->range[i]);
+        }
+        first = search_root > first ? search_root : first;
+        scan = tree_scan_level(tree, 0, first, end, page_count, window);
+    }
+    return scan;
+}
+
+/* A family below the root, from the search address on if it lies there. */
+static struct level_scan tree_scan_family(const struct page_tree *tree, uint32_t level,
+                                          uint32_t parent, uint64_t page_count,
+                                          struct free_window *window)
+{
+    uint32_t first = parent << PAGE_FANOUT_SHIFT, end = first + PAGE_FANOUT;
+    uint64_t search_entry = tree->search_page >> page_level_shift(level);
+    uint32_t from = search_entry > first && search_entry < end ? (uint32_t)search_entry : first;
+    struct level_scan scan = tree_scan_level(tree, level, from, end, page_count, window);
+
+    /* The parent promised a run (invariant 1). */
+    Q_ASSERT(scan.run_pages >= page_count || scan.entry != UINT32_MAX);
+    return scan;
+}
+
 static struct page_found tree_find_from_root(const struct page_tree *tree, uint64_t page_count)
 {
     struct free_window window = {0, PAGE_NONE};
-    uint32_t first = 0, end = tree->root_count;
-    struct level_scan scan = {.entry = 0};
+    struct level_scan scan = tree_scan_root(tree, page_count, &window);
 
-    for (uint32_t level = 0; level < PAGE_LEVELS; level++) {
-        /* Start at the search address where this family holds it. */
-        uint64_t search_entry = tree->search_page >> page_level_shift(level);
-        uint32_t from = search_entry > first && search_entry < end ? (uint32_t)search_entry : first;
-        scan = tree_scan_level(tree, level, from, end, page_count, &window);
-        if (scan.run_pages >= page_count) {
-            return (struct page_found){scan.run_page,
-                                       page_ranges_clamp(&tree->ranges, window.base)};
-        }
-        if (scan.entry == UINT32_MAX) {
-            /* Below the root a parent promised a run (invariant 1). */
-            Q_ASSERT(level == 0);
-            return found_nothing();
-        }
-        first = scan.entry << PAGE_FANOUT_SHIFT;
-        end = first + PAGE_FANOUT;
+    if (scan.run_pages == 0 && scan.entry == UINT32_MAX) {
+        return found_nothing();
     }
-    uint64_t page = tree_find_in_chunk(tree, scan.entry, 0, (uint32_t)page_count, &window);
+    for (uint32_t level = 1; level < PAGE_LEVELS && scan.run_pages == 0; level++) {
+        scan = tree_scan_family(tree, level, scan.entry, page_count, &window);
+    }
+    uint64_t page = scan.run_pages > 0
+                        ? scan.run_page
+                        : tree_find_in_chunk(tree, scan.entry, 0, (uint32_t)page_count, &window);
     return (struct page_found){page, page_ranges_clamp(&tree->ranges, window.base)};
 }
 
@@ -275,15 +318,14 @@ struct page_found page_tree_find(const struct page_tree *tree, uint64_t page_cou
     return tree_find_from_root(tree, page_count);
 }
 
-/* ---- stretches ------------------------------------------------------------------------------------- */
+/* ---- stretches ------------------------------------------------------------------------------ */
 
 static uint64_t tree_end_page(const struct page_tree *tree)
 {
     const struct page_ranges *ranges = &tree->ranges;
 
-    return ranges->count == 0
-               ? 0
-               : (uint64_t)ranges->range[ranges->count - 1].end << PAGE_CHUNK_SHIFT;
+    return ranges->count == 0 ? 0
+                              : (uint64_t)ranges->range[ranges->count - 1].end << PAGE_CHUNK_SHIFT;
 }
 
 /* The free pages of a word, or those that are free and backed. */
@@ -292,19 +334,13 @@ static uint64_t chunk_free_word(const struct page_chunk *chunk, uint32_t i, bool
     return is_backed ? ~(chunk->in_use.word[i] | chunk->scavenged.word[i]) : ~chunk->in_use.word[i];
 }
 
-/* The first page at or above `page` that is (or is not) free (and backed); the tree's end if none. */
-static uint64_t tree_next_page(const struct page_tree *tree, uint64_t page, bool is_free,
-                               bool is_backed)
+/* As tree_next_page, within [page, end) of one grown range; `end` if there is none. */
+static uint64_t range_next_page(const struct page_tree *tree, uint64_t page, uint64_t end,
+                                bool is_free, bool is_backed)
 {
-    uint64_t end = tree_end_page(tree);
-
     while (page < end) {
         uint32_t chunk = (uint32_t)(page >> PAGE_CHUNK_SHIFT);
-        if (tree->level[PAGE_LEVELS - 1][chunk] == 0) {
-            /* Nothing is free here; perhaps the chunk was never grown, and has no bitmap. */
-            if (!is_free) {
-                return page;
-            }
+        if (is_free && tree->level[PAGE_LEVELS - 1][chunk] == 0) {
             page = ((uint64_t)chunk + 1) << PAGE_CHUNK_SHIFT;
             continue;
         }
@@ -317,6 +353,31 @@ static uint64_t tree_next_page(const struct page_tree *tree, uint64_t page, bool
         page = (page & ~(uint64_t)63) + 64;
     }
     return end;
+}
+
+/* The first page at or above `page` that is (or is not) free (and backed); the tree's end if none.
+ */
+static uint64_t tree_next_page(const struct page_tree *tree, uint64_t page, bool is_free,
+                               bool is_backed)
+{
+    const struct page_ranges *ranges = &tree->ranges;
+
+    if (page >= tree_end_page(tree)) {
+        return tree_end_page(tree);
+    }
+    for (uint32_t i = page_ranges_find(ranges, (uint32_t)(page >> PAGE_CHUNK_SHIFT));
+         i < ranges->count; i++) {
+        uint64_t first = (uint64_t)ranges->range[i].first << PAGE_CHUNK_SHIFT;
+        uint64_t end = (uint64_t)ranges->range[i].end << PAGE_CHUNK_SHIFT;
+        if (page < first && !is_free) {
+            return page; /* what was never grown is not free */
+        }
+        page = range_next_page(tree, size_max_u64(page, first), end, is_free, is_backed);
+        if (page < end) {
+            return page;
+        }
+    }
+    return page;
 }
 
 static bool tree_next_stretch(const struct page_tree *tree, uint64_t from, bool is_backed,
@@ -344,7 +405,7 @@ bool page_tree_next_backed(const struct page_tree *tree, uint64_t from,
     return tree_next_stretch(tree, from, true, ret_stretch);
 }
 
-/* ---- finding with alignment ----------------------------------------------------------------------- */
+/* ---- finding with alignment ----------------------------------------------------------------- */
 
 /* Every run, lowest first, until an aligned one fits. O(chunks + runs): only before giving up. */
 static uint64_t tree_find_aligned_slow(const struct page_tree *tree, uint64_t page_count,
@@ -378,7 +439,7 @@ struct page_found page_tree_find_aligned(const struct page_tree *tree, uint64_t 
     return found;
 }
 
-/* ---- questions about ranges ------------------------------------------------------------------------- */
+/* ---- questions about ranges ----------------------------------------------------------------- */
 
 /* The part of [page, end) that lies in the chunk of `page`. */
 struct chunk_part {
@@ -430,7 +491,7 @@ uint64_t page_tree_count_scavenged(const struct page_tree *tree, uint64_t page, 
     return scavenged;
 }
 
-/* ---- taking and freeing ------------------------------------------------------------------------------ */
+/* ---- taking and freeing --------------------------------------------------------------------- */
 
 void page_tree_take(struct page_tree *tree, struct page_found found, uint64_t page_count)
 {
@@ -499,7 +560,7 @@ void page_tree_free_scavenged(struct page_tree *tree, uint64_t page, uint64_t pa
     tree_free(tree, page, page_count, true);
 }
 
-/* ---- blocks for page caches --------------------------------------------------------------------------- */
+/* ---- blocks for page caches ----------------------------------------------------------------- */
 
 struct page_block page_tree_peek_block(const struct page_tree *tree)
 {
@@ -572,7 +633,7 @@ void page_tree_give_block(struct page_tree *tree, struct page_block block)
     tree_update(tree, block.first_page, PAGE_BLOCK_PAGES, false, false);
 }
 
-/* ---- whole ranges -------------------------------------------------------------------------------------- */
+/* ---- whole ranges --------------------------------------------------------------------------- */
 
 void page_tree_free_range(struct page_tree *tree, struct page_range chunks)
 {

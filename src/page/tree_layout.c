@@ -2,13 +2,14 @@
  * Where the metadata of a lane lies.
  *
  * Growth must commit each OS page of metadata exactly once: committing charges the budget. Ranges
- * are sorted and disjoint, so the OS pages that range r needs of one array are an interval P(r), and
- * P is monotone: if r lies below s, P(r) begins no later and ends no later than P(s). What of P(new)
- * is committed already is therefore covered by P of the next range below and P of the next above.
+ * are sorted and disjoint, so the OS pages that range r needs of one array are an interval P(r),
+ * and P is monotone: if r lies below s, P(r) begins no later and ends no later than P(s). What of
+ * P(new) is committed already is therefore covered by P of the next range below and P of the next
+ * above.
  *
- * One flat array a kind, where Go has a two-level directory of chunk records: a lane's index space is
- * its own reserved range and not the whole machine's 48 bits, so the flat array costs address space
- * only, and one load less on each access.
+ * One flat array a kind, where Go has a two-level directory of chunk records: a lane's index space
+ * is its own reserved range and not the whole machine's 48 bits, so the flat array costs address
+ * space only, and one load less on each access.
  */
 #include <page/tree_layout.h>
 
@@ -46,8 +47,12 @@ struct page_tree_layout page_tree_layout_make(uint32_t chunk_max, size_t os_page
 
     Q_ASSERT(chunk_max >= 1 && chunk_max <= PAGE_CHUNKS_MAX);
     Q_ASSERT(bits_is_power_of_two_u64(os_page_bytes));
-    /* No two ranges touch, so there is at most one for every two chunks. */
-    size_t offset = size_align_up(layout.chunk_max / 2 * sizeof(struct page_range), os_page_bytes);
+    /*
+     * No two ranges touch, so there is at most one for every two chunks; and room for one more is
+     * asked for before it is known that the next will join its neighbours.
+     */
+    size_t offset =
+        size_align_up((layout.chunk_max / 2 + 1) * sizeof(struct page_range), os_page_bytes);
     layout.first_bytes = os_page_bytes;
     for (enum page_array array = PAGE_ARRAY_LEVEL_0; array < PAGE_ARRAY_COUNT; array++) {
         struct array_shape shape = array_shape_of(array);
@@ -87,8 +92,8 @@ uint32_t page_tree_layout_needs(const struct page_tree_layout *layout,
 
     Q_ASSERT(chunks.first < chunks.end && chunks.end <= layout->chunk_max);
     if (grown->count == grown->capacity) {
-        ret_needs[need_count++] = (struct page_span_bytes){
-            grown->capacity * sizeof(struct page_range), os_page_bytes};
+        ret_needs[need_count++] =
+            (struct page_span_bytes){grown->capacity * sizeof(struct page_range), os_page_bytes};
     }
     for (enum page_array array = PAGE_ARRAY_LEVEL_0; array < PAGE_ARRAY_COUNT; array++) {
         struct array_shape shape = array_shape_of(array);
