@@ -33,8 +33,7 @@
 
 #include <string.h>
 
-/* ---- set-up and growth --------------------------------------------------------------------------
- */
+/* ---- set-up and growth ---------------------------------------------------------------------- */
 
 void page_tree_init(struct page_tree *tree, const struct page_tree_layout *layout, void *base)
 {
@@ -525,6 +524,7 @@ static void chunk_free(struct page_tree *tree, struct chunk_part part, bool is_s
 {
     struct page_chunk *chunk = &tree->chunk[part.chunk];
 
+    Q_DCHECK(page_bits_count(&chunk->in_use, part.first, part.count) == part.count);
     page_bits_clear(&chunk->in_use, part.first, part.count);
     if (is_scavenged) {
         page_bits_set(&chunk->scavenged, part.first, part.count);
