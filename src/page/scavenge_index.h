@@ -6,9 +6,10 @@
  *   63 ........ 32  31 .. 26  25 ...... 16  15 ......... 0
  *   generation      flags     last in use   in use
  *
- * `in use`: pages in use now. `last in use`: what that was when the current generation first touched
- * the chunk. A chunk is left alone by the background scavenger while it is dense, now or at the end
- * of the generation before, because a dense chunk that thinned a moment ago is likely to fill again.
+ * `in use`: pages in use now. `last in use`: what that was when the current generation first
+ * touched the chunk. A chunk is left alone by the background scavenger while it is dense, now or at
+ * the end of the generation before, because a dense chunk that thinned a moment ago is likely to
+ * fill again.
  *
  * Locking: words are written under the lane's lock and read without one. Cursors move by
  * compare-and-swap; see scavenge_index.c for how a raise wins against a finder that lowers.
@@ -44,8 +45,8 @@ enum page_scavenge_mode {
 
 struct page_scavenge_index {
     _Atomic uint64_t *chunk; /* const after init; the tree's metadata */
-    /* Page + 1 to look at next, downwards; 0: nothing above the lowest chunk; negative: just raised. */
-    _Atomic int64_t cursor[2]; /* by enum page_scavenge_mode */
+    /* Where to look next, downwards, and how often it was raised: see scavenge_index.c. */
+    _Atomic uint64_t cursor[2]; /* by enum page_scavenge_mode */
     _Atomic uint32_t generation;
     /* guarded by the lane's lock */
     uint64_t free_high_page;    /* highest page freed in this generation + 1; 0: none */
@@ -64,7 +65,10 @@ void page_scavenge_index_free(struct page_scavenge_index *index, uint32_t chunk,
 /* As free, for pages that have no backing: nothing new to scavenge. */
 void page_scavenge_index_free_scavenged(struct page_scavenge_index *index, uint32_t chunk,
                                         uint32_t count);
-/* Nothing in the chunk can be scavenged: by anybody, or in the background. */
+/*
+ * No page of the whole chunk can be scavenged, above the page that a find named neither: by
+ * anybody, or in the background.
+ */
 void page_scavenge_index_set_empty(struct page_scavenge_index *index, uint32_t chunk);
 void page_scavenge_index_pass_over(struct page_scavenge_index *index, uint32_t chunk);
 

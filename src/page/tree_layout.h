@@ -4,8 +4,8 @@
  *
  *   | ranges | level 0 | level 1 | level 2 | level 3 | level 4 | chunks | density | run heads |
  *
- * Each array begins at an OS page. For 4 MiB of heap, one chunk: 128 bytes of bitmaps, 9.14 bytes of
- * summaries, 8 of density and 2 KiB of run heads, 0.05 %.
+ * Each array begins at an OS page. For 4 MiB of heap, one chunk: 128 bytes of bitmaps, 9.14 bytes
+ * of summaries, 8 of density and 2 KiB of run heads, 0.05 %.
  */
 #ifndef QUARRY_PAGE_TREE_LAYOUT_H
 #define QUARRY_PAGE_TREE_LAYOUT_H
@@ -25,10 +25,10 @@ enum page_array {
 };
 
 struct page_tree_layout {
-    uint32_t chunk_max;      /* index space, a multiple of a root entry's chunks */
+    uint32_t chunk_max; /* index space, a multiple of a root entry's chunks */
     size_t os_page_bytes;
-    size_t total_bytes;      /* to reserve */
-    size_t first_bytes;      /* to commit before page_tree_init: the ranges' first OS page */
+    size_t total_bytes; /* to reserve */
+    size_t first_bytes; /* to commit before page_tree_init: the ranges' first OS page */
     size_t offset[PAGE_ARRAY_COUNT];
 };
 
@@ -43,7 +43,8 @@ struct page_tree_layout page_tree_layout_make(uint32_t chunk_max, size_t os_page
 
 /*
  * What growing by `chunks` needs committed that no grown range has needed before: at most one piece
- * an array (a range between two grown ones that share its OS page needs nothing there).
+ * an array (a range between two grown ones that share its OS page needs nothing there). Of density
+ * words a gap to the next grown range is part of the need.
  *
  * Returns: how many of `ret_needs` were written.
  */

@@ -1,7 +1,7 @@
 /*
  * What the scavenger may take from a chunk: groups the kernel can take back, the highest candidate,
- * huge pages kept whole. By named cases for every group size, and for random chunks against a search
- * page by page.
+ * huge pages kept whole. By named cases for every group size, and for random chunks against a
+ * search page by page.
  */
 #include <string.h>
 
@@ -12,7 +12,7 @@
 #include "unit/base/random.h"
 #include "unit/page/tree_fixture.h"
 
-#define C PAGE_CHUNK_PAGES
+#define C          PAGE_CHUNK_PAGES
 #define HUGE_PAGES 256u /* 2 MiB */
 
 /* ---- groups ---------------------------------------------------------------------------------- */
@@ -95,9 +95,9 @@ static void chunk_set(struct page_bits *bits, uint32_t first, uint32_t count)
 
 static void expect(const struct chunk_bits *chunk, struct wish wish, uint32_t first, uint32_t count)
 {
-    struct page_bits_candidate found = page_bits_find_candidate(
-        &chunk->in_use, &chunk->scavenged, wish.from, wish.min_count, wish.max_count,
-        wish.huge_count, wish.is_dense_kept);
+    struct page_bits_candidate found =
+        page_bits_find_candidate(&chunk->in_use, &chunk->scavenged, wish.from, wish.min_count,
+                                 wish.max_count, wish.huge_count, wish.is_dense_kept);
 
     assert_int_equal(found.count, count);
     if (count > 0) {
@@ -137,7 +137,8 @@ static void a_free_chunk_is_taken_from_its_top(void **state)
     (void)state;
     struct chunk_bits chunk = all_free();
 
-    FOR_EACH_MIN(min) {
+    FOR_EACH_MIN(min)
+    {
         expect(&chunk, plain(min, min), C - min, min);
         expect(&chunk, plain(min, 2 * min), C - 2 * min, 2 * min);
         expect(&chunk, plain(min, C), 0, C);
@@ -151,7 +152,8 @@ static void a_scavenged_chunk_has_no_candidate(void **state)
     struct chunk_bits chunk = all_free();
 
     page_bits_set_all(&chunk.scavenged);
-    FOR_EACH_MIN(min) {
+    FOR_EACH_MIN(min)
+    {
         expect(&chunk, plain(min, C), 0, 0);
     }
 }
@@ -161,7 +163,8 @@ static void a_chunk_in_use_has_no_candidate(void **state)
     (void)state;
     struct chunk_bits chunk = all_in_use();
 
-    FOR_EACH_MIN(min) {
+    FOR_EACH_MIN(min)
+    {
         expect(&chunk, plain(min, C), 0, 0);
     }
 }
@@ -180,7 +183,8 @@ static void a_chunk_half_in_use_and_half_scavenged_has_no_candidate(void **state
 static void a_candidate_at_the_start_is_found(void **state)
 {
     (void)state;
-    FOR_EACH_MIN(min) {
+    FOR_EACH_MIN(min)
+    {
         struct chunk_bits chunk = only_free(0, min);
         expect(&chunk, plain(min, C), 0, min);
     }
@@ -189,7 +193,8 @@ static void a_candidate_at_the_start_is_found(void **state)
 static void a_candidate_at_the_end_is_found(void **state)
 {
     (void)state;
-    FOR_EACH_MIN(min) {
+    FOR_EACH_MIN(min)
+    {
         struct chunk_bits chunk = only_free(C - min, min);
         expect(&chunk, plain(min, C), C - min, min);
     }
@@ -208,7 +213,8 @@ static void a_candidate_over_a_word_edge_is_found_whole(void **state)
 static void a_candidate_reaches_the_bottom_over_many_words(void **state)
 {
     (void)state;
-    FOR_EACH_MIN(min) {
+    FOR_EACH_MIN(min)
+    {
         struct chunk_bits chunk = only_free(0, 320);
         expect(&chunk, plain(min, C), 0, 320);
         expect(&chunk, plain(min, 192), 128, 192);
@@ -218,7 +224,8 @@ static void a_candidate_reaches_the_bottom_over_many_words(void **state)
 static void a_pocket_between_pages_in_use_is_found(void **state)
 {
     (void)state;
-    FOR_EACH_MIN(min) {
+    FOR_EACH_MIN(min)
+    {
         struct chunk_bits chunk = only_free(192, min);
         page_bits_clear(&chunk.in_use, 64, 64);
         expect(&chunk, plain(min, C), 192, min);
@@ -228,7 +235,8 @@ static void a_pocket_between_pages_in_use_is_found(void **state)
 static void a_pocket_between_scavenged_pages_is_found(void **state)
 {
     (void)state;
-    FOR_EACH_MIN(min) {
+    FOR_EACH_MIN(min)
+    {
         struct chunk_bits chunk = all_free();
         page_bits_set_all(&chunk.scavenged);
         page_bits_clear(&chunk.scavenged, 320, min);
@@ -241,7 +249,8 @@ static void a_greatest_count_of_none_takes_one_group(void **state)
     (void)state;
     struct chunk_bits chunk = all_free();
 
-    FOR_EACH_MIN(min) {
+    FOR_EACH_MIN(min)
+    {
         expect(&chunk, plain(min, 0), C - min, min);
     }
 }
@@ -251,7 +260,8 @@ static void an_unaligned_greatest_count_is_rounded_up_to_groups(void **state)
     (void)state;
     struct chunk_bits chunk = all_free();
 
-    FOR_EACH_MIN(min) {
+    FOR_EACH_MIN(min)
+    {
         expect(&chunk, plain(min, min + 1), C - (min == 1 ? 2 : 2 * min), min == 1 ? 2 : 2 * min);
         expect(&chunk, plain(min, 1), C - min, min);
     }
@@ -314,7 +324,8 @@ static struct wish huge(uint32_t min_count, uint32_t max_count)
 static void a_free_huge_page_at_the_bottom_is_taken_whole(void **state)
 {
     (void)state;
-    FOR_EACH_MIN(min) {
+    FOR_EACH_MIN(min)
+    {
         struct chunk_bits chunk = only_free(0, HUGE_PAGES);
         expect(&chunk, huge(min, min), 0, HUGE_PAGES);
         expect(&chunk, huge(min, HUGE_PAGES - 1), 0, HUGE_PAGES);
@@ -325,7 +336,8 @@ static void a_free_huge_page_in_the_middle_is_taken_whole(void **state)
 {
     (void)state;
     /* Huge pages of 128 pages: the second of four, and room on its sides. */
-    FOR_EACH_MIN(min) {
+    FOR_EACH_MIN(min)
+    {
         struct chunk_bits chunk = only_free(64, 256);
         struct wish wish = {C - 1, min, 64, 128, false};
         expect(&chunk, wish, 256, 64);
@@ -339,7 +351,8 @@ static void a_free_huge_page_in_the_middle_is_taken_whole(void **state)
 static void a_free_huge_page_at_the_top_is_taken_whole(void **state)
 {
     (void)state;
-    FOR_EACH_MIN(min) {
+    FOR_EACH_MIN(min)
+    {
         struct chunk_bits chunk = only_free(HUGE_PAGES, HUGE_PAGES);
         expect(&chunk, huge(min, 1), HUGE_PAGES, HUGE_PAGES);
         chunk = all_free();
@@ -353,7 +366,8 @@ static void a_huge_page_that_is_partly_used_is_not_extended_to(void **state)
     (void)state;
     struct chunk_bits chunk = only_free(HUGE_PAGES + 64, HUGE_PAGES - 64);
 
-    FOR_EACH_MIN(min) {
+    FOR_EACH_MIN(min)
+    {
         expect(&chunk, huge(min, 64), C - 64, 64);
     }
     chunk = only_free(HUGE_PAGES, HUGE_PAGES - 64);

@@ -9,9 +9,9 @@
 #include "unit/base/random.h"
 #include "unit/page/tree_fixture.h"
 
-#define BASE UINT32_C(0x1ff)
-#define FAR (UINT32_C(1) << 20)
-#define C PAGE_CHUNK_PAGES
+#define BASE             UINT32_C(0x1ff)
+#define FAR              (UINT32_C(1) << 20)
+#define C                PAGE_CHUNK_PAGES
 #define AT(chunk, index) (((uint64_t)(BASE + (chunk)) << PAGE_CHUNK_SHIFT) + (index))
 
 static const struct fixture_run none[] = {{0, 0}};

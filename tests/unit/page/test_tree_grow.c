@@ -201,7 +201,36 @@ static void metadata_is_a_twentieth_of_a_percent_of_what_is_grown(void **state)
     tree_fixture_close(&fixture);
 }
 
+/* The scavenger's finder walks the chunks without the lock that guards the ranges. */
+static void the_scavenger_looks_down_over_a_gap_of_2_to_the_20_chunks(void **state)
+{
+    (void)state;
+    struct tree_fixture fixture;
+    struct page_scavenge_index *index = &fixture.tree.index;
+    uint32_t chunk, from;
+
+    tree_fixture_open(&fixture, PAGE_CHUNKS_MAX);
+    tree_fixture_grow(&fixture, BASE + FAR, 1);
+    tree_fixture_grow(&fixture, BASE, 1);
+    tree_fixture_grow(&fixture, BASE + FAR / 3, 1);
+    tree_fixture_take_at(&fixture, fixture_page(BASE, 0), 7);
+    tree_fixture_take_at(&fixture, fixture_page(BASE + FAR, 0), 9);
+    page_tree_free(&fixture.tree, fixture_page(BASE, 0), 7);
+    page_tree_free(&fixture.tree, fixture_page(BASE + FAR, 0), 9);
+    assert_true(page_scavenge_index_find(index, PAGE_SCAVENGE_FORCED, &chunk, &from));
+    assert_int_equal(chunk, BASE + FAR);
+    assert_int_equal(from, 8);
+    tree_fixture_take_at(&fixture, fixture_page(BASE + FAR, 0), 9);
+    page_tree_free_scavenged(&fixture.tree, fixture_page(BASE + FAR, 0), 9);
+    page_scavenge_index_set_empty(index, chunk);
+    assert_true(page_scavenge_index_find(index, PAGE_SCAVENGE_FORCED, &chunk, &from));
+    assert_int_equal(chunk, BASE);
+    assert_int_equal(from, PAGE_CHUNK_PAGES - 1);
+    tree_fixture_close(&fixture);
+}
+
 static const struct CMUnitTest single_tests[] = {
+    cmocka_unit_test(the_scavenger_looks_down_over_a_gap_of_2_to_the_20_chunks),
     cmocka_unit_test(thirty_three_alternating_chunks_are_as_many_ranges),
     cmocka_unit_test(every_other_chunk_may_be_a_range_and_every_gap_may_close),
     cmocka_unit_test(the_first_and_the_last_chunk_of_the_index_space_can_be_used),
