@@ -29,8 +29,8 @@
 
 /* How many pages: one more is five times the states. A block that one edge cuts has fewer. */
 #ifdef __SANITIZE_ADDRESS__
-#define WHOLE_PAGES 4u
-#define CUT_PAGES   5u
+#define WHOLE_PAGES 5u
+#define CUT_PAGES   6u
 #else
 #define WHOLE_PAGES 7u
 #define CUT_PAGES   8u
