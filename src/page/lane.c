@@ -6,10 +6,10 @@
  *   ^ base                                           ^ grown_chunks         chunk_limit ^
  *
  * Commit before touch. A run may hold pages without backing; their bytes are charged in the same
- * stretch of the lane's lock that takes the pages, by an exchange that never waits. When they do not
- * fit, nothing has been taken yet: the lock is dropped, page_heap_reserve makes room and keeps it as
- * a credit, and the search begins anew. So a run is never half allocated, no undo exists, and no
- * reclaimer or system call runs under the lock.
+ * stretch of the lane's lock that takes the pages, by an exchange that never waits. When they do
+ * not fit, nothing has been taken yet: the lock is dropped, page_heap_reserve makes room and keeps
+ * it as a credit, and the search begins anew. So a run is never half allocated, no undo exists, and
+ * no reclaimer or system call runs under the lock.
  *
  * Invariants
  *   1. A page that is not scavenged is charged.
@@ -17,8 +17,8 @@
  *   3. Head and ledger change under the lock, together with the tree's bits; or, for runs that move
  *      between an owner and a page cache, inside the cache.
  *
- * Locks: grow_mutex, then mutex. System calls are made under grow_mutex, which only keeps two threads
- * from growing the lane at once: allocation from pages already there never takes it.
+ * Locks: grow_mutex, then mutex. System calls are made under grow_mutex, which only keeps two
+ * threads from growing the lane at once: allocation from pages already there never takes it.
  *
  * Cost: a page from the tree and back is two locks, two bitmap searches and two leaf updates.
  */
@@ -198,8 +198,8 @@ enum quarry_status page_lane_grow(struct page_lane *lane, uint64_t page_count, u
 /* What one look into the tree came to. */
 enum take_verdict {
     TAKE_DONE,
-    TAKE_NO_RUN,     /* the lane must grow */
-    TAKE_NO_BUDGET,  /* `short_bytes` more must be charged */
+    TAKE_NO_RUN,    /* the lane must grow */
+    TAKE_NO_BUDGET, /* `short_bytes` more must be charged */
     TAKE_ADOPTING,
 };
 

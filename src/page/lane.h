@@ -17,7 +17,8 @@ struct page_heap;
 
 #define PAGE_LANE_NAME_BYTES 32u
 
-/* Address space is handed to lanes in zones of 1 GiB, so that an address names its lane by a table. */
+/* Address space is handed to lanes in zones of 1 GiB, so that an address names its lane by a table.
+ */
 #define PAGE_ZONE_SHIFT 30
 #define PAGE_ZONE_BYTES ((uint64_t)1 << PAGE_ZONE_SHIFT)
 #define PAGE_ZONES_MAX  16384u
@@ -63,7 +64,7 @@ struct page_lane {
     char *base;
     uint64_t reserved_bytes; /* whole zones */
     uint64_t reserved_pages;
-    uint32_t chunk_limit;    /* chunks that fit */
+    uint32_t chunk_limit; /* chunks that fit */
     bool is_file_backed;
     struct page_tree_layout layout;
     char *metadata;
@@ -79,8 +80,8 @@ struct page_lane {
     struct os_mutex mutex Q_ALIGNED(Q_CACHE_LINE_BYTES);
     /* guarded by mutex */
     struct page_tree tree;
-    uint64_t metadata_bytes; /* committed */
-    uint64_t peak_pages;     /* most pages allocated in this generation */
+    uint64_t metadata_bytes;  /* committed */
+    uint64_t peak_pages;      /* most pages allocated in this generation */
     uint64_t last_peak_pages; /* and in the one before */
     struct page_in_flight in_flight[PAGE_IN_FLIGHT_MAX];
     uint64_t in_flight_pages;
@@ -91,14 +92,14 @@ struct page_lane {
 
 /* What a lane is to be. Zero means the default of each. */
 struct page_lane_options {
-    const char *name;          /* 1 to 31 bytes */
-    uint64_t reserved_bytes;   /* rounded up to whole zones; 0: the heap's default */
-    const char *file_path;     /* backs the lane with this file instead of anonymous memory */
+    const char *name;        /* 1 to 31 bytes */
+    uint64_t reserved_bytes; /* rounded up to whole zones; 0: the heap's default */
+    const char *file_path;   /* backs the lane with this file instead of anonymous memory */
 };
 
 /* A run of pages just allocated, or why there is none; returned in two registers. */
 struct page_run {
-    void *base;                /* NULL: see status */
+    void *base; /* NULL: see status */
     enum quarry_status status;
     bool is_zero; /* every byte is known to be zero */
 };
@@ -131,22 +132,22 @@ enum quarry_status page_lane_create(struct page_heap *heap, const struct page_la
 /*
  * Ends the lifetime: every run of the lane is free from here on, and its memory goes back to the
  * kernel, one call for each stretch of backed pages. No thread may use the lane meanwhile. The lane
- * itself stays, empty, for the next lifetime. A stretch that the kernel refuses to take stays backed
- * and free. Cost: O(chunks + stretches).
+ * itself stays, empty, for the next lifetime. A stretch that the kernel refuses to take stays
+ * backed and free. Cost: O(chunks + stretches).
  */
 void page_lane_end(struct page_lane *lane);
 
 /*
- * Ends the lane and takes it out of the heap. Its file, if it has one, is closed and keeps the pages
- * that were in use (they can be adopted again). The lane is gone whatever is returned.
+ * Ends the lane and takes it out of the heap. Its file, if it has one, is closed and keeps the
+ * pages that were in use (they can be adopted again). The lane is gone whatever is returned.
  */
 void page_lane_destroy(struct page_lane *lane);
 
 /*
- * Allocates `page_count` pages for `owner`, beginning at a multiple of `align_pages` (a power of two
- * up to PAGE_ALIGN_PAGES_MAX) of the lane, which is aligned to a zone. Straight from the tree; most
- * callers want page_alloc. Reclaims when the budget is short.
- * Errors: NO_MEMORY, NO_ADDRESS, NO_SPACE (file-backed), BUSY (adoption not finished).
+ * Allocates `page_count` pages for `owner`, beginning at a multiple of `align_pages` (a power of
+ * two up to PAGE_ALIGN_PAGES_MAX) of the lane, which is aligned to a zone. Straight from the tree;
+ * most callers want page_alloc. Reclaims when the budget is short. Errors: NO_MEMORY, NO_ADDRESS,
+ * NO_SPACE (file-backed), BUSY (adoption not finished).
  */
 struct page_run page_lane_alloc(struct page_lane *lane, uint32_t owner, uint64_t page_count,
                                 uint64_t align_pages);
@@ -228,6 +229,7 @@ void page_lane_file_close(struct page_lane *lane);
 enum quarry_status page_lane_file_extend(struct page_lane *lane, uint64_t offset, uint64_t bytes);
 enum quarry_status page_lane_file_punch(struct page_lane *lane, uint64_t page, uint64_t page_count);
 /* Puts blocks behind pages before they are touched. No lock held. */
-enum quarry_status page_lane_preallocate(struct page_lane *lane, uint64_t page, uint64_t page_count);
+enum quarry_status page_lane_preallocate(struct page_lane *lane, uint64_t page,
+                                         uint64_t page_count);
 
 #endif
