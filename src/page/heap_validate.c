@@ -49,7 +49,7 @@ static enum quarry_status mark_pages(struct inspection *in, uint64_t page, uint6
 static enum quarry_status inspect_run(struct inspection *in, uint64_t page, uint32_t head)
 {
     const struct page_lane *lane = in->lane;
-    uint32_t owner = head >> PAGE_HEAD_COUNT_BITS;
+    uint32_t owner = page_head_owner(head);
     uint32_t owner_count = atomic_load_acquire_u32(&in->heap->ledger.owner_count);
     uint64_t page_count = page_lane_run_pages(lane, page_lane_address(lane, page));
 
@@ -96,7 +96,7 @@ static enum quarry_status inspect_stack(struct inspection *in, const struct page
     enum quarry_status status = QUARRY_OK;
 
     for (uint32_t i = 1; i <= stack->count && status == QUARRY_OK; i++) {
-        status = mark_pages(in, stack->run[i].page, stack->run[i].head & PAGE_HEAD_COUNT_LONG,
+        status = mark_pages(in, stack->run[i].page, page_head_pages(stack->run[i].head),
                             "a page cache");
     }
     return status;

@@ -33,11 +33,30 @@ struct page_heap;
  * The head of a run, one word for each page of the lane and 0 but for the first page of a run in
  * use:
  *
- *   31 .... 20  19 ............. 0
- *   owner       pages                 pages = 2^20 - 1: the word of the second page holds the count
+ *   31 ............. 12  11 .... 0
+ *   pages                owner         pages = 2^20 - 1: the word of the second page holds the count
+ *
+ * The count is on top so that one that does not fit leaves 32 bits, and equals no head.
  */
-#define PAGE_HEAD_COUNT_BITS 20
-#define PAGE_HEAD_COUNT_LONG (((uint32_t)1 << PAGE_HEAD_COUNT_BITS) - 1)
+#define PAGE_HEAD_OWNER_BITS 12
+#define PAGE_HEAD_PAGES_LONG ((uint32_t)UINT32_MAX >> PAGE_HEAD_OWNER_BITS)
+Q_STATIC_ASSERT(PAGE_OWNERS_MAX == 1 << PAGE_HEAD_OWNER_BITS, "an owner fits a head");
+
+static inline uint64_t page_head_make(uint32_t owner, uint64_t page_count)
+{
+    return page_count << PAGE_HEAD_OWNER_BITS | owner;
+}
+
+static inline uint32_t page_head_owner(uint32_t head)
+{
+    return head & (PAGE_OWNERS_MAX - 1);
+}
+
+/* PAGE_HEAD_PAGES_LONG: see the second page's word. */
+static inline uint32_t page_head_pages(uint32_t head)
+{
+    return head >> PAGE_HEAD_OWNER_BITS;
+}
 
 /* Pieces of a lane that a scavenger has taken out and is giving back, without the lane's lock. */
 #define PAGE_IN_FLIGHT_MAX 8u
@@ -197,13 +216,12 @@ void page_lane_head_set_long(struct page_lane *lane, uint64_t page, uint32_t own
 static inline void page_lane_head_set(struct page_lane *lane, uint64_t page, uint32_t owner,
                                       uint64_t page_count)
 {
-    if (Q_UNLIKELY(page_count >= PAGE_HEAD_COUNT_LONG)) {
+    if (Q_UNLIKELY(page_count >= PAGE_HEAD_PAGES_LONG)) {
         page_lane_head_set_long(lane, page, owner, page_count);
         return;
     }
     /* Relaxed: only validators and the heap map read heads of others, as a picture. */
-    atomic_store_relaxed_u32(&lane->head[page],
-                             owner << PAGE_HEAD_COUNT_BITS | (uint32_t)page_count);
+    atomic_store_relaxed_u32(&lane->head[page], (uint32_t)page_head_make(owner, page_count));
 }
 void page_lane_head_clear(struct page_lane *lane, uint64_t page, uint64_t page_count);
 

@@ -117,16 +117,6 @@ static inline void cache_note_owner(struct page_cache *cache, uint32_t owner, in
 
 /* ---- stacks --------------------------------------------------------------------------------- */
 
-static inline uint32_t head_make(uint32_t owner, uint32_t page_count)
-{
-    return owner << PAGE_HEAD_COUNT_BITS | page_count;
-}
-
-static inline uint32_t head_page_count(uint32_t head)
-{
-    return head & PAGE_HEAD_COUNT_LONG;
-}
-
 static inline bool is_short(uint32_t page_count)
 {
     return page_count < PAGE_BLOCK_RUN_PAGES_MAX;
@@ -145,11 +135,11 @@ static bool cache_take_run(struct page_cache *cache, uint32_t owner, uint32_t pa
 
     for (uint32_t i = stack->count; i > 0; i--) {
         struct page_cache_run run = stack->run[i];
-        if (head_page_count(run.head) != page_count) {
+        if (page_head_pages(run.head) != page_count) {
             continue;
         }
-        if (run.head >> PAGE_HEAD_COUNT_BITS != owner) {
-            cache_note_owner(cache, run.head >> PAGE_HEAD_COUNT_BITS, -(int32_t)page_count);
+        if (page_head_owner(run.head) != owner) {
+            cache_note_owner(cache, page_head_owner(run.head), -(int32_t)page_count);
             cache_note_owner(cache, owner, (int32_t)page_count);
         }
         stack->run[i] = stack->run[stack->count--];
@@ -169,7 +159,7 @@ static inline bool cache_long_has_room(const struct page_cache *cache, uint32_t 
 /* Pushes a run that was in use; there is room. */
 static inline void cache_push(struct page_cache *cache, uint64_t page, uint32_t head)
 {
-    uint32_t page_count = head_page_count(head);
+    uint32_t page_count = page_head_pages(head);
     struct page_cache_stack *stack = cache_stack(cache, page_count);
 
     stack->run[++stack->count] = (struct page_cache_run){(uint32_t)page, head};
@@ -202,8 +192,8 @@ static void cache_evict(struct page_cache *cache, struct page_cache_stack *stack
     os_mutex_lock(&lane->mutex);
     for (uint32_t i = 1; i <= run_count; i++) {
         uint64_t page = stack->run[i].page;
-        uint32_t head = stack->run[i].head, page_count = head_page_count(head);
-        cache_note_owner(cache, head >> PAGE_HEAD_COUNT_BITS, -(int32_t)page_count);
+        uint32_t head = stack->run[i].head, page_count = page_head_pages(head);
+        cache_note_owner(cache, page_head_owner(head), -(int32_t)page_count);
         stack->page_count -= is_short(page_count) ? 0 : page_count;
         if (!cache_give_to_block(cache, page, page_count)) {
             page_tree_free(&lane->tree, page, page_count);
@@ -227,10 +217,10 @@ static uint32_t stack_evict_count(const struct page_cache_stack *stack, uint32_t
         run_count = PAGE_CACHE_LONG_MAX / 2;
     }
     for (uint32_t i = 1; i <= run_count; i++) {
-        page_sum -= head_page_count(stack->run[i].head);
+        page_sum -= page_head_pages(stack->run[i].head);
     }
     while (page_sum > PAGE_CACHE_LONG_PAGES_MAX) {
-        page_sum -= head_page_count(stack->run[++run_count].head);
+        page_sum -= page_head_pages(stack->run[++run_count].head);
     }
     return run_count;
 }
@@ -292,7 +282,7 @@ static uint64_t stack_pages(const struct page_cache_stack *stack)
     uint64_t page_count = 0;
 
     for (uint32_t i = 1; i <= stack->count; i++) {
-        page_count += head_page_count(stack->run[i].head);
+        page_count += page_head_pages(stack->run[i].head);
     }
     return page_count;
 }
@@ -308,8 +298,8 @@ static uint64_t stack_owner_pages(const struct page_cache_stack *stack, uint32_t
     uint64_t page_count = 0;
 
     for (uint32_t i = 1; i <= stack->count; i++) {
-        if (stack->run[i].head >> PAGE_HEAD_COUNT_BITS == owner) {
-            page_count += head_page_count(stack->run[i].head);
+        if (page_head_owner(stack->run[i].head) == owner) {
+            page_count += page_head_pages(stack->run[i].head);
         }
     }
     return page_count;
@@ -475,8 +465,8 @@ static inline struct page_run cache_take_page(struct page_cache *cache, struct p
 struct page_run page_alloc(struct page_lane *lane, uint32_t owner, uint64_t page_count)
 {
     struct page_cache *cache = cache_remembered(lane);
-    /* Lengths that do not fit a head match no run in the stack: long runs are not in it. */
-    uint64_t head = (uint64_t)owner << PAGE_HEAD_COUNT_BITS | page_count;
+    /* A length that does not fit a head equals none in the stacks. */
+    uint64_t head = page_head_make(owner, page_count);
     struct page_run run;
 
     Q_DCHECK(owner != PAGE_OWNER_NONE && owner < PAGE_OWNERS_MAX);
@@ -514,7 +504,7 @@ static Q_NOINLINE void page_free_slow(struct page_lane *lane, void *base)
 {
     uint64_t page = page_lane_page(lane, base);
     uint32_t head = atomic_load_relaxed_u32(&lane->head[page]);
-    uint32_t page_count = head_page_count(head);
+    uint32_t page_count = page_head_pages(head);
     struct page_cache *cache = cache_find(lane);
 
     Q_ASSERT_MSG(head != 0, "no run in use begins at the address");
@@ -522,7 +512,7 @@ static Q_NOINLINE void page_free_slow(struct page_lane *lane, void *base)
         page_lane_free(lane, base);
         return;
     }
-    cache_flush_owner(cache, head >> PAGE_HEAD_COUNT_BITS);
+    cache_flush_owner(cache, page_head_owner(head));
     struct page_cache_stack *stack = cache_stack(cache, page_count);
     cache_evict(cache, stack, stack_evict_count(stack, page_count));
     atomic_store_relaxed_u32(&lane->head[page], 0);
@@ -548,7 +538,7 @@ void page_free(struct page_lane *lane, void *base)
     uint32_t count = cache->short_runs.count;
     /* A head of 0, nobody's run, has no pages: minus one, it is too many, and fails in the slow
      * half. */
-    if (Q_LIKELY(head_page_count(head - 1) < PAGE_BLOCK_RUN_PAGES_MAX - 1 &&
+    if (Q_LIKELY(page_head_pages(head) - 1 < PAGE_BLOCK_RUN_PAGES_MAX - 1 &&
                  count < PAGE_CACHE_SHORT_MAX)) {
         atomic_store_relaxed_u32(&lane->head[page], 0);
         cache->short_runs.run[count + 1] = (struct page_cache_run){(uint32_t)page, head};
@@ -556,9 +546,9 @@ void page_free(struct page_lane *lane, void *base)
         cache_leave(cache);
         return;
     }
-    if (head_page_count(head - PAGE_BLOCK_RUN_PAGES_MAX) <=
+    if (page_head_pages(head) - PAGE_BLOCK_RUN_PAGES_MAX <=
             PAGE_CACHE_RUN_PAGES_MAX - PAGE_BLOCK_RUN_PAGES_MAX &&
-        cache_long_has_room(cache, head_page_count(head))) {
+        cache_long_has_room(cache, page_head_pages(head))) {
         atomic_store_relaxed_u32(&lane->head[page], 0);
         cache_push(cache, page, head);
         cache_leave(cache);
