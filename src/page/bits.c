@@ -159,8 +159,18 @@ uint64_t page_bits_summarize(const struct page_bits *bits)
     return bits_sum_up(bits, PAGE_CHUNK_PAGES);
 }
 
+static inline uint32_t count_clear(const struct page_bits *bits)
+{
+    uint32_t clear = 0;
+
+    for (uint32_t i = 0; i < PAGE_BITS_WORDS; i++) {
+        clear += bits_count_u64(~bits->word[i]);
+    }
+    return clear;
+}
+
 /* How many bits just below `index` are clear. */
-static uint32_t count_clear_below(const struct page_bits *bits, uint32_t index)
+static inline uint32_t count_clear_below(const struct page_bits *bits, uint32_t index)
 {
     uint32_t i = index / 64, clear = index % 64;
 
@@ -181,7 +191,7 @@ static uint32_t count_clear_below(const struct page_bits *bits, uint32_t index)
 }
 
 /* How many bits from `index` up are clear. */
-static uint32_t count_clear_from(const struct page_bits *bits, uint32_t index)
+static inline uint32_t count_clear_from(const struct page_bits *bits, uint32_t index)
 {
     uint32_t i = index / 64, clear = 0;
 
@@ -223,7 +233,13 @@ uint64_t page_bits_summary_after_set(const struct page_bits *bits, uint64_t befo
 
     Q_DCHECK(page_bits_count(bits, first, count) == count);
     if (below + count + above >= max) {
-        return bits_sum_up(bits, max); /* perhaps there is another as long as that */
+        /* What is left of the run, against all that is clear elsewhere. */
+        uint32_t left = below > above ? below : above;
+        uint32_t clear = count_clear(bits);
+        if (left < clear - below - above) {
+            return bits_sum_up(bits, max); /* perhaps there is another as long as that */
+        }
+        max = left;
     }
     return page_summary_pack(below == first ? below : page_summary_start(before), max,
                              end + above == PAGE_CHUNK_PAGES ? above : page_summary_end(before));

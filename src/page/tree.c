@@ -532,6 +532,10 @@ uint64_t page_tree_count_scavenged(const struct page_tree *tree, uint64_t page, 
 {
     uint64_t end = page + page_count, scavenged = 0;
 
+    if (page_count == 1) {
+        const struct page_chunk *chunk = &tree->chunk[page >> PAGE_CHUNK_SHIFT];
+        return page_bits_get(&chunk->scavenged, (uint32_t)(page % PAGE_CHUNK_PAGES));
+    }
     do {
         struct chunk_part part = chunk_part_at(page, end);
         scavenged += page_bits_count(&tree->chunk[part.chunk].scavenged, part.first, part.count);
