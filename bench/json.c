@@ -58,7 +58,7 @@ void bench_json_number(struct bench_json *json, const char *key, double value)
 {
     write_key(json, key);
     if (isfinite(value)) {
-        (void)fprintf(json->file, "%.3f", value);
+        (void)fprintf(json->file, "%.*f", fabs(value) < 1 ? 6 : 3, value);
     } else {
         (void)fputs("null", json->file);
     }

@@ -18,7 +18,7 @@ struct bench_json bench_json_begin(FILE *file, const char *bench, const char *ro
                                    const char *subject);
 void bench_json_text(struct bench_json *json, const char *key, const char *value);
 void bench_json_integer(struct bench_json *json, const char *key, uint64_t value);
-/* Three decimals; a value that is no number is written as null. */
+/* Three decimals, six below 1; a value that is no number is written as null. */
 void bench_json_number(struct bench_json *json, const char *key, double value);
 void bench_json_bool(struct bench_json *json, const char *key, bool value);
 /* Ends the line and flushes it, so that a reader at the other end of a pipe sees it now. */

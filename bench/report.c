@@ -238,12 +238,13 @@ static void counts_text(struct bench_report *report, const char *row,
         print_head(report, false);
         report->has_count_head = true;
     }
-    if (result[BENCH_QUARRY].instructions > 0) {
+    bool has_perf = result[BENCH_QUARRY].perf_instructions > 0;
+    if (!has_perf || result[BENCH_QUARRY].instructions > 0) {
         print_line(report, row, "instr/pair", result, figure_instructions, false);
         bench_ratio_print(report->file, ratio);
         (void)fputc('\n', report->file);
     }
-    if (result[BENCH_QUARRY].perf_instructions > 0) {
+    if (has_perf) {
         print_line(report, row, "perf in./pair", result, figure_perf, false);
         (void)fputc('\n', report->file);
     }

@@ -152,12 +152,23 @@ static void print_spike_budget(FILE *file, const struct bench_spike *spike)
                   last->peak_bytes <= last->limit_bytes ? "never above it" : "ABOVE ITS LIMIT");
 }
 
+/* Any spike that was measured, for its points; Quarry's own, with none, when there is no other. */
+static const struct bench_spike *measured_spike(const struct bench_result *result)
+{
+    for (size_t i = 0; i < BENCH_SUBJECT_COUNT; i++) {
+        if (result[i].absent_reason == NULL) {
+            return &result[i].spike;
+        }
+    }
+    return &result[BENCH_QUARRY].spike;
+}
+
 static void spike_text(const struct bench_report *report, const char *row,
                        const struct bench_result *result)
 {
     const struct bench_result *own = &result[BENCH_QUARRY];
 
-    print_spike_head(report->file, row, &own->spike);
+    print_spike_head(report->file, row, measured_spike(result));
     for (size_t i = 0; i < BENCH_SUBJECT_COUNT; i++) {
         if (is_shown(report, i)) {
             print_spike_line(report, i, &result[i]);
