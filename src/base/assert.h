@@ -44,6 +44,13 @@ Q_COLD Q_NORETURN void base_assert_failed(const char *file, int line, const char
 /* Checked by the compiler. Followed by a semicolon, at file or block scope. */
 #define Q_STATIC_ASSERT(condition, text) _Static_assert(condition, text)
 
+/* Tells the compiler what it cannot see; debug builds check it. */
+#ifdef QUARRY_DEBUG_CHECKS
+#define Q_ASSUME(condition) Q_ASSERT(condition)
+#else
+#define Q_ASSUME(condition) ((condition) ? (void)0 : __builtin_unreachable())
+#endif
+
 /* Says that control never comes here; aborts in every build if it does. */
 #define Q_UNREACHABLE() Q_ASSERT_FAILED("unreachable")
 

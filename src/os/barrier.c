@@ -18,10 +18,10 @@
  *      not inherited the call registers again. A sandbox has to let it through.
  *
  * ThreadSanitizer cannot see the barrier, so under it there is none and both sides take the
- * sequentially consistent way. The GLOBAL command was rejected: it waits for every process of the
- * machine, for tens of milliseconds.
+ * sequentially consistent way. The GLOBAL command was rejected: it waits until every CPU of the
+ * machine has passed the scheduler.
  *
- * Cost: some 2 us and one interrupt for each other running CPU of this process.
+ * Cost: a system call and one interrupt for each other running CPU of this process.
  */
 #include <linux/membarrier.h>
 

@@ -15,7 +15,8 @@ struct os_cgroup {
  *
  * `root`: put in front of every path ("" for the real ones), borrowed.
  * Errors: none; what cannot be read is no limit. Threads: any.
- * Cost: three files and up to six for each level of nesting; 10 KiB of stack.
+ * Cost: two files, and up to four for each level of nesting of each hierarchy; the stack holds
+ * five texts and two buffers of lines (read_file.h, text.h).
  */
 void os_cgroup_read(const char *root, struct os_cgroup *ret_cgroup);
 

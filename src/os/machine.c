@@ -7,7 +7,7 @@
  *   address_limit        RLIMIT_AS
  *
  * These are read when a heap or a server starts and never asserted about: a container may hide any
- * of them. Nothing allocates. Cost: a dozen small files; 12 KiB of stack.
+ * of them. Nothing allocates. Cost: that of cgroup.c, and one file more.
  */
 #include <string.h>
 

@@ -21,9 +21,8 @@
  * Rank 0 (OS_RANK_NONE) is neither checked nor counted in 2; owners are checked all the same.
  *
  * A thread spins before it sleeps, because the sections under these locks are tens of instructions
- * long and a sleep costs thousands. SPIN_COUNT pauses take about 4 us on current x86-64 (a pause is
- * some 40 ns), the price of one sleep and wake; twice as many would waste a time slice's worth
- * where the owner has been preempted.
+ * long, far less than a sleep and a wake take. SPIN_COUNT bounds what is wasted where the owner has
+ * been preempted in the middle; the number is a choice, not a measurement.
  *
  * Rejected: pthread_mutex_t (40 bytes, and interposable); a ticket lock (fair, but a preempted
  * waiter stops everyone behind it); handing the mutex over on unlock (the same, and slower).

@@ -225,7 +225,7 @@ enum os_rank {
 
 void os_mutex_init(struct os_mutex *mutex, enum os_rank rank, uint32_t order);
 /*
- * Waits for the mutex; spins for a few microseconds before it sleeps. Not recursive.
+ * Waits for the mutex; spins for a moment before it sleeps. Not recursive.
  * Errors: none. Threads: any. Cost: one locked instruction when it is free, inline.
  */
 static inline void os_mutex_lock(struct os_mutex *mutex) Q_ACQUIRE(mutex);
@@ -252,9 +252,10 @@ struct os_thread; /* storage below */
 /*
  * Starts a thread named `name` (15 bytes at most) with all signals blocked, on a stack that the
  * caller owns until the thread has been joined: `stack_bytes` of committed memory at `stack`.
- * The C library takes a few hundred bytes from malloc for its thread storage: call it with no lock
+ * The C library takes memory from malloc for its thread storage: call it with no lock
  * held that malloc may want.
- * Errors: NO_MEMORY, TOO_MANY (the process' or the user's limit of threads).
+ * Errors: NO_MEMORY (also: a stack too small for the thread storage of all loaded libraries;
+ * OS_THREAD_STACK_BYTES will do), TOO_MANY (the process' or the user's limit of threads).
  */
 enum quarry_status os_thread_start(struct os_thread *thread, const char *name, void *stack,
                                    size_t stack_bytes, void (*run)(void *), void *argument);

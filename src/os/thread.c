@@ -5,7 +5,7 @@
  *     |  frames grow down  <------------ | thread storage (TLS) |
  *
  * pthread_create does the work rather than clone(2): libc's thread storage has to exist, or no libc
- * function could be called on the thread. glibc takes a few hundred bytes from malloc for it; that
+ * function could be called on the thread. glibc takes memory from malloc for it; that
  * is why os_thread_start must be called with no lock held that malloc may want.
  *
  * Invariants:
@@ -19,7 +19,7 @@
  * The kernel's thread id was rejected as the number: after fork the child's only thread has a new
  * one, and what it had noted under the old one would be a stranger's.
  *
- * Locking: none; start and join of one thread are the caller's to order. Cost: a start some 20 us.
+ * Locking: none; start and join of one thread are the caller's to order.
  */
 #include <limits.h>
 #include <signal.h>
@@ -88,7 +88,7 @@ static enum quarry_status create(struct os_thread *thread, const pthread_attr_t 
     failed = pthread_sigmask(SIG_SETMASK, &before, NULL);
     Q_ASSERT(failed == 0);
     thread->is_started = error == 0;
-    if (error == ENOMEM)
+    if (error == ENOMEM || error == EINVAL) /* EINVAL: the thread storage does not fit the stack */
         return QUARRY_NO_MEMORY;
     return error == 0 ? QUARRY_OK : QUARRY_TOO_MANY;
 }

@@ -7,6 +7,13 @@
 #include <pthread.h>
 
 #include <os/os.h>
+#include <os/sanitizer.h>
+
+/*
+ * A stack that does for a thread of ours which calls only ours: libc puts the
+ * thread storage of every loaded library on it as well, and that of TSan's runtime passes 900 KB.
+ */
+#define OS_THREAD_STACK_BYTES (OS_UNDER_TSAN ? Q_MIB(2) : Q_KIB(256))
 
 /* What Linux keeps of a thread's name, its NUL included. */
 #define OS_THREAD_NAME_BYTES 16

@@ -16,19 +16,19 @@ uint64_t page_heap_owner_pages_stopped(struct page_heap *heap, uint32_t owner, u
 {
     int64_t pages = atomic_load_relaxed_i64(&heap->ledger.owner[owner].pages[lane]);
 
-    /* What caches have not told the ledger yet. */
+    /* What caches have not told the ledger yet, and what is in their stacks. */
     for (struct page_thread *thread = heap->threads; thread != NULL; thread = thread->next) {
         const struct page_cache *cache = thread->cache[lane];
-        if (cache != NULL && atomic_load_relaxed_u32(&cache->owner) == owner) {
-            pages += atomic_load_relaxed_i32(&cache->owner_pages);
+        if (cache != NULL) {
+            pages += cache->owner == owner ? cache->owner_pages : 0;
+            pages -= (int64_t)page_cache_owner_pages(cache, owner);
         }
     }
     Q_ASSERT(pages >= 0);
     return (uint64_t)pages;
 }
 
-static uint64_t cached_pages(struct page_heap *heap, uint32_t lane)
-    Q_REQUIRES(&heap->caches_mutex)
+static uint64_t cached_pages(struct page_heap *heap, uint32_t lane) Q_REQUIRES(&heap->caches_mutex)
 {
     uint64_t pages = 0;
 
@@ -43,8 +43,7 @@ static uint64_t cached_pages(struct page_heap *heap, uint32_t lane)
 /* One lane's share of the totals and of the rows. */
 static size_t ledger_add_lane(struct page_heap *heap, const struct page_lane *lane,
                               struct page_ledger_totals *totals, struct page_ledger_row *rows,
-                              size_t row_capacity, size_t row_count)
-    Q_REQUIRES(&heap->caches_mutex)
+                              size_t row_capacity, size_t row_count) Q_REQUIRES(&heap->caches_mutex)
 {
     /* Pairs with the release in page_ledger_register. */
     uint32_t owner_count = atomic_load_acquire_u32(&heap->ledger.owner_count);

@@ -4,25 +4,26 @@
  * A cache belongs to one thread, and that thread enters it without an atomic instruction:
  *
  *   owner                                   whoever stops it (holds caches_mutex)
- *   turn + 1, now odd                       stop |= STOP
+ *   use = INSIDE                            stop |= STOP
  *   (compiler barrier)                      os_process_barrier()
- *   if stop: turn − 1, wait, try again      wait until turn is even
+ *   if stop: use = OUTSIDE, wait, again     wait while use == INSIDE
  *   … use the cache …                       … use the cache …
- *   turn + 1, now even  (release)           stop &= ~STOP  (release)
+ *   use = OUTSIDE  (release)                stop &= ~STOP  (release)
  *
  * Both sides write, then read what the other wrote: at least one sees the other, provided a full
  * barrier stands between the write and the read on both sides. The owner's is left out and the
  * stopper makes every CPU execute one in its stead (membarrier), which costs the owner nothing, and
- * the stopper a third of a microsecond here. Where there is no such call, stop always has the FENCED
- * bit, so that every entry takes the slow path, with a sequentially consistent exchange.
+ * the stopper a third of a microsecond here. Where there is no such call, stop always has the
+ * FENCED bit, so that every entry takes the slow path, with a sequentially consistent exchange.
  *
- * A lane's lock may be taken inside a cache; nothing that can wait for a stopper may: no reclaim, no
- * growth. A signal handler that finds its own thread inside goes straight to the tree.
+ * A lane's lock may be taken inside a cache; nothing that can wait for a stopper may: no reclaim,
+ * no growth. A signal handler that finds its own thread inside goes straight to the tree.
  *
  * Invariants
  *   1. Every page of a cache is marked in use in the tree, has no head, and is charged.
- *   2. block.scavenged ⊆ block.free: pages that have never been backed since they were taken.
- *   3. room = PAGE_CACHE_ROOM − Σ over the stack (pages + PAGE_CACHE_RUN_COST).
+ *   2. The runs in the stacks still count as their owners' in the ledger: coming and going between
+ *      an owner and a cache changes nothing there, and readers of the ledger take them off.
+ *   3. block.scavenged ⊆ block.free: pages that have never been backed since they were taken.
  *
  * Decided by measurement (docs/decisions/0003): a cache per thread entered by plain stores takes
  * 2.7 ns for a pair of pop and push here, per thread with an exchange 4.3 ns, per CPU by the rseq
@@ -36,14 +37,44 @@
 
 _Thread_local struct page_tls page_tls;
 
-/* ---- entering and leaving ------------------------------------------------------------------------------ */
+/* ---- entering and leaving ------------------------------------------------------------------- */
 
-/* Waits while somebody has stopped the cache; then enters with the full handshake. */
-Q_COLD static bool cache_enter_slow(struct page_cache *cache, struct page_heap *heap)
+/*
+ * The fast way in. False, and outside, when the slow way is needed: somebody has stopped the cache,
+ * the scavenger has marked it unused, or this is a signal handler inside it.
+ */
+static inline bool cache_try_enter(struct page_cache *cache)
 {
-    uint32_t turn = atomic_load_relaxed_u32(&cache->turn);
+    if (Q_UNLIKELY(atomic_load_relaxed_u32(&cache->use) != PAGE_CACHE_OUTSIDE)) {
+        return false;
+    }
+    /* Pairs with the process barrier in caches_stop_some. */
+    atomic_store_relaxed_u32(&cache->use, PAGE_CACHE_INSIDE);
+    atomic_compiler_barrier();
+    /* Acquire: pairs with the release in caches_resume_all. */
+    if (Q_UNLIKELY(atomic_load_acquire_u32(&cache->stop) != 0)) {
+        atomic_store_release_u32(&cache->use, PAGE_CACHE_OUTSIDE);
+        return false;
+    }
+    return true;
+}
 
-    if (turn % 2 != 0) {
+static inline void cache_leave(struct page_cache *cache)
+{
+    /* Pairs with the load that ends the wait in caches_stop_some. */
+    atomic_store_release_u32(&cache->use, PAGE_CACHE_OUTSIDE);
+}
+
+/*
+ * Waits while somebody has stopped the cache, then enters with the full handshake. False only in a
+ * signal handler that interrupted its own thread inside the cache.
+ */
+static bool cache_enter(struct page_cache *cache, struct page_heap *heap)
+{
+    if (cache_try_enter(cache)) {
+        return true;
+    }
+    if (atomic_load_relaxed_u32(&cache->use) == PAGE_CACHE_INSIDE) {
         return false;
     }
     for (;;) {
@@ -51,96 +82,150 @@ Q_COLD static bool cache_enter_slow(struct page_cache *cache, struct page_heap *
             os_mutex_lock(&heap->caches_mutex);
             os_mutex_unlock(&heap->caches_mutex);
         }
-        (void)atomic_exchange_seq_cst_u32(&cache->turn, turn + 1);
+        (void)atomic_exchange_seq_cst_u32(&cache->use, PAGE_CACHE_INSIDE);
         if (!(atomic_load_seq_cst_u32(&cache->stop) & PAGE_CACHE_STOP)) {
             return true;
         }
-        atomic_store_release_u32(&cache->turn, turn);
+        atomic_store_release_u32(&cache->use, PAGE_CACHE_OUTSIDE);
     }
 }
 
-static inline void cache_leave(struct page_cache *cache)
-{
-    /* Pairs with the load that ends the wait in caches_stop_some. */
-    atomic_store_release_u32(&cache->turn, atomic_load_relaxed_u32(&cache->turn) + 1);
-}
-
-/* False, and outside, when the slow way in is needed. */
-static inline bool cache_try_enter(struct page_cache *cache)
-{
-    uint32_t turn = atomic_load_relaxed_u32(&cache->turn);
-
-    if (Q_UNLIKELY(turn % 2 != 0)) {
-        return false;
-    }
-    /* Pairs with the process barrier in caches_stop_some. */
-    atomic_store_relaxed_u32(&cache->turn, turn + 1);
-    atomic_compiler_barrier();
-    /* Acquire: pairs with the release in caches_resume_all. */
-    if (Q_UNLIKELY(atomic_load_acquire_u32(&cache->stop) != 0)) {
-        atomic_store_release_u32(&cache->turn, turn);
-        return false;
-    }
-    return true;
-}
-
-/* False only in a signal handler that interrupted its own thread inside the cache. */
-static bool cache_enter(struct page_cache *cache, struct page_heap *heap)
-{
-    return cache_try_enter(cache) || cache_enter_slow(cache, heap);
-}
-
-/* ---- what a cache does ----------------------------------------------------------------------------------- */
+/* ---- owners --------------------------------------------------------------------------------- */
 
 /* Tells the ledger what it does not know yet; the next difference will be `owner`'s. */
 static void cache_flush_owner(struct page_cache *cache, uint32_t owner)
 {
-    int32_t page_count = atomic_load_relaxed_i32(&cache->owner_pages);
-
-    if (page_count != 0) {
-        page_ledger_add(&cache->lane->heap->ledger, atomic_load_relaxed_u32(&cache->owner),
-                        cache->lane->id, page_count);
-        atomic_store_relaxed_i32(&cache->owner_pages, 0);
+    if (cache->owner_pages != 0) {
+        page_ledger_add(&cache->lane->heap->ledger, cache->owner, cache->lane->id,
+                        cache->owner_pages);
+        cache->owner_pages = 0;
     }
-    atomic_store_relaxed_u32(&cache->owner, owner);
+    cache->owner = owner;
 }
 
-/* Pushes a run that was in use; there is room. The run has no head from here on. */
-static inline void cache_push(struct page_cache *cache, struct page_lane *lane, uint64_t page,
-                              uint32_t page_count)
+/*
+ * `owner` holds, or has in the stacks, `page_count` pages more. Every slow path flushes, so that
+ * the difference stays within what a cache can hold.
+ */
+static inline void cache_note_owner(struct page_cache *cache, uint32_t owner, int32_t page_count)
 {
-    uint32_t run_count = cache->run_count + 1;
-
-    atomic_store_relaxed_u32(&lane->head[page], 0);
-    (void)atomic_bump_relaxed_i32(&cache->owner_pages, -(int32_t)page_count);
-    cache->run[run_count] = (struct page_cache_run){(uint32_t)page, page_count};
-    cache->run_count = run_count;
-    cache->room -= page_count + PAGE_CACHE_RUN_COST;
+    if (Q_UNLIKELY(cache->owner != owner)) {
+        cache_flush_owner(cache, owner);
+    }
+    cache->owner_pages += page_count;
 }
 
-/* A run leaves the cache and is in use. */
-static inline void cache_hand_out(struct page_cache *cache, struct page_lane *lane, uint32_t owner,
-                                  uint64_t page, uint32_t page_count)
+/* ---- stacks --------------------------------------------------------------------------------- */
+
+static inline bool is_short(uint32_t page_count)
 {
-    /* Relaxed: only validators and the heap map read heads of others, as a picture. */
-    atomic_store_relaxed_u32(&lane->head[page], owner << PAGE_HEAD_COUNT_BITS | page_count);
-    (void)atomic_bump_relaxed_i32(&cache->owner_pages, (int32_t)page_count);
+    return page_count < PAGE_BLOCK_RUN_PAGES_MAX;
 }
 
-/* A run of the length from anywhere in the stack, the newest first. */
-static bool cache_take_run(struct page_cache *cache, uint32_t page_count, uint64_t *ret_page)
+static inline struct page_cache_stack *cache_stack(struct page_cache *cache, uint32_t page_count)
 {
-    for (uint32_t i = cache->run_count; i > 0; i--) {
-        struct page_cache_run run = cache->run[i];
-        if (run.page_count == page_count) {
-            cache->run[i] = cache->run[cache->run_count--];
-            cache->room += page_count + PAGE_CACHE_RUN_COST;
-            *ret_page = run.page;
-            return true;
+    return is_short(page_count) ? &cache->short_runs : &cache->long_runs;
+}
+
+/* A run of the length from anywhere in its stack, the newest first; it becomes the owner's. */
+static bool cache_take_run(struct page_cache *cache, uint32_t owner, uint32_t page_count,
+                           uint64_t *ret_page)
+{
+    struct page_cache_stack *stack = cache_stack(cache, page_count);
+
+    for (uint64_t i = stack->count; i > 0; i--) {
+        struct page_cache_run run = stack->run[i];
+        if (page_head_pages(run.head) != page_count) {
+            continue;
         }
+        if (page_head_owner(run.head) != owner) {
+            cache_note_owner(cache, page_head_owner(run.head), -(int32_t)page_count);
+            cache_note_owner(cache, owner, (int32_t)page_count);
+        }
+        stack->run[i] = stack->run[stack->count--];
+        stack->page_count -= is_short(page_count) ? 0 : page_count;
+        *ret_page = run.page;
+        return true;
     }
     return false;
 }
+
+static inline bool cache_long_has_room(const struct page_cache *cache, uint32_t page_count)
+{
+    return cache->long_runs.count < PAGE_CACHE_LONG_MAX &&
+           cache->long_runs.page_count + page_count <= PAGE_CACHE_LONG_PAGES_MAX;
+}
+
+/* Pushes a run that was in use; there is room. */
+static inline void cache_push(struct page_cache *cache, uint64_t page, uint32_t head)
+{
+    uint32_t page_count = page_head_pages(head);
+    struct page_cache_stack *stack = cache_stack(cache, page_count);
+
+    stack->run[++stack->count] = (struct page_cache_run){(uint32_t)page, head};
+    stack->page_count += is_short(page_count) ? 0 : page_count;
+}
+
+/* A run goes back into the block, if it is of its pages. */
+static bool cache_give_to_block(struct page_cache *cache, uint64_t page, uint32_t page_count)
+{
+    uint64_t index = page - cache->block.first_page;
+
+    if (page < cache->block.first_page || index + page_count > PAGE_BLOCK_PAGES) {
+        return false;
+    }
+    uint64_t mask = bits_mask_u64((uint32_t)index, page_count);
+    Q_ASSERT((cache->block.free & mask) == 0);
+    cache->block.free |= mask;
+    return true;
+}
+
+/* The oldest `run_count` runs of a stack go to the block or to the tree, under one lock. */
+static void cache_evict(struct page_cache *cache, struct page_cache_stack *stack,
+                        uint64_t run_count)
+{
+    struct page_lane *lane = cache->lane;
+
+    if (run_count == 0) {
+        return;
+    }
+    os_mutex_lock(&lane->mutex);
+    for (uint32_t i = 1; i <= run_count; i++) {
+        uint64_t page = stack->run[i].page;
+        uint32_t head = stack->run[i].head, page_count = page_head_pages(head);
+        cache_note_owner(cache, page_head_owner(head), -(int32_t)page_count);
+        stack->page_count -= is_short(page_count) ? 0 : page_count;
+        if (!cache_give_to_block(cache, page, page_count)) {
+            page_tree_free(&lane->tree, page, page_count);
+            lane->counters.tree_free_count++;
+        }
+    }
+    os_mutex_unlock(&lane->mutex);
+    stack->count -= run_count;
+    memmove(&stack->run[1], &stack->run[1 + run_count], stack->count * sizeof(stack->run[0]));
+}
+
+/* How many of the oldest runs must go so that one of `page_count` fits: half of a full stack. */
+static uint32_t stack_evict_count(const struct page_cache_stack *stack, uint32_t page_count)
+{
+    uint32_t run_count = 0, page_sum = stack->page_count + page_count;
+
+    if (is_short(page_count)) {
+        return stack->count == PAGE_CACHE_SHORT_MAX ? PAGE_CACHE_SHORT_MAX / 2 : 0;
+    }
+    if (stack->count == PAGE_CACHE_LONG_MAX) {
+        run_count = PAGE_CACHE_LONG_MAX / 2;
+    }
+    for (uint32_t i = 1; i <= run_count; i++) {
+        page_sum -= page_head_pages(stack->run[i].head);
+    }
+    while (page_sum > PAGE_CACHE_LONG_PAGES_MAX) {
+        page_sum -= page_head_pages(stack->run[++run_count].head);
+    }
+    return run_count;
+}
+
+/* ---- the block ------------------------------------------------------------------------------ */
 
 /* From the block: false when it has no such run. */
 static bool cache_take_from_block(struct page_cache *cache, uint32_t page_count, uint64_t *ret_page,
@@ -160,54 +245,6 @@ static bool cache_take_from_block(struct page_cache *cache, uint32_t page_count,
     return true;
 }
 
-/* A run goes back into the block, if it is of its pages. */
-static bool cache_give_to_block(struct page_cache *cache, struct page_cache_run run)
-{
-    uint64_t index = run.page - cache->block.first_page;
-
-    if (run.page < cache->block.first_page || index + run.page_count > PAGE_BLOCK_PAGES) {
-        return false;
-    }
-    uint64_t mask = bits_mask_u64((uint32_t)index, run.page_count);
-    Q_ASSERT((cache->block.free & mask) == 0);
-    cache->block.free |= mask;
-    return true;
-}
-
-/* The oldest `run_count` runs go to the block or to the tree, under one lock. */
-static void cache_evict(struct page_cache *cache, uint32_t run_count)
-{
-    struct page_lane *lane = cache->lane;
-
-    os_mutex_lock(&lane->mutex);
-    for (uint32_t i = 1; i <= run_count; i++) {
-        struct page_cache_run run = cache->run[i];
-        cache->room += run.page_count + PAGE_CACHE_RUN_COST;
-        if (!cache_give_to_block(cache, run)) {
-            page_tree_free(&lane->tree, run.page, run.page_count);
-            lane->counters.tree_free_count++;
-        }
-    }
-    os_mutex_unlock(&lane->mutex);
-    cache->run_count -= run_count;
-    memmove(&cache->run[1], &cache->run[1 + run_count], cache->run_count * sizeof(cache->run[0]));
-}
-
-/* How many of the oldest runs must go so that one of `page_count` fits: half of the stack or more. */
-static uint32_t cache_evict_count(const struct page_cache *cache, uint32_t page_count)
-{
-    uint32_t room = cache->room, run_count = 0;
-
-    if (room >= page_count + PAGE_CACHE_RUN_COST) {
-        return 0;
-    }
-    while (run_count < cache->run_count && (run_count < cache->run_count / 2 ||
-                                            room < page_count + PAGE_CACHE_RUN_COST)) {
-        room += cache->run[++run_count].page_count + PAGE_CACHE_RUN_COST;
-    }
-    return run_count;
-}
-
 /*
  * Fills an empty block from the tree. Pages without backing are charged here, so that taking them
  * later is free; when the budget has no room for them, only backed pages are taken.
@@ -223,7 +260,8 @@ static bool cache_refill(struct page_cache *cache)
     if (block.first_page != PAGE_NONE && !lane->is_adopting) {
         uint64_t unbacked = block.free & block.scavenged;
         taken = block.free;
-        if (!page_commit_try(&lane->heap->commit, (uint64_t)bits_count_u64(unbacked) << PAGE_SHIFT)) {
+        if (!page_commit_try(&lane->heap->commit, (uint64_t)bits_count_u64(unbacked)
+                                                      << PAGE_SHIFT)) {
             taken &= ~unbacked;
         }
     }
@@ -237,34 +275,69 @@ static bool cache_refill(struct page_cache *cache)
     return taken != 0;
 }
 
-uint64_t page_cache_pages(const struct page_cache *cache)
-{
-    uint32_t used_room = PAGE_CACHE_ROOM - cache->room;
+/* ---- counting ------------------------------------------------------------------------------- */
 
-    return used_room - cache->run_count * PAGE_CACHE_RUN_COST + bits_count_u64(cache->block.free);
+static uint64_t stack_pages(const struct page_cache_stack *stack)
+{
+    uint64_t page_count = 0;
+
+    for (uint64_t i = 1; i <= stack->count; i++) {
+        page_count += page_head_pages(stack->run[i].head);
+    }
+    return page_count;
 }
 
-/* ---- threads ------------------------------------------------------------------------------------------------ */
+uint64_t page_cache_pages(const struct page_cache *cache)
+{
+    return stack_pages(&cache->short_runs) + stack_pages(&cache->long_runs) +
+           bits_count_u64(cache->block.free);
+}
+
+static uint64_t stack_owner_pages(const struct page_cache_stack *stack, uint32_t owner)
+{
+    uint64_t page_count = 0;
+
+    for (uint64_t i = 1; i <= stack->count; i++) {
+        if (page_head_owner(stack->run[i].head) == owner) {
+            page_count += page_head_pages(stack->run[i].head);
+        }
+    }
+    return page_count;
+}
+
+uint64_t page_cache_owner_pages(const struct page_cache *cache, uint32_t owner)
+{
+    return stack_owner_pages(&cache->short_runs, owner) +
+           stack_owner_pages(&cache->long_runs, owner);
+}
+
+/* ---- threads -------------------------------------------------------------------------------- */
 
 /* The calling thread's cache for the lane, if the thread remembers it; else NULL. */
 static inline struct page_cache *cache_remembered(const struct page_lane *lane)
 {
-    return Q_LIKELY(page_tls.lane[lane->tls_index].lane_serial == lane->serial)
-               ? page_tls.lane[lane->tls_index].cache
-               : NULL;
+    const struct page_tls_lane *remembered = page_tls_lane_of(lane);
+
+    if (Q_UNLIKELY(remembered->serial != lane->serial)) {
+        return NULL;
+    }
+    Q_ASSUME(remembered->cache != NULL);
+    return remembered->cache;
 }
 
 static struct page_thread *thread_remembered(const struct page_heap *heap)
 {
-    return page_tls.heap[heap->slot].heap_serial == heap->serial ? page_tls.heap[heap->slot].thread
-                                                                 : NULL;
+    return page_tls.heap[heap->slot].serial == heap->serial ? page_tls.heap[heap->slot].thread
+                                                            : NULL;
 }
 
 static struct page_thread *thread_create(struct page_heap *heap)
 {
     void *piece;
 
-    if (page_metadata_take(&heap->metadata, sizeof(struct page_thread), &piece) != QUARRY_OK) {
+    /* Without the hook the caches would outlive their thread, and nobody would empty them. */
+    if (os_thread_exit_arm() != QUARRY_OK ||
+        page_metadata_take(&heap->metadata, sizeof(struct page_thread), &piece) != QUARRY_OK) {
         return NULL;
     }
     struct page_thread *thread = piece;
@@ -276,9 +349,8 @@ static struct page_thread *thread_create(struct page_heap *heap)
     }
     heap->threads = thread;
     os_mutex_unlock(&heap->caches_mutex);
-    page_tls.heap[heap->slot].heap_serial = heap->serial;
+    page_tls.heap[heap->slot].serial = heap->serial;
     page_tls.heap[heap->slot].thread = thread;
-    os_thread_exit_arm();
     return thread;
 }
 
@@ -292,7 +364,6 @@ static struct page_cache *cache_create(struct page_thread *thread, struct page_l
     }
     struct page_cache *cache = piece;
     cache->lane = lane;
-    cache->room = PAGE_CACHE_ROOM;
     cache->block.first_page = PAGE_NONE;
     atomic_store_relaxed_u32(&cache->stop, os_has_process_barrier() ? 0 : PAGE_CACHE_FENCED);
     os_mutex_lock(&heap->caches_mutex);
@@ -301,7 +372,8 @@ static struct page_cache *cache_create(struct page_thread *thread, struct page_l
     return cache;
 }
 
-/* The calling thread's cache for the lane, made if need be; NULL when there is no memory for one. */
+/* The calling thread's cache for the lane, made if need be; NULL when there is no memory for one.
+ */
 static struct page_cache *cache_find(struct page_lane *lane)
 {
     struct page_cache *cache = cache_remembered(lane);
@@ -321,31 +393,34 @@ static struct page_cache *cache_find(struct page_lane *lane)
         cache = cache_create(thread, lane);
     }
     if (cache != NULL) {
-        page_tls.lane[lane->tls_index].lane_serial = lane->serial;
-        page_tls.lane[lane->tls_index].cache = cache;
+        *page_tls_lane_of(lane) = (struct page_tls_lane){lane->serial, cache};
     }
     return cache;
 }
 
-/* ---- allocating and freeing ------------------------------------------------------------------------------------ */
+/* ---- allocating and freeing ----------------------------------------------------------------- */
 
 /* Everything a cache can do, from inside. */
-static bool cache_take(struct page_cache *cache, uint32_t page_count, uint64_t *ret_page,
-                       bool *ret_is_zero)
+static bool cache_take(struct page_cache *cache, uint32_t owner, uint32_t page_count,
+                       uint64_t *ret_page, bool *ret_is_zero)
 {
     *ret_is_zero = false;
-    if (cache_take_run(cache, page_count, ret_page)) {
+    if (cache_take_run(cache, owner, page_count, ret_page)) {
         return true;
     }
-    if (page_count >= PAGE_BLOCK_RUN_PAGES_MAX) {
+    if (!is_short(page_count)) {
         return false;
     }
-    if (cache_take_from_block(cache, page_count, ret_page, ret_is_zero)) {
-        return true;
-    }
+    bool is_found = cache_take_from_block(cache, page_count, ret_page, ret_is_zero);
     /* Blocks of a file-backed lane would need disk blocks for pages that nobody may want. */
-    return cache->block.free == 0 && !cache->lane->is_file_backed && cache_refill(cache) &&
-           cache_take_from_block(cache, page_count, ret_page, ret_is_zero);
+    if (!is_found && cache->block.free == 0 && !cache->lane->is_file_backed &&
+        cache_refill(cache)) {
+        is_found = cache_take_from_block(cache, page_count, ret_page, ret_is_zero);
+    }
+    if (is_found) {
+        cache_note_owner(cache, owner, (int32_t)page_count);
+    }
+    return is_found;
 }
 
 static Q_NOINLINE struct page_run page_alloc_slow(struct page_lane *lane, uint32_t owner,
@@ -356,13 +431,12 @@ static Q_NOINLINE struct page_run page_alloc_slow(struct page_lane *lane, uint32
     uint64_t page;
 
     Q_ASSERT(page_count >= 1 && owner != PAGE_OWNER_NONE && owner < PAGE_OWNERS_MAX);
-    if (cache == NULL || page_count > PAGE_CACHE_RUN_PAGES_MAX ||
-        !cache_enter(cache, lane->heap)) {
+    if (cache == NULL || page_count > PAGE_CACHE_RUN_PAGES_MAX || !cache_enter(cache, lane->heap)) {
         return page_lane_alloc(lane, owner, page_count, 1);
     }
     cache_flush_owner(cache, owner);
-    if (cache_take(cache, (uint32_t)page_count, &page, &run.is_zero)) {
-        cache_hand_out(cache, lane, owner, page, (uint32_t)page_count);
+    if (cache_take(cache, owner, (uint32_t)page_count, &page, &run.is_zero)) {
+        page_lane_head_set(lane, page, owner, page_count);
         run.base = page_lane_address(lane, page);
     }
     cache_leave(cache);
@@ -373,34 +447,54 @@ static Q_NOINLINE struct page_run page_alloc_slow(struct page_lane *lane, uint32
     return run;
 }
 
+/* The lowest page of the block, which has one. Inside. */
+static inline struct page_run cache_take_page(struct page_cache *cache, struct page_lane *lane,
+                                              uint32_t head)
+{
+    uint64_t free = cache->block.free, bit = free & -free;
+    uint64_t page = cache->block.first_page + bits_trailing_zeros_u64(free);
+    bool is_zero = (cache->block.scavenged & bit) != 0;
+
+    cache->block.free = free ^ bit;
+    cache->block.scavenged &= ~bit;
+    cache->owner_pages++;
+    atomic_store_relaxed_u32(&lane->head[page], head);
+    return (struct page_run){page_lane_address(lane, page), QUARRY_OK, is_zero};
+}
+
 struct page_run page_alloc(struct page_lane *lane, uint32_t owner, uint64_t page_count)
 {
     struct page_cache *cache = cache_remembered(lane);
+    /* A length that does not fit a head equals none in the stacks. */
+    uint64_t head = page_head_make(owner, page_count);
+    struct page_run run;
 
     Q_DCHECK(owner != PAGE_OWNER_NONE && owner < PAGE_OWNERS_MAX);
     if (Q_UNLIKELY(cache == NULL || !cache_try_enter(cache))) {
         return page_alloc_slow(lane, owner, page_count);
     }
-    if (Q_LIKELY(atomic_load_relaxed_u32(&cache->owner) == owner)) {
-        struct page_cache_run newest = cache->run[cache->run_count];
-        if (newest.page_count == page_count) {
-            cache->run_count--;
-            cache->room += newest.page_count + PAGE_CACHE_RUN_COST;
-            cache_hand_out(cache, lane, owner, newest.page, newest.page_count);
-            cache_leave(cache);
-            return (struct page_run){page_lane_address(lane, newest.page), QUARRY_OK, false};
-        }
-        uint64_t free = cache->block.free;
-        if (page_count == 1 && free != 0) {
-            uint64_t bit = free & -free;
-            uint64_t page = cache->block.first_page + bits_trailing_zeros_u64(free);
-            bool is_zero = (cache->block.scavenged & bit) != 0;
-            cache->block.free = free ^ bit;
-            cache->block.scavenged &= ~bit;
-            cache_hand_out(cache, lane, owner, page, 1);
-            cache_leave(cache);
-            return (struct page_run){page_lane_address(lane, page), QUARRY_OK, is_zero};
-        }
+    struct page_cache_run *newest = &cache->short_runs.run[cache->short_runs.count];
+    if (Q_LIKELY(newest->head == head)) {
+        uint64_t page = newest->page;
+        cache->short_runs.count--;
+        /* Relaxed: only validators and the heap map read heads of others, as a picture. */
+        atomic_store_relaxed_u32(&lane->head[page], (uint32_t)head);
+        cache_leave(cache);
+        return (struct page_run){page_lane_address(lane, page), QUARRY_OK, false};
+    }
+    if (page_count == 1 && cache->block.free != 0 && cache->owner == owner) {
+        run = cache_take_page(cache, lane, (uint32_t)head);
+        cache_leave(cache);
+        return run;
+    }
+    newest = &cache->long_runs.run[cache->long_runs.count];
+    if (newest->head == head) {
+        uint64_t page = newest->page;
+        cache->long_runs.count--;
+        cache->long_runs.page_count -= (uint32_t)page_count;
+        atomic_store_relaxed_u32(&lane->head[page], (uint32_t)head);
+        cache_leave(cache);
+        return (struct page_run){page_lane_address(lane, page), QUARRY_OK, false};
     }
     cache_leave(cache);
     return page_alloc_slow(lane, owner, page_count);
@@ -410,21 +504,19 @@ static Q_NOINLINE void page_free_slow(struct page_lane *lane, void *base)
 {
     uint64_t page = page_lane_page(lane, base);
     uint32_t head = atomic_load_relaxed_u32(&lane->head[page]);
-    uint32_t page_count = head & PAGE_HEAD_COUNT_LONG;
+    uint32_t page_count = page_head_pages(head);
     struct page_cache *cache = cache_find(lane);
 
     Q_ASSERT_MSG(head != 0, "no run in use begins at the address");
-    if (cache == NULL || page_count > PAGE_CACHE_RUN_PAGES_MAX ||
-        !cache_enter(cache, lane->heap)) {
+    if (cache == NULL || page_count > PAGE_CACHE_RUN_PAGES_MAX || !cache_enter(cache, lane->heap)) {
         page_lane_free(lane, base);
         return;
     }
-    cache_flush_owner(cache, head >> PAGE_HEAD_COUNT_BITS);
-    uint32_t evict_count = cache_evict_count(cache, page_count);
-    if (evict_count > 0) {
-        cache_evict(cache, evict_count);
-    }
-    cache_push(cache, lane, page, page_count);
+    cache_flush_owner(cache, page_head_owner(head));
+    struct page_cache_stack *stack = cache_stack(cache, page_count);
+    cache_evict(cache, stack, stack_evict_count(stack, page_count));
+    atomic_store_relaxed_u32(&lane->head[page], 0);
+    cache_push(cache, page, head);
     cache_leave(cache);
     page_scavenger_poke(lane->heap);
 }
@@ -433,7 +525,8 @@ void page_free(struct page_lane *lane, void *base)
 {
     struct page_cache *cache = cache_remembered(lane);
     uint64_t offset = (uint64_t)((char *)base - lane->base);
-    /* Rotated, the bits below a page are the highest: one comparison finds them, or a wrong lane. */
+    /* Rotated, the bits below a page are the highest: one comparison finds them, or a wrong lane.
+     */
     uint64_t page = offset >> PAGE_SHIFT | offset << (64 - PAGE_SHIFT);
 
     Q_ASSERT_MSG(page < lane->reserved_pages, "the address is not that of a page of this lane");
@@ -442,11 +535,21 @@ void page_free(struct page_lane *lane, void *base)
         return;
     }
     uint32_t head = atomic_load_relaxed_u32(&lane->head[page]);
-    uint32_t page_count = head & PAGE_HEAD_COUNT_LONG;
-    /* A head of 0, nobody's run, has no owner either, and fails in the slow half. */
-    if (Q_LIKELY(head >> PAGE_HEAD_COUNT_BITS == atomic_load_relaxed_u32(&cache->owner) &&
-                 head != 0 && page_count + PAGE_CACHE_RUN_COST <= cache->room)) {
-        cache_push(cache, lane, page, page_count);
+    uint64_t count = cache->short_runs.count;
+    /* From 1 to 15 pages, whoever the owner. A head of 0, nobody's run, fails in the slow half. */
+    if (Q_LIKELY(head - page_head_make(0, 1) < page_head_make(0, PAGE_BLOCK_RUN_PAGES_MAX - 1) &&
+                 count < PAGE_CACHE_SHORT_MAX)) {
+        atomic_store_relaxed_u32(&lane->head[page], 0);
+        cache->short_runs.run[count + 1] = (struct page_cache_run){(uint32_t)page, head};
+        cache->short_runs.count = count + 1;
+        cache_leave(cache);
+        return;
+    }
+    if (page_head_pages(head) >= PAGE_BLOCK_RUN_PAGES_MAX &&
+        page_head_pages(head) <= PAGE_CACHE_RUN_PAGES_MAX &&
+        cache_long_has_room(cache, page_head_pages(head))) {
+        atomic_store_relaxed_u32(&lane->head[page], 0);
+        cache_push(cache, page, head);
         cache_leave(cache);
         return;
     }
@@ -454,7 +557,7 @@ void page_free(struct page_lane *lane, void *base)
     page_free_slow(lane, base);
 }
 
-/* ---- stopping caches ---------------------------------------------------------------------------------------------- */
+/* ---- stopping caches ------------------------------------------------------------------------ */
 
 typedef bool cache_filter(struct page_cache *cache);
 
@@ -476,7 +579,8 @@ static bool caches_stop_some(struct page_heap *heap, cache_filter *filter)
     const struct page_thread *own = thread_remembered(heap);
     bool is_any = false;
 
-    PAGE_CACHES_FOR_EACH (heap, thread, cache) {
+    PAGE_CACHES_FOR_EACH(heap, thread, cache)
+    {
         if (filter(cache)) {
             (void)atomic_or_seq_cst_u32(&cache->stop, PAGE_CACHE_STOP);
             is_any = true;
@@ -488,10 +592,11 @@ static bool caches_stop_some(struct page_heap *heap, cache_filter *filter)
     if (os_has_process_barrier()) {
         (void)os_process_barrier();
     }
-    PAGE_CACHES_FOR_EACH (heap, thread, cache) {
+    PAGE_CACHES_FOR_EACH(heap, thread, cache)
+    {
         /* We are inside our own only if this is a signal handler: it is left as it is. */
         while (thread != own && cache_is_stopped(cache) &&
-               atomic_load_seq_cst_u32(&cache->turn) % 2 != 0) {
+               atomic_load_seq_cst_u32(&cache->use) == PAGE_CACHE_INSIDE) {
             os_yield();
         }
     }
@@ -500,7 +605,8 @@ static bool caches_stop_some(struct page_heap *heap, cache_filter *filter)
 
 static void caches_resume_all(struct page_heap *heap) Q_REQUIRES(&heap->caches_mutex)
 {
-    PAGE_CACHES_FOR_EACH (heap, thread, cache) {
+    PAGE_CACHES_FOR_EACH(heap, thread, cache)
+    {
         if (cache_is_stopped(cache)) {
             /* Pairs with the acquire load in cache_enter. */
             (void)atomic_and_release_u32(&cache->stop, ~PAGE_CACHE_STOP);
@@ -528,7 +634,7 @@ void page_caches_resume(struct page_heap *heap)
 
 static bool cache_is_usable(struct page_cache *cache)
 {
-    return cache->lane != NULL && atomic_load_relaxed_u32(&cache->turn) % 2 == 0;
+    return cache->lane != NULL && atomic_load_relaxed_u32(&cache->use) != PAGE_CACHE_INSIDE;
 }
 
 void page_cache_flush_stopped(struct page_cache *cache)
@@ -538,7 +644,8 @@ void page_cache_flush_stopped(struct page_cache *cache)
     if (!cache_is_usable(cache)) {
         return;
     }
-    cache_evict(cache, cache->run_count);
+    cache_evict(cache, &cache->short_runs, cache->short_runs.count);
+    cache_evict(cache, &cache->long_runs, cache->long_runs.count);
     cache_flush_owner(cache, PAGE_OWNER_NONE);
     if (cache->block.free != 0) {
         uint64_t unbacked_pages = bits_count_u64(cache->block.scavenged);
@@ -552,39 +659,48 @@ void page_cache_flush_stopped(struct page_cache *cache)
 
 void page_cache_drop_stopped(struct page_cache *cache)
 {
-    cache->run_count = 0;
-    cache->room = PAGE_CACHE_ROOM;
+    cache->short_runs.count = 0;
+    cache->long_runs.count = 0;
+    cache->long_runs.page_count = 0;
     cache->block = (struct page_block){.first_page = PAGE_NONE};
-    atomic_store_relaxed_i32(&cache->owner_pages, 0);
+    cache->owner_pages = 0;
 }
 
 void page_caches_flush_all(struct page_heap *heap)
 {
     page_caches_stop(heap);
-    PAGE_CACHES_FOR_EACH (heap, thread, cache) {
+    PAGE_CACHES_FOR_EACH(heap, thread, cache)
+    {
         page_cache_flush_stopped(cache);
     }
     page_caches_resume(heap);
 }
 
-/* Unused since the last look, and not flushed already. Remembers what it sees. */
+/*
+ * Unused since the last look, and not flushed already. Marks the cache, so that its thread's next
+ * entry takes the slow way and the mark away; a mark lost to a thread that enters at this moment is
+ * no loss, for that cache is in use.
+ */
 static bool cache_is_idle(struct page_cache *cache)
 {
-    uint32_t turn = atomic_load_relaxed_u32(&cache->turn);
-    bool is_idle = turn == cache->seen_turn && turn != cache->flushed_turn;
+    uint32_t outside = PAGE_CACHE_OUTSIDE;
 
-    cache->seen_turn = turn;
-    if (is_idle) {
-        cache->flushed_turn = turn;
+    if (atomic_load_relaxed_u32(&cache->use) == PAGE_CACHE_UNUSED) {
+        bool is_idle = !cache->is_flushed;
+        cache->is_flushed = true;
+        return is_idle;
     }
-    return is_idle;
+    (void)atomic_cas_relaxed_u32(&cache->use, &outside, PAGE_CACHE_UNUSED);
+    cache->is_flushed = false;
+    return false;
 }
 
 void page_caches_flush_idle(struct page_heap *heap)
 {
     os_mutex_lock(&heap->caches_mutex);
     if (caches_stop_some(heap, cache_is_idle)) {
-        PAGE_CACHES_FOR_EACH (heap, thread, cache) {
+        PAGE_CACHES_FOR_EACH(heap, thread, cache)
+        {
             if (cache_is_stopped(cache)) {
                 page_cache_flush_stopped(cache);
             }
@@ -594,7 +710,7 @@ void page_caches_flush_idle(struct page_heap *heap)
     os_mutex_unlock(&heap->caches_mutex);
 }
 
-/* ---- threads that end ----------------------------------------------------------------------------------------------- */
+/* ---- threads that end ----------------------------------------------------------------------- */
 
 void page_thread_exit(struct page_heap *heap, struct page_thread *thread)
 {

@@ -5,8 +5,8 @@
  *
  *   block   64 aligned pages and a mask of those still free: what single pages and short runs are
  *           cut from
- *   runs    a stack of runs freed a moment ago, newest on top: what the next allocation of the same
- *           length takes back
+ *   runs    two stacks, of short and of long runs freed a moment ago, newest on top: what the next
+ *           allocation of the same length by the same owner takes back
  *
  * Everything in a cache is marked in use in the lane's tree, and is charged to the budget already,
  * the pages of the block that have no backing yet included: the fast path charges nothing.
@@ -21,19 +21,34 @@
 struct page_heap;
 
 /*
- * How much the stack of runs takes: each run counts its pages and PAGE_CACHE_RUN_COST, so 31 single
- * pages fit, or one run of a chunk and some short ones. Doubling it doubles what an idle thread can
- * strand, 7.75 MiB at most, until the scavenger comes by (two generations).
+ * Short runs kept: 64 of up to 15 pages. Enough for a burst of 64 spans to come and go without the
+ * lock; doubling it doubles the 7.5 MiB that an idle thread can strand in the worst case, until the
+ * scavenger comes by (two generations).
  */
-#define PAGE_CACHE_ROOM          1024u
-#define PAGE_CACHE_RUN_COST      32u
-#define PAGE_CACHE_RUN_PAGES_MAX PAGE_CHUNK_PAGES
-#define PAGE_CACHE_RUNS_MAX      (PAGE_CACHE_ROOM / (PAGE_CACHE_RUN_COST + 1))
+#define PAGE_CACHE_SHORT_MAX 64u
+/* Long runs kept, of 16 to 512 pages: at most 64 of them, and 1024 pages (8 MiB) in all of them. */
+#define PAGE_CACHE_LONG_MAX       64u
+#define PAGE_CACHE_LONG_PAGES_MAX 1024u
+#define PAGE_CACHE_RUN_PAGES_MAX  PAGE_CHUNK_PAGES
 
-/* A run in the stack. */
+/* A run that an owner freed a moment ago, with the head it had. */
 struct page_cache_run {
     uint32_t page;
-    uint32_t page_count;
+    uint32_t head;
+};
+
+/* Runs, oldest first; run[0] is none and matches nothing. */
+struct page_cache_stack {
+    uint64_t count;      /* 64 bits wide: an index without conversions */
+    uint32_t page_count; /* of the long stack: in all of its runs */
+    struct page_cache_run run[PAGE_CACHE_LONG_MAX + 1];
+};
+
+/* Whether the cache's thread is inside it. */
+enum page_cache_use {
+    PAGE_CACHE_OUTSIDE,
+    PAGE_CACHE_INSIDE,
+    PAGE_CACHE_UNUSED, /* outside, and not inside since the scavenger looked */
 };
 
 /* Bits of `stop`. */
@@ -42,25 +57,23 @@ struct page_cache_run {
 
 struct page_cache {
     /* the handshake, see page_cache.c */
-    _Atomic uint32_t turn; /* odd: its thread is inside; counts entries, so unchanged means idle */
+    _Atomic uint32_t use; /* enum page_cache_use */
     _Atomic uint32_t stop;
     /* its thread while inside, or whoever has stopped the cache */
-    uint32_t room;      /* left in the stack, see PAGE_CACHE_ROOM */
-    uint32_t run_count; /* run[1] is the oldest, run[run_count] the newest */
-    _Atomic uint32_t owner;      /* the owner of the last run that came or went */
-    _Atomic int32_t owner_pages; /* in use by it, and not yet in the ledger */
+    uint32_t owner;      /* whose pages `owner_pages` are */
+    int32_t owner_pages; /* what the ledger has not been told yet */
     struct page_block block;
-    struct page_cache_run run[PAGE_CACHE_RUNS_MAX + 1]; /* run[0] has no pages: matches nothing */
+    struct page_cache_stack short_runs;
+    struct page_cache_stack long_runs;
     /* guarded by the heap's caches_mutex */
-    uint32_t seen_turn;    /* at the last look of the scavenger */
-    uint32_t flushed_turn; /* when last flushed for idleness */
+    bool is_flushed;        /* for idleness, and not used since */
     struct page_lane *lane; /* NULL while no lane has the id */
 };
-Q_STATIC_ASSERT(sizeof(struct page_cache) <= 512, "a piece of metadata holds a cache");
 
 /* A thread's caches in one heap. */
 struct page_thread {
-    struct page_cache *cache[PAGE_LANES_MAX]; /* by lane id; set by the thread, under caches_mutex */
+    struct page_cache
+        *cache[PAGE_LANES_MAX]; /* by lane id; set by the thread, under caches_mutex */
     struct page_heap *heap;
     struct page_thread *next, *previous; /* guarded by the heap's caches_mutex */
 };
@@ -70,19 +83,32 @@ struct page_thread {
 /* Lanes whose cache a thread finds by one comparison; those with the same id modulo share one. */
 #define PAGE_TLS_ENTRIES 4u
 
-/* What a thread remembers. Entries name lanes and heaps by serial numbers, which are never reused. */
+/* What a thread remembers of a lane, by a serial number that is never used again. */
+struct page_tls_lane {
+    uint64_t serial;
+    struct page_cache *cache;
+};
+
+struct page_tls_heap {
+    uint64_t serial;
+    struct page_thread *thread;
+};
+
 struct page_tls {
-    struct {
-        uint64_t lane_serial;
-        struct page_cache *cache;
-    } lane[PAGE_TLS_ENTRIES];
-    struct {
-        uint64_t heap_serial;
-        struct page_thread *thread;
-    } heap[PAGE_HEAPS_MAX];
+    struct page_tls_lane lane[PAGE_TLS_ENTRIES];
+    struct page_tls_heap heap[PAGE_HEAPS_MAX];
 };
 
 extern _Thread_local struct page_tls page_tls;
+
+/*
+ * The calling thread's entry for a lane. `tls_offset` is its distance from the thread pointer, the
+ * same in every thread because page_tls is in static thread storage (the initial-exec model).
+ */
+static inline struct page_tls_lane *page_tls_lane_of(const struct page_lane *lane)
+{
+    return (struct page_tls_lane *)(void *)((char *)__builtin_thread_pointer() + lane->tls_offset);
+}
 
 /*
  * Allocates `page_count` pages of `lane` for `owner`, from the thread's cache when it can.
@@ -93,19 +119,22 @@ struct page_run page_alloc(struct page_lane *lane, uint32_t owner, uint64_t page
 /* Frees a run that page_alloc or page_lane_alloc returned, into the thread's cache when it can. */
 void page_free(struct page_lane *lane, void *base);
 
-/* ---- for the other files of this folder ------------------------------------------------------------ */
+/* ---- for the other files of this folder ----------------------------------------------------- */
 
 /* Gives back everything that a thread has cached in a heap, and forgets the thread. */
 void page_thread_exit(struct page_heap *heap, struct page_thread *thread);
 
 /* With the caches stopped: gives the pages of one cache to its lane; adds its differences. */
 void page_cache_flush_stopped(struct page_cache *cache);
+/* With the caches stopped: pages that an owner has freed, and the ledger still counts as its. */
+uint64_t page_cache_owner_pages(const struct page_cache *cache, uint32_t owner);
 /* With the caches stopped: forgets the pages and differences of one cache; its lane has ended. */
 void page_cache_drop_stopped(struct page_cache *cache);
 /* Pages in a cache. */
 uint64_t page_cache_pages(const struct page_cache *cache);
 
-/* Gives back what all threads have cached; or only threads that used nothing since the last call. */
+/* Gives back what all threads have cached; or only threads that used nothing since the last call.
+ */
 void page_caches_flush_all(struct page_heap *heap);
 void page_caches_flush_idle(struct page_heap *heap);
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -36,7 +37,11 @@ static void run_in_child(int write_end, void (*body)(void *), void *argument)
 {
     dup2(write_end, STDERR_FILENO);
     close(write_end);
-    signal(SIGSEGV, SIG_DFL); /* a sanitizer would turn it into an exit */
+    /* The handlers of cmocka and of sanitizers would report, and stay alive. */
+    int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT};
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        signal(signals[i], SIG_DFL);
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0}); /* many are meant to die */
     alarm(CHILD_SECONDS_MAX);
     body(argument);
     _exit(0);

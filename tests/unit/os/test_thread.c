@@ -14,26 +14,25 @@
 
 #include "child.h"
 
-#define STACK_BYTES Q_KIB(256)
-
 static char *take_stack(void)
 {
     void *stack = NULL;
-    assert_int_equal(os_reserve(os_real(), STACK_BYTES, 4096, &stack), QUARRY_OK);
-    assert_int_equal(os_commit(os_real(), stack, STACK_BYTES), QUARRY_OK);
+    assert_int_equal(os_reserve(os_real(), OS_THREAD_STACK_BYTES, 4096, &stack), QUARRY_OK);
+    assert_int_equal(os_commit(os_real(), stack, OS_THREAD_STACK_BYTES), QUARRY_OK);
     return stack;
 }
 
 static void give_stack(char *stack)
 {
-    assert_int_equal(os_release(os_real(), stack, STACK_BYTES), QUARRY_OK);
+    assert_int_equal(os_release(os_real(), stack, OS_THREAD_STACK_BYTES), QUARRY_OK);
 }
 
 static void run_thread(const char *name, void (*run)(void *), void *argument)
 {
     struct os_thread thread;
     char *stack = take_stack();
-    assert_int_equal(os_thread_start(&thread, name, stack, STACK_BYTES, run, argument), QUARRY_OK);
+    assert_int_equal(os_thread_start(&thread, name, stack, OS_THREAD_STACK_BYTES, run, argument),
+                     QUARRY_OK);
     os_thread_join(&thread);
     assert_false(thread.is_started);
     give_stack(stack);
@@ -63,10 +62,10 @@ static void a_thread_runs_on_the_stack_it_was_given(void **state)
     struct seen seen = {0};
     struct os_thread thread;
     char *stack = take_stack();
-    assert_int_equal(os_thread_start(&thread, "t", stack, STACK_BYTES, look_around, &seen),
-                     QUARRY_OK);
+    assert_int_equal(
+        os_thread_start(&thread, "t", stack, OS_THREAD_STACK_BYTES, look_around, &seen), QUARRY_OK);
     os_thread_join(&thread);
-    assert_in_range(seen.frame, (uintptr_t)stack, (uintptr_t)stack + STACK_BYTES);
+    assert_in_range(seen.frame, (uintptr_t)stack, (uintptr_t)stack + OS_THREAD_STACK_BYTES);
     give_stack(stack);
 }
 
@@ -123,7 +122,7 @@ static void start_without_threads(void *stack)
     struct seen seen;
     child_deny(SYS_clone3, EAGAIN);
     child_deny(SYS_clone, EAGAIN);
-    CHILD_CHECK(os_thread_start(&thread, "t", stack, STACK_BYTES, look_around, &seen) ==
+    CHILD_CHECK(os_thread_start(&thread, "t", stack, OS_THREAD_STACK_BYTES, look_around, &seen) ==
                 QUARRY_TOO_MANY);
     CHILD_CHECK(!thread.is_started);
     sigset_t mask;
@@ -136,6 +135,23 @@ static void a_limit_of_threads_says_too_many(void **state)
     (void)state;
     char *stack = take_stack();
     child_assert_succeeds(start_without_threads, stack);
+    give_stack(stack);
+}
+
+/* Thread storage of the whole program, as a large library might bring it. */
+static _Thread_local volatile char large_storage[128 * 1024];
+
+static void a_stack_too_small_for_thread_storage_says_no_memory(void **state)
+{
+    (void)state;
+    struct os_thread thread;
+    struct seen seen;
+    char *stack = take_stack();
+    large_storage[0] = 1; /* used, so that it is there */
+    assert_int_equal(
+        os_thread_start(&thread, "t", stack, sizeof large_storage / 2, look_around, &seen),
+        QUARRY_NO_MEMORY);
+    assert_false(thread.is_started);
     give_stack(stack);
 }
 
@@ -175,8 +191,9 @@ static void a_child_forgets_a_thread_that_its_parent_keeps(void **state)
     struct word word = {0};
     struct os_thread thread;
     char *stack = take_stack();
-    assert_int_equal(os_thread_start(&thread, "t", stack, STACK_BYTES, wait_for_word, &word),
-                     QUARRY_OK);
+    assert_int_equal(
+        os_thread_start(&thread, "t", stack, OS_THREAD_STACK_BYTES, wait_for_word, &word),
+        QUARRY_OK);
     child_assert_succeeds(forget_in_the_child, &thread);
     assert_true(thread.is_started);
     atomic_store_release_u32(&word.value, 1); /* pairs with the acquire in wait_for_word */
@@ -218,7 +235,7 @@ static void do_nothing(void *unused)
 static void run_hooked_threads(void *unused)
 {
     (void)unused;
-    static char stack[256 * 1024] __attribute__((aligned(4096)));
+    static Q_ALIGNED(4096) char stack[OS_THREAD_STACK_BYTES];
     void (*bodies[])(void *) = {arm, do_nothing, arm, arm};
     uint32_t rearms[] = {0, 0, 0, 2};
     uint32_t calls[] = {1, 1, 2, 5};
@@ -332,6 +349,7 @@ int main(void)
         cmocka_unit_test(signals_are_blocked_in_the_thread_and_as_before_outside),
         cmocka_unit_test(numbers_differ_between_threads_and_survive_fork),
         cmocka_unit_test(a_limit_of_threads_says_too_many),
+        cmocka_unit_test(a_stack_too_small_for_thread_storage_says_no_memory),
         cmocka_unit_test(join_needs_a_started_thread),
         cmocka_unit_test(a_child_forgets_a_thread_that_its_parent_keeps),
         cmocka_unit_test(the_exit_hook_runs_in_threads_that_armed_it),
