@@ -15,17 +15,7 @@
  */
 #include <page/bits.h>
 
-/* ---- setting, clearing, counting --------------------------------------------------------------
- */
-
-/* The bits of [first, end) that lie in word `i`. */
-static inline uint64_t range_mask(uint32_t first, uint32_t end, uint32_t i)
-{
-    uint32_t low = first > i * 64 ? first - i * 64 : 0;
-    uint32_t high = end - i * 64 < 64 ? end - i * 64 : 64;
-
-    return bits_mask_u64(low, high - low);
-}
+/* ---- setting, clearing, counting ------------------------------------------------------------ */
 
 /* Whether [first, first + count) lies in one word, as nearly all ranges do. */
 static inline bool is_in_one_word(uint32_t first, uint32_t count)
@@ -35,25 +25,37 @@ static inline bool is_in_one_word(uint32_t first, uint32_t count)
 
 void page_bits_set(struct page_bits *bits, uint32_t first, uint32_t count)
 {
+    uint32_t end = first + count;
+
     Q_DCHECK(first <= PAGE_CHUNK_PAGES && count <= PAGE_CHUNK_PAGES - first);
     if (is_in_one_word(first, count)) {
         bits->word[first / 64 % PAGE_BITS_WORDS] |= bits_mask_u64(first % 64, count);
         return;
     }
-    for (uint32_t i = first / 64; i * 64 < first + count; i++) {
-        bits->word[i] |= range_mask(first, first + count, i);
+    bits->word[first / 64] |= UINT64_MAX << first % 64;
+    for (uint32_t i = first / 64 + 1; i < end / 64; i++) {
+        bits->word[i] = UINT64_MAX;
+    }
+    if (end % 64 != 0) {
+        bits->word[end / 64] |= bits_mask_u64(0, end % 64);
     }
 }
 
 void page_bits_clear(struct page_bits *bits, uint32_t first, uint32_t count)
 {
+    uint32_t end = first + count;
+
     Q_DCHECK(first <= PAGE_CHUNK_PAGES && count <= PAGE_CHUNK_PAGES - first);
     if (is_in_one_word(first, count)) {
         bits->word[first / 64 % PAGE_BITS_WORDS] &= ~bits_mask_u64(first % 64, count);
         return;
     }
-    for (uint32_t i = first / 64; i * 64 < first + count; i++) {
-        bits->word[i] &= ~range_mask(first, first + count, i);
+    bits->word[first / 64] &= ~(UINT64_MAX << first % 64);
+    for (uint32_t i = first / 64 + 1; i < end / 64; i++) {
+        bits->word[i] = 0;
+    }
+    if (end % 64 != 0) {
+        bits->word[end / 64] &= ~bits_mask_u64(0, end % 64);
     }
 }
 
@@ -73,15 +75,19 @@ void page_bits_clear_all(struct page_bits *bits)
 
 uint32_t page_bits_count(const struct page_bits *bits, uint32_t first, uint32_t count)
 {
-    uint32_t set = 0;
+    uint32_t end = first + count, set;
 
     Q_DCHECK(first <= PAGE_CHUNK_PAGES && count <= PAGE_CHUNK_PAGES - first);
     if (is_in_one_word(first, count)) {
         return bits_count_u64(bits->word[first / 64 % PAGE_BITS_WORDS] &
                               bits_mask_u64(first % 64, count));
     }
-    for (uint32_t i = first / 64; i * 64 < first + count; i++) {
-        set += bits_count_u64(bits->word[i] & range_mask(first, first + count, i));
+    set = bits_count_u64(bits->word[first / 64] & (UINT64_MAX << first % 64));
+    for (uint32_t i = first / 64 + 1; i < end / 64; i++) {
+        set += bits_count_u64(bits->word[i]);
+    }
+    if (end % 64 != 0) {
+        set += bits_count_u64(bits->word[end / 64] & bits_mask_u64(0, end % 64));
     }
     return set;
 }
@@ -91,8 +97,7 @@ bool page_bits_is_clear(const struct page_bits *bits, uint32_t first, uint32_t c
     return page_bits_count(bits, first, count) == 0;
 }
 
-/* ---- summaries --------------------------------------------------------------------------------
- */
+/* ---- summaries ------------------------------------------------------------------------------ */
 
 /* Spreads each set bit to the `places` bits below it: clear runs under a set bit shrink by as many.
  */
@@ -156,8 +161,7 @@ uint64_t page_bits_summarize(const struct page_bits *bits)
     return page_summary_pack(start, max, carry);
 }
 
-/* ---- finding runs ------------------------------------------------------------------------------
- */
+/* ---- finding runs --------------------------------------------------------------------------- */
 
 uint32_t page_bits_find_in_word(uint64_t word, uint32_t count)
 {
@@ -216,8 +220,7 @@ uint32_t page_bits_find(const struct page_bits *bits, uint32_t count, uint32_t f
     return PAGE_BITS_NONE;
 }
 
-/* ---- what the scavenger may take ----------------------------------------------------------------
- */
+/* ---- what the scavenger may take ------------------------------------------------------------ */
 
 uint64_t page_bits_fill_groups(uint64_t word, uint32_t group)
 {

@@ -6,9 +6,9 @@
  *   3  ask the registered reclaimers, in their order, and after each do 1 and 2 again
  *   4  say no
  *
- * All of it without a lock, because reclaimers are whole stores: they free pages, wait for their own
- * locks, and may even allocate. An allocation from inside a reclaimer goes through steps 1 and 2 but
- * asks no reclaimer again.
+ * All of it without a lock, because reclaimers are whole stores: they free pages, wait for their
+ * own locks, and may even allocate. An allocation from inside a reclaimer goes through steps 1 and
+ * 2 but asks no reclaimer again.
  *
  * A request that could not fit if everything were free is refused before anybody is asked: evicting
  * a whole cache for it would help nobody.
@@ -38,10 +38,11 @@ static void give_back_free(struct page_heap *heap, uint64_t wanted_bytes)
     }
 }
 
-/* ---- asking reclaimers ------------------------------------------------------------------------------------ */
+/* ---- asking reclaimers ---------------------------------------------------------------------- */
 
 /* Where a reclaimer stands: by its order, then by its slot. */
-static uint64_t reclaimer_place(const struct page_heap *heap, const struct page_reclaimer *reclaimer)
+static uint64_t reclaimer_place(const struct page_heap *heap,
+                                const struct page_reclaimer *reclaimer)
 {
     return (uint64_t)reclaimer->order * PAGE_RECLAIMERS_MAX +
            (uint64_t)(reclaimer - heap->reclaimer);
@@ -113,7 +114,7 @@ static bool reach(struct page_heap *heap, const struct goal *goal)
     return is_reached;
 }
 
-/* ---- reserving -------------------------------------------------------------------------------------------- */
+/* ---- reserving ------------------------------------------------------------------------------ */
 
 /* How many bytes must go before `bytes` fit; at least 1, for they did not fit a moment ago. */
 static uint64_t charge_short_bytes(struct page_heap *heap, uint64_t bytes)
@@ -144,7 +145,7 @@ enum quarry_status page_heap_reserve(struct page_heap *heap, uint64_t bytes)
     return QUARRY_NO_MEMORY;
 }
 
-/* ---- changing the limit -------------------------------------------------------------------------------------- */
+/* ---- changing the limit --------------------------------------------------------------------- */
 
 static uint64_t limit_short_bytes(struct page_heap *heap, uint64_t limit_bytes)
 {
@@ -181,7 +182,7 @@ uint64_t page_heap_trim(struct page_heap *heap)
     return page_scavenge(heap, UINT64_MAX, PAGE_SCAVENGE_FORCED, PAGE_CAUSE_MANUAL);
 }
 
-/* ---- registering ------------------------------------------------------------------------------------------------ */
+/* ---- registering ---------------------------------------------------------------------------- */
 
 enum quarry_status page_heap_add_reclaimer(struct page_heap *heap, uint32_t order,
                                            page_reclaim_function *reclaim, void *argument)
@@ -192,8 +193,7 @@ enum quarry_status page_heap_add_reclaimer(struct page_heap *heap, uint32_t orde
     os_mutex_lock(&heap->lanes_mutex);
     for (uint32_t i = 0; i < PAGE_RECLAIMERS_MAX && status != QUARRY_OK; i++) {
         struct page_reclaimer *reclaimer = &heap->reclaimer[i];
-        if (reclaimer->reclaim == NULL &&
-            atomic_load_acquire_u32(&reclaimer->caller_count) == 0) {
+        if (reclaimer->reclaim == NULL && atomic_load_acquire_u32(&reclaimer->caller_count) == 0) {
             reclaimer->reclaim = reclaim;
             reclaimer->argument = argument;
             reclaimer->order = order;
