@@ -68,11 +68,26 @@ static void a_page_refused_for_its_alignment_leaves_the_free_ones_below_to_be_fo
     assert_ptr_equal(second.base, (char *)first.base + PAGE_BYTES);
 }
 
+static void a_file_whose_header_could_not_be_written_is_created_by_the_next_try(void **state)
+{
+    struct page_lane *lane;
+
+    (void)state;
+    os_sim_fail_at(&sim, OS_SIM_FILE_WRITE, 0, OS_SIM_ONCE, QUARRY_NO_SPACE);
+    assert_int_equal(create_lane("file", &lane), QUARRY_NO_SPACE);
+    assert_int_equal(create_lane("file", &lane), QUARRY_OK);
+    assert_int_equal(page_lane_adopt_finish(lane), QUARRY_BAD_INPUT); /* nothing to adopt */
+    assert_int_equal(page_lane_alloc(lane, owner, 1, 1).status, QUARRY_OK);
+    assert_valid();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             a_page_refused_for_its_alignment_leaves_the_free_ones_below_to_be_found, start, stop),
+        cmocka_unit_test_setup_teardown(
+            a_file_whose_header_could_not_be_written_is_created_by_the_next_try, start, stop),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
