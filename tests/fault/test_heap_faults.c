@@ -67,8 +67,8 @@ static void sweep(uint32_t kind_mask, enum quarry_status status)
         /* The end of the heap makes some of the calls, but never opens a file, say. */
         assert_true(work_count > 0 && call_count >= work_count);
         print_message("  %s: each of %llu calls, %llu with the end\n",
-                      modes[i] == OS_SIM_ONCE ? "once" : "for ever",
-                      (unsigned long long)work_count, (unsigned long long)call_count);
+                      modes[i] == OS_SIM_ONCE ? "once" : "for ever", (unsigned long long)work_count,
+                      (unsigned long long)call_count);
     }
 }
 
