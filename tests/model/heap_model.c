@@ -496,7 +496,7 @@ static void check_row(struct heap_model *model, const struct page_ledger_row *ro
             }
         }
     }
-    HOLDS(model, !"a row of no lane and owner of the model");
+    model_failed(model, "a row of the ledger is of a lane and owner of the model", __LINE__);
 }
 
 static void check_ledger(struct heap_model *model)
