@@ -57,6 +57,14 @@ static enum quarry_status recording_release(struct os *os, void *base, size_t by
     return status;
 }
 
+static enum quarry_status recording_uncommit(struct os *os, void *base, size_t bytes)
+{
+    enum quarry_status status = sim_ops->uncommit(os, base, bytes);
+
+    current->is_place_lost |= status != QUARRY_OK;
+    return status;
+}
+
 /* ---- statuses and checks ------------------------------------------------------------------------
  */
 
@@ -67,6 +75,36 @@ static bool is_ok(const struct workload *workload, enum quarry_status status)
         fail_msg("unexpected: %s", quarry_status_name(status));
     }
     return status == QUARRY_OK;
+}
+
+/* The charge for metadata is what its parts have committed, and what could not be released. */
+static void check_metadata(const struct workload *workload, uint64_t charged_bytes)
+{
+    const struct page_heap *heap = workload->heap;
+    uint64_t expected_bytes = heap->metadata.committed_bytes + heap->ledger.committed_bytes;
+
+    for (enum workload_lane lane = 0; lane < WORKLOAD_LANES; lane++) {
+        expected_bytes += workload->lane[lane] != NULL ? workload->lane[lane]->metadata_bytes : 0;
+    }
+    if (workload->lost_count == 0 && !workload->is_place_lost) {
+        assert_int_equal(charged_bytes, expected_bytes);
+    } else {
+        assert_true(charged_bytes >= expected_bytes);
+    }
+}
+
+/* Blocks are behind pages that are charged, and behind no others. */
+static void check_disk(struct workload *workload)
+{
+    const struct page_lane *lane = workload->lane[WORKLOAD_FILE];
+    struct os_sim_counters counters;
+
+    if (lane != NULL && !lane->is_adopting) {
+        uint64_t charged_pages = lane->tree.total_pages - lane->tree.scavenged_pages;
+        os_sim_read_counters(&workload->sim, &counters);
+        assert_true(counters.disk_used_bytes <=
+                    (charged_pages << PAGE_SHIFT) + WORKLOAD_HEADER_DISK_BYTES);
+    }
 }
 
 void workload_check(struct workload *workload)
@@ -85,6 +123,8 @@ void workload_check(struct workload *workload)
     assert_true(totals.committed_bytes <= totals.limit_bytes);
     assert_true(totals.peak_bytes <= totals.limit_bytes ||
                 totals.peak_bytes <= workload->limit_bytes);
+    check_metadata(workload, totals.metadata_bytes);
+    check_disk(workload);
     workload->peak_bytes = size_max_u64(workload->peak_bytes, totals.peak_bytes);
 }
 
@@ -220,7 +260,8 @@ static void step_create_heap(struct workload *workload)
 
 static void step_register_owners(struct workload *workload)
 {
-    static const char *const name[WORKLOAD_OWNERS] = {"red", "green", "blue"};
+    static const char *const name[WORKLOAD_OWNERS] = {"red",  "orange", "yellow", "green",
+                                                      "blue", "indigo", "violet", "black"};
 
     for (uint32_t i = 0; i < WORKLOAD_OWNERS && workload->heap != NULL; i++) {
         (void)is_ok(workload,
@@ -458,6 +499,7 @@ void workload_init(struct workload *workload, uint64_t limit_bytes, uint64_t run
     sim_ops = workload->sim.os.ops;
     recording_ops = *sim_ops;
     recording_ops.release = recording_release;
+    recording_ops.uncommit = recording_uncommit;
     workload->sim.os.ops = &recording_ops;
     current = workload;
 }

@@ -15,8 +15,10 @@ enum workload_lane {
     WORKLOAD_LANES,
 };
 
-#define WORKLOAD_OWNERS   3u
-#define WORKLOAD_RUNS_MAX 96u
+/* What an emptied lane's file keeps: the block that its header is in. */
+#define WORKLOAD_HEADER_DISK_BYTES Q_KIB(4)
+#define WORKLOAD_OWNERS            8u /* with the heap's own two, more than an OS page of the ledger */
+#define WORKLOAD_RUNS_MAX          96u
 /* Releases that a run of the workload may be refused: far more than there are reservations. */
 #define WORKLOAD_LOST_MAX 64u
 
@@ -48,6 +50,8 @@ struct workload {
     enum quarry_status allowed; /* besides OK and, when this is not OK, NO_MEMORY */
     struct workload_lost lost[WORKLOAD_LOST_MAX];
     uint32_t lost_count;
+    bool is_place_lost; /* a lane's place could not be made inaccessible: its backing stays charged
+                         */
 };
 
 void workload_init(struct workload *workload, uint64_t limit_bytes, uint64_t run_pages_max);

@@ -13,8 +13,6 @@
 
 #define LIMIT_BYTES   Q_MIB(64)
 #define OS_PAGE_BYTES Q_KIB(4)
-/* What an emptied lane's file keeps: the block that its header is in. */
-#define FILE_DISK_BYTES Q_KIB(4)
 /* Far above the number of calls in a run: a sweep that gets there does not end. */
 #define CALLS_MAX 10000u
 
@@ -41,7 +39,7 @@ static bool run_with_fault(const struct fault *fault)
     os_sim_fail_clear(&workload.sim);
     workload_run(&workload, QUARRY_OK);
     workload_end(&workload);
-    workload_fini(&workload, FILE_DISK_BYTES);
+    workload_fini(&workload, WORKLOAD_HEADER_DISK_BYTES);
     return is_any_failed;
 }
 
@@ -178,7 +176,7 @@ static uint64_t workload_peak_bytes(void)
     workload_init(&workload, LIMIT_BYTES, BUDGET_RUN_PAGES_MAX);
     workload_run(&workload, QUARRY_OK);
     workload_end(&workload);
-    workload_fini(&workload, FILE_DISK_BYTES);
+    workload_fini(&workload, WORKLOAD_HEADER_DISK_BYTES);
     return workload.peak_bytes;
 }
 
@@ -195,7 +193,7 @@ static void run_with_limit(uint64_t limit_bytes, uint64_t enough_bytes)
     assert_int_equal(page_heap_set_limit(workload.heap, enough_bytes), QUARRY_OK);
     workload_run(&workload, QUARRY_OK);
     workload_end(&workload);
-    workload_fini(&workload, FILE_DISK_BYTES);
+    workload_fini(&workload, WORKLOAD_HEADER_DISK_BYTES);
 }
 
 static bool is_limit_accepted(uint64_t limit_bytes)
