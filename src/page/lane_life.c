@@ -302,21 +302,18 @@ enum quarry_status page_lane_create(struct page_heap *heap, const struct page_la
 
 /* ---- ending --------------------------------------------------------------------------------- */
 
-static void caches_drop(struct page_lane *lane)
+static void caches_drop_stopped(struct page_heap *heap, const struct page_lane *lane)
+    Q_REQUIRES(&heap->caches_mutex)
 {
-    struct page_heap *heap = lane->heap;
-
-    page_caches_stop(heap);
     for (struct page_thread *thread = heap->threads; thread != NULL; thread = thread->next) {
         if (thread->cache[lane->id] != NULL) {
             page_cache_drop_stopped(thread->cache[lane->id]);
         }
     }
-    page_caches_resume(heap);
 }
 
-/* Waits until no scavenger holds pages of the lane, and keeps them out. Returns with the lock. */
-static void lane_lock_alone(struct page_lane *lane) Q_ACQUIRE(&lane->mutex)
+/* Keeps scavengers out, until is_ending is false again, and waits until none holds pages. */
+static void lane_shut_scavengers_out(struct page_lane *lane)
 {
     os_mutex_lock(&lane->mutex);
     lane->is_ending = true;
@@ -325,6 +322,7 @@ static void lane_lock_alone(struct page_lane *lane) Q_ACQUIRE(&lane->mutex)
         os_yield();
         os_mutex_lock(&lane->mutex);
     }
+    os_mutex_unlock(&lane->mutex);
 }
 
 /* Frees every page of the lane in the tree, and everything that said who held it. */
@@ -376,11 +374,17 @@ static void lane_give_back_stretches(struct page_lane *lane)
 
 void page_lane_end(struct page_lane *lane)
 {
-    caches_drop(lane);
-    lane_lock_alone(lane);
+    struct page_heap *heap = lane->heap;
+
+    lane_shut_scavengers_out(lane);
+    /* In one go: pages that caches have dropped are nobody's until the tree has them. */
+    page_caches_stop(heap);
+    caches_drop_stopped(heap, lane);
+    os_mutex_lock(&lane->mutex);
     lane_forget_runs_locked(lane);
     lane->is_ending = false;
     os_mutex_unlock(&lane->mutex);
+    page_caches_resume(heap);
     lane_give_back_stretches(lane);
 }
 
