@@ -64,11 +64,14 @@ static enum quarry_status file_create(struct page_lane *lane)
     return os->ops->file_write(os, &lane->file, 0, &header, sizeof(header));
 }
 
-/* Checks the header, maps what the file holds, and leaves it all unclaimed. */
+/*
+ * Checks the header, maps what the file holds, and leaves it all unclaimed. A file that has the length
+ * of the header and zeros in its place is one whose creation was cut short, and is begun anew.
+ */
 static enum quarry_status file_reopen(struct page_lane *lane, uint64_t file_bytes)
 {
     struct os *os = lane->heap->os;
-    struct file_header expected = header_make(), header;
+    struct file_header expected = header_make(), unwritten = {0}, header;
 
     if (file_bytes < FILE_HEADER_BYTES) {
         return QUARRY_CORRUPT;
@@ -76,6 +79,9 @@ static enum quarry_status file_reopen(struct page_lane *lane, uint64_t file_byte
     enum quarry_status status = os->ops->file_read(os, &lane->file, 0, &header, sizeof(header));
     if (status != QUARRY_OK) {
         return status;
+    }
+    if (file_bytes == FILE_HEADER_BYTES && memcmp(&header, &unwritten, sizeof(header)) == 0) {
+        return file_create(lane);
     }
     if (memcmp(&header, &expected, sizeof(header)) != 0) {
         return QUARRY_CORRUPT;
