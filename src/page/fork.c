@@ -4,8 +4,8 @@
  * At the fork no thread is inside a page cache and none holds a lock of the heap but the one that
  * forks, so the child finds every structure whole. What it does not find are the other threads:
  *
- *   - what they had cached is given to the trees; runs they held as owners stay theirs, as with every
- *     allocation at a fork;
+ *   - what they had cached is given to the trees; runs they held as owners stay theirs, as with
+ * every allocation at a fork;
  *   - pieces that a scavenger had in flight are freed, as backed: perhaps they are not, which costs
  *     their charge until they are scavenged again;
  *   - charges of allocations under way belong to nobody: committed bytes are counted anew;
@@ -95,9 +95,8 @@ static void lane_land_flights(struct page_lane *lane)
 /* Threads of the parent give up what they had cached; the one that forked keeps its caches. */
 static void heap_bury_threads(struct page_heap *heap)
 {
-    const struct page_thread *own = page_tls.heap[heap->slot].serial == heap->serial
-                                        ? page_tls.heap[heap->slot].thread
-                                        : NULL;
+    const struct page_thread *own =
+        page_tls.heap[heap->slot].serial == heap->serial ? page_tls.heap[heap->slot].thread : NULL;
     struct page_thread *thread = heap->threads;
 
     while (thread != NULL) {

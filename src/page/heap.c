@@ -177,9 +177,9 @@ static uint64_t space_bytes_wanted(const struct page_heap_options *options, uint
     if (bytes == 0) {
         bytes = size_max_u64(sat_mul_u64(limit_bytes, HEAP_SPACE_PER_LIMIT), HEAP_SPACE_MIN_BYTES);
     }
-    return size_min_u64(size_align_up_u64(size_min_u64(bytes, HEAP_SPACE_MAX_BYTES),
-                                          PAGE_ZONE_BYTES),
-                        HEAP_SPACE_MAX_BYTES);
+    return size_min_u64(
+        size_align_up_u64(size_min_u64(bytes, HEAP_SPACE_MAX_BYTES), PAGE_ZONE_BYTES),
+        HEAP_SPACE_MAX_BYTES);
 }
 
 /* The struct itself, at the beginning of its own reservation, charged to itself. */

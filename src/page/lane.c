@@ -6,10 +6,10 @@
  *   ^ base                                           ^ grown_chunks         chunk_limit ^
  *
  * Commit before touch. A run may hold pages without backing; their bytes are charged in the same
- * stretch of the lane's lock that takes the pages, by an exchange that never waits. When they do not
- * fit, nothing has been taken yet: the lock is dropped, page_heap_reserve makes room and keeps it as
- * a credit, and the search begins anew. So a run is never half allocated, no undo exists, and no
- * reclaimer or system call runs under the lock.
+ * stretch of the lane's lock that takes the pages, by an exchange that never waits. When they do
+ * not fit, nothing has been taken yet: the lock is dropped, page_heap_reserve makes room and keeps
+ * it as a credit, and the search begins anew. So a run is never half allocated, no undo exists, and
+ * no reclaimer or system call runs under the lock.
  *
  * Invariants
  *   1. A page that is not scavenged is charged.
@@ -17,8 +17,8 @@
  *   3. Head and ledger change under the lock, together with the tree's bits; or, for runs that move
  *      between an owner and a page cache, inside the cache.
  *
- * Locks: grow_mutex, then mutex. System calls are made under grow_mutex, which only keeps two threads
- * from growing the lane at once: allocation from pages already there never takes it.
+ * Locks: grow_mutex, then mutex. System calls are made under grow_mutex, which only keeps two
+ * threads from growing the lane at once: allocation from pages already there never takes it.
  *
  * Cost: a page from the tree and back is two locks, two bitmap searches and two leaf updates.
  */
@@ -31,16 +31,16 @@
 void page_lane_head_set_long(struct page_lane *lane, uint64_t page, uint32_t owner,
                              uint64_t page_count)
 {
-    Q_ASSERT(page_count >= PAGE_HEAD_COUNT_LONG && page_count <= UINT32_MAX);
+    Q_ASSERT(page_count >= PAGE_HEAD_PAGES_LONG && page_count <= UINT32_MAX);
     atomic_store_relaxed_u32(&lane->head[page + 1], (uint32_t)page_count);
     atomic_store_relaxed_u32(&lane->head[page],
-                             owner << PAGE_HEAD_COUNT_BITS | PAGE_HEAD_COUNT_LONG);
+                             (uint32_t)page_head_make(owner, PAGE_HEAD_PAGES_LONG));
 }
 
 void page_lane_head_clear(struct page_lane *lane, uint64_t page, uint64_t page_count)
 {
     atomic_store_relaxed_u32(&lane->head[page], 0);
-    if (page_count >= PAGE_HEAD_COUNT_LONG) {
+    if (page_count >= PAGE_HEAD_PAGES_LONG) {
         atomic_store_relaxed_u32(&lane->head[page + 1], 0);
     }
 }
@@ -60,9 +60,9 @@ static uint32_t head_of(const struct page_lane *lane, const void *base, uint64_t
 
 static uint64_t head_pages(const struct page_lane *lane, uint64_t page, uint32_t head)
 {
-    uint32_t page_count = head & PAGE_HEAD_COUNT_LONG;
+    uint32_t page_count = page_head_pages(head);
 
-    return page_count == PAGE_HEAD_COUNT_LONG ? atomic_load_relaxed_u32(&lane->head[page + 1])
+    return page_count == PAGE_HEAD_PAGES_LONG ? atomic_load_relaxed_u32(&lane->head[page + 1])
                                               : page_count;
 }
 
@@ -78,7 +78,7 @@ uint32_t page_lane_run_owner(const struct page_lane *lane, const void *base)
 {
     uint64_t page;
 
-    return head_of(lane, base, &page) >> PAGE_HEAD_COUNT_BITS;
+    return page_head_owner(head_of(lane, base, &page));
 }
 
 /* ---- growing -------------------------------------------------------------------------------- */
@@ -198,8 +198,8 @@ enum quarry_status page_lane_grow(struct page_lane *lane, uint64_t page_count, u
 /* What one look into the tree came to. */
 enum take_verdict {
     TAKE_DONE,
-    TAKE_NO_RUN,     /* the lane must grow */
-    TAKE_NO_BUDGET,  /* `short_bytes` more must be charged */
+    TAKE_NO_RUN,    /* the lane must grow */
+    TAKE_NO_BUDGET, /* `short_bytes` more must be charged */
     TAKE_ADOPTING,
 };
 
@@ -337,7 +337,7 @@ void page_lane_free(struct page_lane *lane, void *base)
 
     os_mutex_lock(&lane->mutex);
     page_lane_head_clear(lane, page, page_count);
-    page_ledger_add(&lane->heap->ledger, head >> PAGE_HEAD_COUNT_BITS, lane->id,
+    page_ledger_add(&lane->heap->ledger, page_head_owner(head), lane->id,
                     -(int64_t)page_count);
     page_tree_free(&lane->tree, page, page_count);
     lane->counters.tree_free_count++;
@@ -401,7 +401,7 @@ enum quarry_status page_lane_resize(struct page_lane *lane, void *base, uint64_t
 {
     uint64_t page;
     uint32_t head = head_of(lane, base, &page);
-    uint32_t owner = head >> PAGE_HEAD_COUNT_BITS;
+    uint32_t owner = page_head_owner(head);
     uint64_t old_count = head_pages(lane, page, head);
 
     Q_ASSERT(page_count >= 1);

@@ -4,13 +4,13 @@
  *   file   | header, 64 KiB | page 0 | page 1 |  hole  | page 7 | …
  *   lane                    ^ base, mapped shared
  *
- * The pages of a run are the file's: they outlive the process, `kill -9` included. Which of them were
- * in use is for their owner to remember; a restarted process opens the file, claims its runs one by
- * one (adoption), and everything that nobody claimed is punched out of the file.
+ * The pages of a run are the file's: they outlive the process, `kill -9` included. Which of them
+ * were in use is for their owner to remember; a restarted process opens the file, claims its runs
+ * one by one (adoption), and everything that nobody claimed is punched out of the file.
  *
- * A page is touched only after blocks have been put behind it, so a full file system is a status and
- * never a SIGBUS. Giving a page back punches a hole. What of the file has reached the disk when the
- * power goes is the kernel's choice: stores that need more keep a log.
+ * A page is touched only after blocks have been put behind it, so a full file system is a status
+ * and never a SIGBUS. Giving a page back punches a hole. What of the file has reached the disk when
+ * the power goes is the kernel's choice: stores that need more keep a log.
  *
  * The header (docs/formats/lane-file.md) exists to refuse a file that is not a lane's, or one with
  * another geometry.
@@ -166,7 +166,8 @@ static enum quarry_status adopt_take(struct page_lane *lane, uint32_t owner, uin
     return status;
 }
 
-/* Unlike a failed allocation, nothing is punched: the pages keep what they hold until the finish. */
+/* Unlike a failed allocation, nothing is punched: the pages keep what they hold until the finish.
+ */
 static void adopt_undo(struct page_lane *lane, uint32_t owner, uint64_t page, uint64_t page_count)
 {
     os_mutex_lock(&lane->mutex);

@@ -5,10 +5,10 @@
  * last. In between, those who use it without owning its lifetime (the scavenger, the heap map) pin
  * it, and tearing down waits for the pins.
  *
- * Ending a lifetime looks at no run. Page caches forget what they hold; the heads are cleared by the
- * OS page of them; whole words of bitmap become free; then each contiguous stretch of backed pages
- * is taken out of the tree, given back with one call, and put back as scavenged. What the kernel
- * refuses stays backed and free, and the scavenger tries again.
+ * Ending a lifetime looks at no run. Page caches forget what they hold; the heads are cleared by
+ * the OS page of them; whole words of bitmap become free; then each contiguous stretch of backed
+ * pages is taken out of the tree, given back with one call, and put back as scavenged. What the
+ * kernel refuses stays backed and free, and the scavenger tries again.
  */
 #include <page/lane.h>
 
@@ -42,8 +42,8 @@ static enum quarry_status lane_take_id(struct page_heap *heap, struct page_lane 
         if (!(heap->lane_ids_taken >> id & 1)) {
             heap->lane_ids_taken |= (uint64_t)1 << id;
             lane->id = id;
-            lane->tls_offset = (char *)&page_tls.lane[id % PAGE_TLS_ENTRIES] -
-                               (char *)__builtin_thread_pointer();
+            lane->tls_offset =
+                (char *)&page_tls.lane[id % PAGE_TLS_ENTRIES] - (char *)__builtin_thread_pointer();
             return QUARRY_OK;
         }
     }
@@ -114,8 +114,7 @@ static enum quarry_status lane_make_metadata(struct page_lane *lane)
     void *metadata;
 
     lane->layout = page_tree_layout_make(lane->chunk_limit, os->page_bytes);
-    enum quarry_status status =
-        os_reserve(os, lane->layout.total_bytes, os->page_bytes, &metadata);
+    enum quarry_status status = os_reserve(os, lane->layout.total_bytes, os->page_bytes, &metadata);
     if (status != QUARRY_OK) {
         return status;
     }
@@ -133,7 +132,8 @@ static enum quarry_status lane_make_metadata(struct page_lane *lane)
     page_commit_note_metadata(&heap->commit, lane->layout.first_bytes);
     lane->metadata = metadata;
     lane->metadata_bytes = lane->layout.first_bytes;
-    lane->head = (_Atomic uint32_t *)(void *)(lane->metadata + lane->layout.offset[PAGE_ARRAY_RUNS]);
+    lane->head =
+        (_Atomic uint32_t *)(void *)(lane->metadata + lane->layout.offset[PAGE_ARRAY_RUNS]);
     page_tree_init(&lane->tree, &lane->layout, metadata);
     return QUARRY_OK;
 }
@@ -262,8 +262,7 @@ static enum quarry_status options_check(struct page_heap *heap,
         return error_set(error, QUARRY_BAD_INPUT, "a lane's name has 1 to %u bytes",
                          PAGE_LANE_NAME_BYTES - 1);
     }
-    if (reserved_bytes > heap->space_bytes ||
-        reserved_bytes > PAGE_LANE_PAGES_MAX << PAGE_SHIFT) {
+    if (reserved_bytes > heap->space_bytes || reserved_bytes > PAGE_LANE_PAGES_MAX << PAGE_SHIFT) {
         return error_set(error, QUARRY_NO_ADDRESS,
                          "lane '%s': %llu bytes of addresses wanted, the heap has %llu",
                          options->name, (unsigned long long)reserved_bytes,
@@ -292,11 +291,10 @@ enum quarry_status page_lane_create(struct page_heap *heap, const struct page_la
     status = lane_build(lane, options->file_path);
     if (status != QUARRY_OK) {
         lane_dismantle(lane);
-        return error_set(error, status, "lane '%s' of %llu bytes of addresses%s%s: %s",
-                         options->name, (unsigned long long)reserved_bytes,
-                         options->file_path != NULL ? ", file " : "",
-                         options->file_path != NULL ? options->file_path : "",
-                         quarry_status_text(status));
+        return error_set(
+            error, status, "lane '%s' of %llu bytes of addresses%s%s: %s", options->name,
+            (unsigned long long)reserved_bytes, options->file_path != NULL ? ", file " : "",
+            options->file_path != NULL ? options->file_path : "", quarry_status_text(status));
     }
     *ret_lane = lane;
     return QUARRY_OK;

@@ -5,9 +5,9 @@
  *   ^ base                 ^ used  ^                        ^ committed            reserved ^
  *
  * Pieces come from the list of their size, else from `used` upwards. When that meets `committed`,
- * 64 KiB more are charged and committed: the system call is made under the mutex, because it happens
- * once for a few hundred threads and nobody who holds another lock of the heap waits for this one
- * (its rank is the highest).
+ * 64 KiB more are charged and committed: the system call is made under the mutex, because it
+ * happens once for a few hundred threads and nobody who holds another lock of the heap waits for
+ * this one (its rank is the highest).
  */
 #include <page/metadata.h>
 
@@ -43,7 +43,8 @@ static uint32_t class_of(size_t bytes)
 static enum quarry_status metadata_extend(struct page_metadata *metadata)
     Q_REQUIRES(&metadata->mutex)
 {
-    size_t step = size_min(METADATA_STEP_BYTES, metadata->reserved_bytes - metadata->committed_bytes);
+    size_t step =
+        size_min(METADATA_STEP_BYTES, metadata->reserved_bytes - metadata->committed_bytes);
 
     if (step == 0) {
         return QUARRY_NO_ADDRESS;
@@ -75,7 +76,8 @@ static enum quarry_status metadata_cut(struct page_metadata *metadata, size_t pi
     return QUARRY_OK;
 }
 
-enum quarry_status page_metadata_take(struct page_metadata *metadata, size_t bytes, void **ret_piece)
+enum quarry_status page_metadata_take(struct page_metadata *metadata, size_t bytes,
+                                      void **ret_piece)
 {
     uint32_t class = class_of(bytes);
     size_t piece_bytes = (size_t)PAGE_METADATA_PIECE_MIN_BYTES << class;

@@ -22,7 +22,8 @@ enum quarry_status page_ledger_init(struct page_ledger *ledger, struct os *os,
     *ledger = (struct page_ledger){
         .os = os,
         .commit = commit,
-        .reserved_bytes = size_align_up(PAGE_OWNERS_MAX * sizeof(struct page_owner), os->page_bytes),
+        .reserved_bytes =
+            size_align_up(PAGE_OWNERS_MAX * sizeof(struct page_owner), os->page_bytes),
     };
     os_mutex_init(&ledger->mutex, OS_RANK_METADATA, 1);
     enum quarry_status status = os_reserve(os, ledger->reserved_bytes, os->page_bytes, &base);

@@ -66,13 +66,14 @@ struct page_cache {
     struct page_cache_stack short_runs;
     struct page_cache_stack long_runs;
     /* guarded by the heap's caches_mutex */
-    bool is_flushed; /* for idleness, and not used since */
+    bool is_flushed;        /* for idleness, and not used since */
     struct page_lane *lane; /* NULL while no lane has the id */
 };
 
 /* A thread's caches in one heap. */
 struct page_thread {
-    struct page_cache *cache[PAGE_LANES_MAX]; /* by lane id; set by the thread, under caches_mutex */
+    struct page_cache
+        *cache[PAGE_LANES_MAX]; /* by lane id; set by the thread, under caches_mutex */
     struct page_heap *heap;
     struct page_thread *next, *previous; /* guarded by the heap's caches_mutex */
 };
@@ -132,7 +133,8 @@ void page_cache_drop_stopped(struct page_cache *cache);
 /* Pages in a cache. */
 uint64_t page_cache_pages(const struct page_cache *cache);
 
-/* Gives back what all threads have cached; or only threads that used nothing since the last call. */
+/* Gives back what all threads have cached; or only threads that used nothing since the last call.
+ */
 void page_caches_flush_all(struct page_heap *heap);
 void page_caches_flush_idle(struct page_heap *heap);
 

@@ -6,9 +6,9 @@
  *   3  ask the registered reclaimers, in their order, and after each do 1 and 2 again
  *   4  say no
  *
- * All of it without a lock, because reclaimers are whole stores: they free pages, wait for their own
- * locks, and may even allocate. An allocation from inside a reclaimer goes through steps 1 and 2 but
- * asks no reclaimer again.
+ * All of it without a lock, because reclaimers are whole stores: they free pages, wait for their
+ * own locks, and may even allocate. An allocation from inside a reclaimer goes through steps 1 and
+ * 2 but asks no reclaimer again.
  *
  * A request that could not fit if everything were free is refused before anybody is asked: evicting
  * a whole cache for it would help nobody.
@@ -41,7 +41,8 @@ static void give_back_free(struct page_heap *heap, uint64_t wanted_bytes)
 /* ---- asking reclaimers ---------------------------------------------------------------------- */
 
 /* Where a reclaimer stands: by its order, then by its slot. */
-static uint64_t reclaimer_place(const struct page_heap *heap, const struct page_reclaimer *reclaimer)
+static uint64_t reclaimer_place(const struct page_heap *heap,
+                                const struct page_reclaimer *reclaimer)
 {
     return (uint64_t)reclaimer->order * PAGE_RECLAIMERS_MAX +
            (uint64_t)(reclaimer - heap->reclaimer);
@@ -192,8 +193,7 @@ enum quarry_status page_heap_add_reclaimer(struct page_heap *heap, uint32_t orde
     os_mutex_lock(&heap->lanes_mutex);
     for (uint32_t i = 0; i < PAGE_RECLAIMERS_MAX && status != QUARRY_OK; i++) {
         struct page_reclaimer *reclaimer = &heap->reclaimer[i];
-        if (reclaimer->reclaim == NULL &&
-            atomic_load_acquire_u32(&reclaimer->caller_count) == 0) {
+        if (reclaimer->reclaim == NULL && atomic_load_acquire_u32(&reclaimer->caller_count) == 0) {
             reclaimer->reclaim = reclaim;
             reclaimer->argument = argument;
             reclaimer->order = order;

@@ -11,15 +11,16 @@
  * above 10 % a goal in objects could never be met and would scavenge for ever). And committed bytes
  * should not be above 95 % of the limit, so that who needs memory finds some.
  *
- * While a goal is unmet the thread works in bouts of a millisecond, and sleeps in between so that it
- * takes 1 % of the CPUs, or up to 10 % as the limit comes near. When nothing is to do for a while it
- * parks, and looks round every two seconds; slow paths of the allocator wake it earlier.
+ * While a goal is unmet the thread works in bouts of a millisecond, and sleeps in between so that
+ * it takes 1 % of the CPUs, or up to 10 % as the limit comes near. When nothing is to do for a
+ * while it parks, and looks round every two seconds; slow paths of the allocator wake it earlier.
  *
- * Besides: an allocation that grew a lane gives as much back elsewhere (page_scavenge_after_growth),
- * and one that does not fit the limit gives back what it lacks (page_heap_reserve).
+ * Besides: an allocation that grew a lane gives as much back elsewhere
+ * (page_scavenge_after_growth), and one that does not fit the limit gives back what it lacks
+ * (page_heap_reserve).
  *
- * The thread begins at the first slow path that finds it wanted, not when the heap is created: a heap
- * may be created before threads can be, and after a fork the child has none.
+ * The thread begins at the first slow path that finds it wanted, not when the heap is created: a
+ * heap may be created before threads can be, and after a fork the child has none.
  *
  * Source: Go's two goals and its generations; where Go counts garbage collections we count time.
  */
@@ -74,8 +75,7 @@ static double scavenger_set_point(struct page_heap *heap)
     double rise = (fullness - 0.90) / (0.99 - 0.90);
 
     rise = rise < 0.0 ? 0.0 : rise > 1.0 ? 1.0 : rise;
-    double share =
-        PAGE_SCAVENGE_CPU_LOW + rise * (PAGE_SCAVENGE_CPU_HIGH - PAGE_SCAVENGE_CPU_LOW);
+    double share = PAGE_SCAVENGE_CPU_LOW + rise * (PAGE_SCAVENGE_CPU_HIGH - PAGE_SCAVENGE_CPU_LOW);
     share *= heap->scavenger.cpu_count;
     return share < PAGE_SCAVENGE_CPU_MAX ? share : PAGE_SCAVENGE_CPU_MAX;
 }
@@ -310,8 +310,8 @@ Q_COLD static void scavenger_start(struct page_heap *heap)
     }
     /* No memory or no thread now: a later slow path tries again. */
     atomic_store_relaxed_u32(&scavenger->start_delay, SCAVENGER_START_DELAY);
-    atomic_store_release_u32(&scavenger->state, status == QUARRY_OK ? PAGE_SCAVENGER_RUNNING
-                                                                    : PAGE_SCAVENGER_WANTED);
+    atomic_store_release_u32(&scavenger->state,
+                             status == QUARRY_OK ? PAGE_SCAVENGER_RUNNING : PAGE_SCAVENGER_WANTED);
 }
 
 void page_scavenger_poke(struct page_heap *heap)
