@@ -54,7 +54,10 @@ void page_commit_note_metadata(struct page_commit *commit, uint64_t bytes);
  */
 uint64_t page_commit_set_limit(struct page_commit *commit, uint64_t limit_bytes);
 
-/* After fork, in the child, with no other thread: what is committed has been counted anew. */
+/*
+ * After fork, in the child, with no other thread: what is committed has been counted anew. A limit
+ * below that rises to it, as in page_commit_set_limit.
+ */
 void page_commit_recount(struct page_commit *commit, uint64_t committed_bytes);
 
 #endif

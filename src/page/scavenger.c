@@ -370,5 +370,6 @@ void page_scavenger_after_fork(struct page_heap *heap)
     os_thread_forget(&scavenger->thread);
     page_pacer_init(&scavenger->pacer, scavenger_set_point(heap));
     atomic_store_relaxed_u32(&scavenger->sleep, SCAVENGER_AWAKE);
+    atomic_store_relaxed_u32(&scavenger->start_delay, 0);
     atomic_store_relaxed_u32(&scavenger->state, PAGE_SCAVENGER_WANTED);
 }
