@@ -44,7 +44,11 @@ static void fork_once(struct storm *storm)
     if (child == 0) {
         (void)alarm(60);
         storm->thread_count = 0;
-        storm_close(storm);
+        storm_free_slots(storm);
+        /* What a thread of the parent held in its hands at the fork stays in use. */
+        (void)page_heap_trim(storm->heap);
+        (void)storm_check(storm);
+        page_heap_destroy(storm->heap);
         _exit(0);
     }
     assert_true(child > 0);
