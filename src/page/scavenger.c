@@ -270,7 +270,7 @@ static enum quarry_status scavenger_make_stack(struct page_heap *heap)
     if (scavenger->stack != NULL) {
         return QUARRY_OK;
     }
-    if (!page_commit_try_metadata(&heap->commit, OS_THREAD_STACK_BYTES)) {
+    if (!page_commit_try(&heap->commit, OS_THREAD_STACK_BYTES)) {
         return QUARRY_NO_MEMORY;
     }
     enum quarry_status status =
@@ -282,9 +282,10 @@ static enum quarry_status scavenger_make_stack(struct page_heap *heap)
         }
     }
     if (status != QUARRY_OK) {
-        page_commit_release_metadata(&heap->commit, OS_THREAD_STACK_BYTES);
+        page_commit_release(&heap->commit, OS_THREAD_STACK_BYTES);
         return status;
     }
+    page_commit_note_metadata(&heap->commit, OS_THREAD_STACK_BYTES);
     scavenger->stack = stack;
     return QUARRY_OK;
 }
