@@ -133,7 +133,7 @@ static bool cache_take_run(struct page_cache *cache, uint32_t owner, uint32_t pa
 {
     struct page_cache_stack *stack = cache_stack(cache, page_count);
 
-    for (uint32_t i = stack->count; i > 0; i--) {
+    for (uint64_t i = stack->count; i > 0; i--) {
         struct page_cache_run run = stack->run[i];
         if (page_head_pages(run.head) != page_count) {
             continue;
@@ -182,7 +182,7 @@ static bool cache_give_to_block(struct page_cache *cache, uint64_t page, uint32_
 
 /* The oldest `run_count` runs of a stack go to the block or to the tree, under one lock. */
 static void cache_evict(struct page_cache *cache, struct page_cache_stack *stack,
-                        uint32_t run_count)
+                        uint64_t run_count)
 {
     struct page_lane *lane = cache->lane;
 
@@ -281,7 +281,7 @@ static uint64_t stack_pages(const struct page_cache_stack *stack)
 {
     uint64_t page_count = 0;
 
-    for (uint32_t i = 1; i <= stack->count; i++) {
+    for (uint64_t i = 1; i <= stack->count; i++) {
         page_count += page_head_pages(stack->run[i].head);
     }
     return page_count;
@@ -297,7 +297,7 @@ static uint64_t stack_owner_pages(const struct page_cache_stack *stack, uint32_t
 {
     uint64_t page_count = 0;
 
-    for (uint32_t i = 1; i <= stack->count; i++) {
+    for (uint64_t i = 1; i <= stack->count; i++) {
         if (page_head_owner(stack->run[i].head) == owner) {
             page_count += page_head_pages(stack->run[i].head);
         }
@@ -535,10 +535,9 @@ void page_free(struct page_lane *lane, void *base)
         return;
     }
     uint32_t head = atomic_load_relaxed_u32(&lane->head[page]);
-    uint32_t count = cache->short_runs.count;
-    /* A head of 0, nobody's run, has no pages: minus one, it is too many, and fails in the slow
-     * half. */
-    if (Q_LIKELY(page_head_pages(head) - 1 < PAGE_BLOCK_RUN_PAGES_MAX - 1 &&
+    uint64_t count = cache->short_runs.count;
+    /* From 1 to 15 pages, whoever the owner. A head of 0, nobody's run, fails in the slow half. */
+    if (Q_LIKELY(head - page_head_make(0, 1) < page_head_make(0, PAGE_BLOCK_RUN_PAGES_MAX - 1) &&
                  count < PAGE_CACHE_SHORT_MAX)) {
         atomic_store_relaxed_u32(&lane->head[page], 0);
         cache->short_runs.run[count + 1] = (struct page_cache_run){(uint32_t)page, head};
@@ -546,8 +545,8 @@ void page_free(struct page_lane *lane, void *base)
         cache_leave(cache);
         return;
     }
-    if (page_head_pages(head) - PAGE_BLOCK_RUN_PAGES_MAX <=
-            PAGE_CACHE_RUN_PAGES_MAX - PAGE_BLOCK_RUN_PAGES_MAX &&
+    if (page_head_pages(head) >= PAGE_BLOCK_RUN_PAGES_MAX &&
+        page_head_pages(head) <= PAGE_CACHE_RUN_PAGES_MAX &&
         cache_long_has_room(cache, page_head_pages(head))) {
         atomic_store_relaxed_u32(&lane->head[page], 0);
         cache_push(cache, page, head);

@@ -39,7 +39,7 @@ struct page_cache_run {
 
 /* Runs, oldest first; run[0] is none and matches nothing. */
 struct page_cache_stack {
-    uint32_t count;
+    uint64_t count;      /* 64 bits wide: an index without conversions */
     uint32_t page_count; /* of the long stack: in all of its runs */
     struct page_cache_run run[PAGE_CACHE_LONG_MAX + 1];
 };

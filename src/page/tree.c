@@ -145,16 +145,34 @@ void page_tree_freshen(struct page_tree *tree)
     }
 }
 
-/* After pages of one chunk changed: its leaf now, what is above it when somebody needs it. */
-static void tree_update_chunk(struct page_tree *tree, uint32_t chunk)
+/* Changes one leaf now, and what is above it when somebody needs it. */
+static void tree_set_leaf(struct page_tree *tree, uint32_t chunk, uint64_t summary)
 {
-    uint64_t summary = page_bits_summarize(&tree->chunk[chunk].in_use);
-
     if (tree_store_summary(&tree->level[PAGE_LEVELS - 1][chunk], summary) &&
         tree->stale_chunk != chunk) {
         page_tree_freshen(tree);
         tree->stale_chunk = chunk;
     }
+}
+
+/* After any pages of one chunk changed. */
+static void tree_update_chunk(struct page_tree *tree, uint32_t chunk)
+{
+    tree_set_leaf(tree, chunk, page_bits_summarize(&tree->chunk[chunk].in_use));
+}
+
+/* After a run within one chunk was freed, or taken. */
+static void tree_update_run(struct page_tree *tree, uint64_t page, uint32_t page_count,
+                            bool is_free)
+{
+    uint32_t chunk = (uint32_t)(page >> PAGE_CHUNK_SHIFT);
+    uint32_t first = (uint32_t)(page % PAGE_CHUNK_PAGES);
+    const struct page_bits *in_use = &tree->chunk[chunk].in_use;
+    uint64_t before = tree->level[PAGE_LEVELS - 1][chunk];
+
+    tree_set_leaf(tree, chunk,
+                  is_free ? page_bits_summary_after_clear(in_use, before, first, page_count)
+                          : page_bits_summary_after_set(in_use, before, first, page_count));
 }
 
 /*
@@ -167,7 +185,7 @@ static void tree_update(struct page_tree *tree, uint64_t page, uint64_t page_cou
     uint32_t last = (uint32_t)((page + page_count - 1) >> PAGE_CHUNK_SHIFT);
 
     if (first == last) {
-        tree_update_chunk(tree, first);
+        tree_update_run(tree, page, (uint32_t)page_count, is_free);
     } else if (tree_update_leaves(tree, first, last, is_free)) {
         page_tree_freshen(tree);
         tree_climb(tree, first, last);
@@ -514,6 +532,10 @@ uint64_t page_tree_count_scavenged(const struct page_tree *tree, uint64_t page, 
 {
     uint64_t end = page + page_count, scavenged = 0;
 
+    if (page_count == 1) {
+        const struct page_chunk *chunk = &tree->chunk[page >> PAGE_CHUNK_SHIFT];
+        return page_bits_get(&chunk->scavenged, (uint32_t)(page % PAGE_CHUNK_PAGES));
+    }
     do {
         struct chunk_part part = chunk_part_at(page, end);
         scavenged += page_bits_count(&tree->chunk[part.chunk].scavenged, part.first, part.count);

@@ -281,7 +281,8 @@ static void give_block(struct world *world)
     struct page_block block = world->block[which];
     world->block[which] = world->block[--world->block_count];
     uint32_t first = (uint32_t)(block.first_page - world->base_page);
-    uint64_t used = random_u64(&world->random) & random_u64(&world->random) & block.free;
+    uint64_t used = random_u64(&world->random) & block.free;
+    used &= random_u64(&world->random);
     block.free &= ~used;
     page_tree_give_block(world->tree, block);
     for (uint32_t i = 0; i < 64; i++) {

@@ -153,6 +153,7 @@ static struct summary_case summary_cases[] = {
     {"only_241_inside", {{57, 241}}, 0, 241, 0},
     {"the_longest_of_many_inside", {{0, 1}, {3, 16}, {64, 25}, {102, 2}, {C - 5, 5}}, 1, 25, 5},
     {"62_bits_inside_one_word", {{65, 62}, {0, 2}}, 2, 62, 0},
+    {"62_bits_inside_a_word_and_61_at_the_start", {{0, 61}, {65, 62}}, 61, 62, 0},
     {"61_bits_inside_the_last_word", {{C - 62, 61}}, 0, 61, 0},
     {"one_clear_bit_inside_a_word", {{77, 1}}, 0, 1, 0},
     {"64_bits_over_a_word_edge", {{33, 64}}, 0, 64, 0},
@@ -193,6 +194,35 @@ static void random_bitmaps_sum_up_as_bit_by_bit(void **state)
             max = run > max ? run : max;
         }
         assert_true(page_bits_summarize(&bits) == page_summary_pack(start, max, run));
+    }
+}
+
+/* Runs are set where all is clear and cleared where all is set, as a tree takes and frees them. */
+static void summaries_follow_each_run_that_is_set_or_cleared(void **state)
+{
+    (void)state;
+    uint64_t random = 43;
+
+    for (uint32_t round = 0; round < 2000; round++) {
+        struct page_bits bits = random_bits(&random);
+        uint64_t summary = page_bits_summarize(&bits);
+        for (uint32_t step = 0; step < 20; step++) {
+            uint32_t first = (uint32_t)(random_u64(&random) % C);
+            uint32_t most = 1 + (uint32_t)(random_u64(&random) % 200), count = 1;
+            bool is_set = page_bits_get(&bits, first);
+            while (count < most && first + count < C &&
+                   page_bits_get(&bits, first + count) == is_set) {
+                count++;
+            }
+            if (is_set) {
+                page_bits_clear(&bits, first, count);
+                summary = page_bits_summary_after_clear(&bits, summary, first, count);
+            } else {
+                page_bits_set(&bits, first, count);
+                summary = page_bits_summary_after_set(&bits, summary, first, count);
+            }
+            assert_true(summary == page_bits_summarize(&bits));
+        }
     }
 }
 
@@ -329,6 +359,7 @@ static void random_words_are_searched_as_bit_by_bit(void **state)
 static const struct CMUnitTest single_tests[] = {
     cmocka_unit_test(random_ranges_are_counted_as_bit_by_bit),
     cmocka_unit_test(random_bitmaps_sum_up_as_bit_by_bit),
+    cmocka_unit_test(summaries_follow_each_run_that_is_set_or_cleared),
     cmocka_unit_test(random_bitmaps_are_searched_as_bit_by_bit),
     cmocka_unit_test(a_full_word_holds_runs_of_every_length_and_an_empty_one_none),
     cmocka_unit_test(random_words_are_searched_as_bit_by_bit),
