@@ -48,6 +48,7 @@ struct page_heap {
     struct page_metadata metadata;
     struct page_scavenger scavenger;
     _Atomic uint64_t refused_count; /* allocations that failed because the budget was full */
+    _Atomic uint32_t is_limit_changing; /* somebody is in page_heap_set_limit */
 
     struct os_mutex caches_mutex;
     /* guarded by caches_mutex */
@@ -91,7 +92,8 @@ enum quarry_status page_heap_reserve(struct page_heap *heap, uint64_t bytes);
 
 /*
  * Changes the limit, at once when raised; when lowered below what is committed, frees first.
- * Errors: TOO_LARGE; NO_MEMORY: not enough could be freed, and the old limit stands again.
+ * Errors: TOO_LARGE; NO_MEMORY: not enough could be freed, and the old limit stands again; BUSY:
+ * another thread is changing it.
  */
 enum quarry_status page_heap_set_limit(struct page_heap *heap, uint64_t limit_bytes);
 
