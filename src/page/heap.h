@@ -4,6 +4,8 @@
 #ifndef QUARRY_PAGE_HEAP_H
 #define QUARRY_PAGE_HEAP_H
 
+#include <quarry/memory.h>
+
 #include <base/base.h>
 #include <os/os.h>
 #include <page/commit.h>
@@ -108,37 +110,13 @@ void page_heap_remove_reclaimer(struct page_heap *heap, page_reclaim_function *r
                                 void *argument);
 
 /*
- * What committed bytes are doing, at one instant: all caches stopped, all lanes locked.
- * The first six add up to `committed_bytes`.
- */
-struct page_ledger_totals {
-    uint64_t in_use_bytes;
-    uint64_t cached_bytes;
-    uint64_t free_backed_bytes;
-    uint64_t metadata_bytes;
-    uint64_t in_flight_bytes; /* being given back, or charged by an allocation under way */
-    uint64_t committed_bytes;
-    uint64_t limit_bytes;
-    uint64_t peak_bytes;
-    uint64_t released_bytes; /* grown, free and without backing */
-    uint64_t reserved_bytes; /* address space */
-};
-
-/* One owner in one lane. */
-struct page_ledger_row {
-    uint32_t owner;
-    uint32_t lane;
-    uint64_t in_use_bytes;
-};
-
-/*
- * Reads the ledger. Rows with nothing in use are left out.
+ * Reads the ledger, all caches stopped and all lanes locked. Rows with nothing in use are left out.
  * `rows`: room for `row_capacity`; may be NULL for 0. Returns: how many rows there are, which may
  * be more than were written. Cost: a process barrier and O(threads × lanes + owners × lanes);
  * allocation waits meanwhile.
  */
-size_t page_heap_ledger(struct page_heap *heap, struct page_ledger_totals *ret_totals,
-                        struct page_ledger_row *rows, size_t row_capacity);
+size_t page_heap_ledger(struct page_heap *heap, struct quarry_ledger *ret_totals,
+                        struct quarry_ledger_row *rows, size_t row_capacity);
 
 /*
  * Checks everything: every lane's tree against its bitmaps, every page in exactly one place (free,

@@ -120,7 +120,7 @@ static void a_heap_without_chunks_is_its_lanes_and_owners(void **state)
 static void the_header_says_what_the_budget_says(void **state)
 {
     struct fixture *f = *state;
-    struct page_ledger_totals totals;
+    struct quarry_ledger totals;
 
     os_sim_advance(&f->sim, 12345);
     (void)alloc(f, f->alpha, 100);
