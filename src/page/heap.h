@@ -161,6 +161,8 @@ void page_heap_stop(struct page_heap *heap) Q_ACQUIRE(&heap->caches_mutex, &heap
 void page_heap_resume(struct page_heap *heap) Q_RELEASE(&heap->caches_mutex, &heap->lanes_mutex);
 /* Pages an owner holds in a lane, with the heap stopped. */
 uint64_t page_heap_owner_pages_stopped(struct page_heap *heap, uint32_t owner, uint32_t lane);
+/* In the child of a fork: whoever was inside a reclaimer is gone, but for the calling thread. */
+void page_reclaimers_after_fork(struct page_heap *heap);
 /*
  * Pins the lane with the highest address below `below`, so that it cannot be destroyed, or returns
  * NULL. page_heap_unpin gives it back.

@@ -6,9 +6,10 @@
  *   committed = in use + cached + free and backed + metadata + in flight
  *
  * The first four are counted with every cache stopped and every lane locked, so each page is seen
- * once. In flight is the rest: pieces a scavenger has taken out, and bytes that an allocation has
- * charged and not taken yet. It cannot be negative, because a byte is charged before it is counted
- * anywhere else, and its charge is taken back after it was.
+ * once. Metadata grows after its charge, and shrinks under lanes_mutex, which the reader holds. In
+ * flight is the rest: pieces a scavenger has taken out, and bytes that an allocation has charged and
+ * not taken yet. It cannot be negative, because a byte is charged before it is counted anywhere else,
+ * and its charge is taken back after it was.
  */
 #include <page/heap.h>
 

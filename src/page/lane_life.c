@@ -145,7 +145,9 @@ static void lane_free_metadata(struct page_lane *lane)
     /* Address space that cannot be unmapped keeps its charge: it may still be backed. */
     if (lane->metadata != NULL &&
         os_release(heap->os, lane->metadata, lane->layout.total_bytes) == QUARRY_OK) {
+        os_mutex_lock(&heap->lanes_mutex);
         page_commit_release_metadata(&heap->commit, lane->metadata_bytes);
+        os_mutex_unlock(&heap->lanes_mutex);
     }
     lane->metadata = NULL;
 }

@@ -49,15 +49,16 @@ static enum quarry_status metadata_extend(struct page_metadata *metadata)
     if (step == 0) {
         return QUARRY_NO_ADDRESS;
     }
-    if (!page_commit_try_metadata(metadata->commit, step)) {
+    if (!page_commit_try(metadata->commit, step)) {
         return QUARRY_NO_MEMORY;
     }
     enum quarry_status status =
         os_commit(metadata->os, metadata->base + metadata->committed_bytes, step);
     if (status != QUARRY_OK) {
-        page_commit_release_metadata(metadata->commit, step);
+        page_commit_release(metadata->commit, step);
         return status;
     }
+    page_commit_note_metadata(metadata->commit, step);
     metadata->committed_bytes += step;
     return QUARRY_OK;
 }

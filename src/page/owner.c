@@ -60,15 +60,16 @@ static enum quarry_status ledger_extend(struct page_ledger *ledger, uint32_t own
         return QUARRY_OK;
     }
     size_t step_bytes = wanted_bytes - ledger->committed_bytes;
-    if (!page_commit_try_metadata(ledger->commit, step_bytes)) {
+    if (!page_commit_try(ledger->commit, step_bytes)) {
         return QUARRY_NO_MEMORY;
     }
     enum quarry_status status =
         os_commit(ledger->os, (char *)ledger->owner + ledger->committed_bytes, step_bytes);
     if (status != QUARRY_OK) {
-        page_commit_release_metadata(ledger->commit, step_bytes);
+        page_commit_release(ledger->commit, step_bytes);
         return status;
     }
+    page_commit_note_metadata(ledger->commit, step_bytes);
     ledger->committed_bytes = wanted_bytes;
     return QUARRY_OK;
 }

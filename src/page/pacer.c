@@ -12,16 +12,10 @@
  * 0.001 and spends the first second asleep, which is all the time we have to begin giving back.
  *
  * A cycle is about 100 ms (1 ms of work at 1 %), and the share answers the ratio at once, so each
-<<<<<<< HEAD
- * cycle moves the integral by kp · 100 ms / ti of the error: a third with ti = 100 ms, which settles
- * without overshoot. With Go's 3.2 ms it would be ten times the error, and the ratio would swing from
- * one clamp to the other. A cycle longer than ti, or than the reset time, counts as just that long,
- * or it would swing as well: large pieces on a slow kernel make cycles of seconds.
-=======
  * cycle moves the integral by kp · 100 ms / ti of the error: a third with ti = 100 ms, which
  * settles without overshoot. With Go's 3.2 ms it would be ten times the error, and the ratio would
- * swing from one clamp to the other.
->>>>>>> main
+ * swing from one clamp to the other. A cycle longer than ti, or than the reset time, counts as just
+ * that long, or it would swing as well: large pieces on a slow kernel make cycles of seconds.
  *
  * Source: Go's scavenger for the form, kp and the reset time.
  */

@@ -15,8 +15,8 @@
  */
 #include <page/heap.h>
 
-/* The calling thread is inside a reclaimer. */
-static _Thread_local bool is_reclaiming;
+/* The reclaimer, of whichever heap, that the calling thread is inside. */
+static _Thread_local struct page_reclaimer *entered;
 
 /* Something that needs free memory: how much is lacking, and trying once more. */
 struct goal {
@@ -90,7 +90,9 @@ static bool ask_reclaimers(struct page_heap *heap, const struct goal *goal)
     bool is_reached = false;
 
     while (call.reclaimer != NULL) {
+        entered = call.reclaimer;
         (void)call.reclaim(call.argument, goal->short_bytes(heap, goal->value));
+        entered = NULL;
         reclaimer_leave(call.reclaimer);
         give_back_free(heap, goal->short_bytes(heap, goal->value));
         is_reached = goal->try_reach(heap, goal->value);
@@ -106,10 +108,8 @@ static bool reach(struct page_heap *heap, const struct goal *goal)
 {
     give_back_free(heap, goal->short_bytes(heap, goal->value));
     bool is_reached = goal->try_reach(heap, goal->value);
-    if (!is_reached && !is_reclaiming) {
-        is_reclaiming = true;
+    if (!is_reached && entered == NULL) {
         is_reached = ask_reclaimers(heap, goal);
-        is_reclaiming = false;
     }
     return is_reached;
 }
@@ -221,5 +221,14 @@ void page_heap_remove_reclaimer(struct page_heap *heap, page_reclaim_function *r
     /* Pairs with the release in reclaimer_leave. */
     while (removed != NULL && atomic_load_acquire_u32(&removed->caller_count) > 0) {
         os_yield();
+    }
+}
+
+/* Of all callers only the thread that forked is left, if it was one. */
+void page_reclaimers_after_fork(struct page_heap *heap)
+{
+    for (uint32_t i = 0; i < PAGE_RECLAIMERS_MAX; i++) {
+        struct page_reclaimer *reclaimer = &heap->reclaimer[i];
+        atomic_store_relaxed_u32(&reclaimer->caller_count, reclaimer == entered ? 1 : 0);
     }
 }

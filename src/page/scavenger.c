@@ -270,7 +270,7 @@ static enum quarry_status scavenger_make_stack(struct page_heap *heap)
     if (scavenger->stack != NULL) {
         return QUARRY_OK;
     }
-    if (!page_commit_try_metadata(&heap->commit, OS_THREAD_STACK_BYTES)) {
+    if (!page_commit_try(&heap->commit, OS_THREAD_STACK_BYTES)) {
         return QUARRY_NO_MEMORY;
     }
     enum quarry_status status =
@@ -282,9 +282,10 @@ static enum quarry_status scavenger_make_stack(struct page_heap *heap)
         }
     }
     if (status != QUARRY_OK) {
-        page_commit_release_metadata(&heap->commit, OS_THREAD_STACK_BYTES);
+        page_commit_release(&heap->commit, OS_THREAD_STACK_BYTES);
         return status;
     }
+    page_commit_note_metadata(&heap->commit, OS_THREAD_STACK_BYTES);
     scavenger->stack = stack;
     return QUARRY_OK;
 }
@@ -370,5 +371,6 @@ void page_scavenger_after_fork(struct page_heap *heap)
     os_thread_forget(&scavenger->thread);
     page_pacer_init(&scavenger->pacer, scavenger_set_point(heap));
     atomic_store_relaxed_u32(&scavenger->sleep, SCAVENGER_AWAKE);
+    atomic_store_relaxed_u32(&scavenger->start_delay, 0);
     atomic_store_relaxed_u32(&scavenger->state, PAGE_SCAVENGER_WANTED);
 }

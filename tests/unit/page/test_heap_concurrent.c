@@ -50,6 +50,28 @@ static void lanes_begin_and_end_while_the_ledger_is_read(void **state)
     RUN_STORM(storm_allocate, storm_begin_and_end_lanes, storm_read_ledger);
 }
 
+/* Lanes that are never used: what comes and goes is their metadata. */
+static void create_and_destroy_lanes(struct storm *storm, uint64_t *random)
+{
+    char name[] = {'n', (char)('0' + *random / 1000 % 10), '\0'};
+    struct page_lane_options options = {.name = name, .reserved_bytes = Q_GIB(1)};
+
+    while (!storm_is_stopping(storm)) {
+        struct page_lane *lane;
+        enum quarry_status status = page_lane_create(storm->heap, &options, &lane, NULL);
+        Q_ASSERT(status == QUARRY_OK);
+        page_lane_destroy(lane);
+        (void)atomic_add_relaxed_u64(&storm->step_count, 1);
+    }
+}
+
+static void metadata_comes_and_goes_while_the_ledger_is_read(void **state)
+{
+    (void)state;
+    RUN_STORM(create_and_destroy_lanes, create_and_destroy_lanes, create_and_destroy_lanes,
+              storm_read_ledger, storm_read_ledger, storm_read_ledger);
+}
+
 static void lanes_begin_and_end_while_the_heap_is_validated(void **state)
 {
     (void)state;
@@ -211,6 +233,7 @@ int main(void)
         cmocka_unit_test(pages_go_back_while_threads_take_and_free_them),
         cmocka_unit_test(the_limit_moves_while_threads_allocate),
         cmocka_unit_test(lanes_begin_and_end_while_the_ledger_is_read),
+        cmocka_unit_test(metadata_comes_and_goes_while_the_ledger_is_read),
         cmocka_unit_test(lanes_begin_and_end_while_the_heap_is_validated),
         cmocka_unit_test(everything_happens_at_once),
         cmocka_unit_test(two_thousand_threads_come_and_go),
