@@ -278,8 +278,11 @@ static enum take_verdict lane_take_locked(struct page_lane *lane, struct take_re
     return TAKE_DONE;
 }
 
+/* Before it says that addresses have run out, the pages that caches hold go back to the tree. */
 static enum quarry_status lane_take(struct page_lane *lane, struct take_request *request)
 {
+    bool are_caches_flushed = false;
+
     for (;;) {
         os_mutex_lock(&lane->mutex);
         enum take_verdict verdict = lane_take_locked(lane, request);
@@ -292,6 +295,11 @@ static enum quarry_status lane_take(struct page_lane *lane, struct take_request 
             return QUARRY_BUSY;
         case TAKE_NO_RUN:
             status = page_lane_grow(lane, request->page_count, request->align_pages);
+            if (status == QUARRY_NO_ADDRESS && !are_caches_flushed) {
+                page_caches_flush_all(lane->heap);
+                are_caches_flushed = true;
+                status = QUARRY_OK;
+            }
             break;
         case TAKE_NO_BUDGET:
             status = page_heap_reserve(lane->heap, request->short_bytes);

@@ -190,6 +190,12 @@ static void a_whole_scavenged_block_is_taken_by_one_run(void **state)
     CHECK_STEPS(UINT64_MAX, UINT64_MAX, 64, 1, 64);
 }
 
+static void a_long_run_gets_the_pages_that_the_cache_took_for_a_short_one(void **state)
+{
+    (void)state;
+    CHECK_STEPS(UINT64_MAX, 0, 3, 53, 8, 1);
+}
+
 static void mixed_sizes_in_21_steps(void **state)
 {
     (void)state;
@@ -400,6 +406,7 @@ int main(void)
         in_a_heap(fifty_three_pages_fit_a_whole_block_with_eleven_left),
         in_a_heap(a_whole_block_is_taken_by_one_run),
         in_a_heap(a_whole_scavenged_block_is_taken_by_one_run),
+        in_a_heap(a_long_run_gets_the_pages_that_the_cache_took_for_a_short_one),
         in_a_heap(mixed_sizes_in_21_steps),
         in_a_heap(flushing_an_empty_cache_changes_nothing),
         in_a_heap(flushing_a_full_block_restores_every_bit),
