@@ -472,12 +472,13 @@ static inline struct page_run cache_take_page(struct page_cache *cache, struct p
 struct page_run page_alloc(struct page_lane *lane, uint32_t owner, uint64_t page_count)
 {
     struct page_cache *cache = cache_remembered(lane);
-    /* Lengths that do not fit a head match no run in the stack: long runs are not in it. */
     uint64_t head = (uint64_t)owner << PAGE_HEAD_COUNT_BITS | page_count;
     struct page_run run;
 
     Q_DCHECK(owner != PAGE_OWNER_NONE && owner < PAGE_OWNERS_MAX);
-    if (Q_UNLIKELY(cache == NULL || !cache_try_enter(cache))) {
+    /* A length that does not fit a head would reach into the owner's bits and match another's run. */
+    if (Q_UNLIKELY(cache == NULL || page_count > PAGE_CACHE_RUN_PAGES_MAX ||
+                   !cache_try_enter(cache))) {
         return page_alloc_slow(lane, owner, page_count);
     }
     struct page_cache_run *newest = &cache->short_runs.run[cache->short_runs.count];

@@ -13,7 +13,7 @@ static void heap_make(const struct heap_setup *setup)
     struct page_heap_options options = {
         .os = &sim.os,
         .limit_bytes = setup->limit_bytes != 0 ? setup->limit_bytes : Q_GIB(4),
-        .reserved_bytes = setup->reserved_bytes != 0 ? setup->reserved_bytes : Q_GIB(4),
+        .reserved_bytes = setup->reserved_bytes != 0 ? setup->reserved_bytes : Q_GIB(8),
         .has_no_thread = true,
     };
     enum quarry_status status = page_heap_create(&options, &heap, &error);

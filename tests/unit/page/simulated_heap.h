@@ -11,7 +11,7 @@
 
 struct heap_setup {
     uint64_t limit_bytes;    /* 0: 4 GiB */
-    uint64_t reserved_bytes; /* 0: 4 GiB */
+    uint64_t reserved_bytes; /* 0: 8 GiB */
     uint64_t disk_capacity_bytes;
     bool has_real_backing;
 };
