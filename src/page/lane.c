@@ -254,7 +254,10 @@ static enum take_verdict lane_take_locked(struct page_lane *lane, struct take_re
             ? page_tree_find(&lane->tree, request->page_count)
             : page_tree_find_aligned(&lane->tree, request->page_count, request->align_pages);
     if (found.page == PAGE_NONE) {
-        page_tree_note_exhausted(&lane->tree, request->page_count);
+        /* No aligned page does not mean that none is free. */
+        if (request->align_pages == 1) {
+            page_tree_note_exhausted(&lane->tree, request->page_count);
+        }
         return TAKE_NO_RUN;
     }
     uint64_t scavenged_pages =
