@@ -68,7 +68,7 @@ static enum quarry_status file_create(struct page_lane *lane)
 static enum quarry_status file_reopen(struct page_lane *lane, uint64_t file_bytes)
 {
     struct os *os = lane->heap->os;
-    struct file_header expected = header_make(), header;
+    struct file_header expected = header_make(), blank = {{0}, {0}, {0}, {0}, {0}}, header;
 
     if (file_bytes < FILE_HEADER_BYTES) {
         return QUARRY_CORRUPT;
@@ -76,6 +76,10 @@ static enum quarry_status file_reopen(struct page_lane *lane, uint64_t file_byte
     enum quarry_status status = os->ops->file_read(os, &lane->file, 0, &header, sizeof(header));
     if (status != QUARRY_OK) {
         return status;
+    }
+    if (file_bytes == FILE_HEADER_BYTES && memcmp(&header, &blank, sizeof(header)) == 0) {
+        /* Whoever made the file got no further than its length. */
+        return file_create(lane);
     }
     if (memcmp(&header, &expected, sizeof(header)) != 0) {
         return QUARRY_CORRUPT;
