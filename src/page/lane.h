@@ -157,7 +157,7 @@ void page_lane_free(struct page_lane *lane, void *base);
 /*
  * Makes a run longer in place, when the pages after it are free; or shorter.
  * `page_count`: the new length, from 1. Errors: BUSY (the pages after it are in use, cached or
- * beyond the lane: the run is unchanged), NO_MEMORY, NO_SPACE.
+ * beyond the lane, or adoption is not finished: the run is unchanged), NO_MEMORY, NO_SPACE.
  */
 enum quarry_status page_lane_resize(struct page_lane *lane, void *base, uint64_t page_count);
 
@@ -169,8 +169,8 @@ uint32_t page_lane_run_owner(const struct page_lane *lane, const void *base);
  * Adoption, for a file-backed lane that was opened with pages in its file: the caller, who knows
  * from its own records which runs were in use, claims each; page_lane_adopt_finish then gives the
  * blocks of all other pages back to the file system and opens the lane to allocation.
- * Errors: BAD_INPUT (not in the file, overlapping an adopted run, or not in adoption), NO_MEMORY,
- * NO_SPACE, IO.
+ * Errors: BAD_INPUT (not in the file, overlapping a run that is or was adopted, or not in adoption),
+ * NO_MEMORY, NO_SPACE, IO.
  */
 enum quarry_status page_lane_adopt(struct page_lane *lane, uint32_t owner, uint64_t page,
                                    uint64_t page_count, void **ret_base);
