@@ -23,7 +23,7 @@ add_compile_definitions(_GNU_SOURCE)
 add_compile_options(-Wall -Wextra -Wshadow -Wconversion -Wvla -Wundef -Wcast-qual -Wformat=2
                     -Wswitch-enum)
 add_compile_options("$<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes;-Wmissing-prototypes>")
-add_compile_options(-fno-omit-frame-pointer -fno-strict-aliasing -ftls-model=initial-exec)
+add_compile_options(-fno-omit-frame-pointer -momit-leaf-frame-pointer -fno-strict-aliasing -ftls-model=initial-exec)
 # A program depends at run time on the libraries it calls, not on all that its layers may call.
 add_link_options(-Wl,--as-needed)
 # x86-64-v2 (every x86 server since 2009) has POPCNT, which the bitmaps live on.

@@ -122,6 +122,7 @@ uint64_t page_commit_set_limit(struct page_commit *commit, uint64_t limit_bytes)
 void page_commit_recount(struct page_commit *commit, uint64_t committed_bytes)
 {
     uint64_t limit = atomic_load_relaxed_u64(&commit->word) >> 32;
+    uint64_t committed = units_of(committed_bytes);
 
-    atomic_store_relaxed_u64(&commit->word, commit_pack(limit, units_of(committed_bytes)));
+    atomic_store_relaxed_u64(&commit->word, commit_pack(size_max_u64(limit, committed), committed));
 }

@@ -75,8 +75,8 @@ static void a_run_of_more_than_2_to_the_20_pages_keeps_its_length_in_a_second_wo
     heap_end();
     heap_begin(&(struct heap_setup){.limit_bytes = Q_GIB(40), .reserved_bytes = Q_GIB(64)});
     struct page_lane *wide = lane_make_sized("wide", Q_GIB(32));
-    static const uint64_t page_counts[] = {PAGE_HEAD_COUNT_LONG - 1, PAGE_HEAD_COUNT_LONG,
-                                           PAGE_HEAD_COUNT_LONG + 1, 3 * PAGE_HEAD_COUNT_LONG};
+    static const uint64_t page_counts[] = {PAGE_HEAD_PAGES_LONG - 1, PAGE_HEAD_PAGES_LONG,
+                                           PAGE_HEAD_PAGES_LONG + 1, 3 * PAGE_HEAD_PAGES_LONG};
 
     owner = owner_make("test");
     for (int i = 0; i < 4; i++) {
