@@ -226,12 +226,12 @@ static void heap_free_own(struct page_heap *heap)
     (void)os_release(os, heap->own_base, heap->own_bytes);
 }
 
-/* The least a heap can exist in: itself, its ledger, one lane and one page cache. */
+/* The least a heap can exist in: itself, its ledger, one page cache, one lane and a page of it. */
 static enum quarry_status heap_limit_check(const struct os *os, uint64_t limit_bytes,
                                            struct quarry_error *error)
 {
     uint64_t least_bytes = size_align_up(sizeof(struct page_heap), os->page_bytes) +
-                           os->page_bytes + Q_KIB(64) + 10 * os->page_bytes;
+                           os->page_bytes + Q_KIB(64) + 10 * os->page_bytes + PAGE_BYTES;
 
     if (limit_bytes > PAGE_COMMIT_LIMIT_MAX_BYTES) {
         return error_set(error, QUARRY_TOO_LARGE, "limit of %llu bytes: at most %llu are supported",

@@ -83,19 +83,49 @@ uint32_t page_lane_run_owner(const struct page_lane *lane, const void *base)
 
 /* ---- growing -------------------------------------------------------------------------------- */
 
-/* The chunks to add so that `page_count` aligned pages fit above what is there. */
-static enum quarry_status grow_range(const struct page_lane *lane, uint64_t page_count,
+/* Free pages right below the end of what is grown. */
+static uint64_t lane_tail_pages(struct page_lane *lane) Q_REQUIRES(&lane->grow_mutex)
+{
+    const uint64_t *leaf = lane->tree.level[PAGE_LEVELS - 1];
+    uint64_t tail_pages = 0, end_pages = PAGE_CHUNK_PAGES;
+
+    os_mutex_lock(&lane->mutex);
+    for (uint32_t i = lane->grown_chunks; i > 0 && end_pages == PAGE_CHUNK_PAGES; i--) {
+        end_pages = page_summary_end(leaf[i - 1]);
+        tail_pages += end_pages;
+    }
+    os_mutex_unlock(&lane->mutex);
+    return tail_pages;
+}
+
+/* The end of `page_count` aligned pages from `first_page` on. False: beyond the lane. */
+static bool lane_fits(const struct page_lane *lane, uint64_t first_page, uint64_t page_count,
+                      uint64_t align_pages, uint64_t *ret_end_page)
+{
+    return checked_add_u64(size_align_up_u64(first_page, align_pages), page_count, ret_end_page) &&
+           *ret_end_page <= (uint64_t)lane->chunk_limit << PAGE_CHUNK_SHIFT;
+}
+
+/*
+ * The chunks to add so that `page_count` aligned pages fit above what is there, or, where addresses
+ * run out, above what is in use of it. None, if they fit without more.
+ */
+static enum quarry_status grow_range(struct page_lane *lane, uint64_t page_count,
                                      uint64_t align_pages, struct page_range *ret_chunks)
+    Q_REQUIRES(&lane->grow_mutex)
 {
     uint64_t first_page = (uint64_t)lane->grown_chunks << PAGE_CHUNK_SHIFT;
     uint64_t end_page;
 
-    if (!checked_add_u64(size_align_up_u64(first_page, align_pages), page_count, &end_page) ||
-        end_page > (uint64_t)lane->chunk_limit << PAGE_CHUNK_SHIFT) {
-        return QUARRY_NO_ADDRESS;
+    if (!lane_fits(lane, first_page, page_count, align_pages, &end_page)) {
+        first_page -= lane_tail_pages(lane);
+        if (!lane_fits(lane, first_page, page_count, align_pages, &end_page)) {
+            return QUARRY_NO_ADDRESS;
+        }
     }
     ret_chunks->first = lane->grown_chunks;
-    ret_chunks->end = (uint32_t)size_ceil_div_u64(end_page, PAGE_CHUNK_PAGES);
+    ret_chunks->end = (uint32_t)size_max_u64(size_ceil_div_u64(end_page, PAGE_CHUNK_PAGES),
+                                             lane->grown_chunks);
     return QUARRY_OK;
 }
 
@@ -137,7 +167,7 @@ static enum quarry_status grow_once(struct page_lane *lane, uint64_t page_count,
     enum quarry_status status = grow_range(lane, page_count, align_pages, &chunks);
 
     *ret_short_bytes = 0;
-    if (status != QUARRY_OK) {
+    if (status != QUARRY_OK || chunks.first == chunks.end) {
         return status;
     }
     /* Ranges change under grow_mutex only, so reading them needs no more. */
@@ -250,8 +280,11 @@ static enum take_verdict lane_take_locked(struct page_lane *lane, struct take_re
     return TAKE_DONE;
 }
 
+/* Before it says that addresses have run out, the pages that caches hold go back to the tree. */
 static enum quarry_status lane_take(struct page_lane *lane, struct take_request *request)
 {
+    bool are_caches_flushed = false;
+
     for (;;) {
         os_mutex_lock(&lane->mutex);
         enum take_verdict verdict = lane_take_locked(lane, request);
@@ -264,6 +297,11 @@ static enum quarry_status lane_take(struct page_lane *lane, struct take_request 
             return QUARRY_BUSY;
         case TAKE_NO_RUN:
             status = page_lane_grow(lane, request->page_count, request->align_pages);
+            if (status == QUARRY_NO_ADDRESS && !are_caches_flushed) {
+                page_caches_flush_all(lane->heap);
+                are_caches_flushed = true;
+                status = QUARRY_OK;
+            }
             break;
         case TAKE_NO_BUDGET:
             status = page_heap_reserve(lane->heap, request->short_bytes);

@@ -160,7 +160,9 @@ static enum quarry_status adopt_take(struct page_lane *lane, uint32_t owner, uin
     enum quarry_status status = QUARRY_BAD_INPUT;
 
     os_mutex_lock(&lane->mutex);
-    if (lane->is_adopting && page_tree_is_free(&lane->tree, page, page_count)) {
+    /* What was adopted and freed again is backed and charged, and holds nothing to adopt. */
+    if (lane->is_adopting && page_tree_is_free(&lane->tree, page, page_count) &&
+        page_tree_count_scavenged(&lane->tree, page, page_count) == page_count) {
         struct page_found found = {page, lane->tree.search_page};
         page_tree_take(&lane->tree, found, page_count, page_count);
         page_lane_note_peak(lane);
