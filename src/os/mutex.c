@@ -96,8 +96,8 @@ static void pause_cpu(void)
 
 #ifdef QUARRY_DEBUG_CHECKS
 
-/* More than a correct program ever holds at once: one for each rank, and a few of the same. */
-#define HELD_MAX 32
+/* More than a thread ever holds at once: a fork takes two for each of 64 lanes, and a few. */
+#define HELD_MAX 160
 
 struct held_mutexes {
     uint32_t count;

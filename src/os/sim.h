@@ -17,13 +17,15 @@ enum sim_page {
     SIM_PAGE_FILE,
     SIM_PAGE_RELEASED,
 };
+#define SIM_PAGE_COUNT 5
 
 struct sim_reservation {
     struct sim_reservation *next;
     char *base;
     size_t page_count;
-    size_t live_count; /* pages that are not SIM_PAGE_RELEASED */
-    uint8_t *pages;    /* own, mapped: a `enum sim_page` for each */
+    size_t live_count;            /* pages that are not SIM_PAGE_RELEASED */
+    size_t tally[SIM_PAGE_COUNT]; /* pages by what they are */
+    uint8_t *pages;               /* own, mapped: a `enum sim_page` for each */
 };
 
 struct sim_file {

@@ -36,6 +36,7 @@ static void note_reservation_locked(struct os_sim_state *state, char *base, size
 static enum quarry_status back_commit(struct os_sim_state *state, void *base, size_t bytes);
 static enum quarry_status back_decommit(struct os_sim_state *state, void *base, size_t bytes);
 static void mark_locked(struct os_sim_state *state, struct page_range range, enum sim_page mark);
+static void count_all(struct page_range range, size_t ret_counts[SIM_PAGE_COUNT]);
 static size_t count_pages(struct page_range range, enum sim_page mark);
 static void drop_if_empty_locked(struct os_sim_state *state, struct sim_reservation *reservation);
 static void free_books(struct sim_reservation *reservation);
@@ -192,6 +193,7 @@ static void note_reservation_locked(struct os_sim_state *state, char *base, size
                                             .base = base,
                                             .page_count = page_count,
                                             .live_count = page_count,
+                                            .tally = {[SIM_PAGE_RESERVED] = page_count},
                                             .pages = pages};
     state->reservations = reservation;
     state->counters.reserved_bytes += bytes;
@@ -219,25 +221,43 @@ static enum quarry_status back_decommit(struct os_sim_state *state, void *base, 
 static void mark_locked(struct os_sim_state *state, struct page_range range, enum sim_page mark)
 {
     size_t page_bytes = state->real->page_bytes;
-    size_t now_bytes = range.count * page_bytes;
+    size_t counts[SIM_PAGE_COUNT];
     struct os_sim_counters *counters = &state->counters;
-    counters->committed_bytes -= count_pages(range, SIM_PAGE_COMMITTED) * page_bytes;
-    counters->mapped_file_bytes -= count_pages(range, SIM_PAGE_FILE) * page_bytes;
+    count_all(range, counts);
+    for (size_t i = 0; i < SIM_PAGE_COUNT; i++)
+        range.reservation->tally[i] -= counts[i];
+    range.reservation->tally[mark] += range.count;
+    counters->committed_bytes -= counts[SIM_PAGE_COMMITTED] * page_bytes;
+    counters->mapped_file_bytes -= counts[SIM_PAGE_FILE] * page_bytes;
     if (mark == SIM_PAGE_COMMITTED)
-        counters->committed_bytes += now_bytes;
+        counters->committed_bytes += range.count * page_bytes;
     if (mark == SIM_PAGE_FILE)
-        counters->mapped_file_bytes += now_bytes;
+        counters->mapped_file_bytes += range.count * page_bytes;
     counters->committed_peak_bytes =
         size_max_u64(counters->committed_peak_bytes, counters->committed_bytes);
-    memset(range.reservation->pages + range.first, (int)mark, range.count);
+    /* The books of a reservation that is released as a whole are dropped next: invariant 3. */
+    if (mark != SIM_PAGE_RELEASED || range.count < range.reservation->page_count)
+        memset(range.reservation->pages + range.first, (int)mark, range.count);
+}
+
+/* How many pages of a range are what; known without looking for a reservation as a whole. */
+static void count_all(struct page_range range, size_t ret_counts[SIM_PAGE_COUNT])
+{
+    const uint8_t *pages = range.reservation->pages + range.first;
+    if (range.count == range.reservation->page_count) {
+        memcpy(ret_counts, range.reservation->tally, sizeof range.reservation->tally);
+        return;
+    }
+    memset(ret_counts, 0, SIM_PAGE_COUNT * sizeof *ret_counts);
+    for (size_t i = 0; i < range.count; i++)
+        ret_counts[pages[i]]++;
 }
 
 static size_t count_pages(struct page_range range, enum sim_page mark)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < range.count; i++)
-        count += range.reservation->pages[range.first + i] == mark;
-    return count;
+    size_t counts[SIM_PAGE_COUNT];
+    count_all(range, counts);
+    return counts[mark];
 }
 
 static void drop_if_empty_locked(struct os_sim_state *state, struct sim_reservation *reservation)

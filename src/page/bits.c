@@ -10,13 +10,17 @@
  * lies inside a word is found by doubling: after and-ing a word with itself shifted by 1, 1, 2, 4 …
  * a set bit i means that bits i … i+n-1 were set.
  *
+ * Summaries: the whole bitmap is summed up only where it must be. A run that is freed can but
+ * lengthen the longest, and one that is taken leaves it alone unless it lay in a run as long; so
+ * looking at the neighbours is enough for both (80 instructions in place of 550 in a chunk of
+ * scattered pages).
+ *
  * Source: the searches of Go's page allocator, in a shape of our own: one loop serves runs of 2 to
  * 512, where Go keeps one for up to 64 and one above.
  */
 #include <page/bits.h>
 
-/* ---- setting, clearing, counting --------------------------------------------------------------
- */
+/* ---- setting, clearing, counting ------------------------------------------------------------ */
 
 /* Whether [first, first + count) lies in one word, as nearly all ranges do. */
 static inline bool is_in_one_word(uint32_t first, uint32_t count)
@@ -98,43 +102,29 @@ bool page_bits_is_clear(const struct page_bits *bits, uint32_t first, uint32_t c
     return page_bits_count(bits, first, count) == 0;
 }
 
-/* ---- summaries --------------------------------------------------------------------------------
- */
+/* ---- summaries ------------------------------------------------------------------------------ */
 
-/* Spreads each set bit to the `places` bits below it: clear runs under a set bit shrink by as many.
- */
-static uint64_t bits_spread_down(uint64_t word, uint32_t places)
+/* The longest run of clear bits of `word`, if it is longer than `max`. */
+static uint32_t longest_run_in_word(uint64_t word, uint32_t max)
 {
+    uint64_t runs = ~word; /* a set bit i: the `covered` bits from i on are clear */
     uint32_t covered = 1;
 
-    while (places > 0) {
-        uint32_t step = places < covered ? places : covered;
-        word |= word >> step;
-        places -= step;
+    while (covered <= max && runs != 0) {
+        uint32_t step = max + 1 - covered < covered ? max + 1 - covered : covered;
+        runs &= runs >> step;
         covered += step;
     }
-    return word;
-}
-
-/* The longest run of clear bits between two set bits of `word`, if it is longer than `max`. */
-static uint32_t longest_inner_run(uint64_t word, uint32_t max)
-{
-    word >>= bits_trailing_zeros_u64(word) & 63;
-    /* A word of the form 0…01…1 has no clear bit below a set one. */
-    if ((word & (word + 1)) == 0) {
-        return max;
-    }
-    word = bits_spread_down(word, max);
-    while ((word & (word + 1)) != 0) {
-        word >>= bits_trailing_zeros_u64(~word);
-        uint32_t surplus = bits_trailing_zeros_u64(word);
-        max += surplus;
-        word = bits_spread_down(word >> surplus, surplus);
+    /* In a chunk there are at most 62 of these steps for all words together. */
+    while (runs != 0) {
+        max++;
+        runs &= runs >> 1;
     }
     return max;
 }
 
-uint64_t page_bits_summarize(const struct page_bits *bits)
+/* The summary, of which it is known that no run is longer than `longest`. */
+static uint64_t bits_sum_up(const struct page_bits *bits, uint64_t longest)
 {
     uint32_t start = PAGE_BITS_NONE, max = 0, carry = 0;
 
@@ -157,14 +147,105 @@ uint64_t page_bits_summarize(const struct page_bits *bits)
     }
     max = carry > max ? carry : max;
     /* Between two set bits of one word there are at most 62 clear ones. */
-    for (uint32_t i = 0; i < PAGE_BITS_WORDS && max < 62; i++) {
-        max = longest_inner_run(bits->word[i], max);
+    uint64_t enough = size_min_u64(longest, 62);
+    for (uint32_t i = 0; i < PAGE_BITS_WORDS && max < enough; i++) {
+        max = longest_run_in_word(bits->word[i], max);
     }
     return page_summary_pack(start, max, carry);
 }
 
-/* ---- finding runs ------------------------------------------------------------------------------
- */
+uint64_t page_bits_summarize(const struct page_bits *bits)
+{
+    return bits_sum_up(bits, PAGE_CHUNK_PAGES);
+}
+
+static inline uint32_t count_clear(const struct page_bits *bits)
+{
+    uint32_t clear = 0;
+
+    for (uint32_t i = 0; i < PAGE_BITS_WORDS; i++) {
+        clear += bits_count_u64(~bits->word[i]);
+    }
+    return clear;
+}
+
+/* How many bits just below `index` are clear. */
+static inline uint32_t count_clear_below(const struct page_bits *bits, uint32_t index)
+{
+    uint32_t i = index / 64, clear = index % 64;
+
+    if (clear > 0) {
+        uint64_t word = bits->word[i] << (64 - clear);
+        if (word != 0) {
+            return bits_leading_zeros_u64(word);
+        }
+    }
+    while (i > 0) {
+        uint64_t word = bits->word[--i];
+        clear += bits_leading_zeros_u64(word);
+        if (word != 0) {
+            break;
+        }
+    }
+    return clear;
+}
+
+/* How many bits from `index` up are clear. */
+static inline uint32_t count_clear_from(const struct page_bits *bits, uint32_t index)
+{
+    uint32_t i = index / 64, clear = 0;
+
+    if (index % 64 > 0) {
+        uint64_t word = bits->word[i++] >> (index % 64);
+        if (word != 0) {
+            return bits_trailing_zeros_u64(word);
+        }
+        clear = 64 - index % 64;
+    }
+    for (; i < PAGE_BITS_WORDS; i++) {
+        clear += bits_trailing_zeros_u64(bits->word[i]);
+        if (bits->word[i] != 0) {
+            break;
+        }
+    }
+    return clear;
+}
+
+uint64_t page_bits_summary_after_clear(const struct page_bits *bits, uint64_t before,
+                                       uint32_t first, uint32_t count)
+{
+    uint32_t end = first + count;
+    uint32_t below = count_clear_below(bits, first), above = count_clear_from(bits, end);
+    uint32_t run = below + count + above;
+
+    Q_DCHECK(page_bits_is_clear(bits, first, count));
+    return page_summary_pack(below == first ? run : page_summary_start(before),
+                             size_max_u64(page_summary_max(before), run),
+                             end + above == PAGE_CHUNK_PAGES ? run : page_summary_end(before));
+}
+
+uint64_t page_bits_summary_after_set(const struct page_bits *bits, uint64_t before, uint32_t first,
+                                     uint32_t count)
+{
+    uint32_t end = first + count;
+    uint32_t below = count_clear_below(bits, first), above = count_clear_from(bits, end);
+    uint64_t max = page_summary_max(before);
+
+    Q_DCHECK(page_bits_count(bits, first, count) == count);
+    if (below + count + above >= max) {
+        /* What is left of the run, against all that is clear elsewhere. */
+        uint32_t left = below > above ? below : above;
+        uint32_t clear = count_clear(bits);
+        if (left < clear - below - above) {
+            return bits_sum_up(bits, max); /* perhaps there is another as long as that */
+        }
+        max = left;
+    }
+    return page_summary_pack(below == first ? below : page_summary_start(before), max,
+                             end + above == PAGE_CHUNK_PAGES ? above : page_summary_end(before));
+}
+
+/* ---- finding runs --------------------------------------------------------------------------- */
 
 uint32_t page_bits_find_in_word(uint64_t word, uint32_t count)
 {
@@ -223,8 +304,7 @@ uint32_t page_bits_find(const struct page_bits *bits, uint32_t count, uint32_t f
     return PAGE_BITS_NONE;
 }
 
-/* ---- what the scavenger may take ----------------------------------------------------------------
- */
+/* ---- what the scavenger may take ------------------------------------------------------------ */
 
 uint64_t page_bits_fill_groups(uint64_t word, uint32_t group)
 {

@@ -41,8 +41,18 @@ uint32_t page_bits_count(const struct page_bits *bits, uint32_t first, uint32_t 
 /* Whether every bit of the range is clear. */
 bool page_bits_is_clear(const struct page_bits *bits, uint32_t first, uint32_t count);
 
-/* How the clear bits lie: at the start, the longest run, at the end. */
+/* How the clear bits lie: at the start, the longest run, at the end. Cost: O(words). */
 uint64_t page_bits_summarize(const struct page_bits *bits);
+
+/*
+ * The summary after [first, first + count), not empty, has been cleared or set in `bits`, all of it
+ * and nothing else, since the summary was `before`.
+ * Cost: a look at the neighbouring bits; after setting, O(words) if the longest run was hit.
+ */
+uint64_t page_bits_summary_after_clear(const struct page_bits *bits, uint64_t before,
+                                       uint32_t first, uint32_t count);
+uint64_t page_bits_summary_after_set(const struct page_bits *bits, uint64_t before, uint32_t first,
+                                     uint32_t count);
 
 /*
  * The first run of `count` clear bits, looking from the block of `from` on (bits below `from` must
@@ -80,7 +90,7 @@ struct page_bits_candidate {
  * `huge_count`: pages of a huge page, a power of two up to PAGE_CHUNK_PAGES, or 0. A result that
  * would begin inside a huge page whose pages could all be taken is extended down to its first page,
  * even above `max_count`, so that no free huge page is broken.
- * `is_dense_kept`: leave alone the huge pages that are in use up to PAGE_DENSE_RATIO.
+ * `is_dense_kept`: leave alone the huge pages that are in use to 31/32 (PAGE_DENSE_NUMERATOR).
  * Cost: O(words).
  */
 struct page_bits_candidate page_bits_find_candidate(const struct page_bits *in_use,

@@ -101,7 +101,8 @@ void page_commit_release_metadata(struct page_commit *commit, uint64_t bytes)
 
 void page_commit_note_metadata(struct page_commit *commit, uint64_t bytes)
 {
-    (void)atomic_add_relaxed_u64(&commit->metadata_bytes, bytes);
+    /* Pairs with the acquire load of ledger readers: the charge came first. */
+    (void)atomic_add_release_u64(&commit->metadata_bytes, bytes);
 }
 
 uint64_t page_commit_set_limit(struct page_commit *commit, uint64_t limit_bytes)
@@ -122,6 +123,7 @@ uint64_t page_commit_set_limit(struct page_commit *commit, uint64_t limit_bytes)
 void page_commit_recount(struct page_commit *commit, uint64_t committed_bytes)
 {
     uint64_t limit = atomic_load_relaxed_u64(&commit->word) >> 32;
+    uint64_t committed = units_of(committed_bytes);
 
-    atomic_store_relaxed_u64(&commit->word, commit_pack(limit, units_of(committed_bytes)));
+    atomic_store_relaxed_u64(&commit->word, commit_pack(size_max_u64(limit, committed), committed));
 }

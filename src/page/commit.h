@@ -41,7 +41,11 @@ Q_NODISCARD bool page_commit_try(struct page_commit *commit, uint64_t bytes);
 /* Takes back a charge, after the bytes have no backing any more. */
 void page_commit_release(struct page_commit *commit, uint64_t bytes);
 
-/* The same for the heap's own structures, counted apart as well. */
+/*
+ * The same for the heap's own structures, counted apart as well. Releasing is two steps: while others
+ * may read the ledger, it takes the heap's lanes_mutex, or they would see the second without the
+ * first. (Charging is two steps as well, in the order that shows a charge in flight.)
+ */
 Q_NODISCARD bool page_commit_try_metadata(struct page_commit *commit, uint64_t bytes);
 void page_commit_release_metadata(struct page_commit *commit, uint64_t bytes);
 /* Bytes that were charged by page_commit_try and turn out to be for metadata. */
@@ -54,7 +58,10 @@ void page_commit_note_metadata(struct page_commit *commit, uint64_t bytes);
  */
 uint64_t page_commit_set_limit(struct page_commit *commit, uint64_t limit_bytes);
 
-/* After fork, in the child, with no other thread: what is committed has been counted anew. */
+/*
+ * After fork, in the child, with no other thread: what is committed has been counted anew. A limit
+ * below that rises to it, as in page_commit_set_limit.
+ */
 void page_commit_recount(struct page_commit *commit, uint64_t committed_bytes);
 
 #endif

@@ -4,10 +4,12 @@
  * At the fork no thread is inside a page cache and none holds a lock of the heap but the one that
  * forks, so the child finds every structure whole. What it does not find are the other threads:
  *
- *   - what they had cached is given to the trees; runs they held as owners stay theirs, as with every
- *     allocation at a fork;
- *   - pieces that a scavenger had in flight are freed, as backed: perhaps they are not, which costs
- *     their charge until they are scavenged again;
+ *   - what they had cached is given to the trees; runs they held as owners stay theirs, as with
+ * every allocation at a fork;
+ *   - pieces that a scavenger had in flight are given back once more, for nobody knows how far that
+ *     was: the charge of one that has no backing may be somebody else's already. Pieces of a file
+ *     are not, for the file is the parent's as well; they count as backed, as do those that the
+ *     kernel refuses, and should the limit not hold those it rises to what is committed;
  *   - charges of allocations under way belong to nobody: committed bytes are counted anew;
  *   - the scavenger's thread is started again when somebody needs it.
  *
@@ -70,7 +72,7 @@ void page_heap_fork_parent(struct page_heap *heap) Q_NO_THREAD_SAFETY_ANALYSIS
     page_caches_resume(heap);
 }
 
-/* ---- the child -------------------------------------------------------------------------------------------- */
+/* ---- the child ------------------------------------------------------------------------------ */
 
 static void lane_reset(struct page_lane *lane)
 {
@@ -84,20 +86,27 @@ static void lane_land_flights(struct page_lane *lane)
 {
     for (uint32_t i = 0; i < PAGE_IN_FLIGHT_MAX; i++) {
         struct page_in_flight *piece = &lane->in_flight[i];
-        if (piece->page_count > 0) {
-            page_tree_free(&lane->tree, piece->page, piece->page_count);
-            *piece = (struct page_in_flight){0, 0};
+        if (piece->page_count == 0) {
+            continue;
         }
+        if (!lane->is_file_backed &&
+            page_lane_decommit(lane, piece->page, piece->page_count) == QUARRY_OK) {
+            page_tree_free_scavenged(&lane->tree, piece->page, piece->page_count);
+        } else {
+            page_tree_free(&lane->tree, piece->page, piece->page_count);
+        }
+        *piece = (struct page_in_flight){0, 0};
     }
     lane->in_flight_pages = 0;
+    /* Whoever was waiting for them in page_lane_end is gone: the lane lives on. */
+    lane->is_ending = false;
 }
 
 /* Threads of the parent give up what they had cached; the one that forked keeps its caches. */
 static void heap_bury_threads(struct page_heap *heap)
 {
-    const struct page_thread *own = page_tls.heap[heap->slot].serial == heap->serial
-                                        ? page_tls.heap[heap->slot].thread
-                                        : NULL;
+    const struct page_thread *own =
+        page_tls.heap[heap->slot].serial == heap->serial ? page_tls.heap[heap->slot].thread : NULL;
     struct page_thread *thread = heap->threads;
 
     while (thread != NULL) {
@@ -129,9 +138,7 @@ void page_heap_fork_child(struct page_heap *heap) Q_NO_THREAD_SAFETY_ANALYSIS
     for_each_lane(heap, lane_reset);
     os_mutex_reset_after_fork(&heap->lanes_mutex);
     os_mutex_reset_after_fork(&heap->caches_mutex);
-    for (uint32_t i = 0; i < PAGE_RECLAIMERS_MAX; i++) {
-        atomic_store_relaxed_u32(&heap->reclaimer[i].caller_count, 0);
-    }
+    page_reclaimers_after_fork(heap);
     os_mutex_lock(&heap->caches_mutex);
     page_caches_resume(heap);
     for_each_lane(heap, lane_land_flights);

@@ -35,7 +35,7 @@ static struct {
     bool is_ready; /* hooks are registered */
 } heaps;
 
-/* ---- threads that end --------------------------------------------------------------------------------- */
+/* ---- threads that end ----------------------------------------------------------------------- */
 
 /* Runs at the exit of each thread that has used a heap. */
 static void heaps_thread_exit(void)
@@ -53,7 +53,7 @@ static void heaps_thread_exit(void)
     os_mutex_unlock(&heaps.mutex);
 }
 
-/* ---- forks ------------------------------------------------------------------------------------------------ */
+/* ---- forks ---------------------------------------------------------------------------------- */
 
 static void heaps_fork_prepare(void) Q_NO_THREAD_SAFETY_ANALYSIS
 {
@@ -85,7 +85,7 @@ static void heaps_fork_child(void) Q_NO_THREAD_SAFETY_ANALYSIS
     }
 }
 
-/* ---- the table of heaps ------------------------------------------------------------------------------------- */
+/* ---- the table of heaps --------------------------------------------------------------------- */
 
 static enum quarry_status heaps_make_ready(void) Q_REQUIRES(&heaps.mutex)
 {
@@ -129,7 +129,7 @@ static void heaps_leave(struct page_heap *heap)
     os_mutex_unlock(&heaps.mutex);
 }
 
-/* ---- creating -------------------------------------------------------------------------------------------------- */
+/* ---- creating ------------------------------------------------------------------------------- */
 
 static uint64_t default_limit_bytes(const struct os_machine *machine)
 {
@@ -177,9 +177,9 @@ static uint64_t space_bytes_wanted(const struct page_heap_options *options, uint
     if (bytes == 0) {
         bytes = size_max_u64(sat_mul_u64(limit_bytes, HEAP_SPACE_PER_LIMIT), HEAP_SPACE_MIN_BYTES);
     }
-    return size_min_u64(size_align_up_u64(size_min_u64(bytes, HEAP_SPACE_MAX_BYTES),
-                                          PAGE_ZONE_BYTES),
-                        HEAP_SPACE_MAX_BYTES);
+    return size_min_u64(
+        size_align_up_u64(size_min_u64(bytes, HEAP_SPACE_MAX_BYTES), PAGE_ZONE_BYTES),
+        HEAP_SPACE_MAX_BYTES);
 }
 
 /* The struct itself, at the beginning of its own reservation, charged to itself. */
@@ -226,12 +226,12 @@ static void heap_free_own(struct page_heap *heap)
     (void)os_release(os, heap->own_base, heap->own_bytes);
 }
 
-/* The least a heap can exist in: itself, its ledger, one lane and one page cache. */
+/* The least a heap can exist in: itself, its ledger, one page cache, one lane and a page of it. */
 static enum quarry_status heap_limit_check(const struct os *os, uint64_t limit_bytes,
                                            struct quarry_error *error)
 {
     uint64_t least_bytes = size_align_up(sizeof(struct page_heap), os->page_bytes) +
-                           os->page_bytes + Q_KIB(64) + 10 * os->page_bytes;
+                           os->page_bytes + Q_KIB(64) + 10 * os->page_bytes + PAGE_BYTES;
 
     if (limit_bytes > PAGE_COMMIT_LIMIT_MAX_BYTES) {
         return error_set(error, QUARRY_TOO_LARGE, "limit of %llu bytes: at most %llu are supported",
@@ -294,7 +294,7 @@ void page_heap_destroy(struct page_heap *heap)
     heap_free_own(heap);
 }
 
-/* ---- pins ------------------------------------------------------------------------------------------------------------ */
+/* ---- pins ----------------------------------------------------------------------------------- */
 
 struct page_lane *page_heap_pin_below(struct page_heap *heap, const char *below)
 {
@@ -320,7 +320,7 @@ void page_heap_unpin(struct page_lane *lane)
     (void)atomic_sub_release_u32(&lane->pin_count, 1);
 }
 
-/* ---- standing still ---------------------------------------------------------------------------------------- */
+/* ---- standing still ------------------------------------------------------------------------- */
 
 /* Lanes are locked in order of id, which is the order of their rank; the analysis cannot count. */
 void page_heap_stop(struct page_heap *heap) Q_NO_THREAD_SAFETY_ANALYSIS

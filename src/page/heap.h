@@ -4,6 +4,8 @@
 #ifndef QUARRY_PAGE_HEAP_H
 #define QUARRY_PAGE_HEAP_H
 
+#include <quarry/memory.h>
+
 #include <base/base.h>
 #include <os/os.h>
 #include <page/commit.h>
@@ -40,7 +42,7 @@ struct page_heap {
     char *space;     /* where the lanes are */
     uint64_t space_bytes;
     uint64_t lane_bytes; /* address space of a lane that asks for no size */
-    char *own_base; /* where this struct is, and the metadata after it */
+    char *own_base;      /* where this struct is, and the metadata after it */
     size_t own_bytes;
 
     struct page_commit commit;
@@ -48,6 +50,7 @@ struct page_heap {
     struct page_metadata metadata;
     struct page_scavenger scavenger;
     _Atomic uint64_t refused_count; /* allocations that failed because the budget was full */
+    _Atomic uint32_t is_limit_changing; /* somebody is in page_heap_set_limit */
 
     struct os_mutex caches_mutex;
     /* guarded by caches_mutex */
@@ -55,8 +58,8 @@ struct page_heap {
 
     struct os_mutex lanes_mutex;
     /* guarded by lanes_mutex; lanes read without it by those who hold the lane's lifetime */
-    _Atomic(void *) lane[PAGE_LANES_MAX]; /* struct page_lane *, or NULL */
-    uint64_t lane_ids_taken;              /* a bit each; taken before the lane is published */
+    _Atomic(void *) lane[PAGE_LANES_MAX];      /* struct page_lane *, or NULL */
+    uint64_t lane_ids_taken;                   /* a bit each; taken before the lane is published */
     _Atomic uint8_t zone_lane[PAGE_ZONES_MAX]; /* lane id + 1; 0: free */
     struct page_reclaimer reclaimer[PAGE_RECLAIMERS_MAX];
 };
@@ -84,15 +87,15 @@ static inline struct page_lane *page_heap_lane_of(struct page_heap *heap, const 
 }
 
 /*
- * Charges `bytes`, reclaiming in order when they do not fit: free pages of all lanes, highest first;
- * page caches; reclaimers. No lock held, in no cache.
- * Errors: NO_MEMORY.
+ * Charges `bytes`, reclaiming in order when they do not fit: free pages of all lanes, highest
+ * first; page caches; reclaimers. No lock held, in no cache. Errors: NO_MEMORY.
  */
 enum quarry_status page_heap_reserve(struct page_heap *heap, uint64_t bytes);
 
 /*
  * Changes the limit, at once when raised; when lowered below what is committed, frees first.
- * Errors: TOO_LARGE; NO_MEMORY: not enough could be freed, and the old limit stands again.
+ * Errors: TOO_LARGE; NO_MEMORY: not enough could be freed, and the old limit stands again; BUSY:
+ * another thread is changing it.
  */
 enum quarry_status page_heap_set_limit(struct page_heap *heap, uint64_t limit_bytes);
 
@@ -107,37 +110,13 @@ void page_heap_remove_reclaimer(struct page_heap *heap, page_reclaim_function *r
                                 void *argument);
 
 /*
- * What committed bytes are doing, at one instant: all caches stopped, all lanes locked.
- * The first six add up to `committed_bytes`.
+ * Reads the ledger, all caches stopped and all lanes locked. Rows with nothing in use are left out.
+ * `rows`: room for `row_capacity`; may be NULL for 0. Returns: how many rows there are, which may
+ * be more than were written. Cost: a process barrier and O(threads × lanes + owners × lanes);
+ * allocation waits meanwhile.
  */
-struct page_ledger_totals {
-    uint64_t in_use_bytes;
-    uint64_t cached_bytes;
-    uint64_t free_backed_bytes;
-    uint64_t metadata_bytes;
-    uint64_t in_flight_bytes; /* being given back, or charged by an allocation under way */
-    uint64_t committed_bytes;
-    uint64_t limit_bytes;
-    uint64_t peak_bytes;
-    uint64_t released_bytes; /* grown, free and without backing */
-    uint64_t reserved_bytes; /* address space */
-};
-
-/* One owner in one lane. */
-struct page_ledger_row {
-    uint32_t owner;
-    uint32_t lane;
-    uint64_t in_use_bytes;
-};
-
-/*
- * Reads the ledger. Rows with nothing in use are left out.
- * `rows`: room for `row_capacity`; may be NULL for 0. Returns: how many rows there are, which may be
- * more than were written.
- * Cost: a process barrier and O(threads × lanes + owners × lanes); allocation waits meanwhile.
- */
-size_t page_heap_ledger(struct page_heap *heap, struct page_ledger_totals *ret_totals,
-                        struct page_ledger_row *rows, size_t row_capacity);
+size_t page_heap_ledger(struct page_heap *heap, struct quarry_ledger *ret_totals,
+                        struct quarry_ledger_row *rows, size_t row_capacity);
 
 /*
  * Checks everything: every lane's tree against its bitmaps, every page in exactly one place (free,
@@ -148,7 +127,7 @@ size_t page_heap_ledger(struct page_heap *heap, struct page_ledger_totals *ret_t
  */
 enum quarry_status page_heap_validate(struct page_heap *heap, struct quarry_error *error);
 
-/* ---- for the other files of this folder -------------------------------------------------------------- */
+/* ---- for the other files of this folder ----------------------------------------------------- */
 
 /*
  * Stops all caches of a heap: until page_caches_resume nobody is inside one, and every thread that
@@ -156,11 +135,14 @@ enum quarry_status page_heap_validate(struct page_heap *heap, struct quarry_erro
  */
 void page_caches_stop(struct page_heap *heap) Q_ACQUIRE(&heap->caches_mutex);
 void page_caches_resume(struct page_heap *heap) Q_RELEASE(&heap->caches_mutex);
-/* Stops every cache and locks every lane, so that nothing of the heap changes; and lets it go on. */
+/* Stops every cache and locks every lane, so that nothing of the heap changes; and lets it go on.
+ */
 void page_heap_stop(struct page_heap *heap) Q_ACQUIRE(&heap->caches_mutex, &heap->lanes_mutex);
 void page_heap_resume(struct page_heap *heap) Q_RELEASE(&heap->caches_mutex, &heap->lanes_mutex);
 /* Pages an owner holds in a lane, with the heap stopped. */
 uint64_t page_heap_owner_pages_stopped(struct page_heap *heap, uint32_t owner, uint32_t lane);
+/* In the child of a fork: whoever was inside a reclaimer is gone, but for the calling thread. */
+void page_reclaimers_after_fork(struct page_heap *heap);
 /*
  * Pins the lane with the highest address below `below`, so that it cannot be destroyed, or returns
  * NULL. page_heap_unpin gives it back.

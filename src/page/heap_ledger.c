@@ -6,11 +6,14 @@
  *   committed = in use + cached + free and backed + metadata + in flight
  *
  * The first four are counted with every cache stopped and every lane locked, so each page is seen
- * once. In flight is the rest: pieces a scavenger has taken out, and bytes that an allocation has
- * charged and not taken yet. It cannot be negative, because a byte is charged before it is counted
- * anywhere else, and its charge is taken back after it was.
+ * once. Metadata grows after its charge, and shrinks under lanes_mutex, which the reader holds. In
+ * flight is the rest: pieces a scavenger has taken out, and bytes that an allocation has charged and
+ * not taken yet. It cannot be negative, because a byte is charged before it is counted anywhere else,
+ * and its charge is taken back after it was.
  */
 #include <page/heap.h>
+
+#include <string.h>
 
 uint64_t page_heap_owner_pages_stopped(struct page_heap *heap, uint32_t owner, uint32_t lane)
 {
@@ -28,8 +31,7 @@ uint64_t page_heap_owner_pages_stopped(struct page_heap *heap, uint32_t owner, u
     return (uint64_t)pages;
 }
 
-static uint64_t cached_pages(struct page_heap *heap, uint32_t lane)
-    Q_REQUIRES(&heap->caches_mutex)
+static uint64_t cached_pages(struct page_heap *heap, uint32_t lane) Q_REQUIRES(&heap->caches_mutex)
 {
     uint64_t pages = 0;
 
@@ -43,9 +45,8 @@ static uint64_t cached_pages(struct page_heap *heap, uint32_t lane)
 
 /* One lane's share of the totals and of the rows. */
 static size_t ledger_add_lane(struct page_heap *heap, const struct page_lane *lane,
-                              struct page_ledger_totals *totals, struct page_ledger_row *rows,
-                              size_t row_capacity, size_t row_count)
-    Q_REQUIRES(&heap->caches_mutex)
+                              struct quarry_ledger *totals, struct quarry_ledger_row *rows,
+                              size_t row_capacity, size_t row_count) Q_REQUIRES(&heap->caches_mutex)
 {
     /* Pairs with the release in page_ledger_register. */
     uint32_t owner_count = atomic_load_acquire_u32(&heap->ledger.owner_count);
@@ -56,7 +57,10 @@ static size_t ledger_add_lane(struct page_heap *heap, const struct page_lane *la
             continue;
         }
         if (row_count < row_capacity) {
-            rows[row_count] = (struct page_ledger_row){owner, lane->id, bytes};
+            struct quarry_ledger_row *row = &rows[row_count];
+            *row = (struct quarry_ledger_row){
+                .owner = owner, .lane = lane->id, .in_use_bytes = bytes};
+            strcpy(row->lane_name, lane->name);
         }
         row_count++;
         totals->in_use_bytes += bytes;
@@ -68,10 +72,10 @@ static size_t ledger_add_lane(struct page_heap *heap, const struct page_lane *la
     return row_count;
 }
 
-size_t page_heap_ledger(struct page_heap *heap, struct page_ledger_totals *ret_totals,
-                        struct page_ledger_row *rows, size_t row_capacity)
+size_t page_heap_ledger(struct page_heap *heap, struct quarry_ledger *ret_totals,
+                        struct quarry_ledger_row *rows, size_t row_capacity)
 {
-    struct page_ledger_totals totals = {0};
+    struct quarry_ledger totals = {0};
     size_t row_count = 0;
 
     page_heap_stop(heap);

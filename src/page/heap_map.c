@@ -210,9 +210,9 @@ static uint32_t next_in_use(const struct page_bits *in_use, uint32_t index)
 
 static uint64_t run_end(const struct page_lane *lane, uint64_t page, uint32_t head)
 {
-    uint64_t page_count = head & PAGE_HEAD_COUNT_LONG;
+    uint64_t page_count = page_head_pages(head);
 
-    if (page_count == PAGE_HEAD_COUNT_LONG) {
+    if (page_count == PAGE_HEAD_PAGES_LONG) {
         page_count = atomic_load_relaxed_u32(&lane->head[page + 1]);
     }
     return page + size_max_u64(page_count, 1);
@@ -272,12 +272,12 @@ static uint32_t count_owned(const struct page_lane *lane, uint32_t chunk, struct
             run = index < PAGE_CHUNK_PAGES ? run_at(lane, chunk_page + index) : NO_RUN;
             if (run.head == 0) {
                 index++;
-            } else if ((run.head & PAGE_HEAD_COUNT_LONG) == 1) {
+            } else if (page_head_pages(run.head) == 1) {
                 page_count = count_single_pages(lane, chunk_page, in_use, index, run.head);
                 index += page_count;
             }
         }
-        tally_add(tally, run.head >> PAGE_HEAD_COUNT_BITS, page_count);
+        tally_add(tally, page_head_owner(run.head), page_count);
         owned += page_count;
     }
     *carry = run.end > chunk_page + PAGE_CHUNK_PAGES ? run : NO_RUN;

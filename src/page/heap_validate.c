@@ -3,8 +3,8 @@
  *
  * Each lane chunk by chunk: the pages of runs (by their heads), of page caches and of pieces in
  * flight are marked in a bitmap of the chunk; no page may be marked twice, and in the end the marks
- * must be exactly the tree's in-use bits. Then the ledger against the runs that were walked, and what
- * is committed against the sum of everything.
+ * must be exactly the tree's in-use bits. Then the ledger against the runs that were walked, and
+ * what is committed against the sum of everything.
  */
 #include <page/heap.h>
 
@@ -15,12 +15,12 @@ struct inspection {
     struct page_heap *heap;
     struct page_lane *lane;
     struct quarry_error *error;
-    struct page_bits marks;    /* of the chunk at hand */
-    uint64_t chunk_page;       /* its first page */
-    uint64_t run_end;          /* end of the run last met */
-    uint64_t run_pages;        /* of all runs met */
-    uint64_t cached_pages;     /* of all caches */
-    int64_t *owner_pages;      /* by owner, of all runs met */
+    struct page_bits marks; /* of the chunk at hand */
+    uint64_t chunk_page;    /* its first page */
+    uint64_t run_end;       /* end of the run last met */
+    uint64_t run_pages;     /* of all runs met */
+    uint64_t cached_pages;  /* of all caches */
+    int64_t *owner_pages;   /* by owner, of all runs met */
 };
 
 /* Marks the part of [page, page + page_count) that lies in the chunk; each page once. */
@@ -44,12 +44,12 @@ static enum quarry_status mark_pages(struct inspection *in, uint64_t page, uint6
     return QUARRY_OK;
 }
 
-/* ---- runs ------------------------------------------------------------------------------------------------ */
+/* ---- runs ----------------------------------------------------------------------------------- */
 
 static enum quarry_status inspect_run(struct inspection *in, uint64_t page, uint32_t head)
 {
     const struct page_lane *lane = in->lane;
-    uint32_t owner = head >> PAGE_HEAD_COUNT_BITS;
+    uint32_t owner = page_head_owner(head);
     uint32_t owner_count = atomic_load_acquire_u32(&in->heap->ledger.owner_count);
     uint64_t page_count = page_lane_run_pages(lane, page_lane_address(lane, page));
 
@@ -89,14 +89,14 @@ static enum quarry_status inspect_runs(struct inspection *in)
     return status;
 }
 
-/* ---- caches and flights ------------------------------------------------------------------------------------ */
+/* ---- caches and flights --------------------------------------------------------------------- */
 
 static enum quarry_status inspect_stack(struct inspection *in, const struct page_cache_stack *stack)
 {
     enum quarry_status status = QUARRY_OK;
 
-    for (uint32_t i = 1; i <= stack->count && status == QUARRY_OK; i++) {
-        status = mark_pages(in, stack->run[i].page, stack->run[i].head & PAGE_HEAD_COUNT_LONG,
+    for (uint64_t i = 1; i <= stack->count && status == QUARRY_OK; i++) {
+        status = mark_pages(in, stack->run[i].page, page_head_pages(stack->run[i].head),
                             "a page cache");
     }
     return status;
@@ -143,7 +143,7 @@ static enum quarry_status inspect_flights(struct inspection *in)
     return status;
 }
 
-/* ---- lanes ----------------------------------------------------------------------------------------------------- */
+/* ---- lanes ---------------------------------------------------------------------------------- */
 
 static enum quarry_status inspect_chunk(struct inspection *in, uint32_t chunk)
 {
@@ -160,9 +160,10 @@ static enum quarry_status inspect_chunk(struct inspection *in, uint32_t chunk)
     }
     if (status == QUARRY_OK &&
         memcmp(&in->marks, &in->lane->tree.chunk[chunk].in_use, sizeof(in->marks)) != 0) {
-        status = error_set(in->error, QUARRY_CORRUPT,
-                           "lane '%s', chunk %u: pages are in use that nobody holds, or held and free",
-                           in->lane->name, chunk);
+        status =
+            error_set(in->error, QUARRY_CORRUPT,
+                      "lane '%s', chunk %u: pages are in use that nobody holds, or held and free",
+                      in->lane->name, chunk);
     }
     return status;
 }
@@ -174,10 +175,11 @@ static enum quarry_status inspect_ledger(struct inspection *in)
     for (uint32_t owner = 1; owner < owner_count; owner++) {
         uint64_t ledger_pages = page_heap_owner_pages_stopped(in->heap, owner, in->lane->id);
         if (ledger_pages != (uint64_t)in->owner_pages[owner]) {
-            return error_set(in->error, QUARRY_CORRUPT,
-                             "lane '%s': the ledger gives owner '%s' %llu pages, its runs have %lld",
-                             in->lane->name, in->heap->ledger.owner[owner].name,
-                             (unsigned long long)ledger_pages, (long long)in->owner_pages[owner]);
+            return error_set(
+                in->error, QUARRY_CORRUPT,
+                "lane '%s': the ledger gives owner '%s' %llu pages, its runs have %lld",
+                in->lane->name, in->heap->ledger.owner[owner].name,
+                (unsigned long long)ledger_pages, (long long)in->owner_pages[owner]);
         }
     }
     return QUARRY_OK;
@@ -187,8 +189,7 @@ static enum quarry_status inspect_lane(struct page_heap *heap, struct page_lane 
                                        struct quarry_error *error)
 {
     int64_t owner_pages[PAGE_OWNERS_MAX] = {0};
-    struct inspection in = {
-        .heap = heap, .lane = lane, .error = error, .owner_pages = owner_pages};
+    struct inspection in = {.heap = heap, .lane = lane, .error = error, .owner_pages = owner_pages};
     enum quarry_status status = page_tree_validate(&lane->tree, error);
     const struct page_ranges *ranges = &lane->tree.ranges;
 
@@ -209,9 +210,9 @@ static enum quarry_status inspect_commit(struct page_heap *heap, struct quarry_e
     for (uint32_t id = 0; id < PAGE_LANES_MAX; id++) {
         const struct page_lane *lane = atomic_load_acquire_ptr(&heap->lane[id]);
         if (lane != NULL) {
-            backed_bytes += (lane->tree.total_pages - lane->tree.scavenged_pages -
-                             lane->in_flight_pages)
-                            << PAGE_SHIFT;
+            backed_bytes +=
+                (lane->tree.total_pages - lane->tree.scavenged_pages - lane->in_flight_pages)
+                << PAGE_SHIFT;
         }
     }
     uint64_t metadata_bytes = atomic_load_acquire_u64(&heap->commit.metadata_bytes);

@@ -6,10 +6,10 @@
  *   ^ base                                           ^ grown_chunks         chunk_limit ^
  *
  * Commit before touch. A run may hold pages without backing; their bytes are charged in the same
- * stretch of the lane's lock that takes the pages, by an exchange that never waits. When they do not
- * fit, nothing has been taken yet: the lock is dropped, page_heap_reserve makes room and keeps it as
- * a credit, and the search begins anew. So a run is never half allocated, no undo exists, and no
- * reclaimer or system call runs under the lock.
+ * stretch of the lane's lock that takes the pages, by an exchange that never waits. When they do
+ * not fit, nothing has been taken yet: the lock is dropped, page_heap_reserve makes room and keeps
+ * it as a credit, and the search begins anew. So a run is never half allocated, no undo exists, and
+ * no reclaimer or system call runs under the lock.
  *
  * Invariants
  *   1. A page that is not scavenged is charged.
@@ -17,8 +17,8 @@
  *   3. Head and ledger change under the lock, together with the tree's bits; or, for runs that move
  *      between an owner and a page cache, inside the cache.
  *
- * Locks: grow_mutex, then mutex. System calls are made under grow_mutex, which only keeps two threads
- * from growing the lane at once: allocation from pages already there never takes it.
+ * Locks: grow_mutex, then mutex. System calls are made under grow_mutex, which only keeps two
+ * threads from growing the lane at once: allocation from pages already there never takes it.
  *
  * Cost: a page from the tree and back is two locks, two bitmap searches and two leaf updates.
  */
@@ -26,21 +26,21 @@
 
 #include <page/heap.h>
 
-/* ---- heads of runs --------------------------------------------------------------------------------- */
+/* ---- heads of runs -------------------------------------------------------------------------- */
 
 void page_lane_head_set_long(struct page_lane *lane, uint64_t page, uint32_t owner,
                              uint64_t page_count)
 {
-    Q_ASSERT(page_count >= PAGE_HEAD_COUNT_LONG && page_count <= UINT32_MAX);
+    Q_ASSERT(page_count >= PAGE_HEAD_PAGES_LONG && page_count <= UINT32_MAX);
     atomic_store_relaxed_u32(&lane->head[page + 1], (uint32_t)page_count);
     atomic_store_relaxed_u32(&lane->head[page],
-                             owner << PAGE_HEAD_COUNT_BITS | PAGE_HEAD_COUNT_LONG);
+                             (uint32_t)page_head_make(owner, PAGE_HEAD_PAGES_LONG));
 }
 
 void page_lane_head_clear(struct page_lane *lane, uint64_t page, uint64_t page_count)
 {
     atomic_store_relaxed_u32(&lane->head[page], 0);
-    if (page_count >= PAGE_HEAD_COUNT_LONG) {
+    if (page_count >= PAGE_HEAD_PAGES_LONG) {
         atomic_store_relaxed_u32(&lane->head[page + 1], 0);
     }
 }
@@ -60,9 +60,9 @@ static uint32_t head_of(const struct page_lane *lane, const void *base, uint64_t
 
 static uint64_t head_pages(const struct page_lane *lane, uint64_t page, uint32_t head)
 {
-    uint32_t page_count = head & PAGE_HEAD_COUNT_LONG;
+    uint32_t page_count = page_head_pages(head);
 
-    return page_count == PAGE_HEAD_COUNT_LONG ? atomic_load_relaxed_u32(&lane->head[page + 1])
+    return page_count == PAGE_HEAD_PAGES_LONG ? atomic_load_relaxed_u32(&lane->head[page + 1])
                                               : page_count;
 }
 
@@ -78,24 +78,54 @@ uint32_t page_lane_run_owner(const struct page_lane *lane, const void *base)
 {
     uint64_t page;
 
-    return head_of(lane, base, &page) >> PAGE_HEAD_COUNT_BITS;
+    return page_head_owner(head_of(lane, base, &page));
 }
 
-/* ---- growing ---------------------------------------------------------------------------------------- */
+/* ---- growing -------------------------------------------------------------------------------- */
 
-/* The chunks to add so that `page_count` aligned pages fit above what is there. */
-static enum quarry_status grow_range(const struct page_lane *lane, uint64_t page_count,
+/* Free pages right below the end of what is grown. */
+static uint64_t lane_tail_pages(struct page_lane *lane) Q_REQUIRES(&lane->grow_mutex)
+{
+    const uint64_t *leaf = lane->tree.level[PAGE_LEVELS - 1];
+    uint64_t tail_pages = 0, end_pages = PAGE_CHUNK_PAGES;
+
+    os_mutex_lock(&lane->mutex);
+    for (uint32_t i = lane->grown_chunks; i > 0 && end_pages == PAGE_CHUNK_PAGES; i--) {
+        end_pages = page_summary_end(leaf[i - 1]);
+        tail_pages += end_pages;
+    }
+    os_mutex_unlock(&lane->mutex);
+    return tail_pages;
+}
+
+/* The end of `page_count` aligned pages from `first_page` on. False: beyond the lane. */
+static bool lane_fits(const struct page_lane *lane, uint64_t first_page, uint64_t page_count,
+                      uint64_t align_pages, uint64_t *ret_end_page)
+{
+    return checked_add_u64(size_align_up_u64(first_page, align_pages), page_count, ret_end_page) &&
+           *ret_end_page <= (uint64_t)lane->chunk_limit << PAGE_CHUNK_SHIFT;
+}
+
+/*
+ * The chunks to add so that `page_count` aligned pages fit above what is there, or, where addresses
+ * run out, above what is in use of it. None, if they fit without more.
+ */
+static enum quarry_status grow_range(struct page_lane *lane, uint64_t page_count,
                                      uint64_t align_pages, struct page_range *ret_chunks)
+    Q_REQUIRES(&lane->grow_mutex)
 {
     uint64_t first_page = (uint64_t)lane->grown_chunks << PAGE_CHUNK_SHIFT;
     uint64_t end_page;
 
-    if (!checked_add_u64(size_align_up_u64(first_page, align_pages), page_count, &end_page) ||
-        end_page > (uint64_t)lane->chunk_limit << PAGE_CHUNK_SHIFT) {
-        return QUARRY_NO_ADDRESS;
+    if (!lane_fits(lane, first_page, page_count, align_pages, &end_page)) {
+        first_page -= lane_tail_pages(lane);
+        if (!lane_fits(lane, first_page, page_count, align_pages, &end_page)) {
+            return QUARRY_NO_ADDRESS;
+        }
     }
     ret_chunks->first = lane->grown_chunks;
-    ret_chunks->end = (uint32_t)size_ceil_div_u64(end_page, PAGE_CHUNK_PAGES);
+    ret_chunks->end = (uint32_t)size_max_u64(size_ceil_div_u64(end_page, PAGE_CHUNK_PAGES),
+                                             lane->grown_chunks);
     return QUARRY_OK;
 }
 
@@ -137,7 +167,7 @@ static enum quarry_status grow_once(struct page_lane *lane, uint64_t page_count,
     enum quarry_status status = grow_range(lane, page_count, align_pages, &chunks);
 
     *ret_short_bytes = 0;
-    if (status != QUARRY_OK) {
+    if (status != QUARRY_OK || chunks.first == chunks.end) {
         return status;
     }
     /* Ranges change under grow_mutex only, so reading them needs no more. */
@@ -193,13 +223,13 @@ enum quarry_status page_lane_grow(struct page_lane *lane, uint64_t page_count, u
     return status;
 }
 
-/* ---- allocating --------------------------------------------------------------------------------------- */
+/* ---- allocating ----------------------------------------------------------------------------- */
 
 /* What one look into the tree came to. */
 enum take_verdict {
     TAKE_DONE,
-    TAKE_NO_RUN,     /* the lane must grow */
-    TAKE_NO_BUDGET,  /* `short_bytes` more must be charged */
+    TAKE_NO_RUN,    /* the lane must grow */
+    TAKE_NO_BUDGET, /* `short_bytes` more must be charged */
     TAKE_ADOPTING,
 };
 
@@ -224,7 +254,9 @@ static enum take_verdict lane_take_locked(struct page_lane *lane, struct take_re
             ? page_tree_find(&lane->tree, request->page_count)
             : page_tree_find_aligned(&lane->tree, request->page_count, request->align_pages);
     if (found.page == PAGE_NONE) {
-        page_tree_note_exhausted(&lane->tree, request->page_count);
+        if (request->align_pages == 1) { /* pages that are free may only be aligned otherwise */
+            page_tree_note_exhausted(&lane->tree, request->page_count);
+        }
         return TAKE_NO_RUN;
     }
     uint64_t scavenged_pages =
@@ -248,8 +280,11 @@ static enum take_verdict lane_take_locked(struct page_lane *lane, struct take_re
     return TAKE_DONE;
 }
 
+/* Before it says that addresses have run out, the pages that caches hold go back to the tree. */
 static enum quarry_status lane_take(struct page_lane *lane, struct take_request *request)
 {
+    bool are_caches_flushed = false;
+
     for (;;) {
         os_mutex_lock(&lane->mutex);
         enum take_verdict verdict = lane_take_locked(lane, request);
@@ -262,6 +297,11 @@ static enum quarry_status lane_take(struct page_lane *lane, struct take_request 
             return QUARRY_BUSY;
         case TAKE_NO_RUN:
             status = page_lane_grow(lane, request->page_count, request->align_pages);
+            if (status == QUARRY_NO_ADDRESS && !are_caches_flushed) {
+                page_caches_flush_all(lane->heap);
+                are_caches_flushed = true;
+                status = QUARRY_OK;
+            }
             break;
         case TAKE_NO_BUDGET:
             status = page_heap_reserve(lane->heap, request->short_bytes);
@@ -337,7 +377,7 @@ void page_lane_free(struct page_lane *lane, void *base)
 
     os_mutex_lock(&lane->mutex);
     page_lane_head_clear(lane, page, page_count);
-    page_ledger_add(&lane->heap->ledger, head >> PAGE_HEAD_COUNT_BITS, lane->id,
+    page_ledger_add(&lane->heap->ledger, page_head_owner(head), lane->id,
                     -(int64_t)page_count);
     page_tree_free(&lane->tree, page, page_count);
     lane->counters.tree_free_count++;
@@ -345,7 +385,7 @@ void page_lane_free(struct page_lane *lane, void *base)
     page_scavenger_poke(lane->heap);
 }
 
-/* ---- changing the length of a run ----------------------------------------------------------------------- */
+/* ---- changing the length of a run ----------------------------------------------------------- */
 
 static void lane_set_run_pages(struct page_lane *lane, uint64_t page, uint32_t owner,
                                uint64_t old_count, uint64_t new_count) Q_REQUIRES(&lane->mutex)
@@ -361,7 +401,8 @@ static enum quarry_status lane_extend_locked(struct page_lane *lane, uint64_t pa
 {
     uint64_t tail = page + old_count, tail_count = new_count - old_count;
 
-    if (!page_tree_is_free(&lane->tree, tail, tail_count)) {
+    /* Pages that nobody has adopted yet look free, and hold somebody's data. */
+    if (lane->is_adopting || !page_tree_is_free(&lane->tree, tail, tail_count)) {
         return QUARRY_BUSY;
     }
     uint64_t scavenged_pages = page_tree_count_scavenged(&lane->tree, tail, tail_count);
@@ -401,7 +442,7 @@ enum quarry_status page_lane_resize(struct page_lane *lane, void *base, uint64_t
 {
     uint64_t page;
     uint32_t head = head_of(lane, base, &page);
-    uint32_t owner = head >> PAGE_HEAD_COUNT_BITS;
+    uint32_t owner = page_head_owner(head);
     uint64_t old_count = head_pages(lane, page, head);
 
     Q_ASSERT(page_count >= 1);
@@ -421,7 +462,7 @@ enum quarry_status page_lane_resize(struct page_lane *lane, void *base, uint64_t
     return QUARRY_OK;
 }
 
-/* ---- giving back ------------------------------------------------------------------------------------------ */
+/* ---- giving back ---------------------------------------------------------------------------- */
 
 enum quarry_status page_lane_decommit(struct page_lane *lane, uint64_t page, uint64_t page_count)
 {

@@ -17,7 +17,8 @@ struct page_heap;
 
 #define PAGE_LANE_NAME_BYTES 32u
 
-/* Address space is handed to lanes in zones of 1 GiB, so that an address names its lane by a table. */
+/* Address space is handed to lanes in zones of 1 GiB, so that an address names its lane by a table.
+ */
 #define PAGE_ZONE_SHIFT 30
 #define PAGE_ZONE_BYTES ((uint64_t)1 << PAGE_ZONE_SHIFT)
 #define PAGE_ZONES_MAX  16384u
@@ -32,11 +33,30 @@ struct page_heap;
  * The head of a run, one word for each page of the lane and 0 but for the first page of a run in
  * use:
  *
- *   31 .... 20  19 ............. 0
- *   owner       pages                 pages = 2^20 - 1: the word of the second page holds the count
+ *   31 ............. 12  11 .... 0
+ *   pages                owner         pages = 2^20 - 1: the word of the second page holds the count
+ *
+ * The count is on top so that one that does not fit leaves 32 bits, and equals no head.
  */
-#define PAGE_HEAD_COUNT_BITS 20
-#define PAGE_HEAD_COUNT_LONG (((uint32_t)1 << PAGE_HEAD_COUNT_BITS) - 1)
+#define PAGE_HEAD_OWNER_BITS 12
+#define PAGE_HEAD_PAGES_LONG ((uint32_t)UINT32_MAX >> PAGE_HEAD_OWNER_BITS)
+Q_STATIC_ASSERT(PAGE_OWNERS_MAX == 1 << PAGE_HEAD_OWNER_BITS, "an owner fits a head");
+
+static inline uint64_t page_head_make(uint32_t owner, uint64_t page_count)
+{
+    return page_count << PAGE_HEAD_OWNER_BITS | owner;
+}
+
+static inline uint32_t page_head_owner(uint32_t head)
+{
+    return head & (PAGE_OWNERS_MAX - 1);
+}
+
+/* PAGE_HEAD_PAGES_LONG: see the second page's word. */
+static inline uint32_t page_head_pages(uint32_t head)
+{
+    return head >> PAGE_HEAD_OWNER_BITS;
+}
 
 /* Pieces of a lane that a scavenger has taken out and is giving back, without the lane's lock. */
 #define PAGE_IN_FLIGHT_MAX 8u
@@ -63,7 +83,7 @@ struct page_lane {
     char *base;
     uint64_t reserved_bytes; /* whole zones */
     uint64_t reserved_pages;
-    uint32_t chunk_limit;    /* chunks that fit */
+    uint32_t chunk_limit; /* chunks that fit */
     bool is_file_backed;
     struct page_tree_layout layout;
     char *metadata;
@@ -79,8 +99,8 @@ struct page_lane {
     struct os_mutex mutex Q_ALIGNED(Q_CACHE_LINE_BYTES);
     /* guarded by mutex */
     struct page_tree tree;
-    uint64_t metadata_bytes; /* committed */
-    uint64_t peak_pages;     /* most pages allocated in this generation */
+    uint64_t metadata_bytes;  /* committed */
+    uint64_t peak_pages;      /* most pages allocated in this generation */
     uint64_t last_peak_pages; /* and in the one before */
     struct page_in_flight in_flight[PAGE_IN_FLIGHT_MAX];
     uint64_t in_flight_pages;
@@ -91,14 +111,14 @@ struct page_lane {
 
 /* What a lane is to be. Zero means the default of each. */
 struct page_lane_options {
-    const char *name;          /* 1 to 31 bytes */
-    uint64_t reserved_bytes;   /* rounded up to whole zones; 0: the heap's default */
-    const char *file_path;     /* backs the lane with this file instead of anonymous memory */
+    const char *name;        /* 1 to 31 bytes */
+    uint64_t reserved_bytes; /* rounded up to whole zones; 0: the heap's default */
+    const char *file_path;   /* backs the lane with this file instead of anonymous memory */
 };
 
 /* A run of pages just allocated, or why there is none; returned in two registers. */
 struct page_run {
-    void *base;                /* NULL: see status */
+    void *base; /* NULL: see status */
     enum quarry_status status;
     bool is_zero; /* every byte is known to be zero */
 };
@@ -131,22 +151,22 @@ enum quarry_status page_lane_create(struct page_heap *heap, const struct page_la
 /*
  * Ends the lifetime: every run of the lane is free from here on, and its memory goes back to the
  * kernel, one call for each stretch of backed pages. No thread may use the lane meanwhile. The lane
- * itself stays, empty, for the next lifetime. A stretch that the kernel refuses to take stays backed
- * and free. Cost: O(chunks + stretches).
+ * itself stays, empty, for the next lifetime. A stretch that the kernel refuses to take stays
+ * backed and free. Cost: O(chunks + stretches).
  */
 void page_lane_end(struct page_lane *lane);
 
 /*
- * Ends the lane and takes it out of the heap. Its file, if it has one, is closed and keeps the pages
- * that were in use (they can be adopted again). The lane is gone whatever is returned.
+ * Ends the lane and takes it out of the heap. Its file, if it has one, is closed and keeps the
+ * pages that were in use (they can be adopted again). The lane is gone whatever is returned.
  */
 void page_lane_destroy(struct page_lane *lane);
 
 /*
- * Allocates `page_count` pages for `owner`, beginning at a multiple of `align_pages` (a power of two
- * up to PAGE_ALIGN_PAGES_MAX) of the lane, which is aligned to a zone. Straight from the tree; most
- * callers want page_alloc. Reclaims when the budget is short.
- * Errors: NO_MEMORY, NO_ADDRESS, NO_SPACE (file-backed), BUSY (adoption not finished).
+ * Allocates `page_count` pages for `owner`, beginning at a multiple of `align_pages` (a power of
+ * two up to PAGE_ALIGN_PAGES_MAX) of the lane, which is aligned to a zone. Straight from the tree;
+ * most callers want page_alloc. Reclaims when the budget is short. Errors: NO_MEMORY, NO_ADDRESS,
+ * NO_SPACE (file-backed), BUSY (adoption not finished).
  */
 struct page_run page_lane_alloc(struct page_lane *lane, uint32_t owner, uint64_t page_count,
                                 uint64_t align_pages);
@@ -156,8 +176,8 @@ void page_lane_free(struct page_lane *lane, void *base);
 
 /*
  * Makes a run longer in place, when the pages after it are free; or shorter.
- * `page_count`: the new length, from 1. Errors: BUSY (the pages after it are in use, cached or
- * beyond the lane: the run is unchanged), NO_MEMORY, NO_SPACE.
+ * `page_count`: the new length, from 1. Errors: BUSY (the pages after it are in use, cached,
+ * beyond the lane, or the lane is in adoption: the run is unchanged), NO_MEMORY, NO_SPACE.
  */
 enum quarry_status page_lane_resize(struct page_lane *lane, void *base, uint64_t page_count);
 
@@ -169,14 +189,14 @@ uint32_t page_lane_run_owner(const struct page_lane *lane, const void *base);
  * Adoption, for a file-backed lane that was opened with pages in its file: the caller, who knows
  * from its own records which runs were in use, claims each; page_lane_adopt_finish then gives the
  * blocks of all other pages back to the file system and opens the lane to allocation.
- * Errors: BAD_INPUT (not in the file, overlapping an adopted run, or not in adoption), NO_MEMORY,
- * NO_SPACE, IO.
+ * Errors: BAD_INPUT (not in the file, overlapping a run that is or was adopted, or not in adoption),
+ * NO_MEMORY, NO_SPACE, IO.
  */
 enum quarry_status page_lane_adopt(struct page_lane *lane, uint32_t owner, uint64_t page,
                                    uint64_t page_count, void **ret_base);
 enum quarry_status page_lane_adopt_finish(struct page_lane *lane);
 
-/* ---- for the other files of this folder ---------------------------------------------------------- */
+/* ---- for the other files of this folder ----------------------------------------------------- */
 
 /* Charges and backs what is needed, then adds chunks for at least `page_count` contiguous pages. */
 enum quarry_status page_lane_grow(struct page_lane *lane, uint64_t page_count,
@@ -196,13 +216,12 @@ void page_lane_head_set_long(struct page_lane *lane, uint64_t page, uint32_t own
 static inline void page_lane_head_set(struct page_lane *lane, uint64_t page, uint32_t owner,
                                       uint64_t page_count)
 {
-    if (Q_UNLIKELY(page_count >= PAGE_HEAD_COUNT_LONG)) {
+    if (Q_UNLIKELY(page_count >= PAGE_HEAD_PAGES_LONG)) {
         page_lane_head_set_long(lane, page, owner, page_count);
         return;
     }
     /* Relaxed: only validators and the heap map read heads of others, as a picture. */
-    atomic_store_relaxed_u32(&lane->head[page],
-                             owner << PAGE_HEAD_COUNT_BITS | (uint32_t)page_count);
+    atomic_store_relaxed_u32(&lane->head[page], (uint32_t)page_head_make(owner, page_count));
 }
 void page_lane_head_clear(struct page_lane *lane, uint64_t page, uint64_t page_count);
 
@@ -219,7 +238,7 @@ bool page_lane_begin_flight_locked(struct page_lane *lane, uint64_t page, uint64
 enum quarry_status page_lane_fly(struct page_lane *lane, uint64_t page, uint64_t page_count,
                                  enum page_scavenge_cause cause);
 
-/* ---- lane_file.c ---------------------------------------------------------------------------------- */
+/* ---- lane_file.c ---------------------------------------------------------------------------- */
 
 /* Opens or creates the file behind a lane that is being built, and maps what it holds. */
 enum quarry_status page_lane_file_open(struct page_lane *lane, const char *path);
@@ -228,6 +247,7 @@ void page_lane_file_close(struct page_lane *lane);
 enum quarry_status page_lane_file_extend(struct page_lane *lane, uint64_t offset, uint64_t bytes);
 enum quarry_status page_lane_file_punch(struct page_lane *lane, uint64_t page, uint64_t page_count);
 /* Puts blocks behind pages before they are touched. No lock held. */
-enum quarry_status page_lane_preallocate(struct page_lane *lane, uint64_t page, uint64_t page_count);
+enum quarry_status page_lane_preallocate(struct page_lane *lane, uint64_t page,
+                                         uint64_t page_count);
 
 #endif

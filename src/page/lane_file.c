@@ -4,13 +4,13 @@
  *   file   | header, 64 KiB | page 0 | page 1 |  hole  | page 7 | …
  *   lane                    ^ base, mapped shared
  *
- * The pages of a run are the file's: they outlive the process, `kill -9` included. Which of them were
- * in use is for their owner to remember; a restarted process opens the file, claims its runs one by
- * one (adoption), and everything that nobody claimed is punched out of the file.
+ * The pages of a run are the file's: they outlive the process, `kill -9` included. Which of them
+ * were in use is for their owner to remember; a restarted process opens the file, claims its runs
+ * one by one (adoption), and everything that nobody claimed is punched out of the file.
  *
- * A page is touched only after blocks have been put behind it, so a full file system is a status and
- * never a SIGBUS. Giving a page back punches a hole. What of the file has reached the disk when the
- * power goes is the kernel's choice: stores that need more keep a log.
+ * A page is touched only after blocks have been put behind it, so a full file system is a status
+ * and never a SIGBUS. Giving a page back punches a hole. What of the file has reached the disk when
+ * the power goes is the kernel's choice: stores that need more keep a log.
  *
  * The header (docs/formats/lane-file.md) exists to refuse a file that is not a lane's, or one with
  * another geometry.
@@ -64,11 +64,14 @@ static enum quarry_status file_create(struct page_lane *lane)
     return os->ops->file_write(os, &lane->file, 0, &header, sizeof(header));
 }
 
-/* Checks the header, maps what the file holds, and leaves it all unclaimed. */
+/*
+ * Checks the header, maps what the file holds, and leaves it all unclaimed. A file that has the length
+ * of the header and zeros in its place is one whose creation was cut short, and is begun anew.
+ */
 static enum quarry_status file_reopen(struct page_lane *lane, uint64_t file_bytes)
 {
     struct os *os = lane->heap->os;
-    struct file_header expected = header_make(), header;
+    struct file_header expected = header_make(), unwritten = {0}, header;
 
     if (file_bytes < FILE_HEADER_BYTES) {
         return QUARRY_CORRUPT;
@@ -76,6 +79,9 @@ static enum quarry_status file_reopen(struct page_lane *lane, uint64_t file_byte
     enum quarry_status status = os->ops->file_read(os, &lane->file, 0, &header, sizeof(header));
     if (status != QUARRY_OK) {
         return status;
+    }
+    if (file_bytes == FILE_HEADER_BYTES && memcmp(&header, &unwritten, sizeof(header)) == 0) {
+        return file_create(lane);
     }
     if (memcmp(&header, &expected, sizeof(header)) != 0) {
         return QUARRY_CORRUPT;
@@ -146,7 +152,7 @@ enum quarry_status page_lane_preallocate(struct page_lane *lane, uint64_t page, 
                                      page_count << PAGE_SHIFT);
 }
 
-/* ---- adoption ---------------------------------------------------------------------------------------- */
+/* ---- adoption ------------------------------------------------------------------------------- */
 
 static enum quarry_status adopt_take(struct page_lane *lane, uint32_t owner, uint64_t page,
                                      uint64_t page_count)
@@ -154,7 +160,9 @@ static enum quarry_status adopt_take(struct page_lane *lane, uint32_t owner, uin
     enum quarry_status status = QUARRY_BAD_INPUT;
 
     os_mutex_lock(&lane->mutex);
-    if (lane->is_adopting && page_tree_is_free(&lane->tree, page, page_count)) {
+    /* What was adopted and freed again is backed and charged, and holds nothing to adopt. */
+    if (lane->is_adopting && page_tree_is_free(&lane->tree, page, page_count) &&
+        page_tree_count_scavenged(&lane->tree, page, page_count) == page_count) {
         struct page_found found = {page, lane->tree.search_page};
         page_tree_take(&lane->tree, found, page_count, page_count);
         page_lane_note_peak(lane);
@@ -166,7 +174,8 @@ static enum quarry_status adopt_take(struct page_lane *lane, uint32_t owner, uin
     return status;
 }
 
-/* Unlike a failed allocation, nothing is punched: the pages keep what they hold until the finish. */
+/* Unlike a failed allocation, nothing is punched: the pages keep what they hold until the finish.
+ */
 static void adopt_undo(struct page_lane *lane, uint32_t owner, uint64_t page, uint64_t page_count)
 {
     os_mutex_lock(&lane->mutex);

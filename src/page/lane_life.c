@@ -5,10 +5,10 @@
  * last. In between, those who use it without owning its lifetime (the scavenger, the heap map) pin
  * it, and tearing down waits for the pins.
  *
- * Ending a lifetime looks at no run. Page caches forget what they hold; the heads are cleared by the
- * OS page of them; whole words of bitmap become free; then each contiguous stretch of backed pages
- * is taken out of the tree, given back with one call, and put back as scavenged. What the kernel
- * refuses stays backed and free, and the scavenger tries again.
+ * Ending a lifetime looks at no run. Page caches forget what they hold; the heads are cleared by
+ * the OS page of them; whole words of bitmap become free; then each contiguous stretch of backed
+ * pages is taken out of the tree, given back with one call, and put back as scavenged. What the
+ * kernel refuses stays backed and free, and the scavenger tries again.
  */
 #include <page/lane.h>
 
@@ -16,7 +16,7 @@
 
 #include <page/heap.h>
 
-/* ---- ids and zones ------------------------------------------------------------------------------------ */
+/* ---- ids and zones -------------------------------------------------------------------------- */
 
 static bool zones_are_free(struct page_heap *heap, uint64_t first, uint64_t zone_count)
 {
@@ -42,8 +42,8 @@ static enum quarry_status lane_take_id(struct page_heap *heap, struct page_lane 
         if (!(heap->lane_ids_taken >> id & 1)) {
             heap->lane_ids_taken |= (uint64_t)1 << id;
             lane->id = id;
-            lane->tls_offset = (char *)&page_tls.lane[id % PAGE_TLS_ENTRIES] -
-                               (char *)__builtin_thread_pointer();
+            lane->tls_offset =
+                (char *)&page_tls.lane[id % PAGE_TLS_ENTRIES] - (char *)__builtin_thread_pointer();
             return QUARRY_OK;
         }
     }
@@ -105,7 +105,7 @@ static uint64_t page_lane_next_serial(void)
     return atomic_add_relaxed_u64(&last_serial, 1) + 1;
 }
 
-/* ---- creating ------------------------------------------------------------------------------------------- */
+/* ---- creating ------------------------------------------------------------------------------- */
 
 static enum quarry_status lane_make_metadata(struct page_lane *lane)
 {
@@ -114,8 +114,7 @@ static enum quarry_status lane_make_metadata(struct page_lane *lane)
     void *metadata;
 
     lane->layout = page_tree_layout_make(lane->chunk_limit, os->page_bytes);
-    enum quarry_status status =
-        os_reserve(os, lane->layout.total_bytes, os->page_bytes, &metadata);
+    enum quarry_status status = os_reserve(os, lane->layout.total_bytes, os->page_bytes, &metadata);
     if (status != QUARRY_OK) {
         return status;
     }
@@ -133,7 +132,8 @@ static enum quarry_status lane_make_metadata(struct page_lane *lane)
     page_commit_note_metadata(&heap->commit, lane->layout.first_bytes);
     lane->metadata = metadata;
     lane->metadata_bytes = lane->layout.first_bytes;
-    lane->head = (_Atomic uint32_t *)(void *)(lane->metadata + lane->layout.offset[PAGE_ARRAY_RUNS]);
+    lane->head =
+        (_Atomic uint32_t *)(void *)(lane->metadata + lane->layout.offset[PAGE_ARRAY_RUNS]);
     page_tree_init(&lane->tree, &lane->layout, metadata);
     return QUARRY_OK;
 }
@@ -145,7 +145,9 @@ static void lane_free_metadata(struct page_lane *lane)
     /* Address space that cannot be unmapped keeps its charge: it may still be backed. */
     if (lane->metadata != NULL &&
         os_release(heap->os, lane->metadata, lane->layout.total_bytes) == QUARRY_OK) {
+        os_mutex_lock(&heap->lanes_mutex);
         page_commit_release_metadata(&heap->commit, lane->metadata_bytes);
+        os_mutex_unlock(&heap->lanes_mutex);
     }
     lane->metadata = NULL;
 }
@@ -262,8 +264,7 @@ static enum quarry_status options_check(struct page_heap *heap,
         return error_set(error, QUARRY_BAD_INPUT, "a lane's name has 1 to %u bytes",
                          PAGE_LANE_NAME_BYTES - 1);
     }
-    if (reserved_bytes > heap->space_bytes ||
-        reserved_bytes > PAGE_LANE_PAGES_MAX << PAGE_SHIFT) {
+    if (reserved_bytes > heap->space_bytes || reserved_bytes > PAGE_LANE_PAGES_MAX << PAGE_SHIFT) {
         return error_set(error, QUARRY_NO_ADDRESS,
                          "lane '%s': %llu bytes of addresses wanted, the heap has %llu",
                          options->name, (unsigned long long)reserved_bytes,
@@ -292,33 +293,29 @@ enum quarry_status page_lane_create(struct page_heap *heap, const struct page_la
     status = lane_build(lane, options->file_path);
     if (status != QUARRY_OK) {
         lane_dismantle(lane);
-        return error_set(error, status, "lane '%s' of %llu bytes of addresses%s%s: %s",
-                         options->name, (unsigned long long)reserved_bytes,
-                         options->file_path != NULL ? ", file " : "",
-                         options->file_path != NULL ? options->file_path : "",
-                         quarry_status_text(status));
+        return error_set(
+            error, status, "lane '%s' of %llu bytes of addresses%s%s: %s", options->name,
+            (unsigned long long)reserved_bytes, options->file_path != NULL ? ", file " : "",
+            options->file_path != NULL ? options->file_path : "", quarry_status_text(status));
     }
     *ret_lane = lane;
     return QUARRY_OK;
 }
 
-/* ---- ending ------------------------------------------------------------------------------------------------ */
+/* ---- ending --------------------------------------------------------------------------------- */
 
-static void caches_drop(struct page_lane *lane)
+static void caches_drop_stopped(struct page_heap *heap, const struct page_lane *lane)
+    Q_REQUIRES(&heap->caches_mutex)
 {
-    struct page_heap *heap = lane->heap;
-
-    page_caches_stop(heap);
     for (struct page_thread *thread = heap->threads; thread != NULL; thread = thread->next) {
         if (thread->cache[lane->id] != NULL) {
             page_cache_drop_stopped(thread->cache[lane->id]);
         }
     }
-    page_caches_resume(heap);
 }
 
-/* Waits until no scavenger holds pages of the lane, and keeps them out. Returns with the lock. */
-static void lane_lock_alone(struct page_lane *lane) Q_ACQUIRE(&lane->mutex)
+/* Keeps scavengers out, until is_ending is false again, and waits until none holds pages. */
+static void lane_shut_scavengers_out(struct page_lane *lane)
 {
     os_mutex_lock(&lane->mutex);
     lane->is_ending = true;
@@ -327,6 +324,7 @@ static void lane_lock_alone(struct page_lane *lane) Q_ACQUIRE(&lane->mutex)
         os_yield();
         os_mutex_lock(&lane->mutex);
     }
+    os_mutex_unlock(&lane->mutex);
 }
 
 /* Frees every page of the lane in the tree, and everything that said who held it. */
@@ -378,11 +376,17 @@ static void lane_give_back_stretches(struct page_lane *lane)
 
 void page_lane_end(struct page_lane *lane)
 {
-    caches_drop(lane);
-    lane_lock_alone(lane);
+    struct page_heap *heap = lane->heap;
+
+    lane_shut_scavengers_out(lane);
+    /* In one go: pages that caches have dropped are nobody's until the tree has them. */
+    page_caches_stop(heap);
+    caches_drop_stopped(heap, lane);
+    os_mutex_lock(&lane->mutex);
     lane_forget_runs_locked(lane);
     lane->is_ending = false;
     os_mutex_unlock(&lane->mutex);
+    page_caches_resume(heap);
     lane_give_back_stretches(lane);
 }
 

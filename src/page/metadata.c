@@ -5,9 +5,9 @@
  *   ^ base                 ^ used  ^                        ^ committed            reserved ^
  *
  * Pieces come from the list of their size, else from `used` upwards. When that meets `committed`,
- * 64 KiB more are charged and committed: the system call is made under the mutex, because it happens
- * once for a few hundred threads and nobody who holds another lock of the heap waits for this one
- * (its rank is the highest).
+ * 64 KiB more are charged and committed: the system call is made under the mutex, because it
+ * happens once for a few hundred threads and nobody who holds another lock of the heap waits for
+ * this one (its rank is the highest).
  */
 #include <page/metadata.h>
 
@@ -43,20 +43,22 @@ static uint32_t class_of(size_t bytes)
 static enum quarry_status metadata_extend(struct page_metadata *metadata)
     Q_REQUIRES(&metadata->mutex)
 {
-    size_t step = size_min(METADATA_STEP_BYTES, metadata->reserved_bytes - metadata->committed_bytes);
+    size_t step =
+        size_min(METADATA_STEP_BYTES, metadata->reserved_bytes - metadata->committed_bytes);
 
     if (step == 0) {
         return QUARRY_NO_ADDRESS;
     }
-    if (!page_commit_try_metadata(metadata->commit, step)) {
+    if (!page_commit_try(metadata->commit, step)) {
         return QUARRY_NO_MEMORY;
     }
     enum quarry_status status =
         os_commit(metadata->os, metadata->base + metadata->committed_bytes, step);
     if (status != QUARRY_OK) {
-        page_commit_release_metadata(metadata->commit, step);
+        page_commit_release(metadata->commit, step);
         return status;
     }
+    page_commit_note_metadata(metadata->commit, step);
     metadata->committed_bytes += step;
     return QUARRY_OK;
 }
@@ -75,7 +77,8 @@ static enum quarry_status metadata_cut(struct page_metadata *metadata, size_t pi
     return QUARRY_OK;
 }
 
-enum quarry_status page_metadata_take(struct page_metadata *metadata, size_t bytes, void **ret_piece)
+enum quarry_status page_metadata_take(struct page_metadata *metadata, size_t bytes,
+                                      void **ret_piece)
 {
     uint32_t class = class_of(bytes);
     size_t piece_bytes = (size_t)PAGE_METADATA_PIECE_MIN_BYTES << class;

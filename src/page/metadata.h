@@ -13,7 +13,7 @@
 #include <page/commit.h>
 
 /* Pieces are 64 bytes to 4 KiB, in powers of two. */
-#define PAGE_METADATA_CLASSES 7
+#define PAGE_METADATA_CLASSES         7
 #define PAGE_METADATA_PIECE_MIN_BYTES 64u
 #define PAGE_METADATA_PIECE_MAX_BYTES (PAGE_METADATA_PIECE_MIN_BYTES << (PAGE_METADATA_CLASSES - 1))
 
@@ -43,11 +43,12 @@ void page_metadata_init(struct page_metadata *metadata, struct os *os, struct pa
                         size_t used_bytes);
 
 /*
- * A zeroed piece of at least `bytes` (at most PAGE_METADATA_PIECE_MAX_BYTES), on a cache line of its
- * own; owned by the caller until it is given back.
- * Errors: NO_MEMORY (budget or kernel), NO_ADDRESS. Never reclaims: callers do without.
+ * A zeroed piece of at least `bytes` (at most PAGE_METADATA_PIECE_MAX_BYTES), on a cache line of
+ * its own; owned by the caller until it is given back. Errors: NO_MEMORY (budget or kernel),
+ * NO_ADDRESS. Never reclaims: callers do without.
  */
-enum quarry_status page_metadata_take(struct page_metadata *metadata, size_t bytes, void **ret_piece);
+enum quarry_status page_metadata_take(struct page_metadata *metadata, size_t bytes,
+                                      void **ret_piece);
 void page_metadata_give(struct page_metadata *metadata, void *piece, size_t bytes);
 
 #endif

@@ -22,7 +22,8 @@ enum quarry_status page_ledger_init(struct page_ledger *ledger, struct os *os,
     *ledger = (struct page_ledger){
         .os = os,
         .commit = commit,
-        .reserved_bytes = size_align_up(PAGE_OWNERS_MAX * sizeof(struct page_owner), os->page_bytes),
+        .reserved_bytes =
+            size_align_up(PAGE_OWNERS_MAX * sizeof(struct page_owner), os->page_bytes),
     };
     os_mutex_init(&ledger->mutex, OS_RANK_METADATA, 1);
     enum quarry_status status = os_reserve(os, ledger->reserved_bytes, os->page_bytes, &base);
@@ -59,15 +60,16 @@ static enum quarry_status ledger_extend(struct page_ledger *ledger, uint32_t own
         return QUARRY_OK;
     }
     size_t step_bytes = wanted_bytes - ledger->committed_bytes;
-    if (!page_commit_try_metadata(ledger->commit, step_bytes)) {
+    if (!page_commit_try(ledger->commit, step_bytes)) {
         return QUARRY_NO_MEMORY;
     }
     enum quarry_status status =
         os_commit(ledger->os, (char *)ledger->owner + ledger->committed_bytes, step_bytes);
     if (status != QUARRY_OK) {
-        page_commit_release_metadata(ledger->commit, step_bytes);
+        page_commit_release(ledger->commit, step_bytes);
         return status;
     }
+    page_commit_note_metadata(ledger->commit, step_bytes);
     ledger->committed_bytes = wanted_bytes;
     return QUARRY_OK;
 }

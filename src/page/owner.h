@@ -1,8 +1,8 @@
 /*
  * Owners, and the ledger of who holds what.
  *
- * An owner is a part of the system that holds memory ("kv.memtable", "cache.slab", "net"). Every run
- * of pages has exactly one, and the ledger counts pages in use by owner and lane.
+ * An owner is a part of the system that holds memory ("kv.memtable", "cache.slab", "net"). Every
+ * run of pages has exactly one, and the ledger counts pages in use by owner and lane.
  */
 #ifndef QUARRY_PAGE_OWNER_H
 #define QUARRY_PAGE_OWNER_H
@@ -13,8 +13,9 @@
 
 /* Owner numbers fit the 12 bits that a run head has for them. Tenants are owners too. */
 #define PAGE_OWNERS_MAX 4096u
-/* Lanes at one time: one for each lifetime class alive. Doubling it doubles a ledger row to 1 KiB. */
-#define PAGE_LANES_MAX 64u
+/* Lanes at one time: one for each lifetime class alive. Doubling it doubles a ledger row to 1 KiB.
+ */
+#define PAGE_LANES_MAX        64u
 #define PAGE_OWNER_NAME_BYTES 32u
 
 /* No owner: pages that are free or cached. */
@@ -24,7 +25,7 @@
 
 /* One owner's row. */
 struct page_owner {
-    char name[PAGE_OWNER_NAME_BYTES];        /* const after registration */
+    char name[PAGE_OWNER_NAME_BYTES];      /* const after registration */
     _Atomic int64_t pages[PAGE_LANES_MAX]; /* in use; threads' unflushed differences not included */
 };
 

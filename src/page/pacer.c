@@ -3,18 +3,19 @@
  *
  * Input: the share of one CPU that the last cycle of work and sleep took. Output: the ratio of work
  * time to sleep time for the next. A proportional-integral controller with back-calculation: while
- * the output is clamped, the integral is driven back, so that a long clamp (no work to do, or a clock
- * that jumped) is forgotten within PACER_RESET_NS and does not wind up.
+ * the output is clamped, the integral is driven back, so that a long clamp (no work to do, or a
+ * clock that jumped) is forgotten within PACER_RESET_NS and does not wind up.
  *
  *   output = kp · e + I        I += (kp · period / ti) · e + (period / tt) · (clamped − output)
  *
- * It begins at the ratio that holds the set point if work costs what it seems to. Go begins at 0.001
- * and spends the first second asleep, which is all the time we have to begin giving back.
+ * It begins at the ratio that holds the set point if work costs what it seems to. Go begins at
+ * 0.001 and spends the first second asleep, which is all the time we have to begin giving back.
  *
  * A cycle is about 100 ms (1 ms of work at 1 %), and the share answers the ratio at once, so each
- * cycle moves the integral by kp · 100 ms / ti of the error: a third with ti = 100 ms, which settles
- * without overshoot. With Go's 3.2 ms it would be ten times the error, and the ratio would swing from
- * one clamp to the other.
+ * cycle moves the integral by kp · 100 ms / ti of the error: a third with ti = 100 ms, which
+ * settles without overshoot. With Go's 3.2 ms it would be ten times the error, and the ratio would
+ * swing from one clamp to the other. A cycle longer than ti, or than the reset time, counts as just
+ * that long, or it would swing as well: large pieces on a slow kernel make cycles of seconds.
  *
  * Source: Go's scavenger for the form, kp and the reset time.
  */
@@ -47,6 +48,12 @@ static double clamp_ratio(double ratio)
     return ratio < PACER_RATIO_MAX ? ratio : PACER_RATIO_MAX;
 }
 
+/* How much of a time constant a cycle is: at most all of it, so that no step overshoots. */
+static double step_gain(double period_ns, double constant_ns)
+{
+    return period_ns < constant_ns ? period_ns / constant_ns : 1.0;
+}
+
 /* One step of the controller; false when it overflowed and was reset. */
 static bool pacer_step(struct page_pacer *pacer, double share, double set_point, double period_ns)
 {
@@ -54,8 +61,8 @@ static bool pacer_step(struct page_pacer *pacer, double share, double set_point,
     double output = PACER_KP * error + pacer->error_integral;
     double clamped = clamp_ratio(output);
 
-    pacer->error_integral += (PACER_KP * period_ns / PACER_TI_NS) * error +
-                             (period_ns / PACER_RESET_NS) * (clamped - output);
+    pacer->error_integral += PACER_KP * step_gain(period_ns, PACER_TI_NS) * error +
+                             step_gain(period_ns, PACER_RESET_NS) * (clamped - output);
     pacer->ratio = clamped;
     if (!isfinite(pacer->error_integral) || !isfinite(output)) {
         pacer->error_integral = 0.0;

@@ -9,8 +9,8 @@
 
 struct page_pacer {
     double error_integral;
-    double ratio;              /* of work time to sleep time */
-    uint64_t cool_down_ns;     /* time left to run at the lowest ratio after an overflow */
+    double ratio;          /* of work time to sleep time */
+    uint64_t cool_down_ns; /* time left to run at the lowest ratio after an overflow */
 };
 
 /* `set_point`: share of one CPU, as 0.01. Begins at the ratio that would hold it exactly. */

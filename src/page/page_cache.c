@@ -13,11 +13,11 @@
  * Both sides write, then read what the other wrote: at least one sees the other, provided a full
  * barrier stands between the write and the read on both sides. The owner's is left out and the
  * stopper makes every CPU execute one in its stead (membarrier), which costs the owner nothing, and
- * the stopper a third of a microsecond here. Where there is no such call, stop always has the FENCED
- * bit, so that every entry takes the slow path, with a sequentially consistent exchange.
+ * the stopper a third of a microsecond here. Where there is no such call, stop always has the
+ * FENCED bit, so that every entry takes the slow path, with a sequentially consistent exchange.
  *
- * A lane's lock may be taken inside a cache; nothing that can wait for a stopper may: no reclaim, no
- * growth. A signal handler that finds its own thread inside goes straight to the tree.
+ * A lane's lock may be taken inside a cache; nothing that can wait for a stopper may: no reclaim,
+ * no growth. A signal handler that finds its own thread inside goes straight to the tree.
  *
  * Invariants
  *   1. Every page of a cache is marked in use in the tree, has no head, and is charged.
@@ -37,7 +37,7 @@
 
 _Thread_local struct page_tls page_tls;
 
-/* ---- entering and leaving ------------------------------------------------------------------------------ */
+/* ---- entering and leaving ------------------------------------------------------------------- */
 
 /*
  * The fast way in. False, and outside, when the slow way is needed: somebody has stopped the cache,
@@ -90,7 +90,7 @@ static bool cache_enter(struct page_cache *cache, struct page_heap *heap)
     }
 }
 
-/* ---- owners ------------------------------------------------------------------------------------------------ */
+/* ---- owners --------------------------------------------------------------------------------- */
 
 /* Tells the ledger what it does not know yet; the next difference will be `owner`'s. */
 static void cache_flush_owner(struct page_cache *cache, uint32_t owner)
@@ -104,8 +104,8 @@ static void cache_flush_owner(struct page_cache *cache, uint32_t owner)
 }
 
 /*
- * `owner` holds, or has in the stacks, `page_count` pages more. Every slow path flushes, so that the
- * difference stays within what a cache can hold.
+ * `owner` holds, or has in the stacks, `page_count` pages more. Every slow path flushes, so that
+ * the difference stays within what a cache can hold.
  */
 static inline void cache_note_owner(struct page_cache *cache, uint32_t owner, int32_t page_count)
 {
@@ -115,17 +115,7 @@ static inline void cache_note_owner(struct page_cache *cache, uint32_t owner, in
     cache->owner_pages += page_count;
 }
 
-/* ---- stacks -------------------------------------------------------------------------------------------------- */
-
-static inline uint32_t head_make(uint32_t owner, uint32_t page_count)
-{
-    return owner << PAGE_HEAD_COUNT_BITS | page_count;
-}
-
-static inline uint32_t head_page_count(uint32_t head)
-{
-    return head & PAGE_HEAD_COUNT_LONG;
-}
+/* ---- stacks --------------------------------------------------------------------------------- */
 
 static inline bool is_short(uint32_t page_count)
 {
@@ -143,13 +133,13 @@ static bool cache_take_run(struct page_cache *cache, uint32_t owner, uint32_t pa
 {
     struct page_cache_stack *stack = cache_stack(cache, page_count);
 
-    for (uint32_t i = stack->count; i > 0; i--) {
+    for (uint64_t i = stack->count; i > 0; i--) {
         struct page_cache_run run = stack->run[i];
-        if (head_page_count(run.head) != page_count) {
+        if (page_head_pages(run.head) != page_count) {
             continue;
         }
-        if (run.head >> PAGE_HEAD_COUNT_BITS != owner) {
-            cache_note_owner(cache, run.head >> PAGE_HEAD_COUNT_BITS, -(int32_t)page_count);
+        if (page_head_owner(run.head) != owner) {
+            cache_note_owner(cache, page_head_owner(run.head), -(int32_t)page_count);
             cache_note_owner(cache, owner, (int32_t)page_count);
         }
         stack->run[i] = stack->run[stack->count--];
@@ -169,7 +159,7 @@ static inline bool cache_long_has_room(const struct page_cache *cache, uint32_t 
 /* Pushes a run that was in use; there is room. */
 static inline void cache_push(struct page_cache *cache, uint64_t page, uint32_t head)
 {
-    uint32_t page_count = head_page_count(head);
+    uint32_t page_count = page_head_pages(head);
     struct page_cache_stack *stack = cache_stack(cache, page_count);
 
     stack->run[++stack->count] = (struct page_cache_run){(uint32_t)page, head};
@@ -192,7 +182,7 @@ static bool cache_give_to_block(struct page_cache *cache, uint64_t page, uint32_
 
 /* The oldest `run_count` runs of a stack go to the block or to the tree, under one lock. */
 static void cache_evict(struct page_cache *cache, struct page_cache_stack *stack,
-                        uint32_t run_count)
+                        uint64_t run_count)
 {
     struct page_lane *lane = cache->lane;
 
@@ -202,8 +192,8 @@ static void cache_evict(struct page_cache *cache, struct page_cache_stack *stack
     os_mutex_lock(&lane->mutex);
     for (uint32_t i = 1; i <= run_count; i++) {
         uint64_t page = stack->run[i].page;
-        uint32_t head = stack->run[i].head, page_count = head_page_count(head);
-        cache_note_owner(cache, head >> PAGE_HEAD_COUNT_BITS, -(int32_t)page_count);
+        uint32_t head = stack->run[i].head, page_count = page_head_pages(head);
+        cache_note_owner(cache, page_head_owner(head), -(int32_t)page_count);
         stack->page_count -= is_short(page_count) ? 0 : page_count;
         if (!cache_give_to_block(cache, page, page_count)) {
             page_tree_free(&lane->tree, page, page_count);
@@ -227,15 +217,15 @@ static uint32_t stack_evict_count(const struct page_cache_stack *stack, uint32_t
         run_count = PAGE_CACHE_LONG_MAX / 2;
     }
     for (uint32_t i = 1; i <= run_count; i++) {
-        page_sum -= head_page_count(stack->run[i].head);
+        page_sum -= page_head_pages(stack->run[i].head);
     }
     while (page_sum > PAGE_CACHE_LONG_PAGES_MAX) {
-        page_sum -= head_page_count(stack->run[++run_count].head);
+        page_sum -= page_head_pages(stack->run[++run_count].head);
     }
     return run_count;
 }
 
-/* ---- the block ------------------------------------------------------------------------------------------------- */
+/* ---- the block ------------------------------------------------------------------------------ */
 
 /* From the block: false when it has no such run. */
 static bool cache_take_from_block(struct page_cache *cache, uint32_t page_count, uint64_t *ret_page,
@@ -270,7 +260,8 @@ static bool cache_refill(struct page_cache *cache)
     if (block.first_page != PAGE_NONE && !lane->is_adopting) {
         uint64_t unbacked = block.free & block.scavenged;
         taken = block.free;
-        if (!page_commit_try(&lane->heap->commit, (uint64_t)bits_count_u64(unbacked) << PAGE_SHIFT)) {
+        if (!page_commit_try(&lane->heap->commit, (uint64_t)bits_count_u64(unbacked)
+                                                      << PAGE_SHIFT)) {
             taken &= ~unbacked;
         }
     }
@@ -284,14 +275,14 @@ static bool cache_refill(struct page_cache *cache)
     return taken != 0;
 }
 
-/* ---- counting -------------------------------------------------------------------------------------------------- */
+/* ---- counting ------------------------------------------------------------------------------- */
 
 static uint64_t stack_pages(const struct page_cache_stack *stack)
 {
     uint64_t page_count = 0;
 
-    for (uint32_t i = 1; i <= stack->count; i++) {
-        page_count += head_page_count(stack->run[i].head);
+    for (uint64_t i = 1; i <= stack->count; i++) {
+        page_count += page_head_pages(stack->run[i].head);
     }
     return page_count;
 }
@@ -306,9 +297,9 @@ static uint64_t stack_owner_pages(const struct page_cache_stack *stack, uint32_t
 {
     uint64_t page_count = 0;
 
-    for (uint32_t i = 1; i <= stack->count; i++) {
-        if (stack->run[i].head >> PAGE_HEAD_COUNT_BITS == owner) {
-            page_count += head_page_count(stack->run[i].head);
+    for (uint64_t i = 1; i <= stack->count; i++) {
+        if (page_head_owner(stack->run[i].head) == owner) {
+            page_count += page_head_pages(stack->run[i].head);
         }
     }
     return page_count;
@@ -320,7 +311,7 @@ uint64_t page_cache_owner_pages(const struct page_cache *cache, uint32_t owner)
            stack_owner_pages(&cache->long_runs, owner);
 }
 
-/* ---- threads ------------------------------------------------------------------------------------------------ */
+/* ---- threads -------------------------------------------------------------------------------- */
 
 /* The calling thread's cache for the lane, if the thread remembers it; else NULL. */
 static inline struct page_cache *cache_remembered(const struct page_lane *lane)
@@ -337,14 +328,16 @@ static inline struct page_cache *cache_remembered(const struct page_lane *lane)
 static struct page_thread *thread_remembered(const struct page_heap *heap)
 {
     return page_tls.heap[heap->slot].serial == heap->serial ? page_tls.heap[heap->slot].thread
-                                                                 : NULL;
+                                                            : NULL;
 }
 
 static struct page_thread *thread_create(struct page_heap *heap)
 {
     void *piece;
 
-    if (page_metadata_take(&heap->metadata, sizeof(struct page_thread), &piece) != QUARRY_OK) {
+    /* Without the hook the caches would outlive their thread, and nobody would empty them. */
+    if (os_thread_exit_arm() != QUARRY_OK ||
+        page_metadata_take(&heap->metadata, sizeof(struct page_thread), &piece) != QUARRY_OK) {
         return NULL;
     }
     struct page_thread *thread = piece;
@@ -358,7 +351,6 @@ static struct page_thread *thread_create(struct page_heap *heap)
     os_mutex_unlock(&heap->caches_mutex);
     page_tls.heap[heap->slot].serial = heap->serial;
     page_tls.heap[heap->slot].thread = thread;
-    os_thread_exit_arm();
     return thread;
 }
 
@@ -380,7 +372,8 @@ static struct page_cache *cache_create(struct page_thread *thread, struct page_l
     return cache;
 }
 
-/* The calling thread's cache for the lane, made if need be; NULL when there is no memory for one. */
+/* The calling thread's cache for the lane, made if need be; NULL when there is no memory for one.
+ */
 static struct page_cache *cache_find(struct page_lane *lane)
 {
     struct page_cache *cache = cache_remembered(lane);
@@ -405,7 +398,7 @@ static struct page_cache *cache_find(struct page_lane *lane)
     return cache;
 }
 
-/* ---- allocating and freeing ------------------------------------------------------------------------------------ */
+/* ---- allocating and freeing ----------------------------------------------------------------- */
 
 /* Everything a cache can do, from inside. */
 static bool cache_take(struct page_cache *cache, uint32_t owner, uint32_t page_count,
@@ -420,7 +413,8 @@ static bool cache_take(struct page_cache *cache, uint32_t owner, uint32_t page_c
     }
     bool is_found = cache_take_from_block(cache, page_count, ret_page, ret_is_zero);
     /* Blocks of a file-backed lane would need disk blocks for pages that nobody may want. */
-    if (!is_found && cache->block.free == 0 && !cache->lane->is_file_backed && cache_refill(cache)) {
+    if (!is_found && cache->block.free == 0 && !cache->lane->is_file_backed &&
+        cache_refill(cache)) {
         is_found = cache_take_from_block(cache, page_count, ret_page, ret_is_zero);
     }
     if (is_found) {
@@ -437,8 +431,7 @@ static Q_NOINLINE struct page_run page_alloc_slow(struct page_lane *lane, uint32
     uint64_t page;
 
     Q_ASSERT(page_count >= 1 && owner != PAGE_OWNER_NONE && owner < PAGE_OWNERS_MAX);
-    if (cache == NULL || page_count > PAGE_CACHE_RUN_PAGES_MAX ||
-        !cache_enter(cache, lane->heap)) {
+    if (cache == NULL || page_count > PAGE_CACHE_RUN_PAGES_MAX || !cache_enter(cache, lane->heap)) {
         return page_lane_alloc(lane, owner, page_count, 1);
     }
     cache_flush_owner(cache, owner);
@@ -472,8 +465,8 @@ static inline struct page_run cache_take_page(struct page_cache *cache, struct p
 struct page_run page_alloc(struct page_lane *lane, uint32_t owner, uint64_t page_count)
 {
     struct page_cache *cache = cache_remembered(lane);
-    /* Lengths that do not fit a head match no run in the stack: long runs are not in it. */
-    uint64_t head = (uint64_t)owner << PAGE_HEAD_COUNT_BITS | page_count;
+    /* A length that does not fit a head equals none in the stacks. */
+    uint64_t head = page_head_make(owner, page_count);
     struct page_run run;
 
     Q_DCHECK(owner != PAGE_OWNER_NONE && owner < PAGE_OWNERS_MAX);
@@ -511,16 +504,15 @@ static Q_NOINLINE void page_free_slow(struct page_lane *lane, void *base)
 {
     uint64_t page = page_lane_page(lane, base);
     uint32_t head = atomic_load_relaxed_u32(&lane->head[page]);
-    uint32_t page_count = head_page_count(head);
+    uint32_t page_count = page_head_pages(head);
     struct page_cache *cache = cache_find(lane);
 
     Q_ASSERT_MSG(head != 0, "no run in use begins at the address");
-    if (cache == NULL || page_count > PAGE_CACHE_RUN_PAGES_MAX ||
-        !cache_enter(cache, lane->heap)) {
+    if (cache == NULL || page_count > PAGE_CACHE_RUN_PAGES_MAX || !cache_enter(cache, lane->heap)) {
         page_lane_free(lane, base);
         return;
     }
-    cache_flush_owner(cache, head >> PAGE_HEAD_COUNT_BITS);
+    cache_flush_owner(cache, page_head_owner(head));
     struct page_cache_stack *stack = cache_stack(cache, page_count);
     cache_evict(cache, stack, stack_evict_count(stack, page_count));
     atomic_store_relaxed_u32(&lane->head[page], 0);
@@ -533,7 +525,8 @@ void page_free(struct page_lane *lane, void *base)
 {
     struct page_cache *cache = cache_remembered(lane);
     uint64_t offset = (uint64_t)((char *)base - lane->base);
-    /* Rotated, the bits below a page are the highest: one comparison finds them, or a wrong lane. */
+    /* Rotated, the bits below a page are the highest: one comparison finds them, or a wrong lane.
+     */
     uint64_t page = offset >> PAGE_SHIFT | offset << (64 - PAGE_SHIFT);
 
     Q_ASSERT_MSG(page < lane->reserved_pages, "the address is not that of a page of this lane");
@@ -542,9 +535,9 @@ void page_free(struct page_lane *lane, void *base)
         return;
     }
     uint32_t head = atomic_load_relaxed_u32(&lane->head[page]);
-    uint32_t count = cache->short_runs.count;
-    /* A head of 0, nobody's run, has no pages: minus one, it is too many, and fails in the slow half. */
-    if (Q_LIKELY(head_page_count(head - 1) < PAGE_BLOCK_RUN_PAGES_MAX - 1 &&
+    uint64_t count = cache->short_runs.count;
+    /* From 1 to 15 pages, whoever the owner. A head of 0, nobody's run, fails in the slow half. */
+    if (Q_LIKELY(head - page_head_make(0, 1) < page_head_make(0, PAGE_BLOCK_RUN_PAGES_MAX - 1) &&
                  count < PAGE_CACHE_SHORT_MAX)) {
         atomic_store_relaxed_u32(&lane->head[page], 0);
         cache->short_runs.run[count + 1] = (struct page_cache_run){(uint32_t)page, head};
@@ -552,9 +545,9 @@ void page_free(struct page_lane *lane, void *base)
         cache_leave(cache);
         return;
     }
-    if (head_page_count(head - PAGE_BLOCK_RUN_PAGES_MAX) <=
-            PAGE_CACHE_RUN_PAGES_MAX - PAGE_BLOCK_RUN_PAGES_MAX &&
-        cache_long_has_room(cache, head_page_count(head))) {
+    if (page_head_pages(head) >= PAGE_BLOCK_RUN_PAGES_MAX &&
+        page_head_pages(head) <= PAGE_CACHE_RUN_PAGES_MAX &&
+        cache_long_has_room(cache, page_head_pages(head))) {
         atomic_store_relaxed_u32(&lane->head[page], 0);
         cache_push(cache, page, head);
         cache_leave(cache);
@@ -564,7 +557,7 @@ void page_free(struct page_lane *lane, void *base)
     page_free_slow(lane, base);
 }
 
-/* ---- stopping caches ---------------------------------------------------------------------------------------------- */
+/* ---- stopping caches ------------------------------------------------------------------------ */
 
 typedef bool cache_filter(struct page_cache *cache);
 
@@ -586,7 +579,8 @@ static bool caches_stop_some(struct page_heap *heap, cache_filter *filter)
     const struct page_thread *own = thread_remembered(heap);
     bool is_any = false;
 
-    PAGE_CACHES_FOR_EACH (heap, thread, cache) {
+    PAGE_CACHES_FOR_EACH(heap, thread, cache)
+    {
         if (filter(cache)) {
             (void)atomic_or_seq_cst_u32(&cache->stop, PAGE_CACHE_STOP);
             is_any = true;
@@ -598,7 +592,8 @@ static bool caches_stop_some(struct page_heap *heap, cache_filter *filter)
     if (os_has_process_barrier()) {
         (void)os_process_barrier();
     }
-    PAGE_CACHES_FOR_EACH (heap, thread, cache) {
+    PAGE_CACHES_FOR_EACH(heap, thread, cache)
+    {
         /* We are inside our own only if this is a signal handler: it is left as it is. */
         while (thread != own && cache_is_stopped(cache) &&
                atomic_load_seq_cst_u32(&cache->use) == PAGE_CACHE_INSIDE) {
@@ -610,7 +605,8 @@ static bool caches_stop_some(struct page_heap *heap, cache_filter *filter)
 
 static void caches_resume_all(struct page_heap *heap) Q_REQUIRES(&heap->caches_mutex)
 {
-    PAGE_CACHES_FOR_EACH (heap, thread, cache) {
+    PAGE_CACHES_FOR_EACH(heap, thread, cache)
+    {
         if (cache_is_stopped(cache)) {
             /* Pairs with the acquire load in cache_enter. */
             (void)atomic_and_release_u32(&cache->stop, ~PAGE_CACHE_STOP);
@@ -673,7 +669,8 @@ void page_cache_drop_stopped(struct page_cache *cache)
 void page_caches_flush_all(struct page_heap *heap)
 {
     page_caches_stop(heap);
-    PAGE_CACHES_FOR_EACH (heap, thread, cache) {
+    PAGE_CACHES_FOR_EACH(heap, thread, cache)
+    {
         page_cache_flush_stopped(cache);
     }
     page_caches_resume(heap);
@@ -702,7 +699,8 @@ void page_caches_flush_idle(struct page_heap *heap)
 {
     os_mutex_lock(&heap->caches_mutex);
     if (caches_stop_some(heap, cache_is_idle)) {
-        PAGE_CACHES_FOR_EACH (heap, thread, cache) {
+        PAGE_CACHES_FOR_EACH(heap, thread, cache)
+        {
             if (cache_is_stopped(cache)) {
                 page_cache_flush_stopped(cache);
             }
@@ -712,7 +710,7 @@ void page_caches_flush_idle(struct page_heap *heap)
     os_mutex_unlock(&heap->caches_mutex);
 }
 
-/* ---- threads that end ----------------------------------------------------------------------------------------------- */
+/* ---- threads that end ----------------------------------------------------------------------- */
 
 void page_thread_exit(struct page_heap *heap, struct page_thread *thread)
 {

@@ -39,7 +39,7 @@ struct page_cache_run {
 
 /* Runs, oldest first; run[0] is none and matches nothing. */
 struct page_cache_stack {
-    uint32_t count;
+    uint64_t count;      /* 64 bits wide: an index without conversions */
     uint32_t page_count; /* of the long stack: in all of its runs */
     struct page_cache_run run[PAGE_CACHE_LONG_MAX + 1];
 };
@@ -66,13 +66,14 @@ struct page_cache {
     struct page_cache_stack short_runs;
     struct page_cache_stack long_runs;
     /* guarded by the heap's caches_mutex */
-    bool is_flushed; /* for idleness, and not used since */
+    bool is_flushed;        /* for idleness, and not used since */
     struct page_lane *lane; /* NULL while no lane has the id */
 };
 
 /* A thread's caches in one heap. */
 struct page_thread {
-    struct page_cache *cache[PAGE_LANES_MAX]; /* by lane id; set by the thread, under caches_mutex */
+    struct page_cache
+        *cache[PAGE_LANES_MAX]; /* by lane id; set by the thread, under caches_mutex */
     struct page_heap *heap;
     struct page_thread *next, *previous; /* guarded by the heap's caches_mutex */
 };
@@ -118,7 +119,7 @@ struct page_run page_alloc(struct page_lane *lane, uint32_t owner, uint64_t page
 /* Frees a run that page_alloc or page_lane_alloc returned, into the thread's cache when it can. */
 void page_free(struct page_lane *lane, void *base);
 
-/* ---- for the other files of this folder ------------------------------------------------------------ */
+/* ---- for the other files of this folder ----------------------------------------------------- */
 
 /* Gives back everything that a thread has cached in a heap, and forgets the thread. */
 void page_thread_exit(struct page_heap *heap, struct page_thread *thread);
@@ -132,7 +133,8 @@ void page_cache_drop_stopped(struct page_cache *cache);
 /* Pages in a cache. */
 uint64_t page_cache_pages(const struct page_cache *cache);
 
-/* Gives back what all threads have cached; or only threads that used nothing since the last call. */
+/* Gives back what all threads have cached; or only threads that used nothing since the last call.
+ */
 void page_caches_flush_all(struct page_heap *heap);
 void page_caches_flush_idle(struct page_heap *heap);
 

@@ -6,17 +6,17 @@
  *   3  ask the registered reclaimers, in their order, and after each do 1 and 2 again
  *   4  say no
  *
- * All of it without a lock, because reclaimers are whole stores: they free pages, wait for their own
- * locks, and may even allocate. An allocation from inside a reclaimer goes through steps 1 and 2 but
- * asks no reclaimer again.
+ * All of it without a lock, because reclaimers are whole stores: they free pages, wait for their
+ * own locks, and may even allocate. An allocation from inside a reclaimer goes through steps 1 and
+ * 2 but asks no reclaimer again.
  *
  * A request that could not fit if everything were free is refused before anybody is asked: evicting
  * a whole cache for it would help nobody.
  */
 #include <page/heap.h>
 
-/* The calling thread is inside a reclaimer. */
-static _Thread_local bool is_reclaiming;
+/* The reclaimer, of whichever heap, that the calling thread is inside. */
+static _Thread_local struct page_reclaimer *entered;
 
 /* Something that needs free memory: how much is lacking, and trying once more. */
 struct goal {
@@ -38,10 +38,11 @@ static void give_back_free(struct page_heap *heap, uint64_t wanted_bytes)
     }
 }
 
-/* ---- asking reclaimers ------------------------------------------------------------------------------------ */
+/* ---- asking reclaimers ---------------------------------------------------------------------- */
 
 /* Where a reclaimer stands: by its order, then by its slot. */
-static uint64_t reclaimer_place(const struct page_heap *heap, const struct page_reclaimer *reclaimer)
+static uint64_t reclaimer_place(const struct page_heap *heap,
+                                const struct page_reclaimer *reclaimer)
 {
     return (uint64_t)reclaimer->order * PAGE_RECLAIMERS_MAX +
            (uint64_t)(reclaimer - heap->reclaimer);
@@ -89,7 +90,9 @@ static bool ask_reclaimers(struct page_heap *heap, const struct goal *goal)
     bool is_reached = false;
 
     while (call.reclaimer != NULL) {
+        entered = call.reclaimer;
         (void)call.reclaim(call.argument, goal->short_bytes(heap, goal->value));
+        entered = NULL;
         reclaimer_leave(call.reclaimer);
         give_back_free(heap, goal->short_bytes(heap, goal->value));
         is_reached = goal->try_reach(heap, goal->value);
@@ -105,15 +108,13 @@ static bool reach(struct page_heap *heap, const struct goal *goal)
 {
     give_back_free(heap, goal->short_bytes(heap, goal->value));
     bool is_reached = goal->try_reach(heap, goal->value);
-    if (!is_reached && !is_reclaiming) {
-        is_reclaiming = true;
+    if (!is_reached && entered == NULL) {
         is_reached = ask_reclaimers(heap, goal);
-        is_reclaiming = false;
     }
     return is_reached;
 }
 
-/* ---- reserving -------------------------------------------------------------------------------------------- */
+/* ---- reserving ------------------------------------------------------------------------------ */
 
 /* How many bytes must go before `bytes` fit; at least 1, for they did not fit a moment ago. */
 static uint64_t charge_short_bytes(struct page_heap *heap, uint64_t bytes)
@@ -144,7 +145,7 @@ enum quarry_status page_heap_reserve(struct page_heap *heap, uint64_t bytes)
     return QUARRY_NO_MEMORY;
 }
 
-/* ---- changing the limit -------------------------------------------------------------------------------------- */
+/* ---- changing the limit --------------------------------------------------------------------- */
 
 static uint64_t limit_short_bytes(struct page_heap *heap, uint64_t limit_bytes)
 {
@@ -159,29 +160,50 @@ static bool limit_try(struct page_heap *heap, uint64_t limit_bytes)
     return page_commit_set_limit(&heap->commit, limit_bytes) <= limit_bytes;
 }
 
-enum quarry_status page_heap_set_limit(struct page_heap *heap, uint64_t limit_bytes)
+/* One change at a time: a failed one puts the limit back that it found. */
+static bool limit_change(struct page_heap *heap, uint64_t limit_bytes)
 {
     const struct goal goal = {limit_short_bytes, limit_try, limit_bytes};
     uint64_t old_limit_bytes = page_commit_read(&heap->commit).limit_bytes;
+    bool is_reached = limit_try(heap, limit_bytes) || reach(heap, &goal);
+
+    if (!is_reached) {
+        (void)page_commit_set_limit(&heap->commit, old_limit_bytes);
+    }
+    return is_reached;
+}
+
+enum quarry_status page_heap_set_limit(struct page_heap *heap, uint64_t limit_bytes)
+{
+    uint32_t unchanging = 0;
 
     if (limit_bytes > PAGE_COMMIT_LIMIT_MAX_BYTES) {
         return QUARRY_TOO_LARGE;
     }
-    if (!limit_try(heap, limit_bytes) && !reach(heap, &goal)) {
-        (void)page_commit_set_limit(&heap->commit, old_limit_bytes);
+    /* A limit that the heap's own structures pass would cost everything, and be refused after all. */
+    if (limit_bytes < atomic_load_relaxed_u64(&heap->commit.metadata_bytes)) {
         return QUARRY_NO_MEMORY;
     }
+    /* Acquire: pairs with the release below, at the end of another change. */
+    if (!atomic_cas_acquire_u32(&heap->is_limit_changing, &unchanging, 1)) {
+        return QUARRY_BUSY;
+    }
+    bool is_reached = limit_change(heap, limit_bytes);
+    atomic_store_release_u32(&heap->is_limit_changing, 0);
     page_scavenger_poke(heap);
-    return QUARRY_OK;
+    return is_reached ? QUARRY_OK : QUARRY_NO_MEMORY;
 }
 
 uint64_t page_heap_trim(struct page_heap *heap)
 {
+    /* As much as there is now: others may free more for as long as this takes. */
+    uint64_t retained_bytes = page_scavenger_retained_bytes(heap);
+
     page_caches_flush_all(heap);
-    return page_scavenge(heap, UINT64_MAX, PAGE_SCAVENGE_FORCED, PAGE_CAUSE_MANUAL);
+    return page_scavenge(heap, retained_bytes, PAGE_SCAVENGE_FORCED, PAGE_CAUSE_MANUAL);
 }
 
-/* ---- registering ------------------------------------------------------------------------------------------------ */
+/* ---- registering ---------------------------------------------------------------------------- */
 
 enum quarry_status page_heap_add_reclaimer(struct page_heap *heap, uint32_t order,
                                            page_reclaim_function *reclaim, void *argument)
@@ -192,8 +214,7 @@ enum quarry_status page_heap_add_reclaimer(struct page_heap *heap, uint32_t orde
     os_mutex_lock(&heap->lanes_mutex);
     for (uint32_t i = 0; i < PAGE_RECLAIMERS_MAX && status != QUARRY_OK; i++) {
         struct page_reclaimer *reclaimer = &heap->reclaimer[i];
-        if (reclaimer->reclaim == NULL &&
-            atomic_load_acquire_u32(&reclaimer->caller_count) == 0) {
+        if (reclaimer->reclaim == NULL && atomic_load_acquire_u32(&reclaimer->caller_count) == 0) {
             reclaimer->reclaim = reclaim;
             reclaimer->argument = argument;
             reclaimer->order = order;
@@ -221,5 +242,14 @@ void page_heap_remove_reclaimer(struct page_heap *heap, page_reclaim_function *r
     /* Pairs with the release in reclaimer_leave. */
     while (removed != NULL && atomic_load_acquire_u32(&removed->caller_count) > 0) {
         os_yield();
+    }
+}
+
+/* Of all callers only the thread that forked is left, if it was one. */
+void page_reclaimers_after_fork(struct page_heap *heap)
+{
+    for (uint32_t i = 0; i < PAGE_RECLAIMERS_MAX; i++) {
+        struct page_reclaimer *reclaimer = &heap->reclaimer[i];
+        atomic_store_relaxed_u32(&reclaimer->caller_count, reclaimer == entered ? 1 : 0);
     }
 }

@@ -17,7 +17,7 @@
 
 #include <page/heap.h>
 
-/* ---- pieces in flight ----------------------------------------------------------------------------------- */
+/* ---- pieces in flight ----------------------------------------------------------------------- */
 
 bool page_lane_begin_flight_locked(struct page_lane *lane, uint64_t page, uint64_t page_count)
 {
@@ -75,7 +75,7 @@ enum quarry_status page_lane_fly(struct page_lane *lane, uint64_t page, uint64_t
     return status;
 }
 
-/* ---- one lane --------------------------------------------------------------------------------------------- */
+/* ---- one lane ------------------------------------------------------------------------------- */
 
 /* What a scavenger takes at once, and how small a piece the kernel can take. */
 struct piece_limits {
@@ -101,9 +101,9 @@ static struct page_bits_candidate chunk_find_piece(struct page_lane *lane, uint3
     struct piece_limits limits = piece_limits(lane->heap->os);
     const struct page_chunk *bits = &lane->tree.chunk[chunk];
     bool is_background = mode == PAGE_SCAVENGE_BACKGROUND;
-    struct page_bits_candidate piece = page_bits_find_candidate(
-        &bits->in_use, &bits->scavenged, PAGE_CHUNK_PAGES - 1, limits.min_pages, max_pages,
-        limits.huge_pages, is_background);
+    struct page_bits_candidate piece =
+        page_bits_find_candidate(&bits->in_use, &bits->scavenged, PAGE_CHUNK_PAGES - 1,
+                                 limits.min_pages, max_pages, limits.huge_pages, is_background);
 
     if (piece.count == 0 && is_background) {
         page_scavenge_index_pass_over(&lane->tree.index, chunk);
@@ -113,7 +113,8 @@ static struct page_bits_candidate chunk_find_piece(struct page_lane *lane, uint3
     return piece;
 }
 
-/* One piece of at most `max_pages`; returns the bytes given back, 0 when there was nothing to take. */
+/* One piece of at most `max_pages`; returns the bytes given back, 0 when there was nothing to take.
+ */
 static uint64_t lane_scavenge_one(struct page_lane *lane, enum page_scavenge_mode mode,
                                   enum page_scavenge_cause cause, uint32_t max_pages)
 {
@@ -123,8 +124,7 @@ static uint64_t lane_scavenge_one(struct page_lane *lane, enum page_scavenge_mod
         os_mutex_lock(&lane->mutex);
         struct page_bits_candidate piece = chunk_find_piece(lane, chunk, mode, max_pages);
         uint64_t page = ((uint64_t)chunk << PAGE_CHUNK_SHIFT) + piece.first;
-        bool is_taken =
-            piece.count > 0 && page_lane_begin_flight_locked(lane, page, piece.count);
+        bool is_taken = piece.count > 0 && page_lane_begin_flight_locked(lane, page, piece.count);
         os_mutex_unlock(&lane->mutex);
         if (is_taken) {
             enum quarry_status status = page_lane_fly(lane, page, piece.count, cause);
@@ -137,7 +137,7 @@ static uint64_t lane_scavenge_one(struct page_lane *lane, enum page_scavenge_mod
     return 0;
 }
 
-/* ---- all lanes --------------------------------------------------------------------------------------------- */
+/* ---- all lanes ------------------------------------------------------------------------------ */
 
 uint64_t page_scavenge(struct page_heap *heap, uint64_t wanted_bytes, enum page_scavenge_mode mode,
                        enum page_scavenge_cause cause)
@@ -149,10 +149,10 @@ uint64_t page_scavenge(struct page_heap *heap, uint64_t wanted_bytes, enum page_
     while (released_bytes < wanted_bytes && (lane = page_heap_pin_below(heap, below)) != NULL) {
         uint64_t piece_bytes = 1;
         while (released_bytes < wanted_bytes && piece_bytes > 0) {
-            uint64_t wanted_pages =
-                size_ceil_div_u64(wanted_bytes - released_bytes, PAGE_BYTES);
+            uint64_t wanted_pages = size_ceil_div_u64(wanted_bytes - released_bytes, PAGE_BYTES);
             piece_bytes = lane_scavenge_one(
-                lane, mode, cause, (uint32_t)size_min_u64(wanted_pages, PAGE_SCAVENGE_QUANTUM_PAGES));
+                lane, mode, cause,
+                (uint32_t)size_min_u64(wanted_pages, PAGE_SCAVENGE_QUANTUM_PAGES));
             released_bytes += piece_bytes;
         }
         below = lane->base;

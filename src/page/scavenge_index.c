@@ -6,14 +6,17 @@
  * nothing to take; a free above it raises it again (the forced cursor at once, the background one
  * at the next generation, so that memory rests for a generation before it goes).
  *
- * A raise must not be lost to a finder that read the cursor before it and stores a lower value
- * after it. A raise therefore stores its value negated ("marked"). A finder that lowers an unmarked
- * cursor gives way to any negative value it meets; one that itself read a marked value replaces
- * exactly that value, so a second raise in between makes it fail, and the raise stands.
+ * A cursor:
  *
- *   raise(p)            store −p
- *   lower from q to r   store r if the cursor is > r and not negative      (q read unmarked)
- *                       compare-and-swap −q → r                            (q read marked)
+ *   63 ............ 36  35 ................ 0
+ *   raises              page + 1; 0: nothing above the lowest chunk
+ *
+ * A raise must not be lost to a finder that passed the freed chunk before it was freed and lowers
+ * the cursor after. So every free counts a raise, even one that finds the cursor high enough
+ * already: a finder lowers the cursor only while the count of raises is the one it began with. Go
+ * marks a raised value instead, and does not mark one that was high enough: there the finder wins,
+ * and the pages wait for the next free above. The count has 28 bits: to be fooled, a finder must
+ * sleep through a multiple of 2^28 frees.
  *
  * Invariant: a chunk that a mode may take lies at or below the mode's cursor, or was freed in the
  * current generation (background only).
@@ -52,45 +55,62 @@ struct page_density page_density_unpack(uint64_t word)
     };
 }
 
-/* ---- cursors ----------------------------------------------------------------------------------
+/* ---- cursors -------------------------------------------------------------------------------- */
+
+#define CURSOR_PAGE_BITS 36
+
+Q_STATIC_ASSERT(((uint64_t)PAGE_CHUNKS_MAX << PAGE_CHUNK_SHIFT) < (uint64_t)1 << CURSOR_PAGE_BITS,
+                "one more than the last page fits");
+
+/* The page to look at next + 1. */
+static uint64_t cursor_place(uint64_t cursor)
+{
+    return cursor & bits_mask_u64(0, CURSOR_PAGE_BITS);
+}
+
+static uint64_t cursor_raises(uint64_t cursor)
+{
+    return cursor >> CURSOR_PAGE_BITS;
+}
+
+static uint64_t cursor_make(uint64_t raises, uint64_t place)
+{
+    return raises << CURSOR_PAGE_BITS | place;
+}
+
+/*
+ * Raises a cursor to at least `place`. Raises are serialised by the lane's lock. A finder may lower
+ * the cursor between the load and the store, and is then undone: it costs a second look.
  */
-
-/* Pairs with the acquire loads in cursor_lower and page_scavenge_index_find. */
-static void cursor_raise(_Atomic int64_t *cursor, uint64_t page)
+static void cursor_raise(_Atomic uint64_t *cursor, uint64_t place)
 {
-    atomic_store_release_i64(cursor, -(int64_t)(page + 1));
+    uint64_t seen = atomic_load_relaxed_u64(cursor);
+    uint64_t raised = size_max_u64(cursor_place(seen), place);
+
+    /* Pairs with the acquires in cursor_lower and page_scavenge_index_find. */
+    atomic_store_release_u64(cursor, cursor_make(cursor_raises(seen) + 1, raised));
 }
 
-static bool cursor_is_below(_Atomic int64_t *cursor, uint64_t page)
+/* Lowers a cursor that was read as `seen` to `place`, unless it has been raised since. */
+static void cursor_lower(_Atomic uint64_t *cursor, uint64_t seen, uint64_t place)
 {
-    int64_t value = atomic_load_acquire_i64(cursor);
+    const uint64_t raises = cursor_raises(seen);
 
-    return (value < 0 ? -value : value) < (int64_t)(page + 1);
-}
-
-/* Lowers a cursor that was read as `seen` to `lower`, unless somebody has raised it since. */
-static void cursor_lower(_Atomic int64_t *cursor, int64_t seen, int64_t lower)
-{
-    if (seen < 0) {
-        (void)atomic_cas_acq_rel_i64(cursor, &seen, lower);
-        return;
-    }
-    while (seen > lower) {
-        /* A failed exchange reloads `seen`; a raise shows as negative and ends the loop. */
-        if (atomic_cas_acq_rel_i64(cursor, &seen, lower)) {
+    while (cursor_raises(seen) == raises && cursor_place(seen) > place) {
+        /* A failed exchange reloads `seen`. */
+        if (atomic_cas_acq_rel_u64(cursor, &seen, cursor_make(raises, place))) {
             return;
         }
     }
 }
 
-/* ---- words of chunks ---------------------------------------------------------------------------
- */
+/* ---- words of chunks ------------------------------------------------------------------------ */
 
 void page_scavenge_index_init(struct page_scavenge_index *index, _Atomic uint64_t *chunk)
 {
     index->chunk = chunk;
-    atomic_store_relaxed_i64(&index->cursor[PAGE_SCAVENGE_BACKGROUND], 0);
-    atomic_store_relaxed_i64(&index->cursor[PAGE_SCAVENGE_FORCED], 0);
+    atomic_store_relaxed_u64(&index->cursor[PAGE_SCAVENGE_BACKGROUND], 0);
+    atomic_store_relaxed_u64(&index->cursor[PAGE_SCAVENGE_FORCED], 0);
     atomic_store_relaxed_u32(&index->generation, 0);
     index->free_high_page = 0;
     atomic_store_relaxed_u32(&index->low_chunk, PAGE_CHUNKS_MAX);
@@ -102,7 +122,8 @@ void page_scavenge_index_grow(struct page_scavenge_index *index, uint32_t chunk)
 
     atomic_store_relaxed_u64(&index->chunk[chunk], page_density_pack(density));
     if (chunk < atomic_load_relaxed_u32(&index->low_chunk)) {
-        atomic_store_relaxed_u32(&index->low_chunk, chunk);
+        /* Pairs with the acquire in page_scavenge_index_find: the words from here on are there. */
+        atomic_store_release_u32(&index->low_chunk, chunk);
     }
 }
 
@@ -147,18 +168,14 @@ void page_scavenge_index_free(struct page_scavenge_index *index, uint32_t chunk,
                               uint32_t count)
 {
     uint64_t word = density_touch(index, chunk);
-    uint64_t high_page = ((uint64_t)chunk << PAGE_CHUNK_SHIFT) + first + count - 1;
+    uint64_t end_page = ((uint64_t)chunk << PAGE_CHUNK_SHIFT) + first + count;
 
-    Q_ASSERT(count <= density_in_use(word));
+    Q_ASSERT(count >= 1 && count <= density_in_use(word));
     word = (word - count) | density_flag(PAGE_DENSITY_HAS_FREE);
     word &= ~density_flag(PAGE_DENSITY_PASSED_OVER);
     atomic_store_relaxed_u64(&index->chunk[chunk], word);
-    if (index->free_high_page < high_page + 1) {
-        index->free_high_page = high_page + 1;
-    }
-    if (cursor_is_below(&index->cursor[PAGE_SCAVENGE_FORCED], high_page)) {
-        cursor_raise(&index->cursor[PAGE_SCAVENGE_FORCED], high_page);
-    }
+    index->free_high_page = size_max_u64(index->free_high_page, end_page);
+    cursor_raise(&index->cursor[PAGE_SCAVENGE_FORCED], end_page);
 }
 
 void page_scavenge_index_free_scavenged(struct page_scavenge_index *index, uint32_t chunk,
@@ -188,17 +205,13 @@ void page_scavenge_index_pass_over(struct page_scavenge_index *index, uint32_t c
     atomic_store_relaxed_u64(&index->chunk[chunk], page_density_pack(density));
 }
 
-/* ---- generations and the search -----------------------------------------------------------------
- */
+/* ---- generations and the search ------------------------------------------------------------- */
 
 void page_scavenge_index_next_generation(struct page_scavenge_index *index)
 {
-    _Atomic int64_t *cursor = &index->cursor[PAGE_SCAVENGE_BACKGROUND];
-
+    /* Before the raise, whose release shows a finder that sees the one the other. */
     atomic_store_relaxed_u32(&index->generation, atomic_load_relaxed_u32(&index->generation) + 1);
-    if (index->free_high_page > 0 && cursor_is_below(cursor, index->free_high_page - 1)) {
-        cursor_raise(cursor, index->free_high_page - 1);
-    }
+    cursor_raise(&index->cursor[PAGE_SCAVENGE_BACKGROUND], index->free_high_page);
     index->free_high_page = 0;
 }
 
@@ -223,15 +236,15 @@ static bool density_is_eligible(struct page_density density, enum page_scavenge_
 bool page_scavenge_index_find(struct page_scavenge_index *index, enum page_scavenge_mode mode,
                               uint32_t *ret_chunk, uint32_t *ret_from)
 {
-    _Atomic int64_t *cursor = &index->cursor[mode];
-    int64_t seen = atomic_load_acquire_i64(cursor);
+    _Atomic uint64_t *cursor = &index->cursor[mode];
+    uint64_t seen = atomic_load_acquire_u64(cursor);
     uint32_t generation = atomic_load_relaxed_u32(&index->generation);
-    uint32_t low_chunk = atomic_load_relaxed_u32(&index->low_chunk);
+    uint32_t low_chunk = atomic_load_acquire_u32(&index->low_chunk);
 
-    if (seen == 0) {
+    if (cursor_place(seen) == 0) {
         return false;
     }
-    uint64_t from_page = (uint64_t)(seen < 0 ? -seen : seen) - 1;
+    uint64_t from_page = cursor_place(seen) - 1;
     uint32_t first_chunk = (uint32_t)(from_page >> PAGE_CHUNK_SHIFT);
     for (uint32_t left = first_chunk + 1; left > low_chunk; left--) {
         uint32_t chunk = left - 1;
@@ -245,7 +258,7 @@ bool page_scavenge_index_find(struct page_scavenge_index *index, enum page_scave
             *ret_from = (uint32_t)(from_page % PAGE_CHUNK_PAGES);
         } else {
             *ret_from = PAGE_CHUNK_PAGES - 1;
-            cursor_lower(cursor, seen, (int64_t)left << PAGE_CHUNK_SHIFT);
+            cursor_lower(cursor, seen, (uint64_t)left << PAGE_CHUNK_SHIFT);
         }
         return true;
     }

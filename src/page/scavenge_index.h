@@ -45,9 +45,8 @@ enum page_scavenge_mode {
 
 struct page_scavenge_index {
     _Atomic uint64_t *chunk; /* const after init; the tree's metadata */
-    /* Page + 1 to look at next, downwards; 0: nothing above the lowest chunk; negative: just
-     * raised. */
-    _Atomic int64_t cursor[2]; /* by enum page_scavenge_mode */
+    /* Where to look next, downwards, and how often it was raised: see scavenge_index.c. */
+    _Atomic uint64_t cursor[2]; /* by enum page_scavenge_mode */
     _Atomic uint32_t generation;
     /* guarded by the lane's lock */
     uint64_t free_high_page;    /* highest page freed in this generation + 1; 0: none */
@@ -66,7 +65,10 @@ void page_scavenge_index_free(struct page_scavenge_index *index, uint32_t chunk,
 /* As free, for pages that have no backing: nothing new to scavenge. */
 void page_scavenge_index_free_scavenged(struct page_scavenge_index *index, uint32_t chunk,
                                         uint32_t count);
-/* Nothing in the chunk can be scavenged: by anybody, or in the background. */
+/*
+ * No page of the whole chunk can be scavenged, above the page that a find named neither: by
+ * anybody, or in the background.
+ */
 void page_scavenge_index_set_empty(struct page_scavenge_index *index, uint32_t chunk);
 void page_scavenge_index_pass_over(struct page_scavenge_index *index, uint32_t chunk);
 

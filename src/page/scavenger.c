@@ -11,15 +11,16 @@
  * above 10 % a goal in objects could never be met and would scavenge for ever). And committed bytes
  * should not be above 95 % of the limit, so that who needs memory finds some.
  *
- * While a goal is unmet the thread works in bouts of a millisecond, and sleeps in between so that it
- * takes 1 % of the CPUs, or up to 10 % as the limit comes near. When nothing is to do for a while it
- * parks, and looks round every two seconds; slow paths of the allocator wake it earlier.
+ * While a goal is unmet the thread works in bouts of a millisecond, and sleeps in between so that
+ * it takes 1 % of the CPUs, or up to 10 % as the limit comes near. When nothing is to do for a
+ * while it parks, and looks round every two seconds; slow paths of the allocator wake it earlier.
  *
- * Besides: an allocation that grew a lane gives as much back elsewhere (page_scavenge_after_growth),
- * and one that does not fit the limit gives back what it lacks (page_heap_reserve).
+ * Besides: an allocation that grew a lane gives as much back elsewhere
+ * (page_scavenge_after_growth), and one that does not fit the limit gives back what it lacks
+ * (page_heap_reserve).
  *
- * The thread begins at the first slow path that finds it wanted, not when the heap is created: a heap
- * may be created before threads can be, and after a fork the child has none.
+ * The thread begins at the first slow path that finds it wanted, not when the heap is created: a
+ * heap may be created before threads can be, and after a fork the child has none.
  *
  * Source: Go's two goals and its generations; where Go counts garbage collections we count time.
  */
@@ -32,11 +33,8 @@
 /* Generations without work after which it is quiet: the second flushes idle page caches. */
 #define SCAVENGER_QUIET_GENERATIONS 4
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SCAVENGER_STACK_BYTES ((size_t)Q_KIB(512)) /* red zones, and the tools' own frames */
-#else
-#define SCAVENGER_STACK_BYTES ((size_t)Q_KIB(64))
-#endif
+/* Slow paths to let pass before trying once more to start a thread that would not start. */
+#define SCAVENGER_START_DELAY 1000
 
 /* Values of the futex word. */
 enum scavenger_sleep {
@@ -45,7 +43,7 @@ enum scavenger_sleep {
     SCAVENGER_PARKED, /* asleep for want of work: a poke wakes it */
 };
 
-/* ---- goals --------------------------------------------------------------------------------------------------- */
+/* ---- goals ---------------------------------------------------------------------------------- */
 
 uint64_t page_scavenger_retained_bytes(struct page_heap *heap)
 {
@@ -77,8 +75,7 @@ static double scavenger_set_point(struct page_heap *heap)
     double rise = (fullness - 0.90) / (0.99 - 0.90);
 
     rise = rise < 0.0 ? 0.0 : rise > 1.0 ? 1.0 : rise;
-    double share =
-        PAGE_SCAVENGE_CPU_LOW + rise * (PAGE_SCAVENGE_CPU_HIGH - PAGE_SCAVENGE_CPU_LOW);
+    double share = PAGE_SCAVENGE_CPU_LOW + rise * (PAGE_SCAVENGE_CPU_HIGH - PAGE_SCAVENGE_CPU_LOW);
     share *= heap->scavenger.cpu_count;
     return share < PAGE_SCAVENGE_CPU_MAX ? share : PAGE_SCAVENGE_CPU_MAX;
 }
@@ -133,7 +130,7 @@ void page_scavenge_after_growth(struct page_heap *heap, uint64_t grown_bytes)
     }
 }
 
-/* ---- bouts of work ---------------------------------------------------------------------------------------------- */
+/* ---- bouts of work -------------------------------------------------------------------------- */
 
 static bool scavenger_has_work(struct page_heap *heap)
 {
@@ -234,7 +231,7 @@ uint64_t page_scavenger_run(struct page_heap *heap)
     return sat_sub_u64(due_ns, os_monotonic_ns(heap->os));
 }
 
-/* ---- the thread ------------------------------------------------------------------------------------------------------ */
+/* ---- the thread ----------------------------------------------------------------------------- */
 
 static void scavenger_sleep(struct page_scavenger *scavenger, uint64_t duration_ns)
 {
@@ -273,21 +270,22 @@ static enum quarry_status scavenger_make_stack(struct page_heap *heap)
     if (scavenger->stack != NULL) {
         return QUARRY_OK;
     }
-    if (!page_commit_try_metadata(&heap->commit, SCAVENGER_STACK_BYTES)) {
+    if (!page_commit_try(&heap->commit, OS_THREAD_STACK_BYTES)) {
         return QUARRY_NO_MEMORY;
     }
     enum quarry_status status =
-        os_reserve(heap->os, SCAVENGER_STACK_BYTES, heap->os->page_bytes, &stack);
+        os_reserve(heap->os, OS_THREAD_STACK_BYTES, heap->os->page_bytes, &stack);
     if (status == QUARRY_OK) {
-        status = os_commit(heap->os, stack, SCAVENGER_STACK_BYTES);
+        status = os_commit(heap->os, stack, OS_THREAD_STACK_BYTES);
         if (status != QUARRY_OK) {
-            (void)os_release(heap->os, stack, SCAVENGER_STACK_BYTES);
+            (void)os_release(heap->os, stack, OS_THREAD_STACK_BYTES);
         }
     }
     if (status != QUARRY_OK) {
-        page_commit_release_metadata(&heap->commit, SCAVENGER_STACK_BYTES);
+        page_commit_release(&heap->commit, OS_THREAD_STACK_BYTES);
         return status;
     }
+    page_commit_note_metadata(&heap->commit, OS_THREAD_STACK_BYTES);
     scavenger->stack = stack;
     return QUARRY_OK;
 }
@@ -296,7 +294,12 @@ Q_COLD static void scavenger_start(struct page_heap *heap)
 {
     struct page_scavenger *scavenger = &heap->scavenger;
     uint32_t wanted = PAGE_SCAVENGER_WANTED;
+    uint32_t start_delay = atomic_load_relaxed_u32(&scavenger->start_delay);
 
+    if (start_delay > 0) {
+        atomic_store_relaxed_u32(&scavenger->start_delay, start_delay - 1);
+        return;
+    }
     /* One starter; acquire pairs with the release after a failed attempt. */
     if (!atomic_cas_acquire_u32(&scavenger->state, &wanted, PAGE_SCAVENGER_STARTING)) {
         return;
@@ -304,11 +307,12 @@ Q_COLD static void scavenger_start(struct page_heap *heap)
     enum quarry_status status = scavenger_make_stack(heap);
     if (status == QUARRY_OK) {
         status = os_thread_start(&scavenger->thread, "quarry-scav", scavenger->stack,
-                                 SCAVENGER_STACK_BYTES, scavenger_main, heap);
+                                 OS_THREAD_STACK_BYTES, scavenger_main, heap);
     }
-    /* No memory or no thread now: the next slow path tries again. */
-    atomic_store_release_u32(&scavenger->state, status == QUARRY_OK ? PAGE_SCAVENGER_RUNNING
-                                                                    : PAGE_SCAVENGER_WANTED);
+    /* No memory or no thread now: a later slow path tries again. */
+    atomic_store_relaxed_u32(&scavenger->start_delay, SCAVENGER_START_DELAY);
+    atomic_store_release_u32(&scavenger->state,
+                             status == QUARRY_OK ? PAGE_SCAVENGER_RUNNING : PAGE_SCAVENGER_WANTED);
 }
 
 void page_scavenger_poke(struct page_heap *heap)
@@ -351,8 +355,8 @@ void page_scavenger_fini(struct page_heap *heap)
     }
     atomic_store_relaxed_u32(&scavenger->state, PAGE_SCAVENGER_OFF);
     if (scavenger->stack != NULL &&
-        os_release(heap->os, scavenger->stack, SCAVENGER_STACK_BYTES) == QUARRY_OK) {
-        page_commit_release_metadata(&heap->commit, SCAVENGER_STACK_BYTES);
+        os_release(heap->os, scavenger->stack, OS_THREAD_STACK_BYTES) == QUARRY_OK) {
+        page_commit_release_metadata(&heap->commit, OS_THREAD_STACK_BYTES);
     }
     scavenger->stack = NULL;
 }
@@ -367,5 +371,6 @@ void page_scavenger_after_fork(struct page_heap *heap)
     os_thread_forget(&scavenger->thread);
     page_pacer_init(&scavenger->pacer, scavenger_set_point(heap));
     atomic_store_relaxed_u32(&scavenger->sleep, SCAVENGER_AWAKE);
+    atomic_store_relaxed_u32(&scavenger->start_delay, 0);
     atomic_store_relaxed_u32(&scavenger->state, PAGE_SCAVENGER_WANTED);
 }

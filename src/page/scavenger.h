@@ -13,20 +13,21 @@ struct page_heap;
 struct page_lane;
 
 /*
- * A generation: how long memory rests between falling free and going back, and how long "recently in
- * use" is (this generation and the one before). With 200 ms, memory begins to go back within 0.6 s
- * of a spike; doubling it doubles that, and halves how often a process that breathes refaults.
+ * A generation: how long memory rests between falling free and going back, and how long "recently
+ * in use" is (this generation and the one before). With 200 ms, memory begins to go back within 0.6
+ * s of a spike; doubling it doubles that, and halves how often a process that breathes refaults.
  */
 #define PAGE_GENERATION_NS (200 * Q_MS_NS)
-/* Backed-but-free pages kept above recent use: 10 %, and 1 MiB so that small heaps do not flutter. */
-#define PAGE_RETAIN_PERCENT 10
+/* Backed-but-free pages kept above recent use: 10 %, and 1 MiB so that small heaps do not flutter.
+ */
+#define PAGE_RETAIN_PERCENT   10
 #define PAGE_RETAIN_MIN_BYTES Q_MIB(1)
 /* The background also works while more than this share of the limit is committed. */
 #define PAGE_LIMIT_GOAL_PERCENT 95
 /*
  * Share of all CPUs the process may use (affinity, cgroup quota), as Go counts it; rises from the
- * first to the second as committed goes from 90 % to 99 % of the limit; never more than the third of
- * one CPU.
+ * first to the second as committed goes from 90 % to 99 % of the limit; never more than the third
+ * of one CPU.
  */
 #define PAGE_SCAVENGE_CPU_LOW  0.01
 #define PAGE_SCAVENGE_CPU_HIGH 0.10
@@ -36,8 +37,8 @@ struct page_lane;
 /* Assumed for one OS page where the clock is too coarse to show the work. */
 #define PAGE_SCAVENGE_OS_PAGE_NS (10 * Q_US_NS)
 /*
- * Largest piece given back in one call: a chunk. Go's 64 KiB spends more in entering the kernel than
- * in freeing; the lane's lock is not held meanwhile, so a larger piece delays nobody.
+ * Largest piece given back in one call: a chunk. Go's 64 KiB spends more in entering the kernel
+ * than in freeing; the lane's lock is not held meanwhile, so a larger piece delays nobody.
  */
 #define PAGE_SCAVENGE_QUANTUM_PAGES PAGE_CHUNK_PAGES
 
@@ -59,14 +60,15 @@ struct page_scavenger_counters {
 };
 
 enum page_scavenger_state {
-    PAGE_SCAVENGER_OFF,      /* no thread wanted */
-    PAGE_SCAVENGER_WANTED,   /* to be started at the next slow path */
+    PAGE_SCAVENGER_OFF,    /* no thread wanted */
+    PAGE_SCAVENGER_WANTED, /* to be started at the next slow path */
     PAGE_SCAVENGER_STARTING,
     PAGE_SCAVENGER_RUNNING,
 };
 
 struct page_scavenger {
     _Atomic uint32_t state;
+    _Atomic uint32_t start_delay; /* slow paths to let pass before the next attempt to start */
     _Atomic uint32_t is_stopping;
     _Atomic uint32_t sleep; /* futex word: how the thread sleeps, see scavenger.c */
     _Atomic uint64_t retain_goal_bytes;
@@ -76,10 +78,10 @@ struct page_scavenger {
     /* the scavenger thread, or the one caller of page_scavenger_run */
     struct page_pacer pacer;
     uint64_t generation_began_ns;
-    uint64_t resume_at_ns;   /* not to work before */
+    uint64_t resume_at_ns; /* not to work before */
     double cpu_count; /* const after init: CPUs the process may use, a part counting as a part */
     uint64_t work_ended_at_ns;
-    bool is_pacing; /* there was work left when the last bout ended */
+    bool is_pacing;             /* there was work left when the last bout ended */
     uint32_t quiet_generations; /* in a row with nothing to give back, now or soon */
 };
 
@@ -89,8 +91,8 @@ void page_scavenger_init(struct page_heap *heap, bool has_thread, double cpu_cou
 void page_scavenger_fini(struct page_heap *heap);
 
 /*
- * Starts the thread if one is wanted and none runs, and wakes it if it is parked. Cheap when neither
- * is so; called at the end of slow paths, with no lock held.
+ * Starts the thread if one is wanted and none runs, and wakes it if it is parked. Cheap when
+ * neither is so; called at the end of slow paths, with no lock held.
  */
 void page_scavenger_poke(struct page_heap *heap);
 
@@ -103,8 +105,8 @@ void page_scavenger_poke(struct page_heap *heap);
 uint64_t page_scavenger_run(struct page_heap *heap);
 
 /*
- * Gives back at least `wanted_bytes` of free pages, highest addresses first, lane by lane; less when
- * there is less, or when the kernel refuses. No lock held. Returns: bytes given back.
+ * Gives back at least `wanted_bytes` of free pages, highest addresses first, lane by lane; less
+ * when there is less, or when the kernel refuses. No lock held. Returns: bytes given back.
  */
 uint64_t page_scavenge(struct page_heap *heap, uint64_t wanted_bytes, enum page_scavenge_mode mode,
                        enum page_scavenge_cause cause);

@@ -36,8 +36,7 @@
 
 #include <string.h>
 
-/* ---- set-up and growth --------------------------------------------------------------------------
- */
+/* ---- set-up and growth ---------------------------------------------------------------------- */
 
 void page_tree_init(struct page_tree *tree, const struct page_tree_layout *layout, void *base)
 {
@@ -92,8 +91,7 @@ void page_tree_grow(struct page_tree *tree, struct page_range chunks)
     tree_update(tree, page, page_count, true);
 }
 
-/* ---- summaries
- * ------------------------------------------------------------------------------------ */
+/* ---- summaries ------------------------------------------------------------------------------ */
 
 static bool tree_store_summary(uint64_t *summary, uint64_t value)
 {
@@ -139,7 +137,7 @@ static void tree_climb(struct page_tree *tree, uint32_t first, uint32_t last)
 }
 
 /* Brings the levels above the stale leaf up to date: before a search from the root. */
-static void tree_freshen(struct page_tree *tree)
+void page_tree_freshen(struct page_tree *tree)
 {
     if (tree->stale_chunk != UINT32_MAX) {
         tree_climb(tree, tree->stale_chunk, tree->stale_chunk);
@@ -147,16 +145,34 @@ static void tree_freshen(struct page_tree *tree)
     }
 }
 
-/* After pages of one chunk changed: its leaf now, what is above it when somebody needs it. */
-static void tree_update_chunk(struct page_tree *tree, uint32_t chunk)
+/* Changes one leaf now, and what is above it when somebody needs it. */
+static void tree_set_leaf(struct page_tree *tree, uint32_t chunk, uint64_t summary)
 {
-    uint64_t summary = page_bits_summarize(&tree->chunk[chunk].in_use);
-
     if (tree_store_summary(&tree->level[PAGE_LEVELS - 1][chunk], summary) &&
         tree->stale_chunk != chunk) {
-        tree_freshen(tree);
+        page_tree_freshen(tree);
         tree->stale_chunk = chunk;
     }
+}
+
+/* After any pages of one chunk changed. */
+static void tree_update_chunk(struct page_tree *tree, uint32_t chunk)
+{
+    tree_set_leaf(tree, chunk, page_bits_summarize(&tree->chunk[chunk].in_use));
+}
+
+/* After a run within one chunk was freed, or taken. */
+static void tree_update_run(struct page_tree *tree, uint64_t page, uint32_t page_count,
+                            bool is_free)
+{
+    uint32_t chunk = (uint32_t)(page >> PAGE_CHUNK_SHIFT);
+    uint32_t first = (uint32_t)(page % PAGE_CHUNK_PAGES);
+    const struct page_bits *in_use = &tree->chunk[chunk].in_use;
+    uint64_t before = tree->level[PAGE_LEVELS - 1][chunk];
+
+    tree_set_leaf(tree, chunk,
+                  is_free ? page_bits_summary_after_clear(in_use, before, first, page_count)
+                          : page_bits_summary_after_set(in_use, before, first, page_count));
 }
 
 /*
@@ -169,15 +185,14 @@ static void tree_update(struct page_tree *tree, uint64_t page, uint64_t page_cou
     uint32_t last = (uint32_t)((page + page_count - 1) >> PAGE_CHUNK_SHIFT);
 
     if (first == last) {
-        tree_update_chunk(tree, first);
+        tree_update_run(tree, page, (uint32_t)page_count, is_free);
     } else if (tree_update_leaves(tree, first, last, is_free)) {
-        tree_freshen(tree);
+        page_tree_freshen(tree);
         tree_climb(tree, first, last);
     }
 }
 
-/* ---- finding
- * ----------------------------------------------------------------------------------------- */
+/* ---- finding -------------------------------------------------------------------------------- */
 
 static struct page_found found_nothing(void)
 {
@@ -208,8 +223,8 @@ static void window_narrow(struct free_window *window, uint64_t page, uint64_t pa
 /* One family of summaries, or the whole root, scanned for a run. */
 struct level_scan {
     uint64_t run_page;  /* where the run across edges begins */
-    uint64_t run_pages; /* its length; ≥ the wanted count: found */
-    uint32_t entry;     /* otherwise the entry to go down into, UINT32_MAX: none */
+    uint64_t run_pages; /* its length, at least the wanted count; 0: there is none */
+    uint32_t entry;     /* then the entry to go down into, UINT32_MAX: none */
 };
 
 static struct level_scan tree_scan_level(const struct page_tree *tree, uint32_t level,
@@ -237,6 +252,7 @@ static struct level_scan tree_scan_level(const struct page_tree *tree, uint32_t 
         }
         if (page_summary_max(summary) >= page_count) {
             scan.entry = entry;
+            scan.run_pages = 0;
             return scan;
         }
         if (start == entry_pages) {
@@ -264,31 +280,72 @@ static uint64_t tree_find_in_chunk(const struct page_tree *tree, uint32_t chunk,
     return chunk_page + index;
 }
 
+/* The root entries of a range: [first, end). */
+static uint32_t range_first_root(struct page_range range)
+{
+    return range.first >> (PAGE_ROOT_SHIFT - PAGE_CHUNK_SHIFT);
+}
+
+static uint32_t range_end_root(struct page_range range)
+{
+    return ((range.end - 1) >> (PAGE_ROOT_SHIFT - PAGE_CHUNK_SHIFT)) + 1;
+}
+
+/*
+ * The root from the search address on, range by range: entries that no range covers may not be
+ * ready to touch. Ranges whose root entries meet are scanned as one, since they may share an entry.
+ */
+static struct level_scan tree_scan_root(const struct page_tree *tree, uint64_t page_count,
+                                        struct free_window *window)
+{
+    const struct page_ranges *ranges = &tree->ranges;
+    uint32_t search_root = (uint32_t)(tree->search_page >> PAGE_ROOT_SHIFT);
+    uint32_t i = page_ranges_find(ranges, (uint32_t)(tree->search_page >> PAGE_CHUNK_SHIFT));
+    struct level_scan scan = {.entry = UINT32_MAX};
+
+    while (i < ranges->count && scan.run_pages == 0 && scan.entry == UINT32_MAX) {
+        uint32_t first = range_first_root(ranges->range[i]);
+        uint32_t end = range_end_root(ranges->range[i]);
+        for (i++; i < ranges->count && range_first_root(ranges->range[i]) <= end; i++) {
+            end = range_end_root(ranges->range[i]);
+        }
+        first = search_root > first ? search_root : first;
+        scan = tree_scan_level(tree, 0, first, end, page_count, window);
+    }
+    return scan;
+}
+
+/* A family below the root, from the search address on if it lies there. */
+static struct level_scan tree_scan_family(const struct page_tree *tree, uint32_t level,
+                                          uint32_t parent, uint64_t page_count,
+                                          struct free_window *window)
+{
+    uint32_t first = parent << PAGE_FANOUT_SHIFT, end = first + PAGE_FANOUT;
+    uint64_t search_entry = tree->search_page >> page_level_shift(level);
+    uint32_t from = search_entry > first && search_entry < end ? (uint32_t)search_entry : first;
+    struct level_scan scan = tree_scan_level(tree, level, from, end, page_count, window);
+
+    /* The parent promised a run (invariant 1). */
+    Q_ASSERT(scan.run_pages >= page_count || scan.entry != UINT32_MAX);
+    return scan;
+}
+
 static struct page_found tree_find_from_root(struct page_tree *tree, uint64_t page_count)
 {
     struct free_window window = {0, PAGE_NONE};
-    uint32_t first = 0, end = tree->root_count;
-    struct level_scan scan = {.entry = 0};
 
-    tree_freshen(tree);
-    for (uint32_t level = 0; level < PAGE_LEVELS; level++) {
-        /* Start at the search address where this family holds it. */
-        uint64_t search_entry = tree->search_page >> page_level_shift(level);
-        uint32_t from = search_entry > first && search_entry < end ? (uint32_t)search_entry : first;
-        scan = tree_scan_level(tree, level, from, end, page_count, &window);
-        if (scan.run_pages >= page_count) {
-            return (struct page_found){scan.run_page,
-                                       page_ranges_clamp(&tree->ranges, window.base)};
-        }
-        if (scan.entry == UINT32_MAX) {
-            /* Below the root a parent promised a run (invariant 1). */
-            Q_ASSERT(level == 0);
-            return found_nothing();
-        }
-        first = scan.entry << PAGE_FANOUT_SHIFT;
-        end = first + PAGE_FANOUT;
+    page_tree_freshen(tree);
+    struct level_scan scan = tree_scan_root(tree, page_count, &window);
+
+    if (scan.run_pages == 0 && scan.entry == UINT32_MAX) {
+        return found_nothing();
     }
-    uint64_t page = tree_find_in_chunk(tree, scan.entry, 0, (uint32_t)page_count, &window);
+    for (uint32_t level = 1; level < PAGE_LEVELS && scan.run_pages == 0; level++) {
+        scan = tree_scan_family(tree, level, scan.entry, page_count, &window);
+    }
+    uint64_t page = scan.run_pages > 0
+                        ? scan.run_page
+                        : tree_find_in_chunk(tree, scan.entry, 0, (uint32_t)page_count, &window);
     return (struct page_found){page, page_ranges_clamp(&tree->ranges, window.base)};
 }
 
@@ -310,8 +367,7 @@ struct page_found page_tree_find(struct page_tree *tree, uint64_t page_count)
     return tree_find_from_root(tree, page_count);
 }
 
-/* ---- stretches
- * ------------------------------------------------------------------------------------- */
+/* ---- stretches ------------------------------------------------------------------------------ */
 
 static uint64_t tree_end_page(const struct page_tree *tree)
 {
@@ -327,20 +383,13 @@ static uint64_t chunk_free_word(const struct page_chunk *chunk, uint32_t i, bool
     return is_backed ? ~(chunk->in_use.word[i] | chunk->scavenged.word[i]) : ~chunk->in_use.word[i];
 }
 
-/* The first page at or above `page` that is (or is not) free (and backed); the tree's end if none.
- */
-static uint64_t tree_next_page(const struct page_tree *tree, uint64_t page, bool is_free,
-                               bool is_backed)
+/* As tree_next_page, within [page, end) of one grown range; `end` if there is none. */
+static uint64_t range_next_page(const struct page_tree *tree, uint64_t page, uint64_t end,
+                                bool is_free, bool is_backed)
 {
-    uint64_t end = tree_end_page(tree);
-
     while (page < end) {
         uint32_t chunk = (uint32_t)(page >> PAGE_CHUNK_SHIFT);
-        if (tree->level[PAGE_LEVELS - 1][chunk] == 0) {
-            /* Nothing is free here; perhaps the chunk was never grown, and has no bitmap. */
-            if (!is_free) {
-                return page;
-            }
+        if (is_free && tree->level[PAGE_LEVELS - 1][chunk] == 0) {
             page = ((uint64_t)chunk + 1) << PAGE_CHUNK_SHIFT;
             continue;
         }
@@ -353,6 +402,31 @@ static uint64_t tree_next_page(const struct page_tree *tree, uint64_t page, bool
         page = (page & ~(uint64_t)63) + 64;
     }
     return end;
+}
+
+/* The first page at or above `page` that is (or is not) free (and backed); the tree's end if none.
+ */
+static uint64_t tree_next_page(const struct page_tree *tree, uint64_t page, bool is_free,
+                               bool is_backed)
+{
+    const struct page_ranges *ranges = &tree->ranges;
+
+    if (page >= tree_end_page(tree)) {
+        return tree_end_page(tree);
+    }
+    for (uint32_t i = page_ranges_find(ranges, (uint32_t)(page >> PAGE_CHUNK_SHIFT));
+         i < ranges->count; i++) {
+        uint64_t first = (uint64_t)ranges->range[i].first << PAGE_CHUNK_SHIFT;
+        uint64_t end = (uint64_t)ranges->range[i].end << PAGE_CHUNK_SHIFT;
+        if (page < first && !is_free) {
+            return page; /* what was never grown is not free */
+        }
+        page = range_next_page(tree, size_max_u64(page, first), end, is_free, is_backed);
+        if (page < end) {
+            return page;
+        }
+    }
+    return page;
 }
 
 static bool tree_next_stretch(const struct page_tree *tree, uint64_t from, bool is_backed,
@@ -380,8 +454,7 @@ bool page_tree_next_backed(const struct page_tree *tree, uint64_t from,
     return tree_next_stretch(tree, from, true, ret_stretch);
 }
 
-/* ---- finding with alignment
- * ----------------------------------------------------------------------- */
+/* ---- finding with alignment ----------------------------------------------------------------- */
 
 /* Every run, lowest first, until an aligned one fits. O(chunks + runs): only before giving up. */
 static uint64_t tree_find_aligned_slow(const struct page_tree *tree, uint64_t page_count,
@@ -415,8 +488,7 @@ struct page_found page_tree_find_aligned(struct page_tree *tree, uint64_t page_c
     return found;
 }
 
-/* ---- questions about ranges
- * ------------------------------------------------------------------------- */
+/* ---- questions about ranges ----------------------------------------------------------------- */
 
 /* The part of [page, end) that lies in the chunk of `page`. */
 struct chunk_part {
@@ -460,6 +532,10 @@ uint64_t page_tree_count_scavenged(const struct page_tree *tree, uint64_t page, 
 {
     uint64_t end = page + page_count, scavenged = 0;
 
+    if (page_count == 1) {
+        const struct page_chunk *chunk = &tree->chunk[page >> PAGE_CHUNK_SHIFT];
+        return page_bits_get(&chunk->scavenged, (uint32_t)(page % PAGE_CHUNK_PAGES));
+    }
     do {
         struct chunk_part part = chunk_part_at(page, end);
         scavenged += page_bits_count(&tree->chunk[part.chunk].scavenged, part.first, part.count);
@@ -468,8 +544,7 @@ uint64_t page_tree_count_scavenged(const struct page_tree *tree, uint64_t page, 
     return scavenged;
 }
 
-/* ---- taking and freeing
- * ------------------------------------------------------------------------------ */
+/* ---- taking and freeing --------------------------------------------------------------------- */
 
 void page_tree_take(struct page_tree *tree, struct page_found found, uint64_t page_count,
                     uint64_t scavenged_pages)
@@ -507,6 +582,7 @@ static void chunk_free(struct page_tree *tree, struct chunk_part part, bool is_s
 {
     struct page_chunk *chunk = &tree->chunk[part.chunk];
 
+    Q_DCHECK(page_bits_count(&chunk->in_use, part.first, part.count) == part.count);
     page_bits_clear(&chunk->in_use, part.first, part.count);
     if (is_scavenged) {
         page_bits_set(&chunk->scavenged, part.first, part.count);
@@ -542,8 +618,7 @@ void page_tree_free_scavenged(struct page_tree *tree, uint64_t page, uint64_t pa
     tree_free(tree, page, page_count, true);
 }
 
-/* ---- blocks for page caches
- * --------------------------------------------------------------------------- */
+/* ---- blocks for page caches ----------------------------------------------------------------- */
 
 struct page_block page_tree_peek_block(struct page_tree *tree)
 {
@@ -616,8 +691,7 @@ void page_tree_give_block(struct page_tree *tree, struct page_block block)
     tree_update_chunk(tree, chunk);
 }
 
-/* ---- whole ranges
- * -------------------------------------------------------------------------------------- */
+/* ---- whole ranges --------------------------------------------------------------------------- */
 
 void page_tree_free_range(struct page_tree *tree, struct page_range chunks)
 {

@@ -84,6 +84,9 @@ uint64_t page_tree_count_scavenged(const struct page_tree *tree, uint64_t page,
 void page_tree_take(struct page_tree *tree, struct page_found found, uint64_t page_count,
                     uint64_t scavenged_pages);
 
+/* Brings every summary up to date; searches that need it do so themselves. */
+void page_tree_freshen(struct page_tree *tree);
+
 /* Tells the tree that a search for `page_count` pages found nothing. */
 void page_tree_note_exhausted(struct page_tree *tree, uint64_t page_count);
 

@@ -7,6 +7,10 @@
  * P(new) is committed already is therefore covered by P of the next range below and P of the next
  * above.
  *
+ * The density array alone is committed without holes, from the lowest grown chunk to the highest:
+ * the scavenger's finder walks it without the lock that guards the ranges. A gap costs 2 bytes a
+ * MiB.
+ *
  * One flat array a kind, where Go has a two-level directory of chunk records: a lane's index space
  * is its own reserved range and not the whole machine's 48 bits, so the flat array costs address
  * space only, and one load less on each access.
@@ -47,8 +51,12 @@ struct page_tree_layout page_tree_layout_make(uint32_t chunk_max, size_t os_page
 
     Q_ASSERT(chunk_max >= 1 && chunk_max <= PAGE_CHUNKS_MAX);
     Q_ASSERT(bits_is_power_of_two_u64(os_page_bytes));
-    /* No two ranges touch, so there is at most one for every two chunks. */
-    size_t offset = size_align_up(layout.chunk_max / 2 * sizeof(struct page_range), os_page_bytes);
+    /*
+     * No two ranges touch, so there is at most one for every two chunks; and room for one more is
+     * asked for before it is known that the next will join its neighbours.
+     */
+    size_t offset =
+        size_align_up((layout.chunk_max / 2 + 1) * sizeof(struct page_range), os_page_bytes);
     layout.first_bytes = os_page_bytes;
     for (enum page_array array = PAGE_ARRAY_LEVEL_0; array < PAGE_ARRAY_COUNT; array++) {
         struct array_shape shape = array_shape_of(array);
@@ -78,11 +86,32 @@ static struct os_pages os_pages_of(const struct page_tree_layout *layout, struct
     };
 }
 
+/* The OS pages of an array that growing by `chunks` needs committed; none when first ≥ end. */
+static struct os_pages os_pages_needed(const struct page_tree_layout *layout, enum page_array array,
+                                       const struct page_ranges *grown, struct page_range chunks)
+{
+    struct array_shape shape = array_shape_of(array);
+    struct os_pages pages = os_pages_of(layout, shape, chunks);
+    uint32_t at = page_ranges_find(grown, chunks.first);
+    bool has_below = at > 0, has_above = at < grown->count;
+    size_t below_end = has_below ? os_pages_of(layout, shape, grown->range[at - 1]).end : 0;
+    size_t above_first = has_above ? os_pages_of(layout, shape, grown->range[at]).first : SIZE_MAX;
+
+    if (array != PAGE_ARRAY_DENSITY) {
+        return (struct os_pages){size_max(pages.first, below_end),
+                                 size_min(pages.end, above_first)};
+    }
+    if (has_below && has_above) {
+        return (struct os_pages){0, 0};
+    }
+    return (struct os_pages){has_below ? below_end : pages.first,
+                             has_above ? above_first : pages.end};
+}
+
 uint32_t page_tree_layout_needs(const struct page_tree_layout *layout,
                                 const struct page_ranges *grown, struct page_range chunks,
                                 struct page_span_bytes ret_needs[PAGE_ARRAY_COUNT])
 {
-    uint32_t at = page_ranges_find(grown, chunks.first);
     uint32_t need_count = 0;
     size_t os_page_bytes = layout->os_page_bytes;
 
@@ -92,16 +121,7 @@ uint32_t page_tree_layout_needs(const struct page_tree_layout *layout,
             (struct page_span_bytes){grown->capacity * sizeof(struct page_range), os_page_bytes};
     }
     for (enum page_array array = PAGE_ARRAY_LEVEL_0; array < PAGE_ARRAY_COUNT; array++) {
-        struct array_shape shape = array_shape_of(array);
-        struct os_pages pages = os_pages_of(layout, shape, chunks);
-        if (at > 0) {
-            struct os_pages below = os_pages_of(layout, shape, grown->range[at - 1]);
-            pages.first = below.end > pages.first ? below.end : pages.first;
-        }
-        if (at < grown->count) {
-            struct os_pages above = os_pages_of(layout, shape, grown->range[at]);
-            pages.end = above.first < pages.end ? above.first : pages.end;
-        }
+        struct os_pages pages = os_pages_needed(layout, array, grown, chunks);
         if (pages.first < pages.end) {
             ret_needs[need_count++] =
                 (struct page_span_bytes){layout->offset[array] + pages.first * os_page_bytes,

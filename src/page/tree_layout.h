@@ -43,7 +43,8 @@ struct page_tree_layout page_tree_layout_make(uint32_t chunk_max, size_t os_page
 
 /*
  * What growing by `chunks` needs committed that no grown range has needed before: at most one piece
- * an array (a range between two grown ones that share its OS page needs nothing there).
+ * an array (a range between two grown ones that share its OS page needs nothing there). Of density
+ * words a gap to the next grown range is part of the need.
  *
  * Returns: how many of `ret_needs` were written.
  */

@@ -31,6 +31,17 @@ struct page_totals {
     uint64_t first_free; /* PAGE_NONE: none */
 };
 
+/* Whether a scavenger could take something: free and backed pages that fill an OS page. */
+static bool has_piece(const struct page_tree *tree, const struct page_chunk *chunk)
+{
+    uint64_t os_page_bytes = tree->range_step * sizeof(struct page_range);
+    uint32_t min_pages = (uint32_t)size_max_u64(os_page_bytes >> PAGE_SHIFT, 1);
+
+    return page_bits_find_candidate(&chunk->in_use, &chunk->scavenged, PAGE_CHUNK_PAGES - 1,
+                                    min_pages, min_pages, 0, false)
+               .count > 0;
+}
+
 static enum quarry_status validate_chunk(const struct page_tree *tree, uint32_t i,
                                          struct page_totals *totals, struct quarry_error *error)
 {
@@ -56,7 +67,7 @@ static enum quarry_status validate_chunk(const struct page_tree *tree, uint32_t 
                          i, density.in_use, in_use);
     }
     uint32_t scavenged = page_bits_count(&chunk->scavenged, 0, PAGE_CHUNK_PAGES);
-    if (in_use + scavenged < PAGE_CHUNK_PAGES && !(density.flags & PAGE_DENSITY_HAS_FREE)) {
+    if (has_piece(tree, chunk) && !(density.flags & PAGE_DENSITY_HAS_FREE)) {
         return error_set(error, QUARRY_CORRUPT,
                          "chunk %u: backed pages are free, and the scavenger is not told", i);
     }

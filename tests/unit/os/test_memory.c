@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -130,6 +131,26 @@ static void decommitted_bytes_stay_accessible_and_read_as_zero(void **state)
     assert_filled(base + PAGE, 2 * PAGE, 0);
     assert_filled(base + 3 * PAGE, PAGE, 7);
     base[PAGE] = 1;
+    release(base, 4 * PAGE);
+}
+
+static void uncommitted_bytes_cannot_be_touched_until_committed_anew(void **state)
+{
+    (void)state;
+    char *base = reserve_and_commit(4 * PAGE);
+    memset(base, 7, 4 * PAGE);
+    assert_int_equal(os_uncommit(os, base + PAGE, 2 * PAGE), QUARRY_OK);
+    assert_filled(base, PAGE, 7);
+    assert_filled(base + 3 * PAGE, PAGE, 7);
+    /* The kernel refuses to read from there. */
+    int pipe_ends[2];
+    assert_int_equal(pipe(pipe_ends), 0);
+    assert_int_equal(write(pipe_ends[1], base + PAGE, 1), -1);
+    assert_int_equal(errno, EFAULT);
+    close(pipe_ends[0]);
+    close(pipe_ends[1]);
+    assert_int_equal(os_commit(os, base + PAGE, 2 * PAGE), QUARRY_OK);
+    assert_filled(base + PAGE, 2 * PAGE, 0);
     release(base, 4 * PAGE);
 }
 
@@ -366,6 +387,7 @@ int main(void)
         cmocka_unit_test(a_second_commit_keeps_the_contents),
         cmocka_unit_test(decommitted_bytes_stay_accessible_and_read_as_zero),
         cmocka_unit_test(decommit_lowers_the_resident_size),
+        cmocka_unit_test(uncommitted_bytes_cannot_be_touched_until_committed_anew),
         cmocka_unit_test(decommit_takes_locked_pages),
         cmocka_unit_test(decommit_maps_anew_where_the_kernel_refuses_advice),
         cmocka_unit_test(a_failed_decommit_keeps_the_contents),

@@ -104,10 +104,15 @@ static enum quarry_status call_file_next_data(size_t i)
     return os_file_next_data(os, &file, i, &begin, &end);
 }
 
+static enum quarry_status call_uncommit(size_t i)
+{
+    return os_uncommit(os, spare + i * PAGE, PAGE);
+}
+
 static enum quarry_status (*const calls[OS_SIM_KIND_COUNT])(size_t) = {
-    call_reserve,    call_commit,      call_decommit,   call_release,
-    call_file_open,  call_file_resize, call_file_map,   call_file_preallocate,
-    call_file_punch, call_file_read,   call_file_write, call_file_next_data,
+    call_reserve,     call_commit,         call_decommit,         call_release,    call_file_open,
+    call_file_resize, call_file_map,       call_file_preallocate, call_file_punch, call_file_read,
+    call_file_write,  call_file_next_data, call_uncommit,
 };
 
 /* Makes CALLS calls of a kind under a rule, and checks which of them fail. */

@@ -120,7 +120,7 @@ static void a_heap_without_chunks_is_its_lanes_and_owners(void **state)
 static void the_header_says_what_the_budget_says(void **state)
 {
     struct fixture *f = *state;
-    struct page_ledger_totals totals;
+    struct quarry_ledger totals;
 
     os_sim_advance(&f->sim, 12345);
     (void)alloc(f, f->alpha, 100);
@@ -222,7 +222,7 @@ static void a_run_has_an_owner_in_every_chunk_it_reaches(void **state)
 static void a_run_whose_head_has_no_room_for_its_length_is_followed(void **state)
 {
     struct fixture *f = *state;
-    const uint64_t pages = PAGE_HEAD_COUNT_LONG + C;
+    const uint64_t pages = PAGE_HEAD_PAGES_LONG + C;
 
     f->lane = create_lane(f->heap, "long", Q_GIB(16));
     (void)alloc(f, f->beta, pages);

@@ -1,0 +1,64 @@
+/*
+ * `quarry bench NAME …`: which benchmarks there are.
+ */
+#include <bench/bench.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include <bench/pages.h>
+#include <bench/pages_child.h>
+
+struct benchmark {
+    const char *name;
+    const char *summary; /* NULL: not for people */
+    int (*run)(int argc, char **argv);
+};
+
+static const struct benchmark benchmarks[] = {
+    {"pages", "the page heap beside malloc libraries and mmap", bench_pages_main},
+    {"pages-child", NULL, bench_pages_child_main},
+};
+
+static void print_help(FILE *file)
+{
+    (void)fputs("NAME\n"
+                "    quarry bench - measure Quarry beside what else is installed\n"
+                "\n"
+                "SYNOPSIS\n"
+                "    quarry bench NAME [--json] [--quick] [option...]\n"
+                "    quarry bench NAME --help\n"
+                "\n"
+                "BENCHMARKS\n",
+                file);
+    for (size_t i = 0; i < sizeof benchmarks / sizeof benchmarks[0]; i++) {
+        if (benchmarks[i].summary != NULL) {
+            (void)fprintf(file, "    %-10s  %s\n", benchmarks[i].name, benchmarks[i].summary);
+        }
+    }
+}
+
+static bool is_help(const char *word)
+{
+    return strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+int bench_main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return 2;
+    }
+    if (is_help(argv[1])) {
+        print_help(stdout);
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof benchmarks / sizeof benchmarks[0]; i++) {
+        if (strcmp(argv[1], benchmarks[i].name) == 0) {
+            return benchmarks[i].run(argc - 1, argv + 1);
+        }
+    }
+    (void)fprintf(stderr, "quarry bench: there is no benchmark '%s'; see quarry bench --help\n",
+                  argv[1]);
+    return 2;
+}

@@ -1,0 +1,38 @@
+/*
+ * Children: the processes in which subjects are measured.
+ */
+#ifndef QUARRY_BENCH_CHILD_H
+#define QUARRY_BENCH_CHILD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bytes of output a child may write; more is a failure. */
+#define BENCH_CHILD_OUTPUT_BYTES 8192u
+
+/* The exit code of a child in whose process its subject's library is not in force. */
+#define BENCH_CHILD_ABSENT 3
+
+/*
+ * Runs a program and waits for it.
+ *
+ * `argv`: ends with NULL; argv[0] is looked up in PATH. Borrowed.
+ * `preload`: becomes LD_PRELOAD; NULL: there is none, whatever this process was started with.
+ * `is_quiet`: what it writes to stderr is dropped.
+ * `output`: BENCH_CHILD_OUTPUT_BYTES of room for what it writes to stdout; always ends in a NUL.
+ * Returns: its exit code, or -1 when it could not be started, was killed or wrote too much.
+ * Threads: any that does not wait for other children. Cost: a process.
+ */
+int bench_child_run(const char *const *argv, const char *preload, bool is_quiet, char *output);
+
+/*
+ * Reads `count` numbers in decimal, apart by white space, from `text`.
+ * Returns: whether there were exactly as many; `ret_numbers` is written to in any case.
+ */
+bool bench_child_numbers(const char *text, uint64_t *ret_numbers, size_t count);
+
+/* The file of this program, which measurements are run by. Returns: static storage, never NULL. */
+const char *bench_child_program(void);
+
+#endif

@@ -1,0 +1,322 @@
+/*
+ * Forking while threads do everything to the heap: the child finds all of it whole, and can go on
+ * alone. A child reports by its exit code: cmocka belongs to the parent.
+ */
+#include "../os/cmocka_all.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/wait.h>
+
+#include "../base/random.h"
+#include "heap_storm.h"
+
+/* A child that hangs is ended by SIGALRM, which fails the test. */
+#define CHILD_SECONDS 60u
+
+#define OWN_RUNS 32u
+
+/* Runs of the thread that forks; a child has them as well. */
+struct own_runs {
+    char *base[OWN_RUNS];
+};
+
+static void own_runs_take(struct own_runs *own, struct storm *storm)
+{
+    for (uint32_t i = 0; i < OWN_RUNS; i++) {
+        struct page_run run = page_alloc(storm->lane[i % STORM_LANES], storm->owner[0], 1 + i % 5);
+        own->base[i] = run.base;
+        if (run.base != NULL) {
+            memset(run.base, (int)i + 1, PAGE_BYTES);
+        }
+    }
+}
+
+static void own_runs_check_and_free(struct own_runs *own, struct storm *storm)
+{
+    for (uint32_t i = 0; i < OWN_RUNS; i++) {
+        if (own->base[i] == NULL) {
+            continue;
+        }
+        for (uint32_t byte = 0; byte < PAGE_BYTES; byte++) {
+            Q_ASSERT(own->base[i][byte] == (char)(i + 1));
+        }
+        page_free(storm->lane[i % STORM_LANES], own->base[i]);
+        own->base[i] = NULL;
+    }
+}
+
+/* Everything that a child can still do, right after the fork. */
+static void check_child(struct storm *storm, struct own_runs *own)
+{
+    struct quarry_ledger totals;
+    uint64_t random = (uint64_t)getpid();
+
+    /* The parent's threads are gone: nobody can have anything in flight. */
+    storm->thread_count = 0;
+    (void)page_heap_ledger(storm->heap, &totals, NULL, 0);
+    Q_ASSERT(totals.in_flight_bytes == 0);
+    totals = storm_check(storm);
+    own_runs_check_and_free(own, storm);
+    for (uint32_t i = 0; i < 200; i++) {
+        storm_step(storm, &random);
+    }
+    /* Runs of threads that no longer exist can be freed like all others. */
+    storm_free_slots(storm);
+    (void)page_heap_trim(storm->heap);
+    totals = storm_check(storm);
+    Q_ASSERT(totals.cached_bytes == 0);
+    Q_ASSERT(totals.free_backed_bytes == 0);
+}
+
+static void check_scavenger_restarts(struct storm *storm)
+{
+    struct page_run run = page_lane_alloc(storm->lane[0], storm->owner[0], 1, 1);
+
+    Q_ASSERT(run.base != NULL);
+    page_lane_free(storm->lane[0], run.base);
+    Q_ASSERT(atomic_load_relaxed_u32(&storm->heap->scavenger.state) == PAGE_SCAVENGER_RUNNING);
+}
+
+static void wait_for(pid_t child)
+{
+    int how = 0;
+
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &how, 0), child);
+    assert_true(WIFEXITED(how));
+    assert_int_equal(WEXITSTATUS(how), 0);
+}
+
+/* Forks, has the child run `check`, and waits for it. */
+static void fork_and(void (*check)(struct storm *, struct own_runs *), struct storm *storm,
+                     struct own_runs *own)
+{
+    pid_t child = fork();
+
+    if (child == 0) {
+        (void)alarm(CHILD_SECONDS);
+        check(storm, own);
+        _exit(0);
+    }
+    wait_for(child);
+}
+
+static void check_all(struct storm *storm, struct own_runs *own)
+{
+    check_child(storm, own);
+    check_scavenger_restarts(storm);
+}
+
+/* ---- under a storm -----------------------------------------------------------------------------
+ */
+
+static void fork_in_a_storm(storm_role *const roles[4], uint32_t fork_count)
+{
+    struct storm storm;
+    struct own_runs own;
+
+    storm_open(&storm, Q_MIB(256));
+    for (size_t i = 0; i < 4; i++) {
+        storm_start(&storm, roles[i]);
+    }
+    for (uint32_t i = 0; i < fork_count; i++) {
+        own_runs_take(&own, &storm);
+        fork_and(check_all, &storm, &own);
+        own_runs_check_and_free(&own, &storm);
+    }
+    storm_stop(&storm);
+    storm_close(&storm);
+}
+
+static void a_hundred_children_of_threads_that_allocate_find_the_heap_whole(void **state)
+{
+    storm_role *const roles[] = {storm_allocate, storm_allocate, storm_allocate,
+                                 storm_change_limit};
+    (void)state;
+    fork_in_a_storm(roles, 100);
+}
+
+/* Two threads give pages back without a pause: at most forks a piece is in flight. */
+static void a_hundred_children_of_threads_that_scavenge_find_the_heap_whole(void **state)
+{
+    storm_role *const roles[] = {storm_allocate, storm_allocate, storm_trim, storm_trim};
+    (void)state;
+    fork_in_a_storm(roles, 100);
+}
+
+static void a_hundred_children_of_threads_that_end_lanes_find_the_heap_whole(void **state)
+{
+    storm_role *const roles[] = {storm_allocate, storm_begin_and_end_lanes, storm_trim,
+                                 storm_read_ledger};
+    (void)state;
+    fork_in_a_storm(roles, 100);
+}
+
+/* ---- generations of processes -------------------------------------------------------------------
+ */
+
+static void check_grandchild(struct storm *storm, struct own_runs *own)
+{
+    pid_t child;
+
+    check_scavenger_restarts(storm);
+    child = fork();
+    if (child == 0) {
+        check_all(storm, own);
+        _exit(0);
+    }
+    int how = 0;
+    Q_ASSERT(child > 0 && waitpid(child, &how, 0) == child);
+    Q_ASSERT(WIFEXITED(how) && WEXITSTATUS(how) == 0);
+    check_all(storm, own);
+}
+
+static void a_child_of_a_child_finds_the_heap_whole(void **state)
+{
+    struct storm storm;
+    struct own_runs own;
+    (void)state;
+
+    storm_open(&storm, Q_MIB(256));
+    storm_start(&storm, storm_allocate);
+    storm_start(&storm, storm_trim);
+    for (uint32_t i = 0; i < 20; i++) {
+        own_runs_take(&own, &storm);
+        fork_and(check_grandchild, &storm, &own);
+        own_runs_check_and_free(&own, &storm);
+    }
+    storm_stop(&storm);
+    storm_close(&storm);
+}
+
+static void check_threads_and_end(struct storm *storm, struct own_runs *own)
+{
+    storm->thread_count = 0;
+    own_runs_check_and_free(own, storm);
+    storm_start(storm, storm_allocate);
+    storm_start(storm, storm_trim);
+    os_sleep_ns(20 * Q_MS_NS);
+    storm_stop(storm);
+    storm_close(storm);
+}
+
+static void a_child_starts_threads_of_its_own_and_destroys_the_heap(void **state)
+{
+    struct storm storm;
+    struct own_runs own;
+    (void)state;
+
+    storm_open(&storm, Q_MIB(256));
+    for (uint32_t i = 0; i < 20; i++) {
+        own_runs_take(&own, &storm);
+        fork_and(check_threads_and_end, &storm, &own);
+        own_runs_check_and_free(&own, &storm);
+    }
+    storm_close(&storm);
+}
+
+/* ---- what a thread was doing
+ * --------------------------------------------------------------------- */
+
+/* Memory that falls free in the child goes back by itself. */
+static void check_scavenger_works(struct storm *storm, struct own_runs *own)
+{
+    struct page_run run = page_lane_alloc(storm->lane[0], storm->owner[0], 4096, 1);
+
+    own_runs_check_and_free(own, storm);
+    Q_ASSERT(run.base != NULL);
+    page_lane_free(storm->lane[0], run.base);
+    while (page_scavenger_retained_bytes(storm->heap) > Q_MIB(8)) {
+        os_sleep_ns(10 * Q_MS_NS); /* SIGALRM ends it */
+    }
+}
+
+static void the_scavenger_of_a_child_works(void **state)
+{
+    struct storm storm;
+    struct own_runs own;
+    (void)state;
+
+    storm_open(&storm, Q_MIB(256));
+    own_runs_take(&own, &storm);
+    fork_and(check_scavenger_works, &storm, &own);
+    own_runs_check_and_free(&own, &storm);
+    storm_close(&storm);
+}
+
+/* A thread that ends a lane waits here for a piece in flight that never lands. */
+static void check_ending_lane_is_scavenged(struct storm *storm, struct own_runs *own)
+{
+    own_runs_check_and_free(own, storm);
+    page_lane_free(storm->lane[0], page_lane_alloc(storm->lane[0], storm->owner[0], 512, 1).base);
+    Q_ASSERT(page_heap_trim(storm->heap) >= PAGE_CHUNK_BYTES);
+}
+
+static void a_lane_that_was_ending_at_the_fork_is_scavenged_in_the_child(void **state)
+{
+    struct storm storm;
+    struct own_runs own;
+    (void)state;
+
+    storm_open(&storm, Q_MIB(256));
+    own_runs_take(&own, &storm);
+    os_mutex_lock(&storm.lane[0]->mutex);
+    storm.lane[0]->is_ending = true;
+    os_mutex_unlock(&storm.lane[0]->mutex);
+    fork_and(check_ending_lane_is_scavenged, &storm, &own);
+    os_mutex_lock(&storm.lane[0]->mutex);
+    storm.lane[0]->is_ending = false;
+    os_mutex_unlock(&storm.lane[0]->mutex);
+    own_runs_check_and_free(&own, &storm);
+    storm_close(&storm);
+}
+
+/* A reclaimer that forks: in the child it returns like in the parent. */
+static uint64_t reclaim_by_forking(void *argument, uint64_t wanted_bytes)
+{
+    (void)wanted_bytes;
+    *(pid_t *)argument = fork();
+    if (*(pid_t *)argument == 0) {
+        (void)alarm(CHILD_SECONDS);
+    }
+    return 0;
+}
+
+static void a_reclaimer_that_forks_can_be_removed_in_the_child(void **state)
+{
+    struct storm storm;
+    pid_t child = -1;
+    (void)state;
+
+    storm_open(&storm, Q_MIB(64));
+    assert_int_equal(page_heap_add_reclaimer(storm.heap, 1, reclaim_by_forking, &child), QUARRY_OK);
+    char *run = page_lane_alloc(storm.lane[0], storm.owner[0], Q_MIB(40) >> PAGE_SHIFT, 1).base;
+    Q_ASSERT(run != NULL);
+    Q_ASSERT(page_lane_alloc(storm.lane[1], storm.owner[0], Q_MIB(40) >> PAGE_SHIFT, 1).base ==
+             NULL);
+    page_heap_remove_reclaimer(storm.heap, reclaim_by_forking, &child);
+    page_lane_free(storm.lane[0], run);
+    storm_close(&storm);
+    if (child == 0) {
+        _exit(0);
+    }
+    wait_for(child);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_hundred_children_of_threads_that_allocate_find_the_heap_whole),
+        cmocka_unit_test(a_hundred_children_of_threads_that_scavenge_find_the_heap_whole),
+        cmocka_unit_test(a_hundred_children_of_threads_that_end_lanes_find_the_heap_whole),
+        cmocka_unit_test(a_child_of_a_child_finds_the_heap_whole),
+        cmocka_unit_test(a_child_starts_threads_of_its_own_and_destroys_the_heap),
+        cmocka_unit_test(the_scavenger_of_a_child_works),
+        cmocka_unit_test(a_lane_that_was_ending_at_the_fork_is_scavenged_in_the_child),
+        cmocka_unit_test(a_reclaimer_that_forks_can_be_removed_in_the_child),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
