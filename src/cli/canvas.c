@@ -27,10 +27,13 @@ enum quarry_status canvas_reset(struct canvas *canvas, uint32_t width, uint32_t 
             return QUARRY_NO_MEMORY;
         }
         free(canvas->cell);
-        *canvas = (struct canvas){width, height, cell};
+        canvas->width = width;
+        canvas->height = height;
+        canvas->cell = cell;
     }
+    struct canvas_cell *cells = canvas->cell;
     for (size_t i = 0; i < (size_t)width * height; i++) {
-        canvas->cell[i] = (struct canvas_cell){' ', CANVAS_PLAIN};
+        cells[i] = (struct canvas_cell){' ', CANVAS_PLAIN};
     }
     return QUARRY_OK;
 }

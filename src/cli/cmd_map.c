@@ -247,6 +247,7 @@ static int show_file(const struct map_options *options)
     uint8_t *bytes = NULL;
     size_t byte_count = 0;
 
+    Q_ASSERT(options->file != NULL); /* check_options saw to it */
     if (map_file_read(options->file, &bytes, &byte_count, &error) != QUARRY_OK) {
         return cli_failure("map", "%s", error.text);
     }

@@ -31,12 +31,12 @@ static void set_colours(void)
         return;
     }
     short background = use_default_colors() == OK ? -1 : COLOR_BLACK;
-    for (short i = 1; i < CANVAS_COLOURS; i++) {
+    for (int i = 1; i < CANVAS_COLOURS; i++) {
         short colour = COLORS >= 256 ? canvas_looks[i].of_256 : canvas_looks[i].of_8;
         if (colour < 0 && background >= 0) {
             colour = COLOR_WHITE;
         }
-        (void)init_pair(i, colour, background);
+        (void)init_pair((short)i, colour, background);
     }
 }
 

@@ -152,14 +152,14 @@ static void put_lane(uint8_t *at, const struct page_lane *lane, uint32_t grown_c
     endian_store_le_u16(at + MAP_LANE_AT_FLAGS, flags);
     endian_store_le_u32(at + MAP_LANE_AT_GROWN_CHUNKS, grown_chunks);
     endian_store_le_u32(at + MAP_LANE_AT_CHUNK_LIMIT, lane->chunk_limit);
-    memcpy(at + MAP_LANE_AT_NAME, lane->name, strlen(lane->name));
+    memcpy(at + MAP_LANE_AT_NAME, lane->name, strlen(lane->name) + 1);
 }
 
 static void put_owner(uint8_t *at, uint32_t id, const char *name)
 {
     memset(at, 0, MAP_OWNER_BYTES);
     endian_store_le_u16(at + MAP_OWNER_AT_ID, (uint16_t)id);
-    memcpy(at + MAP_OWNER_AT_NAME, name, strlen(name));
+    memcpy(at + MAP_OWNER_AT_NAME, name, strlen(name) + 1);
 }
 
 /* ---- chunks

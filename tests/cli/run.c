@@ -42,7 +42,7 @@ static void become_quarry(const char *const *arguments)
 {
     char *copies[ARGUMENTS_MAX + 2] = {strdup(QUARRY_CLI_PATH)};
 
-    for (int i = 0; arguments[i] != NULL && i < ARGUMENTS_MAX; i++) {
+    for (int i = 0; i < ARGUMENTS_MAX && arguments[i] != NULL; i++) {
         copies[i + 1] = strdup(arguments[i]);
     }
     alarm(PATIENCE_S);

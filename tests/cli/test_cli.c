@@ -348,7 +348,7 @@ static void a_hostile_name_cannot_reach_the_terminal(void **state)
     char path[96];
 
     memcpy(bytes, saved->bytes, saved->byte_count);
-    memcpy(bytes + 64 + 16, "\x1b[31m\"%s\xff\n", 10);
+    memcpy(bytes + 64 + 16, "\x1b[31m\"%s\xff\n", 11);
     struct run run = map_bytes(saved, bytes, saved->byte_count, path);
     assert_int_equal(run.exit_code, 0);
     assert_has(run.out, "?[31m\"%s");
