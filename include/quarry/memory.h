@@ -42,7 +42,8 @@
  * short.
  *
  * Forks: in the child of a fork the memory is whole and usable. Runs stay as they were; the thread
- * that gives memory back is started again when needed.
+ * that gives memory back is started again when needed. A lane with a file remains the parent's: the
+ * child may read and write its runs, which the two share, but gets QUARRY_BUSY for new ones.
  *
  * Source: the page allocator of Go's runtime; see ARCHITECTURE.md and docs/decisions.
  */

@@ -246,7 +246,7 @@ struct take_request {
 static enum take_verdict lane_take_locked(struct page_lane *lane, struct take_request *request)
     Q_REQUIRES(&lane->mutex)
 {
-    if (lane->is_adopting) {
+    if (lane->is_adopting || lane->is_foreign) {
         return TAKE_ADOPTING;
     }
     struct page_found found =
@@ -402,7 +402,8 @@ static enum quarry_status lane_extend_locked(struct page_lane *lane, uint64_t pa
     uint64_t tail = page + old_count, tail_count = new_count - old_count;
 
     /* Pages that nobody has adopted yet look free, and hold somebody's data. */
-    if (lane->is_adopting || !page_tree_is_free(&lane->tree, tail, tail_count)) {
+    if (lane->is_adopting || lane->is_foreign ||
+        !page_tree_is_free(&lane->tree, tail, tail_count)) {
         return QUARRY_BUSY;
     }
     uint64_t scavenged_pages = page_tree_count_scavenged(&lane->tree, tail, tail_count);

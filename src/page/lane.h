@@ -105,6 +105,7 @@ struct page_lane {
     struct page_in_flight in_flight[PAGE_IN_FLIGHT_MAX];
     uint64_t in_flight_pages;
     bool is_ending;   /* scavengers keep out */
+    bool is_foreign;  /* in the child of a fork: the file is the parent's */
     bool is_adopting; /* file-backed and opened, its old pages not yet told apart: no allocation */
     struct page_lane_counters counters;
 };
@@ -166,7 +167,7 @@ void page_lane_destroy(struct page_lane *lane);
  * Allocates `page_count` pages for `owner`, beginning at a multiple of `align_pages` (a power of
  * two up to PAGE_ALIGN_PAGES_MAX) of the lane, which is aligned to a zone. Straight from the tree;
  * most callers want page_alloc. Reclaims when the budget is short. Errors: NO_MEMORY, NO_ADDRESS,
- * NO_SPACE (file-backed), BUSY (adoption not finished).
+ * NO_SPACE (file-backed), BUSY (adoption not finished, or in the child of a fork, where the file is the parent's).
  */
 struct page_run page_lane_alloc(struct page_lane *lane, uint32_t owner, uint64_t page_count,
                                 uint64_t align_pages);
@@ -198,6 +199,8 @@ enum quarry_status page_lane_adopt_finish(struct page_lane *lane);
 
 /* ---- for the other files of this folder ----------------------------------------------------- */
 
+/* A number that no lane of this process ever had. */
+uint64_t page_lane_next_serial(void);
 /* Charges and backs what is needed, then adds chunks for at least `page_count` contiguous pages. */
 enum quarry_status page_lane_grow(struct page_lane *lane, uint64_t page_count,
                                   uint64_t align_pages);
