@@ -124,8 +124,8 @@ static enum quarry_status grow_range(struct page_lane *lane, uint64_t page_count
         }
     }
     ret_chunks->first = lane->grown_chunks;
-    ret_chunks->end = (uint32_t)size_max_u64(size_ceil_div_u64(end_page, PAGE_CHUNK_PAGES),
-                                             lane->grown_chunks);
+    ret_chunks->end =
+        (uint32_t)size_max_u64(size_ceil_div_u64(end_page, PAGE_CHUNK_PAGES), lane->grown_chunks);
     return QUARRY_OK;
 }
 
@@ -377,8 +377,7 @@ void page_lane_free(struct page_lane *lane, void *base)
 
     os_mutex_lock(&lane->mutex);
     page_lane_head_clear(lane, page, page_count);
-    page_ledger_add(&lane->heap->ledger, page_head_owner(head), lane->id,
-                    -(int64_t)page_count);
+    page_ledger_add(&lane->heap->ledger, page_head_owner(head), lane->id, -(int64_t)page_count);
     page_tree_free(&lane->tree, page, page_count);
     lane->counters.tree_free_count++;
     os_mutex_unlock(&lane->mutex);

@@ -34,7 +34,8 @@ struct page_heap;
  * use:
  *
  *   31 ............. 12  11 .... 0
- *   pages                owner         pages = 2^20 - 1: the word of the second page holds the count
+ *   pages                owner         pages = 2^20 - 1: the word of the second page holds the
+ * count
  *
  * The count is on top so that one that does not fit leaves 32 bits, and equals no head.
  */
@@ -190,8 +191,8 @@ uint32_t page_lane_run_owner(const struct page_lane *lane, const void *base);
  * Adoption, for a file-backed lane that was opened with pages in its file: the caller, who knows
  * from its own records which runs were in use, claims each; page_lane_adopt_finish then gives the
  * blocks of all other pages back to the file system and opens the lane to allocation.
- * Errors: BAD_INPUT (not in the file, overlapping a run that is or was adopted, or not in adoption),
- * NO_MEMORY, NO_SPACE, IO.
+ * Errors: BAD_INPUT (not in the file, overlapping a run that is or was adopted, or not in
+ * adoption), NO_MEMORY, NO_SPACE, IO.
  */
 enum quarry_status page_lane_adopt(struct page_lane *lane, uint32_t owner, uint64_t page,
                                    uint64_t page_count, void **ret_base);

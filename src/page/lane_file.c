@@ -69,8 +69,9 @@ static enum quarry_status file_create(struct page_lane *lane)
 }
 
 /*
- * Checks the header, maps what the file holds, and leaves it all unclaimed. A file that has the length
- * of the header and zeros in its place is one whose creation was cut short, and is begun anew.
+ * Checks the header, maps what the file holds, and leaves it all unclaimed. A file that has the
+ * length of the header and zeros in its place is one whose creation was cut short, and is begun
+ * anew.
  */
 static enum quarry_status file_reopen(struct page_lane *lane, uint64_t file_bytes)
 {
