@@ -1,0 +1,37 @@
+/*
+ * What the commands of the `quarry` program share.
+ */
+#ifndef QUARRY_CLI_CLI_H
+#define QUARRY_CLI_CLI_H
+
+#include <base/base.h>
+
+/* Exit codes, for scripts. */
+enum cli_exit {
+    CLI_OK = 0,
+    CLI_FAILED = 1, /* what was asked for could not be done; stderr says why */
+    CLI_USAGE = 2,  /* what was asked for makes no sense */
+};
+
+/* `arguments[0]` is the command's name. Returns: an exit code. */
+typedef int cli_run_function(int argument_count, char **arguments);
+
+struct cli_command {
+    const char *name;
+    const char *summary; /* one line, for `quarry help` */
+    const char *help;    /* all of it, for `quarry help NAME` */
+    cli_run_function *run;
+};
+
+extern const struct cli_command cli_command_map;
+
+/* Prints "quarry COMMAND: text" and where to read on to stderr. Returns: CLI_USAGE. */
+int cli_usage_error(const char *command, const char *format, ...) Q_PRINTF(2, 3);
+/* Prints "quarry COMMAND: text" to stderr. Returns: CLI_FAILED. */
+int cli_failure(const char *command, const char *format, ...) Q_PRINTF(2, 3);
+
+/* Whether all that was printed has reached stdout; says on stderr when not. Returns: an exit code.
+ */
+int cli_finish_output(const char *command);
+
+#endif

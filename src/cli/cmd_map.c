@@ -1,0 +1,408 @@
+/*
+ * `quarry map`: a heap map from a file, or of the demonstration.
+ *
+ *   FILE              read, drawn once                              map_file, map_picture
+ *   --demo            a terminal: ten frames a second until q       screen
+ *                     no terminal: a frame a second, then the end
+ *   --json            the same frames, an object a line             map_json
+ *
+ * Whatever is shown goes through one struct frame, so that a picture from a file and a live one
+ * cannot differ.
+ */
+#include <cli/cli.h>
+#include <cli/demo.h>
+#include <cli/map_file.h>
+#include <cli/map_json.h>
+#include <cli/map_picture.h>
+#include <cli/map_rates.h>
+#include <cli/screen.h>
+
+#include <getopt.h>
+#include <langinfo.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DEFAULT_SECONDS      10u
+#define DEFAULT_ONCE_SECONDS 3u
+#define SECONDS_MAX          86400u
+#define LIVE_FRAME_MS        100u
+#define PLAIN_WIDTH          80u
+#define PLAIN_HEIGHT         24u
+#define NOTE_BYTES           64u
+
+static const char map_help[] =
+    "usage: quarry map FILE [--json] [--ascii]\n"
+    "       quarry map --demo [--seconds N] [--once] [--json] [--ascii] [--save FILE]\n"
+    "\n"
+    "Draws a map of a page heap: a cell for each chunk of 4 MiB of each lane, as high as it is in\n"
+    "use, in the colour of what the rest of it is.\n"
+    "\n"
+    "FILE is a snapshot (docs/formats/heap-map.md); '-' is stdin.\n"
+    "\n"
+    "  --demo        run a heap with a budget of 256 MiB in this process and show it at work. On "
+    "a\n"
+    "                terminal it runs until q is pressed; elsewhere it prints a frame each second\n"
+    "                and ends\n"
+    "  --seconds N   end after N seconds (10 where there is no terminal)\n"
+    "  --once        one frame, after 3 seconds or those of --seconds\n"
+    "  --json        one object a line instead of pictures\n"
+    "  --ascii       no block elements; the default where the locale is not UTF-8\n"
+    "  --save FILE   write the last frame's snapshot there\n"
+    "\n"
+    "Exit status: 0; 1 when the file cannot be read or is no heap map; 2 for a wrong command "
+    "line.\n";
+
+struct map_options {
+    const char *file;
+    const char *save;
+    uint32_t seconds; /* 0: not said */
+    bool is_demo, is_once, is_json, is_ascii;
+    bool is_terminal; /* stdout */
+};
+
+/* Everything that is shown at one time. `reading` and `live` are NULL for a map from a file. */
+struct frame {
+    const struct page_heap_map_view *view;
+    const struct demo_reading *reading;
+    const struct map_live *live;
+    const char *title;
+    char note[NOTE_BYTES];
+};
+
+/* ---- options
+ * --------------------------------------------------------------------------------------------- */
+
+static int parse_seconds(const char *text, uint32_t *ret_seconds)
+{
+    uint32_t seconds = 0;
+    const char *at = text;
+
+    for (; *at >= '0' && *at <= '9' && seconds <= SECONDS_MAX; at++) {
+        seconds = seconds * 10 + (uint32_t)(*at - '0');
+    }
+    if (*at != '\0' || seconds == 0 || seconds > SECONDS_MAX) {
+        return cli_usage_error("map", "--seconds takes a number from 1 to %u, not '%s'",
+                               SECONDS_MAX, text);
+    }
+    *ret_seconds = seconds;
+    return CLI_OK;
+}
+
+enum option_code {
+    OPTION_DEMO = 256,
+    OPTION_ONCE,
+    OPTION_JSON,
+    OPTION_ASCII,
+    OPTION_SECONDS,
+    OPTION_SAVE
+};
+
+static const struct option long_options[] = {
+    {"demo", no_argument, NULL, OPTION_DEMO},
+    {"once", no_argument, NULL, OPTION_ONCE},
+    {"json", no_argument, NULL, OPTION_JSON},
+    {"ascii", no_argument, NULL, OPTION_ASCII},
+    {"seconds", required_argument, NULL, OPTION_SECONDS},
+    {"save", required_argument, NULL, OPTION_SAVE},
+    {NULL, 0, NULL, 0},
+};
+
+static int set_option(struct map_options *options, int code, const char *given)
+{
+    switch (code) {
+    case OPTION_DEMO:
+        options->is_demo = true;
+        return CLI_OK;
+    case OPTION_ONCE:
+        options->is_once = true;
+        return CLI_OK;
+    case OPTION_JSON:
+        options->is_json = true;
+        return CLI_OK;
+    case OPTION_ASCII:
+        options->is_ascii = true;
+        return CLI_OK;
+    case OPTION_SECONDS:
+        return parse_seconds(optarg, &options->seconds);
+    case OPTION_SAVE:
+        options->save = optarg;
+        return CLI_OK;
+    case ':':
+        return cli_usage_error("map", "'%s' takes a value", given);
+    default:
+        return cli_usage_error("map", "there is no option '%s'", given);
+    }
+}
+
+static int check_options(const struct map_options *options, int file_count)
+{
+    if (file_count > 1) {
+        return cli_usage_error("map", "one file at a time");
+    }
+    if (options->is_demo && options->file != NULL) {
+        return cli_usage_error("map", "either a file or --demo");
+    }
+    if (!options->is_demo && options->file == NULL) {
+        return cli_usage_error("map", "a file is missing, or --demo");
+    }
+    if (!options->is_demo && (options->is_once || options->seconds > 0 || options->save != NULL)) {
+        return cli_usage_error("map", "--once, --seconds and --save go with --demo");
+    }
+    return CLI_OK;
+}
+
+static int parse_options(int argument_count, char **arguments, struct map_options *options)
+{
+    int status = CLI_OK, code = 0;
+
+    *options = (struct map_options){
+        .is_ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0,
+        .is_terminal = isatty(STDOUT_FILENO) == 1,
+    };
+    opterr = 0;
+    while (status == CLI_OK &&
+           (code = getopt_long(argument_count, arguments, ":", long_options, NULL)) != -1) {
+        status = set_option(options, code, arguments[optind - 1]);
+    }
+    if (status != CLI_OK) {
+        return status;
+    }
+    options->file = optind < argument_count ? arguments[optind] : NULL;
+    return check_options(options, argument_count - optind);
+}
+
+/* ---- frames
+ * -----------------------------------------------------------------------------------------------
+ */
+
+static void draw_frame(struct canvas *canvas, const struct frame *frame, bool is_ascii)
+{
+    const struct map_picture picture = {
+        .view = frame->view,
+        .title = frame->title,
+        .note = frame->note,
+        .live = frame->live,
+        .sentence = frame->reading != NULL ? frame->reading->sentence : "",
+        .is_ascii = is_ascii,
+    };
+
+    map_picture_draw(canvas, &picture);
+}
+
+static void plain_size(const struct map_options *options, uint32_t *ret_width, uint32_t *ret_height)
+{
+    struct winsize size;
+
+    *ret_width = PLAIN_WIDTH;
+    *ret_height = PLAIN_HEIGHT;
+    if (options->is_terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 &&
+        size.ws_row > 1) {
+        *ret_width = size.ws_col;
+        *ret_height = size.ws_row - 1u; /* the shell's next line */
+    }
+}
+
+/* Prints a frame as JSON or as a picture. Returns: an exit code. */
+static int print_frame(const struct map_options *options, const struct frame *frame)
+{
+    struct canvas canvas = {0};
+    uint32_t width, height;
+
+    if (options->is_json) {
+        map_json_print(stdout, frame->view, frame->reading, frame->live);
+        return cli_finish_output("map");
+    }
+    plain_size(options, &width, &height);
+    if (canvas_reset(&canvas, width, height) != QUARRY_OK) {
+        return cli_failure("map", "no memory for a picture");
+    }
+    draw_frame(&canvas, frame, options->is_ascii);
+    canvas_print(&canvas, stdout, options->is_terminal && getenv("NO_COLOR") == NULL);
+    canvas_fini(&canvas);
+    return cli_finish_output("map");
+}
+
+/* ---- a file
+ * -------------------------------------------------------------------------------------------------
+ */
+
+static void format_wall_time(uint64_t wall_ns, char note[NOTE_BYTES])
+{
+    time_t seconds = (time_t)(wall_ns / Q_SECOND_NS);
+    struct tm utc;
+
+    if (gmtime_r(&seconds, &utc) == NULL ||
+        strftime(note, NOTE_BYTES, "%Y-%m-%d %H:%M:%S UTC", &utc) == 0) {
+        note[0] = '\0';
+    }
+}
+
+static int show_file(const struct map_options *options)
+{
+    struct page_heap_map_view view;
+    struct quarry_error error = {0};
+    uint8_t *bytes = NULL;
+    size_t byte_count = 0;
+
+    if (map_file_read(options->file, &bytes, &byte_count, &error) != QUARRY_OK) {
+        return cli_failure("map", "%s", error.text);
+    }
+    const char *name = strcmp(options->file, "-") == 0 ? "stdin" : options->file;
+    int code = CLI_FAILED;
+    if (page_heap_map_parse(bytes, byte_count, &view, &error) != QUARRY_OK) {
+        (void)cli_failure("map", "%s: %s", name, error.text);
+    } else {
+        struct frame frame = {.view = &view, .title = name};
+        format_wall_time(view.wall_ns, frame.note);
+        code = print_frame(options, &frame);
+    }
+    free(bytes);
+    return code;
+}
+
+/* ---- the demonstration
+ * --------------------------------------------------------------------------------------- */
+
+/* What one frame of the demonstration is made of. */
+struct demo_frame {
+    struct demo_map map;
+    struct demo_reading reading;
+    struct map_live live;
+    struct frame frame;
+};
+
+static int take_frame(struct demo *demo, struct map_rates *rates, const char *keys,
+                      struct demo_frame *taken)
+{
+    struct quarry_error error = {0};
+
+    if (demo_take_map(demo, &taken->map, &error) != QUARRY_OK) {
+        return cli_failure("map", "%s", error.text);
+    }
+    demo_read(demo, &taken->reading);
+    taken->live = map_rates_add(rates, &taken->reading);
+    taken->frame = (struct frame){
+        .view = &taken->map.view,
+        .reading = &taken->reading,
+        .live = &taken->live,
+        .title = "Quarry: a page heap at work",
+    };
+    (void)snprintf(taken->frame.note, NOTE_BYTES, "%s%.1f s", keys,
+                   (double)taken->reading.elapsed_ns / (double)Q_SECOND_NS);
+    return CLI_OK;
+}
+
+static int save_map(const struct map_options *options, const struct demo_map *map)
+{
+    struct quarry_error error = {0};
+
+    if (options->save == NULL ||
+        map_file_write(options->save, map->bytes, map->byte_count, &error) == QUARRY_OK) {
+        return CLI_OK;
+    }
+    return cli_failure("map", "%s", error.text);
+}
+
+/* Sleeps until the demonstration has gone on for that long. */
+static void wait_until(struct demo *demo, uint64_t elapsed_ns)
+{
+    struct demo_reading reading;
+
+    demo_read(demo, &reading);
+    os_sleep_ns(sat_sub_u64(elapsed_ns, reading.elapsed_ns));
+}
+
+static int run_plain(const struct map_options *options, struct demo *demo)
+{
+    uint32_t default_seconds = options->is_once ? DEFAULT_ONCE_SECONDS : DEFAULT_SECONDS;
+    uint32_t seconds = options->seconds > 0 ? options->seconds : default_seconds;
+    uint32_t second = options->is_once ? seconds : 1;
+    struct map_rates rates = {0};
+    struct demo_frame taken;
+    int code = CLI_OK;
+
+    for (; second <= seconds && code == CLI_OK; second++) {
+        wait_until(demo, second * Q_SECOND_NS);
+        code = take_frame(demo, &rates, "", &taken);
+        if (code == CLI_OK) {
+            code = print_frame(options, &taken.frame);
+        }
+        if (code == CLI_OK && !options->is_json && second < seconds) {
+            fputs("\n", stdout);
+        }
+    }
+    return code == CLI_OK ? save_map(options, &taken.map) : code;
+}
+
+/* One live frame. */
+static int show_live(const struct map_options *options, struct demo *demo, struct map_rates *rates,
+                     struct canvas *canvas, struct demo_frame *taken)
+{
+    uint32_t width, height;
+    int code = take_frame(demo, rates, "q quits   ", taken);
+
+    if (code != CLI_OK) {
+        return code;
+    }
+    screen_size(&width, &height);
+    if (canvas_reset(canvas, width, height) != QUARRY_OK) {
+        return cli_failure("map", "no memory for a picture");
+    }
+    draw_frame(canvas, &taken->frame, options->is_ascii);
+    screen_show(canvas);
+    return CLI_OK;
+}
+
+/* On the screen, which is open. */
+static int run_live(const struct map_options *options, struct demo *demo)
+{
+    uint64_t end_ns = options->seconds > 0 ? options->seconds * Q_SECOND_NS : UINT64_MAX;
+    struct map_rates rates = {0};
+    struct canvas canvas = {0};
+    struct demo_frame taken;
+    int code;
+
+    do {
+        code = show_live(options, demo, &rates, &canvas, &taken);
+    } while (code == CLI_OK && taken.reading.elapsed_ns < end_ns &&
+             screen_wait(LIVE_FRAME_MS) != SCREEN_QUIT);
+    screen_close();
+    canvas_fini(&canvas);
+    return code == CLI_OK ? save_map(options, &taken.map) : code;
+}
+
+static int show_demo(const struct map_options *options)
+{
+    bool is_plain =
+        options->is_once || options->is_json || !options->is_terminal || isatty(STDIN_FILENO) != 1;
+    struct quarry_error error = {0};
+    struct demo *demo;
+
+    if (demo_create(&demo, &error) != QUARRY_OK) {
+        return cli_failure("map", "the demonstration cannot begin: %s", error.text);
+    }
+    int code = !is_plain && screen_open() ? run_live(options, demo) : run_plain(options, demo);
+    demo_destroy(demo);
+    return code;
+}
+
+static int run_map(int argument_count, char **arguments)
+{
+    struct map_options options;
+    int code = parse_options(argument_count, arguments, &options);
+
+    if (code != CLI_OK) {
+        return code;
+    }
+    return options.is_demo ? show_demo(&options) : show_file(&options);
+}
+
+const struct cli_command cli_command_map = {
+    .name = "map",
+    .summary = "draws a map of a heap: of a snapshot, or of a demonstration (--demo)",
+    .help = map_help,
+    .run = run_map,
+};

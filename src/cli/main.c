@@ -1,0 +1,244 @@
+/*
+ * The `quarry` program: a table of commands, each in a file of its own (cmd_NAME.c).
+ *
+ *   quarry                what there is
+ *   quarry COMMAND …      runs one
+ *   quarry help COMMAND   says all about one; so does `quarry COMMAND --help`
+ *
+ * Results go to stdout, everything else to stderr. Exit codes are in cli.h.
+ */
+#include <cli/cli.h>
+
+#include <errno.h>
+#include <locale.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COMMAND_NAME_BYTES_MAX 32u
+/* A name with more letters wrong than this is no slip of the fingers. */
+#define SLIP_MAX 2u
+
+static cli_run_function run_help, run_version;
+
+static const struct cli_command command_help = {
+    .name = "help",
+    .summary = "says what there is, or all about one command",
+    .help = "usage: quarry help [COMMAND]\n",
+    .run = run_help,
+};
+
+static const struct cli_command command_version = {
+    .name = "version",
+    .summary = "says which version this is",
+    .help = "usage: quarry version\n",
+    .run = run_version,
+};
+
+static const struct cli_command *const commands[] = {
+    &cli_command_map,
+    &command_help,
+    &command_version,
+};
+
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+/* ---- messages
+ * ---------------------------------------------------------------------------------------- */
+
+Q_PRINTF(2, 0)
+static void print_message(const char *command, const char *format, va_list arguments)
+{
+    (void)fflush(stdout);
+    if (command != NULL) {
+        fprintf(stderr, "quarry %s: ", command);
+    } else {
+        fputs("quarry: ", stderr);
+    }
+    (void)vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+}
+
+int cli_usage_error(const char *command, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    print_message(command, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "Try 'quarry help%s%s'.\n", command != NULL ? " " : "",
+            command != NULL ? command : "");
+    return CLI_USAGE;
+}
+
+int cli_failure(const char *command, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    print_message(command, format, arguments);
+    va_end(arguments);
+    return CLI_FAILED;
+}
+
+int cli_finish_output(const char *command)
+{
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        return cli_failure(command, "stdout: %s", strerror(errno));
+    }
+    return CLI_OK;
+}
+
+/* ---- finding a command
+ * --------------------------------------------------------------------------------- */
+
+static const struct cli_command *find_command(const char *name)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(commands[i]->name, name) == 0) {
+            return commands[i];
+        }
+    }
+    return NULL;
+}
+
+/*
+ * How many letters must be put in, taken out or changed to make `name` of `typed`. One row of the
+ * usual table at a time: row[j] is the distance of what was typed so far to the first j letters.
+ */
+static size_t letters_wrong(const char *typed, const char *name)
+{
+    size_t row[COMMAND_NAME_BYTES_MAX + 1];
+    size_t length = strlen(name);
+
+    Q_ASSERT(length <= COMMAND_NAME_BYTES_MAX);
+    for (size_t j = 0; j <= length; j++) {
+        row[j] = j;
+    }
+    for (size_t i = 1; typed[i - 1] != '\0'; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= length; j++) {
+            size_t changed = diagonal + (typed[i - 1] != name[j - 1]);
+            diagonal = row[j];
+            row[j] = size_min(changed, size_min(row[j], row[j - 1]) + 1);
+        }
+    }
+    return row[length];
+}
+
+/* The command that was probably meant, or NULL. */
+static const struct cli_command *nearest_command(const char *typed)
+{
+    const struct cli_command *nearest = NULL;
+    size_t fewest = SLIP_MAX + 1;
+
+    for (size_t i = 0; i < COMMAND_COUNT && strlen(typed) <= COMMAND_NAME_BYTES_MAX; i++) {
+        size_t wrong = letters_wrong(typed, commands[i]->name);
+        if (wrong < fewest && wrong < strlen(commands[i]->name)) {
+            fewest = wrong;
+            nearest = commands[i];
+        }
+    }
+    return nearest;
+}
+
+static int unknown_command(const char *typed)
+{
+    const struct cli_command *nearest = nearest_command(typed);
+
+    if (nearest == NULL) {
+        return cli_usage_error(NULL, "there is no command '%s'", typed);
+    }
+    return cli_usage_error(NULL, "there is no command '%s'; did you mean '%s'?", typed,
+                           nearest->name);
+}
+
+/* ---- help and version
+ * -------------------------------------------------------------------------------------- */
+
+static void print_overview(void)
+{
+    puts("usage: quarry COMMAND [OPTION...]\n"
+         "\n"
+         "A storage server and a library for data that lives in memory, under one hard budget.\n"
+         "\n"
+         "Commands:");
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    }
+    puts("\n"
+         "See it work: quarry map --demo\n"
+         "All about a command: quarry help COMMAND");
+}
+
+static int run_help(int argument_count, char **arguments)
+{
+    if (argument_count > 2) {
+        return cli_usage_error("help", "one command at a time");
+    }
+    if (argument_count < 2) {
+        print_overview();
+        return cli_finish_output("help");
+    }
+    const struct cli_command *command = find_command(arguments[1]);
+    if (command == NULL) {
+        return unknown_command(arguments[1]);
+    }
+    fputs(command->help, stdout);
+    return cli_finish_output("help");
+}
+
+static int run_version(int argument_count, char **arguments)
+{
+    if (argument_count > 1) {
+        return cli_usage_error("version", "no argument expected, and '%s' given", arguments[1]);
+    }
+    puts("quarry " QUARRY_VERSION);
+    return cli_finish_output("version");
+}
+
+static bool is_either(const char *text, const char *one, const char *other)
+{
+    return strcmp(text, one) == 0 || strcmp(text, other) == 0;
+}
+
+/* Whether the terminal reads UTF-8: as the environment says, and where it says nothing, it does. */
+static void set_locale(void)
+{
+    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    bool is_said = false;
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const char *value = getenv(names[i]);
+        is_said = is_said || (value != NULL && value[0] != '\0');
+    }
+    (void)setlocale(LC_CTYPE, is_said ? "" : "C.UTF-8");
+}
+
+int main(int argument_count, char **arguments)
+{
+    set_locale();
+    if (argument_count < 2) {
+        return run_help(0, NULL);
+    }
+    if (is_either(arguments[1], "--help", "-h")) {
+        return run_help(argument_count - 1, arguments + 1);
+    }
+    if (strcmp(arguments[1], "--version") == 0) {
+        return run_version(argument_count - 1, arguments + 1);
+    }
+    if (arguments[1][0] == '-') {
+        return cli_usage_error(NULL, "there is no option '%s'", arguments[1]);
+    }
+    const struct cli_command *command = find_command(arguments[1]);
+    if (command == NULL) {
+        return unknown_command(arguments[1]);
+    }
+    if (argument_count == 3 && is_either(arguments[2], "--help", "-h")) {
+        fputs(command->help, stdout);
+        return cli_finish_output(command->name);
+    }
+    return command->run(argument_count - 1, arguments + 1);
+}
