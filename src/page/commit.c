@@ -101,7 +101,8 @@ void page_commit_release_metadata(struct page_commit *commit, uint64_t bytes)
 
 void page_commit_note_metadata(struct page_commit *commit, uint64_t bytes)
 {
-    (void)atomic_add_relaxed_u64(&commit->metadata_bytes, bytes);
+    /* Pairs with the acquire load of ledger readers: the charge came first. */
+    (void)atomic_add_release_u64(&commit->metadata_bytes, bytes);
 }
 
 uint64_t page_commit_set_limit(struct page_commit *commit, uint64_t limit_bytes)

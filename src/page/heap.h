@@ -4,6 +4,8 @@
 #ifndef QUARRY_PAGE_HEAP_H
 #define QUARRY_PAGE_HEAP_H
 
+#include <quarry/memory.h>
+
 #include <base/base.h>
 #include <os/os.h>
 #include <page/commit.h>
@@ -48,6 +50,7 @@ struct page_heap {
     struct page_metadata metadata;
     struct page_scavenger scavenger;
     _Atomic uint64_t refused_count; /* allocations that failed because the budget was full */
+    _Atomic uint32_t is_limit_changing; /* somebody is in page_heap_set_limit */
 
     struct os_mutex caches_mutex;
     /* guarded by caches_mutex */
@@ -91,7 +94,8 @@ enum quarry_status page_heap_reserve(struct page_heap *heap, uint64_t bytes);
 
 /*
  * Changes the limit, at once when raised; when lowered below what is committed, frees first.
- * Errors: TOO_LARGE; NO_MEMORY: not enough could be freed, and the old limit stands again.
+ * Errors: TOO_LARGE; NO_MEMORY: not enough could be freed, and the old limit stands again; BUSY:
+ * another thread is changing it.
  */
 enum quarry_status page_heap_set_limit(struct page_heap *heap, uint64_t limit_bytes);
 
@@ -106,37 +110,13 @@ void page_heap_remove_reclaimer(struct page_heap *heap, page_reclaim_function *r
                                 void *argument);
 
 /*
- * What committed bytes are doing, at one instant: all caches stopped, all lanes locked.
- * The first six add up to `committed_bytes`.
- */
-struct page_ledger_totals {
-    uint64_t in_use_bytes;
-    uint64_t cached_bytes;
-    uint64_t free_backed_bytes;
-    uint64_t metadata_bytes;
-    uint64_t in_flight_bytes; /* being given back, or charged by an allocation under way */
-    uint64_t committed_bytes;
-    uint64_t limit_bytes;
-    uint64_t peak_bytes;
-    uint64_t released_bytes; /* grown, free and without backing */
-    uint64_t reserved_bytes; /* address space */
-};
-
-/* One owner in one lane. */
-struct page_ledger_row {
-    uint32_t owner;
-    uint32_t lane;
-    uint64_t in_use_bytes;
-};
-
-/*
- * Reads the ledger. Rows with nothing in use are left out.
+ * Reads the ledger, all caches stopped and all lanes locked. Rows with nothing in use are left out.
  * `rows`: room for `row_capacity`; may be NULL for 0. Returns: how many rows there are, which may
  * be more than were written. Cost: a process barrier and O(threads × lanes + owners × lanes);
  * allocation waits meanwhile.
  */
-size_t page_heap_ledger(struct page_heap *heap, struct page_ledger_totals *ret_totals,
-                        struct page_ledger_row *rows, size_t row_capacity);
+size_t page_heap_ledger(struct page_heap *heap, struct quarry_ledger *ret_totals,
+                        struct quarry_ledger_row *rows, size_t row_capacity);
 
 /*
  * Checks everything: every lane's tree against its bitmaps, every page in exactly one place (free,

@@ -13,6 +13,8 @@
  */
 #include <page/heap.h>
 
+#include <string.h>
+
 uint64_t page_heap_owner_pages_stopped(struct page_heap *heap, uint32_t owner, uint32_t lane)
 {
     int64_t pages = atomic_load_relaxed_i64(&heap->ledger.owner[owner].pages[lane]);
@@ -43,7 +45,7 @@ static uint64_t cached_pages(struct page_heap *heap, uint32_t lane) Q_REQUIRES(&
 
 /* One lane's share of the totals and of the rows. */
 static size_t ledger_add_lane(struct page_heap *heap, const struct page_lane *lane,
-                              struct page_ledger_totals *totals, struct page_ledger_row *rows,
+                              struct quarry_ledger *totals, struct quarry_ledger_row *rows,
                               size_t row_capacity, size_t row_count) Q_REQUIRES(&heap->caches_mutex)
 {
     /* Pairs with the release in page_ledger_register. */
@@ -55,7 +57,10 @@ static size_t ledger_add_lane(struct page_heap *heap, const struct page_lane *la
             continue;
         }
         if (row_count < row_capacity) {
-            rows[row_count] = (struct page_ledger_row){owner, lane->id, bytes};
+            struct quarry_ledger_row *row = &rows[row_count];
+            *row = (struct quarry_ledger_row){
+                .owner = owner, .lane = lane->id, .in_use_bytes = bytes};
+            strcpy(row->lane_name, lane->name);
         }
         row_count++;
         totals->in_use_bytes += bytes;
@@ -67,10 +72,10 @@ static size_t ledger_add_lane(struct page_heap *heap, const struct page_lane *la
     return row_count;
 }
 
-size_t page_heap_ledger(struct page_heap *heap, struct page_ledger_totals *ret_totals,
-                        struct page_ledger_row *rows, size_t row_capacity)
+size_t page_heap_ledger(struct page_heap *heap, struct quarry_ledger *ret_totals,
+                        struct quarry_ledger_row *rows, size_t row_capacity)
 {
-    struct page_ledger_totals totals = {0};
+    struct quarry_ledger totals = {0};
     size_t row_count = 0;
 
     page_heap_stop(heap);

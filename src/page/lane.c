@@ -400,6 +400,7 @@ static enum quarry_status lane_extend_locked(struct page_lane *lane, uint64_t pa
 {
     uint64_t tail = page + old_count, tail_count = new_count - old_count;
 
+    /* Pages that nobody has adopted yet look free, and hold somebody's data. */
     if (lane->is_adopting || !page_tree_is_free(&lane->tree, tail, tail_count)) {
         return QUARRY_BUSY;
     }

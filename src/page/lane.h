@@ -177,8 +177,8 @@ void page_lane_free(struct page_lane *lane, void *base);
 
 /*
  * Makes a run longer in place, when the pages after it are free; or shorter.
- * `page_count`: the new length, from 1. Errors: BUSY (the pages after it are in use, cached or
- * beyond the lane, or adoption is not finished: the run is unchanged), NO_MEMORY, NO_SPACE.
+ * `page_count`: the new length, from 1. Errors: BUSY (the pages after it are in use, cached,
+ * beyond the lane, or the lane is in adoption: the run is unchanged), NO_MEMORY, NO_SPACE.
  */
 enum quarry_status page_lane_resize(struct page_lane *lane, void *base, uint64_t page_count);
 

@@ -6,5 +6,6 @@
 #define QUARRY_PAGE_PAGE_H
 
 #include <page/heap.h>
+#include <page/heap_map.h>
 
 #endif

@@ -160,31 +160,47 @@ static bool limit_try(struct page_heap *heap, uint64_t limit_bytes)
     return page_commit_set_limit(&heap->commit, limit_bytes) <= limit_bytes;
 }
 
-enum quarry_status page_heap_set_limit(struct page_heap *heap, uint64_t limit_bytes)
+/* One change at a time: a failed one puts the limit back that it found. */
+static bool limit_change(struct page_heap *heap, uint64_t limit_bytes)
 {
     const struct goal goal = {limit_short_bytes, limit_try, limit_bytes};
     uint64_t old_limit_bytes = page_commit_read(&heap->commit).limit_bytes;
+    bool is_reached = limit_try(heap, limit_bytes) || reach(heap, &goal);
+
+    if (!is_reached) {
+        (void)page_commit_set_limit(&heap->commit, old_limit_bytes);
+    }
+    return is_reached;
+}
+
+enum quarry_status page_heap_set_limit(struct page_heap *heap, uint64_t limit_bytes)
+{
+    uint32_t unchanging = 0;
 
     if (limit_bytes > PAGE_COMMIT_LIMIT_MAX_BYTES) {
         return QUARRY_TOO_LARGE;
     }
-    /* A limit that the heap's own structures pass would cost everything, and be refused after all.
-     */
+    /* What the heap's own structures pass would cost everything, and be refused after all. */
     if (limit_bytes < atomic_load_relaxed_u64(&heap->commit.metadata_bytes)) {
         return QUARRY_NO_MEMORY;
     }
-    if (!limit_try(heap, limit_bytes) && !reach(heap, &goal)) {
-        (void)page_commit_set_limit(&heap->commit, old_limit_bytes);
-        return QUARRY_NO_MEMORY;
+    /* Acquire: pairs with the release below, at the end of another change. */
+    if (!atomic_cas_acquire_u32(&heap->is_limit_changing, &unchanging, 1)) {
+        return QUARRY_BUSY;
     }
+    bool is_reached = limit_change(heap, limit_bytes);
+    atomic_store_release_u32(&heap->is_limit_changing, 0);
     page_scavenger_poke(heap);
-    return QUARRY_OK;
+    return is_reached ? QUARRY_OK : QUARRY_NO_MEMORY;
 }
 
 uint64_t page_heap_trim(struct page_heap *heap)
 {
+    /* As much as there is now: others may free more for as long as this takes. */
+    uint64_t retained_bytes = page_scavenger_retained_bytes(heap);
+
     page_caches_flush_all(heap);
-    return page_scavenge(heap, UINT64_MAX, PAGE_SCAVENGE_FORCED, PAGE_CAUSE_MANUAL);
+    return page_scavenge(heap, retained_bytes, PAGE_SCAVENGE_FORCED, PAGE_CAUSE_MANUAL);
 }
 
 /* ---- registering ---------------------------------------------------------------------------- */

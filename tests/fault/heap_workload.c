@@ -110,7 +110,7 @@ static void check_disk(struct workload *workload)
 void workload_check(struct workload *workload)
 {
     struct quarry_error error = {0};
-    struct page_ledger_totals totals;
+    struct quarry_ledger totals;
 
     if (workload->heap == NULL) {
         return;
@@ -420,7 +420,7 @@ static void step_second_thread(struct workload *workload)
 /* Down to what is in use and a little more, so that all that is free has to go; and up again. */
 static void step_limit(struct workload *workload)
 {
-    struct page_ledger_totals totals;
+    struct quarry_ledger totals;
 
     if (workload->heap == NULL) {
         return;

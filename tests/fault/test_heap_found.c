@@ -81,6 +81,24 @@ static void a_file_whose_header_could_not_be_written_is_created_by_the_next_try(
     assert_valid();
 }
 
+static void a_run_does_not_grow_into_pages_that_are_still_to_be_adopted(void **state)
+{
+    struct page_lane *lane;
+    void *first, *second;
+
+    (void)state;
+    assert_int_equal(create_lane("file", &lane), QUARRY_OK);
+    assert_int_equal(page_lane_alloc(lane, owner, 2, 1).status, QUARRY_OK);
+    page_lane_destroy(lane);
+    assert_int_equal(create_lane("file", &lane), QUARRY_OK);
+    assert_int_equal(page_lane_adopt(lane, owner, 0, 1, &first), QUARRY_OK);
+    assert_int_equal(page_lane_resize(lane, first, 2), QUARRY_BUSY);
+    assert_int_equal(page_lane_adopt(lane, owner, 1, 1, &second), QUARRY_OK);
+    assert_int_equal(page_lane_adopt_finish(lane), QUARRY_OK);
+    assert_int_equal(page_lane_resize(lane, second, 2), QUARRY_OK);
+    assert_valid();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -88,6 +106,8 @@ int main(void)
             a_page_refused_for_its_alignment_leaves_the_free_ones_below_to_be_found, start, stop),
         cmocka_unit_test_setup_teardown(
             a_file_whose_header_could_not_be_written_is_created_by_the_next_try, start, stop),
+        cmocka_unit_test_setup_teardown(a_run_does_not_grow_into_pages_that_are_still_to_be_adopted,
+                                        start, stop),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -485,7 +485,7 @@ static void do_end_lane(struct heap_model *model)
 /* ---- comparing ---------------------------------------------------------------------------------
  */
 
-static void check_row(struct heap_model *model, const struct page_ledger_row *row)
+static void check_row(struct heap_model *model, const struct quarry_ledger_row *row)
 {
     for (uint32_t lane = 0; lane < LANES; lane++) {
         for (uint32_t owner = 0; owner < OWNERS; owner++) {
@@ -501,8 +501,8 @@ static void check_row(struct heap_model *model, const struct page_ledger_row *ro
 
 static void check_ledger(struct heap_model *model)
 {
-    struct page_ledger_row row[ROWS_MAX];
-    struct page_ledger_totals totals;
+    struct quarry_ledger_row row[ROWS_MAX];
+    struct quarry_ledger totals;
     size_t row_count = page_heap_ledger(model->heap, &totals, row, ROWS_MAX);
     size_t expected_count = 0;
 

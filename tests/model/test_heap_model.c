@@ -2,8 +2,8 @@
  * Random histories of a whole page heap against a naive model.
  *
  * Each seed is ten thousand operations on three lanes for four owners under a limit that moves. One
- * seed in thirty-two has really backed memory and checks what is in it. QUARRY_MODEL_SEEDS says how
- * many seeds, QUARRY_MODEL_FIRST_SEED where to begin, QUARRY_MODEL_CHECK_EVERY after how many
+ * seed in sixty-three has really backed memory and checks what is in it. QUARRY_MODEL_SEEDS says
+ * how many seeds, QUARRY_MODEL_FIRST_SEED where to begin, QUARRY_MODEL_CHECK_EVERY after how many
  * operations everything is compared (1 finds the first that breaks something).
  */
 #include <signal.h>
@@ -18,7 +18,7 @@
 #include "unit/base/cmocka_all.h"
 
 #define OPERATIONS     10000u
-#define CONTENTS_EVERY 32u
+#define CONTENTS_EVERY 63u /* no multiple of GAP_EVERY, so that both meet */
 #define GAP_EVERY      4u
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

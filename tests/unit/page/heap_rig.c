@@ -46,10 +46,10 @@ void rig_close(struct rig *rig)
     os_sim_fini(&rig->sim);
 }
 
-struct page_ledger_totals rig_check(struct rig *rig)
+struct quarry_ledger rig_check(struct rig *rig)
 {
     struct quarry_error error = {0};
-    struct page_ledger_totals totals;
+    struct quarry_ledger totals;
 
     if (page_heap_validate(rig->heap, &error) != QUARRY_OK) {
         fail_msg("%s", error.text);

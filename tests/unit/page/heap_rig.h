@@ -33,7 +33,7 @@ void rig_open(struct rig *rig, const struct rig_options *options);
 void rig_close(struct rig *rig);
 
 /* Validates the heap, with nothing in flight. Returns the ledger. */
-struct page_ledger_totals rig_check(struct rig *rig);
+struct quarry_ledger rig_check(struct rig *rig);
 
 struct page_lane *rig_add_lane(struct rig *rig, const char *name);
 uint64_t rig_committed_bytes(struct rig *rig);

@@ -196,8 +196,8 @@ void storm_read_ledger(struct storm *storm, uint64_t *random)
 {
     (void)random;
     while (!storm_is_stopping(storm)) {
-        struct page_ledger_row rows[16];
-        struct page_ledger_totals totals;
+        struct quarry_ledger_row rows[16];
+        struct quarry_ledger totals;
         uint64_t sum_bytes = 0;
         size_t row_count = page_heap_ledger(storm->heap, &totals, rows, 16);
         Q_ASSERT(row_count <= 16 && totals.committed_bytes <= totals.limit_bytes);
@@ -253,9 +253,9 @@ void storm_open(struct storm *storm, uint64_t limit_bytes)
 }
 
 /* The scavenger's thread may have a piece in flight: it lands in a moment. */
-struct page_ledger_totals storm_check(struct storm *storm)
+struct quarry_ledger storm_check(struct storm *storm)
 {
-    struct page_ledger_totals totals;
+    struct quarry_ledger totals;
 
     validate_or_abort(storm);
     (void)page_heap_ledger(storm->heap, &totals, NULL, 0);
@@ -271,7 +271,7 @@ void storm_close(struct storm *storm)
 {
     storm_free_slots(storm);
     (void)page_heap_trim(storm->heap);
-    struct page_ledger_totals totals = storm_check(storm);
+    struct quarry_ledger totals = storm_check(storm);
     Q_ASSERT(totals.in_use_bytes == 0);
     Q_ASSERT(totals.cached_bytes == 0);
     page_heap_destroy(storm->heap);

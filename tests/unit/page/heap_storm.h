@@ -46,7 +46,7 @@ bool storm_is_stopping(struct storm *storm);
 void storm_step(struct storm *storm, uint64_t *random);
 void storm_free_slots(struct storm *storm);
 /* Nothing runs: the heap is valid and nothing is in flight. Aborts otherwise. */
-struct page_ledger_totals storm_check(struct storm *storm);
+struct quarry_ledger storm_check(struct storm *storm);
 
 storm_role storm_allocate;
 /* Gives everything back, over and over. */

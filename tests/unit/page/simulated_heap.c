@@ -40,7 +40,7 @@ void heap_check(void)
     if (page_heap_validate(heap, &error) != QUARRY_OK) {
         fail_msg("page_heap_validate: %s", error.text);
     }
-    struct page_ledger_totals totals = heap_totals();
+    struct quarry_ledger totals = heap_totals();
     assert_int_equal(totals.in_flight_bytes, 0);
     assert_true(totals.committed_bytes <= totals.limit_bytes);
     assert_int_equal(totals.in_use_bytes + totals.cached_bytes + totals.free_backed_bytes +
@@ -132,9 +132,9 @@ void *take_from_tree(struct page_lane *lane, uint32_t owner, uint64_t page_count
     return run.base;
 }
 
-struct page_ledger_totals heap_totals(void)
+struct quarry_ledger heap_totals(void)
 {
-    struct page_ledger_totals totals;
+    struct quarry_ledger totals;
 
     (void)page_heap_ledger(heap, &totals, NULL, 0);
     return totals;
@@ -147,8 +147,8 @@ uint64_t heap_committed(void)
 
 uint64_t owner_pages_in(uint32_t owner, const struct page_lane *lane)
 {
-    static struct page_ledger_row rows[ROWS_MAX];
-    struct page_ledger_totals totals;
+    static struct quarry_ledger_row rows[ROWS_MAX];
+    struct quarry_ledger totals;
     size_t row_count = page_heap_ledger(heap, &totals, rows, ROWS_MAX);
 
     assert_true(row_count <= ROWS_MAX);

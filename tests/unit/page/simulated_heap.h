@@ -7,7 +7,7 @@
 #include "unit/base/cmocka_all.h"
 
 #include <os/os_sim.h>
-#include <page/heap.h>
+#include <page/page.h>
 
 struct heap_setup {
     uint64_t limit_bytes;    /* 0: 4 GiB */
@@ -41,7 +41,7 @@ uint32_t owner_make(const char *name);
 void *take_pages(struct page_lane *lane, uint32_t owner, uint64_t page_count);
 void *take_from_tree(struct page_lane *lane, uint32_t owner, uint64_t page_count);
 
-struct page_ledger_totals heap_totals(void);
+struct quarry_ledger heap_totals(void);
 uint64_t heap_committed(void);
 /* In use by one owner in one lane, as the ledger has it. */
 uint64_t owner_pages_in(uint32_t owner, const struct page_lane *lane);

@@ -51,7 +51,7 @@ static void own_runs_check_and_free(struct own_runs *own, struct storm *storm)
 /* Everything that a child can still do, right after the fork. */
 static void check_child(struct storm *storm, struct own_runs *own)
 {
-    struct page_ledger_totals totals;
+    struct quarry_ledger totals;
     uint64_t random = (uint64_t)getpid();
 
     /* The parent's threads are gone: nobody can have anything in flight. */

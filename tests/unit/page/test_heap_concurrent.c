@@ -120,7 +120,7 @@ static void two_thousand_threads_come_and_go(void **state)
         }
     }
     storm_stop(&storm);
-    struct page_ledger_totals totals = storm_check(&storm);
+    struct quarry_ledger totals = storm_check(&storm);
     /* Nobody is left to have a cache, and what the dead had is used again by the next. */
     assert_int_equal(totals.cached_bytes, 0);
     assert_true(totals.metadata_bytes < Q_MIB(4));
@@ -203,7 +203,7 @@ static void caches_are_stopped_and_flushed_in_the_middle_of_their_owners_pairs(v
     }
     uint64_t end_ns = os_monotonic_ns(os_real()) + Q_SECOND_NS;
     for (uint32_t i = 0; os_monotonic_ns(os_real()) < end_ns; i++) {
-        struct page_ledger_totals totals;
+        struct quarry_ledger totals;
         page_caches_flush_all(hammer.heap);
         page_caches_flush_idle(hammer.heap);
         (void)page_heap_ledger(hammer.heap, &totals, NULL, 0);
@@ -219,7 +219,7 @@ static void caches_are_stopped_and_flushed_in_the_middle_of_their_owners_pairs(v
     assert_true(atomic_load_relaxed_u64(&hammer.pair_count) > 1000);
     /* Every page is back, and counted once. */
     assert_int_equal(hammer.lane->tree.free_pages, hammer.lane->tree.total_pages);
-    struct page_ledger_totals totals;
+    struct quarry_ledger totals;
     assert_int_equal(page_heap_ledger(hammer.heap, &totals, NULL, 0), 0);
     assert_int_equal(totals.in_flight_bytes + totals.cached_bytes + totals.in_use_bytes, 0);
     assert_int_equal(page_heap_validate(hammer.heap, NULL), QUARRY_OK);

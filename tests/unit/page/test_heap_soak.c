@@ -71,7 +71,7 @@ static void a_heap_lives_through_every_storm(void **state)
             fork_once(&storm);
         }
         storm_stop(&storm);
-        struct page_ledger_totals totals = storm_check(&storm);
+        struct quarry_ledger totals = storm_check(&storm);
         if (storm_count % 8 == 7) { /* with nothing in use, nothing but metadata is left */
             storm_free_slots(&storm);
             (void)page_heap_trim(storm.heap);

@@ -130,8 +130,8 @@ static void rows_name_owner_and_lane_and_leave_out_what_is_empty(void **state)
     (void)state;
     struct page_lane *one = lane_make("one"), *two = lane_make("two");
     uint32_t a = owner_make("a"), b = owner_make("b"), idle = owner_make("idle");
-    struct page_ledger_totals totals;
-    struct page_ledger_row rows[8] = {{0}};
+    struct quarry_ledger totals;
+    struct quarry_ledger_row rows[8] = {{0}};
 
     (void)take_pages(one, a, 2);
     (void)take_from_tree(two, a, 700);

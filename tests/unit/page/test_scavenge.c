@@ -49,7 +49,7 @@ static void three_chunks_are_exhausted_and_a_second_time_nothing_is_left(void **
     rig_free_pages(rig.lane, 0, 3 * CHUNK);
     assert_int_equal(page_scavenge(rig.heap, UINT64_MAX, FORCED), 3 * PAGE_CHUNK_BYTES);
     assert_int_equal(page_scavenge(rig.heap, UINT64_MAX, FORCED), 0);
-    struct page_ledger_totals totals = rig_check(&rig);
+    struct quarry_ledger totals = rig_check(&rig);
     assert_int_equal(totals.committed_bytes, committed_bytes - 3 * PAGE_CHUNK_BYTES);
     assert_int_equal(totals.free_backed_bytes, 0);
     assert_int_equal(totals.released_bytes, 3 * PAGE_CHUNK_BYTES);
@@ -288,7 +288,7 @@ static void a_piece_that_the_kernel_refuses_once_stays_backed_and_charged(void *
     uint64_t committed_bytes = rig_committed_bytes(&rig);
     os_sim_fail_at(&rig.sim, OS_SIM_DECOMMIT, 1, OS_SIM_ONCE, QUARRY_BUSY);
     assert_int_equal(page_scavenge(rig.heap, UINT64_MAX, FORCED), PAGE_CHUNK_BYTES);
-    struct page_ledger_totals totals = rig_check(&rig);
+    struct quarry_ledger totals = rig_check(&rig);
     assert_int_equal(totals.committed_bytes, committed_bytes - PAGE_CHUNK_BYTES);
     assert_int_equal(totals.free_backed_bytes, PAGE_CHUNK_BYTES);
     assert_int_equal(atomic_load_relaxed_u64(&rig.heap->scavenger.counters.decommit_error_count),
@@ -320,7 +320,7 @@ static void a_kernel_that_refuses_for_ever_ends_every_kind_of_scavenging(void **
     assert_int_equal(page_commit_read(&rig.heap->commit).limit_bytes, Q_MIB(64));
     page_lane_end(rig.lane);
     (void)rig_run_for(&rig, 5 * Q_SECOND_NS);
-    struct page_ledger_totals totals = rig_check(&rig);
+    struct quarry_ledger totals = rig_check(&rig);
     assert_int_equal(totals.committed_bytes, committed_bytes);
     assert_int_equal(totals.free_backed_bytes, 4 * 2 * PAGE_CHUNK_BYTES);
     /* The pages are still good for allocation. */
@@ -346,7 +346,7 @@ static void any_decommit_may_fail_and_the_ledger_stays_exact(void **state)
         uint64_t free_bytes = rig.lane->tree.free_pages << PAGE_SHIFT;
         uint64_t released_bytes = page_scavenge(rig.heap, UINT64_MAX, FORCED);
         is_through = os_sim_failed_count(&rig.sim) == 0;
-        struct page_ledger_totals totals = rig_check(&rig);
+        struct quarry_ledger totals = rig_check(&rig);
         assert_int_equal(totals.free_backed_bytes, free_bytes - released_bytes);
         assert_int_equal(is_through, released_bytes == free_bytes);
         released_bytes += page_scavenge(rig.heap, UINT64_MAX, FORCED);
