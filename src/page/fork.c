@@ -83,8 +83,8 @@ static void lane_reset(struct page_lane *lane)
 }
 
 /*
- * A file is the parent's: see lane_file.c. A new serial number makes the thread forget its cache for
- * the lane.
+ * A file is the parent's: see lane_file.c. A new serial number makes the thread forget its cache
+ * for the lane.
  */
 static void lane_disown_file(struct page_lane *lane)
 {

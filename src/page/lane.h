@@ -168,7 +168,8 @@ void page_lane_destroy(struct page_lane *lane);
  * Allocates `page_count` pages for `owner`, beginning at a multiple of `align_pages` (a power of
  * two up to PAGE_ALIGN_PAGES_MAX) of the lane, which is aligned to a zone. Straight from the tree;
  * most callers want page_alloc. Reclaims when the budget is short. Errors: NO_MEMORY, NO_ADDRESS,
- * NO_SPACE (file-backed), BUSY (adoption not finished, or in the child of a fork, where the file is the parent's).
+ * NO_SPACE (file-backed), BUSY (adoption not finished, or in the child of a fork, where the file is
+ * the parent's).
  */
 struct page_run page_lane_alloc(struct page_lane *lane, uint32_t owner, uint64_t page_count,
                                 uint64_t align_pages);

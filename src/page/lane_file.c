@@ -13,8 +13,8 @@
  * the power goes is the kernel's choice: stores that need more keep a log.
  *
  * In the child of a fork the mapping is shared with the parent, whose tree no longer agrees: a page
- * that is free to one may be in use by the other. So the child's lane is `is_foreign`: its runs can be
- * read and written, but nothing is allocated, and nothing given back to the file.
+ * that is free to one may be in use by the other. So the child's lane is `is_foreign`: its runs can
+ * be read and written, but nothing is allocated, and nothing given back to the file.
  *
  * The header (docs/formats/lane-file.md) exists to refuse a file that is not a lane's, or one with
  * another geometry.

@@ -110,8 +110,7 @@ static void check_all(struct storm *storm, struct own_runs *own)
     check_scavenger_restarts(storm);
 }
 
-/* ---- under a storm -----------------------------------------------------------------------------
- */
+/* ---- under a storm -------------------------------------------------------------------------- */
 
 static void fork_in_a_storm(storm_role *const roles[4], uint32_t fork_count)
 {
@@ -155,8 +154,7 @@ static void a_hundred_children_of_threads_that_end_lanes_find_the_heap_whole(voi
     fork_in_a_storm(roles, 100);
 }
 
-/* ---- generations of processes -------------------------------------------------------------------
- */
+/* ---- generations of processes --------------------------------------------------------------- */
 
 static void check_grandchild(struct storm *storm, struct own_runs *own)
 {
@@ -218,8 +216,7 @@ static void a_child_starts_threads_of_its_own_and_destroys_the_heap(void **state
     storm_close(&storm);
 }
 
-/* ---- what a thread was doing
- * --------------------------------------------------------------------- */
+/* ---- what a thread was doing ---------------------------------------------------------------- */
 
 /* Memory that falls free in the child goes back by itself. */
 static void check_scavenger_works(struct storm *storm, struct own_runs *own)
