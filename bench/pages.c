@@ -82,7 +82,7 @@ int bench_pages_main(int argc, char **argv)
     return sitting.has_failed || fflush(stdout) != 0 ? 1 : 0;
 }
 
-/* ---- subjects and rows ----------------------------------------------------------------------- */
+/* ---- subjects and rows ---------------------------------------------------------------------- */
 
 static void find_subjects(struct sitting *sitting)
 {
@@ -152,7 +152,7 @@ static void end_progress(void)
     }
 }
 
-/* ---- times ----------------------------------------------------------------------------------- */
+/* ---- times ---------------------------------------------------------------------------------- */
 
 static void measure_row(struct sitting *sitting, const struct bench_row *row)
 {
@@ -201,7 +201,7 @@ static void measure_rows(struct sitting *sitting)
     }
 }
 
-/* ---- instructions ---------------------------------------------------------------------------- */
+/* ---- instructions --------------------------------------------------------------------------- */
 
 static bool is_counted(const struct bench_row *row)
 {
@@ -270,7 +270,7 @@ static void count_rows(struct sitting *sitting)
     }
 }
 
-/* ---- spikes ---------------------------------------------------------------------------------- */
+/* ---- spikes --------------------------------------------------------------------------------- */
 
 /* "spike_256mib", "spike_2gib". */
 static void name_spike(uint64_t bytes, char name[BENCH_ROW_NAME_BYTES])

@@ -29,7 +29,7 @@
 /* "18446744073709551615" and its NUL. */
 #define NUMBER_BYTES 21u
 
-/* ---- the child ------------------------------------------------------------------------------- */
+/* ---- the child ------------------------------------------------------------------------------ */
 
 static int wrong_line(void)
 {
@@ -97,7 +97,7 @@ int bench_pages_child_main(int argc, char **argv)
     return strcmp(argv[2], "probe") == 0 && argc == 3 ? 0 : wrong_line();
 }
 
-/* ---- the parent ------------------------------------------------------------------------------ */
+/* ---- the parent ----------------------------------------------------------------------------- */
 
 static const char *number_text(uint64_t number, char text[NUMBER_BYTES])
 {

@@ -14,8 +14,7 @@
 /* The child's side: argv[0] is "pages-child". Returns: the exit code. */
 int bench_pages_child_main(int argc, char **argv);
 
-/* ---- the parent's side: each runs a child, waits for it and reads its numbers ------------------
- */
+/* ---- the parent's side: each runs a child, waits for it and reads its numbers --------------- */
 
 /* Whether a child that is started as `subject` is really it. */
 bool bench_child_probe(const struct bench_subject *subject);

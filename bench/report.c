@@ -23,7 +23,7 @@
 /* Columns of a table. */
 #define ROW_FORMAT "%-23s %-13s"
 
-/* ---- on what --------------------------------------------------------------------------------- */
+/* ---- on what -------------------------------------------------------------------------------- */
 
 static void machine_json(const struct bench_report *report)
 {
@@ -76,7 +76,7 @@ void bench_report_machine(struct bench_report *report)
     (void)fflush(report->file);
 }
 
-/* ---- tables ---------------------------------------------------------------------------------- */
+/* ---- tables --------------------------------------------------------------------------------- */
 
 static double figure_wall(const struct bench_result *result, size_t index)
 {
@@ -143,7 +143,7 @@ static void print_line(const struct bench_report *report, const char *row, const
     }
 }
 
-/* ---- times ----------------------------------------------------------------------------------- */
+/* ---- times ---------------------------------------------------------------------------------- */
 
 static void pairs_json(const struct bench_report *report, const char *row,
                        const struct bench_result *result)
@@ -207,7 +207,7 @@ void bench_report_pairs(struct bench_report *report, const char *row,
     }
 }
 
-/* ---- instructions ---------------------------------------------------------------------------- */
+/* ---- instructions --------------------------------------------------------------------------- */
 
 static void counts_json_line(const struct bench_report *report, const char *row,
                              const struct bench_result *result, size_t subject)
@@ -270,7 +270,7 @@ void bench_report_counts(struct bench_report *report, const char *row,
     }
 }
 
-/* ---- notes and the end ----------------------------------------------------------------------- */
+/* ---- notes and the end ---------------------------------------------------------------------- */
 
 void bench_report_note(struct bench_report *report, const char *row, const char *text)
 {

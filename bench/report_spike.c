@@ -45,7 +45,7 @@ static bool is_shown(const struct bench_report *report, size_t subject)
     return report->subject[subject].is_wanted && bench_subject_at(subject)->kind != BENCH_MMAP;
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------ */
+/* ---- JSON ----------------------------------------------------------------------------------- */
 
 static void point_json(const struct bench_report *report, const char *row,
                        const struct bench_result *result, size_t subject, size_t index)
@@ -92,7 +92,7 @@ static void spike_json(const struct bench_report *report, const char *row,
     }
 }
 
-/* ---- the table ------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------ */
 
 static void print_spike_head(FILE *file, const char *row, const struct bench_spike *spike)
 {

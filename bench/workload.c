@@ -153,7 +153,7 @@ struct bench_sample bench_row_measure(const struct bench_row *row,
     return sample;
 }
 
-/* ---- the clock ------------------------------------------------------------------------------- */
+/* ---- the clock ------------------------------------------------------------------------------ */
 
 /* Ends the process unless `result`, of a call of the C library, is 0. */
 static void must(int result, const char *what)
@@ -242,7 +242,7 @@ static uint64_t work_calibrate(const struct work *work, uint64_t target_ns)
     return size_max_u64((uint64_t)((double)step_count * scale), 1);
 }
 
-/* ---- the loops ------------------------------------------------------------------------------- */
+/* ---- the loops ------------------------------------------------------------------------------ */
 
 static Q_NORETURN Q_COLD void die_of_memory(void)
 {
@@ -316,7 +316,7 @@ static Q_ALWAYS_INLINE void repeat(const struct place *place, const struct bench
     }
 }
 
-/* ---- whose calls they are -------------------------------------------------------------------- */
+/* ---- whose calls they are ------------------------------------------------------------------- */
 
 static Q_ALWAYS_INLINE void *cache_alloc(const struct place *place, uint64_t pages)
 {
@@ -382,7 +382,7 @@ static void mmap_repeat(const struct place *place, const struct bench_row *row, 
     repeat(place, row, step_count, mmap_alloc, mmap_free);
 }
 
-/* ---- the heap -------------------------------------------------------------------------------- */
+/* ---- the heap ------------------------------------------------------------------------------- */
 
 static void check(enum quarry_status status, const char *what, const struct quarry_error *error)
 {

@@ -1,11 +1,11 @@
 /*
  * Memory: pages of 8 KiB under one hard budget, each with an owner and a lifetime.
  *
- * A *memory* is one budget and everything under it. It hands out *runs*: contiguous pages that begin
- * at a page. Each run has one *owner*, the part of the program that holds it ("cache.slab", "net"),
- * and lies in one *lane*. A lane is a page allocator of its own, over its own range of addresses,
- * for things that are expected to die together: a time window, a memtable, the general heap. Ending
- * a lane gives back all of its memory at once, whatever is in it.
+ * A *memory* is one budget and everything under it. It hands out *runs*: contiguous pages that
+ * begin at a page. Each run has one *owner*, the part of the program that holds it ("cache.slab",
+ * "net"), and lies in one *lane*. A lane is a page allocator of its own, over its own range of
+ * addresses, for things that are expected to die together: a time window, a memtable, the general
+ * heap. Ending a lane gives back all of its memory at once, whatever is in it.
  *
  *     struct quarry_memory *memory;
  *     struct quarry_lane *lane;
@@ -29,20 +29,21 @@
  *   the memory's own structures included, are at no instant above the limit. When it is reached,
  *   free pages go back first, then what threads have cached, then registered reclaimers are asked,
  *   and only then does an allocation fail, with QUARRY_NO_MEMORY.
- * - *Memory comes back.* A thread gives free pages back to the kernel, highest addresses first, also
- *   while the process is idle: beginning 0.6 s after they fell free, at 1 % of the CPUs, down to
+ * - *Memory comes back.* A thread gives free pages back to the kernel, highest addresses first,
+ * also while the process is idle: beginning 0.6 s after they fell free, at 1 % of the CPUs, down to
  *   1.10 × what was recently in use.
  * - *Everything is accounted for.* The ledger's states add up to what is committed.
  *
- * Errors: a programmer's error (freeing what is not a run, a page twice, with the wrong lane) aborts
- * with a message. Everything else is a status.
+ * Errors: a programmer's error (freeing what is not a run, a page twice, with the wrong lane)
+ * aborts with a message. Everything else is a status.
  *
  * Threads: every call may be made from any thread at once, unless it says otherwise. Threads keep a
  * few pages of each lane they use; they give them up when they end, when idle, and when memory is
  * short.
  *
  * Forks: in the child of a fork the memory is whole and usable. Runs stay as they were; the thread
- * that gives memory back is started again when needed.
+ * that gives memory back is started again when needed. A lane with a file remains the parent's: the
+ * child may read and write its runs, which the two share, but gets QUARRY_BUSY for new ones.
  *
  * Source: the page allocator of Go's runtime; see ARCHITECTURE.md and docs/decisions.
  */
@@ -112,8 +113,9 @@ QUARRY_EXPORT enum quarry_status quarry_memory_create(const struct quarry_memory
 QUARRY_EXPORT void quarry_memory_destroy(struct quarry_memory *memory);
 
 /*
- * Changes the budget while running. Raised, it holds at once. Lowered below what is committed, memory
- * is given back first, and from the first moment no new byte is let in above what is committed.
+ * Changes the budget while running. Raised, it holds at once. Lowered below what is committed,
+ * memory is given back first, and from the first moment no new byte is let in above what is
+ * committed.
  *
  * `limit_bytes`: at most 16 TiB less 4 KiB.
  * Errors: QUARRY_TOO_LARGE; QUARRY_NO_MEMORY: not enough could be freed, and the old limit holds;
@@ -170,9 +172,9 @@ struct quarry_ledger {
     uint64_t in_flight_bytes;   /* being given back, or charged by an allocation under way */
     uint64_t committed_bytes;   /* the sum, never above the limit */
     uint64_t limit_bytes;
-    uint64_t peak_bytes;        /* the most that was ever committed */
-    uint64_t released_bytes;    /* free, and given back: addresses without memory */
-    uint64_t reserved_bytes;    /* addresses of all lanes */
+    uint64_t peak_bytes;     /* the most that was ever committed */
+    uint64_t released_bytes; /* free, and given back: addresses without memory */
+    uint64_t reserved_bytes; /* addresses of all lanes */
 };
 
 /* What one owner holds in one lane. */
@@ -187,10 +189,9 @@ struct quarry_ledger_row {
  * Reads the ledger.
  *
  * `ret_ledger`: written always.
- * `rows`: room for `row_capacity` rows; NULL for none. Owners that hold nothing in a lane have none.
- * Returns: how many rows there are, which may be more than were written.
- * Threads: any; all allocation waits meanwhile, some microseconds.
- * Cost: O(threads × lanes + owners × lanes).
+ * `rows`: room for `row_capacity` rows; NULL for none. Owners that hold nothing in a lane have
+ * none. Returns: how many rows there are, which may be more than were written. Threads: any; all
+ * allocation waits meanwhile, some microseconds. Cost: O(threads × lanes + owners × lanes).
  */
 QUARRY_EXPORT size_t quarry_memory_ledger(struct quarry_memory *memory,
                                           struct quarry_ledger *ret_ledger,
@@ -231,8 +232,8 @@ QUARRY_EXPORT enum quarry_status quarry_memory_add_reclaimer(struct quarry_memor
                                                              void *argument);
 
 /*
- * Removes a reclaimer; returns when no thread is inside it any more, so not to be called from within
- * it. Does nothing when there is no such reclaimer.
+ * Removes a reclaimer; returns when no thread is inside it any more, so not to be called from
+ * within it. Does nothing when there is no such reclaimer.
  */
 QUARRY_EXPORT void quarry_memory_remove_reclaimer(struct quarry_memory *memory,
                                                   quarry_reclaim_function *reclaim, void *argument);
@@ -289,8 +290,8 @@ QUARRY_EXPORT void quarry_lane_destroy(struct quarry_lane *lane);
 
 /*
  * Claims a run of a file-backed lane that was opened with pages in its file. The caller knows from
- * its own records which runs were in use when the file was last closed, or its process killed. A lane
- * opened so allocates nothing until quarry_lane_adopt_finish.
+ * its own records which runs were in use when the file was last closed, or its process killed. A
+ * lane opened so allocates nothing until quarry_lane_adopt_finish.
  *
  * `page`: index of the run's first page in the lane: (address − lane's lowest address) / 8192 then.
  * `page_count`: from 1. `ret_base`: the run, at this process' address; contents as they were.
@@ -302,8 +303,8 @@ QUARRY_EXPORT enum quarry_status quarry_lane_adopt(struct quarry_lane *lane, uin
                                                    void **ret_base);
 
 /*
- * Ends adoption: disk blocks of pages that nobody claimed are given back to the file system, and the
- * lane is open to allocation.
+ * Ends adoption: disk blocks of pages that nobody claimed are given back to the file system, and
+ * the lane is open to allocation.
  *
  * Errors: QUARRY_BAD_INPUT (not in adoption), QUARRY_IO (still in adoption: try again).
  */
@@ -315,14 +316,14 @@ QUARRY_EXPORT void *quarry_lane_base(struct quarry_lane *lane);
 /* ---- runs of pages -------------------------------------------------------------------------- */
 
 /*
- * Allocates a run of pages. Pages that were never used, or were given back, read as zero; others hold
- * what was last in them.
+ * Allocates a run of pages. Pages that were never used, or were given back, read as zero; others
+ * hold what was last in them.
  *
  * `owner`: from quarry_memory_owner. `page_count`: from 1.
  * `ret_base`: own; free it with quarry_pages_free, or end the lane. Aligned to QUARRY_PAGE_BYTES.
- * Errors: QUARRY_NO_MEMORY (budget, after all that can be reclaimed), QUARRY_NO_ADDRESS (the lane is
- * full), QUARRY_NO_SPACE (its file's disk is), QUARRY_BUSY (adoption is not finished).
- * Cost: about 40 instructions from the thread's own pages, 500 from the lane's.
+ * Errors: QUARRY_NO_MEMORY (budget, after all that can be reclaimed), QUARRY_NO_ADDRESS (the lane
+ * is full), QUARRY_NO_SPACE (its file's disk is), QUARRY_BUSY (adoption is not finished). Cost:
+ * about 40 instructions from the thread's own pages, 500 from the lane's.
  */
 QUARRY_EXPORT enum quarry_status quarry_pages_alloc(struct quarry_lane *lane, uint32_t owner,
                                                     uint64_t page_count, void **ret_base);
@@ -332,13 +333,13 @@ QUARRY_EXPORT enum quarry_status quarry_pages_alloc(struct quarry_lane *lane, ui
  *
  * `align_pages`: a power of two from 1 to 131,072 (1 GiB).
  */
-QUARRY_EXPORT enum quarry_status quarry_pages_alloc_aligned(struct quarry_lane *lane, uint32_t owner,
-                                                            uint64_t page_count,
+QUARRY_EXPORT enum quarry_status quarry_pages_alloc_aligned(struct quarry_lane *lane,
+                                                            uint32_t owner, uint64_t page_count,
                                                             uint64_t align_pages, void **ret_base);
 
 /*
- * Frees a run. Its memory stays with the thread or the lane for the next, and goes back to the kernel
- * within a second or so when nobody wants it.
+ * Frees a run. Its memory stays with the thread or the lane for the next, and goes back to the
+ * kernel within a second or so when nobody wants it.
  *
  * `base`: given; what quarry_pages_alloc returned, of the same lane. NULL does nothing.
  * Cost: as quarry_pages_alloc. Freeing 1 GiB costs about 3 µs: no page of it is touched.

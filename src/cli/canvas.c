@@ -69,8 +69,7 @@ uint32_t canvas_text(struct canvas *canvas, uint32_t row, uint32_t column,
     return column;
 }
 
-/* ---- printing
- * ------------------------------------------------------------------------------------------ */
+/* ---- printing ------------------------------------------------------------------------------- */
 
 static void print_character(FILE *file, uint32_t character)
 {

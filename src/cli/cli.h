@@ -23,6 +23,7 @@ struct cli_command {
     cli_run_function *run;
 };
 
+extern const struct cli_command cli_command_bench;
 extern const struct cli_command cli_command_map;
 
 /* Prints "quarry COMMAND: text" and where to read on to stderr. Returns: CLI_USAGE. */

@@ -72,8 +72,7 @@ struct frame {
     char note[NOTE_BYTES];
 };
 
-/* ---- options
- * --------------------------------------------------------------------------------------------- */
+/* ---- options -------------------------------------------------------------------------------- */
 
 static int parse_seconds(const char *text, uint32_t *ret_seconds)
 {
@@ -264,8 +263,7 @@ static int show_file(const struct map_options *options)
     return code;
 }
 
-/* ---- the demonstration
- * --------------------------------------------------------------------------------------- */
+/* ---- the demonstration ---------------------------------------------------------------------- */
 
 /* What one frame of the demonstration is made of. */
 struct demo_frame {

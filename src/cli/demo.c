@@ -33,8 +33,7 @@ struct demo {
     size_t map_capacity;
 };
 
-/* ---- the thread
- * --------------------------------------------------------------------------------------- */
+/* ---- the thread ----------------------------------------------------------------------------- */
 
 static void play(void *argument)
 {
@@ -72,8 +71,7 @@ static enum quarry_status start_thread(struct demo *demo, struct quarry_error *e
     return QUARRY_OK;
 }
 
-/* ---- beginning and end
- * ----------------------------------------------------------------------------------- */
+/* ---- beginning and end ---------------------------------------------------------------------- */
 
 static enum quarry_status make_stage(struct demo *demo, struct quarry_error *error)
 {

@@ -38,8 +38,7 @@ struct step {
     void (*say)(const struct demo_stage *stage, char sentence[DEMO_SENTENCE_BYTES]);
 };
 
-/* ---- helpers of the steps
- * -------------------------------------------------------------------------------- */
+/* ---- helpers of the steps ------------------------------------------------------------------- */
 
 static uint64_t returned_bytes(const struct demo_stage *stage)
 {
@@ -80,8 +79,7 @@ static void say_ended(const struct demo_stage *stage, enum demo_part part,
                    demo_roles[part].lane, size_format(stage->mark_held_bytes, size));
 }
 
-/* ---- the steps, in order
- * ------------------------------------------------------------------------------------ */
+/* ---- the steps, in order -------------------------------------------------------------------- */
 
 static void act_begin(struct demo_stage *stage)
 {

@@ -38,14 +38,14 @@ static const struct cli_command command_version = {
 
 static const struct cli_command *const commands[] = {
     &cli_command_map,
+    &cli_command_bench,
     &command_help,
     &command_version,
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
-/* ---- messages
- * ---------------------------------------------------------------------------------------- */
+/* ---- messages ------------------------------------------------------------------------------- */
 
 Q_PRINTF(2, 0)
 static void print_message(const char *command, const char *format, va_list arguments)
@@ -90,8 +90,7 @@ int cli_finish_output(const char *command)
     return CLI_OK;
 }
 
-/* ---- finding a command
- * --------------------------------------------------------------------------------- */
+/* ---- finding a command ---------------------------------------------------------------------- */
 
 static const struct cli_command *find_command(const char *name)
 {
@@ -155,8 +154,7 @@ static int unknown_command(const char *typed)
                            nearest->name);
 }
 
-/* ---- help and version
- * -------------------------------------------------------------------------------------- */
+/* ---- help and version ----------------------------------------------------------------------- */
 
 static void print_overview(void)
 {

@@ -87,8 +87,7 @@ static const char *format_pages(const struct drawing *d, uint64_t pages, char te
     return size_format(sat_mul_u64(pages, d->picture->view->page_bytes), text);
 }
 
-/* ---- items in a row, as many as fit; then the next row
- * ------------------------------------------------- */
+/* ---- items in a row, as many as fit; then the next row -------------------------------------- */
 
 static void flow_begin(struct drawing *d)
 {

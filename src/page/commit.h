@@ -42,9 +42,9 @@ Q_NODISCARD bool page_commit_try(struct page_commit *commit, uint64_t bytes);
 void page_commit_release(struct page_commit *commit, uint64_t bytes);
 
 /*
- * The same for the heap's own structures, counted apart as well. Releasing is two steps: while others
- * may read the ledger, it takes the heap's lanes_mutex, or they would see the second without the
- * first. (Charging is two steps as well, in the order that shows a charge in flight.)
+ * The same for the heap's own structures, counted apart as well. Releasing is two steps: while
+ * others may read the ledger, it takes the heap's lanes_mutex, or they would see the second without
+ * the first. (Charging is two steps as well, in the order that shows a charge in flight.)
  */
 Q_NODISCARD bool page_commit_try_metadata(struct page_commit *commit, uint64_t bytes);
 void page_commit_release_metadata(struct page_commit *commit, uint64_t bytes);

@@ -82,6 +82,19 @@ static void lane_reset(struct page_lane *lane)
     atomic_store_relaxed_u32(&lane->pin_count, 0);
 }
 
+/*
+ * A file is the parent's: see lane_file.c. A new serial number makes the thread forget its cache
+ * for the lane.
+ */
+static void lane_disown_file(struct page_lane *lane)
+{
+    if (lane->is_file_backed) {
+        lane->is_foreign = true;
+        lane->is_adopting = false;
+        lane->serial = page_lane_next_serial();
+    }
+}
+
 static void lane_land_flights(struct page_lane *lane)
 {
     for (uint32_t i = 0; i < PAGE_IN_FLIGHT_MAX; i++) {
@@ -89,7 +102,7 @@ static void lane_land_flights(struct page_lane *lane)
         if (piece->page_count == 0) {
             continue;
         }
-        if (!lane->is_file_backed &&
+        if (!lane->is_foreign &&
             page_lane_decommit(lane, piece->page, piece->page_count) == QUARRY_OK) {
             page_tree_free_scavenged(&lane->tree, piece->page, piece->page_count);
         } else {
@@ -141,6 +154,7 @@ void page_heap_fork_child(struct page_heap *heap) Q_NO_THREAD_SAFETY_ANALYSIS
     page_reclaimers_after_fork(heap);
     os_mutex_lock(&heap->caches_mutex);
     page_caches_resume(heap);
+    for_each_lane(heap, lane_disown_file);
     for_each_lane(heap, lane_land_flights);
     heap_bury_threads(heap);
     page_commit_recount(&heap->commit, heap_count_committed(heap));

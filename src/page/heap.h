@@ -20,6 +20,9 @@ typedef uint64_t page_reclaim_function(void *argument, uint64_t wanted_bytes);
 
 #define PAGE_RECLAIMERS_MAX 16u
 
+/* In zone_lane: addresses that could not be made inaccessible again, and belong to no lane. */
+#define PAGE_ZONE_LOST (PAGE_LANES_MAX + 1)
+
 struct page_reclaimer {
     page_reclaim_function *reclaim; /* NULL: slot free */
     void *argument;
@@ -49,7 +52,7 @@ struct page_heap {
     struct page_ledger ledger;
     struct page_metadata metadata;
     struct page_scavenger scavenger;
-    _Atomic uint64_t refused_count; /* allocations that failed because the budget was full */
+    _Atomic uint64_t refused_count;     /* allocations that failed because the budget was full */
     _Atomic uint32_t is_limit_changing; /* somebody is in page_heap_set_limit */
 
     struct os_mutex caches_mutex;
@@ -58,9 +61,9 @@ struct page_heap {
 
     struct os_mutex lanes_mutex;
     /* guarded by lanes_mutex; lanes read without it by those who hold the lane's lifetime */
-    _Atomic(void *) lane[PAGE_LANES_MAX];      /* struct page_lane *, or NULL */
+    _Atomic(void *) lane[PAGE_LANES_MAX + 1];  /* struct page_lane *, or NULL; the last always */
     uint64_t lane_ids_taken;                   /* a bit each; taken before the lane is published */
-    _Atomic uint8_t zone_lane[PAGE_ZONES_MAX]; /* lane id + 1; 0: free */
+    _Atomic uint8_t zone_lane[PAGE_ZONES_MAX]; /* lane id + 1; 0: free; or PAGE_ZONE_LOST */
     struct page_reclaimer reclaimer[PAGE_RECLAIMERS_MAX];
 };
 

@@ -7,9 +7,9 @@
  *
  * The first four are counted with every cache stopped and every lane locked, so each page is seen
  * once. Metadata grows after its charge, and shrinks under lanes_mutex, which the reader holds. In
- * flight is the rest: pieces a scavenger has taken out, and bytes that an allocation has charged and
- * not taken yet. It cannot be negative, because a byte is charged before it is counted anywhere else,
- * and its charge is taken back after it was.
+ * flight is the rest: pieces a scavenger has taken out, and bytes that an allocation has charged
+ * and not taken yet. It cannot be negative, because a byte is charged before it is counted anywhere
+ * else, and its charge is taken back after it was.
  */
 #include <page/heap.h>
 
@@ -58,8 +58,8 @@ static size_t ledger_add_lane(struct page_heap *heap, const struct page_lane *la
         }
         if (row_count < row_capacity) {
             struct quarry_ledger_row *row = &rows[row_count];
-            *row = (struct quarry_ledger_row){
-                .owner = owner, .lane = lane->id, .in_use_bytes = bytes};
+            *row =
+                (struct quarry_ledger_row){.owner = owner, .lane = lane->id, .in_use_bytes = bytes};
             strcpy(row->lane_name, lane->name);
         }
         row_count++;

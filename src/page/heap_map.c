@@ -61,8 +61,7 @@ struct map_carry {
 
 #define NO_RUN ((struct map_carry){0})
 
-/* ---- the lanes
- * ---------------------------------------------------------------------------------------- */
+/* ---- the lanes ------------------------------------------------------------------------------ */
 
 static void lanes_pin(struct page_heap *heap, struct map_lanes *lanes)
 {
@@ -117,8 +116,7 @@ size_t page_heap_map_bytes(struct page_heap *heap)
     return bytes;
 }
 
-/* ---- header, lanes, owners
- * ------------------------------------------------------------------------------ */
+/* ---- header, lanes, owners ------------------------------------------------------------------ */
 
 static void put_header(uint8_t *at, struct page_heap *heap, const struct map_lanes *lanes,
                        uint32_t owner_count)
@@ -351,8 +349,7 @@ static uint8_t *put_lane_entries(uint8_t *at, struct page_lane *lane, uint32_t g
     return at;
 }
 
-/* ---- all of it
- * ---------------------------------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------------------ */
 
 static uint8_t *put_all(uint8_t *at, struct page_heap *heap, const struct map_lanes *lanes,
                         uint32_t owner_count)

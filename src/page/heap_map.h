@@ -42,8 +42,7 @@ size_t page_heap_map_bytes(struct page_heap *heap);
 Q_NODISCARD enum quarry_status page_heap_map_write(struct page_heap *heap, void *buffer,
                                                    size_t capacity, size_t *ret_bytes);
 
-/* ---- reading
- * ----------------------------------------------------------------------------------------- */
+/* ---- reading -------------------------------------------------------------------------------- */
 
 /* A snapshot that was found sound. Borrows the bytes that were parsed. */
 struct page_heap_map_view {

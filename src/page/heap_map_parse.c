@@ -19,8 +19,7 @@
 #define MAP_CHUNK_PAGES_MIN 64u
 #define MAP_CHUNK_PAGES_MAX 32768u
 
-/* ---- the parts of a view
- * --------------------------------------------------------------------------------- */
+/* ---- the parts of a view -------------------------------------------------------------------- */
 
 static const uint8_t *lane_record(const struct page_heap_map_view *view, uint32_t index)
 {
@@ -80,8 +79,7 @@ struct page_heap_map_entry page_heap_map_entry_at(const struct page_heap_map_vie
     };
 }
 
-/* ---- the header
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the header ----------------------------------------------------------------------------- */
 
 static enum quarry_status header_check_kind(const uint8_t *at, size_t bytes,
                                             struct quarry_error *error)
@@ -198,8 +196,7 @@ static enum quarry_status header_check_counts(const struct page_heap_map_view *v
     return status == QUARRY_OK ? header_check_length(view, bytes, error) : status;
 }
 
-/* ---- lanes and owners
- * ---------------------------------------------------------------------------------------- */
+/* ---- lanes and owners ----------------------------------------------------------------------- */
 
 static bool name_is_sound(const uint8_t *name, size_t bytes)
 {

@@ -96,8 +96,8 @@ static enum quarry_status inspect_stack(struct inspection *in, const struct page
     enum quarry_status status = QUARRY_OK;
 
     for (uint64_t i = 1; i <= stack->count && status == QUARRY_OK; i++) {
-        status = mark_pages(in, stack->run[i].page, page_head_pages(stack->run[i].head),
-                            "a page cache");
+        status =
+            mark_pages(in, stack->run[i].page, page_head_pages(stack->run[i].head), "a page cache");
     }
     return status;
 }

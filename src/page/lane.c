@@ -124,8 +124,8 @@ static enum quarry_status grow_range(struct page_lane *lane, uint64_t page_count
         }
     }
     ret_chunks->first = lane->grown_chunks;
-    ret_chunks->end = (uint32_t)size_max_u64(size_ceil_div_u64(end_page, PAGE_CHUNK_PAGES),
-                                             lane->grown_chunks);
+    ret_chunks->end =
+        (uint32_t)size_max_u64(size_ceil_div_u64(end_page, PAGE_CHUNK_PAGES), lane->grown_chunks);
     return QUARRY_OK;
 }
 
@@ -246,7 +246,7 @@ struct take_request {
 static enum take_verdict lane_take_locked(struct page_lane *lane, struct take_request *request)
     Q_REQUIRES(&lane->mutex)
 {
-    if (lane->is_adopting) {
+    if (lane->is_adopting || lane->is_foreign) {
         return TAKE_ADOPTING;
     }
     struct page_found found =
@@ -377,8 +377,7 @@ void page_lane_free(struct page_lane *lane, void *base)
 
     os_mutex_lock(&lane->mutex);
     page_lane_head_clear(lane, page, page_count);
-    page_ledger_add(&lane->heap->ledger, page_head_owner(head), lane->id,
-                    -(int64_t)page_count);
+    page_ledger_add(&lane->heap->ledger, page_head_owner(head), lane->id, -(int64_t)page_count);
     page_tree_free(&lane->tree, page, page_count);
     lane->counters.tree_free_count++;
     os_mutex_unlock(&lane->mutex);
@@ -402,7 +401,8 @@ static enum quarry_status lane_extend_locked(struct page_lane *lane, uint64_t pa
     uint64_t tail = page + old_count, tail_count = new_count - old_count;
 
     /* Pages that nobody has adopted yet look free, and hold somebody's data. */
-    if (lane->is_adopting || !page_tree_is_free(&lane->tree, tail, tail_count)) {
+    if (lane->is_adopting || lane->is_foreign ||
+        !page_tree_is_free(&lane->tree, tail, tail_count)) {
         return QUARRY_BUSY;
     }
     uint64_t scavenged_pages = page_tree_count_scavenged(&lane->tree, tail, tail_count);

@@ -34,7 +34,8 @@ struct page_heap;
  * use:
  *
  *   31 ............. 12  11 .... 0
- *   pages                owner         pages = 2^20 - 1: the word of the second page holds the count
+ *   pages                owner         pages = 2^20 - 1: the word of the second page holds the
+ * count
  *
  * The count is on top so that one that does not fit leaves 32 bits, and equals no head.
  */
@@ -105,6 +106,7 @@ struct page_lane {
     struct page_in_flight in_flight[PAGE_IN_FLIGHT_MAX];
     uint64_t in_flight_pages;
     bool is_ending;   /* scavengers keep out */
+    bool is_foreign;  /* in the child of a fork: the file is the parent's */
     bool is_adopting; /* file-backed and opened, its old pages not yet told apart: no allocation */
     struct page_lane_counters counters;
 };
@@ -166,7 +168,8 @@ void page_lane_destroy(struct page_lane *lane);
  * Allocates `page_count` pages for `owner`, beginning at a multiple of `align_pages` (a power of
  * two up to PAGE_ALIGN_PAGES_MAX) of the lane, which is aligned to a zone. Straight from the tree;
  * most callers want page_alloc. Reclaims when the budget is short. Errors: NO_MEMORY, NO_ADDRESS,
- * NO_SPACE (file-backed), BUSY (adoption not finished).
+ * NO_SPACE (file-backed), BUSY (adoption not finished, or in the child of a fork, where the file is
+ * the parent's).
  */
 struct page_run page_lane_alloc(struct page_lane *lane, uint32_t owner, uint64_t page_count,
                                 uint64_t align_pages);
@@ -189,8 +192,8 @@ uint32_t page_lane_run_owner(const struct page_lane *lane, const void *base);
  * Adoption, for a file-backed lane that was opened with pages in its file: the caller, who knows
  * from its own records which runs were in use, claims each; page_lane_adopt_finish then gives the
  * blocks of all other pages back to the file system and opens the lane to allocation.
- * Errors: BAD_INPUT (not in the file, overlapping a run that is or was adopted, or not in adoption),
- * NO_MEMORY, NO_SPACE, IO.
+ * Errors: BAD_INPUT (not in the file, overlapping a run that is or was adopted, or not in
+ * adoption), NO_MEMORY, NO_SPACE, IO.
  */
 enum quarry_status page_lane_adopt(struct page_lane *lane, uint32_t owner, uint64_t page,
                                    uint64_t page_count, void **ret_base);
@@ -198,6 +201,8 @@ enum quarry_status page_lane_adopt_finish(struct page_lane *lane);
 
 /* ---- for the other files of this folder ----------------------------------------------------- */
 
+/* A number that no lane of this process ever had. */
+uint64_t page_lane_next_serial(void);
 /* Charges and backs what is needed, then adds chunks for at least `page_count` contiguous pages. */
 enum quarry_status page_lane_grow(struct page_lane *lane, uint64_t page_count,
                                   uint64_t align_pages);

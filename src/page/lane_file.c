@@ -12,6 +12,10 @@
  * and never a SIGBUS. Giving a page back punches a hole. What of the file has reached the disk when
  * the power goes is the kernel's choice: stores that need more keep a log.
  *
+ * In the child of a fork the mapping is shared with the parent, whose tree no longer agrees: a page
+ * that is free to one may be in use by the other. So the child's lane is `is_foreign`: its runs can
+ * be read and written, but nothing is allocated, and nothing given back to the file.
+ *
  * The header (docs/formats/lane-file.md) exists to refuse a file that is not a lane's, or one with
  * another geometry.
  */
@@ -65,8 +69,9 @@ static enum quarry_status file_create(struct page_lane *lane)
 }
 
 /*
- * Checks the header, maps what the file holds, and leaves it all unclaimed. A file that has the length
- * of the header and zeros in its place is one whose creation was cut short, and is begun anew.
+ * Checks the header, maps what the file holds, and leaves it all unclaimed. A file that has the
+ * length of the header and zeros in its place is one whose creation was cut short, and is begun
+ * anew.
  */
 static enum quarry_status file_reopen(struct page_lane *lane, uint64_t file_bytes)
 {
@@ -218,19 +223,21 @@ enum quarry_status page_lane_adopt(struct page_lane *lane, uint32_t owner, uint6
 enum quarry_status page_lane_adopt_finish(struct page_lane *lane)
 {
     struct page_stretch stretch = {0, 0};
+    enum quarry_status status = QUARRY_OK;
+    bool is_found = lane->is_adopting;
 
-    if (!lane->is_adopting) {
+    if (!is_found) {
         return QUARRY_BAD_INPUT;
     }
-    /* No lock: nothing but adoption changes the tree of a lane in adoption. */
-    while (page_tree_next_free(&lane->tree, stretch.page + stretch.page_count, &stretch)) {
-        enum quarry_status status = page_lane_file_punch(lane, stretch.page, stretch.page_count);
-        if (status != QUARRY_OK) {
-            return status;
+    while (is_found && status == QUARRY_OK) {
+        os_mutex_lock(&lane->mutex);
+        is_found = page_tree_next_free(&lane->tree, stretch.page + stretch.page_count, &stretch);
+        lane->is_adopting = is_found;
+        os_mutex_unlock(&lane->mutex);
+        if (is_found) {
+            /* Without the lock: what is free in a lane in adoption stays free. */
+            status = page_lane_file_punch(lane, stretch.page, stretch.page_count);
         }
     }
-    os_mutex_lock(&lane->mutex);
-    lane->is_adopting = false;
-    os_mutex_unlock(&lane->mutex);
-    return QUARRY_OK;
+    return status;
 }

@@ -73,9 +73,9 @@ static void lane_give_place(struct page_lane *lane, bool are_zones_usable)
     struct page_heap *heap = lane->heap;
 
     os_mutex_lock(&heap->lanes_mutex);
-    if (lane->base != NULL && are_zones_usable) {
+    if (lane->base != NULL) {
         zones_set(heap, (uint64_t)(lane->base - heap->space) >> PAGE_ZONE_SHIFT,
-                  lane->reserved_bytes >> PAGE_ZONE_SHIFT, 0);
+                  lane->reserved_bytes >> PAGE_ZONE_SHIFT, are_zones_usable ? 0 : PAGE_ZONE_LOST);
     }
     heap->lane_ids_taken &= ~((uint64_t)1 << lane->id);
     os_mutex_unlock(&heap->lanes_mutex);
@@ -98,7 +98,7 @@ static enum quarry_status lane_take_place(struct page_lane *lane)
 }
 
 /* Of all lanes of all heaps; 0 is nobody's. */
-static uint64_t page_lane_next_serial(void)
+uint64_t page_lane_next_serial(void)
 {
     static _Atomic uint64_t last_serial;
 
@@ -355,7 +355,7 @@ static void lane_give_back_stretches(struct page_lane *lane)
     struct page_stretch stretch;
     uint64_t from = 0;
 
-    while (status == QUARRY_OK) {
+    while (status == QUARRY_OK && !lane->is_foreign) {
         os_mutex_lock(&lane->mutex);
         bool is_found = page_tree_next_backed(&lane->tree, from, &stretch);
         bool is_taken =

@@ -381,6 +381,9 @@ static struct page_cache *cache_find(struct page_lane *lane)
     if (cache != NULL) {
         return cache;
     }
+    if (lane->is_foreign) {
+        return NULL; /* its pages are not for handing out */
+    }
     struct page_thread *thread = thread_remembered(lane->heap);
     if (thread == NULL) {
         thread = thread_create(lane->heap);

@@ -180,7 +180,7 @@ enum quarry_status page_heap_set_limit(struct page_heap *heap, uint64_t limit_by
     if (limit_bytes > PAGE_COMMIT_LIMIT_MAX_BYTES) {
         return QUARRY_TOO_LARGE;
     }
-    /* A limit that the heap's own structures pass would cost everything, and be refused after all. */
+    /* What the heap's own structures pass would cost everything, and be refused after all. */
     if (limit_bytes < atomic_load_relaxed_u64(&heap->commit.metadata_bytes)) {
         return QUARRY_NO_MEMORY;
     }

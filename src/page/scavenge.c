@@ -21,7 +21,7 @@
 
 bool page_lane_begin_flight_locked(struct page_lane *lane, uint64_t page, uint64_t page_count)
 {
-    if (lane->is_ending) {
+    if (lane->is_ending || lane->is_foreign) {
         return false;
     }
     for (uint32_t i = 0; i < PAGE_IN_FLIGHT_MAX; i++) {

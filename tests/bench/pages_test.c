@@ -153,7 +153,7 @@ static double figure(const struct flat_json *line, const char *key)
     return number;
 }
 
-/* ---- the sitting ----------------------------------------------------------------------------- */
+/* ---- the sitting ---------------------------------------------------------------------------- */
 
 static int sit(void **state)
 {
@@ -272,7 +272,7 @@ static void the_spike_is_watched_to_the_end_and_stays_below_the_limit(void **sta
     assert_null(find_line(&sitting, "spike_8mib", "mmap", 0));
 }
 
-/* ---- the command line ------------------------------------------------------------------------ */
+/* ---- the command line ----------------------------------------------------------------------- */
 
 static void instructions_are_counted_or_said_to_be_absent(void **state)
 {

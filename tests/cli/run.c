@@ -101,8 +101,7 @@ void run_free(struct run *run)
     *run = (struct run){0};
 }
 
-/* ---- in a terminal
- * ------------------------------------------------------------------------------------- */
+/* ---- in a terminal -------------------------------------------------------------------------- */
 
 static void set_size(int fd, unsigned short width, unsigned short height)
 {

@@ -41,8 +41,7 @@ static void assert_refused(const char *reason, const char *const *arguments)
 
 #define REFUSED(reason, ...) assert_refused(reason, (const char *const[]){__VA_ARGS__, NULL})
 
-/* ---- commands
- * ------------------------------------------------------------------------------------------ */
+/* ---- commands ------------------------------------------------------------------------------- */
 
 static void without_arguments_it_says_what_there_is(void **state)
 {
@@ -384,8 +383,7 @@ static void what_cannot_be_saved_is_a_failure(void **state)
     run_free(&run);
 }
 
-/* ---- the demonstration
- * --------------------------------------------------------------------------------------- */
+/* ---- the demonstration ---------------------------------------------------------------------- */
 
 static uint64_t number_of(const char *line, const char *key)
 {
@@ -475,8 +473,7 @@ static void in_a_terminal_of_any_size_it_draws(void **state)
     }
 }
 
-/* ---- the checker itself
- * ------------------------------------------------------------------------------------------ */
+/* ---- the checker itself --------------------------------------------------------------------- */
 
 static void the_checker_knows_json(void **state)
 {

@@ -38,8 +38,7 @@ static const struct request later_requests[] = {
     {WORKLOAD_COLD, 9, 1}, {WORKLOAD_FILE, 30, 1}, {WORKLOAD_FILE, 2, 1},
 };
 
-/* ---- address ranges that are lost --------------------------------------------------------------
- */
+/* ---- address ranges that are lost ----------------------------------------------------------- */
 
 /* The workload whose os is in use: one at a time. */
 static struct workload *current;
@@ -65,8 +64,7 @@ static enum quarry_status recording_uncommit(struct os *os, void *base, size_t b
     return status;
 }
 
-/* ---- statuses and checks ------------------------------------------------------------------------
- */
+/* ---- statuses and checks -------------------------------------------------------------------- */
 
 static bool is_ok(const struct workload *workload, enum quarry_status status)
 {
@@ -128,8 +126,7 @@ void workload_check(struct workload *workload)
     workload->peak_bytes = size_max_u64(workload->peak_bytes, totals.peak_bytes);
 }
 
-/* ---- runs
- * ----------------------------------------------------------------------------------------- */
+/* ---- runs ----------------------------------------------------------------------------------- */
 
 static uint64_t *first_word(const struct workload_run *run)
 {
@@ -239,8 +236,7 @@ static void forget_runs(struct workload *workload, enum workload_lane lane)
     workload->run_count = kept_count;
 }
 
-/* ---- heap and lanes
- * ------------------------------------------------------------------------------- */
+/* ---- heap and lanes ------------------------------------------------------------------------- */
 
 static void step_create_heap(struct workload *workload)
 {
@@ -318,8 +314,7 @@ static void step_adopt(struct workload *workload)
     adopt(workload);
 }
 
-/* ---- the other steps
- * ------------------------------------------------------------------------------ */
+/* ---- the other steps ------------------------------------------------------------------------ */
 
 static void step_alloc(struct workload *workload)
 {
@@ -486,8 +481,7 @@ void workload_run(struct workload *workload, enum quarry_status allowed)
     }
 }
 
-/* ---- beginning and end
- * ---------------------------------------------------------------------------- */
+/* ---- beginning and end ---------------------------------------------------------------------- */
 
 void workload_init(struct workload *workload, uint64_t limit_bytes, uint64_t run_pages_max)
 {

@@ -162,8 +162,7 @@ static void a_heap_survives_each_call_failing(void **state)
     sweep(OS_SIM_ANY_MEMORY | OS_SIM_ANY_FILE, QUARRY_IO);
 }
 
-/* ---- the budget
- * ----------------------------------------------------------------------------------- */
+/* ---- the budget ----------------------------------------------------------------------------- */
 
 /* Runs are cut so that a workload fits a few MiB: each OS page of them is a run of the sweep. */
 #define BUDGET_RUN_PAGES_MAX 16u

@@ -30,7 +30,7 @@ struct tree {
     unsigned finding_count;
 };
 
-/* ---- planting -------------------------------------------------------------------------------- */
+/* ---- planting ------------------------------------------------------------------------------- */
 
 static void make_folders(char *path)
 {
@@ -77,7 +77,7 @@ static int tear_down(void **state)
     return status;
 }
 
-/* ---- judging --------------------------------------------------------------------------------- */
+/* ---- judging -------------------------------------------------------------------------------- */
 
 static void judge(struct tree *tree)
 {
@@ -109,7 +109,7 @@ static void expect_finding(struct tree *tree, const char *begin, const char *ver
     assert_int_equal(tree->finding_count, 1);
 }
 
-/* ---- what is allowed ------------------------------------------------------------------------- */
+/* ---- what is allowed ------------------------------------------------------------------------ */
 
 static void includes_of_lower_doors_pass(void **state)
 {
@@ -159,7 +159,7 @@ static void files_that_are_no_source_are_not_read(void **state)
     expect_peace(*state);
 }
 
-/* ---- what is not ----------------------------------------------------------------------------- */
+/* ---- what is not ---------------------------------------------------------------------------- */
 
 static void an_upward_include_is_found(void **state)
 {
@@ -255,7 +255,7 @@ static void a_folder_beside_src_is_checked(void **state)
     expect_finding(*state, "bench/a.c:1:", "`bench: base`");
 }
 
-/* ---- rules that make no sense ---------------------------------------------------------------- */
+/* ---- rules that make no sense --------------------------------------------------------------- */
 
 static void malformed_lines_are_found(void **state)
 {

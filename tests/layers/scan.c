@@ -28,7 +28,7 @@ struct scan {
     bool in_comment;
 };
 
-/* ---- the rules of one include ---------------------------------------------------------------- */
+/* ---- the rules of one include --------------------------------------------------------------- */
 
 static void find_here(const struct scan *scan, const char *target, const char *verdict,
                       const char *rule, const char *remedy)
@@ -124,7 +124,7 @@ static void check_include(const struct scan *scan, const char *target, bool quot
     }
 }
 
-/* ---- finding the includes of a file ---------------------------------------------------------- */
+/* ---- finding the includes of a file --------------------------------------------------------- */
 
 /* Blanks out comments, in place. Strings and character constants are stepped over. */
 static void blank_comments(struct scan *scan, char *text)
@@ -193,7 +193,7 @@ static void check_file(struct scan *scan)
     fclose(file);
 }
 
-/* ---- walking the tree ------------------------------------------------------------------------ */
+/* ---- walking the tree ----------------------------------------------------------------------- */
 
 static bool is_source(const char *path)
 {

@@ -92,8 +92,7 @@ _Noreturn static void model_failed(const struct heap_model *model, const char *w
     abort();
 }
 
-/* ---- choices -----------------------------------------------------------------------------------
- */
+/* ---- choices -------------------------------------------------------------------------------- */
 
 static bool is_source_empty(const struct heap_model *model)
 {
@@ -136,8 +135,7 @@ static uint64_t choose_page_count(struct heap_model *model)
     return 1 + below(model, kind < 63 ? 130 : RUN_PAGES_MAX);
 }
 
-/* ---- runs and their contents -------------------------------------------------------------------
- */
+/* ---- runs and their contents ---------------------------------------------------------------- */
 
 static uint64_t *page_word(const struct model_run *run, uint64_t index)
 {
@@ -259,8 +257,7 @@ static void free_run(struct heap_model *model, struct model_run *run, bool is_to
     }
 }
 
-/* ---- refusals ----------------------------------------------------------------------------------
- */
+/* ---- refusals ------------------------------------------------------------------------------- */
 
 static uint64_t metadata_bytes(const struct heap_model *model)
 {
@@ -291,8 +288,7 @@ static void check_refusal(const struct heap_model *model, uint32_t lane, uint64_
     }
 }
 
-/* ---- operations --------------------------------------------------------------------------------
- */
+/* ---- operations ----------------------------------------------------------------------------- */
 
 static void do_alloc(struct heap_model *model)
 {
@@ -482,8 +478,7 @@ static void do_end_lane(struct heap_model *model)
     }
 }
 
-/* ---- comparing ---------------------------------------------------------------------------------
- */
+/* ---- comparing ------------------------------------------------------------------------------ */
 
 static void check_row(struct heap_model *model, const struct quarry_ledger_row *row)
 {
@@ -534,8 +529,7 @@ void heap_model_check(struct heap_model *model)
     }
 }
 
-/* ---- histories ---------------------------------------------------------------------------------
- */
+/* ---- histories ------------------------------------------------------------------------------ */
 
 struct operation {
     uint8_t weight; /* of 256 */

@@ -78,7 +78,7 @@ struct walk {
     struct model from;
 };
 
-/* ---- snapshots ------------------------------------------------------------------------------- */
+/* ---- snapshots ------------------------------------------------------------------------------ */
 
 static uint64_t *summaries_of(const struct page_tree *tree, uint32_t level)
 {
@@ -109,7 +109,7 @@ static void snapshot_load(const struct snapshot *snapshot, struct page_tree *tre
     }
 }
 
-/* ---- states ---------------------------------------------------------------------------------- */
+/* ---- states --------------------------------------------------------------------------------- */
 
 #define SEARCH_SHIFT (3 * PAGES_MAX)
 
@@ -187,7 +187,7 @@ static void arrive(struct walk *walk, const struct model *model)
     snapshot_load(&walk->at, walk->tree);
 }
 
-/* ---- operations ------------------------------------------------------------------------------ */
+/* ---- operations ----------------------------------------------------------------------------- */
 
 /* The model as a map, whose pages are numbered so that alignment is as in the tree. */
 static const struct page_map *map_of(struct walk *walk)
@@ -371,7 +371,7 @@ static void try_everything(struct walk *walk)
     }
 }
 
-/* ---- walks ----------------------------------------------------------------------------------- */
+/* ---- walks ---------------------------------------------------------------------------------- */
 
 struct placement {
     const char *name;

@@ -75,7 +75,7 @@ static struct run remove_run(struct world *world, uint32_t i)
     return run;
 }
 
-/* ---- growing --------------------------------------------------------------------------------- */
+/* ---- growing -------------------------------------------------------------------------------- */
 
 static void grow(struct world *world)
 {
@@ -114,7 +114,7 @@ static void world_open(struct world *world, uint64_t seed)
     }
 }
 
-/* ---- runs ------------------------------------------------------------------------------------ */
+/* ---- runs ----------------------------------------------------------------------------------- */
 
 static uint32_t random_page_count(struct world *world)
 {
@@ -236,7 +236,7 @@ static void free_chunks(struct world *world)
     }
 }
 
-/* ---- blocks ---------------------------------------------------------------------------------- */
+/* ---- blocks --------------------------------------------------------------------------------- */
 
 static void take_block(struct world *world)
 {
@@ -295,7 +295,7 @@ static void give_block(struct world *world)
     }
 }
 
-/* ---- scavenging ------------------------------------------------------------------------------ */
+/* ---- scavenging ----------------------------------------------------------------------------- */
 
 /* Takes a candidate of a chunk and frees it without backing; returns its length. */
 static uint32_t scavenge_chunk(struct world *world, uint32_t chunk, uint32_t min_count,
@@ -339,7 +339,7 @@ static void scavenge_everything(struct world *world)
     assert_int_equal(page_map_count(&world->map, 0, WINDOW_PAGES, PAGE_STATE_BACKED), 0);
 }
 
-/* ---- histories ------------------------------------------------------------------------------- */
+/* ---- histories ------------------------------------------------------------------------------ */
 
 static void step(struct world *world)
 {

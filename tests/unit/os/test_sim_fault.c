@@ -37,8 +37,7 @@ static int stop(void **state)
     return 0;
 }
 
-/* ---- one call of each kind; `i` is how many came before ----------------------------------------
- */
+/* ---- one call of each kind; `i` is how many came before ------------------------------------- */
 
 static enum quarry_status call_reserve(size_t i)
 {
@@ -185,8 +184,7 @@ static void a_failed_call_changes_nothing(void **state)
     assert_int_equal(os_monotonic_ns(os), Q_SECOND_NS); /* no price either */
 }
 
-/* ---- time --------------------------------------------------------------------------------------
- */
+/* ---- time ----------------------------------------------------------------------------------- */
 
 static void clocks_stand_still_until_told(void **state)
 {

@@ -207,8 +207,7 @@ static void mapped_files_are_counted_apart_from_committed_memory(void **state)
     assert_int_equal(now.mapped_file_bytes, 0);
 }
 
-/* ---- what is a bug in the caller --------------------------------------------------------------
- */
+/* ---- what is a bug in the caller ------------------------------------------------------------ */
 
 static struct os_file caught_file;
 

@@ -179,8 +179,7 @@ static void a_tebibyte_can_be_reserved(void **state)
     assert_int_equal(os_release(os, (char *)large + Q_GIB(512), Q_MIB(4)), QUARRY_OK);
 }
 
-/* ---- what is a bug in the caller --------------------------------------------------------------
- */
+/* ---- what is a bug in the caller ------------------------------------------------------------ */
 
 static void commit_page(void *address)
 {
@@ -244,8 +243,7 @@ static void even_lenient_decommit_needs_a_commit_once(void **state)
     child_assert_aborts(decommit_page, base, "decommit of pages that are not committed");
 }
 
-/* ---- threads ----------------------------------------------------------------------------------
- */
+/* ---- threads -------------------------------------------------------------------------------- */
 
 static void *commit_and_decommit(void *page)
 {

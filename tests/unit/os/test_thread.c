@@ -202,8 +202,7 @@ static void a_child_forgets_a_thread_that_its_parent_keeps(void **state)
     give_stack(stack);
 }
 
-/* ---- the exit hook; one per process, so each test has its own ---------------------------------
- */
+/* ---- the exit hook; one per process, so each test has its own ------------------------------- */
 
 static _Atomic uint32_t hook_calls;
 static _Thread_local uint32_t rearm_count;
@@ -286,8 +285,7 @@ static void the_exit_hook_needs_a_key(void **state)
     child_assert_succeeds(use_up_keys_then_set_hook, NULL);
 }
 
-/* ---- fork hooks -------------------------------------------------------------------------------
- */
+/* ---- fork hooks ----------------------------------------------------------------------------- */
 
 static char calls_made[16];
 

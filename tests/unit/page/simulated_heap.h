@@ -7,7 +7,7 @@
 #include "unit/base/cmocka_all.h"
 
 #include <os/os_sim.h>
-#include <page/heap.h>
+#include <page/page.h>
 
 struct heap_setup {
     uint64_t limit_bytes;    /* 0: 4 GiB */

@@ -44,7 +44,7 @@ static struct page_bits random_bits(uint64_t *random)
     return bits;
 }
 
-/* ---- ranges of bits -------------------------------------------------------------------------- */
+/* ---- ranges of bits ------------------------------------------------------------------------- */
 
 struct range_case {
     const char *name;
@@ -86,7 +86,7 @@ static void set_and_clear(void **state)
     assert_int_equal(page_bits_count(&bits, 0, C), C - run.count);
 }
 
-/* ---- counting -------------------------------------------------------------------------------- */
+/* ---- counting ------------------------------------------------------------------------------- */
 
 struct count_case {
     const char *name;
@@ -136,7 +136,7 @@ static void random_ranges_are_counted_as_bit_by_bit(void **state)
     }
 }
 
-/* ---- summaries ------------------------------------------------------------------------------- */
+/* ---- summaries ------------------------------------------------------------------------------ */
 
 struct summary_case {
     const char *name;
@@ -226,7 +226,7 @@ static void summaries_follow_each_run_that_is_set_or_cleared(void **state)
     }
 }
 
-/* ---- finding --------------------------------------------------------------------------------- */
+/* ---- finding -------------------------------------------------------------------------------- */
 
 struct find_case {
     const char *name;
@@ -300,7 +300,7 @@ static void random_bitmaps_are_searched_as_bit_by_bit(void **state)
     }
 }
 
-/* ---- finding in a word ----------------------------------------------------------------------- */
+/* ---- finding in a word ---------------------------------------------------------------------- */
 
 static void a_full_word_holds_runs_of_every_length_and_an_empty_one_none(void **state)
 {
@@ -354,7 +354,7 @@ static void random_words_are_searched_as_bit_by_bit(void **state)
     }
 }
 
-/* ---- running --------------------------------------------------------------------------------- */
+/* ---- running -------------------------------------------------------------------------------- */
 
 static const struct CMUnitTest single_tests[] = {
     cmocka_unit_test(random_ranges_are_counted_as_bit_by_bit),

@@ -34,8 +34,7 @@ static uint64_t limit_now(void)
     return page_commit_read(&heap->commit).limit_bytes;
 }
 
-/* ---- limits at creation
- * --------------------------------------------------------------------------------- */
+/* ---- limits at creation --------------------------------------------------------------------- */
 
 static enum quarry_status try_heap(uint64_t limit_bytes, struct page_heap **ret_heap)
 {
@@ -133,8 +132,7 @@ static void a_process_has_four_heaps_and_no_more(void **state)
     page_heap_destroy(more[0]);
 }
 
-/* ---- limits that change
- * -------------------------------------------------------------------------------------- */
+/* ---- limits that change --------------------------------------------------------------------- */
 
 static void a_raised_limit_lets_the_next_allocation_in(void **state)
 {

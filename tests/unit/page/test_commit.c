@@ -126,8 +126,7 @@ static void a_recount_above_the_limit_raises_it(void **state)
     assert_false(page_commit_try(&commit, UNIT));
 }
 
-/* ---- programmer's errors ------------------------------------------------------------------------
- */
+/* ---- programmer's errors -------------------------------------------------------------------- */
 
 static void release_too_much(void)
 {
@@ -163,8 +162,7 @@ static void a_charge_of_half_a_unit_dies(void **state)
     check_dies(charge_half_a_unit);
 }
 
-/* ---- many threads
- * --------------------------------------------------------------------------------- */
+/* ---- many threads --------------------------------------------------------------------------- */
 
 #define THREADS    4
 #define STEPS      20000

@@ -110,8 +110,7 @@ static void check_all(struct storm *storm, struct own_runs *own)
     check_scavenger_restarts(storm);
 }
 
-/* ---- under a storm -----------------------------------------------------------------------------
- */
+/* ---- under a storm -------------------------------------------------------------------------- */
 
 static void fork_in_a_storm(storm_role *const roles[4], uint32_t fork_count)
 {
@@ -155,8 +154,7 @@ static void a_hundred_children_of_threads_that_end_lanes_find_the_heap_whole(voi
     fork_in_a_storm(roles, 100);
 }
 
-/* ---- generations of processes -------------------------------------------------------------------
- */
+/* ---- generations of processes --------------------------------------------------------------- */
 
 static void check_grandchild(struct storm *storm, struct own_runs *own)
 {
@@ -218,8 +216,7 @@ static void a_child_starts_threads_of_its_own_and_destroys_the_heap(void **state
     storm_close(&storm);
 }
 
-/* ---- what a thread was doing
- * --------------------------------------------------------------------- */
+/* ---- what a thread was doing ---------------------------------------------------------------- */
 
 /* Memory that falls free in the child goes back by itself. */
 static void check_scavenger_works(struct storm *storm, struct own_runs *own)
@@ -306,6 +303,61 @@ static void a_reclaimer_that_forks_can_be_removed_in_the_child(void **state)
     wait_for(child);
 }
 
+/* ---- files behind lanes --------------------------------------------------------------------- */
+
+/* What the child of a process with a file-backed lane does to it: all that it can. */
+static int abuse_lane(struct page_heap *heap, struct page_lane *lane, uint32_t owner, char *kept,
+                      char *freed)
+{
+    struct quarry_error error;
+
+    Q_ASSERT(kept[0] == 'k' && freed[0] == 'f');
+    page_free(lane, freed);
+    Q_ASSERT(page_alloc(lane, owner, 1).status == QUARRY_BUSY);
+    Q_ASSERT(page_lane_alloc(lane, owner, 1000, 1).status == QUARRY_BUSY);
+    Q_ASSERT(page_lane_resize(lane, kept, 9) == QUARRY_BUSY);
+    (void)page_heap_trim(heap);
+    Q_ASSERT(page_heap_validate(heap, &error) == QUARRY_OK);
+    page_lane_end(lane);
+    page_heap_destroy(heap);
+    return 0;
+}
+
+static void a_child_does_nothing_to_the_file_behind_a_lane(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/quarry-fork-XXXXXX";
+    struct page_heap_options options = {.limit_bytes = Q_MIB(64), .has_no_thread = true};
+    struct page_lane_options lane_options = {.name = "file", .file_path = path};
+    struct quarry_error error = {0};
+    struct page_heap *heap;
+    struct page_lane *lane;
+    uint32_t owner;
+
+    close(mkstemp(path));
+    assert_int_equal(page_heap_create(&options, &heap, &error), QUARRY_OK);
+    assert_int_equal(page_ledger_register(&heap->ledger, "test", &owner), QUARRY_OK);
+    assert_int_equal(page_lane_create(heap, &lane_options, &lane, &error), QUARRY_OK);
+    char *kept = page_alloc(lane, owner, 8).base, *freed = page_alloc(lane, owner, 700).base;
+    char *cached = page_alloc(lane, owner, 3).base;
+    memset(kept, 'k', 8 * PAGE_BYTES);
+    memset(freed, 'f', 700 * PAGE_BYTES);
+    page_free(lane, cached); /* in the cache of the thread that forks */
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(CHILD_SECONDS);
+        _exit(abuse_lane(heap, lane, owner, kept, freed));
+    }
+    wait_for(child);
+    assert_int_equal(kept[8 * PAGE_BYTES - 1], 'k');
+    assert_int_equal(freed[0], 'f');
+    assert_int_equal(freed[700 * PAGE_BYTES - 1], 'f');
+    assert_int_equal(page_heap_validate(heap, &error), QUARRY_OK);
+    assert_non_null(page_alloc(lane, owner, 3).base);
+    page_heap_destroy(heap);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +369,7 @@ int main(void)
         cmocka_unit_test(the_scavenger_of_a_child_works),
         cmocka_unit_test(a_lane_that_was_ending_at_the_fork_is_scavenged_in_the_child),
         cmocka_unit_test(a_reclaimer_that_forks_can_be_removed_in_the_child),
+        cmocka_unit_test(a_child_does_nothing_to_the_file_behind_a_lane),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

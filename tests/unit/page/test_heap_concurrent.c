@@ -85,8 +85,7 @@ static void everything_happens_at_once(void **state)
               storm_begin_and_end_lanes, storm_read_ledger, storm_validate);
 }
 
-/* ---- threads that come and go ------------------------------------------------------------------
- */
+/* ---- threads that come and go --------------------------------------------------------------- */
 
 static void *live_briefly(void *argument)
 {
@@ -127,8 +126,7 @@ static void two_thousand_threads_come_and_go(void **state)
     storm_close(&storm);
 }
 
-/* ---- trimming ends ------------------------------------------------------------------------------
- */
+/* ---- trimming ends -------------------------------------------------------------------------- */
 
 static void trimming_ends_although_others_go_on_freeing(void **state)
 {
@@ -147,8 +145,7 @@ static void trimming_ends_although_others_go_on_freeing(void **state)
     storm_close(&storm);
 }
 
-/* ---- the handshake ------------------------------------------------------------------------------
- */
+/* ---- the handshake -------------------------------------------------------------------------- */
 
 #define HAMMER_PAGES 8u
 

@@ -98,8 +98,7 @@ static struct page_heap_map_entry entry(const struct fixture *f, uint32_t index)
     return page_heap_map_entry_at(&f->view, index);
 }
 
-/* ---- what it says
- * -------------------------------------------------------------------------------------- */
+/* ---- what it says --------------------------------------------------------------------------- */
 
 static void a_heap_without_chunks_is_its_lanes_and_owners(void **state)
 {
@@ -328,8 +327,7 @@ static void a_snapshot_leaves_no_lane_pinned(void **state)
     assert_int_equal(f->view.lane_count, 0);
 }
 
-/* ---- beside allocation
- * ------------------------------------------------------------------------------------ */
+/* ---- beside allocation ---------------------------------------------------------------------- */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define ROUNDS         100
@@ -625,8 +623,7 @@ static void any_changed_byte_is_refused_or_read_within_bounds(void **state)
     assert_true(accepted > 256 && accepted < sizeof(example) * 200);
 }
 
-/* ---- how long it takes
- * -------------------------------------------------------------------------------------- */
+/* ---- how long it takes ---------------------------------------------------------------------- */
 
 static uint64_t timed_snapshot_ns(struct page_heap *heap, uint8_t *buffer, size_t capacity)
 {

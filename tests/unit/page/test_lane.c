@@ -29,8 +29,7 @@ static int set_up_real(void **state)
     return 0;
 }
 
-/* ---- sizes
- * ------------------------------------------------------------------------------------------ */
+/* ---- sizes ---------------------------------------------------------------------------------- */
 
 static void runs_of_1_to_2049_pages_come_and_go(void **state)
 {
@@ -128,8 +127,7 @@ static void an_aligned_run_fills_a_hole_that_fits_only_when_aligned(void **state
     heap_check();
 }
 
-/* ---- growth
- * ------------------------------------------------------------------------------------------ */
+/* ---- growth --------------------------------------------------------------------------------- */
 
 static void a_lane_grows_by_whole_chunks_as_pages_are_wanted(void **state)
 {
@@ -188,8 +186,7 @@ static void a_lane_used_up_says_no_address_and_nothing_is_lost(void **state)
     heap_check();
 }
 
-/* ---- zeroes
- * --------------------------------------------------------------------------------------------- */
+/* ---- zeroes --------------------------------------------------------------------------------- */
 
 static bool is_filled_with(const char *bytes, size_t length, char byte)
 {
@@ -294,8 +291,7 @@ static void a_run_does_not_grow_beyond_the_budget(void **state)
     heap_check();
 }
 
-/* ---- names and places
- * --------------------------------------------------------------------------------------- */
+/* ---- names and places ----------------------------------------------------------------------- */
 
 static enum quarry_status try_lane(const char *name, uint64_t reserved_bytes)
 {
@@ -476,8 +472,7 @@ static void a_destroyed_lane_that_cannot_be_uncommitted_keeps_its_zones_and_its_
     heap_check();
 }
 
-/* ---- programmer's errors
- * ------------------------------------------------------------------------------------- */
+/* ---- programmer's errors -------------------------------------------------------------------- */
 
 static char *freed;
 

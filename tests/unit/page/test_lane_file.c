@@ -109,8 +109,7 @@ static enum quarry_status try_adopt(uint64_t page, uint64_t page_count)
     return status;
 }
 
-/* ---- restarts
- * ------------------------------------------------------------------------------------------ */
+/* ---- restarts ------------------------------------------------------------------------------- */
 
 static void a_new_file_has_a_header_and_is_open_to_allocation(void **state)
 {
@@ -223,8 +222,7 @@ static void an_ended_lane_leaves_an_empty_file(void **state)
     assert_int_equal(disk_pages(), 40);
 }
 
-/* ---- adoption refused
- * ------------------------------------------------------------------------------------- */
+/* ---- adoption refused ----------------------------------------------------------------------- */
 
 static void adoption_refuses_overlaps_and_what_is_not_in_the_file(void **state)
 {
@@ -465,8 +463,7 @@ static void a_punch_that_fails_leaves_pages_backed(void **state)
     assert_int_equal(disk_pages(), 0);
 }
 
-/* ---- files that are not ours
- * ---------------------------------------------------------------------------------------- */
+/* ---- files that are not ours ---------------------------------------------------------------- */
 
 static void write_file(const char *path, uint64_t offset, const void *bytes, size_t byte_count)
 {

@@ -169,8 +169,7 @@ static void a_lane_that_ends_takes_its_column_with_it(void **state)
     heap_check();
 }
 
-/* ---- many threads
- * ----------------------------------------------------------------------------------- */
+/* ---- many threads --------------------------------------------------------------------------- */
 
 #define THREADS 4
 

@@ -16,8 +16,7 @@ static void assert_is_sane(const struct page_pacer *pacer)
     assert_true(pacer->ratio >= 0.001 && pacer->ratio <= 1000.0);
 }
 
-/* ---- a source of work in virtual time ---------------------------------------------------------
- */
+/* ---- a source of work in virtual time ------------------------------------------------------- */
 
 /* Work of 10 us for each 4 KiB, done in bouts that end at the first piece past a millisecond. */
 struct work {
@@ -126,8 +125,7 @@ static void long_cycles_do_not_make_it_swing(void **state)
     }
 }
 
-/* ---- any input ---------------------------------------------------------------------------------
- */
+/* ---- any input ------------------------------------------------------------------------------ */
 
 static uint64_t fuzzed_ns(uint64_t *random)
 {

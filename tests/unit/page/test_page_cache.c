@@ -97,8 +97,7 @@ static void check_steps(uint64_t free, uint64_t scavenged, const uint32_t *page_
     check_steps(free, scavenged, (const uint32_t[]){__VA_ARGS__},                                  \
                 sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
 
-/* ---- taking from the block
- * ----------------------------------------------------------------------- */
+/* ---- taking from the block ------------------------------------------------------------------ */
 
 static void an_empty_cache_has_no_run_of_any_of_14_sizes(void **state)
 {
@@ -203,8 +202,7 @@ static void mixed_sizes_in_21_steps(void **state)
                 2, 1, 3, 2, 1, 1, 2, 1);
 }
 
-/* ---- giving the block back
- * ----------------------------------------------------------------------------- */
+/* ---- giving the block back ------------------------------------------------------------------ */
 
 static void check_flushed(uint64_t free, uint64_t scavenged)
 {
@@ -265,8 +263,7 @@ static void flushing_100_random_blocks_restores_every_bit(void **state)
     }
 }
 
-/* ---- filling the block
- * ------------------------------------------------------------------------------------ */
+/* ---- filling the block ---------------------------------------------------------------------- */
 
 static void check_refilled(uint64_t first_page, uint64_t free, uint64_t scavenged)
 {

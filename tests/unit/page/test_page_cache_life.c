@@ -17,8 +17,7 @@ static int set_up(void **state)
     return 0;
 }
 
-/* ---- a thread that does one thing at a time, while the test looks on
- * ------------------------------------ */
+/* ---- a thread that does one thing at a time, while the test looks on ------------------------ */
 
 static struct {
     pthread_t thread;
@@ -60,8 +59,7 @@ static void worker_end(void)
     assert_int_equal(pthread_barrier_destroy(&worker.barrier), 0);
 }
 
-/* ---- lanes
- * --------------------------------------------------------------------------------------------- */
+/* ---- lanes ---------------------------------------------------------------------------------- */
 
 static void cache_three_runs(void)
 {

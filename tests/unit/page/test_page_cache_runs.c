@@ -27,8 +27,7 @@ static void free_runs(char **runs, uint32_t run_count, uint64_t page_count)
     }
 }
 
-/* ---- coming and going
- * ------------------------------------------------------------------------------- */
+/* ---- coming and going ----------------------------------------------------------------------- */
 
 static void short_runs_come_back_last_in_first_out(void **state)
 {

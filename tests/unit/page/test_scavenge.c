@@ -21,8 +21,7 @@ static uint64_t highest_scavenged(const struct page_lane *lane, uint32_t chunk_c
     return PAGE_NONE;
 }
 
-/* ---- which pages ------------------------------------------------------------------------------
- */
+/* ---- which pages ---------------------------------------------------------------------------- */
 
 static void nothing_free_is_nothing_to_give_back(void **state)
 {
@@ -156,8 +155,7 @@ static void what_was_given_back_and_taken_again_can_be_given_back_again(void **s
     rig_close(&rig);
 }
 
-/* ---- huge pages, density and generations -------------------------------------------------------
- */
+/* ---- huge pages, density and generations ---------------------------------------------------- */
 
 static void a_huge_page_that_is_all_free_goes_whole(void **state)
 {
@@ -274,8 +272,7 @@ static void a_chunk_that_was_dense_rests_a_generation_more(void **state)
     rig_close(&rig);
 }
 
-/* ---- a kernel that refuses ---------------------------------------------------------------------
- */
+/* ---- a kernel that refuses ------------------------------------------------------------------ */
 
 static void a_piece_that_the_kernel_refuses_once_stays_backed_and_charged(void **state)
 {
@@ -355,8 +352,7 @@ static void any_decommit_may_fail_and_the_ledger_stays_exact(void **state)
     }
 }
 
-/* ---- larger OS pages ---------------------------------------------------------------------------
- */
+/* ---- larger OS pages ------------------------------------------------------------------------ */
 
 static void with_os_pages_of_64_kib_only_whole_ones_go_back(void **state)
 {

@@ -15,7 +15,7 @@
 #define C          PAGE_CHUNK_PAGES
 #define HUGE_PAGES 256u /* 2 MiB */
 
-/* ---- groups ---------------------------------------------------------------------------------- */
+/* ---- groups --------------------------------------------------------------------------------- */
 
 static uint64_t slow_fill_groups(uint64_t word, uint32_t group)
 {
@@ -76,7 +76,7 @@ static void a_group_of_one_page_changes_nothing(void **state)
     }
 }
 
-/* ---- candidates ------------------------------------------------------------------------------ */
+/* ---- candidates ----------------------------------------------------------------------------- */
 
 struct chunk_bits {
     struct page_bits in_use;
@@ -314,7 +314,7 @@ static void pages_above_the_start_of_the_search_are_not_taken(void **state)
     expect(&chunk, (struct wish){400, 1, C, 0, false}, 400, 1);
 }
 
-/* ---- huge pages ------------------------------------------------------------------------------ */
+/* ---- huge pages ----------------------------------------------------------------------------- */
 
 static struct wish huge(uint32_t min_count, uint32_t max_count)
 {
@@ -423,7 +423,7 @@ static void scavenged_pages_do_not_make_a_huge_page_dense(void **state)
     expect(&chunk, background, C - 3, 3);
 }
 
-/* ---- against a search page by page ----------------------------------------------------------- */
+/* ---- against a search page by page ---------------------------------------------------------- */
 
 static bool slow_is_dense(const struct chunk_bits *chunk, uint32_t page, uint32_t huge_count)
 {

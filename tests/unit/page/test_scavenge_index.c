@@ -69,7 +69,7 @@ static void expect_and_empty(struct fixture *fixture, enum page_scavenge_mode mo
     page_scavenge_index_set_empty(&fixture->index, BASE + chunk);
 }
 
-/* ---- fifteen patterns ------------------------------------------------------------------------ */
+/* ---- fifteen patterns ----------------------------------------------------------------------- */
 
 struct pattern {
     const char *name[2]; /* by mode */
@@ -148,7 +148,7 @@ static void forced_finds_at_once(void **state)
     expect_nothing(&fixture, PAGE_SCAVENGE_FORCED);
 }
 
-/* ---- interleaved ----------------------------------------------------------------------------- */
+/* ---- interleaved ---------------------------------------------------------------------------- */
 
 static void forced_finds_each_chunk_as_it_is_marked(void **state)
 {
@@ -241,7 +241,7 @@ static void growth_below_is_searched_too(void **state)
     assert_int_equal(chunk, 1);
 }
 
-/* ---- density --------------------------------------------------------------------------------- */
+/* ---- density -------------------------------------------------------------------------------- */
 
 /* Chunk 1 with `in_use` pages in use, after a free, a generation ago. */
 static void open_used(struct fixture *fixture, uint32_t in_use)
@@ -380,7 +380,7 @@ static void density_words_hold_every_extreme(void **state)
     }
 }
 
-/* ---- a raise against a finder ---------------------------------------------------------------- */
+/* ---- a raise against a finder --------------------------------------------------------------- */
 
 /* Wide enough for a search to be under way still when the free comes. */
 #define WIDE_CHUNKS (UINT32_C(1) << 18)
@@ -473,7 +473,7 @@ static void a_finder_on_its_way_down_does_not_undo_a_new_generation(void **state
     race_a_free_against_a_finder(PAGE_SCAVENGE_BACKGROUND);
 }
 
-/* ---- running --------------------------------------------------------------------------------- */
+/* ---- running -------------------------------------------------------------------------------- */
 
 static const struct CMUnitTest single_tests[] = {
     cmocka_unit_test(forced_finds_each_chunk_as_it_is_marked),

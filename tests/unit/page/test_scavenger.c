@@ -32,8 +32,7 @@ static void hold_of(struct rig *rig, uint32_t held_count, uint32_t run_count)
     }
 }
 
-/* ---- goals ------------------------------------------------------------------------------------
- */
+/* ---- goals ---------------------------------------------------------------------------------- */
 
 static void a_tenth_above_recent_use_is_retained(void **state)
 {
@@ -123,8 +122,7 @@ static void a_limit_lowered_to_what_is_used_sets_the_background_to_work(void **s
     rig_close(&rig);
 }
 
-/* ---- pace --------------------------------------------------------------------------------------
- */
+/* ---- pace ----------------------------------------------------------------------------------- */
 
 static void check_spike(double cpu_count)
 {
@@ -206,8 +204,7 @@ static void the_share_rises_to_a_tenth_near_the_limit(void **state)
     rig_close(&rig);
 }
 
-/* ---- growth, caches, quiet ---------------------------------------------------------------------
- */
+/* ---- growth, caches, quiet ------------------------------------------------------------------ */
 
 static void growing_one_lane_gives_as_much_back_from_another(void **state)
 {
@@ -319,8 +316,7 @@ static void work_that_may_not_be_done_is_not_retried_before_the_next_generation(
     rig_close(&rig);
 }
 
-/* ---- the thread --------------------------------------------------------------------------------
- */
+/* ---- the thread ----------------------------------------------------------------------------- */
 
 static struct page_heap *real_heap(struct page_lane **ret_lane, uint32_t *ret_owner)
 {

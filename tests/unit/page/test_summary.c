@@ -116,7 +116,7 @@ static void a_run_over_whole_children_is_the_longest(void **state)
     assert_true(page_summary_merge(children, 9) == page_summary_pack(5, 30 + 2 * C + 9, 11));
 }
 
-/* ---- against a walk over pages --------------------------------------------------------------- */
+/* ---- against a walk over pages -------------------------------------------------------------- */
 
 /* The summary of `count` pages of which bit i of `in_use` says whether page i is. */
 static uint64_t walk_pages(const struct page_bits *chunks, uint32_t chunk_count)

@@ -199,7 +199,7 @@ static void run_steps(void **state)
     tree_fixture_close(&fixture);
 }
 
-/* ---- exhaustion ------------------------------------------------------------------------------ */
+/* ---- exhaustion ----------------------------------------------------------------------------- */
 
 struct exhaust_case {
     uint32_t page_count;
@@ -239,7 +239,7 @@ static void exhaust_four_chunks(void **state)
     tree_fixture_close(&fixture);
 }
 
-/* ---- alignment ------------------------------------------------------------------------------- */
+/* ---- alignment ------------------------------------------------------------------------------ */
 
 struct align_case {
     const char *name;

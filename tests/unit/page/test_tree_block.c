@@ -183,7 +183,7 @@ static void pages_below_a_taken_block_can_be_freed_and_found(void **state)
     tree_fixture_close(&fixture);
 }
 
-/* ---- giving back ----------------------------------------------------------------------------- */
+/* ---- giving back ---------------------------------------------------------------------------- */
 
 static void giving_back_nothing_changes_nothing(void **state)
 {

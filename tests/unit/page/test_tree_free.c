@@ -53,7 +53,7 @@ static void free_at(struct tree_fixture *fixture, struct expected_pages *expecte
     compare_pages(fixture, expected);
 }
 
-/* ---- runs of many sizes ---------------------------------------------------------------------- */
+/* ---- runs of many sizes --------------------------------------------------------------------- */
 
 struct size_case {
     uint32_t page_count;
@@ -88,7 +88,7 @@ static void free_two_runs(void **state)
     tree_fixture_close(&fixture);
 }
 
-/* ---- places ---------------------------------------------------------------------------------- */
+/* ---- places --------------------------------------------------------------------------------- */
 
 struct place_case {
     const char *name;
@@ -133,7 +133,7 @@ static void free_and_take_again(void **state)
     tree_fixture_close(&fixture);
 }
 
-/* ---- single cases ---------------------------------------------------------------------------- */
+/* ---- single cases --------------------------------------------------------------------------- */
 
 static void eight_chunks_come_and_go_three_times_then_one_page_then_eight_again(void **state)
 {

@@ -1,0 +1,28 @@
+/*
+ * `quarry bench`: the benchmarks, which are a library of their own (bench/).
+ *
+ * The command line goes to it as it is: a benchmark measures in children, which are this program with
+ * a line of the same form.
+ */
+#include <cli/cli.h>
+
+#include <bench/bench.h>
+
+static const char help[] =
+    "usage: quarry bench BENCHMARK [--json] [--quick] [OPTION...]\n"
+    "       quarry bench BENCHMARK --help\n"
+    "\n"
+    "Measures Quarry beside what else is installed, every row, losses included.\n"
+    "\n"
+    "Benchmarks:\n"
+    "  pages      the page heap against mmap and the page-multiples of glibc, jemalloc,\n"
+    "             mimalloc and tcmalloc; and how memory comes back after a spike\n"
+    "\n"
+    "--json prints one object a line; --quick takes a fraction of the time.\n";
+
+const struct cli_command cli_command_bench = {
+    .name = "bench",
+    .summary = "measures Quarry beside what else is installed",
+    .help = help,
+    .run = bench_main,
+};
