@@ -59,12 +59,12 @@
     }
 
 #define ATOMIC_DEFINE_CAS(X, T, ORDER, FAILURE_ORDER)                                              \
-    static inline bool atomic_cas_##ORDER##_##X(_Atomic(T) *object, T *expected, T desired)        \
+    static inline _Bool atomic_cas_##ORDER##_##X(_Atomic(T) *object, T *expected, T desired)       \
     {                                                                                              \
         return atomic_compare_exchange_strong_explicit(                                            \
             object, expected, desired, memory_order_##ORDER, memory_order_##FAILURE_ORDER);        \
     }                                                                                              \
-    static inline bool atomic_cas_weak_##ORDER##_##X(_Atomic(T) *object, T *expected, T desired)   \
+    static inline _Bool atomic_cas_weak_##ORDER##_##X(_Atomic(T) *object, T *expected, T desired)  \
     {                                                                                              \
         return atomic_compare_exchange_weak_explicit(                                              \
             object, expected, desired, memory_order_##ORDER, memory_order_##FAILURE_ORDER);        \
@@ -125,7 +125,11 @@
     ATOMIC_DEFINE_FETCH_ORDERS(X, T, or)                                                           \
     ATOMIC_DEFINE_FETCH_ORDERS(X, T, and)
 
-ATOMIC_DEFINE_ANY(bool, bool)
+/* stdbool.h makes bool a macro, which would put its expansion into the names. */
+#pragma push_macro("bool")
+#undef bool
+ATOMIC_DEFINE_ANY(bool, _Bool)
+#pragma pop_macro("bool")
 ATOMIC_DEFINE_ANY(ptr, void *)
 ATOMIC_DEFINE_SIGNED(i32, int32_t)
 ATOMIC_DEFINE_SIGNED(i64, int64_t)

@@ -52,14 +52,28 @@ static void lane_unlock_grow(struct page_lane *lane) Q_NO_THREAD_SAFETY_ANALYSIS
     os_mutex_unlock(&lane->grow_mutex);
 }
 
-void page_heap_fork_prepare(struct page_heap *heap) Q_NO_THREAD_SAFETY_ANALYSIS
+void page_heap_fork_prepare(struct page_heap *heap, uint32_t step) Q_NO_THREAD_SAFETY_ANALYSIS
 {
-    page_caches_stop(heap);
-    os_mutex_lock(&heap->lanes_mutex);
-    for_each_lane(heap, lane_lock_grow);
-    for_each_lane(heap, lane_lock);
-    os_mutex_lock(&heap->metadata.mutex);
-    os_mutex_lock(&heap->ledger.mutex);
+    switch (step) {
+    case 0:
+        page_caches_stop(heap);
+        break;
+    case 1:
+        os_mutex_lock(&heap->lanes_mutex);
+        break;
+    case 2:
+        for_each_lane(heap, lane_lock_grow);
+        break;
+    case 3:
+        for_each_lane(heap, lane_lock);
+        break;
+    case 4:
+        os_mutex_lock(&heap->metadata.mutex);
+        os_mutex_lock(&heap->ledger.mutex);
+        break;
+    default:
+        Q_UNREACHABLE();
+    }
 }
 
 void page_heap_fork_parent(struct page_heap *heap) Q_NO_THREAD_SAFETY_ANALYSIS
@@ -144,18 +158,23 @@ static uint64_t heap_count_committed(struct page_heap *heap)
     return bytes;
 }
 
-void page_heap_fork_child(struct page_heap *heap) Q_NO_THREAD_SAFETY_ANALYSIS
+void page_heap_fork_child_unlock(struct page_heap *heap) Q_NO_THREAD_SAFETY_ANALYSIS
 {
     os_mutex_reset_after_fork(&heap->ledger.mutex);
     os_mutex_reset_after_fork(&heap->metadata.mutex);
     for_each_lane(heap, lane_reset);
     os_mutex_reset_after_fork(&heap->lanes_mutex);
     os_mutex_reset_after_fork(&heap->caches_mutex);
+}
+
+void page_heap_fork_child(struct page_heap *heap) Q_NO_THREAD_SAFETY_ANALYSIS
+{
     page_reclaimers_after_fork(heap);
     os_mutex_lock(&heap->caches_mutex);
     page_caches_resume(heap);
     for_each_lane(heap, lane_disown_file);
     for_each_lane(heap, lane_land_flights);
+    atomic_store_relaxed_u32(&heap->scavenger.flight_count, 0);
     heap_bury_threads(heap);
     page_commit_recount(&heap->commit, heap_count_committed(heap));
     page_scavenger_after_fork(heap);

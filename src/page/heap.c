@@ -31,7 +31,6 @@ static struct {
     struct os_mutex mutex; /* rank HEAPS */
     /* guarded by mutex */
     struct page_heap *heap[PAGE_HEAPS_MAX];
-    uint64_t last_serial;
     bool is_ready; /* hooks are registered */
 } heaps;
 
@@ -55,33 +54,61 @@ static void heaps_thread_exit(void)
 
 /* ---- forks ---------------------------------------------------------------------------------- */
 
+/* The heaps by serial number, which is the order of their locks. Returns how many there are. */
+static uint32_t heaps_in_order(struct page_heap *ret_heaps[PAGE_HEAPS_MAX]) Q_REQUIRES(&heaps.mutex)
+{
+    uint32_t count = 0;
+
+    for (uint32_t slot = 0; slot < PAGE_HEAPS_MAX; slot++) {
+        struct page_heap *heap = heaps.heap[slot];
+        if (heap == NULL) {
+            continue;
+        }
+        uint32_t at = count++;
+        for (; at > 0 && ret_heaps[at - 1]->serial > heap->serial; at--) {
+            ret_heaps[at] = ret_heaps[at - 1];
+        }
+        ret_heaps[at] = heap;
+    }
+    return count;
+}
+
+/* All locks of one rank of all heaps before the next rank. */
 static void heaps_fork_prepare(void) Q_NO_THREAD_SAFETY_ANALYSIS
 {
+    struct page_heap *heap[PAGE_HEAPS_MAX];
+
     os_mutex_lock(&heaps.mutex);
-    for (uint32_t slot = 0; slot < PAGE_HEAPS_MAX; slot++) {
-        if (heaps.heap[slot] != NULL) {
-            page_heap_fork_prepare(heaps.heap[slot]);
+    uint32_t count = heaps_in_order(heap);
+    for (uint32_t step = 0; step < PAGE_FORK_STEPS; step++) {
+        for (uint32_t i = 0; i < count; i++) {
+            page_heap_fork_prepare(heap[i], step);
         }
     }
 }
 
 static void heaps_fork_parent(void) Q_NO_THREAD_SAFETY_ANALYSIS
 {
-    for (uint32_t slot = PAGE_HEAPS_MAX; slot > 0; slot--) {
-        if (heaps.heap[slot - 1] != NULL) {
-            page_heap_fork_parent(heaps.heap[slot - 1]);
-        }
+    struct page_heap *heap[PAGE_HEAPS_MAX];
+    uint32_t count = heaps_in_order(heap);
+
+    for (uint32_t i = 0; i < count; i++) {
+        page_heap_fork_parent(heap[i]);
     }
     os_mutex_unlock(&heaps.mutex);
 }
 
 static void heaps_fork_child(void) Q_NO_THREAD_SAFETY_ANALYSIS
 {
+    struct page_heap *heap[PAGE_HEAPS_MAX];
+    uint32_t count = heaps_in_order(heap);
+
+    for (uint32_t i = 0; i < count; i++) {
+        page_heap_fork_child_unlock(heap[i]);
+    }
     os_mutex_reset_after_fork(&heaps.mutex);
-    for (uint32_t slot = 0; slot < PAGE_HEAPS_MAX; slot++) {
-        if (heaps.heap[slot] != NULL) {
-            page_heap_fork_child(heaps.heap[slot]);
-        }
+    for (uint32_t i = 0; i < count; i++) {
+        page_heap_fork_child(heap[i]);
     }
 }
 
@@ -112,7 +139,6 @@ static enum quarry_status heaps_enter(struct page_heap *heap)
             status = QUARRY_TOO_MANY;
         } else if (heaps.heap[slot] == NULL) {
             heap->slot = slot;
-            heap->serial = ++heaps.last_serial;
             heaps.heap[slot] = heap;
             break;
         }
@@ -182,6 +208,20 @@ static uint64_t space_bytes_wanted(const struct page_heap_options *options, uint
         HEAP_SPACE_MAX_BYTES);
 }
 
+/* Of all heaps this process ever had; 0 is nobody's. */
+static uint64_t heap_next_serial(void)
+{
+    static _Atomic uint64_t last_serial;
+
+    return atomic_add_relaxed_u64(&last_serial, 1) + 1;
+}
+
+/* Where a heap's locks stand among those of the same rank. */
+static uint32_t heap_lock_order(const struct page_heap *heap)
+{
+    return (uint32_t)(heap->serial * PAGE_LANES_MAX);
+}
+
 /* The struct itself, at the beginning of its own reservation, charged to itself. */
 static enum quarry_status heap_make_own(struct os *os, uint64_t limit_bytes,
                                         struct page_heap **ret_heap)
@@ -200,15 +240,16 @@ static enum quarry_status heap_make_own(struct os *os, uint64_t limit_bytes,
     }
     struct page_heap *heap = own;
     heap->os = os;
+    heap->serial = heap_next_serial();
     heap->own_base = own;
     heap->own_bytes = HEAP_OWN_BYTES;
     page_commit_init(&heap->commit, limit_bytes);
     bool is_charged = page_commit_try_metadata(&heap->commit, first_bytes);
     Q_ASSERT(is_charged); /* heap_limit_check saw to it */
     page_metadata_init(&heap->metadata, os, &heap->commit, own, HEAP_OWN_BYTES, first_bytes,
-                       sizeof(struct page_heap));
-    os_mutex_init(&heap->caches_mutex, OS_RANK_CACHES, 0);
-    os_mutex_init(&heap->lanes_mutex, OS_RANK_LANES, 0);
+                       sizeof(struct page_heap), heap_lock_order(heap));
+    os_mutex_init(&heap->caches_mutex, OS_RANK_CACHES, heap_lock_order(heap));
+    os_mutex_init(&heap->lanes_mutex, OS_RANK_LANES, heap_lock_order(heap));
     *ret_heap = heap;
     return QUARRY_OK;
 }
@@ -267,7 +308,7 @@ enum quarry_status page_heap_create(const struct page_heap_options *options,
     status = heap_reserve_space(heap, space_bytes_wanted(options, limit_bytes),
                                 machine.address_limit_bytes);
     if (status == QUARRY_OK) {
-        status = page_ledger_init(&heap->ledger, os, &heap->commit);
+        status = page_ledger_init(&heap->ledger, os, &heap->commit, heap_lock_order(heap));
     }
     if (status == QUARRY_OK) {
         page_scavenger_init(heap, !options->has_no_thread, usable_cpus(&machine));

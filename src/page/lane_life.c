@@ -214,8 +214,10 @@ static enum quarry_status lane_build(struct page_lane *lane, const char *file_pa
     if (status != QUARRY_OK) {
         return status;
     }
-    os_mutex_init(&lane->grow_mutex, OS_RANK_LANE_GROW, lane->id);
-    os_mutex_init(&lane->mutex, OS_RANK_LANE, lane->id);
+    /* By heap, then by id. */
+    uint32_t lock_order = (uint32_t)(lane->heap->serial * PAGE_LANES_MAX) + lane->id;
+    os_mutex_init(&lane->grow_mutex, OS_RANK_LANE_GROW, lock_order);
+    os_mutex_init(&lane->mutex, OS_RANK_LANE, lock_order);
     status = lane_make_metadata(lane);
     if (status == QUARRY_OK && file_path != NULL) {
         status = page_lane_file_open(lane, file_path);

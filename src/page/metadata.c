@@ -17,7 +17,7 @@
 
 void page_metadata_init(struct page_metadata *metadata, struct os *os, struct page_commit *commit,
                         void *base, size_t reserved_bytes, size_t committed_bytes,
-                        size_t used_bytes)
+                        size_t used_bytes, uint32_t lock_order)
 {
     *metadata = (struct page_metadata){
         .os = os,
@@ -28,7 +28,7 @@ void page_metadata_init(struct page_metadata *metadata, struct os *os, struct pa
         .used_bytes = size_align_up(used_bytes, Q_CACHE_LINE_BYTES),
     };
     Q_ASSERT(used_bytes <= committed_bytes && committed_bytes <= reserved_bytes);
-    os_mutex_init(&metadata->mutex, OS_RANK_METADATA, 0);
+    os_mutex_init(&metadata->mutex, OS_RANK_METADATA, lock_order);
 }
 
 static uint32_t class_of(size_t bytes)

@@ -36,11 +36,12 @@ struct page_metadata {
 
 /*
  * `base`: a reservation of `reserved_bytes`, of which `committed_bytes` are committed and charged,
- * and `used_bytes` taken (the heap itself lives at its beginning).
+ * and `used_bytes` taken (the heap itself lives at its beginning). `lock_order`: of its mutex,
+ * among those of the rank; the ledger has the next.
  */
 void page_metadata_init(struct page_metadata *metadata, struct os *os, struct page_commit *commit,
                         void *base, size_t reserved_bytes, size_t committed_bytes,
-                        size_t used_bytes);
+                        size_t used_bytes, uint32_t lock_order);
 
 /*
  * A zeroed piece of at least `bytes` (at most PAGE_METADATA_PIECE_MAX_BYTES), on a cache line of

@@ -13,42 +13,6 @@
 
 #include <string.h>
 
-enum quarry_status page_ledger_init(struct page_ledger *ledger, struct os *os,
-                                    struct page_commit *commit)
-{
-    uint32_t owner;
-    void *base;
-
-    *ledger = (struct page_ledger){
-        .os = os,
-        .commit = commit,
-        .reserved_bytes =
-            size_align_up(PAGE_OWNERS_MAX * sizeof(struct page_owner), os->page_bytes),
-    };
-    os_mutex_init(&ledger->mutex, OS_RANK_METADATA, 1);
-    enum quarry_status status = os_reserve(os, ledger->reserved_bytes, os->page_bytes, &base);
-    if (status != QUARRY_OK) {
-        return status;
-    }
-    ledger->owner = base;
-    status = page_ledger_register(ledger, "none", &owner);
-    if (status == QUARRY_OK) {
-        status = page_ledger_register(ledger, "lost", &owner);
-    }
-    if (status != QUARRY_OK) {
-        page_ledger_fini(ledger);
-    }
-    return status;
-}
-
-void page_ledger_fini(struct page_ledger *ledger)
-{
-    if (os_release(ledger->os, ledger->owner, ledger->reserved_bytes) == QUARRY_OK) {
-        page_commit_release_metadata(ledger->commit, ledger->committed_bytes);
-    }
-    ledger->owner = NULL;
-}
-
 /* Makes room for one more row. */
 static enum quarry_status ledger_extend(struct page_ledger *ledger, uint32_t owner)
     Q_REQUIRES(&ledger->mutex)
@@ -99,14 +63,60 @@ static enum quarry_status ledger_register_locked(struct page_ledger *ledger, con
     return QUARRY_OK;
 }
 
+enum quarry_status page_ledger_init(struct page_ledger *ledger, struct os *os,
+                                    struct page_commit *commit, uint32_t lock_order)
+{
+    uint32_t owner;
+    void *base;
+
+    *ledger = (struct page_ledger){
+        .os = os,
+        .commit = commit,
+        .reserved_bytes =
+            size_align_up(PAGE_OWNERS_MAX * sizeof(struct page_owner), os->page_bytes),
+    };
+    os_mutex_init(&ledger->mutex, OS_RANK_METADATA, lock_order + 1);
+    enum quarry_status status = os_reserve(os, ledger->reserved_bytes, os->page_bytes, &base);
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    ledger->owner = base;
+    os_mutex_lock(&ledger->mutex);
+    status = ledger_register_locked(ledger, "none", &owner);
+    if (status == QUARRY_OK) {
+        status = ledger_register_locked(ledger, "lost", &owner);
+    }
+    os_mutex_unlock(&ledger->mutex);
+    if (status != QUARRY_OK) {
+        page_ledger_fini(ledger);
+    }
+    return status;
+}
+
+void page_ledger_fini(struct page_ledger *ledger)
+{
+    if (os_release(ledger->os, ledger->owner, ledger->reserved_bytes) == QUARRY_OK) {
+        page_commit_release_metadata(ledger->commit, ledger->committed_bytes);
+    }
+    ledger->owner = NULL;
+}
+
 enum quarry_status page_ledger_register(struct page_ledger *ledger, const char *name,
                                         uint32_t *ret_owner)
 {
+    uint32_t owner = PAGE_OWNER_NONE;
+
     if (name[0] == '\0' || strnlen(name, PAGE_OWNER_NAME_BYTES) == PAGE_OWNER_NAME_BYTES) {
         return QUARRY_BAD_INPUT;
     }
     os_mutex_lock(&ledger->mutex);
-    enum quarry_status status = ledger_register_locked(ledger, name, ret_owner);
+    enum quarry_status status = ledger_register_locked(ledger, name, &owner);
     os_mutex_unlock(&ledger->mutex);
+    if (status == QUARRY_OK && owner <= PAGE_OWNER_LOST) {
+        return QUARRY_BAD_INPUT; /* the names of what is nobody's */
+    }
+    if (status == QUARRY_OK) {
+        *ret_owner = owner;
+    }
     return status;
 }

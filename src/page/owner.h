@@ -43,12 +43,12 @@ struct page_ledger {
 
 /* Errors: NO_ADDRESS, NO_MEMORY. */
 enum quarry_status page_ledger_init(struct page_ledger *ledger, struct os *os,
-                                    struct page_commit *commit);
+                                    struct page_commit *commit, uint32_t lock_order);
 void page_ledger_fini(struct page_ledger *ledger);
 
 /*
  * Finds or registers an owner by name (1 to 31 bytes).
- * Errors: TOO_MANY, NO_MEMORY, BAD_INPUT (no name, or too long).
+ * Errors: TOO_MANY, NO_MEMORY, BAD_INPUT (no name, too long, or "none" or "lost").
  */
 enum quarry_status page_ledger_register(struct page_ledger *ledger, const char *name,
                                         uint32_t *ret_owner);

@@ -15,6 +15,9 @@
  */
 #include <page/heap.h>
 
+/* Times to yield to those who are giving pages back; a hundred would do for a piece of 4 MiB. */
+#define FLIGHT_WAITS_MAX 1000u
+
 /* The reclaimer, of whichever heap, that the calling thread is inside. */
 static _Thread_local struct page_reclaimer *entered;
 
@@ -104,10 +107,27 @@ static bool ask_reclaimers(struct page_heap *heap, const struct goal *goal)
     return is_reached;
 }
 
+/*
+ * What others are giving back this moment was free too, and was not to be found: a few hundred
+ * microseconds at most, and not to be waited for for ever, since new pieces may always take off.
+ */
+static void wait_for_flights(struct page_heap *heap)
+{
+    /* Pairs with the release in page_lane_fly. */
+    for (uint32_t i = 0;
+         i < FLIGHT_WAITS_MAX && atomic_load_acquire_u32(&heap->scavenger.flight_count) > 0; i++) {
+        os_yield();
+    }
+}
+
 static bool reach(struct page_heap *heap, const struct goal *goal)
 {
     give_back_free(heap, goal->short_bytes(heap, goal->value));
     bool is_reached = goal->try_reach(heap, goal->value);
+    if (!is_reached) {
+        wait_for_flights(heap);
+        is_reached = goal->try_reach(heap, goal->value);
+    }
     if (!is_reached && entered == NULL) {
         is_reached = ask_reclaimers(heap, goal);
     }

@@ -30,6 +30,7 @@ bool page_lane_begin_flight_locked(struct page_lane *lane, uint64_t page, uint64
             lane->in_flight[i] = (struct page_in_flight){page, page_count};
             lane->in_flight_pages += page_count;
             page_tree_take(&lane->tree, found, page_count, 0);
+            (void)atomic_add_relaxed_u32(&lane->heap->scavenger.flight_count, 1);
             return true;
         }
     }
@@ -72,6 +73,8 @@ enum quarry_status page_lane_fly(struct page_lane *lane, uint64_t page, uint64_t
     os_mutex_lock(&lane->mutex);
     lane_end_flight_locked(lane, page, page_count, status == QUARRY_OK);
     os_mutex_unlock(&lane->mutex);
+    /* Pairs with the acquire load in wait_for_flights: the charge is taken back by now. */
+    (void)atomic_sub_release_u32(&heap->scavenger.flight_count, 1);
     return status;
 }
 

@@ -68,7 +68,8 @@ enum page_scavenger_state {
 
 struct page_scavenger {
     _Atomic uint32_t state;
-    _Atomic uint32_t start_delay; /* slow paths to let pass before the next attempt to start */
+    _Atomic uint32_t flight_count; /* pieces being given back by anybody */
+    _Atomic uint32_t start_delay;  /* slow paths to let pass before the next attempt to start */
     _Atomic uint32_t is_stopping;
     _Atomic uint32_t sleep; /* futex word: how the thread sleeps, see scavenger.c */
     _Atomic uint64_t retain_goal_bytes;

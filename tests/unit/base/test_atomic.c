@@ -107,7 +107,11 @@
         CHECK_FETCH_ORDERS(X, T, and, MAX, MAX - 1, MAX - 1);                                      \
     }
 
-DEFINE_CHECK_ANY(bool, bool)
+/* As in atomic.h: the names are made of the word. */
+#pragma push_macro("bool")
+#undef bool
+DEFINE_CHECK_ANY(bool, _Bool)
+#pragma pop_macro("bool")
 DEFINE_CHECK_ANY(ptr, void *)
 DEFINE_CHECK_INTEGER(i32, int32_t, INT32_MIN, INT32_MAX)
 DEFINE_CHECK_INTEGER(i64, int64_t, INT64_MIN, INT64_MAX)

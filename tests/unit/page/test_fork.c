@@ -358,6 +358,43 @@ static void a_child_does_nothing_to_the_file_behind_a_lane(void **state)
     unlink(path);
 }
 
+/* ---- several heaps -------------------------------------------------------------------------- */
+
+static void a_process_with_several_heaps_forks(void **state)
+{
+    (void)state;
+    struct page_heap *heap[3];
+    struct page_lane *lane[3];
+    struct page_heap_options options = {.limit_bytes = Q_MIB(64), .has_no_thread = true};
+    struct page_lane_options lane_options = {.name = "lane"};
+    struct quarry_error error = {0};
+
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(page_heap_create(&options, &heap[i], &error), QUARRY_OK);
+        assert_int_equal(page_lane_create(heap[i], &lane_options, &lane[i], &error), QUARRY_OK);
+    }
+    /* The slot of the first goes to the youngest: slots are in another order than heaps. */
+    page_heap_destroy(heap[0]);
+    assert_int_equal(page_heap_create(&options, &heap[0], &error), QUARRY_OK);
+    assert_int_equal(page_lane_create(heap[0], &lane_options, &lane[0], &error), QUARRY_OK);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(CHILD_SECONDS);
+        for (uint32_t i = 0; i < 3; i++) {
+            uint32_t owner;
+            Q_ASSERT(page_ledger_register(&heap[i]->ledger, "child", &owner) == QUARRY_OK);
+            Q_ASSERT(page_alloc(lane[i], owner, 3).base != NULL);
+            Q_ASSERT(page_heap_validate(heap[i], &error) == QUARRY_OK);
+        }
+        _exit(0);
+    }
+    wait_for(child);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(page_heap_validate(heap[i], &error), QUARRY_OK);
+        page_heap_destroy(heap[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -370,6 +407,7 @@ int main(void)
         cmocka_unit_test(a_lane_that_was_ending_at_the_fork_is_scavenged_in_the_child),
         cmocka_unit_test(a_reclaimer_that_forks_can_be_removed_in_the_child),
         cmocka_unit_test(a_child_does_nothing_to_the_file_behind_a_lane),
+        cmocka_unit_test(a_process_with_several_heaps_forks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

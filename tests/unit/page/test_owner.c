@@ -18,6 +18,16 @@ static void the_first_two_owners_are_none_and_lost(void **state)
     assert_int_equal(owner_make("first"), 2);
 }
 
+static void nobody_can_register_as_them(void **state)
+{
+    (void)state;
+    uint32_t owner = 77;
+
+    assert_int_equal(page_ledger_register(&heap->ledger, "none", &owner), QUARRY_BAD_INPUT);
+    assert_int_equal(page_ledger_register(&heap->ledger, "lost", &owner), QUARRY_BAD_INPUT);
+    assert_int_equal(owner, 77);
+}
+
 static void the_same_name_is_the_same_owner(void **state)
 {
     (void)state;
@@ -207,6 +217,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         in_a_heap(the_first_two_owners_are_none_and_lost),
+        in_a_heap(nobody_can_register_as_them),
         in_a_heap(the_same_name_is_the_same_owner),
         in_a_heap(a_name_has_1_to_31_bytes),
         in_a_heap(there_are_4096_owners_and_no_more),
