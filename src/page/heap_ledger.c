@@ -17,7 +17,7 @@
 
 uint64_t page_heap_owner_pages_stopped(struct page_heap *heap, uint32_t owner, uint32_t lane)
 {
-    int64_t pages = atomic_load_relaxed_i64(&heap->ledger.owner[owner].pages[lane]);
+    int64_t pages = atomic_load_relaxed_i64(page_ledger_cell(&heap->ledger, owner, lane));
 
     /* What caches have not told the ledger yet, and what is in their stacks. */
     for (struct page_thread *thread = heap->threads; thread != NULL; thread = thread->next) {

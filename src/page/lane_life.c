@@ -346,7 +346,7 @@ static void lane_forget_runs_locked(struct page_lane *lane) Q_REQUIRES(&lane->mu
         page_tree_free_range(&lane->tree, ranges->range[i]);
     }
     for (uint32_t owner = 0; owner < owner_count; owner++) {
-        atomic_store_relaxed_i64(&ledger->owner[owner].pages[lane->id], 0);
+        atomic_store_relaxed_i64(page_ledger_cell(ledger, owner, lane->id), 0);
     }
 }
 
@@ -426,7 +426,7 @@ void page_lane_destroy(struct page_lane *lane)
         os_mutex_lock(&lane->mutex);
         for (uint32_t owner = 0; owner < atomic_load_acquire_u32(&lane->heap->ledger.owner_count);
              owner++) {
-            atomic_store_relaxed_i64(&lane->heap->ledger.owner[owner].pages[lane->id], 0);
+            atomic_store_relaxed_i64(page_ledger_cell(&lane->heap->ledger, owner, lane->id), 0);
         }
         os_mutex_unlock(&lane->mutex);
     }

@@ -153,7 +153,7 @@ static bool cache_take_run(struct page_cache *cache, uint32_t owner, uint32_t pa
 static inline bool cache_long_has_room(const struct page_cache *cache, uint32_t page_count)
 {
     return cache->long_runs.count < PAGE_CACHE_LONG_MAX &&
-           cache->long_runs.page_count + page_count <= PAGE_CACHE_LONG_PAGES_MAX;
+           cache->long_runs.page_count + page_count <= cache->long_pages_max;
 }
 
 /* Pushes a run that was in use; there is room. */
@@ -205,22 +205,30 @@ static void cache_evict(struct page_cache *cache, struct page_cache_stack *stack
     memmove(&stack->run[1], &stack->run[1 + run_count], stack->count * sizeof(stack->run[0]));
 }
 
-/* How many of the oldest runs must go so that one of `page_count` fits: half of a full stack. */
-static uint32_t stack_evict_count(const struct page_cache_stack *stack, uint32_t page_count)
+/* Whether a run of the length may go into a stack at all. */
+static bool cache_keeps(const struct page_cache *cache, uint32_t page_count)
 {
-    uint32_t run_count = 0, page_sum = stack->page_count + page_count;
+    return is_short(page_count) ||
+           (page_count <= PAGE_CACHE_RUN_PAGES_MAX && page_count <= cache->long_pages_max);
+}
+
+/* How many of the oldest runs must go so that one of `page_count` fits: half of a full stack. */
+static uint32_t cache_evict_count(const struct page_cache *cache, uint32_t page_count)
+{
+    const struct page_cache_stack *runs = &cache->long_runs;
+    uint32_t run_count = 0, page_sum = runs->page_count + page_count;
 
     if (is_short(page_count)) {
-        return stack->count == PAGE_CACHE_SHORT_MAX ? PAGE_CACHE_SHORT_MAX / 2 : 0;
+        return cache->short_runs.count == PAGE_CACHE_SHORT_MAX ? PAGE_CACHE_SHORT_MAX / 2 : 0;
     }
-    if (stack->count == PAGE_CACHE_LONG_MAX) {
+    if (runs->count == PAGE_CACHE_LONG_MAX) {
         run_count = PAGE_CACHE_LONG_MAX / 2;
     }
     for (uint32_t i = 1; i <= run_count; i++) {
-        page_sum -= page_head_pages(stack->run[i].head);
+        page_sum -= page_head_pages(runs->run[i].head);
     }
-    while (page_sum > PAGE_CACHE_LONG_PAGES_MAX) {
-        page_sum -= page_head_pages(stack->run[++run_count].head);
+    while (page_sum > cache->long_pages_max) {
+        page_sum -= page_head_pages(runs->run[++run_count].head);
     }
     return run_count;
 }
@@ -245,11 +253,18 @@ static bool cache_take_from_block(struct page_cache *cache, uint32_t page_count,
     return true;
 }
 
+/* What came of filling a block. */
+enum refill {
+    REFILL_DONE,
+    REFILL_NO_PAGES, /* the lane has none free: it must grow, outside the cache */
+    REFILL_REFUSED,  /* no budget, or no allocation from the lane at all */
+};
+
 /*
  * Fills an empty block from the tree. Pages without backing are charged here, so that taking them
  * later is free; when the budget has no room for them, only backed pages are taken.
  */
-static bool cache_refill(struct page_cache *cache)
+static enum refill cache_refill(struct page_cache *cache)
 {
     struct page_lane *lane = cache->lane;
     uint64_t taken = 0;
@@ -272,7 +287,10 @@ static bool cache_refill(struct page_cache *cache)
         cache->block = (struct page_block){block.first_page, taken, taken & block.scavenged};
     }
     os_mutex_unlock(&lane->mutex);
-    return taken != 0;
+    if (taken != 0) {
+        return REFILL_DONE;
+    }
+    return block.first_page == PAGE_NONE ? REFILL_NO_PAGES : REFILL_REFUSED;
 }
 
 /* ---- counting ------------------------------------------------------------------------------- */
@@ -354,6 +372,14 @@ static struct page_thread *thread_create(struct page_heap *heap)
     return thread;
 }
 
+static uint32_t long_pages_for(uint64_t limit_bytes)
+{
+    uint64_t pages = limit_bytes / PAGE_CACHE_LONG_BUDGET_SHARE >> PAGE_SHIFT;
+
+    pages = size_max_u64(pages, PAGE_CACHE_LONG_PAGES_LEAST);
+    return (uint32_t)size_min_u64(pages, PAGE_CACHE_LONG_PAGES_MOST);
+}
+
 static struct page_cache *cache_create(struct page_thread *thread, struct page_lane *lane)
 {
     struct page_heap *heap = lane->heap;
@@ -365,6 +391,7 @@ static struct page_cache *cache_create(struct page_thread *thread, struct page_l
     struct page_cache *cache = piece;
     cache->lane = lane;
     cache->block.first_page = PAGE_NONE;
+    cache->long_pages_max = long_pages_for(page_commit_read(&heap->commit).limit_bytes);
     atomic_store_relaxed_u32(&cache->stop, os_has_process_barrier() ? 0 : PAGE_CACHE_FENCED);
     os_mutex_lock(&heap->caches_mutex);
     thread->cache[lane->id] = cache;
@@ -403,27 +430,57 @@ static struct page_cache *cache_find(struct page_lane *lane)
 
 /* ---- allocating and freeing ----------------------------------------------------------------- */
 
+/* What a cache could do, from inside. */
+enum cache_verdict {
+    CACHE_FOUND,
+    CACHE_LANE_EMPTY, /* nothing, and its lane has no free page either */
+    CACHE_NOT_FOUND,
+};
+
 /* Everything a cache can do, from inside. */
-static bool cache_take(struct page_cache *cache, uint32_t owner, uint32_t page_count,
-                       uint64_t *ret_page, bool *ret_is_zero)
+static enum cache_verdict cache_take(struct page_cache *cache, uint32_t owner, uint32_t page_count,
+                                     uint64_t *ret_page, bool *ret_is_zero)
 {
+    enum refill refill = REFILL_REFUSED;
+
     *ret_is_zero = false;
     if (cache_take_run(cache, owner, page_count, ret_page)) {
-        return true;
+        return CACHE_FOUND;
     }
     if (!is_short(page_count)) {
-        return false;
+        return CACHE_NOT_FOUND;
     }
     bool is_found = cache_take_from_block(cache, page_count, ret_page, ret_is_zero);
     /* Blocks of a file-backed lane would need disk blocks for pages that nobody may want. */
-    if (!is_found && cache->block.free == 0 && !cache->lane->is_file_backed &&
-        cache_refill(cache)) {
-        is_found = cache_take_from_block(cache, page_count, ret_page, ret_is_zero);
+    if (!is_found && cache->block.free == 0 && !cache->lane->is_file_backed) {
+        refill = cache_refill(cache);
+        is_found = refill == REFILL_DONE &&
+                   cache_take_from_block(cache, page_count, ret_page, ret_is_zero);
     }
     if (is_found) {
         cache_note_owner(cache, owner, (int32_t)page_count);
+        return CACHE_FOUND;
     }
-    return is_found;
+    return refill == REFILL_NO_PAGES ? CACHE_LANE_EMPTY : CACHE_NOT_FOUND;
+}
+
+/* Enters, takes and leaves. */
+static enum cache_verdict cache_alloc(struct page_cache *cache, struct page_lane *lane,
+                                      uint32_t owner, uint32_t page_count, struct page_run *ret_run)
+{
+    uint64_t page;
+
+    if (!cache_enter(cache, lane->heap)) {
+        return CACHE_NOT_FOUND;
+    }
+    cache_flush_owner(cache, owner);
+    enum cache_verdict verdict = cache_take(cache, owner, page_count, &page, &ret_run->is_zero);
+    if (verdict == CACHE_FOUND) {
+        page_lane_head_set(lane, page, owner, page_count);
+        ret_run->base = page_lane_address(lane, page);
+    }
+    cache_leave(cache);
+    return verdict;
 }
 
 static Q_NOINLINE struct page_run page_alloc_slow(struct page_lane *lane, uint32_t owner,
@@ -431,19 +488,17 @@ static Q_NOINLINE struct page_run page_alloc_slow(struct page_lane *lane, uint32
 {
     struct page_run run = {.status = QUARRY_OK};
     struct page_cache *cache = cache_find(lane);
-    uint64_t page;
 
     Q_ASSERT(page_count >= 1 && owner != PAGE_OWNER_NONE && owner < PAGE_OWNERS_MAX);
-    if (cache == NULL || page_count > PAGE_CACHE_RUN_PAGES_MAX || !cache_enter(cache, lane->heap)) {
+    if (cache == NULL || page_count > PAGE_CACHE_RUN_PAGES_MAX) {
         return page_lane_alloc(lane, owner, page_count, 1);
     }
-    cache_flush_owner(cache, owner);
-    if (cache_take(cache, owner, (uint32_t)page_count, &page, &run.is_zero)) {
-        page_lane_head_set(lane, page, owner, page_count);
-        run.base = page_lane_address(lane, page);
+    enum cache_verdict verdict = cache_alloc(cache, lane, owner, (uint32_t)page_count, &run);
+    /* A first page straight from the tree would lie beside another thread's, and so their heads. */
+    if (verdict == CACHE_LANE_EMPTY && page_lane_grow(lane, PAGE_BLOCK_PAGES, 1) == QUARRY_OK) {
+        verdict = cache_alloc(cache, lane, owner, (uint32_t)page_count, &run);
     }
-    cache_leave(cache);
-    if (run.base == NULL) {
+    if (verdict != CACHE_FOUND) {
         return page_lane_alloc(lane, owner, page_count, 1);
     }
     page_scavenger_poke(lane->heap);
@@ -511,13 +566,13 @@ static Q_NOINLINE void page_free_slow(struct page_lane *lane, void *base)
     struct page_cache *cache = cache_find(lane);
 
     Q_ASSERT_MSG(head != 0, "no run in use begins at the address");
-    if (cache == NULL || page_count > PAGE_CACHE_RUN_PAGES_MAX || !cache_enter(cache, lane->heap)) {
+    if (cache == NULL || !cache_keeps(cache, page_count) || !cache_enter(cache, lane->heap)) {
         page_lane_free(lane, base);
         return;
     }
     cache_flush_owner(cache, page_head_owner(head));
     struct page_cache_stack *stack = cache_stack(cache, page_count);
-    cache_evict(cache, stack, stack_evict_count(stack, page_count));
+    cache_evict(cache, stack, cache_evict_count(cache, page_count));
     atomic_store_relaxed_u32(&lane->head[page], 0);
     cache_push(cache, page, head);
     cache_leave(cache);

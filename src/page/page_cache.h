@@ -26,10 +26,16 @@ struct page_heap;
  * scavenger comes by (two generations).
  */
 #define PAGE_CACHE_SHORT_MAX 64u
-/* Long runs kept, of 16 to 512 pages: at most 64 of them, and 1024 pages (8 MiB) in all of them. */
-#define PAGE_CACHE_LONG_MAX       64u
-#define PAGE_CACHE_LONG_PAGES_MAX 1024u
-#define PAGE_CACHE_RUN_PAGES_MAX  PAGE_CHUNK_PAGES
+/*
+ * Long runs kept, of 16 to 512 pages: at most 64 of them, and in all of them a 128th of the budget,
+ * 512 KiB to 32 MiB. A thread that hands large buffers about goes round the lock, and many threads
+ * together cannot strand a small budget.
+ */
+#define PAGE_CACHE_LONG_MAX          64u
+#define PAGE_CACHE_LONG_PAGES_LEAST  64u
+#define PAGE_CACHE_LONG_PAGES_MOST   4096u
+#define PAGE_CACHE_LONG_BUDGET_SHARE 128u
+#define PAGE_CACHE_RUN_PAGES_MAX     PAGE_CHUNK_PAGES
 
 /* A run that an owner freed a moment ago, with the head it had. */
 struct page_cache_run {
@@ -65,6 +71,7 @@ struct page_cache {
     struct page_block block;
     struct page_cache_stack short_runs;
     struct page_cache_stack long_runs;
+    uint32_t long_pages_max; /* const after creation: pages that the long stack takes in all */
     /* guarded by the heap's caches_mutex */
     bool is_flushed;        /* for idleness, and not used since */
     struct page_lane *lane; /* NULL while no lane has the id */

@@ -162,14 +162,53 @@ static void a_full_short_stack_gives_its_oldest_half_away(void **state)
     heap_check();
 }
 
+/* The long stack takes 1,024 pages, whatever the budget. */
+static void make_long_stack_take_1024_pages(void)
+{
+    page_free(lane, take_pages(lane, owner, 1));
+    own_cache(lane)->long_pages_max = 1024;
+}
+
+static void the_long_stack_takes_a_128th_of_the_budget_in_bounds(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t limit_bytes;
+        uint32_t pages;
+    } cases[] = {
+        {Q_MIB(1), 64}, {Q_MIB(64), 64}, {Q_GIB(1), 1024}, {Q_GIB(4), 4096}, {Q_GIB(64), 4096}};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        heap_restart(&(struct heap_setup){.limit_bytes = cases[i].limit_bytes});
+        lane = lane_make("limited");
+        owner = owner_make("test");
+        page_free(lane, take_pages(lane, owner, 1));
+        assert_int_equal(own_cache(lane)->long_pages_max, cases[i].pages);
+    }
+}
+
+static void a_run_longer_than_the_long_stack_takes_goes_to_the_tree(void **state)
+{
+    (void)state;
+    make_long_stack_take_1024_pages();
+    own_cache(lane)->long_pages_max = 64;
+    char *fits = take_pages(lane, owner, 64), *too_long = take_pages(lane, owner, 65);
+    page_free(lane, too_long);
+    assert_int_equal(own_cache(lane)->long_runs.count, 0);
+    page_free(lane, fits);
+    assert_int_equal(own_cache(lane)->long_runs.page_count, 64);
+    heap_check();
+}
+
 static void a_full_long_stack_gives_its_oldest_half_away(void **state)
 {
     (void)state;
     char *runs[PAGE_CACHE_LONG_MAX + 1];
 
+    make_long_stack_take_1024_pages();
     free_runs(runs, PAGE_CACHE_LONG_MAX, 16);
     assert_int_equal(own_cache(lane)->long_runs.count, PAGE_CACHE_LONG_MAX);
-    assert_int_equal(own_cache(lane)->long_runs.page_count, PAGE_CACHE_LONG_PAGES_MAX);
+    assert_int_equal(own_cache(lane)->long_runs.page_count, 1024);
     for (uint32_t i = 0; i < PAGE_CACHE_LONG_MAX; i++) {
         assert_ptr_equal(take_pages(lane, owner, 16), runs[PAGE_CACHE_LONG_MAX - 1 - i]);
     }
@@ -185,6 +224,7 @@ static void long_runs_over_1024_pages_push_out_no_more_than_they_need(void **sta
     char *runs[5];
     static const uint64_t page_counts[5] = {100, 400, 400, 124, 150};
 
+    make_long_stack_take_1024_pages();
     for (uint32_t i = 0; i < 5; i++) {
         runs[i] = take_pages(lane, owner, page_counts[i]);
     }
@@ -205,11 +245,32 @@ static void the_longest_run_empties_a_stack_of_short_ones_as_far_as_it_must(void
     (void)state;
     char *runs[40], *longest = take_pages(lane, owner, 512);
 
+    make_long_stack_take_1024_pages();
     free_runs(runs, 40, 25);
     assert_int_equal(own_cache(lane)->long_runs.page_count, 1000);
     page_free(lane, longest);
     assert_int_equal(own_cache(lane)->long_runs.page_count, 512 + 20 * 25);
     assert_int_equal(own_cache(lane)->long_runs.count, 21);
+    heap_check();
+}
+
+static void *take_a_page_elsewhere(void *argument)
+{
+    char **ret_page = argument;
+
+    *ret_page = take_pages(lane, owner, 1);
+    return NULL;
+}
+
+static void first_pages_of_two_threads_lie_in_blocks_of_their_own(void **state)
+{
+    (void)state;
+    char *elsewhere = NULL, *here = take_pages(lane, owner, 1);
+
+    /* Heads of pages side by side share a cache line, which the two would fight over. */
+    in_thread(take_a_page_elsewhere, &elsewhere);
+    uint64_t distance = page_lane_page(lane, elsewhere) - page_lane_page(lane, here);
+    assert_true(distance >= PAGE_BLOCK_PAGES);
     heap_check();
 }
 
@@ -264,7 +325,7 @@ static void a_change_of_owner_tells_the_ledger(void **state)
         assert_int_equal(owner_pages_in(other_owner, lane), 2 * i);
     }
     assert_int_equal(own_cache(lane)->owner, other_owner);
-    assert_int_equal(atomic_load_relaxed_i64(&heap->ledger.owner[owner].pages[lane->id]), 20);
+    assert_int_equal(atomic_load_relaxed_i64(page_ledger_cell(&heap->ledger, owner, lane->id)), 20);
     heap_check();
 }
 
@@ -365,9 +426,12 @@ int main(void)
         in_a_heap(a_length_beyond_20_bits_matches_no_cached_run_of_another_owner),
         in_a_heap(a_cached_run_is_not_said_to_be_zero),
         in_a_heap(a_full_short_stack_gives_its_oldest_half_away),
+        in_a_heap(the_long_stack_takes_a_128th_of_the_budget_in_bounds),
+        in_a_heap(a_run_longer_than_the_long_stack_takes_goes_to_the_tree),
         in_a_heap(a_full_long_stack_gives_its_oldest_half_away),
         in_a_heap(long_runs_over_1024_pages_push_out_no_more_than_they_need),
         in_a_heap(the_longest_run_empties_a_stack_of_short_ones_as_far_as_it_must),
+        in_a_heap(first_pages_of_two_threads_lie_in_blocks_of_their_own),
         in_a_heap(evicted_runs_of_the_block_go_back_to_the_block),
         in_a_heap(a_freed_run_is_its_owners_no_more_and_anybody_may_take_it),
         in_a_heap(a_change_of_owner_tells_the_ledger),
