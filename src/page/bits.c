@@ -228,10 +228,14 @@ uint64_t page_bits_summary_after_set(const struct page_bits *bits, uint64_t befo
                                      uint32_t count)
 {
     uint32_t end = first + count;
-    uint32_t below = count_clear_below(bits, first), above = count_clear_from(bits, end);
-    uint64_t max = page_summary_max(before);
 
     Q_DCHECK(page_bits_count(bits, first, count) == count);
+    if (before == page_summary_full(PAGE_CHUNK_SHIFT)) {
+        uint32_t rest = PAGE_CHUNK_PAGES - end;
+        return page_summary_pack(first, first > rest ? first : rest, rest);
+    }
+    uint32_t below = count_clear_below(bits, first), above = count_clear_from(bits, end);
+    uint64_t max = page_summary_max(before);
     if (below + count + above >= max) {
         /* What is left of the run, against all that is clear elsewhere. */
         uint32_t left = below > above ? below : above;

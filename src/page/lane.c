@@ -355,7 +355,9 @@ struct page_run page_lane_alloc(struct page_lane *lane, uint32_t owner, uint64_t
         return run_refused(QUARRY_NO_ADDRESS);
     }
     enum quarry_status status = lane_take(lane, &request);
-    page_commit_release(&lane->heap->commit, request.credit_bytes);
+    if (Q_UNLIKELY(request.credit_bytes > 0)) {
+        page_commit_release(&lane->heap->commit, request.credit_bytes);
+    }
     if (status == QUARRY_OK && lane->is_file_backed) {
         status = page_lane_preallocate(lane, request.page, page_count);
         if (status != QUARRY_OK) {
