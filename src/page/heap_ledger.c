@@ -60,7 +60,7 @@ static size_t ledger_add_lane(struct page_heap *heap, const struct page_lane *la
             struct quarry_ledger_row *row = &rows[row_count];
             *row =
                 (struct quarry_ledger_row){.owner = owner, .lane = lane->id, .in_use_bytes = bytes};
-            strcpy(row->lane_name, lane->name);
+            memcpy(row->lane_name, lane->name, sizeof(row->lane_name));
         }
         row_count++;
         totals->in_use_bytes += bytes;

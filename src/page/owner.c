@@ -56,7 +56,8 @@ static enum quarry_status ledger_register_locked(struct page_ledger *ledger, con
     if (status != QUARRY_OK) {
         return status;
     }
-    strcpy(ledger->owner[owner_count].name, name);
+    /* Checked to fit, and the row is zero behind it. */
+    memcpy(ledger->owner[owner_count].name, name, strlen(name));
     /* Pairs with the acquire loads of readers that walk the rows. */
     atomic_store_release_u32(&ledger->owner_count, owner_count + 1);
     *ret_owner = owner_count;

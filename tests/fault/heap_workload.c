@@ -406,7 +406,8 @@ static void step_second_thread(struct workload *workload)
     assert_int_equal(pthread_create(&thread, NULL, thread_main, &work), 0);
     assert_int_equal(pthread_join(thread, NULL), 0);
     for (uint32_t i = 0; i < THREAD_RUNS; i++) {
-        if (is_ok(workload, work.run[i].status) && i < THREAD_KEPT) {
+        bool is_run = is_ok(workload, work.run[i].status);
+        if (i < THREAD_KEPT && is_run) {
             remember(workload, WORKLOAD_HOT, 1 + i % 3, work.run[i]);
         }
     }

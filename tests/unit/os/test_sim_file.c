@@ -175,7 +175,7 @@ static void a_file_survives_a_restart(void **state)
     struct os_file file = open_file("cache/slabs");
     assert_int_equal(os_file_preallocate(os, &file, 0, 4 * PAGE), QUARRY_OK);
     char *base = map_file(&file, PAGE, 2 * PAGE);
-    memcpy(base, "hello", 5);
+    memcpy(base, "hello", 6);
     assert_int_equal(os_file_punch(os, &file, 3 * PAGE, PAGE), QUARRY_OK);
     os_file_close(os, &file);
     assert_int_equal(os_release(os, base, 2 * PAGE), QUARRY_OK);

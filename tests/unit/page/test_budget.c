@@ -185,10 +185,10 @@ static struct {
 } calls;
 
 struct hoard {
-    char name;
     uint64_t page_count; /* of each run */
-    uint32_t run_count;
     char *runs[64];
+    uint32_t run_count;
+    char name;
 };
 
 static void hoard_fill(struct hoard *hoard, char name, uint32_t run_count, uint64_t page_count)

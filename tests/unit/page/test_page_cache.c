@@ -246,7 +246,9 @@ static void flushing_100_random_blocks_restores_every_bit(void **state)
 
     fill_lane();
     for (int i = 0; i < 100; i++) {
-        uint64_t free = random_u64(&seed) & random_u64(&seed), scavenged = free & random_u64(&seed);
+        uint64_t free = random_u64(&seed);
+        free &= random_u64(&seed); /* a quarter of the bits */
+        uint64_t scavenged = free & random_u64(&seed);
         if (free == 0) {
             continue;
         }
