@@ -158,6 +158,18 @@ static pid_t start_in_terminal(int terminal, const char *const *arguments)
     return child;
 }
 
+bool run_has_terminals(void)
+{
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+    if (terminal < 0) {
+        print_message("no pseudo-terminals here: %s\n", strerror(errno));
+        return false;
+    }
+    (void)close(terminal);
+    return true;
+}
+
 struct run run_in_terminal(unsigned short width, unsigned short height, unsigned short resize_width,
                            unsigned wait_ms, const char *const *arguments)
 {

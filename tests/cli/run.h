@@ -26,6 +26,8 @@ struct run_options {
 struct run run_quarry(const struct run_options *options, const char *const *arguments);
 void run_free(struct run *run);
 
+/* Whether this machine has pseudo-terminals: a bare chroot has none. Says so when not. */
+bool run_has_terminals(void);
 /*
  * Runs it in a terminal of that size, presses q after `wait_ms`, and returns what the terminal was
  * sent. `resize_width`: the width it is changed to half way, 0 for none.

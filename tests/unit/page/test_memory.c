@@ -45,8 +45,8 @@ static struct quarry_ledger ledger_of(void)
 
     (void)quarry_memory_ledger(memory, &ledger, NULL, 0);
     assert_int_equal(ledger.committed_bytes, ledger.in_use_bytes + ledger.cached_bytes +
-                                                 ledger.free_backed_bytes +
-                                                 ledger.metadata_bytes + ledger.in_flight_bytes);
+                                                 ledger.free_backed_bytes + ledger.metadata_bytes +
+                                                 ledger.in_flight_bytes);
     assert_true(ledger.committed_bytes <= ledger.limit_bytes);
     return ledger;
 }
