@@ -51,13 +51,13 @@ function(quarry_add_test name labels)
   endif()
 endfunction()
 
-# quarry_test(NAME SOURCES... [LAYERS ...] [LABELS ...])
+# quarry_test(NAME SOURCES... [LAYERS ...] [LABELS ...] [ENVIRONMENT VAR=value...])
 # One cmocka program, run by CTest. Labels with a meaning:
 #   concurrent  run under TSan as well, where nothing else is built or run
 #   soak        reads QUARRY_SOAK_SECONDS, and is what `make soak` runs for longer
 #   serial      measures time, so CTest runs nothing beside it
 function(quarry_test name)
-  cmake_parse_arguments(arg "" "" "SOURCES;LAYERS;LABELS" ${ARGN})
+  cmake_parse_arguments(arg "" "" "SOURCES;LAYERS;LABELS;ENVIRONMENT" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   foreach(layer ${arg_LAYERS})
     target_link_libraries(${name} PRIVATE quarry_${layer})
@@ -68,6 +68,7 @@ function(quarry_test name)
     set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
   else()
     quarry_add_test(${name} "${arg_LABELS}" COMMAND ${QUARRY_TEST_LAUNCHER} $<TARGET_FILE:${name}>)
+    set_tests_properties(${QUARRY_TEST_PREFIX}${name} PROPERTIES ENVIRONMENT "${arg_ENVIRONMENT}")
   endif()
 endfunction()
 

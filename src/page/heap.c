@@ -16,7 +16,7 @@
 
 #include <page/fork.h>
 
-/* Address space for the heap and its pieces: enough for 40,000 threads with two lanes each. */
+/* Address space for the heap and its pieces: enough for 13,000 threads with two lanes each. */
 #define HEAP_OWN_BYTES ((size_t)Q_MIB(64))
 /* Address space per byte of limit, over all lanes: fragmentation never runs a lane out of it. */
 #define HEAP_SPACE_PER_LIMIT 256u

@@ -15,7 +15,7 @@
  */
 #include <page/heap.h>
 
-/* Times to yield to those who are giving pages back; a hundred would do for a piece of 4 MiB. */
+/* Times to yield to those who are giving pages back: bounds the wait, a guess. */
 #define FLIGHT_WAITS_MAX 1000u
 
 /* The reclaimer, of whichever heap, that the calling thread is inside. */

@@ -8,9 +8,9 @@
  *   level 3   [ used | ..## | ###. | used | …        a run of five across an edge: found here
  *   level 4   [ used | #..# | …                      a run of two inside an entry: found below
  *
- * On the way the search narrows a window in which the lowest free page must lie; its base is what the
- * search address may rise to when the run is taken. It is clamped to what is grown, for a summary may
- * cover chunks that are not.
+ * On the way the search narrows a window in which the lowest free page must lie; its base is what
+ * the search address may rise to when the run is taken. It is clamped to what is grown, for a
+ * summary may cover chunks that are not.
  *
  * Invariants are those of tree.c; a parent that promises a run which its children do not have is a
  * corrupted tree, and asserts.
