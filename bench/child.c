@@ -5,8 +5,11 @@
  * no subject inherits the heap or the idle threads another left behind, and where the loader puts
  * things differs from round to round and so ends up in the median instead of deciding it.
  *
- *   quarry bench pages ──┬─ LD_PRELOAD=libjemalloc.so.2  quarry bench pages-child jemalloc row …
+ *   quarry bench pages ──┬─ LD_PRELOAD=libjemalloc.so.2  quarry-bench-child pages jemalloc row …
  *                        └─ stdout ◄── numbers in decimal
+ *
+ * What measures is a program of its own beside `quarry`: a program that holds a malloc calls that
+ * one, whatever is preloaded, and would measure it under every peer's name.
  *
  * The environment is passed on, so that MALLOC_CONF and its like tune a peer as they do elsewhere;
  * LD_PRELOAD alone is ours.
@@ -141,15 +144,34 @@ bool bench_child_numbers(const char *text, uint64_t *ret_numbers, size_t count)
     return text[strspn(text, " \n")] == '\0';
 }
 
+/* Cuts the last part of a path off, with its slash. */
+static void cut_last_part(char *path)
+{
+    char *slash = strrchr(path, '/');
+
+    if (slash != NULL) {
+        *slash = '\0';
+    }
+}
+
+void bench_child_beside(const char *file, char path[BENCH_CHILD_PATH_BYTES])
+{
+    char own[BENCH_CHILD_PATH_BYTES / 2] = "";
+
+    if (readlink("/proc/self/exe", own, sizeof own - 1) < 0) {
+        own[0] = '\0';
+    }
+    cut_last_part(own);
+    cut_last_part(own);
+    (void)snprintf(path, BENCH_CHILD_PATH_BYTES, "%s/%s", own, file);
+}
+
 const char *bench_child_program(void)
 {
-    static char path[4096];
+    static char path[BENCH_CHILD_PATH_BYTES];
 
     if (path[0] == '\0') {
-        ssize_t bytes = readlink("/proc/self/exe", path, sizeof path - 1);
-        if (bytes <= 0) {
-            (void)snprintf(path, sizeof path, "/proc/self/exe");
-        }
+        bench_child_beside("libexec/quarry/quarry-bench-child", path);
     }
     return path;
 }

@@ -32,7 +32,19 @@ int bench_child_run(const char *const *argv, const char *preload, bool is_quiet,
  */
 bool bench_child_numbers(const char *text, uint64_t *ret_numbers, size_t count);
 
-/* The file of this program, which measurements are run by. Returns: static storage, never NULL. */
+/* Room for the path of a file beside this program. */
+#define BENCH_CHILD_PATH_BYTES 8192u
+
+/*
+ * Where `file` ("lib/libquarry-malloc.so") lies in the tree that this program was built or
+ * installed in: beside the folder of /proc/self/exe. Whether it is there is not asked.
+ */
+void bench_child_beside(const char *file, char path[BENCH_CHILD_PATH_BYTES]);
+
+/*
+ * The program that measures, libexec/quarry/quarry-bench-child in the same tree: it holds no
+ * malloc, so that the one preloaded is in force. Returns: static storage, never NULL.
+ */
 const char *bench_child_program(void);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * What passes between `quarry bench pages` and its children.
  *
- *   quarry bench pages-child SUBJECT probe
- *   quarry bench pages-child SUBJECT row ROW PAIRS TARGET_NS  → pairs wall_ns cpu_ns instructions
- *   quarry bench pages-child SUBJECT spike BYTES SECONDS      → full_rss fill_ns free_ns, and for
+ *   quarry-bench-child pages SUBJECT probe
+ *   quarry-bench-child pages SUBJECT row ROW PAIRS TARGET_NS  → pairs wall_ns cpu_ns instructions
+ *   quarry-bench-child pages SUBJECT spike BYTES SECONDS      → full_rss fill_ns free_ns, and for
  *                                                               each point its fields in order
  *
  * Numbers in decimal on stdout. Both sides are the same program, so the form has no version. A
@@ -33,7 +33,7 @@
 
 static int wrong_line(void)
 {
-    (void)fputs("quarry bench: pages-child is run by `quarry bench pages`; see its help\n", stderr);
+    (void)fputs("quarry-bench-child: pages is run by `quarry bench pages`; see its help\n", stderr);
     return 2;
 }
 
@@ -107,8 +107,7 @@ static const char *number_text(uint64_t number, char text[NUMBER_BYTES])
 
 bool bench_child_probe(const struct bench_subject *subject)
 {
-    const char *argv[] = {bench_child_program(), "bench", "pages-child",
-                          subject->name,         "probe", NULL};
+    const char *argv[] = {bench_child_program(), "pages", subject->name, "probe", NULL};
     char output[BENCH_CHILD_OUTPUT_BYTES];
 
     return bench_child_run(argv, subject->preload, true, output) == 0;
@@ -120,8 +119,7 @@ bool bench_child_sample(const struct bench_subject *subject, const struct bench_
     char pairs[NUMBER_BYTES];
     char target[NUMBER_BYTES];
     const char *argv[] = {bench_child_program(),
-                          "bench",
-                          "pages-child",
+                          "pages",
                           subject->name,
                           "row",
                           row->name,
@@ -144,14 +142,9 @@ bool bench_child_spike(const struct bench_subject *subject, uint64_t bytes, uint
 {
     char size[NUMBER_BYTES];
     char duration[NUMBER_BYTES];
-    const char *argv[] = {bench_child_program(),
-                          "bench",
-                          "pages-child",
-                          subject->name,
-                          "spike",
-                          number_text(bytes, size),
-                          number_text(seconds, duration),
-                          NULL};
+    const char *argv[] = {
+        bench_child_program(),          "pages", subject->name, "spike", number_text(bytes, size),
+        number_text(seconds, duration), NULL};
     char output[BENCH_CHILD_OUTPUT_BYTES];
     uint64_t numbers[BENCH_SPIKE_HEAD_NUMBERS + BENCH_SPIKE_POINTS_MAX * BENCH_SPIKE_POINT_NUMBERS];
     size_t point_count = bench_spike_point_count(seconds);
@@ -200,12 +193,17 @@ bool bench_child_count(const struct bench_subject *subject, const struct bench_r
     }
     (void)close(fd);
     (void)snprintf(option, sizeof option, "--callgrind-out-file=%s", path);
-    const char *argv[] = {"valgrind",    "--tool=callgrind",
-                          option,        bench_child_program(),
-                          "bench",       "pages-child",
-                          subject->name, "row",
-                          row->name,     number_text(pair_count, pairs),
-                          "0",           NULL};
+    const char *argv[] = {"valgrind",
+                          "--tool=callgrind",
+                          option,
+                          bench_child_program(),
+                          "pages",
+                          subject->name,
+                          "row",
+                          row->name,
+                          number_text(pair_count, pairs),
+                          "0",
+                          NULL};
     bool is_done = bench_child_run(argv, subject->preload, true, output) == 0 &&
                    read_totals(path, ret_instruction_count);
     (void)unlink(path);

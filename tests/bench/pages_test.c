@@ -65,16 +65,25 @@ struct run {
 /* The sitting most tests look at. */
 static struct run sitting;
 
-/* Runs the program with its stderr beside its stdout. Returns: the output's end. */
-static FILE *start(const char *arguments)
+/* Runs a program with its stderr beside its stdout. Returns: the output's end. */
+static FILE *start_program(const char *program, const char *arguments)
 {
     char command[1024];
 
-    (void)snprintf(command, sizeof command, "'%s' bench %s 2>&1", BENCH_PROGRAM, arguments);
+    (void)snprintf(command, sizeof command, "'%s' %s 2>&1", program, arguments);
     /* NOLINTNEXTLINE(cert-env33-c): the command is a constant of this file */
     FILE *output = popen(command, "r");
     assert_non_null(output);
     return output;
+}
+
+/* Likewise, of `quarry bench`. */
+static FILE *start(const char *arguments)
+{
+    char line[512];
+
+    (void)snprintf(line, sizeof line, "bench %s", arguments);
+    return start_program(BENCH_PROGRAM, line);
 }
 
 static int finish(FILE *output)
@@ -101,10 +110,9 @@ static void run_json(const char *arguments, struct run *ret_run)
     ret_run->exit_code = finish(output);
 }
 
-/* Runs it and keeps the beginning of what it prints. */
-static int run_text(const char *arguments, char *text, size_t text_bytes)
+/* Keeps the beginning of what a program prints, to its end. Returns: its exit code. */
+static int keep_text(FILE *output, char *text, size_t text_bytes)
 {
-    FILE *output = start(arguments);
     char rest[512];
     size_t used = fread(text, 1, text_bytes - 1, output);
 
@@ -112,6 +120,16 @@ static int run_text(const char *arguments, char *text, size_t text_bytes)
     while (fread(rest, 1, sizeof rest, output) > 0) {
     }
     return finish(output);
+}
+
+static int run_text(const char *arguments, char *text, size_t text_bytes)
+{
+    return keep_text(start(arguments), text, text_bytes);
+}
+
+static int run_child(const char *arguments, char *text, size_t text_bytes)
+{
+    return keep_text(start_program(BENCH_CHILD, arguments), text, text_bytes);
 }
 
 /* The n-th line of a row and subject, or NULL. */
@@ -349,8 +367,6 @@ static void a_wrong_command_line_is_told_and_exits_with_2(void **state)
         {"pages --spike-bytes 12q", "12q"},
         {"pages --spike-seconds 31", "from 0 to 30"},
         {"pages extra", "'extra'"},
-        {"pages-child nobody probe", "see its help"},
-        {"pages-child quarry row no_such_row 1 0", "see its help"},
     };
     char text[4096];
 
@@ -362,13 +378,26 @@ static void a_wrong_command_line_is_told_and_exits_with_2(void **state)
     }
 }
 
+static void a_child_refuses_a_line_it_does_not_know(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"", "nothing", "pages nobody probe",
+                                        "pages quarry row no_such_row 1 0"};
+    char text[4096];
+
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        assert_int_equal(run_child(wrong[i], text, sizeof text), 2);
+        assert_non_null(strstr(text, "see its help"));
+    }
+}
+
 static void a_child_whose_library_is_not_in_force_measures_nothing(void **state)
 {
     (void)state;
     char text[4096];
 
     /* No preload: whatever malloc this process has, it is not jemalloc's. */
-    assert_int_equal(run_text("pages-child jemalloc row pair_cache_1 100 0", text, sizeof text), 3);
+    assert_int_equal(run_child("pages jemalloc row pair_cache_1 100 0", text, sizeof text), 3);
     assert_non_null(strstr(text, "malloc is in"));
 }
 
@@ -387,6 +416,7 @@ int main(void)
         cmocka_unit_test(a_table_names_its_units_and_marks_nothing_it_did_not_measure),
         cmocka_unit_test(help_names_every_row),
         cmocka_unit_test(a_wrong_command_line_is_told_and_exits_with_2),
+        cmocka_unit_test(a_child_refuses_a_line_it_does_not_know),
         cmocka_unit_test(a_child_whose_library_is_not_in_force_measures_nothing),
     };
 
