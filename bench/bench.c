@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <bench/malloc/malloc.h>
 #include <bench/pages.h>
 
 struct benchmark {
@@ -17,6 +18,7 @@ struct benchmark {
 
 static const struct benchmark benchmarks[] = {
     {"pages", "the page heap beside malloc libraries and mmap", bench_pages_main},
+    {"malloc", "malloc in Quarry and other libraries: twelve workloads", bench_malloc_main},
 };
 
 static void print_help(FILE *file)

@@ -70,11 +70,12 @@ static bool read_all(int fd, char *output)
     return is_whole;
 }
 
-static int wait_for(pid_t pid)
+int bench_child_wait(struct bench_child *child, struct rusage *ret_usage)
 {
     int status = 0;
 
-    while (waitpid(pid, &status, 0) < 0) {
+    (void)close(child->fd);
+    while (wait4(child->pid, &status, 0, ret_usage) < 0) {
         if (errno != EINTR) {
             return -1;
         }
@@ -86,7 +87,7 @@ static int wait_for(pid_t pid)
 static pid_t spawn(const char *const *argv, const char *preload, bool is_quiet, int fd)
 {
     char *variables[VARIABLES_MAX + 2];
-    char preload_line[256];
+    char preload_line[sizeof PRELOAD + BENCH_CHILD_PATH_BYTES];
     posix_spawn_file_actions_t actions;
     pid_t pid = -1;
 
@@ -110,23 +111,36 @@ static pid_t spawn(const char *const *argv, const char *preload, bool is_quiet, 
     return pid;
 }
 
-int bench_child_run(const char *const *argv, const char *preload, bool is_quiet, char *output)
+bool bench_child_start(const char *const *argv, const char *preload, bool is_quiet,
+                       struct bench_child *ret_child)
 {
     int ends[2];
 
     Q_ASSERT(argv[0] != NULL);
-    output[0] = '\0';
     if (pipe2(ends, O_CLOEXEC) != 0) {
-        return -1;
+        return false;
     }
     pid_t pid = spawn(argv, preload, is_quiet, ends[1]);
     (void)close(ends[1]);
-    bool is_whole = pid > 0 && read_all(ends[0], output);
-    (void)close(ends[0]);
     if (pid <= 0) {
+        (void)close(ends[0]);
+        return false;
+    }
+    *ret_child = (struct bench_child){pid, ends[0]};
+    return true;
+}
+
+int bench_child_run(const char *const *argv, const char *preload, bool is_quiet, char *output)
+{
+    struct bench_child child;
+    struct rusage usage;
+
+    output[0] = '\0';
+    if (!bench_child_start(argv, preload, is_quiet, &child)) {
         return -1;
     }
-    int code = wait_for(pid);
+    bool is_whole = read_all(child.fd, output);
+    int code = bench_child_wait(&child, &usage);
     return is_whole ? code : -1;
 }
 

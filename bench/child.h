@@ -8,6 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <sys/resource.h>
+#include <sys/types.h>
+
 /* Bytes of output a child may write; more is a failure. */
 #define BENCH_CHILD_OUTPUT_BYTES 8192u
 
@@ -25,6 +28,24 @@
  * Threads: any that does not wait for other children. Cost: a process.
  */
 int bench_child_run(const char *const *argv, const char *preload, bool is_quiet, char *output);
+
+/* A process that has been started. */
+struct bench_child {
+    pid_t pid;
+    int fd; /* what it writes to stdout */
+};
+
+/*
+ * Starts a program with the arguments of bench_child_run and goes on.
+ * Returns: false when it could not be started; else bench_child_wait must follow.
+ */
+bool bench_child_start(const char *const *argv, const char *preload, bool is_quiet,
+                       struct bench_child *ret_child);
+/*
+ * Stops reading and waits for its end. `ret_usage`: what it and those it waited for have used.
+ * Returns: its exit code, or -1 when it was killed.
+ */
+int bench_child_wait(struct bench_child *child, struct rusage *ret_usage);
 
 /*
  * Reads `count` numbers in decimal, apart by white space, from `text`.

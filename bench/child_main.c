@@ -2,6 +2,7 @@
  * `quarry-bench-child`: the program that measures.
  *
  *   quarry-bench-child pages …      one measurement of `quarry bench pages`
+ *   quarry-bench-child malloc …     one of `quarry bench malloc`
  *
  * It is apart from `quarry` because it must not hold a malloc: a definition in the program itself
  * goes before any that is preloaded. It is for `quarry bench` to run; a person may run such a line
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <bench/malloc/measure.h>
 #include <bench/pages_child.h>
 
 struct measurement {
@@ -19,6 +21,7 @@ struct measurement {
 
 static const struct measurement measurements[] = {
     {"pages", bench_pages_child_main},
+    {"malloc", bench_malloc_child_main},
 };
 
 int main(int argc, char **argv)

@@ -16,12 +16,12 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <base/base.h>
 
+#include <bench/callgrind.h>
 #include <bench/child.h>
 
 /* Longer than any measurement takes on a slow machine under valgrind. */
@@ -162,58 +162,13 @@ bool bench_child_spike(const struct bench_subject *subject, uint64_t bytes, uint
     return true;
 }
 
-/* Finds "totals: N" in a callgrind file. */
-static bool read_totals(const char *path, uint64_t *ret_count)
-{
-    char line[256];
-    bool is_found = false;
-    FILE *file = fopen(path, "re");
-
-    if (file == NULL) {
-        return false;
-    }
-    while (!is_found && fgets(line, sizeof line, file) != NULL) {
-        is_found = strncmp(line, "totals: ", 8) == 0 && bench_child_numbers(line + 8, ret_count, 1);
-    }
-    (void)fclose(file);
-    return is_found;
-}
-
 bool bench_child_count(const struct bench_subject *subject, const struct bench_row *row,
                        uint64_t pair_count, uint64_t *ret_instruction_count)
 {
-    char path[] = "/tmp/quarry-bench.XXXXXX";
-    char option[64];
     char pairs[NUMBER_BYTES];
     char output[BENCH_CHILD_OUTPUT_BYTES];
-    int fd = mkstemp(path);
+    const char *argv[] = {bench_child_program(),          "pages", subject->name, "row", row->name,
+                          number_text(pair_count, pairs), "0",     NULL};
 
-    if (fd < 0) {
-        return false;
-    }
-    (void)close(fd);
-    (void)snprintf(option, sizeof option, "--callgrind-out-file=%s", path);
-    const char *argv[] = {"valgrind",
-                          "--tool=callgrind",
-                          option,
-                          bench_child_program(),
-                          "pages",
-                          subject->name,
-                          "row",
-                          row->name,
-                          number_text(pair_count, pairs),
-                          "0",
-                          NULL};
-    bool is_done = bench_child_run(argv, subject->preload, true, output) == 0 &&
-                   read_totals(path, ret_instruction_count);
-    (void)unlink(path);
-    return is_done;
-}
-
-bool bench_child_has_valgrind(void)
-{
-    const char *argv[] = {"valgrind", "--version", NULL};
-    char output[BENCH_CHILD_OUTPUT_BYTES];
-
-    return bench_child_run(argv, NULL, true, output) == 0;
+    return bench_child_callgrind(argv, subject->preload, output, ret_instruction_count);
 }

@@ -29,7 +29,4 @@ bool bench_child_spike(const struct bench_subject *subject, uint64_t bytes, uint
  */
 bool bench_child_count(const struct bench_subject *subject, const struct bench_row *row,
                        uint64_t pair_count, uint64_t *ret_instruction_count);
-/* Whether there is a valgrind to be run. */
-bool bench_child_has_valgrind(void);
-
 #endif
