@@ -32,6 +32,7 @@
 
 #include <bench/callgrind.h>
 #include <bench/malloc/options.h>
+#include <bench/malloc/programs.h>
 #include <bench/malloc/report.h>
 #include <bench/progress.h>
 
@@ -57,11 +58,15 @@ static void measure_rows(struct sitting *sitting);
 static void measure_spikes(struct sitting *sitting);
 static void count_rows(struct sitting *sitting);
 static void tell_story(struct sitting *sitting);
+static void measure_programs(struct sitting *sitting);
 
 static void sit(struct sitting *sitting)
 {
     if (sitting->options.has_story) {
         tell_story(sitting);
+    } else if (sitting->options.has_programs) {
+        measure_programs(sitting);
+        bench_malloc_report_end(&sitting->report);
     } else if (sitting->options.has_instructions) {
         count_rows(sitting);
         bench_malloc_report_end(&sitting->report);
@@ -376,4 +381,73 @@ static void tell_story(struct sitting *sitting)
     }
     bench_progress_end();
     bench_malloc_report_story(&sitting->report, teller, absent_reason);
+}
+
+/* ---- programs ------------------------------------------------------------------------------- */
+
+static void note_program(size_t subject, size_t round, const struct bench_program_run *run)
+{
+    for (size_t i = 0; i < BENCH_MALLOC_FIGURES; i++) {
+        figures[subject][i][round] = 0;
+    }
+    figures[subject][BENCH_WALL][round] = (double)run->wall_ns / (double)Q_SECOND_NS;
+    figures[subject][BENCH_CPU][round] = (double)run->cpu_ns / (double)Q_SECOND_NS;
+    figures[subject][BENCH_PEAK][round] = (double)run->peak_rss_bytes;
+}
+
+static void measure_program(struct sitting *sitting, const struct bench_program *program,
+                            const char *folder)
+{
+    begin_row(sitting);
+    for (size_t n = 0; n < sitting->options.round_count * BENCH_MALLOC_SUBJECTS; n++) {
+        size_t round = n / BENCH_MALLOC_SUBJECTS;
+        size_t i = (n + round) % BENCH_MALLOC_SUBJECTS;
+        struct bench_program_run run;
+        if (!is_measured(sitting, i)) {
+            continue;
+        }
+        bench_progress_show(program->name, bench_malloc_subject_at(i)->name);
+        if (bench_program_run(program, folder, sitting->options.is_quick,
+                              bench_malloc_subject_at(i), &run)) {
+            note_program(i, round, &run);
+        } else {
+            note_failure(sitting, i);
+        }
+    }
+    for (size_t i = 0; i < BENCH_MALLOC_SUBJECTS; i++) {
+        if (is_measured(sitting, i)) {
+            summarize(sitting, i);
+        }
+    }
+    bench_progress_end();
+    bench_malloc_report_program(&sitting->report, program->name, sitting->result);
+}
+
+static void measure_programs(struct sitting *sitting)
+{
+    char folder[64];
+    size_t count = 0;
+    const struct bench_program *programs = bench_programs(&count);
+
+    if (!bench_program_folder_make(folder, sizeof folder)) {
+        (void)fputs("quarry bench malloc: no folder for the programs' inputs\n", stderr);
+        sitting->has_failed = true;
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        char reason[64];
+        if (!is_row_wanted(sitting, programs[i].name)) {
+            continue;
+        }
+        (void)snprintf(reason, sizeof reason, "%s is not installed", programs[i].tool);
+        if (!bench_program_is_installed(&programs[i])) {
+            bench_malloc_report_note(&sitting->report, programs[i].name, reason);
+        } else if (bench_program_prepare(&programs[i], folder, sitting->options.is_quick)) {
+            measure_program(sitting, &programs[i], folder);
+        } else {
+            bench_malloc_report_note(&sitting->report, programs[i].name, "no room for its input");
+            sitting->has_failed = true;
+        }
+    }
+    bench_program_folder_remove(folder);
 }

@@ -8,11 +8,13 @@
 
 #include <base/base.h>
 
+#include <bench/malloc/programs.h>
 #include <bench/malloc/rows.h>
 #include <bench/malloc/spike.h>
 
 #define ROUNDS_DEFAULT     7u
 #define ROUNDS_QUICK       3u
+#define ROUNDS_PROGRAMS    3u
 #define IDLE_SECONDS       30u
 #define IDLE_QUICK_SECONDS 2u
 
@@ -45,7 +47,6 @@ static struct bench_malloc_options defaults(bool is_quick)
 {
     struct bench_malloc_options options = {
         .is_quick = is_quick,
-        .round_count = is_quick ? ROUNDS_QUICK : ROUNDS_DEFAULT,
         .idle_seconds = is_quick ? IDLE_QUICK_SECONDS : IDLE_SECONDS,
         .row_pattern = "*",
     };
@@ -126,6 +127,15 @@ static enum quarry_status apply(int key, const char *value, struct bench_malloc_
     return QUARRY_OK;
 }
 
+/* As many rounds as are usual for the kind of sitting. */
+static size_t usual_rounds(const struct bench_malloc_options *options)
+{
+    if (options->has_programs) {
+        return options->is_quick ? 1 : ROUNDS_PROGRAMS;
+    }
+    return options->is_quick ? ROUNDS_QUICK : ROUNDS_DEFAULT;
+}
+
 /* One kind of sitting at a time. */
 static enum quarry_status check_kinds(const struct bench_malloc_options *options,
                                       struct quarry_error *error)
@@ -162,8 +172,14 @@ enum quarry_status bench_malloc_options_parse(int argc, char **argv,
     if (optind < argc) {
         return error_set(error, QUARRY_BAD_INPUT, "takes options only, not '%s'", argv[optind]);
     }
-    *ret_options = options;
-    return check_kinds(&options, error);
+    if (options.round_count == 0) {
+        options.round_count = usual_rounds(&options);
+    }
+    enum quarry_status status = check_kinds(&options, error);
+    if (status == QUARRY_OK) {
+        *ret_options = options;
+    }
+    return status;
 }
 
 static const char help_head[] =
@@ -263,6 +279,11 @@ void bench_malloc_options_help(FILE *file)
     const struct bench_malloc_spike_row *spikes = bench_malloc_spike_rows(&count);
     for (size_t i = 0; i < count; i++) {
         print_name(file, spikes[i].name, spikes[i].title);
+    }
+    (void)fputs("\nROWS OF --programs\n", file);
+    const struct bench_program *programs = bench_programs(&count);
+    for (size_t i = 0; i < count; i++) {
+        print_name(file, programs[i].name, programs[i].title);
     }
     (void)fputs(help_tail, file);
 }

@@ -42,6 +42,13 @@ static const struct figure_form forms[] = {
 };
 #define FORM_COUNT (sizeof forms / sizeof forms[0])
 
+static const struct figure_form program_forms[] = {
+    {BENCH_WALL, "wall_seconds", "wall s", 1, false},
+    {BENCH_CPU, "cpu_seconds", "cpu s", 1, false},
+    {BENCH_PEAK, "peak_rss_bytes", "peak MiB", 1048576, true},
+};
+#define PROGRAM_FORM_COUNT (sizeof program_forms / sizeof program_forms[0])
+
 static const struct figure_form count_form = {BENCH_INSTRUCTIONS, "instructions_per_pair",
                                               "instr/pair", 1, false};
 
@@ -255,15 +262,16 @@ static void begin_table(struct bench_malloc_report *report)
 
 /* Lines without a figure of anybody are left out. */
 static void row_text(struct bench_malloc_report *report, const char *row,
-                     const struct bench_malloc_result *result)
+                     const struct bench_malloc_result *result, const struct figure_form *form,
+                     size_t form_count)
 {
     const char *name = row;
 
     begin_table(report);
-    for (size_t i = 0; i < FORM_COUNT; i++) {
-        struct bench_figures figures = bench_malloc_figures(result, forms[i].figure);
-        if (forms[i].unit != NULL && is_known(&figures)) {
-            print_line(report, name, forms[i].unit, result, &forms[i]);
+    for (size_t i = 0; i < form_count; i++) {
+        struct bench_figures figures = bench_malloc_figures(result, form[i].figure);
+        if (form[i].unit != NULL && is_known(&figures)) {
+            print_line(report, name, form[i].unit, result, &form[i]);
             name = "";
         }
     }
@@ -284,7 +292,7 @@ void bench_malloc_report_row(struct bench_malloc_report *report, const char *row
     bench_score_add(&report->rss[group], &rss);
     bench_score_add(&report->rss[ALL], &rss);
     if (!report->is_json) {
-        row_text(report, row, result);
+        row_text(report, row, result, forms, FORM_COUNT);
         return;
     }
     for (size_t i = 0; i < BENCH_MALLOC_SUBJECTS; i++) {
@@ -292,6 +300,50 @@ void bench_malloc_report_row(struct bench_malloc_report *report, const char *row
             bench_malloc_report_absent(report, row, i, result[i].absent_reason);
         } else if (report->subject[i].is_wanted) {
             row_json(report, row, group, result, i);
+        }
+    }
+}
+
+/* ---- programs ------------------------------------------------------------------------------- */
+
+static void program_json(const struct bench_malloc_report *report, const char *row,
+                         const struct bench_malloc_result *result, size_t subject)
+{
+    struct bench_figures wall = bench_malloc_figures(result, BENCH_WALL);
+    struct bench_figures peak = bench_malloc_figures(result, BENCH_PEAK);
+    struct bench_json json =
+        bench_json_begin(report->file, BENCH_NAME, row, bench_malloc_subject_at(subject)->name);
+
+    bench_json_text(&json, "group", bench_group_name(BENCH_PROGRAMS));
+    bench_json_integer(&json, "rounds", report->round_count);
+    for (size_t i = 0; i < PROGRAM_FORM_COUNT; i++) {
+        figure_json(&json, &program_forms[i],
+                    result[subject].figure[program_forms[i].figure].median);
+    }
+    bench_malloc_ratio_json(&json, &wall, subject, &bench_ratio_plain);
+    bench_malloc_ratio_json(&json, &peak, subject, &bench_ratio_rss);
+    bench_json_end(&json);
+}
+
+void bench_malloc_report_program(struct bench_malloc_report *report, const char *row,
+                                 const struct bench_malloc_result *result)
+{
+    struct bench_figures wall = bench_malloc_figures(result, BENCH_WALL);
+    struct bench_figures peak = bench_malloc_figures(result, BENCH_PEAK);
+
+    bench_score_add(&report->wall[BENCH_PROGRAMS], &wall);
+    bench_score_add(&report->wall[ALL], &wall);
+    bench_score_add(&report->rss[BENCH_PROGRAMS], &peak);
+    bench_score_add(&report->rss[ALL], &peak);
+    if (!report->is_json) {
+        row_text(report, row, result, program_forms, PROGRAM_FORM_COUNT);
+        return;
+    }
+    for (size_t i = 0; i < BENCH_MALLOC_SUBJECTS; i++) {
+        if (result[i].absent_reason != NULL) {
+            bench_malloc_report_absent(report, row, i, result[i].absent_reason);
+        } else if (report->subject[i].is_wanted) {
+            program_json(report, row, result, i);
         }
     }
 }

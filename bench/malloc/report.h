@@ -47,6 +47,9 @@ void bench_malloc_report_machine(struct bench_malloc_report *report);
 /* Times and memory of a row. `result`: BENCH_MALLOC_SUBJECTS of them, borrowed; likewise below. */
 void bench_malloc_report_row(struct bench_malloc_report *report, const char *row,
                              enum bench_group group, const struct bench_malloc_result *result);
+/* Time and peak memory of a program: BENCH_WALL and BENCH_CPU are seconds. */
+void bench_malloc_report_program(struct bench_malloc_report *report, const char *row,
+                                 const struct bench_malloc_result *result);
 /* Instructions of a row. */
 void bench_malloc_report_count(struct bench_malloc_report *report, const char *row,
                                const struct bench_malloc_result *result);

@@ -79,7 +79,8 @@ const struct bench_malloc_row *bench_malloc_row_find(const char *name)
 
 const char *bench_group_name(enum bench_group group)
 {
-    static const char *const names[BENCH_GROUP_COUNT] = {"micro", "workloads", "spikes"};
+    static const char *const names[BENCH_GROUP_COUNT] = {"micro", "workloads", "spikes",
+                                                         "programs"};
 
     Q_ASSERT(group < BENCH_GROUP_COUNT);
     return names[group];

@@ -20,6 +20,7 @@ enum bench_group {
     BENCH_MICRO,    /* one size, over and over */
     BENCH_WORKLOAD, /* the pattern of a kind of program */
     BENCH_SPIKES,   /* memory used, freed and watched: spike.h */
+    BENCH_PROGRAMS, /* real programs: programs.h */
     BENCH_GROUP_COUNT,
 };
 
@@ -41,7 +42,7 @@ const struct bench_malloc_row *bench_malloc_rows(size_t *ret_count);
 /* Returns: the row of that name, or NULL. */
 const struct bench_malloc_row *bench_malloc_row_find(const char *name);
 
-/* "micro", "workloads", "spikes". Returns: static storage. */
+/* "micro", "workloads", "spikes", "programs". Returns: static storage. */
 const char *bench_group_name(enum bench_group group);
 
 /* ---- what the rows run, each in a file of its name ------------------------------------------ */
