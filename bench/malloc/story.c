@@ -161,6 +161,18 @@ static struct store make_store(uint64_t series_count)
     return store;
 }
 
+static void free_store(struct store *store)
+{
+    uint64_t count = WINDOW_COUNT * store->series_count;
+
+    for (uint64_t window = 0; window < WINDOW_COUNT; window++) {
+        purge(store, window);
+    }
+    Q_ASSERT(store->live_bytes == 0);
+    (void)munmap(store->chunk, count * sizeof(struct chunk));
+    (void)munmap(store->order, count * sizeof(uint32_t));
+}
+
 static struct bench_story_hour look(const struct store *store)
 {
     uint64_t rss_bytes = os_resident_bytes();
@@ -185,6 +197,7 @@ void bench_story_run(const struct bench_story_options *options, struct bench_sto
         os_sleep_ns(options->pause_ns);
         ret_hour[hour + 1] = look(&store);
     }
+    free_store(&store);
 }
 
 Q_STATIC_ASSERT(BENCH_STORY_HOURS == WINDOW_HOURS * WINDOW_COUNT,
