@@ -24,7 +24,7 @@
 
 #include <base/base.h>
 
-/* "QHEAPSTA" as bytes; written last, when the head is whole. */
+/* The bytes "QHEAPSTA"; written last, when the head is whole. */
 #define MEM_STATS_MAGIC   UINT64_C(0x4154535041454851)
 #define MEM_STATS_VERSION 1u
 
@@ -93,8 +93,8 @@ struct mem_stats_head {
     uint32_t zero;
 
     /* The seqlock of the snapshot sections, and what it covers of the head. */
-    uint64_t sequence; /* 0: never refreshed; odd: being written */
-    uint64_t refresh_count;
+    uint64_t sequence;      /* odd: being written */
+    uint64_t refresh_count; /* 0: only stacks and samples mean something yet */
     uint64_t refresh_monotonic_ns;
     uint64_t refresh_wall_ns;
 
