@@ -1,0 +1,122 @@
+/*
+ * The heap profile: what happens outside the lock.
+ *
+ * A sample is prepared first: clock, weight, stack. Then the mutex is taken, for as long as it
+ * takes to find two records and add to some words (profile_table.c).
+ *
+ * Invariants: 1. errno is the caller's own on return: malloc and free promise it.
+ *
+ * Locking: the segment's mutex, LEAF, taken outside all of the heap's. The first sample makes the
+ * segment under it.
+ *
+ * Cost: 2 to 10 µs for a sample, one in half a MiB: below 1 % of a program that does nothing but
+ * allocate.
+ */
+#include <mem/profile.h>
+
+#include <errno.h>
+
+#include <mem/profile_table.h>
+#include <mem/sampling.h>
+
+void mem_profile_init(struct mem_profile *profile, struct mem_stats *stats,
+                      struct mem_code_range own_code)
+{
+    *profile = (struct mem_profile){.stats = stats, .own_code = own_code};
+    mem_index_init(&profile->stack_index, stats->heap, MEM_STATS_STACKS_MAX);
+    mem_index_init(&profile->sample_index, stats->heap, MEM_STATS_SAMPLES_MAX);
+    mem_room_init(&profile->used_room, stats->heap, MEM_PROFILE_USED_BYTES);
+}
+
+void mem_profile_fini(struct mem_profile *profile)
+{
+    mem_index_fini(&profile->stack_index);
+    mem_index_fini(&profile->sample_index);
+    mem_room_fini(&profile->used_room);
+}
+
+uint64_t mem_profile_gap(struct mem_profile *profile, uint64_t *rng_state)
+{
+    return mem_sampling_gap(mem_stats_sample_mean(profile->stats), rng_state);
+}
+
+static uint64_t now_of(const struct mem_profile *profile)
+{
+    return os_monotonic_ns(profile->stats->heap->os);
+}
+
+Q_NOINLINE void mem_profile_alloc(struct mem_profile *profile, const void *object,
+                                  size_t requested_bytes, size_t usable_bytes, uint32_t owner,
+                                  uint32_t lifetime)
+{
+    uint64_t mean_bytes = mem_stats_sample_mean(profile->stats);
+    int caller_errno = errno; /* invariant 1 */
+
+    Q_ASSERT(object != NULL && usable_bytes > 0);
+    if (mean_bytes == 0) {
+        return; /* switched off since the gap was drawn */
+    }
+    struct mem_profile_event event = {
+        .sample = {.address = (uint64_t)(uintptr_t)object,
+                   .requested_bytes = requested_bytes,
+                   .usable_bytes = usable_bytes,
+                   .birth_monotonic_ns = now_of(profile),
+                   .weight = mem_sampling_weight(usable_bytes, mean_bytes),
+                   .mean_bytes = mean_bytes,
+                   .owner = owner,
+                   .lifetime = lifetime},
+    };
+    event.depth = mem_unwind(profile->own_code, event.pc, MEM_STATS_DEPTH_MAX);
+    os_mutex_lock(&profile->stats->mutex);
+    mem_profile_record_locked(profile, &event);
+    os_mutex_unlock(&profile->stats->mutex);
+    errno = caller_errno;
+}
+
+bool mem_profile_free(struct mem_profile *profile, const void *object)
+{
+    uint64_t now_ns = now_of(profile);
+
+    os_mutex_lock(&profile->stats->mutex);
+    bool was_sample = mem_profile_end_locked(profile, object, now_ns);
+    os_mutex_unlock(&profile->stats->mutex);
+    return was_sample;
+}
+
+bool mem_profile_move(struct mem_profile *profile, const void *object, const void *new_object,
+                      size_t requested_bytes, size_t usable_bytes)
+{
+    const struct mem_profile_place place = {new_object, requested_bytes, usable_bytes};
+    uint64_t now_ns = now_of(profile);
+
+    Q_ASSERT(new_object != NULL && usable_bytes > 0);
+    os_mutex_lock(&profile->stats->mutex);
+    bool was_sample = mem_profile_move_locked(profile, object, &place, now_ns);
+    os_mutex_unlock(&profile->stats->mutex);
+    return was_sample;
+}
+
+/* ---- fork ----------------------------------------------------------------------------------- */
+
+void mem_profile_fork_prepare(struct mem_profile *profile)
+{
+    os_mutex_lock(&profile->stats->mutex);
+}
+
+void mem_profile_fork_parent(struct mem_profile *profile)
+{
+    os_mutex_unlock(&profile->stats->mutex);
+}
+
+/* The mutex is made anew, not unlocked: nobody can wait for it. */
+void mem_profile_fork_child(struct mem_profile *profile) Q_NO_THREAD_SAFETY_ANALYSIS
+{
+    struct mem_segment parent = {0};
+
+    if (!mem_stats_fork_child_locked(profile->stats, &parent) ||
+        (parent.base != NULL && !mem_profile_carry_locked(profile, parent.base))) {
+        mem_profile_forget_locked(profile);
+    }
+    mem_segment_destroy(profile->stats->heap->os, &parent);
+    os_mutex_reset_after_fork(&profile->stats->mutex);
+}

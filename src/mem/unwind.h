@@ -1,0 +1,34 @@
+/*
+ * Call stacks, taken inside malloc.
+ */
+#ifndef QUARRY_MEM_UNWIND_H
+#define QUARRY_MEM_UNWIND_H
+
+#include <base/base.h>
+
+/* Code from `start` up to, not including, `end`. Both 0: none. */
+struct mem_code_range {
+    uintptr_t start;
+    uintptr_t end;
+};
+
+/*
+ * The code of the program or library that this function is linked into: what a malloc in a library
+ * of its own leaves out of the stacks. Cost: two addresses.
+ */
+struct mem_code_range mem_code_range_of_module(void);
+
+/*
+ * Writes the calling thread's return addresses, innermost first, each one byte behind the
+ * instruction that it stands for at most (so looking up `pc - 1` gives the line of the call).
+ *
+ * `own`: leading frames in it are left out. `ret_pcs`: room for `pc_max`.
+ * Returns: how many were written; unwinding ends without error at code that has no unwind table, or
+ * at the outermost frame. Errors: none.
+ * Threads: any, and signal handlers; takes no lock and no memory with glibc from 2.35 on. The
+ * caller sees to it that a sample taken in here does not come back in here. Cost: about 0.2 µs a
+ * frame.
+ */
+uint32_t mem_unwind(struct mem_code_range own, uint64_t *ret_pcs, uint32_t pc_max);
+
+#endif
