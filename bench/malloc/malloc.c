@@ -2,7 +2,7 @@
  * `quarry bench malloc`: the sitting.
  *
  *   for each row                     all of a row's figures lie close together in time
- *     for each round                 7 of them
+ *     for each round                 5 of them
  *       for each subject             beginning with another one each round
  *         one child                  does a fixed amount of work; we watch its memory
  *     medians over the rounds of each subject
