@@ -87,11 +87,11 @@ static void subject_text(const struct bench_malloc_report *report, size_t index)
     if (!presence->is_wanted) {
         return;
     }
-    (void)fprintf(report->file, "    %-10s %s", subject->name,
-                  subject->package == NULL ? "" : presence->version);
+    (void)fprintf(report->file, "    %-10s %s%s", subject->name,
+                  subject->package == NULL ? "this build" : presence->version,
+                  presence->reason == NULL ? "" : "  absent: ");
     if (presence->reason != NULL) {
-        (void)fprintf(report->file, "%sabsent: %s", subject->package == NULL ? "" : "  ",
-                      presence->reason);
+        (void)fputs(presence->reason, report->file);
     }
     (void)fputc('\n', report->file);
 }
