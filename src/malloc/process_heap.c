@@ -87,16 +87,16 @@ static uint64_t limit_bytes(void)
 
 static bool make(void)
 {
-    struct page_heap_options options = {
-        .reserved_bytes = SPACE_BYTES,
-        .has_no_thread = !is_started || !settings.has_background,
-        .thread_min_bytes = THREAD_MIN_BYTES,
-    };
     struct quarry_error error;
     struct page_heap *pages;
 
     settings = malloc_settings_read();
-    options.limit_bytes = limit_bytes();
+    struct page_heap_options options = {
+        .limit_bytes = limit_bytes(),
+        .reserved_bytes = SPACE_BYTES,
+        .has_no_thread = !is_started || !settings.has_background,
+        .thread_min_bytes = THREAD_MIN_BYTES,
+    };
     if (page_heap_create(&options, &pages, &error) != QUARRY_OK) {
         return false;
     }

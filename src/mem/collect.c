@@ -67,7 +67,7 @@ void mem_bins_purge(struct mem_bins *bins, mem_ref *empties)
             (void)try_take(bins, span, empties);
         }
     }
-    bins->idle_count = 0;
+    bins->idle_pages = 0;
 }
 
 static void collect_threads(struct mem_heap *heap, struct finds *finds)
@@ -82,7 +82,7 @@ static void collect_threads(struct mem_heap *heap, struct finds *finds)
             struct mem_bins *bins = thread->bins[id];
             if (bins != NULL) {
                 collect_mail(bins, &finds->empties[id]);
-                if (bins->idle_count > 0) {
+                if (bins->idle_pages > 0) {
                     mem_bins_purge(bins, &finds->empties[id]);
                 }
             }
