@@ -44,7 +44,7 @@ struct mem_stats {
     /* const after init */
     struct page_heap *heap;
     bool may_share_under_filter;
-    struct os_mutex mutex; /* rank LEAF */
+    struct os_mutex mutex; /* rank PROFILE */
     _Atomic(void *) base;  /* the segment, or NULL; changes back only in fini and a child of fork */
     /* The mean and lost samples, for as long as there is no segment to keep them in. */
     _Atomic uint64_t first_mean_bytes;

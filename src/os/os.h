@@ -214,6 +214,7 @@ struct os_mutex;
 /* What every rank in Quarry is. A rank is named here or does not exist. */
 enum os_rank {
     OS_RANK_NONE = 0,       /* unchecked: tests and start-up only */
+    OS_RANK_PROFILE = 5,    /* samples and statistics of an object heap; first around a fork */
     OS_RANK_HEAPS = 10,     /* the table of heaps in this process */
     OS_RANK_CACHES = 20,    /* a page heap's list of threads and their page caches */
     OS_RANK_LANES = 30,     /* a page heap's table of lanes and owners */
