@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include <mem/mem.h>
+#include <mem/sampling.h>
 
 static Q_ALIGNED(8) char image[MEM_STATS_BYTES];
 static struct mem_stats_head *head = (void *)image;
@@ -68,6 +69,66 @@ static void a_sound_image_is_accepted(void **state)
     assert_int_equal(shot.stacks[0].pc[1], 20);
     assert_string_equal(shot.modules[0].path, "/bin/sleep");
     assert_string_equal(mem_stats_lifetime_name(&shot, 0), "process");
+}
+
+/* The examples of docs/formats/heap-stats.md. */
+static const uint8_t example_head[] = {
+    0x51, 0x48, 0x45, 0x41, 0x50, 0x53, 0x54, 0x41, 0x01, 0x00, 0x00, 0x00, 0x40, 0x02, 0x00, 0x00,
+    0x00, 0x30, 0xff, 0x00, 0x00, 0x00, 0x00, 0x00, 0xd2, 0x04, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+};
+static const uint8_t example_sample[] = {
+    0x02, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x40, 0x00, 0x01, 0x00, 0x00, 0x7f, 0x00,
+    0x00, 0x32, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x40, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0xca, 0x9a, 0x3b, 0x00, 0x00, 0x00, 0x00, 0x01, 0x80, 0x00, 0x20, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x01, 0x00, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+};
+Q_STATIC_ASSERT(sizeof(example_sample) == sizeof(struct mem_stats_sample), "one record");
+
+static void the_documented_examples_read_as_described(void **state)
+{
+    struct mem_stats_snapshot shot;
+
+    (void)state;
+    memcpy(image, example_head, sizeof(example_head));
+    memcpy(record(MEM_STATS_SAMPLES, 0), example_sample, sizeof(example_sample));
+    assert_int_equal(parse(&shot), QUARRY_OK);
+    assert_int_equal(shot.head->pid, 1234);
+    assert_int_equal(shot.samples[0].address, 0x7f0000010040);
+    assert_int_equal(shot.samples[0].requested_bytes, 50);
+    assert_int_equal(shot.samples[0].usable_bytes, 64);
+    assert_int_equal(shot.samples[0].birth_monotonic_ns, Q_SECOND_NS);
+    assert_int_equal(shot.samples[0].weight, mem_sampling_weight(64, Q_KIB(512)));
+    assert_int_equal(shot.samples[0].mean_bytes, Q_KIB(512));
+    assert_int_equal(shot.samples[0].owner, 1);
+    assert_int_equal(shot.samples[0].lifetime, 2);
+}
+
+/* The offsets that the tables there give. */
+static void the_layout_is_the_documented_one(void **state)
+{
+    (void)state;
+    assert_int_equal(offsetof(struct mem_stats_head, limit_bytes), 48);
+    assert_int_equal(offsetof(struct mem_stats_head, wants_refresh), 64);
+    assert_int_equal(offsetof(struct mem_stats_head, sequence), 72);
+    assert_int_equal(offsetof(struct mem_stats_head, sampled_count), 104);
+    assert_int_equal(offsetof(struct mem_stats_head, charged_bytes), 144);
+    assert_int_equal(offsetof(struct mem_stats_head, section), 152);
+    assert_int_equal(offsetof(struct mem_stats_head, command), 320);
+    assert_int_equal(offsetof(struct mem_stats_totals, span_bytes), 80);
+    assert_int_equal(offsetof(struct mem_stats_totals, alloc_count), 136);
+    assert_int_equal(offsetof(struct mem_stats_totals, observed_ns), 200);
+    assert_int_equal(offsetof(struct mem_stats_totals, pinned_live_bytes), 240);
+    assert_int_equal(offsetof(struct mem_stats_row, span_bytes), 72);
+    assert_int_equal(offsetof(struct mem_stats_module, path), 56);
+    assert_int_equal(offsetof(struct mem_stats_stack, free), 64);
+    assert_int_equal(offsetof(struct mem_stats_stack, age_min_ns), 104);
+    assert_int_equal(offsetof(struct mem_stats_stack, age), 144);
+    assert_int_equal(offsetof(struct mem_stats_stack, pc), 400);
+    assert_int_equal(offsetof(struct mem_stats_sample, stack), 56);
+    assert_int_equal(mem_stats_layout(MEM_STATS_STACKS).offset, 1257472);
+    assert_int_equal(mem_stats_layout(MEM_STATS_SAMPLES).offset, 12005376);
+    assert_int_equal(MEM_STATS_BYTES, 16723968);
 }
 
 static void every_fixed_field_of_the_head_is_checked(void **state)
@@ -202,6 +263,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         PARSE_TEST(a_sound_image_is_accepted),
+        PARSE_TEST(the_documented_examples_read_as_described),
+        PARSE_TEST(the_layout_is_the_documented_one),
         PARSE_TEST(every_fixed_field_of_the_head_is_checked),
         PARSE_TEST(every_field_of_every_section_is_checked),
         PARSE_TEST(a_full_section_is_no_error),
