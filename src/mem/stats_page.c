@@ -238,6 +238,7 @@ bool mem_stats_fork_child_locked(struct mem_stats *stats, struct mem_segment *re
     atomic_store_relaxed_u32(&stats->is_refreshing, 0);
     stats->history = (struct mem_stats_history){0};
     stats->module_change_count = 0;
+    stats->has_command = false;
     if (!old.is_shared) {
         *ret_old = (struct mem_segment){0};
         if (old.base != NULL) {

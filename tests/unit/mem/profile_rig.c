@@ -67,14 +67,14 @@ void sample_plant(uint64_t address, uint64_t bytes, uint64_t pc, uint32_t depth)
     for (uint32_t i = 0; i < depth; i++) {
         event.pc[i] = pc + i;
     }
-    os_mutex_lock(&stats.mutex);
+    os_mutex_lock(&profile.stats->mutex);
     mem_profile_record_locked(&profile, &event);
-    os_mutex_unlock(&stats.mutex);
+    os_mutex_unlock(&profile.stats->mutex);
 }
 
 struct mem_stats_snapshot rig_snapshot(void)
 {
-    struct mem_stats_snapshot snapshot;
+    struct mem_stats_snapshot snapshot = {0};
     struct quarry_error error = {0};
 
     mem_stats_detach(&reader);

@@ -253,6 +253,40 @@ static void no_sample_takes_memory_that_the_budget_has_not(void **state)
     }
 }
 
+/* Plants, frees and refreshes with the nth system call for memory refused. Returns: if one was. */
+static bool run_with_a_fault(uint64_t nth, enum os_sim_fail_mode mode)
+{
+    rig_begin(Q_KIB(512), Q_GIB(4));
+    os_sim_fail_at(&sim, OS_SIM_RESERVE | OS_SIM_COMMIT, nth, mode, QUARRY_NO_MEMORY);
+    for (uint64_t i = 1; i <= 1500; i++) {
+        sample_plant(i * 16, 16, 0x10000 + i / 2, 2);
+    }
+    for (uint64_t i = 1; i <= 1500; i += 3) {
+        (void)mem_profile_free(&profile, (void *)(i * 16));
+    }
+    enum quarry_status status = mem_stats_refresh(&stats, &census);
+    assert_true(status == QUARRY_OK || status == QUARRY_NO_MEMORY);
+    bool has_failed = os_sim_failed_count(&sim) > 0;
+    os_sim_fail_clear(&sim);
+    struct mem_stats_snapshot shot = rig_snapshot();
+    assert_balanced(&shot);
+    assert_int_equal(shot.head->sampled_count + shot.head->dropped_budget_count, 1500);
+    assert_true(has_failed || shot.head->dropped_budget_count == 0);
+    rig_end();
+    return has_failed;
+}
+
+static void a_refused_system_call_costs_samples_and_no_more(void **state)
+{
+    uint64_t calls = 0;
+
+    (void)state;
+    for (; run_with_a_fault(calls, OS_SIM_ONCE); calls++) {
+        assert_true(run_with_a_fault(calls, OS_SIM_FOR_EVER));
+    }
+    assert_true(calls > 8);
+}
+
 static void memory_is_charged_as_it_is_touched(void **state)
 {
     uint64_t before = heap_committed();
@@ -327,6 +361,7 @@ int main(void)
         PROFILE_TEST(a_full_table_of_samples_drops_and_counts),
         PROFILE_TEST(a_full_table_of_stacks_drops_and_counts),
         cmocka_unit_test(no_sample_takes_memory_that_the_budget_has_not),
+        cmocka_unit_test(a_refused_system_call_costs_samples_and_no_more),
         PROFILE_TEST(memory_is_charged_as_it_is_touched),
         PROFILE_TEST(the_mean_can_be_changed_while_running),
         PROFILE_TEST(nonsense_in_the_segment_leads_nowhere),

@@ -56,6 +56,7 @@ static const struct mem_code_range no_range = {0, 0};
 
 static Q_NOINLINE void take(struct trace *trace)
 {
+    /* NOLINTNEXTLINE(bugprone-signal-handler): that it may be called from one is what is tested */
     trace->depth = mem_unwind(no_range, trace->pc, PCS);
     __asm__ volatile("" ::: "memory"); /* no tail call */
 }
