@@ -1,8 +1,8 @@
 /*
  * `quarry bench`: the benchmarks, which are a library of their own (bench/).
  *
- * The command line goes to it as it is: a benchmark measures in children, which are this program
- * with a line of the same form.
+ * The command line goes to it as it is. A benchmark measures in children, which are a program of
+ * their own without Quarry's malloc.
  */
 #include <cli/cli.h>
 
