@@ -71,7 +71,8 @@ static struct family *family_random(struct bench_worker *worker)
 
     family->set_count = set_count;
     for (uint32_t i = 0; i < set_count * family->word_count; i++) {
-        family->word[i] = bench_random(&worker->random) | bench_random(&worker->random);
+        uint64_t random = bench_random(&worker->random);
+        family->word[i] = random | random << 21; /* three bits in four */
     }
     return family;
 }

@@ -2,7 +2,7 @@
  * `quarry bench malloc`: the sitting.
  *
  *   for each row                     all of a row's figures lie close together in time
- *     for each round                 7 of them
+ *     for each round                 5 of them
  *       for each subject             beginning with another one each round
  *         one child                  does a fixed amount of work; we watch its memory
  *     medians over the rounds of each subject
@@ -40,7 +40,7 @@
 #define THREADS_MIN 2u
 /* Memory that a spike's process may take. */
 #define SPIKE_PROCESS_BYTES Q_MIB(320)
-#define SPIKE_ROWS_MAX      5u
+#define SPIKE_ROWS_MAX      8u
 #define STORY_SERIES        8000u
 #define STORY_SERIES_QUICK  1000u
 #define STORY_PAUSE_NS      (150 * Q_MS_NS)
@@ -280,13 +280,21 @@ static void note_spike(struct sitting *sitting, const struct bench_malloc_idler 
     result->figure[BENCH_RSS] = bench_summarize(&byte_seconds, 1);
 }
 
+/* Rows that were asked for, also those that nobody is there to be measured in. */
 static void report_spikes(struct sitting *sitting, const struct spikes *spikes)
 {
-    for (size_t first = 0; first < spikes->count;) {
-        const struct bench_malloc_spike_row *row = spikes->idler[first].row;
+    size_t row_count = 0;
+    const struct bench_malloc_spike_row *rows = bench_malloc_spike_rows(&row_count);
+
+    for (const struct bench_malloc_spike_row *row = rows; row < rows + row_count; row++) {
+        if (!is_row_wanted(sitting, row->name)) {
+            continue;
+        }
         begin_row(sitting);
-        for (; first < spikes->count && spikes->idler[first].row == row; first++) {
-            note_spike(sitting, &spikes->idler[first]);
+        for (size_t i = 0; i < spikes->count; i++) {
+            if (spikes->idler[i].row == row) {
+                note_spike(sitting, &spikes->idler[i]);
+            }
         }
         bench_malloc_report_row(&sitting->report, row->name, BENCH_SPIKES, sitting->result);
         bench_malloc_report_spike(&sitting->report, row, sitting->result);

@@ -12,7 +12,7 @@
 #include <bench/malloc/rows.h>
 #include <bench/malloc/spike.h>
 
-#define ROUNDS_DEFAULT     7u
+#define ROUNDS_DEFAULT     5u
 #define ROUNDS_QUICK       3u
 #define ROUNDS_PROGRAMS    3u
 #define IDLE_SECONDS       30u
@@ -224,7 +224,7 @@ static const char help_head[] =
     "and\n"
     "                        tbbmalloc\n"
     "    --row PATTERN       rows whose name matches, as the shell matches file names: 'pair_*'\n"
-    "    --rounds N          rounds (7; 3 with --quick; programs 3 and 1)\n"
+    "    --rounds N          rounds (5; 3 with --quick; programs 3 and 1)\n"
     "    --instructions      instructions per pair instead of times, for rows of one thread: two "
     "runs\n"
     "                        of different length under valgrind --tool=callgrind, their "

@@ -24,33 +24,33 @@
 #define CLOCK_NS 50
 
 struct figure_form {
-    enum bench_malloc_figure figure;
     const char *key;  /* in JSON */
     const char *unit; /* in tables; NULL: not there */
     double divisor;   /* from the figure to that unit */
-    bool is_whole;    /* a count, of bytes or else */
+    enum bench_malloc_figure figure;
+    bool is_whole; /* a count, of bytes or else */
 };
 
 static const struct figure_form forms[] = {
-    {BENCH_WALL, "wall_ns_per_pair", "wall ns/pair", 1, false},
-    {BENCH_CPU, "cpu_ns_per_pair", "cpu ns/pair", 1, false},
-    {BENCH_P999, "p999_ns", "p99.9 ns", 1, true},
-    {BENCH_PEAK, "peak_rss_bytes", "peak MiB", 1048576, true},
-    {BENCH_RSS, "rss_byte_seconds", "MiB s", 1048576, false},
-    {BENCH_FAULTS, "faults", NULL, 1, true},
-    {BENCH_INSTRUCTIONS, "perf_instructions_per_pair", NULL, 1, false},
+    {"wall_ns_per_pair", "wall ns/pair", 1, BENCH_WALL, false},
+    {"cpu_ns_per_pair", "cpu ns/pair", 1, BENCH_CPU, false},
+    {"p999_ns", "p99.9 ns", 1, BENCH_P999, true},
+    {"peak_rss_bytes", "peak MiB", 1048576, BENCH_PEAK, true},
+    {"rss_byte_seconds", "MiB s", 1048576, BENCH_RSS, false},
+    {"faults", NULL, 1, BENCH_FAULTS, true},
+    {"perf_instructions_per_pair", NULL, 1, BENCH_INSTRUCTIONS, false},
 };
 #define FORM_COUNT (sizeof forms / sizeof forms[0])
 
 static const struct figure_form program_forms[] = {
-    {BENCH_WALL, "wall_seconds", "wall s", 1, false},
-    {BENCH_CPU, "cpu_seconds", "cpu s", 1, false},
-    {BENCH_PEAK, "peak_rss_bytes", "peak MiB", 1048576, true},
+    {"wall_seconds", "wall s", 1, BENCH_WALL, false},
+    {"cpu_seconds", "cpu s", 1, BENCH_CPU, false},
+    {"peak_rss_bytes", "peak MiB", 1048576, BENCH_PEAK, true},
 };
 #define PROGRAM_FORM_COUNT (sizeof program_forms / sizeof program_forms[0])
 
-static const struct figure_form count_form = {BENCH_INSTRUCTIONS, "instructions_per_pair",
-                                              "instr/pair", 1, false};
+static const struct figure_form count_form = {"instructions_per_pair", "instr/pair", 1,
+                                              BENCH_INSTRUCTIONS, false};
 
 const struct bench_ratio_keys bench_ratio_plain = {"ratio", "best_peer", "is_loss"};
 const struct bench_ratio_keys bench_ratio_rss = {"rss_ratio", "rss_best_peer", "rss_is_loss"};
@@ -87,11 +87,11 @@ static void subject_text(const struct bench_malloc_report *report, size_t index)
     if (!presence->is_wanted) {
         return;
     }
-    (void)fprintf(report->file, "    %-10s %s", subject->name,
-                  subject->package == NULL ? "" : presence->version);
+    (void)fprintf(report->file, "    %-10s %s%s", subject->name,
+                  subject->package == NULL ? "this build" : presence->version,
+                  presence->reason == NULL ? "" : "  absent: ");
     if (presence->reason != NULL) {
-        (void)fprintf(report->file, "%sabsent: %s", subject->package == NULL ? "" : "  ",
-                      presence->reason);
+        (void)fputs(presence->reason, report->file);
     }
     (void)fputc('\n', report->file);
 }

@@ -14,7 +14,7 @@
 
 /* "18446744073709551615" and its NUL. */
 #define NUMBER_BYTES 21u
-#define TOGETHER_MAX 32u
+#define TOGETHER_MAX 48u
 /* The longer of two counted runs has so many times the steps of the shorter one. */
 #define COUNT_LONGER 3u
 /* A spike's process stays for so much longer than it is watched, so that the last point is seen. */

@@ -47,7 +47,7 @@ struct bench_malloc_idler {
 };
 /*
  * Runs spikes that are idle together: each is begun when the one before it has freed its memory.
- * `count`: at most 32.
+ * `count`: at most 48.
  */
 void bench_malloc_run_spikes(struct bench_malloc_idler *idler, size_t count, uint64_t seconds);
 
@@ -58,7 +58,7 @@ struct bench_malloc_teller {
     bool has_failed;
     struct bench_story_hour hour[BENCH_STORY_HOURS + 1];
 };
-/* Runs them all at the same time: they sleep more than they work. `count`: at most 32. */
+/* Runs them all at the same time: they sleep more than they work. `count`: at most 48. */
 void bench_malloc_run_stories(struct bench_malloc_teller *teller, size_t count);
 
 #endif

@@ -17,6 +17,8 @@ static const char help[] =
     "Benchmarks:\n"
     "  pages      the page heap against mmap and the page-multiples of glibc, jemalloc,\n"
     "             mimalloc and tcmalloc; and how memory comes back after a spike\n"
+    "  malloc     malloc against glibc, jemalloc, mimalloc, tcmalloc and tbbmalloc: workloads,\n"
+    "             spikes, a restarted store, real programs; time and resident memory\n"
     "\n"
     "--json prints one object a line; --quick takes a fraction of the time.\n";
 
