@@ -503,9 +503,8 @@ static void carry_samples(struct mem_profile *profile, char *base, char *parent)
     uint32_t tag, index;
 
     for (uint32_t place = 0; place < profile->sample_index.capacity;) {
-        if (!mem_index_at(&profile->sample_index, place, &tag, &index)) {
-            place++;
-        } else if (carry_sample(profile, base, parent, tag, index)) {
+        if (!mem_index_at(&profile->sample_index, place, &tag, &index) ||
+            carry_sample(profile, base, parent, tag, index)) {
             place++;
         } else {
             mem_index_remove(&profile->sample_index, tag, index);

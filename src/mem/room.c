@@ -25,8 +25,10 @@ void mem_room_fini(struct mem_room *room)
     if (room->base == NULL) {
         return;
     }
-    /* Address space that the kernel keeps has no memory behind it any more: nothing to do. */
-    (void)os_decommit(room->heap->os, room->base, room->reserved_bytes);
+    /* First, so that address space which the kernel will not take has no memory behind it. */
+    if (room->committed_bytes > 0) {
+        (void)os_decommit(room->heap->os, room->base, room->committed_bytes);
+    }
     (void)os_release(room->heap->os, room->base, room->reserved_bytes);
     page_commit_release_metadata(&room->heap->commit, room->committed_bytes);
     room->base = NULL;

@@ -14,8 +14,8 @@
  *   3. Nothing that was read from the segment is an index or a length here without a check: others
  *      of the same user can write to it.
  *
- * Locking: one mutex (rank LEAF) over the segment's existence, the bits and the sections in place.
- * System calls are made under it when the segment is made, once, and in a child of fork.
+ * Locking: one mutex (rank PROFILE) over the segment's existence, the bits and the sections in
+ * place. System calls are made under it when the segment is made, once, and in a child of fork.
  *
  * Cost of being there and not sampling: nothing but this struct.
  */
@@ -96,7 +96,7 @@ void mem_stats_init(struct mem_stats *stats, const struct mem_stats_options *opt
         .heap = options->heap,
         .may_share_under_filter = options->may_share_under_filter,
     };
-    os_mutex_init(&stats->mutex, OS_RANK_LEAF, 0);
+    os_mutex_init(&stats->mutex, OS_RANK_PROFILE, 0);
     atomic_store_relaxed_u64(&stats->first_mean_bytes, options->sample_mean_bytes);
     mem_room_init(&stats->map_room, stats->heap, MEM_STATS_MAP_MAX_BYTES);
     mem_room_init(&stats->work_room, stats->heap, MEM_STATS_WORK_BYTES);
@@ -238,6 +238,7 @@ bool mem_stats_fork_child_locked(struct mem_stats *stats, struct mem_segment *re
     atomic_store_relaxed_u32(&stats->is_refreshing, 0);
     stats->history = (struct mem_stats_history){0};
     stats->module_change_count = 0;
+    stats->has_command = false;
     if (!old.is_shared) {
         *ret_old = (struct mem_segment){0};
         if (old.base != NULL) {

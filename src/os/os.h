@@ -228,6 +228,7 @@ enum os_rank {
     OS_RANK_MEM_THREADS = 4, /* its list of threads; keeping them out of their slow paths */
     OS_RANK_MEM_POOL = 6,    /* a pool's spans that no thread owns; order = pool id */
     OS_RANK_MEM_MAP = 8,     /* entries and records of spans */
+    OS_RANK_PROFILE = 9,     /* an object heap's samples and statistics */
     OS_RANK_HEAPS = 10,      /* the table of heaps in this process */
     OS_RANK_CACHES = 20,     /* a page heap's list of threads and their page caches */
     OS_RANK_LANES = 30,      /* a page heap's table of lanes and owners */
