@@ -133,6 +133,8 @@ struct mem_observer {
     bool (*freed)(void *argument, const void *object);
     /* Every object in [base, base + bytes) is gone: a lifetime has ended. */
     void (*ended)(void *argument, const void *base, uint64_t bytes);
+    /* A generation has passed: by the background thread, no lock held. */
+    void (*tick)(void *argument);
     /* Around a fork: before it and after it in the parent, and in the child. */
     void (*fork_prepare)(void *argument);
     void (*fork_parent)(void *argument);
@@ -202,6 +204,12 @@ void mem_lifetime_end(struct mem_lifetime *lifetime);
  */
 enum quarry_status mem_pool_create(struct mem_lifetime *lifetime, uint32_t owner,
                                    struct mem_pool **ret_pool);
+
+/* A number for a pool's lifetime that no other one of this process ever has. */
+static inline uint32_t mem_pool_lifetime_number(const struct mem_pool *pool)
+{
+    return (uint32_t)pool->lane->serial;
+}
 
 /* While there is no sampling, the observer is asked again after so many bytes of a thread. */
 #define MEM_SAMPLE_RECHECK_BYTES ((int64_t)Q_MIB(64))
