@@ -10,8 +10,6 @@
 #include <cli/cli.h>
 #include <cli/process.h>
 
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +22,8 @@
 /* The kernel's own limit is 2^22. */
 #define PID_MAX    4194304u
 #define PATH_BYTES 64
+/* Of /proc/PID/stat, its number, name and state. */
+#define STAT_BYTES 128
 
 bool process_parse_pid(const char *text, uint32_t *ret_pid)
 {
@@ -110,9 +110,21 @@ void process_close(struct process *process)
     mem_stats_detach(&process->reader);
 }
 
+/* A process that has ended and was not waited for has a number still, and nothing else. */
 bool process_is_alive(const struct process *process)
 {
-    return kill((pid_t)process->pid, 0) == 0 || errno == EPERM;
+    char path[PATH_BYTES], text[STAT_BYTES];
+
+    (void)snprintf(path, sizeof(path), "/proc/%u/stat", process->pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        return false;
+    }
+    size_t length = fread(text, 1, sizeof(text) - 1, file);
+    (void)fclose(file);
+    text[length] = '\0';
+    const char *name_end = strrchr(text, ')'); /* the name may have any characters in it */
+    return name_end != NULL && strncmp(name_end, ") Z", 3) != 0 && strncmp(name_end, ") X", 3) != 0;
 }
 
 /* ---- figures of now ------------------------------------------------------------------------- */
