@@ -9,8 +9,10 @@
 /* Exit codes, for scripts. */
 enum cli_exit {
     CLI_OK = 0,
-    CLI_FAILED = 1, /* what was asked for could not be done; stderr says why */
-    CLI_USAGE = 2,  /* what was asked for makes no sense */
+    CLI_FAILED = 1,        /* what was asked for could not be done; stderr says why */
+    CLI_USAGE = 2,         /* what was asked for makes no sense */
+    CLI_FOUND = 3,         /* doctor: something is wrong, and is described */
+    CLI_NO_CONNECTION = 4, /* no such process, or not one of Quarry's */
 };
 
 /* `arguments[0]` is the command's name. Returns: an exit code. */
@@ -24,7 +26,11 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_command_bench;
+extern const struct cli_command cli_command_doctor;
+extern const struct cli_command cli_command_heap;
 extern const struct cli_command cli_command_map;
+extern const struct cli_command cli_command_run;
+extern const struct cli_command cli_command_top;
 
 /* Prints "quarry COMMAND: text" and where to read on to stderr. Returns: CLI_USAGE. */
 int cli_usage_error(const char *command, const char *format, ...) Q_PRINTF(2, 3);

@@ -1,7 +1,9 @@
 /*
- * `quarry map`: a heap map from a file, or of the demonstration.
+ * `quarry map`: a heap map from a file, of a process, or of the demonstration.
  *
  *   FILE              read, drawn once                              map_file, map_picture
+ *   PID               a terminal: once a second until q             process, screen
+ *                     no terminal: drawn once
  *   --demo            a terminal: ten frames a second until q       screen
  *                     no terminal: a frame a second, then the end
  *   --json            the same frames, an object a line             map_json
@@ -15,6 +17,7 @@
 #include <cli/map_json.h>
 #include <cli/map_picture.h>
 #include <cli/map_rates.h>
+#include <cli/process.h>
 #include <cli/screen.h>
 
 #include <getopt.h>
@@ -29,18 +32,22 @@
 #define DEFAULT_ONCE_SECONDS 3u
 #define SECONDS_MAX          86400u
 #define LIVE_FRAME_MS        100u
+#define PROCESS_FRAME_MS     1000u
 #define PLAIN_WIDTH          80u
 #define PLAIN_HEIGHT         24u
 #define NOTE_BYTES           64u
+#define TITLE_BYTES          80u
 
 static const char map_help[] =
     "usage: quarry map FILE [--json] [--ascii]\n"
+    "       quarry map PID [--once] [--json] [--ascii] [--save FILE]\n"
     "       quarry map --demo [--seconds N] [--once] [--json] [--ascii] [--save FILE]\n"
     "\n"
     "Draws a map of a page heap: a cell for each chunk of 4 MiB of each lane, as high as it is in\n"
     "use, in the colour of what the rest of it is.\n"
     "\n"
-    "FILE is a snapshot (docs/formats/heap-map.md); '-' is stdin.\n"
+    "FILE is a snapshot (docs/formats/heap-map.md); '-' is stdin. PID is a process under Quarry's\n"
+    "malloc, drawn once a second on a terminal until q is pressed; ./123 is a file of that name.\n"
     "\n"
     "  --demo        run a heap with a budget of 256 MiB in this process and show it at work. On "
     "a\n"
@@ -53,10 +60,12 @@ static const char map_help[] =
     "  --save FILE   write the last frame's snapshot there\n"
     "\n"
     "Exit status: 0; 1 when the file cannot be read or is no heap map; 2 for a wrong command "
-    "line.\n";
+    "line;\n"
+    "4 when there is no such process, it does not run under Quarry, or it may not be looked at.\n";
 
 struct map_options {
     const char *file;
+    const char *pid;
     const char *save;
     uint32_t seconds; /* 0: not said */
     bool is_demo, is_once, is_json, is_ascii;
@@ -138,19 +147,36 @@ static int set_option(struct map_options *options, int code, const char *given)
 
 static int check_options(const struct map_options *options, int file_count)
 {
+    bool has_source = options->file != NULL || options->pid != NULL;
+
     if (file_count > 1) {
         return cli_usage_error("map", "one file at a time");
     }
-    if (options->is_demo && options->file != NULL) {
+    if (options->is_demo && has_source) {
         return cli_usage_error("map", "either a file or --demo");
     }
-    if (!options->is_demo && options->file == NULL) {
-        return cli_usage_error("map", "a file is missing, or --demo");
+    if (!options->is_demo && !has_source) {
+        return cli_usage_error("map", "a file is missing, or a process, or --demo");
     }
-    if (!options->is_demo && (options->is_once || options->seconds > 0 || options->save != NULL)) {
+    if (options->file != NULL && (options->is_once || options->save != NULL)) {
+        return cli_usage_error("map", "--once, --seconds and --save go with --demo");
+    }
+    if (!options->is_demo && options->seconds > 0) {
         return cli_usage_error("map", "--once, --seconds and --save go with --demo");
     }
     return CLI_OK;
+}
+
+/* Digits are a process; a file of such a name is given with its folder. */
+static void set_source(struct map_options *options, const char *given)
+{
+    uint32_t pid;
+
+    if (given != NULL && process_parse_pid(given, &pid)) {
+        options->pid = given;
+    } else {
+        options->file = given;
+    }
 }
 
 static int parse_options(int argument_count, char **arguments, struct map_options *options)
@@ -169,7 +195,7 @@ static int parse_options(int argument_count, char **arguments, struct map_option
     if (status != CLI_OK) {
         return status;
     }
-    options->file = optind < argument_count ? arguments[optind] : NULL;
+    set_source(options, arguments[optind]);
     return check_options(options, argument_count - optind);
 }
 
@@ -260,6 +286,128 @@ static int show_file(const struct map_options *options)
         code = print_frame(options, &frame);
     }
     free(bytes);
+    return code;
+}
+
+/* ---- a process ------------------------------------------------------------------------------ */
+
+/* What is drawn of a process; borrows from it. */
+struct process_frame {
+    struct page_heap_map_view view;
+    struct frame frame;
+    char title[TITLE_BYTES];
+};
+
+static enum quarry_status make_process_frame(const struct process *process, const char *keys,
+                                             struct process_frame *ret_frame,
+                                             struct quarry_error *error)
+{
+    const struct mem_stats_snapshot *snapshot = &process->snapshot;
+    char wall[NOTE_BYTES];
+
+    if (snapshot->map_bytes == 0) {
+        return error_set(error, QUARRY_NOT_FOUND,
+                         "process %u shows no map: its heap is too large for one, or too new",
+                         process->pid);
+    }
+    enum quarry_status status =
+        page_heap_map_parse(snapshot->map, snapshot->map_bytes, &ret_frame->view, error);
+    if (status == QUARRY_OK) {
+        (void)snprintf(ret_frame->title, TITLE_BYTES, "process %u: %.48s", process->pid,
+                       snapshot->head->command);
+        ret_frame->frame = (struct frame){.view = &ret_frame->view, .title = ret_frame->title};
+        format_wall_time(ret_frame->view.wall_ns, wall);
+        (void)snprintf(ret_frame->frame.note, NOTE_BYTES, "%s%.40s", keys, wall);
+    }
+    return status;
+}
+
+static enum quarry_status draw_process(const struct map_options *options,
+                                       const struct process *process, struct canvas *canvas,
+                                       struct quarry_error *error)
+{
+    struct process_frame taken;
+    uint32_t width, height;
+    enum quarry_status status = make_process_frame(process, "q quits   ", &taken, error);
+
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    screen_size(&width, &height);
+    if (canvas_reset(canvas, width, height) != QUARRY_OK) {
+        return error_set(error, QUARRY_NO_MEMORY, "no memory for a picture");
+    }
+    draw_frame(canvas, &taken.frame, options->is_ascii);
+    screen_show(canvas);
+    return QUARRY_OK;
+}
+
+/* On the screen, which is open; it is given back before anything is said. */
+static int run_process_live(const struct map_options *options, struct process *process)
+{
+    struct quarry_error error = {0};
+    struct canvas canvas = {0};
+    enum quarry_status status = draw_process(options, process, &canvas, &error);
+    bool is_alive = true;
+
+    while (status == QUARRY_OK && is_alive && screen_wait(PROCESS_FRAME_MS) != SCREEN_QUIT) {
+        is_alive = process_is_alive(process);
+        if (is_alive) {
+            status = process_look(process, &error);
+        }
+        if (is_alive && status == QUARRY_OK) {
+            status = draw_process(options, process, &canvas, &error);
+        }
+    }
+    screen_close();
+    canvas_fini(&canvas);
+    return status == QUARRY_OK ? CLI_OK : cli_failure("map", "%s", error.text);
+}
+
+static int print_process(const struct map_options *options, const struct process *process)
+{
+    struct quarry_error error = {0};
+    struct process_frame taken;
+
+    if (make_process_frame(process, "", &taken, &error) != QUARRY_OK) {
+        return cli_failure("map", "%s", error.text);
+    }
+    return print_frame(options, &taken.frame);
+}
+
+static int save_process_map(const struct map_options *options, const struct process *process)
+{
+    struct quarry_error error = {0};
+
+    if (options->save == NULL || map_file_write(options->save, process->snapshot.map,
+                                                process->snapshot.map_bytes, &error) == QUARRY_OK) {
+        return CLI_OK;
+    }
+    return cli_failure("map", "%s", error.text);
+}
+
+static int show_process(const struct map_options *options)
+{
+    bool is_plain =
+        options->is_once || options->is_json || !options->is_terminal || isatty(STDIN_FILENO) != 1;
+    struct process process;
+    int code = process_open("map", options->pid, &process);
+
+    if (code != CLI_OK) {
+        return code;
+    }
+    code = process_refresh(&process);
+    if (code == CLI_OK) {
+        code = process_check_figures(&process);
+    }
+    if (code == CLI_OK) {
+        code = !is_plain && screen_open() ? run_process_live(options, &process)
+                                          : print_process(options, &process);
+    }
+    if (code == CLI_OK) {
+        code = save_process_map(options, &process);
+    }
+    process_close(&process);
     return code;
 }
 
@@ -396,12 +544,15 @@ static int run_map(int argument_count, char **arguments)
     if (code != CLI_OK) {
         return code;
     }
+    if (options.pid != NULL) {
+        return show_process(&options);
+    }
     return options.is_demo ? show_demo(&options) : show_file(&options);
 }
 
 const struct cli_command cli_command_map = {
     .name = "map",
-    .summary = "draws a map of a heap: of a snapshot, or of a demonstration (--demo)",
+    .summary = "draws a map of a heap: of a process, a snapshot, or a demonstration (--demo)",
     .help = map_help,
     .run = run_map,
 };

@@ -37,10 +37,8 @@ static const struct cli_command command_version = {
 };
 
 static const struct cli_command *const commands[] = {
-    &cli_command_map,
-    &cli_command_bench,
-    &command_help,
-    &command_version,
+    &cli_command_run, &cli_command_top,   &cli_command_heap, &cli_command_doctor,
+    &cli_command_map, &cli_command_bench, &command_help,     &command_version,
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -167,7 +165,8 @@ static void print_overview(void)
         printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
     }
     puts("\n"
-         "See it work: quarry map --demo\n"
+         "A program on Quarry's malloc: quarry run --report -- COMMAND\n"
+         "See a heap at work: quarry map --demo\n"
          "All about a command: quarry help COMMAND");
 }
 

@@ -1,0 +1,246 @@
+/*
+ * `quarry doctor PID`: what holds memory, why, and what to change, in words.
+ *
+ *   one look     doctor_examine on the figures of now
+ *   --watch      two looks, two seconds apart: what grows is seen too
+ *
+ * Findings come by bytes, most first, each as its number, its sentences and an arrow with the
+ * advice.
+ */
+#include <cli/cli.h>
+#include <cli/doctor.h>
+#include <cli/heap_json.h>
+#include <cli/heap_text.h>
+#include <cli/process.h>
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#define WATCH_NS         (2 * Q_SECOND_NS)
+#define LINE_WIDTH       96u
+#define LINE_INDENT      3u
+#define STACK_FRAMES_MAX 6u
+
+static const char doctor_help[] =
+    "usage: quarry doctor PID [--watch] [--json]\n"
+    "\n"
+    "Says what holds memory in a process under Quarry's malloc, why, and what to change: "
+    "fragmentation\n"
+    "and who pins it, caches, free memory on its way back, rounding, the limit, the peak.\n"
+    "\n"
+    "  --watch   looks twice, two seconds apart, and names what grows\n"
+    "  --json    one object on one line\n"
+    "\n"
+    "Heaps under 5 MiB are too small to judge.\n"
+    "\n"
+    "Exit status: 0 when there is nothing to change; 3 when there is a warning or worse; 1 when\n"
+    "something failed; 2 for a wrong command line; 4 when there is no such process, it does not "
+    "run\n"
+    "under Quarry, or it may not be looked at.\n";
+
+struct doctor_options {
+    const char *pid;
+    bool is_json, is_watching;
+};
+
+/* ---- options -------------------------------------------------------------------------------- */
+
+enum option_code { OPTION_JSON = 256, OPTION_WATCH };
+
+static const struct option long_options[] = {
+    {"json", no_argument, NULL, OPTION_JSON},
+    {"watch", no_argument, NULL, OPTION_WATCH},
+    {NULL, 0, NULL, 0},
+};
+
+static int parse_options(int argument_count, char **arguments, struct doctor_options *options)
+{
+    int code;
+
+    *options = (struct doctor_options){0};
+    opterr = 0;
+    while ((code = getopt_long(argument_count, arguments, ":", long_options, NULL)) != -1) {
+        if (code == OPTION_JSON) {
+            options->is_json = true;
+        } else if (code == OPTION_WATCH) {
+            options->is_watching = true;
+        } else {
+            return cli_usage_error("doctor", "there is no option '%s'", arguments[optind - 1]);
+        }
+    }
+    if (argument_count - optind != 1) {
+        return cli_usage_error("doctor", argument_count == optind ? "a process number is missing"
+                                                                  : "one process at a time");
+    }
+    options->pid = arguments[optind];
+    return CLI_OK;
+}
+
+/* ---- text ----------------------------------------------------------------------------------- */
+
+/* Prints words in lines of LINE_WIDTH; `first` stands before the first line. */
+static void print_wrapped(const char *first, const char *text)
+{
+    size_t column = (size_t)printf("%-*s", (int)LINE_INDENT, first);
+
+    while (*text != '\0') {
+        size_t length = strcspn(text, " ");
+        if (column > LINE_INDENT && column + 1 + length > LINE_WIDTH) {
+            printf("\n%*s", (int)LINE_INDENT, "");
+            column = LINE_INDENT;
+        }
+        column += (size_t)printf("%s%.*s", column > LINE_INDENT ? " " : "", (int)length, text);
+        text += length + strspn(text + length, " ");
+    }
+    putchar('\n');
+}
+
+static void print_text(const struct process *process, struct symbols *symbols,
+                       const struct doctor_report *report)
+{
+    const struct figures figures = figures_of(&process->snapshot);
+    char committed[SIZE_TEXT_BYTES], objects[SIZE_TEXT_BYTES], bytes[SIZE_TEXT_BYTES];
+
+    printf("process %u: %s\n", process->pid, process->snapshot.head->command);
+    printf("%s committed, %s of it live objects%s\n",
+           size_format(figures.committed_bytes, committed),
+           size_format(figures.object_bytes, objects),
+           process->is_stale ? " (it does not answer: old figures)" : "");
+    if (report->is_too_small) {
+        printf("\nToo small to judge: from %s on there is something to say.\n",
+               size_format(DOCTOR_SMALL_BYTES, bytes));
+    } else if (report->count == 0) {
+        puts("\nNothing is wrong.");
+    }
+    for (uint32_t i = 0; i < report->count; i++) {
+        const struct doctor_finding *finding = &report->finding[i];
+        printf("\n%u. %s: %s, %s\n", i + 1, doctor_severity_names[finding->severity],
+               finding->cause, size_format(finding->bytes, bytes));
+        print_wrapped("", finding->text);
+        print_wrapped("=>", finding->advice);
+        if (finding->stack != DOCTOR_NO_STACK) {
+            heap_text_frames(stdout, symbols, &process->snapshot.stacks[finding->stack], "      ",
+                             STACK_FRAMES_MAX);
+        }
+    }
+}
+
+/* ---- JSON ----------------------------------------------------------------------------------- */
+
+static void put_finding(struct json *json, const struct process *process, struct symbols *symbols,
+                        const struct doctor_finding *finding)
+{
+    json_object(json, NULL);
+    json_string(json, "cause", finding->cause);
+    json_string(json, "severity", doctor_severity_names[finding->severity]);
+    json_u64(json, "bytes", finding->bytes);
+    json_string(json, "text", finding->text);
+    json_string(json, "advice", finding->advice);
+    if (finding->stack != DOCTOR_NO_STACK) {
+        heap_json_frames(json, symbols, &process->snapshot.stacks[finding->stack]);
+    }
+    json_object_end(json);
+}
+
+static void print_json(const struct process *process, struct symbols *symbols,
+                       const struct doctor_report *report)
+{
+    const struct figures figures = figures_of(&process->snapshot);
+    struct json json = json_begin(stdout);
+
+    json_object(&json, NULL);
+    json_string(&json, "view", "doctor");
+    json_u64(&json, "pid", process->pid);
+    json_string(&json, "command", process->snapshot.head->command);
+    json_u64(&json, "committed_bytes", figures.committed_bytes);
+    json_u64(&json, "object_bytes", figures.object_bytes);
+    json_u64(&json, "figures_age_ns", process->age_ns);
+    json_bool(&json, "is_stale", process->is_stale);
+    json_bool(&json, "is_too_small", report->is_too_small);
+    json_array(&json, "findings");
+    for (uint32_t i = 0; i < report->count; i++) {
+        put_finding(&json, process, symbols, &report->finding[i]);
+    }
+    json_array_end(&json);
+    json_object_end(&json);
+    json_finish(&json);
+}
+
+/* ---- the round ------------------------------------------------------------------------------ */
+
+static int exit_code_of(const struct doctor_report *report)
+{
+    bool has_warning = false;
+
+    for (uint32_t i = 0; i < report->count; i++) {
+        has_warning = has_warning || report->finding[i].severity >= DOCTOR_WARNING;
+    }
+    return has_warning ? CLI_FOUND : CLI_OK;
+}
+
+static int examine(const struct doctor_options *options, const struct process *process,
+                   const struct doctor_before *before)
+{
+    static struct doctor_report report; /* too large for a stack */
+    struct symbols *symbols;
+
+    if (symbols_create(&process->snapshot, process->pid, &symbols) != QUARRY_OK) {
+        return cli_failure("doctor", "no memory for symbols");
+    }
+    doctor_examine(process, symbols, before, &report);
+    if (options->is_json) {
+        print_json(process, symbols, &report);
+    } else {
+        print_text(process, symbols, &report);
+    }
+    symbols_destroy(symbols);
+    int code = cli_finish_output("doctor");
+    return code == CLI_OK ? exit_code_of(&report) : code;
+}
+
+static int watch(const struct doctor_options *options, struct process *process)
+{
+    struct doctor_before before;
+
+    if (doctor_before_init(&before, &process->snapshot) != QUARRY_OK) {
+        return cli_failure("doctor", "no memory for a second look");
+    }
+    os_sleep_ns(WATCH_NS);
+    int code = process_refresh(process);
+    if (code == CLI_OK) {
+        code = examine(options, process, &before);
+    }
+    doctor_before_fini(&before);
+    return code;
+}
+
+static int run_doctor(int argument_count, char **arguments)
+{
+    struct doctor_options options;
+    struct process process;
+    int code = parse_options(argument_count, arguments, &options);
+
+    if (code == CLI_OK) {
+        code = process_open("doctor", options.pid, &process);
+    }
+    if (code != CLI_OK) {
+        return code;
+    }
+    code = process_refresh(&process);
+    if (code == CLI_OK) {
+        code = process_check_figures(&process);
+    }
+    if (code == CLI_OK) {
+        code = options.is_watching ? watch(&options, &process) : examine(&options, &process, NULL);
+    }
+    process_close(&process);
+    return code;
+}
+
+const struct cli_command cli_command_doctor = {
+    .name = "doctor",
+    .summary = "says what holds a process' memory, why, and what to change",
+    .help = doctor_help,
+    .run = run_doctor,
+};

@@ -1,0 +1,20 @@
+/*
+ * Starts and ends processes with a planted heap (fake_program.c).
+ */
+#ifndef QUARRY_TESTS_CLI_FAKE_H
+#define QUARRY_TESTS_CLI_FAKE_H
+
+#include <sys/types.h>
+
+struct fake {
+    pid_t pid;
+    int stdin_fd; /* the process ends when this is closed */
+    char pid_text[16];
+};
+
+/* Starts `fake_program SCENE` and waits until its heap is planted. */
+struct fake fake_start(const char *scene);
+/* Ends it and checks that it ended well. */
+void fake_stop(struct fake *fake);
+
+#endif
