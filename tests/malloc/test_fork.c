@@ -290,7 +290,6 @@ static void children_of_a_process_of_64_threads_live(void **state)
     const double until = seconds_now() + (double)storm_seconds;
     (void)state;
 
-    SKIP_UNDER(ALLOCATOR_MIMALLOC); /* takes no lock at a fork */
     objects_make();
     storm_begin(&storm, STORM_THREADS);
     for (unsigned long i = 0; i < storm_forks || seconds_now() < until; i++)
@@ -312,7 +311,6 @@ static void threads_fork_while_others_churn(void **state)
     static struct storm storm;
     (void)state;
 
-    SKIP_UNDER(ALLOCATOR_MIMALLOC);
     objects_make();
     storm_begin(&storm, 4);
     threads_run(4, fork_in_thread, NULL);

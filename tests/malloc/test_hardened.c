@@ -334,7 +334,7 @@ int main(int argc, char **argv)
         (setting == NULL || strcmp(setting, SETTING) != 0)) {
         MUST(setenv("QUARRY_MALLOC", SETTING, 1) == 0);
         (void)execv("/proc/self/exe", argv);
-        MUST(!"started anew");
+        MUST_NOT_COME_HERE("started anew");
     }
     named = mmap(NULL, sizeof *named, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     MUST(named != MAP_FAILED);

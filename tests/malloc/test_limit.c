@@ -338,7 +338,7 @@ static void start_with_limit(char **argv)
         return;
     MUST(setenv("QUARRY_MALLOC", LIMIT_NAME, 1) == 0);
     (void)execv("/proc/self/exe", argv);
-    MUST(!"started anew");
+    MUST_NOT_COME_HERE("started anew");
 }
 
 int main(int argc, char **argv)

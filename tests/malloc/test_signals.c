@@ -27,7 +27,7 @@ static void count_signal(int signal_number)
     signal_count++;
 }
 
-static void timer_set(int which, long interval_us)
+static void timer_set(__itimer_which_t which, long interval_us)
 {
     struct itimerval interval = {{0, interval_us}, {0, interval_us}};
 

@@ -396,7 +396,6 @@ static void limit_address_space(void)
 static void a_program_starts_in_a_gib_of_addresses(void **state)
 {
     (void)state;
-    SKIP_UNDER(ALLOCATOR_MIMALLOC); /* crashes */
     start_after(limit_address_space, "threads");
 }
 
@@ -502,7 +501,6 @@ static void lock_everything(void *unused)
 static void a_program_that_locks_its_memory_goes_on(void **state)
 {
     (void)state;
-    SKIP_UNDER(ALLOCATOR_MIMALLOC); /* reserves a gibibyte at a time, which is then resident */
     child_must_succeed(lock_everything, NULL);
 }
 
