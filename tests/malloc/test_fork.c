@@ -23,8 +23,6 @@
 #define STORM_THREADS 64u
 #define STORM_FORKS   60u
 
-extern char **environ;
-
 static unsigned long storm_forks = STORM_FORKS, storm_seconds;
 
 #define OBJECTS 2000u
@@ -262,8 +260,8 @@ static void *storm_churn(void *argument)
         free(*slot);
         *slot = opaque(malloc(random_size(&random, MIB)));
         MUST(*slot != NULL);
-        if (random_next(&random) % 64 == 0)
-            usleep(300); /* 64 threads would leave the children no processor */
+        if (random_next(&random) % 16 == 0)
+            usleep(2000); /* 64 threads would leave the children no processor */
     }
     for (size_t i = 0; i < COUNT_OF(kept); i++)
         free(kept[i]);

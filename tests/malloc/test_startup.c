@@ -236,7 +236,9 @@ static void two_hundred_libraries_with_thread_local_objects_are_loaded(void **st
         if (libraries[i] == NULL)
             fail_msg("%s", dlerror());
         (void)unlink(path);
-        counts[i] = (plugin_count_function *)library_function(libraries[i], "plugin_count");
+        plugin_count_function *count =
+            (plugin_count_function *)library_function(libraries[i], "plugin_count");
+        counts[i] = count;
     }
     for (unsigned round = 0; round < 3; round++)
         threads_run(4, use_counts, counts);
