@@ -57,6 +57,10 @@ void mem_bins_init(struct mem_bins *bins, struct mem_thread *thread, struct mem_
     memset(bins, 0, sizeof(*bins));
     bins->thread = thread;
     bins->pool = pool;
+    uint64_t limit_bytes = page_commit_read(&pool->heap->pages->commit).limit_bytes;
+    bins->idle_pages_max = (uint32_t)size_min_u64(
+        size_max_u64(limit_bytes / MEM_IDLE_BUDGET_SHARE >> PAGE_SHIFT, MEM_IDLE_PAGES_LEAST),
+        MEM_IDLE_PAGES_MOST);
     for (uint32_t class = 0; class < MEM_CLASSES; class ++) {
         bins->bin[class].size_bytes = mem_size_class[class].size_bytes;
         bins->bin[class].word_count = mem_size_class[class].word_count;
@@ -167,7 +171,7 @@ static void span_reconsider(struct mem_bins *bins, struct mem_span *span, mem_re
 
     if (free_count == capacity) {
         uint32_t page_count = mem_size_class[span->class].page_count;
-        if (bins->thread == NULL || bins->idle_pages + page_count > MEM_IDLE_PAGES_MAX) {
+        if (bins->thread == NULL || bins->idle_pages + page_count > bins->idle_pages_max) {
             mem_bins_unlink(bins, list, span);
             mem_span_give_up(bins, span, empties);
             return;

@@ -47,6 +47,7 @@ struct mem_bins {
     mem_ref partial[MEM_CLASSES]; /* lists; inside the thread's gate, or the pool's mutex */
     mem_ref full;
     uint32_t idle_pages; /* about: of spans kept though they are empty */
+    uint32_t idle_pages_max; /* const */
     /* by the thread, or atomic in central bins: objects above MEM_SMALL_MAX_BYTES; frees of others
        make them negative, and all of a pool's add up */
     _Atomic int64_t large_bytes, large_count;
@@ -55,11 +56,13 @@ struct mem_bins {
 };
 
 /*
- * Pages of empty spans that a thread keeps for a pool: 1 MiB. They are what it would get back from
- * its page cache at once, without taking them apart and putting them together again; the collector
- * comes for those that are idle. Doubling it gained nothing in the workloads of quarry bench malloc.
+ * Pages of empty spans that a thread keeps for a pool: a 1024th of the budget, 64 KiB to 1 MiB. They
+ * are what it would get back from its page cache at once, without taking them apart and putting them
+ * together again; the collector comes for those that are idle.
  */
-#define MEM_IDLE_PAGES_MAX 128u
+#define MEM_IDLE_PAGES_LEAST  8u
+#define MEM_IDLE_PAGES_MOST   128u
+#define MEM_IDLE_BUDGET_SHARE 1024u
 
 /* The end of a mailbox's chain: no record has it, and it is not 0, which is "in no mailbox". */
 #define MEM_MAIL_END ((mem_ref)1)
