@@ -138,11 +138,10 @@ void mem_large_free(struct mem_heap *heap, struct mem_span *span, void *object)
     struct mem_pool *pool = mem_span_pool(span);
 
     if (!mem_large_is_object(heap, span, object)) {
-        mem_panic(page_heap_lane_of(heap->pages, object) == NULL ? MEM_PANIC_FOREIGN
-                                                                 : MEM_PANIC_NOT_OBJECT,
-                  object);
+        mem_panic(mem_freed_diagnose(heap, object), object);
     }
     mem_map_set(&heap->map, object, 1, 0);
+    mem_freed_note(&heap->freed, object, MEM_FREED_LARGE);
     if (span == pool->large_sampled) {
         (void)heap->observer.freed(heap->observer.argument, object);
     }
