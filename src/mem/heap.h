@@ -12,6 +12,7 @@
 
 #include <base/base.h>
 #include <mem/freed.h>
+#include <mem/guard.h>
 #include <mem/size_class.h>
 #include <mem/span.h>
 #include <mem/span_map.h>
@@ -21,6 +22,7 @@
 
 struct mem_heap;
 struct mem_pool;
+struct mem_quarantine;
 struct mem_thread;
 
 /*
@@ -95,6 +97,7 @@ struct mem_thread {
     int64_t sample_left; /* bytes until the next sample, or until the observer is asked again */
     bool is_sampling;    /* whether that is a sample */
     uint64_t random_state;
+    struct mem_quarantine *quarantine; /* of a hardened heap; NULL: nothing was freed yet */
     uint32_t outgoing_bytes;
     struct mem_outgoing outgoing[MEM_OUTGOING_SLOTS];
     struct mem_bins *bins[MEM_POOLS_MAX]; /* by pool; set by the thread, under threads_mutex */
@@ -150,6 +153,8 @@ struct mem_heap_options {
     const char *name;        /* of the general lifetime and its owner; NULL: "general" */
     uint64_t reserved_bytes; /* address space of the general lifetime; 0: the page heap's default */
     bool is_door;            /* this is the process' own malloc: one heap at most */
+    bool is_hardened;        /* see hardened.c */
+    uint32_t guard_every;    /* one sample in so many is guarded; 0: none; see guard.c */
 };
 
 struct mem_heap {
@@ -159,8 +164,13 @@ struct mem_heap {
     struct mem_lifetime *general;
     struct mem_pool *general_pool;
     bool is_door; /* const: the process' own malloc, whose threads' bins mem_door names */
+    bool is_hardened; /* const */
+    uint64_t secret;  /* const; of a hardened heap */
+    _Atomic uint32_t guard_page_count;  /* in a hardened heap: pages that may fault */
+    _Atomic uint64_t guard_drawn_count; /* spans for which one was drawn */
     _Atomic uint32_t is_collecting;
     struct mem_freed freed;
+    struct mem_guard guard;
 
     struct os_mutex threads_mutex;
     /* guarded by threads_mutex */

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include <mem/bins.h>
+#include <mem/hardened.h>
 #include <mem/large.h>
 #include <mem/remote.h>
 
@@ -169,7 +170,8 @@ struct mem_bins *mem_thread_bins(struct mem_thread *thread, struct mem_pool *poo
     os_mutex_lock(&heap->threads_mutex);
     thread->bins[pool->id] = bins;
     os_mutex_unlock(&heap->threads_mutex);
-    if (heap->is_door && pool == heap->general_pool && mem_door == &mem_bins_none) {
+    if (heap->is_door && !heap->is_hardened && pool == heap->general_pool &&
+        mem_door == &mem_bins_none) {
         mem_door = bins;
     }
     return bins;
@@ -240,6 +242,7 @@ void mem_thread_end(struct mem_thread *thread)
     bool is_own = mem_tls[heap->pages->slot] == thread;
     bool is_inside = os_gate_enter(&thread->gate, &heap->threads_mutex);
 
+    mem_hardened_end_thread(thread);
     mem_remote_flush(thread);
     for (uint32_t id = 0; id < MEM_POOLS_MAX; id++) {
         struct mem_bins *bins = thread->bins[id];
