@@ -456,6 +456,42 @@ static bool bin_refill(struct mem_bins *bins, struct mem_bin *bin, mem_ref *empt
     return true;
 }
 
+/* ---- pressure ------------------------------------------------------------------------------- */
+
+/* Current spans of which no object is in use, and those that were kept empty, are given up. */
+static void bins_give_way(struct mem_bins *bins, mem_ref *empties)
+{
+    uint32_t idle_pages_max = bins->idle_pages_max;
+
+    bins->idle_pages_max = 0; /* keep nothing now */
+    for (uint32_t class = 0; class < MEM_CLASSES; class ++) {
+        struct mem_bin *bin = &bins->bin[class];
+        if (bin->span != NULL && mem_span_count_all_free(bin->span) +
+                                         bits_count_u64(bin->mask | bin->held) ==
+                                     bin->span->capacity) {
+            mem_bin_return(bins, bin, empties);
+        }
+    }
+    mem_bins_purge(bins, empties);
+    bins->idle_pages_max = idle_pages_max;
+}
+
+/*
+ * The budget has been full since the thread last came by: it gives way once for each time, in the
+ * pool at hand.
+ */
+static void thread_give_way(struct mem_bins *bins, mem_ref *empties)
+{
+    struct mem_thread *thread = bins->thread;
+    uint32_t count = atomic_load_relaxed_u32(&thread->heap->pressure_count);
+
+    if (Q_LIKELY(thread->pressure_seen == count)) {
+        return;
+    }
+    thread->pressure_seen = count;
+    bins_give_way(bins, empties);
+}
+
 /* ---- new spans ------------------------------------------------------------------------------ */
 
 static struct mem_span *span_create(struct mem_pool *pool, uint32_t class)
@@ -535,6 +571,7 @@ void *mem_bins_take(struct mem_bins *bins, struct mem_bin *bin, size_t requested
         if (!os_gate_enter(&thread->gate, &heap->threads_mutex)) {
             return mem_central_take(pool, requested_bytes); /* a signal handler */
         }
+        thread_give_way(bins, &empties);
         if (span != NULL) {
             bins_enter_span(bins, span);
         }

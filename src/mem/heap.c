@@ -374,8 +374,12 @@ void mem_lifetime_end(struct mem_lifetime *lifetime)
 
 static uint64_t heap_reclaim(void *argument, uint64_t wanted_bytes)
 {
+    struct mem_heap *heap = argument;
+
     (void)wanted_bytes;
-    return mem_heap_collect(argument);
+    /* Threads give way at their next slow path; what can be had without them is had now. */
+    (void)atomic_add_relaxed_u32(&heap->pressure_count, 1);
+    return mem_heap_collect(heap);
 }
 
 /* What waits in mailboxes of threads that sleep goes back within a second. */

@@ -94,6 +94,7 @@ struct mem_thread {
     int64_t sample_left; /* bytes until the next sample, or until the observer is asked again */
     bool is_sampling;    /* whether that is a sample */
     uint64_t random_state;
+    uint32_t pressure_seen; /* the heap's pressure_count when the thread last gave way */
     uint32_t outgoing_bytes;
     struct mem_outgoing outgoing[MEM_OUTGOING_SLOTS];
     struct mem_bins *bins[MEM_POOLS_MAX]; /* by pool; set by the thread, under threads_mutex */
@@ -158,7 +159,7 @@ struct mem_heap {
     struct mem_lifetime *general;
     struct mem_pool *general_pool;
     bool is_door; /* const: the process' own malloc, whose threads' bins mem_door names */
-    _Atomic uint32_t is_collecting;
+    _Atomic uint32_t pressure_count; /* times that the budget was full */
 
     struct os_mutex threads_mutex;
     /* guarded by threads_mutex */
