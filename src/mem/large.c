@@ -19,7 +19,7 @@ static uint64_t pages_for(size_t bytes)
     return bytes > PAGE_LANE_PAGES_MAX << PAGE_SHIFT ? 0 : ((uint64_t)bytes + PAGE_BYTES - 1) >> PAGE_SHIFT;
 }
 
-static struct page_run run_alloc(struct mem_pool *pool, uint64_t page_count, size_t align_bytes)
+static inline struct page_run run_alloc(struct mem_pool *pool, uint64_t page_count, size_t align_bytes)
 {
     if (align_bytes <= PAGE_BYTES) {
         return page_alloc(pool->lane, pool->owner, page_count);
@@ -31,7 +31,7 @@ static struct page_run run_alloc(struct mem_pool *pool, uint64_t page_count, siz
 }
 
 /* Counts a large object's bytes towards the next sample. Returns whether it is one. */
-static bool is_sample(struct mem_pool *pool, uint64_t bytes)
+static inline bool is_sample(struct mem_pool *pool, uint64_t bytes)
 {
     struct mem_heap *heap = pool->heap;
     struct mem_thread *thread;
@@ -39,17 +39,17 @@ static bool is_sample(struct mem_pool *pool, uint64_t bytes)
     if (heap->observer.gap == NULL || (thread = mem_thread_find(heap)) == NULL) {
         return false;
     }
-    bool is_due = thread->sample_left < (int64_t)bytes, is_sampled = is_due && thread->is_sampling;
-    if (is_due) {
-        mem_thread_draw_gap(thread);
-    } else {
+    if (Q_LIKELY(thread->sample_left >= (int64_t)bytes)) {
         thread->sample_left -= (int64_t)bytes;
+        return false;
     }
+    bool is_sampled = thread->is_sampling;
+    mem_thread_draw_gap(thread);
     return is_sampled;
 }
 
 /* Counts in the thread's bins, so that threads do not fight over a word; in the central ones else. */
-static void pool_count(struct mem_pool *pool, int64_t pages, int64_t objects)
+static inline void pool_count(struct mem_pool *pool, int64_t pages, int64_t objects)
 {
     struct mem_thread *thread = mem_tls[pool->heap->pages->slot];
     struct mem_bins *bins = thread == NULL ? NULL : thread->bins[pool->id];
