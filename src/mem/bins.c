@@ -54,7 +54,8 @@ _Thread_local struct mem_bins *mem_door = &mem_bins_none;
 
 void mem_bins_init(struct mem_bins *bins, struct mem_thread *thread, struct mem_pool *pool)
 {
-    memset(bins, 0, sizeof(*bins));
+    /* All but the mailbox, which stays closed until the end: somebody may be late with his mail. */
+    memset(bins, 0, offsetof(struct mem_bins, mailbox));
     bins->thread = thread;
     bins->pool = pool;
     uint64_t limit_bytes = page_commit_read(&pool->heap->pages->commit).limit_bytes;
@@ -599,7 +600,7 @@ void *mem_bins_take(struct mem_bins *bins, struct mem_bin *bin, size_t requested
 
 void mem_bins_note_free(struct mem_heap *heap, struct mem_span *span)
 {
-    struct mem_thread *thread = mem_tls[heap->pages->slot];
+    struct mem_thread *thread = mem_thread_own(heap);
     mem_ref empties = 0;
 
     if (!os_gate_enter(&thread->gate, &heap->threads_mutex)) {

@@ -6,9 +6,9 @@
  * lane. No object is touched, and no page is freed one by one.
  *
  * Around a fork every lock is taken, in order of rank, before the page heap takes its own (its
- * hooks are registered earlier, so that they run later). No thread is in a slow path then; in a fast
- * one it may be, which costs the child at most the object at hand. Threads that the child does not
- * have are ended there like any other.
+ * hooks are registered earlier, so that they run later). No thread is in a slow path then; in a
+ * fast one it may be, which costs the child at most the object at hand. Threads that the child does
+ * not have are ended there like any other.
  *
  * Locking: pools_mutex < threads_mutex < (inside a gate) < a pool's mutex < the map's mutex < the
  * page heap's.
@@ -21,21 +21,23 @@
 
 static struct {
     struct os_mutex mutex;
-    /* guarded by mutex; heap[slot] is read by threads that use it */
+    /* guarded by mutex */
     bool is_ready;
     struct mem_heap *heap[PAGE_HEAPS_MAX];
 } heaps = {.mutex = {.rank = OS_RANK_MEM_HEAPS}};
 
 /* ---- the table of heaps, and hooks ---------------------------------------------------------- */
 
+/* Under the mutex, so that no heap ends meanwhile. */
 static void heaps_thread_exit(void)
 {
+    os_mutex_lock(&heaps.mutex);
     for (uint32_t slot = 0; slot < PAGE_HEAPS_MAX; slot++) {
-        struct mem_thread *thread = mem_tls[slot];
-        if (thread != NULL) {
-            mem_thread_exit(thread->heap);
+        if (heaps.heap[slot] != NULL) {
+            mem_thread_exit(heaps.heap[slot]);
         }
     }
+    os_mutex_unlock(&heaps.mutex);
 }
 
 typedef void heap_visitor(struct mem_heap *heap);
@@ -144,7 +146,7 @@ void mem_heap_fork_parent(struct mem_heap *heap) Q_NO_THREAD_SAFETY_ANALYSIS
 
 void mem_heap_fork_child(struct mem_heap *heap) Q_NO_THREAD_SAFETY_ANALYSIS
 {
-    struct mem_thread *own = mem_tls[heap->pages->slot], *thread, *next;
+    struct mem_thread *own = mem_thread_own(heap), *thread, *next;
 
     os_mutex_reset_after_fork(&heap->map.mutex);
     heap_visit_pools(heap, pool_reset);
@@ -338,16 +340,19 @@ static void lifetime_give_records(struct mem_lifetime *lifetime)
     }
 }
 
-static void lifetime_end_pools(struct mem_lifetime *lifetime)
+static void pool_end(struct mem_pool *pool)
 {
-    struct mem_heap *heap = lifetime->heap;
+    atomic_store_release_ptr(&pool->heap->pool[pool->id], NULL);
+    pool_destroy(pool);
+}
 
+static void lifetime_visit_pools(struct mem_lifetime *lifetime,
+                                 void (*visit)(struct mem_pool *pool))
+{
     for (uint32_t id = 0; id < MEM_POOLS_MAX; id++) {
-        struct mem_pool *pool = atomic_load_relaxed_ptr(&heap->pool[id]);
+        struct mem_pool *pool = atomic_load_relaxed_ptr(&lifetime->heap->pool[id]);
         if (pool != NULL && pool->lifetime == lifetime) {
-            mem_threads_forget_pool(pool);
-            atomic_store_release_ptr(&heap->pool[id], NULL);
-            pool_destroy(pool);
+            visit(pool);
         }
     }
 }
@@ -359,8 +364,10 @@ void mem_lifetime_end(struct mem_lifetime *lifetime)
 
     /* Collectors keep out. */
     os_mutex_lock(&heap->pools_mutex);
+    /* First: a thread that ends just now would move spans that it has here. */
+    lifetime_visit_pools(lifetime, mem_threads_forget_pool);
     lifetime_give_records(lifetime);
-    lifetime_end_pools(lifetime);
+    lifetime_visit_pools(lifetime, pool_end);
     mem_map_forget_lane(&heap->map, lane);
     os_mutex_unlock(&heap->pools_mutex);
     if (heap->observer.ended != NULL) {
@@ -411,14 +418,20 @@ static enum quarry_status heap_make_general(struct mem_heap *heap,
     if (status == QUARRY_OK) {
         status = mem_pool_create(heap->general, owner, &heap->general_pool);
     }
-    return status == QUARRY_OK ? QUARRY_OK
-                               : error_set(error, status, "no memory for the pool '%s'", lane.name);
+    if (status != QUARRY_OK) {
+        mem_lifetime_end(heap->general);
+        return error_set(error, status, "no memory for the pool '%s'", lane.name);
+    }
+    return QUARRY_OK;
 }
 
 enum quarry_status mem_heap_init(struct mem_heap *heap, const struct mem_heap_options *options,
                                  struct quarry_error *error)
 {
+    static _Atomic uint64_t last_serial;
+
     heap->pages = options->pages;
+    heap->serial = atomic_add_relaxed_u64(&last_serial, 1) + 1;
     heap->is_door = options->is_door;
     os_mutex_init(&heap->pools_mutex, OS_RANK_MEM_POOLS, heap->pages->slot);
     os_mutex_init(&heap->threads_mutex, OS_RANK_MEM_THREADS, heap->pages->slot);

@@ -155,6 +155,7 @@ struct mem_heap_options {
 struct mem_heap {
     struct mem_map map; /* first: every free uses it */
     struct page_heap *pages;
+    uint64_t serial;              /* const: of all heaps this process ever had */
     struct mem_observer observer; /* const once threads exist; .gap NULL: none */
     struct mem_lifetime *general;
     struct mem_pool *general_pool;
@@ -176,8 +177,15 @@ struct mem_heap {
  * a scope has put there. Never NULL: mem_bins_none at first.
  */
 extern _Thread_local struct mem_bins *mem_door;
-/* The calling thread in each page heap's slot, or NULL. */
-extern _Thread_local struct mem_thread *mem_tls[PAGE_HEAPS_MAX];
+/*
+ * The calling thread in the heaps of each page heap's slot, of which the serial number says whether
+ * it is of the heap that is there now: a heap may end before threads that have used it.
+ */
+struct mem_tls {
+    uint64_t serial; /* of the heap; 0: of none */
+    struct mem_thread *thread;
+};
+extern _Thread_local struct mem_tls mem_tls[PAGE_HEAPS_MAX];
 
 /*
  * Makes an object heap on a page heap, in the caller's storage, which is all zero but for `map`
@@ -232,11 +240,18 @@ static inline struct mem_pool *mem_span_pool(const struct mem_span *span)
 
 /* ---- threads -------------------------------------------------------------------------------- */
 
+/* The calling thread in the heap, or NULL. */
+static inline struct mem_thread *mem_thread_own(const struct mem_heap *heap)
+{
+    const struct mem_tls *own = &mem_tls[heap->pages->slot];
+
+    return Q_LIKELY(own->serial == heap->serial) ? own->thread : NULL;
+}
 /* The calling thread in the heap, made if need be; NULL: no memory, or too late in its life. */
 struct mem_thread *mem_thread_find_slow(struct mem_heap *heap);
 static inline struct mem_thread *mem_thread_find(struct mem_heap *heap)
 {
-    struct mem_thread *thread = mem_tls[heap->pages->slot];
+    struct mem_thread *thread = mem_thread_own(heap);
 
     return Q_LIKELY(thread != NULL) ? thread : mem_thread_find_slow(heap);
 }

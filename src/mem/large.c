@@ -51,7 +51,7 @@ static inline bool is_sample(struct mem_pool *pool, uint64_t bytes)
 /* Counts in the thread's bins, so that threads do not fight over a word; in the central ones else. */
 static inline void pool_count(struct mem_pool *pool, int64_t pages, int64_t objects)
 {
-    struct mem_thread *thread = mem_tls[pool->heap->pages->slot];
+    struct mem_thread *thread = mem_thread_own(pool->heap);
     struct mem_bins *bins = thread == NULL ? NULL : thread->bins[pool->id];
     int64_t bytes = pages * (int64_t)PAGE_BYTES;
 

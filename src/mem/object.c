@@ -104,7 +104,7 @@ void mem_free_wrong(struct mem_heap *heap, struct mem_span *span, uint64_t index
 /* An object of the calling thread's, in a span that has samples. */
 static void free_watched(struct mem_heap *heap, struct mem_span *span, uint64_t index)
 {
-    struct mem_thread *thread = mem_tls[heap->pages->slot];
+    struct mem_thread *thread = mem_thread_own(heap);
     _Atomic uint64_t *word = mem_span_free(span, index >> 6);
     uint64_t value = atomic_load_relaxed_u64(word);
 

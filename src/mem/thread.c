@@ -20,7 +20,7 @@
 #include <mem/large.h>
 #include <mem/remote.h>
 
-_Thread_local struct mem_thread *mem_tls[PAGE_HEAPS_MAX];
+_Thread_local struct mem_tls mem_tls[PAGE_HEAPS_MAX];
 
 /* ---- a thread's struct ---------------------------------------------------------------------- */
 
@@ -106,7 +106,7 @@ Q_COLD struct mem_thread *mem_thread_find_slow(struct mem_heap *heap)
     os_mutex_lock(&heap->threads_mutex);
     thread_link(heap, thread);
     os_mutex_unlock(&heap->threads_mutex);
-    mem_tls[heap->pages->slot] = thread;
+    mem_tls[heap->pages->slot] = (struct mem_tls){heap->serial, thread};
     /* Last: it may call malloc. */
     if (os_thread_exit_arm() != QUARRY_OK) {
         mem_thread_end(thread);
@@ -237,7 +237,7 @@ static void bins_end(struct mem_bins *bins)
 void mem_thread_end(struct mem_thread *thread)
 {
     struct mem_heap *heap = thread->heap;
-    bool is_own = mem_tls[heap->pages->slot] == thread;
+    bool is_own = mem_thread_own(heap) == thread;
     bool is_inside = os_gate_enter(&thread->gate, &heap->threads_mutex);
 
     mem_remote_flush(thread);
@@ -255,7 +255,7 @@ void mem_thread_end(struct mem_thread *thread)
         os_gate_leave(&thread->gate);
     }
     if (is_own) {
-        mem_tls[heap->pages->slot] = NULL;
+        mem_tls[heap->pages->slot] = (struct mem_tls){0, NULL};
         mem_door = heap->is_door ? &mem_bins_none : mem_door;
     }
     thread_unlink(heap, thread);
@@ -264,9 +264,9 @@ void mem_thread_end(struct mem_thread *thread)
 
 void mem_thread_exit(struct mem_heap *heap)
 {
-    struct mem_thread *thread = mem_tls[heap->pages->slot];
+    struct mem_thread *thread = mem_thread_own(heap);
 
-    if (thread != NULL && thread->heap == heap) {
+    if (thread != NULL) {
         mem_thread_end(thread);
     }
 }
@@ -284,7 +284,7 @@ void mem_threads_stop(struct mem_heap *heap)
     }
     for (struct mem_thread *thread = heap->threads; thread != NULL; thread = thread->next) {
         /* We are inside our own only if this is a signal handler. */
-        if (thread != mem_tls[heap->pages->slot]) {
+        if (thread != mem_thread_own(heap)) {
             os_gate_wait(&thread->gate);
         }
     }
