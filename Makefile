@@ -33,6 +33,7 @@ bench:
 	@tools/deps bench
 	@tools/build release 'release (gcc)'
 	@build/release/bin/quarry bench pages
+	@build/release/bin/quarry bench malloc
 
 fuzz:
 	@tools/fuzz '$(TIME)'

@@ -3,21 +3,22 @@
  */
 #include <bench/bench.h>
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
+#include <bench/malloc/malloc.h>
 #include <bench/pages.h>
-#include <bench/pages_child.h>
 
 struct benchmark {
     const char *name;
-    const char *summary; /* NULL: not for people */
+    const char *summary;
     int (*run)(int argc, char **argv);
 };
 
 static const struct benchmark benchmarks[] = {
     {"pages", "the page heap beside malloc libraries and mmap", bench_pages_main},
-    {"pages-child", NULL, bench_pages_child_main},
+    {"malloc", "malloc in Quarry and other libraries: twelve workloads", bench_malloc_main},
 };
 
 static void print_help(FILE *file)
@@ -32,9 +33,7 @@ static void print_help(FILE *file)
                 "BENCHMARKS\n",
                 file);
     for (size_t i = 0; i < sizeof benchmarks / sizeof benchmarks[0]; i++) {
-        if (benchmarks[i].summary != NULL) {
-            (void)fprintf(file, "    %-10s  %s\n", benchmarks[i].name, benchmarks[i].summary);
-        }
+        (void)fprintf(file, "    %-10s  %s\n", benchmarks[i].name, benchmarks[i].summary);
     }
 }
 

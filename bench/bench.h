@@ -9,8 +9,8 @@
  *
  * `argc`, `argv`: as main has them, without the program's name: argv[0] is "bench". Borrowed.
  *
- * The program must pass `bench …` from its own command line on to this function unchanged: a
- * benchmark runs each measurement in a child, which is /proc/self/exe with such a line.
+ * A benchmark runs each measurement in a child: libexec/quarry/quarry-bench-child, in the tree that
+ * /proc/self/exe lies in the bin of.
  *
  * Returns: the exit code. 0: measured; 1: a measurement failed; 2: a wrong command line.
  * Errors: told on stderr. Threads: the main thread, once, before others exist.

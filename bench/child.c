@@ -5,8 +5,11 @@
  * no subject inherits the heap or the idle threads another left behind, and where the loader puts
  * things differs from round to round and so ends up in the median instead of deciding it.
  *
- *   quarry bench pages ──┬─ LD_PRELOAD=libjemalloc.so.2  quarry bench pages-child jemalloc row …
+ *   quarry bench pages ──┬─ LD_PRELOAD=libjemalloc.so.2  quarry-bench-child pages jemalloc row …
  *                        └─ stdout ◄── numbers in decimal
+ *
+ * What measures is a program of its own beside `quarry`: a program that holds a malloc calls that
+ * one, whatever is preloaded, and would measure it under every peer's name.
  *
  * The environment is passed on, so that MALLOC_CONF and its like tune a peer as they do elsewhere;
  * LD_PRELOAD alone is ours.
@@ -67,11 +70,12 @@ static bool read_all(int fd, char *output)
     return is_whole;
 }
 
-static int wait_for(pid_t pid)
+int bench_child_wait(struct bench_child *child, struct rusage *ret_usage)
 {
     int status = 0;
 
-    while (waitpid(pid, &status, 0) < 0) {
+    (void)close(child->fd);
+    while (wait4(child->pid, &status, 0, ret_usage) < 0) {
         if (errno != EINTR) {
             return -1;
         }
@@ -83,7 +87,7 @@ static int wait_for(pid_t pid)
 static pid_t spawn(const char *const *argv, const char *preload, bool is_quiet, int fd)
 {
     char *variables[VARIABLES_MAX + 2];
-    char preload_line[256];
+    char preload_line[sizeof PRELOAD + BENCH_CHILD_PATH_BYTES];
     posix_spawn_file_actions_t actions;
     pid_t pid = -1;
 
@@ -107,23 +111,36 @@ static pid_t spawn(const char *const *argv, const char *preload, bool is_quiet, 
     return pid;
 }
 
-int bench_child_run(const char *const *argv, const char *preload, bool is_quiet, char *output)
+bool bench_child_start(const char *const *argv, const char *preload, bool is_quiet,
+                       struct bench_child *ret_child)
 {
     int ends[2];
 
     Q_ASSERT(argv[0] != NULL);
-    output[0] = '\0';
     if (pipe2(ends, O_CLOEXEC) != 0) {
-        return -1;
+        return false;
     }
     pid_t pid = spawn(argv, preload, is_quiet, ends[1]);
     (void)close(ends[1]);
-    bool is_whole = pid > 0 && read_all(ends[0], output);
-    (void)close(ends[0]);
     if (pid <= 0) {
+        (void)close(ends[0]);
+        return false;
+    }
+    *ret_child = (struct bench_child){pid, ends[0]};
+    return true;
+}
+
+int bench_child_run(const char *const *argv, const char *preload, bool is_quiet, char *output)
+{
+    struct bench_child child;
+    struct rusage usage;
+
+    output[0] = '\0';
+    if (!bench_child_start(argv, preload, is_quiet, &child)) {
         return -1;
     }
-    int code = wait_for(pid);
+    bool is_whole = read_all(child.fd, output);
+    int code = bench_child_wait(&child, &usage);
     return is_whole ? code : -1;
 }
 
@@ -141,15 +158,34 @@ bool bench_child_numbers(const char *text, uint64_t *ret_numbers, size_t count)
     return text[strspn(text, " \n")] == '\0';
 }
 
+/* Cuts the last part of a path off, with its slash. */
+static void cut_last_part(char *path)
+{
+    char *slash = strrchr(path, '/');
+
+    if (slash != NULL) {
+        *slash = '\0';
+    }
+}
+
+void bench_child_beside(const char *file, char path[BENCH_CHILD_PATH_BYTES])
+{
+    char own[BENCH_CHILD_PATH_BYTES / 2] = "";
+
+    if (readlink("/proc/self/exe", own, sizeof own - 1) < 0) {
+        own[0] = '\0';
+    }
+    cut_last_part(own);
+    cut_last_part(own);
+    (void)snprintf(path, BENCH_CHILD_PATH_BYTES, "%s/%s", own, file);
+}
+
 const char *bench_child_program(void)
 {
-    static char path[4096];
+    static char path[BENCH_CHILD_PATH_BYTES];
 
     if (path[0] == '\0') {
-        ssize_t bytes = readlink("/proc/self/exe", path, sizeof path - 1);
-        if (bytes <= 0) {
-            (void)snprintf(path, sizeof path, "/proc/self/exe");
-        }
+        bench_child_beside("libexec/quarry/quarry-bench-child", path);
     }
     return path;
 }

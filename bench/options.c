@@ -76,9 +76,9 @@ static void make_quick(struct bench_options *options)
     options->spike_seconds = SPIKE_QUICK_SECONDS;
 }
 
-static enum quarry_status parse_number(const char *option, const char *text, uint64_t min,
-                                       uint64_t max, uint64_t *ret_number,
-                                       struct quarry_error *error)
+enum quarry_status bench_options_number(const char *option, const char *text, uint64_t min,
+                                        uint64_t max, uint64_t *ret_number,
+                                        struct quarry_error *error)
 {
     char *end = NULL;
 
@@ -155,12 +155,12 @@ static enum quarry_status apply(int key, const char *value, struct bench_options
     case KEY_SPIKE_BYTES:
         return parse_spike_bytes(value, options, error);
     case KEY_SPIKE_SECONDS:
-        return parse_number("spike-seconds", value, 0, SPIKE_SECONDS, &options->spike_seconds,
-                            error);
+        return bench_options_number("spike-seconds", value, 0, SPIKE_SECONDS,
+                                    &options->spike_seconds, error);
     case KEY_ITERATIONS:
-        return parse_number("iterations", value, 1, PAIRS_MAX, &options->pair_count, error);
+        return bench_options_number("iterations", value, 1, PAIRS_MAX, &options->pair_count, error);
     case KEY_ROUNDS:
-        status = parse_number("rounds", value, 1, BENCH_ROUNDS_MAX, &number, error);
+        status = bench_options_number("rounds", value, 1, BENCH_ROUNDS_MAX, &number, error);
         options->round_count = status == QUARRY_OK ? (size_t)number : options->round_count;
         break;
     default:
@@ -169,7 +169,7 @@ static enum quarry_status apply(int key, const char *value, struct bench_options
     return status;
 }
 
-static bool has_quick(int argc, char **argv)
+bool bench_options_has_quick(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--quick") == 0) {
@@ -184,7 +184,7 @@ enum quarry_status bench_options_parse(int argc, char **argv, struct bench_optio
 {
     struct bench_options options = defaults();
 
-    if (has_quick(argc, argv)) {
+    if (bench_options_has_quick(argc, argv)) {
         make_quick(&options);
     }
     optind = 0; /* starts getopt over: the program has used it for its own options */

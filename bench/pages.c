@@ -27,12 +27,13 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <base/base.h>
 
+#include <bench/callgrind.h>
 #include <bench/options.h>
 #include <bench/pages_child.h>
+#include <bench/progress.h>
 #include <bench/report.h>
 
 /* Pairs of the two counted runs. */
@@ -137,21 +138,6 @@ static void note_failure(struct sitting *sitting, size_t subject)
     sitting->has_failed = true;
 }
 
-/* Says on a terminal what is going on; JSON and files stay free of it. */
-static void show_progress(const char *row, const char *subject)
-{
-    if (isatty(STDERR_FILENO)) {
-        (void)fprintf(stderr, "\r\033[K%s %s\r", row, subject);
-    }
-}
-
-static void end_progress(void)
-{
-    if (isatty(STDERR_FILENO)) {
-        (void)fputs("\r\033[K", stderr);
-    }
-}
-
 /* ---- times ---------------------------------------------------------------------------------- */
 
 static void measure_row(struct sitting *sitting, const struct bench_row *row)
@@ -193,9 +179,9 @@ static void measure_rows(struct sitting *sitting)
 
     for (size_t i = 0; i < row_count; i++) {
         if (is_row_wanted(sitting, rows[i].name)) {
-            show_progress(rows[i].name, "");
+            bench_progress_show(rows[i].name, "");
             measure_row(sitting, &rows[i]);
-            end_progress();
+            bench_progress_end();
             bench_report_pairs(&sitting->report, rows[i].name, sitting->result);
         }
     }
@@ -235,7 +221,7 @@ static void count_row(struct sitting *sitting, const struct bench_row *row, bool
         if (!is_measured(sitting, i)) {
             continue;
         }
-        show_progress(row->name, subject->name);
+        bench_progress_show(row->name, subject->name);
         if (bench_child_sample(subject, row, amount, &sample)) {
             result->perf_instructions =
                 (double)sample.instruction_count / (double)sample.pair_count;
@@ -246,7 +232,7 @@ static void count_row(struct sitting *sitting, const struct bench_row *row, bool
             result->absent_reason = "no valgrind, and no counter of instructions";
         }
     }
-    end_progress();
+    bench_progress_end();
 }
 
 static void count_rows(struct sitting *sitting)
@@ -290,13 +276,13 @@ static void measure_spike(struct sitting *sitting, const char *name, uint64_t by
         if (!is_measured(sitting, i)) {
             continue;
         }
-        show_progress(name, subject->name);
+        bench_progress_show(name, subject->name);
         if (!bench_child_spike(subject, bytes, sitting->options.spike_seconds,
                                &sitting->result[i].spike)) {
             note_failure(sitting, i);
         }
     }
-    end_progress();
+    bench_progress_end();
     bench_report_spike(&sitting->report, name, sitting->result);
 }
 

@@ -1,9 +1,9 @@
 /*
  * What passes between `quarry bench pages` and its children.
  *
- *   quarry bench pages-child SUBJECT probe
- *   quarry bench pages-child SUBJECT row ROW PAIRS TARGET_NS  → pairs wall_ns cpu_ns instructions
- *   quarry bench pages-child SUBJECT spike BYTES SECONDS      → full_rss fill_ns free_ns, and for
+ *   quarry-bench-child pages SUBJECT probe
+ *   quarry-bench-child pages SUBJECT row ROW PAIRS TARGET_NS  → pairs wall_ns cpu_ns instructions
+ *   quarry-bench-child pages SUBJECT spike BYTES SECONDS      → full_rss fill_ns free_ns, and for
  *                                                               each point its fields in order
  *
  * Numbers in decimal on stdout. Both sides are the same program, so the form has no version. A
@@ -16,12 +16,12 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <base/base.h>
 
+#include <bench/callgrind.h>
 #include <bench/child.h>
 
 /* Longer than any measurement takes on a slow machine under valgrind. */
@@ -33,7 +33,7 @@
 
 static int wrong_line(void)
 {
-    (void)fputs("quarry bench: pages-child is run by `quarry bench pages`; see its help\n", stderr);
+    (void)fputs("quarry-bench-child: pages is run by `quarry bench pages`; see its help\n", stderr);
     return 2;
 }
 
@@ -107,8 +107,7 @@ static const char *number_text(uint64_t number, char text[NUMBER_BYTES])
 
 bool bench_child_probe(const struct bench_subject *subject)
 {
-    const char *argv[] = {bench_child_program(), "bench", "pages-child",
-                          subject->name,         "probe", NULL};
+    const char *argv[] = {bench_child_program(), "pages", subject->name, "probe", NULL};
     char output[BENCH_CHILD_OUTPUT_BYTES];
 
     return bench_child_run(argv, subject->preload, true, output) == 0;
@@ -120,8 +119,7 @@ bool bench_child_sample(const struct bench_subject *subject, const struct bench_
     char pairs[NUMBER_BYTES];
     char target[NUMBER_BYTES];
     const char *argv[] = {bench_child_program(),
-                          "bench",
-                          "pages-child",
+                          "pages",
                           subject->name,
                           "row",
                           row->name,
@@ -144,14 +142,9 @@ bool bench_child_spike(const struct bench_subject *subject, uint64_t bytes, uint
 {
     char size[NUMBER_BYTES];
     char duration[NUMBER_BYTES];
-    const char *argv[] = {bench_child_program(),
-                          "bench",
-                          "pages-child",
-                          subject->name,
-                          "spike",
-                          number_text(bytes, size),
-                          number_text(seconds, duration),
-                          NULL};
+    const char *argv[] = {
+        bench_child_program(),          "pages", subject->name, "spike", number_text(bytes, size),
+        number_text(seconds, duration), NULL};
     char output[BENCH_CHILD_OUTPUT_BYTES];
     uint64_t numbers[BENCH_SPIKE_HEAD_NUMBERS + BENCH_SPIKE_POINTS_MAX * BENCH_SPIKE_POINT_NUMBERS];
     size_t point_count = bench_spike_point_count(seconds);
@@ -169,53 +162,13 @@ bool bench_child_spike(const struct bench_subject *subject, uint64_t bytes, uint
     return true;
 }
 
-/* Finds "totals: N" in a callgrind file. */
-static bool read_totals(const char *path, uint64_t *ret_count)
-{
-    char line[256];
-    bool is_found = false;
-    FILE *file = fopen(path, "re");
-
-    if (file == NULL) {
-        return false;
-    }
-    while (!is_found && fgets(line, sizeof line, file) != NULL) {
-        is_found = strncmp(line, "totals: ", 8) == 0 && bench_child_numbers(line + 8, ret_count, 1);
-    }
-    (void)fclose(file);
-    return is_found;
-}
-
 bool bench_child_count(const struct bench_subject *subject, const struct bench_row *row,
                        uint64_t pair_count, uint64_t *ret_instruction_count)
 {
-    char path[] = "/tmp/quarry-bench.XXXXXX";
-    char option[64];
     char pairs[NUMBER_BYTES];
     char output[BENCH_CHILD_OUTPUT_BYTES];
-    int fd = mkstemp(path);
+    const char *argv[] = {bench_child_program(),          "pages", subject->name, "row", row->name,
+                          number_text(pair_count, pairs), "0",     NULL};
 
-    if (fd < 0) {
-        return false;
-    }
-    (void)close(fd);
-    (void)snprintf(option, sizeof option, "--callgrind-out-file=%s", path);
-    const char *argv[] = {"valgrind",    "--tool=callgrind",
-                          option,        bench_child_program(),
-                          "bench",       "pages-child",
-                          subject->name, "row",
-                          row->name,     number_text(pair_count, pairs),
-                          "0",           NULL};
-    bool is_done = bench_child_run(argv, subject->preload, true, output) == 0 &&
-                   read_totals(path, ret_instruction_count);
-    (void)unlink(path);
-    return is_done;
-}
-
-bool bench_child_has_valgrind(void)
-{
-    const char *argv[] = {"valgrind", "--version", NULL};
-    char output[BENCH_CHILD_OUTPUT_BYTES];
-
-    return bench_child_run(argv, NULL, true, output) == 0;
+    return bench_child_callgrind(argv, subject->preload, output, ret_instruction_count);
 }

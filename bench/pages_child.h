@@ -1,5 +1,5 @@
 /*
- * `quarry bench pages-child …`: one measurement, in the process it is run in.
+ * `quarry-bench-child pages …`: one measurement, in the process it is run in.
  */
 #ifndef QUARRY_BENCH_PAGES_CHILD_H
 #define QUARRY_BENCH_PAGES_CHILD_H
@@ -11,7 +11,7 @@
 #include <bench/subject.h>
 #include <bench/workload.h>
 
-/* The child's side: argv[0] is "pages-child". Returns: the exit code. */
+/* The child's side: argv[0] is "pages". Returns: the exit code. */
 int bench_pages_child_main(int argc, char **argv);
 
 /* ---- the parent's side: each runs a child, waits for it and reads its numbers --------------- */
@@ -29,7 +29,4 @@ bool bench_child_spike(const struct bench_subject *subject, uint64_t bytes, uint
  */
 bool bench_child_count(const struct bench_subject *subject, const struct bench_row *row,
                        uint64_t pair_count, uint64_t *ret_instruction_count);
-/* Whether there is a valgrind to be run. */
-bool bench_child_has_valgrind(void);
-
 #endif

@@ -7,6 +7,7 @@
 #include <bench/report_ratio.h>
 
 #include <math.h>
+#include <unistd.h>
 
 #include <base/base.h>
 
@@ -50,8 +51,10 @@ void bench_ratio_count(struct bench_tally *tally, struct bench_ratio ratio)
 void bench_ratio_print(FILE *file, struct bench_ratio ratio)
 {
     if (ratio.is_known) {
-        (void)fprintf(file, "  %6.2f (%s)%s", ratio.ratio, ratio.best_peer,
-                      bench_ratio_is_loss(ratio) ? " LOSS" : "");
+        bool is_bold = bench_ratio_is_loss(ratio) && isatty(fileno(file)) != 0;
+        (void)fprintf(file, "  %s%6.2f (%s)%s%s", is_bold ? "\033[1m" : "", ratio.ratio,
+                      ratio.best_peer, bench_ratio_is_loss(ratio) ? " LOSS" : "",
+                      is_bold ? "\033[0m" : "");
     }
 }
 

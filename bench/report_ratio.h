@@ -25,7 +25,7 @@ struct bench_ratio bench_ratio_of(const struct bench_report *report,
 /* Above 1.00, to the two decimals that are printed. */
 bool bench_ratio_is_loss(struct bench_ratio ratio);
 void bench_ratio_count(struct bench_tally *tally, struct bench_ratio ratio);
-/* "  1.30 (mimalloc) LOSS", or nothing. */
+/* "  1.30 (mimalloc) LOSS", in bold on a terminal; or nothing. */
 void bench_ratio_print(FILE *file, struct bench_ratio ratio);
 /*
  * The JSON fields: "ratio" and "best_peer" in Quarry's own line, "ratio" to this peer in a peer's.

@@ -7,6 +7,7 @@
  */
 #include <bench/statistics.h>
 
+#include <math.h>
 #include <stdlib.h>
 
 #include <base/base.h>
@@ -31,4 +32,16 @@ struct bench_summary bench_summarize(double *values, size_t count)
         .min = values[0],
         .spread_percent = median > 0 ? 100 * range / median : 0,
     };
+}
+
+void bench_geomean_add(struct bench_geomean *mean, double value)
+{
+    Q_ASSERT(value > 0);
+    mean->log_sum += log(value);
+    mean->count++;
+}
+
+double bench_geomean_value(const struct bench_geomean *mean)
+{
+    return mean->count == 0 ? 0 : exp(mean->log_sum / mean->count);
 }

@@ -6,6 +6,17 @@
 
 #include <stddef.h>
 
+/* A geometric mean that grows by one value after the other; all zero at first. */
+struct bench_geomean {
+    double log_sum;
+    unsigned count;
+};
+
+/* `value` is above 0. */
+void bench_geomean_add(struct bench_geomean *mean, double value);
+/* Returns: the mean; 0 of none. */
+double bench_geomean_value(const struct bench_geomean *mean);
+
 struct bench_summary {
     double median;
     double min;

@@ -79,6 +79,42 @@ function(quarry_tree_test name)
   quarry_add_test(${name} tree ${ARGN})
 endfunction()
 
+# quarry_preload_test(NAME SOURCES... [MODULES target...] [LABELS ...])
+# One program that links nothing of Quarry, run with libquarry-malloc preloaded when that library is
+# built, and under every malloc of QUARRY_PRELOAD_PEERS besides. It is compiled so that no call of
+# malloc is known to the compiler. MODULES are loaded while it runs, from beside the libraries.
+# Sanitizers have a malloc of their own: call it under if(QUARRY_PRELOAD_TESTS).
+function(quarry_preload_test name)
+  cmake_parse_arguments(arg "" "" "SOURCES;MODULES;LABELS" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_compile_options(${name} PRIVATE -fno-builtin)
+  if(CMAKE_C_COMPILER_ID STREQUAL GNU) # which sees misuse; here it is meant
+    target_compile_options(${name} PRIVATE -Wno-use-after-free -Wno-alloc-size-larger-than
+                                           -Wno-free-nonheap-object)
+  endif()
+  target_link_libraries(${name} PRIVATE cmocka)
+  if(arg_MODULES)
+    add_dependencies(${name} ${arg_MODULES})
+  endif()
+  quarry_add_preload_tests(${name} "${arg_LABELS}" COMMAND ${name})
+endfunction()
+
+# Names NAME the test of Quarry's malloc and NAME.under.PEER those of others.
+function(quarry_add_preload_tests name labels)
+  if(TARGET quarry-malloc)
+    quarry_add_test(${name} "${labels}" ${ARGN})
+    set_tests_properties(${QUARRY_TEST_PREFIX}${name} PROPERTIES
+      ENVIRONMENT LD_PRELOAD=$<TARGET_FILE:quarry-malloc>)
+  endif()
+  foreach(peer ${QUARRY_PRELOAD_PEERS})
+    quarry_add_test(${name}.under.${peer} "${labels};peer" ${ARGN})
+    if(NOT peer STREQUAL glibc)
+      set_tests_properties(${QUARRY_TEST_PREFIX}${name}.under.${peer} PROPERTIES
+        ENVIRONMENT LD_PRELOAD=${peer})
+    endif()
+  endforeach()
+endfunction()
+
 # quarry_fuzz(NAME SOURCES... [LAYERS ...])
 # One libFuzzer target, fuzz_NAME, with its corpus in fuzz/corpus/NAME. In the other presets the
 # same source is linked with fuzz/replay.c and CTest feeds it the corpus: what fuzzing found once

@@ -59,6 +59,13 @@ set(QUARRY_TREE_TESTS ON)
 if(QUARRY_SANITIZE OR QUARRY_COVERAGE OR QUARRY_FUZZ)
   set(QUARRY_TREE_TESTS OFF)
 endif()
+# A malloc that is preloaded can be tested only where no sanitizer brings its own.
+set(QUARRY_PRELOAD_TESTS ON)
+if(QUARRY_SANITIZE OR QUARRY_FUZZ)
+  set(QUARRY_PRELOAD_TESTS OFF)
+endif()
+set(QUARRY_PRELOAD_PEERS "" CACHE STRING
+    "Run the tests of malloc under these too: glibc, or libraries such as libjemalloc.so.2")
 # gcc 12's TSan refuses to start when the kernel randomises more address bits than it expects.
 if(QUARRY_SANITIZE MATCHES thread)
   execute_process(COMMAND setarch -R true RESULT_VARIABLE refused OUTPUT_QUIET ERROR_QUIET)

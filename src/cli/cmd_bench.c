@@ -1,8 +1,8 @@
 /*
  * `quarry bench`: the benchmarks, which are a library of their own (bench/).
  *
- * The command line goes to it as it is: a benchmark measures in children, which are this program
- * with a line of the same form.
+ * The command line goes to it as it is. A benchmark measures in children, which are a program of
+ * their own without Quarry's malloc.
  */
 #include <cli/cli.h>
 
@@ -17,6 +17,8 @@ static const char help[] =
     "Benchmarks:\n"
     "  pages      the page heap against mmap and the page-multiples of glibc, jemalloc,\n"
     "             mimalloc and tcmalloc; and how memory comes back after a spike\n"
+    "  malloc     malloc against glibc, jemalloc, mimalloc, tcmalloc and tbbmalloc: workloads,\n"
+    "             spikes, a restarted store, real programs; time and resident memory\n"
     "\n"
     "--json prints one object a line; --quick takes a fraction of the time.\n";
 

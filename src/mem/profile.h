@@ -42,7 +42,7 @@ void mem_profile_fini(struct mem_profile *profile);
  * `rng_state`: the caller's, any start value but the same in no two threads.
  * Returns: from 1; UINT64_MAX when sampling is off, and the caller then asks again in a while, for
  * the mean may change at any time.
- * Threads: any. Cost: about 25 ns; no lock.
+ * Threads: any. Cost: 15 ns; no lock.
  */
 uint64_t mem_profile_gap(struct mem_profile *profile, uint64_t *rng_state);
 
@@ -52,8 +52,8 @@ uint64_t mem_profile_gap(struct mem_profile *profile, uint64_t *rng_state);
  * `object`: not yet given to the program. `requested_bytes`: what it asked for; `usable_bytes`:
  * what it got, from 1, and what the gap was counted in. `owner`, `lifetime`: numbers that the rows
  * of the census explain. What cannot be kept (no memory, a full table) is dropped and counted.
- * Threads: any, with no lock of the heap held; not from within itself. Leaves errno alone.
- * Cost: 2 to 10 µs, most of it unwinding, before the lock is taken.
+ * Threads: any, with no lock of the page heap held; not from within itself. Leaves errno alone.
+ * Cost: 2 µs for ten frames, 5 µs for 32; nearly all of it is unwinding, before the lock is taken.
  */
 void mem_profile_alloc(struct mem_profile *profile, const void *object, size_t requested_bytes,
                        size_t usable_bytes, uint32_t owner, uint32_t lifetime);
@@ -61,8 +61,8 @@ void mem_profile_alloc(struct mem_profile *profile, const void *object, size_t r
 /*
  * Records the end of an object, if it was a sample. To be called before its memory can be allocated
  * again.
- * Returns: whether it was. Threads: any, with no lock of the heap held. Cost: about 50 ns; call it
- * for objects that may be samples.
+ * Returns: whether it was. Threads: any, with no lock of the page heap held. Cost: 110 ns, and 60
+ * when it was none; call it for objects that may be samples.
  */
 bool mem_profile_free(struct mem_profile *profile, const void *object);
 
@@ -76,9 +76,10 @@ bool mem_profile_move(struct mem_profile *profile, const void *object, const voi
                       size_t requested_bytes, size_t usable_bytes);
 
 /*
- * Around fork, in hooks that run between those of the heap's locks and the fork. The child gets a
- * segment of its own with what was in the parent's; live samples that the parent freed in the
- * moment before they could be copied are lost, and counted.
+ * Around fork: prepare when the object heap's locks have been taken, and before the page heap's;
+ * the other two after the page heap's own. The child gets a segment of its own with what was in the
+ * parent's; live samples that the parent freed in the moment before they could be copied are lost,
+ * and counted.
  */
 void mem_profile_fork_prepare(struct mem_profile *profile) Q_ACQUIRE(&profile->stats->mutex);
 void mem_profile_fork_parent(struct mem_profile *profile) Q_RELEASE(&profile->stats->mutex);

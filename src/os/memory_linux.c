@@ -69,6 +69,16 @@ enum quarry_status os_linux_reserve(struct os *os, size_t bytes, size_t align_by
     return QUARRY_OK;
 }
 
+enum quarry_status os_linux_reserve_zeros(struct os *os, size_t bytes, void **ret_base)
+{
+    check_range(os, NULL, bytes);
+    long mapped = map_pages(NULL, bytes, PROT_READ, MAP_NORESERVE);
+    if (mapped < 0)
+        return reserve_failure(os, mapped);
+    *ret_base = (void *)mapped;
+    return QUARRY_OK;
+}
+
 enum quarry_status os_linux_commit(struct os *os, void *base, size_t bytes)
 {
     check_range(os, base, bytes);

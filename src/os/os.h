@@ -37,6 +37,11 @@ struct os_ops {
      */
     enum quarry_status (*reserve)(struct os *os, size_t bytes, size_t align_bytes, void **ret_base);
     /*
+     * As reserve, aligned to an OS page, but bytes that were not committed yet read as zero; only
+     * writing faults. They cost no memory, however often they are read. Errors: as reserve.
+     */
+    enum quarry_status (*reserve_zeros)(struct os *os, size_t bytes, void **ret_base);
+    /*
      * Makes reserved bytes readable and writable. They read as zero and are backed by the kernel at
      * first touch; the caller has reserved them against its budget before. Idempotent.
      * Errors: NO_MEMORY.
@@ -122,6 +127,10 @@ static inline enum quarry_status os_reserve(struct os *os, size_t bytes, size_t 
                                             void **ret_base)
 {
     return os->ops->reserve(os, bytes, align_bytes, ret_base);
+}
+static inline enum quarry_status os_reserve_zeros(struct os *os, size_t bytes, void **ret_base)
+{
+    return os->ops->reserve_zeros(os, bytes, ret_base);
 }
 static inline enum quarry_status os_commit(struct os *os, void *base, size_t bytes)
 {
@@ -213,15 +222,20 @@ struct os_mutex;
 
 /* What every rank in Quarry is. A rank is named here or does not exist. */
 enum os_rank {
-    OS_RANK_NONE = 0,       /* unchecked: tests and start-up only */
-    OS_RANK_PROFILE = 5,    /* samples and statistics of an object heap; first around a fork */
-    OS_RANK_HEAPS = 10,     /* the table of heaps in this process */
-    OS_RANK_CACHES = 20,    /* a page heap's list of threads and their page caches */
-    OS_RANK_LANES = 30,     /* a page heap's table of lanes and owners */
-    OS_RANK_LANE_GROW = 40, /* one grower of a lane at a time */
-    OS_RANK_LANE = 50,      /* a lane's bitmaps and summaries; order = lane id */
-    OS_RANK_METADATA = 60,  /* small fixed structures of a page heap */
-    OS_RANK_LEAF = 100,     /* anything that takes nothing else */
+    OS_RANK_NONE = 0,        /* unchecked: tests and start-up only */
+    OS_RANK_MEM_HEAPS = 2,   /* the table of object heaps in this process */
+    OS_RANK_MEM_POOLS = 3,   /* an object heap's table of pools */
+    OS_RANK_MEM_THREADS = 4, /* its list of threads; keeping them out of their slow paths */
+    OS_RANK_MEM_POOL = 6,    /* a pool's spans that no thread owns; order = pool id */
+    OS_RANK_MEM_MAP = 8,     /* entries and records of spans */
+    OS_RANK_PROFILE = 9,     /* an object heap's samples and statistics */
+    OS_RANK_HEAPS = 10,      /* the table of heaps in this process */
+    OS_RANK_CACHES = 20,     /* a page heap's list of threads and their page caches */
+    OS_RANK_LANES = 30,      /* a page heap's table of lanes and owners */
+    OS_RANK_LANE_GROW = 40,  /* one grower of a lane at a time */
+    OS_RANK_LANE = 50,       /* a lane's bitmaps and summaries; order = lane id */
+    OS_RANK_METADATA = 60,   /* small fixed structures of a page heap */
+    OS_RANK_LEAF = 100,      /* anything that takes nothing else */
 };
 
 void os_mutex_init(struct os_mutex *mutex, enum os_rank rank, uint32_t order);
@@ -270,11 +284,14 @@ void os_thread_forget(struct os_thread *thread);
  */
 static inline uint32_t os_thread_id(void);
 
+/* Hooks at the exit of a thread: one for each layer that keeps something for threads. */
+#define OS_THREAD_EXIT_HOOKS_MAX 4u
+
 /*
  * Has `hook` called at the exit of every thread that called os_thread_exit_arm, before its thread
- * storage is gone. One hook per process. A thread that arms again in or after its hook is called
- * again (glibc: four times at most). Not called when the process exits.
- * Errors: TOO_MANY (pthread keys used up).
+ * storage is gone. The hook that was set last is called first. A thread that arms again in or after
+ * its hook is called again (glibc: four times at most). Not called when the process exits. Errors:
+ * TOO_MANY (pthread keys used up, or OS_THREAD_EXIT_HOOKS_MAX hooks).
  */
 enum quarry_status os_thread_exit_hook(void (*hook)(void));
 /*

@@ -20,6 +20,7 @@
 
 static const struct os_ops linux_ops = {
     .reserve = os_linux_reserve,
+    .reserve_zeros = os_linux_reserve_zeros,
     .commit = os_linux_commit,
     .decommit = os_linux_decommit,
     .uncommit = os_linux_uncommit,

@@ -6,6 +6,7 @@
 
 enum quarry_status os_linux_reserve(struct os *os, size_t bytes, size_t align_bytes,
                                     void **ret_base);
+enum quarry_status os_linux_reserve_zeros(struct os *os, size_t bytes, void **ret_base);
 enum quarry_status os_linux_commit(struct os *os, void *base, size_t bytes);
 enum quarry_status os_linux_decommit(struct os *os, void *base, size_t bytes);
 enum quarry_status os_linux_uncommit(struct os *os, void *base, size_t bytes);

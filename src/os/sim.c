@@ -31,6 +31,7 @@ static void advance_locked(struct os_sim_state *state, uint64_t duration_ns);
 
 static const struct os_ops sim_ops = {
     .reserve = sim_reserve,
+    .reserve_zeros = sim_reserve_zeros,
     .commit = sim_commit,
     .decommit = sim_decommit,
     .uncommit = sim_uncommit,

@@ -80,6 +80,7 @@ void sim_work_locked(struct os_sim_state *state, uint64_t duration_ns);
 
 /* sim_memory.c */
 enum quarry_status sim_reserve(struct os *os, size_t bytes, size_t align_bytes, void **ret_base);
+enum quarry_status sim_reserve_zeros(struct os *os, size_t bytes, void **ret_base);
 enum quarry_status sim_commit(struct os *os, void *base, size_t bytes);
 enum quarry_status sim_decommit(struct os *os, void *base, size_t bytes);
 enum quarry_status sim_uncommit(struct os *os, void *base, size_t bytes);

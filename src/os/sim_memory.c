@@ -60,6 +60,25 @@ enum quarry_status sim_reserve(struct os *os, size_t bytes, size_t align_bytes, 
     return status;
 }
 
+enum quarry_status sim_reserve_zeros(struct os *os, size_t bytes, void **ret_base)
+{
+    struct os_sim_state *state = sim_enter(os);
+    void *base = NULL;
+    enum quarry_status status = sim_call_locked(state, OS_SIM_RESERVE);
+    if (status == QUARRY_OK)
+        status = os_reserve_zeros(state->real, bytes, &base);
+    if (status == QUARRY_OK && !state->options.real_backing) {
+        status = os_commit(state->real, base, bytes);
+        Q_ASSERT(status == QUARRY_OK);
+    }
+    if (status == QUARRY_OK) {
+        note_reservation_locked(state, base, bytes);
+        *ret_base = base;
+    }
+    sim_leave(state);
+    return status;
+}
+
 enum quarry_status sim_commit(struct os *os, void *base, size_t bytes)
 {
     struct os_sim_state *state = sim_enter(os);

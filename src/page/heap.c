@@ -312,6 +312,7 @@ enum quarry_status page_heap_create(const struct page_heap_options *options,
     }
     if (status == QUARRY_OK) {
         page_scavenger_init(heap, !options->has_no_thread, usable_cpus(&machine));
+        heap->scavenger.thread_min_bytes = options->thread_min_bytes;
         status = heaps_enter(heap);
     }
     if (status != QUARRY_OK) {
@@ -333,6 +334,34 @@ void page_heap_destroy(struct page_heap *heap)
     }
     heaps_leave(heap);
     heap_free_own(heap);
+}
+
+/* ---- for the layers above ------------------------------------------------------------------- */
+
+enum quarry_status page_heap_commit_metadata(struct page_heap *heap, void *base, uint64_t bytes)
+{
+    if (!page_commit_try_metadata(&heap->commit, bytes)) {
+        return QUARRY_NO_MEMORY;
+    }
+    enum quarry_status status = os_commit(heap->os, base, bytes);
+    if (status != QUARRY_OK) {
+        page_heap_release_metadata(heap, bytes);
+    }
+    return status;
+}
+
+void page_heap_release_metadata(struct page_heap *heap, uint64_t bytes)
+{
+    os_mutex_lock(&heap->lanes_mutex);
+    page_commit_release_metadata(&heap->commit, bytes);
+    os_mutex_unlock(&heap->lanes_mutex);
+}
+
+void page_heap_set_tick(struct page_heap *heap, page_tick_function *tick, void *argument)
+{
+    heap->tick_argument = argument;
+    /* Release: pairs with the acquire in scavenger_main. */
+    atomic_store_release_ptr(&heap->tick, (void *)tick);
 }
 
 /* ---- pins ----------------------------------------------------------------------------------- */

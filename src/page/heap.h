@@ -18,6 +18,9 @@
 /* Asks its owner to free about `wanted_bytes`. Returns how many it freed, as far as it knows. */
 typedef uint64_t page_reclaim_function(void *argument, uint64_t wanted_bytes);
 
+/* See page_heap_set_tick. */
+typedef void page_tick_function(void *argument);
+
 #define PAGE_RECLAIMERS_MAX 16u
 
 /* In zone_lane: addresses that could not be made inaccessible again, and belong to no lane. */
@@ -31,10 +34,11 @@ struct page_reclaimer {
 };
 
 struct page_heap_options {
-    struct os *os;           /* NULL: the real one */
-    uint64_t limit_bytes;    /* 0: 90 % of the cgroup's limit or of RAM, whichever is less */
-    uint64_t reserved_bytes; /* address space for lanes; 0: 128 × limit, 64 GiB to 16 TiB */
-    bool has_no_thread;      /* scavenge only in page_scavenger_run, on growth and at the limit */
+    struct os *os;             /* NULL: the real one */
+    uint64_t limit_bytes;      /* 0: 90 % of the cgroup's limit or of RAM, whichever is less */
+    uint64_t reserved_bytes;   /* address space for lanes; 0: 128 × limit, 64 GiB to 16 TiB */
+    bool has_no_thread;        /* scavenge only in page_scavenger_run, on growth and at the limit */
+    uint64_t thread_min_bytes; /* no thread before so many bytes are committed */
 };
 
 struct page_heap {
@@ -52,6 +56,8 @@ struct page_heap {
     struct page_ledger ledger;
     struct page_metadata metadata;
     struct page_scavenger scavenger;
+    _Atomic(void *) tick; /* page_tick_function *; tick_argument is written before */
+    void *tick_argument;
     _Atomic uint64_t refused_count;     /* allocations that failed because the budget was full */
     _Atomic uint32_t is_limit_changing; /* somebody is in page_heap_set_limit */
 
@@ -129,6 +135,20 @@ size_t page_heap_ledger(struct page_heap *heap, struct quarry_ledger *ret_totals
  * and is no error.
  */
 enum quarry_status page_heap_validate(struct page_heap *heap, struct quarry_error *error);
+
+/*
+ * Commits a range that another layer has reserved for structures of its own about this heap's
+ * pages, and charges it as metadata; and takes such charges back. Never reclaims. Errors:
+ * NO_MEMORY: nothing is charged.
+ */
+enum quarry_status page_heap_commit_metadata(struct page_heap *heap, void *base, uint64_t bytes);
+void page_heap_release_metadata(struct page_heap *heap, uint64_t bytes);
+
+/*
+ * Has `tick` called by the scavenger's thread every generation or so, and every two seconds while
+ * there is nothing to do, with no lock held: work of the layers above. One at a time; NULL: none.
+ */
+void page_heap_set_tick(struct page_heap *heap, page_tick_function *tick, void *argument);
 
 /* ---- for the other files of this folder ----------------------------------------------------- */
 

@@ -12,8 +12,8 @@
 #include <os/os.h>
 #include <page/commit.h>
 
-/* Pieces are 64 bytes to 4 KiB, in powers of two. */
-#define PAGE_METADATA_CLASSES         7
+/* Pieces are 64 bytes to 8 KiB, in powers of two. */
+#define PAGE_METADATA_CLASSES         8
 #define PAGE_METADATA_PIECE_MIN_BYTES 64u
 #define PAGE_METADATA_PIECE_MAX_BYTES (PAGE_METADATA_PIECE_MIN_BYTES << (PAGE_METADATA_CLASSES - 1))
 

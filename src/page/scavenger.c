@@ -248,12 +248,27 @@ static void scavenger_sleep(struct page_scavenger *scavenger, uint64_t duration_
     }
 }
 
+/* Work of the layers above, once a generation; this thread is there anyway. */
+static void scavenger_tick(struct page_heap *heap)
+{
+    struct page_scavenger *scavenger = &heap->scavenger;
+    uint64_t now_ns = os_monotonic_ns(heap->os);
+    /* Acquire: pairs with the release in page_heap_set_tick. */
+    page_tick_function *tick = (page_tick_function *)atomic_load_acquire_ptr(&heap->tick);
+
+    if (tick != NULL && now_ns - scavenger->ticked_at_ns >= PAGE_GENERATION_NS) {
+        scavenger->ticked_at_ns = now_ns;
+        tick(heap->tick_argument);
+    }
+}
+
 static void scavenger_main(void *argument)
 {
     struct page_heap *heap = argument;
     struct page_scavenger *scavenger = &heap->scavenger;
 
     while (!atomic_load_seq_cst_u32(&scavenger->is_stopping)) {
+        scavenger_tick(heap);
         uint64_t sleep_ns = page_scavenger_run(heap);
         if (sleep_ns > 0) {
             scavenger_sleep(scavenger, sleep_ns);
@@ -296,6 +311,9 @@ Q_COLD static void scavenger_start(struct page_heap *heap)
     uint32_t wanted = PAGE_SCAVENGER_WANTED;
     uint32_t start_delay = atomic_load_relaxed_u32(&scavenger->start_delay);
 
+    if (page_commit_read(&heap->commit).committed_bytes < scavenger->thread_min_bytes) {
+        return;
+    }
     if (start_delay > 0) {
         atomic_store_relaxed_u32(&scavenger->start_delay, start_delay - 1);
         return;
@@ -341,6 +359,13 @@ void page_scavenger_init(struct page_heap *heap, bool has_thread, double cpu_cou
     atomic_store_relaxed_u64(&scavenger->retain_goal_bytes, UINT64_MAX);
     atomic_store_relaxed_u32(&scavenger->state,
                              has_thread ? PAGE_SCAVENGER_WANTED : PAGE_SCAVENGER_OFF);
+}
+
+void page_scavenger_want(struct page_heap *heap)
+{
+    uint32_t off = PAGE_SCAVENGER_OFF;
+
+    (void)atomic_cas_relaxed_u32(&heap->scavenger.state, &off, PAGE_SCAVENGER_WANTED);
 }
 
 void page_scavenger_fini(struct page_heap *heap)

@@ -80,6 +80,8 @@ struct page_scavenger {
     struct page_pacer pacer;
     uint64_t generation_began_ns;
     uint64_t resume_at_ns; /* not to work before */
+    uint64_t ticked_at_ns;
+    uint64_t thread_min_bytes; /* const after init: committed before a thread is worth its while */
     double cpu_count; /* const after init: CPUs the process may use, a part counting as a part */
     uint64_t work_ended_at_ns;
     bool is_pacing;             /* there was work left when the last bout ended */
@@ -88,6 +90,8 @@ struct page_scavenger {
 
 /* `cpu_count`: CPUs the process may use. */
 void page_scavenger_init(struct page_heap *heap, bool has_thread, double cpu_count);
+/* A heap that was created with has_no_thread gets one after all, when next it is poked. */
+void page_scavenger_want(struct page_heap *heap);
 /* Stops and joins the thread. */
 void page_scavenger_fini(struct page_heap *heap);
 

@@ -11,15 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include <cmocka.h>
 
-#include "bench/flat_json.h"
-
-#define LINES_MAX 512u
+#include "bench/run_bench.h"
 
 static const char *const subjects[] = {"quarry",   "glibc",    "jemalloc",
                                        "mimalloc", "tcmalloc", "mmap"};
@@ -55,111 +51,17 @@ static const char *const pair_rows[] = {
 };
 #define PAIR_ROW_COUNT (sizeof pair_rows / sizeof pair_rows[0])
 
-/* What a run printed, line by line. */
-struct run {
-    int exit_code;
-    size_t line_count;
-    struct flat_json line[LINES_MAX];
-};
-
 /* The sitting most tests look at. */
-static struct run sitting;
-
-/* Runs the program with its stderr beside its stdout. Returns: the output's end. */
-static FILE *start(const char *arguments)
-{
-    char command[1024];
-
-    (void)snprintf(command, sizeof command, "'%s' bench %s 2>&1", BENCH_PROGRAM, arguments);
-    /* NOLINTNEXTLINE(cert-env33-c): the command is a constant of this file */
-    FILE *output = popen(command, "r");
-    assert_non_null(output);
-    return output;
-}
-
-static int finish(FILE *output)
-{
-    int status = pclose(output);
-
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
-
-/* Runs it and parses every line it prints. */
-static void run_json(const char *arguments, struct run *ret_run)
-{
-    char line[4096];
-    FILE *output = start(arguments);
-
-    ret_run->line_count = 0;
-    while (fgets(line, sizeof line, output) != NULL) {
-        assert_true(ret_run->line_count < LINES_MAX);
-        if (!flat_json_parse(line, &ret_run->line[ret_run->line_count++])) {
-            fail_msg("not a flat JSON object: %s", line);
-        }
-    }
-    ret_run->exit_code = finish(output);
-}
-
-/* Runs it and keeps the beginning of what it prints. */
-static int run_text(const char *arguments, char *text, size_t text_bytes)
-{
-    FILE *output = start(arguments);
-    char rest[512];
-    size_t used = fread(text, 1, text_bytes - 1, output);
-
-    text[used] = '\0';
-    while (fread(rest, 1, sizeof rest, output) > 0) {
-    }
-    return finish(output);
-}
-
-/* The n-th line of a row and subject, or NULL. */
-static const struct flat_json *find_line(const struct run *run, const char *row,
-                                         const char *subject, size_t n)
-{
-    for (size_t i = 0; i < run->line_count; i++) {
-        const char *its_row = flat_json_text(&run->line[i], "row");
-        const char *its_subject = flat_json_text(&run->line[i], "subject");
-        assert_non_null(its_row);
-        assert_non_null(its_subject);
-        if (strcmp(its_row, row) == 0 && strcmp(its_subject, subject) == 0 && n-- == 0) {
-            return &run->line[i];
-        }
-    }
-    return NULL;
-}
-
-static bool is_absent(const struct flat_json *line)
-{
-    const struct flat_json_field *absent = flat_json_find(line, "absent");
-
-    if (absent != NULL) {
-        assert_int_equal(absent->kind, FLAT_JSON_BOOL);
-        assert_true(absent->is_true);
-        assert_non_null(flat_json_text(line, "reason"));
-    }
-    return absent != NULL;
-}
-
-static double figure(const struct flat_json *line, const char *key)
-{
-    double number = 0;
-
-    if (!flat_json_number(line, key, &number)) {
-        fail_msg("%s %s has no number '%s'", flat_json_text(line, "row"),
-                 flat_json_text(line, "subject"), key);
-    }
-    return number;
-}
+static struct bench_run sitting;
 
 /* ---- the sitting ---------------------------------------------------------------------------- */
 
 static int sit(void **state)
 {
     (void)state;
-    run_json("pages --quick --json --rounds 1 --iterations 1000 --spike-bytes 8m --spike-seconds 1",
-             &sitting);
+    bench_json(
+        "pages --quick --json --rounds 1 --iterations 1000 --spike-bytes 8m --spike-seconds 1",
+        &sitting);
     return sitting.exit_code;
 }
 
@@ -277,9 +179,9 @@ static void the_spike_is_watched_to_the_end_and_stays_below_the_limit(void **sta
 static void instructions_are_counted_or_said_to_be_absent(void **state)
 {
     (void)state;
-    static struct run run;
+    static struct bench_run run;
 
-    run_json("pages --json --instructions --rows pair_cache_1 --against glibc", &run);
+    bench_json("pages --json --instructions --rows pair_cache_1 --against glibc", &run);
 #ifndef __SANITIZE_ADDRESS__ /* valgrind cannot run such a program, and the row says so */
     assert_int_equal(run.exit_code, 0);
 #endif
@@ -297,10 +199,10 @@ static void instructions_are_counted_or_said_to_be_absent(void **state)
 static void against_and_rows_narrow_the_sitting(void **state)
 {
     (void)state;
-    static struct run run;
+    static struct bench_run run;
 
-    run_json("pages --json --rounds 2 --iterations 100 --rows 'pair_cache_[12]' --against mmap",
-             &run);
+    bench_json("pages --json --rounds 2 --iterations 100 --rows 'pair_cache_[12]' --against mmap",
+               &run);
     assert_int_equal(run.exit_code, 0);
     assert_int_equal(run.line_count, 1 + 2 * 2);
     assert_non_null(find_line(&run, "pair_cache_1", "quarry", 0));
@@ -312,9 +214,10 @@ static void a_table_names_its_units_and_marks_nothing_it_did_not_measure(void **
     (void)state;
     char text[8192];
 
-    assert_int_equal(run_text("pages --rounds 1 --iterations 100 --rows pair_tree_1 --against mmap",
-                              text, sizeof text),
-                     0);
+    assert_int_equal(
+        bench_text("pages --rounds 1 --iterations 100 --rows pair_tree_1 --against mmap", text,
+                   sizeof text),
+        0);
     assert_non_null(strstr(text, "1 rounds"));
     assert_non_null(strstr(text, "pair_tree_1 "));
     assert_non_null(strstr(text, "wall ns/pair"));
@@ -328,7 +231,7 @@ static void help_names_every_row(void **state)
     (void)state;
     static char text[16384];
 
-    assert_int_equal(run_text("pages --help", text, sizeof text), 0);
+    assert_int_equal(bench_text("pages --help", text, sizeof text), 0);
     for (size_t row = 0; row < PAIR_ROW_COUNT; row++) {
         assert_non_null(strstr(text, pair_rows[row]));
     }
@@ -349,16 +252,27 @@ static void a_wrong_command_line_is_told_and_exits_with_2(void **state)
         {"pages --spike-bytes 12q", "12q"},
         {"pages --spike-seconds 31", "from 0 to 30"},
         {"pages extra", "'extra'"},
-        {"pages-child nobody probe", "see its help"},
-        {"pages-child quarry row no_such_row 1 0", "see its help"},
     };
     char text[4096];
 
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        int exit_code = run_text(wrong[i][0], text, sizeof text);
+        int exit_code = bench_text(wrong[i][0], text, sizeof text);
         if (exit_code != 2 || strstr(text, wrong[i][1]) == NULL) {
             fail_msg("bench %s: exit %d, said: %s", wrong[i][0], exit_code, text);
         }
+    }
+}
+
+static void a_child_refuses_a_line_it_does_not_know(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"", "nothing", "pages nobody probe",
+                                        "pages quarry row no_such_row 1 0"};
+    char text[4096];
+
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        assert_int_equal(child_text(wrong[i], text, sizeof text), 2);
+        assert_non_null(strstr(text, "see its help"));
     }
 }
 
@@ -368,7 +282,7 @@ static void a_child_whose_library_is_not_in_force_measures_nothing(void **state)
     char text[4096];
 
     /* No preload: whatever malloc this process has, it is not jemalloc's. */
-    assert_int_equal(run_text("pages-child jemalloc row pair_cache_1 100 0", text, sizeof text), 3);
+    assert_int_equal(child_text("pages jemalloc row pair_cache_1 100 0", text, sizeof text), 3);
     assert_non_null(strstr(text, "malloc is in"));
 }
 
@@ -387,6 +301,7 @@ int main(void)
         cmocka_unit_test(a_table_names_its_units_and_marks_nothing_it_did_not_measure),
         cmocka_unit_test(help_names_every_row),
         cmocka_unit_test(a_wrong_command_line_is_told_and_exits_with_2),
+        cmocka_unit_test(a_child_refuses_a_line_it_does_not_know),
         cmocka_unit_test(a_child_whose_library_is_not_in_force_measures_nothing),
     };
 

@@ -6,8 +6,10 @@
 
 #include "unit/page/simulated_heap.h"
 
-#include <mem/mem.h>
+#include <mem/census.h>
+#include <mem/profile.h>
 #include <mem/profile_table.h>
+#include <mem/stats_page.h>
 
 /* Under test between rig_begin and rig_end. */
 extern struct mem_stats stats;

@@ -11,7 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <mem/mem.h>
+#include <mem/profile.h>
+#include <mem/stats_page.h>
 
 /* What a child does before it waits to be killed. */
 struct plan {

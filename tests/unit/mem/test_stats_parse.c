@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include <mem/mem.h>
 #include <mem/sampling.h>
+#include <mem/stats_page.h>
 
 static Q_ALIGNED(8) char image[MEM_STATS_BYTES];
 static struct mem_stats_head *head = (void *)image;

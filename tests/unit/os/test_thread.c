@@ -249,11 +249,32 @@ static void run_hooked_threads(void *unused)
     }
 }
 
-static void set_hook_twice(void *unused)
+static char hooks_called[8];
+
+static void note_low(void)
+{
+    strcat(hooks_called, "l");
+}
+
+static void note_high(void)
+{
+    strcat(hooks_called, "h");
+}
+
+static void run_two_hooks(void *unused)
 {
     (void)unused;
-    CHILD_CHECK(os_thread_exit_hook(count_call) == QUARRY_OK);
-    (void)os_thread_exit_hook(count_call);
+    static Q_ALIGNED(4096) char stack[OS_THREAD_STACK_BYTES];
+    struct os_thread thread;
+    uint32_t rearms = 0;
+    CHILD_CHECK(os_thread_exit_hook(note_low) == QUARRY_OK);
+    CHILD_CHECK(os_thread_exit_hook(note_high) == QUARRY_OK);
+    CHILD_CHECK(os_thread_start(&thread, "t", stack, sizeof stack, arm, &rearms) == QUARRY_OK);
+    os_thread_join(&thread);
+    CHILD_CHECK(strcmp(hooks_called, "hl") == 0);
+    for (uint32_t i = 2; i < OS_THREAD_EXIT_HOOKS_MAX; i++)
+        CHILD_CHECK(os_thread_exit_hook(note_low) == QUARRY_OK);
+    CHILD_CHECK(os_thread_exit_hook(note_low) == QUARRY_TOO_MANY);
 }
 
 static void use_up_keys_then_set_hook(void *unused)
@@ -273,10 +294,10 @@ static void the_exit_hook_runs_in_threads_that_armed_it(void **state)
     child_assert_succeeds(run_hooked_threads, NULL);
 }
 
-static void there_is_one_exit_hook(void **state)
+static void the_last_exit_hook_is_called_first(void **state)
 {
     (void)state;
-    child_assert_aborts(set_hook_twice, NULL, "one hook per process");
+    child_assert_succeeds(run_two_hooks, NULL);
 }
 
 static void the_exit_hook_needs_a_key(void **state)
@@ -351,7 +372,7 @@ int main(void)
         cmocka_unit_test(join_needs_a_started_thread),
         cmocka_unit_test(a_child_forgets_a_thread_that_its_parent_keeps),
         cmocka_unit_test(the_exit_hook_runs_in_threads_that_armed_it),
-        cmocka_unit_test(there_is_one_exit_hook),
+        cmocka_unit_test(the_last_exit_hook_is_called_first),
         cmocka_unit_test(the_exit_hook_needs_a_key),
         cmocka_unit_test(fork_hooks_run_from_the_top_down_and_back_up),
     };

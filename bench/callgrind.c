@@ -1,0 +1,68 @@
+/*
+ * Counting instructions by valgrind --tool=callgrind.
+ *
+ * It runs a program on a processor made of software and counts every instruction in user mode. What
+ * it counted is in a file, in a line "totals: N"; the file is temporary.
+ */
+#include <bench/callgrind.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <base/base.h>
+
+#include <bench/child.h>
+
+/* Words of a command line that is counted, its NULL too. */
+#define WORDS_MAX 16u
+
+/* Finds "totals: N" in a callgrind file. */
+static bool read_totals(const char *path, uint64_t *ret_count)
+{
+    char line[256];
+    bool is_found = false;
+    FILE *file = fopen(path, "re");
+
+    if (file == NULL) {
+        return false;
+    }
+    while (!is_found && fgets(line, sizeof line, file) != NULL) {
+        is_found = strncmp(line, "totals: ", 8) == 0 && bench_child_numbers(line + 8, ret_count, 1);
+    }
+    (void)fclose(file);
+    return is_found;
+}
+
+bool bench_child_callgrind(const char *const *argv, const char *preload, char *output,
+                           uint64_t *ret_instruction_count)
+{
+    char path[] = "/tmp/quarry-bench.XXXXXX";
+    char option[64];
+    const char *words[WORDS_MAX] = {"valgrind", "--tool=callgrind", option};
+    size_t count = 3;
+    int fd = mkstemp(path);
+
+    if (fd < 0) {
+        return false;
+    }
+    (void)close(fd);
+    (void)snprintf(option, sizeof option, "--callgrind-out-file=%s", path);
+    for (const char *const *word = argv; *word != NULL; word++) {
+        Q_ASSERT(count + 1 < WORDS_MAX);
+        words[count++] = *word;
+    }
+    bool is_done = bench_child_run(words, preload, true, output) == 0 &&
+                   read_totals(path, ret_instruction_count);
+    (void)unlink(path);
+    return is_done;
+}
+
+bool bench_child_has_valgrind(void)
+{
+    const char *argv[] = {"valgrind", "--version", NULL};
+    char output[BENCH_CHILD_OUTPUT_BYTES];
+
+    return bench_child_run(argv, NULL, true, output) == 0;
+}

@@ -1,0 +1,36 @@
+/*
+ * `quarry-bench-child`: the program that measures.
+ *
+ *   quarry-bench-child pages …      one measurement of `quarry bench pages`
+ *   quarry-bench-child malloc …     one of `quarry bench malloc`
+ *
+ * It is apart from `quarry` because it must not hold a malloc: a definition in the program itself
+ * goes before any that is preloaded. It is for `quarry bench` to run; a person may run such a line
+ * too, under perf or a debugger with LD_PRELOAD set by hand, but nothing is promised about it.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include <bench/malloc/measure.h>
+#include <bench/pages_child.h>
+
+struct measurement {
+    const char *name;
+    int (*run)(int argc, char **argv);
+};
+
+static const struct measurement measurements[] = {
+    {"pages", bench_pages_child_main},
+    {"malloc", bench_malloc_child_main},
+};
+
+int main(int argc, char **argv)
+{
+    for (size_t i = 0; argc > 1 && i < sizeof measurements / sizeof measurements[0]; i++) {
+        if (strcmp(argv[1], measurements[i].name) == 0) {
+            return measurements[i].run(argc - 1, argv + 1);
+        }
+    }
+    (void)fputs("quarry-bench-child is run by `quarry bench`; see its help\n", stderr);
+    return 2;
+}

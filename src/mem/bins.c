@@ -1,0 +1,649 @@
+/*
+ * Bins: where a thread's small objects come from, and what becomes of spans.
+ *
+ *              take a word                    all words empty
+ *   PARTIAL ------------------> CURRENT ------------------------> FULL
+ *      ^  |                                                        |
+ *      |  '--- every object free: kept, or its pages go back       |
+ *      '------------------- a sixteenth is free <------------------'
+ *
+ * A bin holds the free objects of one word of its current span's bitmap, taken out of it. Allocating
+ * touches the bin alone; the thread's frees set bits in the span. The two meet here, once for each
+ * word. That keeps the next allocation from waiting for the last free (both would go through one
+ * word: 22 cycles a pair instead of 7), and counts what was allocated without counting it.
+ *
+ * A span's `left` counts its owner's frees down to when somebody should look: until a full one is
+ * worth allocating from, until a partial one is empty. A current one is never looked at, so a
+ * program that allocates and frees one object does not make and unmake a span each time.
+ *
+ * Other threads' frees set bits in `remote` and mail the span to its bins, once until these look.
+ * Mailboxes are stacks of records; a record is in one at a time, and stays a record whatever
+ * becomes of its span, so that whoever is late with its mail finds a record still: it mails a span
+ * that somebody else has by then, which does no harm. For the same reason bins are never unmapped.
+ *
+ * Sampling costs nothing here until its time comes: taking a word counts its bytes, and when the
+ * next sample lies in it, the bin gets only the objects before that one; the rest is `held`. The
+ * fast path then fails at exactly the object to be sampled.
+ *
+ * Invariants
+ *   1. Every span of the bins is current in one bin, or in one list: partial[class], or full.
+ *   2. mask and held are of the current span's word `word`, and clear in its `free`.
+ *   3. A span's owner is the thread's pointer, with MEM_OWNER_WATCHED while it has samples; spans of
+ *      central bins have none, so that all of their frees are remote.
+ *   4. PARTIAL: left == objects neither free nor merged. CURRENT: left > 2^29.
+ *
+ * Locking: inside the thread's gate, or under the pool's mutex for central bins. Pages are taken and
+ * given back outside of both: reclaim may come by here. A signal handler that finds its own thread
+ * inside takes single objects from the central bins.
+ */
+#include <mem/bins.h>
+
+#include <string.h>
+
+#include <mem/object.h>
+#include <mem/panic.h>
+
+/* Its mask is empty for ever: the first allocation of every class is a slow one. */
+static struct mem_bin bin_none;
+
+/* clang-format off */
+struct mem_bins mem_bins_none = {.direct = {[0 ... MEM_FINE_SLOTS - 1] = &bin_none}};
+/* clang-format on */
+
+_Thread_local struct mem_bins *mem_door = &mem_bins_none;
+
+void mem_bins_init(struct mem_bins *bins, struct mem_thread *thread, struct mem_pool *pool)
+{
+    memset(bins, 0, sizeof(*bins));
+    bins->thread = thread;
+    bins->pool = pool;
+    for (uint32_t class = 0; class < MEM_CLASSES; class ++) {
+        bins->bin[class].size_bytes = mem_size_class[class].size_bytes;
+    }
+    for (uint32_t slot = 0; slot < MEM_FINE_SLOTS; slot++) {
+        bins->direct[slot] = &bins->bin[mem_class_fine[slot]];
+    }
+    /* Release: pairs with the acquire in mem_bins_mail, which may have an old pointer to them. */
+    atomic_store_release_u32(&bins->mailbox, MEM_MAIL_END);
+}
+
+static struct mem_map *bins_map(const struct mem_bins *bins)
+{
+    return &bins->pool->heap->map;
+}
+
+/* ---- lists ---------------------------------------------------------------------------------- */
+
+mem_ref *mem_bins_list(struct mem_bins *bins, const struct mem_span *span)
+{
+    enum mem_span_state state = mem_span_state(span);
+
+    Q_DCHECK(state == MEM_SPAN_PARTIAL || state == MEM_SPAN_FULL);
+    return state == MEM_SPAN_FULL ? &bins->full : &bins->partial[span->class];
+}
+
+static void count_central(struct mem_bins *bins, const struct mem_span *span, int32_t change)
+{
+    if (bins->thread == NULL && mem_span_state(span) == MEM_SPAN_PARTIAL) {
+        /* Written under the mutex only. */
+        atomic_bump_relaxed_u32(&bins->pool->central_count, (uint32_t)change);
+    }
+}
+
+void mem_bins_link(struct mem_bins *bins, mem_ref *list, struct mem_span *span)
+{
+    struct mem_map *map = bins_map(bins);
+    mem_ref ref = mem_map_ref(map, span);
+
+    mem_span_cold(span)->next = *list;
+    mem_span_cold(span)->previous = 0;
+    if (*list != 0) {
+        mem_span_cold(mem_map_span(map, *list))->previous = ref;
+    }
+    *list = ref;
+    count_central(bins, span, 1);
+}
+
+void mem_bins_unlink(struct mem_bins *bins, mem_ref *list, struct mem_span *span)
+{
+    struct mem_map *map = bins_map(bins);
+    struct mem_span_cold *cold = mem_span_cold(span);
+
+    if (cold->previous != 0) {
+        mem_span_cold(mem_map_span(map, cold->previous))->next = cold->next;
+    } else {
+        Q_ASSERT(*list == mem_map_ref(map, span));
+        *list = cold->next;
+    }
+    if (cold->next != 0) {
+        mem_span_cold(mem_map_span(map, cold->next))->previous = cold->previous;
+    }
+    count_central(bins, span, -1);
+}
+
+/* ---- empty spans ---------------------------------------------------------------------------- */
+
+void mem_span_give_up(struct mem_bins *bins, struct mem_span *span, mem_ref *empties)
+{
+    struct mem_span_cold *cold = mem_span_cold(span);
+
+    atomic_store_relaxed_uptr(&span->owner, 0);
+    mem_span_set_state(span, MEM_SPAN_UNUSED);
+    /* Release: pairs with the acquire in mem_bins_mail. */
+    atomic_store_release_ptr(&cold->bins, NULL);
+    cold->next = *empties;
+    *empties = mem_map_ref(bins_map(bins), span);
+}
+
+uint64_t mem_spans_release(struct mem_pool *pool, mem_ref empties)
+{
+    struct mem_map *map = &pool->heap->map;
+    uint64_t bytes = 0;
+
+    while (empties != 0) {
+        struct mem_span *span = mem_map_span(map, empties);
+        struct mem_span_cold *cold = mem_span_cold(span);
+        uint64_t page_count = mem_size_class[span->class].page_count;
+        void *start = cold->start;
+        empties = cold->next;
+        mem_map_set(map, start, page_count, 0);
+        mem_map_give_record(map, span);
+        page_free(pool->lane, start);
+        bytes += page_count << PAGE_SHIFT;
+    }
+    return bytes;
+}
+
+/*
+ * A span of the lists that may have become empty, or worth allocating from. One empty span a class
+ * is kept while it is the only one with free objects; collectors take it when it is idle.
+ */
+static void span_reconsider(struct mem_bins *bins, struct mem_span *span, mem_ref *empties)
+{
+    uint32_t free_count = mem_span_count_free(span), capacity = (uint32_t)span->capacity;
+    mem_ref *list = mem_bins_list(bins, span);
+    bool is_full = mem_span_state(span) == MEM_SPAN_FULL;
+
+    if (free_count == capacity) {
+        mem_ref *partial = &bins->partial[span->class];
+        bool is_only = *partial == 0 || (!is_full && mem_span_cold(span)->next == 0 &&
+                                         mem_span_cold(span)->previous == 0);
+        if (bins->thread == NULL || !is_only) {
+            mem_bins_unlink(bins, list, span);
+            mem_span_give_up(bins, span, empties);
+            return;
+        }
+        bins->idle_count++;
+    }
+    uint32_t ready_count = mem_size_class[span->class].ready_count;
+    if (is_full && free_count < ready_count) {
+        atomic_store_relaxed_i32(&span->left, (int32_t)(ready_count - free_count));
+        return;
+    }
+    if (is_full) {
+        mem_bins_unlink(bins, list, span);
+        mem_span_set_state(span, MEM_SPAN_PARTIAL);
+        mem_bins_link(bins, &bins->partial[span->class], span);
+    }
+    atomic_store_relaxed_i32(&span->left, (int32_t)(capacity - free_count));
+}
+
+/* ---- mail ----------------------------------------------------------------------------------- */
+
+void mem_bins_mail(struct mem_heap *heap, struct mem_span *span)
+{
+    struct mem_span_cold *cold = mem_span_cold(span);
+    mem_ref none = 0, ref = mem_map_ref(&heap->map, span);
+
+    /* The bits are set before: either the drain sees them, or it has cleared `mail` and we do. */
+    if (atomic_load_seq_cst_u32(&cold->mail) != 0 ||
+        !atomic_cas_seq_cst_u32(&cold->mail, &none, MEM_MAIL_END)) {
+        return;
+    }
+    for (;;) {
+        /* Acquire: pairs with the releases where a span changes hands. */
+        struct mem_bins *bins = atomic_load_acquire_ptr(&cold->bins);
+        if (bins == NULL) {
+            atomic_store_release_u32(&cold->mail, 0);
+            return;
+        }
+        mem_ref head = atomic_load_acquire_u32(&bins->mailbox);
+        if (head == MEM_MAIL_CLOSED) {
+            continue; /* its thread is ending, and gives the span to the central bins */
+        }
+        atomic_store_relaxed_u32(&cold->mail, head);
+        /* Release: pairs with the acquire in bins_open_mail. */
+        if (atomic_cas_release_u32(&bins->mailbox, &head, ref)) {
+            return;
+        }
+    }
+}
+
+void mem_bins_drain(struct mem_bins *bins, mem_ref *empties)
+{
+    struct mem_map *map = bins_map(bins);
+
+    if (Q_LIKELY(atomic_load_relaxed_u32(&bins->mailbox) == MEM_MAIL_END)) {
+        return;
+    }
+    mem_ref ref = atomic_exchange_acquire_u32(&bins->mailbox, MEM_MAIL_END);
+    while (ref != MEM_MAIL_END) {
+        struct mem_span *span = mem_map_span(map, ref);
+        struct mem_span_cold *cold = mem_span_cold(span);
+        ref = atomic_exchange_seq_cst_u32(&cold->mail, 0);
+        if (atomic_load_acquire_ptr(&cold->bins) != bins) {
+            mem_bins_mail(bins->pool->heap, span); /* it has changed hands since */
+        } else if (mem_span_merge_remote(span) > 0 && mem_span_state(span) != MEM_SPAN_CURRENT) {
+            span_reconsider(bins, span, empties);
+        }
+    }
+}
+
+/* ---- samples -------------------------------------------------------------------------------- */
+
+/* Gives the bin what of `mask` comes before the next sample. */
+static void bin_give(struct mem_thread *thread, struct mem_bin *bin, uint64_t mask)
+{
+    int64_t bytes = (int64_t)(bits_count_u64(mask) * bin->size_bytes);
+
+    bin->mask = mask;
+    bin->held = 0;
+    if (Q_LIKELY(bytes <= thread->sample_left)) {
+        thread->sample_left -= bytes;
+        return;
+    }
+    /* The object that contains the byte at which the gap ends is the sample. */
+    int64_t before_count = thread->sample_left / (int64_t)bin->size_bytes;
+    uint64_t rest = mask;
+    for (int64_t i = 0; i < before_count; i++) {
+        rest &= rest - 1;
+    }
+    bin->held = rest;
+    bin->mask = mask & ~rest;
+    thread->sample_left = 0;
+}
+
+static void span_note_sample(struct mem_span *span, uint64_t index)
+{
+    struct mem_span_cold *cold = mem_span_cold(span);
+    uint8_t count = atomic_load_relaxed_u8(&span->sample_count);
+
+    for (uint32_t i = 0; i < MEM_SPAN_SAMPLES; i++) {
+        if (cold->sampled[i] == MEM_SPAN_SAMPLE_NONE) {
+            cold->sampled[i] = (uint16_t)index;
+            break;
+        }
+    }
+    if (count < UINT8_MAX) {
+        atomic_store_relaxed_u8(&span->sample_count, (uint8_t)(count + 1));
+    }
+    uintptr_t owner = atomic_load_relaxed_uptr(&span->owner);
+    atomic_store_relaxed_uptr(&span->owner, owner | MEM_OWNER_WATCHED);
+}
+
+/* Whether the object may be a sample; it is none from here on. */
+static bool span_forget_sample(struct mem_span *span, uint64_t index)
+{
+    struct mem_span_cold *cold = mem_span_cold(span);
+    uint8_t count = atomic_load_relaxed_u8(&span->sample_count);
+    bool is_found = count > MEM_SPAN_SAMPLES;
+
+    for (uint32_t i = 0; i < MEM_SPAN_SAMPLES; i++) {
+        if (cold->sampled[i] == index) {
+            cold->sampled[i] = MEM_SPAN_SAMPLE_NONE;
+            is_found = true;
+            if (count != UINT8_MAX) {
+                atomic_store_relaxed_u8(&span->sample_count, --count);
+            }
+            break;
+        }
+    }
+    if (count == 0) {
+        uintptr_t owner = atomic_load_relaxed_uptr(&span->owner);
+        atomic_store_relaxed_uptr(&span->owner, owner & ~MEM_OWNER_WATCHED);
+    }
+    return is_found;
+}
+
+/* The first held object, which is a sample, unless there are none now; the rest goes to the bin. */
+static void *bin_take_held(struct mem_thread *thread, struct mem_bin *bin, bool *ret_is_sample)
+{
+    uint64_t held = bin->held, index = bin->word * 64u + bits_trailing_zeros_u64(held);
+
+    *ret_is_sample = thread->is_sampling;
+    mem_thread_draw_gap(thread);
+    bin_give(thread, bin, held & (held - 1));
+    if (*ret_is_sample) {
+        span_note_sample(bin->span, index);
+    }
+    return mem_span_object(bin->span, index);
+}
+
+/* ---- taking --------------------------------------------------------------------------------- */
+
+/* The lowest word of the current span that has free objects goes to the bin. */
+static bool bin_take_word(struct mem_bins *bins, struct mem_bin *bin)
+{
+    struct mem_span *span = bin->span;
+    struct mem_span_cold *cold = mem_span_cold(span);
+    uint32_t word = mem_span_find_word(span);
+
+    if (word == mem_span_words(span)) {
+        if (mem_span_merge_remote(span) == 0) {
+            return false;
+        }
+        word = mem_span_find_word(span);
+    }
+    uint64_t mask = atomic_load_relaxed_u64(mem_span_free(span, word));
+    atomic_store_relaxed_u64(mem_span_free(span, word), 0);
+    bin->word = (uint8_t)word;
+    bin->base = cold->start + (uint64_t)word * 64 * bin->size_bytes;
+    bin->is_fresh = (cold->fresh >> word & 1) != 0;
+    cold->fresh &= (uint16_t)~(1u << word);
+    bin->taken_count += bits_count_u64(mask);
+    bin_give(bins->thread, bin, mask);
+    return true;
+}
+
+static void span_make_current(struct mem_bins *bins, struct mem_bin *bin, struct mem_span *span)
+{
+    if (mem_span_count_free(span) == span->capacity && bins->idle_count > 0) {
+        bins->idle_count--;
+    }
+    mem_bins_unlink(bins, &bins->partial[span->class], span);
+    mem_span_set_state(span, MEM_SPAN_CURRENT);
+    atomic_store_relaxed_i32(&span->left, MEM_SPAN_LEFT_CURRENT);
+    bin->span = span;
+}
+
+/* The current span has nothing left: it becomes a full one. */
+static void bin_put_aside(struct mem_bins *bins, struct mem_bin *bin)
+{
+    struct mem_span *span = bin->span;
+
+    mem_span_set_state(span, MEM_SPAN_FULL);
+    atomic_store_relaxed_i32(&span->left, mem_size_class[span->class].ready_count);
+    mem_bins_link(bins, &bins->full, span);
+    bin->span = NULL;
+}
+
+/* A span of the class that nobody owned becomes the thread's. */
+static bool bins_adopt(struct mem_bins *bins, uint32_t class, mem_ref *empties)
+{
+    struct mem_pool *pool = bins->pool;
+    struct mem_bins *central = pool->central;
+    struct mem_span *span = NULL;
+
+    /* A look without the lock: too late or too early costs a span, no more. */
+    if (atomic_load_relaxed_u32(&pool->central_count) == 0 &&
+        atomic_load_relaxed_u32(&central->mailbox) == MEM_MAIL_END) {
+        return false;
+    }
+    os_mutex_lock(&pool->mutex);
+    mem_bins_drain(central, empties);
+    if (central->partial[class] != 0) {
+        span = mem_map_span(bins_map(bins), central->partial[class]);
+        mem_bins_unlink(central, &central->partial[class], span);
+        bool is_watched = atomic_load_relaxed_u8(&span->sample_count) > 0;
+        /* Release: pairs with the acquire in mem_bins_mail. */
+        atomic_store_release_ptr(&mem_span_cold(span)->bins, bins);
+        atomic_store_relaxed_uptr(&span->owner, bins->thread->owner | is_watched);
+    }
+    os_mutex_unlock(&pool->mutex);
+    if (span == NULL) {
+        return false;
+    }
+    uint32_t free_count = mem_span_count_free(span);
+    atomic_store_relaxed_i32(&span->left, (int32_t)((uint32_t)span->capacity - free_count));
+    mem_bins_link(bins, &bins->partial[class], span);
+    return true;
+}
+
+/* Objects from spans at hand. */
+static bool bin_refill(struct mem_bins *bins, struct mem_bin *bin, mem_ref *empties)
+{
+    uint32_t class = (uint32_t)(bin - bins->bin);
+
+    if (bin->span != NULL) {
+        if (bin_take_word(bins, bin)) {
+            return true;
+        }
+        bin_put_aside(bins, bin);
+    }
+    mem_bins_drain(bins, empties);
+    if (bins->partial[class] == 0 && !bins_adopt(bins, class, empties)) {
+        return false;
+    }
+    span_make_current(bins, bin, mem_map_span(bins_map(bins), bins->partial[class]));
+    bool is_taken = bin_take_word(bins, bin);
+    Q_ASSERT(is_taken);
+    return true;
+}
+
+/* ---- new spans ------------------------------------------------------------------------------ */
+
+static struct mem_span *span_create(struct mem_pool *pool, uint32_t class)
+{
+    const struct mem_size_class *info = &mem_size_class[class];
+    struct mem_map *map = &pool->heap->map;
+    struct page_run run = page_alloc(pool->lane, pool->owner, info->page_count);
+
+    if (run.base == NULL) {
+        return NULL;
+    }
+    struct mem_span *span = NULL;
+    if (mem_map_prepare(map, pool->lane, run.base, info->page_count) == QUARRY_OK) {
+        span = mem_map_take_record(map, info->word_count);
+    }
+    if (span == NULL) {
+        page_free(pool->lane, run.base);
+        return NULL;
+    }
+    mem_span_init(span, class, run.base, run.is_zero);
+    return span;
+}
+
+/* Enters a new span in the bins, inside; only then can anybody find it. */
+static void bins_enter_span(struct mem_bins *bins, struct mem_span *span)
+{
+    struct mem_map *map = bins_map(bins);
+    uintptr_t owner = bins->thread == NULL ? 0 : bins->thread->owner;
+
+    mem_span_set_state(span, MEM_SPAN_PARTIAL);
+    atomic_store_relaxed_i32(&span->left, 0);
+    atomic_store_relaxed_uptr(&span->owner, owner);
+    atomic_store_release_ptr(&mem_span_cold(span)->bins, bins);
+    mem_map_set(map, mem_span_cold(span)->start, mem_size_class[span->class].page_count,
+                mem_map_ref(map, span));
+    mem_bins_link(bins, &bins->partial[span->class], span);
+}
+
+/*
+ * A new span's record needs budget as well, which is not reclaimed for under the map's lock: if it
+ * fails, room is made for it and the span is tried once more.
+ */
+static struct mem_span *span_create_patiently(struct mem_pool *pool, uint32_t class)
+{
+    struct mem_span *span = span_create(pool, class);
+
+    if (span == NULL && page_heap_reserve(pool->heap->pages, MEM_RECORD_ROOM_BYTES) == QUARRY_OK) {
+        page_commit_release(&pool->heap->pages->commit, MEM_RECORD_ROOM_BYTES);
+        span = span_create(pool, class);
+    }
+    return span;
+}
+
+/* ---- the slow path of allocating ------------------------------------------------------------ */
+
+static void *bin_pop(struct mem_bin *bin)
+{
+    uint64_t mask = bin->mask;
+
+    bin->mask = mask & (mask - 1);
+    return bin->base + bits_trailing_zeros_u64(mask) * bin->size_bytes;
+}
+
+/* Inside. An object, if there is one without a new span. */
+static void *bins_try_take(struct mem_bins *bins, struct mem_bin *bin, mem_ref *empties,
+                           bool *ret_is_sample)
+{
+    void *object;
+
+    *ret_is_sample = false;
+    if (bin->mask == 0 && bin->held == 0 && !bin_refill(bins, bin, empties)) {
+        return NULL;
+    }
+    if (bin->mask == 0) {
+        object = bin_take_held(bins->thread, bin, ret_is_sample);
+    } else {
+        object = bin_pop(bin);
+    }
+    /* So that the next one finds the fast path again, if that costs next to nothing. */
+    if (bin->mask == 0 && bin->held == 0) {
+        (void)bin_take_word(bins, bin);
+    }
+    return object;
+}
+
+void *mem_bins_take(struct mem_bins *bins, struct mem_bin *bin, size_t requested_bytes)
+{
+    struct mem_pool *pool = bins->pool;
+    struct mem_heap *heap = pool->heap;
+    struct mem_thread *thread = bins->thread;
+    struct mem_span *span = NULL;
+    bool is_sample = false;
+
+    for (bool is_first = true;; is_first = false) {
+        mem_ref empties = 0;
+        if (!os_gate_enter(&thread->gate, &heap->threads_mutex)) {
+            return mem_central_take(pool, requested_bytes); /* a signal handler */
+        }
+        if (span != NULL) {
+            bins_enter_span(bins, span);
+        }
+        void *object = bins_try_take(bins, bin, &empties, &is_sample);
+        os_gate_leave(&thread->gate);
+        if (Q_UNLIKELY(empties != 0)) {
+            (void)mem_spans_release(pool, empties);
+        }
+        if (Q_LIKELY(object != NULL)) {
+            if (Q_UNLIKELY(is_sample)) {
+                heap->observer.allocated(heap->observer.argument, object, requested_bytes,
+                                         bin->size_bytes, pool);
+            }
+            return object;
+        }
+        Q_ASSERT(is_first);
+        span = span_create_patiently(pool, (uint32_t)(bin - bins->bin));
+        if (span == NULL) {
+            return NULL;
+        }
+    }
+}
+
+/* ---- the slow path of freeing --------------------------------------------------------------- */
+
+void mem_bins_note_free(struct mem_heap *heap, struct mem_span *span)
+{
+    struct mem_thread *thread = mem_tls[heap->pages->slot];
+    mem_ref empties = 0;
+
+    if (!os_gate_enter(&thread->gate, &heap->threads_mutex)) {
+        atomic_store_relaxed_i32(&span->left, 1); /* a signal handler: the next free will do */
+        return;
+    }
+    struct mem_bins *bins = atomic_load_acquire_ptr(&mem_span_cold(span)->bins);
+    /* Else a collector has come before us. */
+    if (bins != NULL && bins->thread == thread) {
+        if (mem_span_state(span) == MEM_SPAN_CURRENT) {
+            atomic_store_relaxed_i32(&span->left, MEM_SPAN_LEFT_CURRENT);
+        } else {
+            (void)mem_span_merge_remote(span);
+            span_reconsider(bins, span, &empties);
+        }
+    }
+    os_gate_leave(&thread->gate);
+    if (empties != 0) {
+        (void)mem_spans_release(bins->pool, empties);
+    }
+}
+
+bool mem_bins_forget_sample(struct mem_thread *thread, struct mem_span *span, uint64_t index)
+{
+    if (!os_gate_enter(&thread->gate, &thread->heap->threads_mutex)) {
+        return true;
+    }
+    bool is_sample = span_forget_sample(span, index);
+    os_gate_leave(&thread->gate);
+    return is_sample;
+}
+
+/* ---- central bins --------------------------------------------------------------------------- */
+
+/* One object of a span that nobody owns. Under the pool's mutex. */
+static void *central_pop(struct mem_bins *central, uint32_t class)
+{
+    if (central->partial[class] == 0) {
+        return NULL;
+    }
+    struct mem_span *span = mem_map_span(bins_map(central), central->partial[class]);
+    uint32_t word = mem_span_find_word(span);
+    Q_ASSERT(word < mem_span_words(span));
+    uint64_t mask = atomic_load_relaxed_u64(mem_span_free(span, word));
+    uint64_t index = word * 64u + bits_trailing_zeros_u64(mask);
+    atomic_store_relaxed_u64(mem_span_free(span, word), mask & (mask - 1));
+    mem_span_cold(span)->fresh &= (uint16_t)~(1u << word);
+    central->bin[class].taken_count++;
+    if (mem_span_count_free(span) == 0) {
+        mem_bins_unlink(central, &central->partial[class], span);
+        mem_span_set_state(span, MEM_SPAN_FULL);
+        mem_bins_link(central, &central->full, span);
+    }
+    return mem_span_object(span, index);
+}
+
+void *mem_central_take(struct mem_pool *pool, size_t bytes)
+{
+    uint32_t class = mem_class_of(bytes);
+    struct mem_span *span = NULL;
+
+    for (;;) {
+        mem_ref empties = 0;
+        os_mutex_lock(&pool->mutex);
+        if (span != NULL) {
+            bins_enter_span(pool->central, span);
+        } else {
+            mem_bins_drain(pool->central, &empties);
+        }
+        void *object = central_pop(pool->central, class);
+        os_mutex_unlock(&pool->mutex);
+        (void)mem_spans_release(pool, empties);
+        if (object != NULL || span != NULL) {
+            return object;
+        }
+        span = span_create_patiently(pool, class);
+        if (span == NULL) {
+            return NULL;
+        }
+    }
+}
+
+/* ---- the end of a thread -------------------------------------------------------------------- */
+
+void mem_bin_return(struct mem_bins *bins, struct mem_bin *bin, mem_ref *empties)
+{
+    struct mem_span *span = bin->span;
+
+    if (span == NULL) {
+        return;
+    }
+    uint64_t back = bin->mask | bin->held;
+    _Atomic uint64_t *word = mem_span_free(span, bin->word);
+    atomic_store_relaxed_u64(word, atomic_load_relaxed_u64(word) | back);
+    bin->taken_count -= bits_count_u64(back);
+    bin->mask = 0;
+    bin->held = 0;
+    (void)mem_span_merge_remote(span);
+    bin_put_aside(bins, bin);
+    span_reconsider(bins, span, empties);
+}

@@ -1,0 +1,456 @@
+/*
+ * The object heap: making and ending it, its lifetimes and its pools.
+ *
+ * A lifetime is a lane, and nothing of the heap outlives it there: ending one forgets its pools'
+ * bins, walks its slice of the span map to give the records back, forgets the slice, and ends the
+ * lane. No object is touched, and no page is freed one by one.
+ *
+ * Around a fork every lock is taken, in order of rank, before the page heap takes its own (its
+ * hooks are registered earlier, so that they run later). No thread is in a slow path then; in a fast
+ * one it may be, which costs the child at most the object at hand. Threads that the child does not
+ * have are ended there like any other.
+ *
+ * Locking: pools_mutex < threads_mutex < (inside a gate) < a pool's mutex < the map's mutex < the
+ * page heap's.
+ */
+#include <mem/heap.h>
+
+#include <string.h>
+
+#include <mem/bins.h>
+
+static struct {
+    struct os_mutex mutex;
+    /* guarded by mutex; heap[slot] is read by threads that use it */
+    bool is_ready;
+    struct mem_heap *heap[PAGE_HEAPS_MAX];
+} heaps = {.mutex = {.rank = OS_RANK_MEM_HEAPS}};
+
+/* ---- the table of heaps, and hooks ---------------------------------------------------------- */
+
+static void heaps_thread_exit(void)
+{
+    for (uint32_t slot = 0; slot < PAGE_HEAPS_MAX; slot++) {
+        struct mem_thread *thread = mem_tls[slot];
+        if (thread != NULL) {
+            mem_thread_exit(thread->heap);
+        }
+    }
+}
+
+typedef void heap_visitor(struct mem_heap *heap);
+
+static void heaps_visit(heap_visitor *visit)
+{
+    for (uint32_t slot = 0; slot < PAGE_HEAPS_MAX; slot++) {
+        if (heaps.heap[slot] != NULL) {
+            visit(heaps.heap[slot]);
+        }
+    }
+}
+
+static void heaps_fork_prepare(void) Q_NO_THREAD_SAFETY_ANALYSIS
+{
+    os_mutex_lock(&heaps.mutex);
+    heaps_visit(mem_heap_fork_prepare);
+}
+
+static void heaps_fork_parent(void) Q_NO_THREAD_SAFETY_ANALYSIS
+{
+    heaps_visit(mem_heap_fork_parent);
+    os_mutex_unlock(&heaps.mutex);
+}
+
+static void heaps_fork_child(void) Q_NO_THREAD_SAFETY_ANALYSIS
+{
+    os_mutex_reset_after_fork(&heaps.mutex);
+    heaps_visit(mem_heap_fork_child);
+}
+
+static enum quarry_status heaps_enter(struct mem_heap *heap)
+{
+    enum quarry_status status = QUARRY_OK;
+
+    os_mutex_lock(&heaps.mutex);
+    if (!heaps.is_ready) {
+        status = os_fork_hooks(heaps_fork_prepare, heaps_fork_parent, heaps_fork_child);
+        if (status == QUARRY_OK) {
+            status = os_thread_exit_hook(heaps_thread_exit);
+        }
+        heaps.is_ready = status == QUARRY_OK;
+    }
+    if (status == QUARRY_OK) {
+        heaps.heap[heap->pages->slot] = heap;
+    }
+    os_mutex_unlock(&heaps.mutex);
+    return status;
+}
+
+static void heaps_leave(struct mem_heap *heap)
+{
+    os_mutex_lock(&heaps.mutex);
+    heaps.heap[heap->pages->slot] = NULL;
+    os_mutex_unlock(&heaps.mutex);
+}
+
+/* ---- fork ----------------------------------------------------------------------------------- */
+
+static void heap_visit_pools(struct mem_heap *heap, void (*visit)(struct mem_pool *pool))
+{
+    for (uint32_t id = 0; id < MEM_POOLS_MAX; id++) {
+        struct mem_pool *pool = atomic_load_acquire_ptr(&heap->pool[id]);
+        if (pool != NULL) {
+            visit(pool);
+        }
+    }
+}
+
+static void pool_lock(struct mem_pool *pool) Q_NO_THREAD_SAFETY_ANALYSIS
+{
+    os_mutex_lock(&pool->mutex);
+}
+
+static void pool_unlock(struct mem_pool *pool) Q_NO_THREAD_SAFETY_ANALYSIS
+{
+    os_mutex_unlock(&pool->mutex);
+}
+
+static void pool_reset(struct mem_pool *pool)
+{
+    os_mutex_reset_after_fork(&pool->mutex);
+}
+
+void mem_heap_fork_prepare(struct mem_heap *heap) Q_NO_THREAD_SAFETY_ANALYSIS
+{
+    os_mutex_lock(&heap->pools_mutex);
+    mem_threads_stop(heap);
+    heap_visit_pools(heap, pool_lock);
+    os_mutex_lock(&heap->map.mutex);
+    if (heap->observer.fork_prepare != NULL) {
+        heap->observer.fork_prepare(heap->observer.argument);
+    }
+}
+
+void mem_heap_fork_parent(struct mem_heap *heap) Q_NO_THREAD_SAFETY_ANALYSIS
+{
+    if (heap->observer.fork_parent != NULL) {
+        heap->observer.fork_parent(heap->observer.argument);
+    }
+    os_mutex_unlock(&heap->map.mutex);
+    heap_visit_pools(heap, pool_unlock);
+    mem_threads_resume(heap);
+    os_mutex_unlock(&heap->pools_mutex);
+}
+
+void mem_heap_fork_child(struct mem_heap *heap) Q_NO_THREAD_SAFETY_ANALYSIS
+{
+    struct mem_thread *own = mem_tls[heap->pages->slot], *thread, *next;
+
+    os_mutex_reset_after_fork(&heap->map.mutex);
+    heap_visit_pools(heap, pool_reset);
+    os_mutex_reset_after_fork(&heap->threads_mutex);
+    os_mutex_reset_after_fork(&heap->pools_mutex);
+    for (thread = heap->threads; thread != NULL; thread = thread->next) {
+        os_gate_resume(&thread->gate);
+    }
+    if (heap->observer.fork_child != NULL) {
+        heap->observer.fork_child(heap->observer.argument);
+    }
+    for (thread = heap->threads; thread != NULL; thread = next) {
+        next = thread->next;
+        if (thread != own) {
+            mem_thread_end(thread);
+        }
+    }
+}
+
+/* ---- pools ---------------------------------------------------------------------------------- */
+
+/* A stand-in for large objects: see large.c. */
+static struct mem_span *stand_in_create(struct mem_pool *pool)
+{
+    struct mem_span *span = mem_map_take_record(&pool->heap->map, 1);
+
+    if (span != NULL) {
+        span->inverse = 0;
+        span->bias = 0;
+        span->capacity = 0;
+        span->shift = 0;
+        span->class = 0;
+        atomic_store_relaxed_uptr(&span->owner, 0);
+        atomic_store_relaxed_u8(&span->sample_count, 0);
+        mem_span_set_state(span, MEM_SPAN_LARGE);
+        atomic_store_release_ptr(&mem_span_cold(span)->bins, pool->central);
+    }
+    return span;
+}
+
+static void stand_in_destroy(struct mem_pool *pool, struct mem_span *span)
+{
+    if (span != NULL) {
+        mem_span_set_state(span, MEM_SPAN_UNUSED);
+        atomic_store_release_ptr(&mem_span_cold(span)->bins, NULL);
+        mem_map_give_record(&pool->heap->map, span);
+    }
+}
+
+static void pool_destroy(struct mem_pool *pool)
+{
+    struct page_metadata *metadata = &pool->heap->pages->metadata;
+
+    stand_in_destroy(pool, pool->large);
+    stand_in_destroy(pool, pool->large_sampled);
+    page_metadata_give(metadata, pool, sizeof(*pool));
+}
+
+/* Everything of a pool but its place in the table. */
+static enum quarry_status pool_make(struct mem_lifetime *lifetime, uint32_t owner,
+                                    struct mem_pool **ret_pool)
+{
+    struct mem_heap *heap = lifetime->heap;
+    struct page_metadata *metadata = &heap->pages->metadata;
+    void *piece, *central;
+
+    enum quarry_status status = page_metadata_take(metadata, sizeof(struct mem_pool), &piece);
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    status = page_metadata_take(metadata, sizeof(struct mem_bins), &central);
+    if (status != QUARRY_OK) {
+        page_metadata_give(metadata, piece, sizeof(struct mem_pool));
+        return status;
+    }
+    struct mem_pool *pool = piece;
+    pool->heap = heap;
+    pool->lifetime = lifetime;
+    pool->lane = lifetime->lane;
+    pool->owner = owner;
+    pool->central = central;
+    mem_bins_init(pool->central, NULL, pool);
+    pool->large = stand_in_create(pool);
+    pool->large_sampled = stand_in_create(pool);
+    if (pool->large == NULL || pool->large_sampled == NULL) {
+        page_metadata_give(metadata, central, sizeof(struct mem_bins));
+        pool_destroy(pool);
+        return QUARRY_NO_MEMORY;
+    }
+    *ret_pool = pool;
+    return QUARRY_OK;
+}
+
+/* The general pool has id 0, others the first that is free. */
+static enum quarry_status pool_enter(struct mem_pool *pool)
+{
+    struct mem_heap *heap = pool->heap;
+    enum quarry_status status = QUARRY_TOO_MANY;
+
+    os_mutex_lock(&heap->pools_mutex);
+    for (uint32_t id = 0; id < MEM_POOLS_MAX; id++) {
+        if (atomic_load_relaxed_ptr(&heap->pool[id]) == NULL) {
+            pool->id = id;
+            os_mutex_init(&pool->mutex, OS_RANK_MEM_POOL, heap->pages->slot * MEM_POOLS_MAX + id);
+            /* Release: pairs with the acquire of those who look through the table. */
+            atomic_store_release_ptr(&heap->pool[id], pool);
+            status = QUARRY_OK;
+            break;
+        }
+    }
+    os_mutex_unlock(&heap->pools_mutex);
+    return status;
+}
+
+enum quarry_status mem_pool_create(struct mem_lifetime *lifetime, uint32_t owner,
+                                   struct mem_pool **ret_pool)
+{
+    struct mem_pool *pool;
+
+    Q_ASSERT(owner != PAGE_OWNER_NONE && owner < PAGE_OWNERS_MAX);
+    enum quarry_status status = pool_make(lifetime, owner, &pool);
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    status = pool_enter(pool);
+    if (status != QUARRY_OK) {
+        page_metadata_give(&lifetime->heap->pages->metadata, pool->central,
+                           sizeof(struct mem_bins));
+        pool_destroy(pool);
+        return status;
+    }
+    *ret_pool = pool;
+    return QUARRY_OK;
+}
+
+/* ---- lifetimes ------------------------------------------------------------------------------ */
+
+static enum quarry_status lifetime_begin(struct mem_heap *heap,
+                                         const struct page_lane_options *options,
+                                         struct mem_lifetime **ret_lifetime,
+                                         struct quarry_error *error)
+{
+    struct page_metadata *metadata = &heap->pages->metadata;
+    void *piece;
+
+    enum quarry_status status = page_metadata_take(metadata, sizeof(struct mem_lifetime), &piece);
+    if (status != QUARRY_OK) {
+        return error_set(error, status, "no memory to begin the lifetime '%s'", options->name);
+    }
+    struct mem_lifetime *lifetime = piece;
+    lifetime->heap = heap;
+    status = page_lane_create(heap->pages, options, &lifetime->lane, error);
+    if (status != QUARRY_OK) {
+        page_metadata_give(metadata, lifetime, sizeof(*lifetime));
+        return status;
+    }
+    memcpy(lifetime->name, lifetime->lane->name, sizeof(lifetime->name));
+    *ret_lifetime = lifetime;
+    return QUARRY_OK;
+}
+
+enum quarry_status mem_lifetime_begin(struct mem_heap *heap, const char *name,
+                                      struct mem_lifetime **ret_lifetime,
+                                      struct quarry_error *error)
+{
+    struct page_lane_options options = {.name = name};
+
+    return lifetime_begin(heap, &options, ret_lifetime, error);
+}
+
+/* Records of a lane's spans; their mail is in mailboxes that nobody reads any more. */
+static void lifetime_give_records(struct mem_lifetime *lifetime)
+{
+    struct mem_map *map = &lifetime->heap->map;
+    uint64_t page_count = atomic_load_relaxed_u64(&map->lane_pages[lifetime->lane->id]);
+
+    for (uint64_t page = 0; page < page_count; page++) {
+        const char *address = page_lane_address(lifetime->lane, page);
+        struct mem_span *span = mem_map_find(map, address);
+        enum mem_span_state state = mem_span_state(span);
+        if (state == MEM_SPAN_UNUSED || state == MEM_SPAN_LARGE ||
+            mem_span_cold(span)->start != address) {
+            continue;
+        }
+        page += mem_size_class[span->class].page_count - 1u;
+        atomic_store_relaxed_uptr(&span->owner, 0);
+        mem_span_set_state(span, MEM_SPAN_UNUSED);
+        atomic_store_release_ptr(&mem_span_cold(span)->bins, NULL);
+        atomic_store_release_u32(&mem_span_cold(span)->mail, 0);
+        mem_map_give_record(map, span);
+    }
+}
+
+static void lifetime_end_pools(struct mem_lifetime *lifetime)
+{
+    struct mem_heap *heap = lifetime->heap;
+
+    for (uint32_t id = 0; id < MEM_POOLS_MAX; id++) {
+        struct mem_pool *pool = atomic_load_relaxed_ptr(&heap->pool[id]);
+        if (pool != NULL && pool->lifetime == lifetime) {
+            mem_threads_forget_pool(pool);
+            atomic_store_release_ptr(&heap->pool[id], NULL);
+            pool_destroy(pool);
+        }
+    }
+}
+
+void mem_lifetime_end(struct mem_lifetime *lifetime)
+{
+    struct mem_heap *heap = lifetime->heap;
+    struct page_lane *lane = lifetime->lane;
+
+    /* Collectors keep out. */
+    os_mutex_lock(&heap->pools_mutex);
+    lifetime_give_records(lifetime);
+    lifetime_end_pools(lifetime);
+    mem_map_forget_lane(&heap->map, lane);
+    os_mutex_unlock(&heap->pools_mutex);
+    if (heap->observer.ended != NULL) {
+        heap->observer.ended(heap->observer.argument, lane->base, lane->reserved_bytes);
+    }
+    page_lane_destroy(lane);
+    page_metadata_give(&heap->pages->metadata, lifetime, sizeof(*lifetime));
+}
+
+/* ---- making and ending ---------------------------------------------------------------------- */
+
+static uint64_t heap_reclaim(void *argument, uint64_t wanted_bytes)
+{
+    (void)wanted_bytes;
+    return mem_heap_collect(argument);
+}
+
+/* What waits in mailboxes of threads that sleep goes back within a second. */
+static void heap_tick(void *argument)
+{
+    (void)mem_heap_collect(argument);
+}
+
+static enum quarry_status heap_make_general(struct mem_heap *heap,
+                                            const struct mem_heap_options *options,
+                                            struct quarry_error *error)
+{
+    struct page_lane_options lane = {
+        .name = options->name != NULL ? options->name : "general",
+        .reserved_bytes = options->reserved_bytes,
+    };
+    uint32_t owner;
+
+    enum quarry_status status = lifetime_begin(heap, &lane, &heap->general, error);
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    status = page_ledger_register(&heap->pages->ledger, lane.name, &owner);
+    if (status == QUARRY_OK) {
+        status = mem_pool_create(heap->general, owner, &heap->general_pool);
+    }
+    return status == QUARRY_OK ? QUARRY_OK
+                               : error_set(error, status, "no memory for the pool '%s'", lane.name);
+}
+
+enum quarry_status mem_heap_init(struct mem_heap *heap, const struct mem_heap_options *options,
+                                 struct quarry_error *error)
+{
+    heap->pages = options->pages;
+    heap->is_door = options->is_door;
+    os_mutex_init(&heap->pools_mutex, OS_RANK_MEM_POOLS, heap->pages->slot);
+    os_mutex_init(&heap->threads_mutex, OS_RANK_MEM_THREADS, heap->pages->slot);
+    enum quarry_status status = mem_map_init(&heap->map, heap->pages);
+    if (status != QUARRY_OK) {
+        return error_set(error, status, "no address space for the span map");
+    }
+    status = heap_make_general(heap, options, error);
+    if (status == QUARRY_OK) {
+        status = page_heap_add_reclaimer(heap->pages, 0, heap_reclaim, heap);
+    }
+    if (status == QUARRY_OK) {
+        page_heap_set_tick(heap->pages, heap_tick, heap);
+        status = heaps_enter(heap);
+    }
+    if (status != QUARRY_OK) {
+        mem_heap_fini(heap);
+        return error_set(error, status, "object heap: %s", quarry_status_text(status));
+    }
+    return QUARRY_OK;
+}
+
+/* Lifetimes that nobody has ended; the general one is among them. */
+static void heap_end_lifetimes(struct mem_heap *heap)
+{
+    for (uint32_t id = 0; id < MEM_POOLS_MAX; id++) {
+        struct mem_pool *pool = atomic_load_relaxed_ptr(&heap->pool[id]);
+        if (pool != NULL) {
+            mem_lifetime_end(pool->lifetime);
+        }
+    }
+}
+
+void mem_heap_fini(struct mem_heap *heap)
+{
+    page_heap_set_tick(heap->pages, NULL, NULL);
+    page_heap_remove_reclaimer(heap->pages, heap_reclaim, heap);
+    heaps_leave(heap);
+    for (struct mem_thread *thread; (thread = heap->threads) != NULL;) {
+        mem_thread_end(thread);
+    }
+    heap_end_lifetimes(heap);
+    mem_map_fini(&heap->map);
+}

@@ -1,0 +1,252 @@
+/*
+ * The object heap: pools of objects on a page heap.
+ *
+ *   heap ── lifetime ── pool ─────────────── central bins: spans that no thread owns
+ *     │      (a lane)    (owner × lifetime)       ▲
+ *     └──── thread ───── bins, one set a pool ────┘ when the thread ends
+ *                          │
+ *                          └─ a bin for each size class: the word of a span it allocates from
+ */
+#ifndef QUARRY_MEM_HEAP_H
+#define QUARRY_MEM_HEAP_H
+
+#include <base/base.h>
+#include <mem/size_class.h>
+#include <mem/span.h>
+#include <mem/span_map.h>
+#include <os/gate.h>
+#include <os/os.h>
+#include <page/page.h>
+
+struct mem_heap;
+struct mem_pool;
+struct mem_thread;
+
+/*
+ * What a thread allocates one class from: the free objects of one word of a span's bitmap, taken out
+ * of it. One of them, the last, is the slow path's.
+ */
+struct mem_bin {
+    uint64_t mask;       /* objects to be handed out, lowest first */
+    char *base;          /* of the word's first object */
+    uint64_t size_bytes; /* const: of the class */
+    uint64_t held;       /* objects of the word that come after a sample; see bins.c */
+    struct mem_span *span; /* the current one, or NULL */
+    uint64_t taken_count;  /* objects that were ever taken into the bin */
+    uint8_t word;          /* of the span, that mask and held are of */
+    bool is_fresh;         /* objects in mask were never used and are zero */
+};
+
+/* Bins of one thread for one pool; or, without a thread, the spans of a pool that nobody owns. */
+struct mem_bins {
+    struct mem_bin *direct[MEM_FINE_SLOTS]; /* const: by (size + 7) / 8 */
+    struct mem_bin bin[MEM_CLASSES];
+    struct mem_thread *thread;   /* const; NULL: central, guarded by the pool's mutex */
+    struct mem_pool *pool;       /* const */
+    mem_ref partial[MEM_CLASSES]; /* lists; inside the thread's gate, or the pool's mutex */
+    mem_ref full;
+    uint32_t idle_count; /* spans kept though they are empty */
+    _Atomic mem_ref mailbox;     /* spans with remote frees; MEM_MAIL_END at the end of the chain */
+};
+
+/* The end of a mailbox's chain: no record has it, and it is not 0, which is "in no mailbox". */
+#define MEM_MAIL_END ((mem_ref)1)
+/* A mailbox that takes no mail: of bins whose thread has ended. */
+#define MEM_MAIL_CLOSED ((mem_ref)2)
+
+/* Objects freed for other threads, and not told yet. */
+struct mem_outgoing {
+    struct mem_span *span; /* NULL: slot free */
+    uint64_t word;
+    uint64_t mask;
+};
+
+/*
+ * Slots for words of spans with outgoing frees; by span and word. 16 words of up to 64 objects each,
+ * and at most MEM_OUTGOING_BYTES in all: what a thread that falls asleep keeps from others.
+ */
+#define MEM_OUTGOING_SLOTS 16u
+#define MEM_OUTGOING_BYTES 16384u
+
+/* Pools of a heap at one time: owners × lifetimes that are in use. */
+#define MEM_POOLS_MAX 256u
+
+/* A thread in one heap. */
+struct mem_thread {
+    struct os_gate gate; /* around the slow paths of its bins */
+    struct mem_heap *heap;
+    uintptr_t owner;     /* const: the thread pointer */
+    int64_t sample_left; /* bytes until the next sample, or until the observer is asked again */
+    bool is_sampling;    /* whether that is a sample */
+    uint64_t random_state;
+    uint32_t outgoing_bytes;
+    struct mem_outgoing outgoing[MEM_OUTGOING_SLOTS];
+    struct mem_bins *bins[MEM_POOLS_MAX]; /* by pool; set by the thread, under threads_mutex */
+    /* guarded by the heap's threads_mutex */
+    struct mem_thread *next, *previous;
+};
+
+/* Things expected to die together: a lane of their own. */
+struct mem_lifetime {
+    struct mem_heap *heap;
+    struct page_lane *lane;
+    char name[PAGE_LANE_NAME_BYTES];
+};
+
+/* Where one owner's objects of one lifetime come from. */
+struct mem_pool {
+    /* const after creation */
+    struct mem_heap *heap;
+    struct mem_lifetime *lifetime;
+    struct page_lane *lane;
+    uint32_t owner;
+    uint32_t id;
+    struct mem_span *large;         /* stands for its large objects; with samples: the second */
+    struct mem_span *large_sampled;
+    struct os_mutex mutex;
+    /* guarded by mutex */
+    struct mem_bins *central;
+    struct mem_bins *unused_bins; /* of threads that ended, linked by direct[0]; see bins.c */
+    _Atomic uint32_t central_count; /* spans in its lists of partial ones; written under mutex */
+    /* atomic: bytes and objects above MEM_SMALL_MAX_BYTES */
+    _Atomic int64_t large_bytes, large_count;
+    _Atomic uint64_t large_taken_count;
+};
+
+/* What a heap tells its observer, which may be none: sampling. Called with no lock held. */
+struct mem_observer {
+    void *argument;
+    /* Bytes until the next sample; UINT64_MAX: none for now. */
+    uint64_t (*gap)(void *argument, uint64_t *random_state);
+    void (*allocated)(void *argument, const void *object, size_t requested_bytes,
+                      size_t usable_bytes, const struct mem_pool *pool);
+    /* False: it was no sample after all. */
+    bool (*freed)(void *argument, const void *object);
+    /* Every object in [base, base + bytes) is gone: a lifetime has ended. */
+    void (*ended)(void *argument, const void *base, uint64_t bytes);
+    /* Around a fork: before it and after it in the parent, and in the child. */
+    void (*fork_prepare)(void *argument);
+    void (*fork_parent)(void *argument);
+    void (*fork_child)(void *argument);
+};
+
+struct mem_heap_options {
+    struct page_heap *pages; /* borrowed until the heap ends */
+    const char *name;        /* of the general lifetime and its owner; NULL: "general" */
+    uint64_t reserved_bytes; /* address space of the general lifetime; 0: the page heap's default */
+    bool is_door;            /* this is the process' own malloc: one heap at most */
+};
+
+struct mem_heap {
+    struct mem_map map; /* first: every free uses it */
+    struct page_heap *pages;
+    struct mem_observer observer; /* const once threads exist; .gap NULL: none */
+    struct mem_lifetime *general;
+    struct mem_pool *general_pool;
+    bool is_door; /* const: the process' own malloc, whose threads' bins mem_door names */
+    _Atomic uint32_t is_collecting;
+
+    struct os_mutex threads_mutex;
+    /* guarded by threads_mutex */
+    struct mem_thread *threads;
+    struct mem_bins *unused_bins; /* of pools that ended, linked by direct[0] */
+
+    struct os_mutex pools_mutex;
+    /* guarded by pools_mutex; read without it by those who hold the pool's lifetime */
+    _Atomic(void *) pool[MEM_POOLS_MAX]; /* struct mem_pool *, or NULL */
+};
+
+/*
+ * The calling thread's bins for the process' own malloc: of its general pool, or of another one that
+ * a scope has put there. Never NULL: mem_bins_none at first.
+ */
+extern _Thread_local struct mem_bins *mem_door;
+/* The calling thread in each page heap's slot, or NULL. */
+extern _Thread_local struct mem_thread *mem_tls[PAGE_HEAPS_MAX];
+
+/*
+ * Makes an object heap on a page heap, in the caller's storage, which is all zero but for `map`
+ * (MEM_MAP_NONE will do) and `observer`.
+ * Errors: NO_MEMORY, NO_ADDRESS, TOO_MANY.
+ */
+enum quarry_status mem_heap_init(struct mem_heap *heap, const struct mem_heap_options *options,
+                                 struct quarry_error *error);
+/* Ends it and all of its objects. No other thread uses it any more. The page heap stays. */
+void mem_heap_fini(struct mem_heap *heap);
+
+/*
+ * Begins a lifetime: a lane of its own. Errors: as page_lane_create. `name`: 1 to 31 bytes, unlike
+ * any other lane's.
+ */
+enum quarry_status mem_lifetime_begin(struct mem_heap *heap, const char *name,
+                                      struct mem_lifetime **ret_lifetime,
+                                      struct quarry_error *error);
+/*
+ * Ends a lifetime: its pools and every object in them. No thread uses one meanwhile.
+ * Cost: O(spans) for their records; no object is touched.
+ */
+void mem_lifetime_end(struct mem_lifetime *lifetime);
+
+/*
+ * A pool for `owner` (page_ledger_register) in a lifetime, until that ends.
+ * Errors: NO_MEMORY, TOO_MANY.
+ */
+enum quarry_status mem_pool_create(struct mem_lifetime *lifetime, uint32_t owner,
+                                   struct mem_pool **ret_pool);
+
+/* While there is no sampling, the observer is asked again after so many bytes of a thread. */
+#define MEM_SAMPLE_RECHECK_BYTES ((int64_t)Q_MIB(64))
+
+/* Draws the gap to a thread's next sample. By the thread, inside its gate or before it is known. */
+void mem_thread_draw_gap(struct mem_thread *thread);
+
+/* The pool of a span, or of a stand-in for large objects. */
+static inline struct mem_pool *mem_span_pool(const struct mem_span *span)
+{
+    const struct mem_bins *bins =
+        atomic_load_acquire_ptr(&((const struct mem_span_cold *)(const void *)span - 1)->bins);
+
+    return bins->pool;
+}
+
+/* ---- threads -------------------------------------------------------------------------------- */
+
+/* The calling thread in the heap, made if need be; NULL: no memory, or too late in its life. */
+struct mem_thread *mem_thread_find_slow(struct mem_heap *heap);
+static inline struct mem_thread *mem_thread_find(struct mem_heap *heap)
+{
+    struct mem_thread *thread = mem_tls[heap->pages->slot];
+
+    return Q_LIKELY(thread != NULL) ? thread : mem_thread_find_slow(heap);
+}
+/* Its bins for a pool, made if need be; NULL: no memory. */
+struct mem_bins *mem_thread_bins(struct mem_thread *thread, struct mem_pool *pool);
+/* Ends every thread's bins for a pool, whose lifetime is over. */
+void mem_threads_forget_pool(struct mem_pool *pool);
+/* Gives the spans of a thread that is gone to their pools. */
+void mem_thread_end(struct mem_thread *thread);
+/* Keeps every thread out of its slow paths, and lets it go on. */
+void mem_threads_stop(struct mem_heap *heap) Q_ACQUIRE(&heap->threads_mutex);
+void mem_threads_resume(struct mem_heap *heap) Q_RELEASE(&heap->threads_mutex);
+
+/* Their fork hooks, and the exit of a thread, for every heap of the process: heap.c. */
+void mem_thread_exit(struct mem_heap *heap);
+void mem_heap_fork_prepare(struct mem_heap *heap);
+void mem_heap_fork_parent(struct mem_heap *heap);
+void mem_heap_fork_child(struct mem_heap *heap);
+
+/* The pool that the door's bins are of, or would be. */
+static inline struct mem_pool *mem_door_pool(struct mem_heap *heap)
+{
+    return mem_door->pool == NULL ? heap->general_pool : mem_door->pool;
+}
+
+/* ---- collecting ----------------------------------------------------------------------------- */
+
+/*
+ * Gives back every empty span of every thread and pool that is not being allocated from.
+ * Returns: bytes. No lock held, not inside the gate. Cost: a process barrier, O(spans waiting).
+ */
+uint64_t mem_heap_collect(struct mem_heap *heap);
+
+#endif

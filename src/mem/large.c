@@ -1,0 +1,139 @@
+/*
+ * Large objects: runs of pages, straight from the thread's page cache or the lane.
+ *
+ * The map has for a large object's first page not a span of its own but its pool's stand-in, a
+ * record with a capacity of 0: the fast path of freeing finds no index below that, and the slow one
+ * finds the pool. How long the object is stands in the run's head. So a large object costs 4 bytes
+ * of map, and its size nothing.
+ *
+ * A second stand-in is for objects that were sampled, so that freeing asks the observer only about
+ * those.
+ */
+#include <mem/large.h>
+
+#include <mem/panic.h>
+
+/* Pages for so many bytes; 0: more than any lane has. */
+static uint64_t pages_for(size_t bytes)
+{
+    return bytes > PAGE_LANE_PAGES_MAX << PAGE_SHIFT ? 0 : ((uint64_t)bytes + PAGE_BYTES - 1) >> PAGE_SHIFT;
+}
+
+static struct page_run run_alloc(struct mem_pool *pool, uint64_t page_count, size_t align_bytes)
+{
+    if (align_bytes <= PAGE_BYTES) {
+        return page_alloc(pool->lane, pool->owner, page_count);
+    }
+    if (align_bytes >> PAGE_SHIFT > PAGE_ALIGN_PAGES_MAX) {
+        return (struct page_run){.status = QUARRY_NO_ADDRESS};
+    }
+    return page_lane_alloc(pool->lane, pool->owner, page_count, align_bytes >> PAGE_SHIFT);
+}
+
+/* Counts a large object's bytes towards the next sample. Returns whether it is one. */
+static bool is_sample(struct mem_pool *pool, uint64_t bytes)
+{
+    struct mem_heap *heap = pool->heap;
+    struct mem_thread *thread;
+
+    if (heap->observer.gap == NULL || (thread = mem_thread_find(heap)) == NULL ||
+        !os_gate_enter(&thread->gate, &heap->threads_mutex)) {
+        return false;
+    }
+    bool is_due = thread->sample_left < (int64_t)bytes, is_sampled = is_due && thread->is_sampling;
+    if (is_due) {
+        mem_thread_draw_gap(thread);
+    } else {
+        thread->sample_left -= (int64_t)bytes;
+    }
+    os_gate_leave(&thread->gate);
+    return is_sampled;
+}
+
+static void pool_count(struct mem_pool *pool, int64_t pages, int64_t objects)
+{
+    (void)atomic_add_relaxed_i64(&pool->large_bytes, pages * (int64_t)PAGE_BYTES);
+    (void)atomic_add_relaxed_i64(&pool->large_count, objects);
+}
+
+void *mem_large_alloc(struct mem_pool *pool, size_t bytes, size_t align_bytes, bool *ret_is_zero)
+{
+    struct mem_heap *heap = pool->heap;
+    uint64_t page_count = pages_for(size_max(bytes, 1));
+
+    if (page_count == 0) {
+        return NULL;
+    }
+    struct page_run run = run_alloc(pool, page_count, align_bytes);
+    if (run.base == NULL) {
+        return NULL;
+    }
+    if (mem_map_prepare(&heap->map, pool->lane, run.base, 1) != QUARRY_OK) {
+        page_free(pool->lane, run.base);
+        return NULL;
+    }
+    bool is_sampled = is_sample(pool, page_count << PAGE_SHIFT);
+    struct mem_span *span = is_sampled ? pool->large_sampled : pool->large;
+    mem_map_set(&heap->map, run.base, 1, mem_map_ref(&heap->map, span));
+    pool_count(pool, (int64_t)page_count, 1);
+    (void)atomic_add_relaxed_u64(&pool->large_taken_count, 1);
+    if (is_sampled) {
+        heap->observer.allocated(heap->observer.argument, run.base, bytes,
+                                 page_count << PAGE_SHIFT, pool);
+    }
+    *ret_is_zero = run.is_zero;
+    return run.base;
+}
+
+bool mem_large_is_object(struct mem_heap *heap, const struct mem_span *span, const void *address)
+{
+    const struct page_lane *lane = page_heap_lane_of(heap->pages, address);
+
+    return lane != NULL && lane == mem_span_pool(span)->lane &&
+           ((uint64_t)address & (PAGE_BYTES - 1)) == 0 && page_lane_run_pages(lane, address) > 0;
+}
+
+void mem_large_free(struct mem_heap *heap, struct mem_span *span, void *object)
+{
+    struct mem_pool *pool = mem_span_pool(span);
+    mem_ref ref = mem_map_ref(&heap->map, span);
+
+    if (!mem_large_is_object(heap, span, object)) {
+        mem_panic(page_heap_lane_of(heap->pages, object) == NULL ? MEM_PANIC_FOREIGN
+                                                                 : MEM_PANIC_NOT_OBJECT,
+                  object);
+    }
+    /* Of two frees at once one takes the entry. */
+    if (!atomic_cas_relaxed_u32(mem_map_entry(&heap->map, object), &ref, 0)) {
+        mem_panic(MEM_PANIC_DOUBLE_FREE, object);
+    }
+    if (span == pool->large_sampled) {
+        (void)heap->observer.freed(heap->observer.argument, object);
+    }
+    pool_count(pool, -(int64_t)page_lane_run_pages(pool->lane, object), -1);
+    page_free(pool->lane, object);
+}
+
+size_t mem_large_usable(struct mem_heap *heap, const void *object)
+{
+    return page_lane_run_pages(page_heap_lane_of(heap->pages, object), object) << PAGE_SHIFT;
+}
+
+bool mem_large_resize(struct mem_heap *heap, struct mem_span *span, void *object, size_t bytes)
+{
+    struct mem_pool *pool = mem_span_pool(span);
+    uint64_t before = page_lane_run_pages(pool->lane, object), page_count = pages_for(bytes);
+
+    (void)heap;
+    if (page_count == 0 || bytes <= MEM_SMALL_MAX_BYTES) {
+        return false;
+    }
+    if (page_count == before) {
+        return true;
+    }
+    if (page_lane_resize(pool->lane, object, page_count) != QUARRY_OK) {
+        return false;
+    }
+    pool_count(pool, (int64_t)page_count - (int64_t)before, 0);
+    return true;
+}

@@ -1,0 +1,221 @@
+/*
+ * Objects: what lies beyond the fast paths.
+ *
+ * A free that does not find its own thread as the span's owner is one of these, told apart in this
+ * order: NULL; an object of this thread in a span that has samples; another thread's, or nobody's;
+ * a large one; a guarded one; or no object at all, which ends the program.
+ */
+#include <mem/object.h>
+
+#include <string.h>
+
+#include <mem/large.h>
+#include <mem/panic.h>
+#include <mem/remote.h>
+
+/* ---- allocating ----------------------------------------------------------------------------- */
+
+/* The thread's bins for the pool, or NULL; and the door's, when it is the door that asks. */
+static struct mem_bins *bins_for(struct mem_pool *pool, struct mem_bins *bins)
+{
+    if (bins != NULL && bins != &mem_bins_none) {
+        return bins;
+    }
+    struct mem_thread *thread = mem_thread_find(pool->heap);
+
+    return thread == NULL ? NULL : mem_thread_bins(thread, pool);
+}
+
+void *mem_alloc_slow(struct mem_pool *pool, struct mem_bins *bins, size_t bytes)
+{
+    bool is_zero;
+
+    bins = bins_for(pool, bins);
+    if (bins != NULL) {
+        pool = bins->pool;
+    }
+    if (Q_UNLIKELY(bytes > MEM_SMALL_MAX_BYTES)) {
+        return mem_large_alloc(pool, bytes, 1, &is_zero);
+    }
+    if (Q_UNLIKELY(bins == NULL)) {
+        return mem_central_take(pool, bytes);
+    }
+    struct mem_bin *bin = &bins->bin[mem_class_of(bytes)];
+    uint64_t mask = bin->mask, rest = mask & (mask - 1);
+    if (rest == 0) {
+        return mem_bins_take(bins, bin, bytes);
+    }
+    bin->mask = rest;
+    return bin->base + bits_trailing_zeros_u64(mask) * bin->size_bytes;
+}
+
+void *mem_alloc(struct mem_pool *pool, size_t bytes)
+{
+    return mem_alloc_slow(pool, NULL, bytes);
+}
+
+void *mem_alloc_zero(struct mem_pool *pool, struct mem_bins *bins, size_t bytes)
+{
+    bool is_zero = false;
+    void *object;
+
+    bins = bins_for(pool, bins);
+    if (bins != NULL) {
+        pool = bins->pool;
+    }
+    if (bytes > MEM_SMALL_MAX_BYTES) {
+        object = mem_large_alloc(pool, bytes, 1, &is_zero);
+    } else if (bins == NULL) {
+        object = mem_central_take(pool, bytes);
+    } else {
+        struct mem_bin *bin = &bins->bin[mem_class_of(bytes)];
+        /* What the fast path would take now; the slow path may take from elsewhere. */
+        is_zero = bin->is_fresh && (bin->mask & (bin->mask - 1)) != 0;
+        object = mem_alloc_slow(pool, bins, bytes);
+    }
+    if (object != NULL && !is_zero) {
+        memset(object, 0, bytes);
+    }
+    return object;
+}
+
+void *mem_alloc_aligned(struct mem_pool *pool, size_t bytes, size_t align_bytes)
+{
+    uint32_t class = mem_class_aligned(bytes, align_bytes);
+    bool is_zero;
+
+    if (class < MEM_CLASSES) {
+        return mem_alloc(pool, mem_size_class[class].size_bytes);
+    }
+    return mem_large_alloc(pool, bytes, align_bytes, &is_zero);
+}
+
+/* ---- freeing -------------------------------------------------------------------------------- */
+
+void mem_free_wrong(struct mem_heap *heap, struct mem_span *span, uint64_t index)
+{
+    if (index < span->capacity) {
+        mem_panic(MEM_PANIC_DOUBLE_FREE, mem_span_object(span, index));
+    }
+    /* The address, from the index: both steps of mem_span_index can be undone. */
+    uint64_t product = bits_rotate_left_u64(index, span->shift) - span->bias;
+    uint64_t odd = mem_span_object_bytes(span) >> span->shift;
+    void *address = (void *)(product * odd);
+    bool is_ours = page_heap_lane_of(heap->pages, address) != NULL;
+    mem_panic(is_ours ? MEM_PANIC_NOT_OBJECT : MEM_PANIC_FOREIGN, address);
+}
+
+/* An object of the calling thread's, in a span that has samples. */
+static void free_watched(struct mem_heap *heap, struct mem_span *span, uint64_t index)
+{
+    struct mem_thread *thread = mem_tls[heap->pages->slot];
+    _Atomic uint64_t *word = mem_span_free(span, index >> 6);
+    uint64_t value = atomic_load_relaxed_u64(word);
+
+    if (mem_bit_set(&value, index)) {
+        mem_free_wrong(heap, span, index);
+        return;
+    }
+    if (mem_bins_forget_sample(thread, span, index)) {
+        (void)heap->observer.freed(heap->observer.argument, mem_span_object(span, index));
+    }
+    if (mem_span_set_free(span, word, value)) {
+        mem_bins_note_free(heap, span);
+    }
+}
+
+/* An object of a span that is not the calling thread's. */
+static void free_remote(struct mem_heap *heap, struct mem_span *span, uint64_t index)
+{
+    /* Its owner forgets that it was a sample when the object is freed the next time. */
+    if (atomic_load_relaxed_u8(&span->sample_count) > 0) {
+        (void)heap->observer.freed(heap->observer.argument, mem_span_object(span, index));
+    }
+    mem_remote_free(heap, span, index);
+}
+
+void mem_free_slow(struct mem_heap *heap, void *object)
+{
+    struct mem_span *span = mem_map_find(&heap->map, object);
+
+    if (object == NULL) {
+        return;
+    }
+    if (mem_span_state(span) == MEM_SPAN_LARGE) {
+        mem_large_free(heap, span, object);
+        return;
+    }
+    uint64_t index = mem_span_index(span, object);
+    if (mem_span_state(span) == MEM_SPAN_UNUSED || index >= span->capacity) {
+        bool is_ours = page_heap_lane_of(heap->pages, object) != NULL;
+        mem_panic(is_ours ? MEM_PANIC_NOT_OBJECT : MEM_PANIC_FOREIGN, object);
+    }
+    uintptr_t owner = atomic_load_relaxed_uptr(&span->owner);
+    if (owner == ((uintptr_t)__builtin_thread_pointer() | MEM_OWNER_WATCHED)) {
+        free_watched(heap, span, index);
+    } else {
+        free_remote(heap, span, index);
+    }
+}
+
+/* ---- sizes ---------------------------------------------------------------------------------- */
+
+bool mem_is_object(struct mem_heap *heap, const void *address)
+{
+    struct mem_span *span = mem_map_find(&heap->map, address);
+
+    if (mem_span_state(span) == MEM_SPAN_LARGE) {
+        return mem_large_is_object(heap, span, address);
+    }
+    uint64_t index = mem_span_index(span, address);
+    if (mem_span_state(span) == MEM_SPAN_UNUSED || index >= span->capacity) {
+        return false;
+    }
+    uint64_t free = atomic_load_relaxed_u64(mem_span_free(span, index >> 6)) |
+                    atomic_load_relaxed_u64(mem_span_remote(span, index >> 6));
+    return (free >> (index & 63) & 1) == 0;
+}
+
+size_t mem_usable(struct mem_heap *heap, const void *object)
+{
+    struct mem_span *span = mem_map_find(&heap->map, object);
+
+    if (!mem_is_object(heap, object)) {
+        bool is_ours = page_heap_lane_of(heap->pages, object) != NULL;
+        mem_panic(is_ours ? MEM_PANIC_NOT_OBJECT : MEM_PANIC_FOREIGN, object);
+    }
+    if (mem_span_state(span) == MEM_SPAN_LARGE) {
+        return mem_large_usable(heap, object);
+    }
+    return mem_span_object_bytes(span);
+}
+
+/*
+ * Whether an object of `usable` bytes does for a request of `bytes`: it fits, and wastes no more
+ * than half. (Shrinking to the next class each time would copy a string on every edit.)
+ */
+static bool still_fits(size_t usable, size_t bytes)
+{
+    return bytes <= usable && (bytes >= usable / 2 || usable <= 64);
+}
+
+void *mem_realloc(struct mem_heap *heap, void *object, size_t bytes)
+{
+    struct mem_span *span = mem_map_find(&heap->map, object);
+    size_t usable = mem_usable(heap, object);
+
+    if (mem_span_state(span) == MEM_SPAN_LARGE) {
+        if (mem_large_resize(heap, span, object, bytes)) {
+            return object;
+        }
+    } else if (still_fits(usable, bytes)) {
+        return object;
+    }
+    void *moved = mem_alloc(mem_span_pool(span), bytes);
+    if (moved == NULL) {
+        return NULL;
+    }
+    memcpy(moved, object, size_min(usable, bytes));
+    mem_free(heap, object);
+    return moved;
+}

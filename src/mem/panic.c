@@ -1,0 +1,59 @@
+/*
+ * Panics. In a program whose heap is in doubt nothing may be called that allocates: the line is put
+ * together on the stack and written by one system call.
+ */
+#include <mem/panic.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LINE_BYTES 160u
+
+static const char *const panic_text[] = {
+    [MEM_PANIC_DOUBLE_FREE] = "double free of ",
+    [MEM_PANIC_NOT_OBJECT] = "invalid free: no object begins at ",
+    [MEM_PANIC_FOREIGN] = "invalid free: not of this heap: ",
+    [MEM_PANIC_OVERFLOW] = "heap overflow: written past the end of the object at ",
+    [MEM_PANIC_WRITTEN_FREE] = "use after free: written to after it was freed: ",
+};
+
+static char *append(char *end, const char *text)
+{
+    size_t bytes = strlen(text);
+
+    memcpy(end, text, bytes);
+    return end + bytes;
+}
+
+static char *append_address(char *end, const void *address)
+{
+    static const char digit[] = "0123456789abcdef";
+    uint64_t value = (uint64_t)address;
+    uint32_t shift = 60;
+
+    while (shift > 0 && value >> shift == 0) {
+        shift -= 4;
+    }
+    end = append(end, "0x");
+    for (;; shift -= 4) {
+        *end++ = digit[value >> shift & 15];
+        if (shift == 0) {
+            return end;
+        }
+    }
+}
+
+void mem_panic(enum mem_panic what, const void *address)
+{
+    char line[LINE_BYTES];
+    char *end = append(line, "quarry: ");
+
+    end = append(end, panic_text[what]);
+    end = append_address(end, address);
+    end = append(end, "\n");
+    /* Nothing can be done when stderr is closed. */
+    ssize_t written = write(STDERR_FILENO, line, (size_t)(end - line));
+    (void)written;
+    abort();
+}

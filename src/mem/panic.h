@@ -1,0 +1,23 @@
+/*
+ * The end of a program that misused the heap: one line on stderr, then abort().
+ */
+#ifndef QUARRY_MEM_PANIC_H
+#define QUARRY_MEM_PANIC_H
+
+#include <base/base.h>
+
+enum mem_panic {
+    MEM_PANIC_DOUBLE_FREE,  /* the object is free already */
+    MEM_PANIC_NOT_OBJECT,   /* within the heap, but no object begins there */
+    MEM_PANIC_FOREIGN,      /* not of this heap at all */
+    MEM_PANIC_OVERFLOW,     /* written past its end (hardened mode) */
+    MEM_PANIC_WRITTEN_FREE, /* written to after it was freed (hardened mode) */
+};
+
+/*
+ * Says what happened to which address, and aborts. Allocates nothing and takes no lock.
+ * The line: "quarry: double free of 0x7f…" and the like; tests and people read it.
+ */
+Q_COLD Q_NORETURN void mem_panic(enum mem_panic what, const void *address);
+
+#endif

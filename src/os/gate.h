@@ -1,0 +1,62 @@
+/*
+ * Gates: a thread enters its own by a plain store, and somebody else can keep it out.
+ *
+ * For data that one thread uses all the time and others now and then. The thread enters and leaves
+ * without an atomic instruction; who wants it to stay out pays for both (see gate.c).
+ */
+#ifndef QUARRY_OS_GATE_H
+#define QUARRY_OS_GATE_H
+
+#include <os/os.h>
+
+/* Bits of `stop`. */
+#define OS_GATE_STOP   1u /* somebody else is in there */
+#define OS_GATE_FENCED 2u /* there is no process barrier: entering takes the slow handshake */
+
+struct os_gate {
+    _Atomic uint32_t is_inside; /* written by the gate's thread */
+    _Atomic uint32_t stop;
+};
+
+void os_gate_init(struct os_gate *gate);
+
+bool os_gate_enter_slow(struct os_gate *gate, struct os_mutex *mutex);
+
+/*
+ * Enters, by the gate's own thread; waits while others keep it out.
+ * `mutex`: held by whoever stops the gate.
+ * Returns: false only in a signal handler that interrupted its own thread inside.
+ * Cost: four instructions.
+ */
+static inline bool os_gate_enter(struct os_gate *gate, struct os_mutex *mutex)
+{
+    if (Q_UNLIKELY(atomic_load_relaxed_u32(&gate->is_inside) != 0)) {
+        return false;
+    }
+    /* Pairs with the process barrier in os_gates_barrier. */
+    atomic_store_relaxed_u32(&gate->is_inside, 1);
+    atomic_compiler_barrier();
+    /* Acquire: pairs with the release in os_gate_resume. */
+    if (Q_UNLIKELY(atomic_load_acquire_u32(&gate->stop) != 0)) {
+        return os_gate_enter_slow(gate, mutex);
+    }
+    return true;
+}
+
+static inline void os_gate_leave(struct os_gate *gate)
+{
+    /* Pairs with the load in os_gate_wait. */
+    atomic_store_release_u32(&gate->is_inside, 0);
+}
+
+/*
+ * Keeping threads out, with the mutex held: os_gate_stop for each gate, os_gates_barrier once,
+ * os_gate_wait for each (but the caller's own, if it is inside). Then nobody is inside, and nobody
+ * enters before os_gate_resume.
+ */
+void os_gate_stop(struct os_gate *gate);
+void os_gates_barrier(void);
+void os_gate_wait(struct os_gate *gate);
+void os_gate_resume(struct os_gate *gate);
+
+#endif
