@@ -87,7 +87,8 @@ endfunction()
 function(quarry_preload_test name)
   cmake_parse_arguments(arg "" "" "SOURCES;MODULES;LABELS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
-  target_compile_options(${name} PRIVATE -fno-builtin)
+  target_compile_options(${name} PRIVATE -fno-builtin
+                                         $<$<COMPILE_LANGUAGE:CXX>:-fsized-deallocation>)
   if(CMAKE_C_COMPILER_ID STREQUAL GNU) # which sees misuse; here it is meant
     target_compile_options(${name} PRIVATE -Wno-use-after-free -Wno-alloc-size-larger-than
                                            -Wno-free-nonheap-object)

@@ -30,37 +30,24 @@ static struct quarry_ledger read_ledger(void)
     return ledger;
 }
 
-static uint64_t large_bytes(void)
+static struct mem_large_sum read_large(void)
 {
-    if (!malloc_heap_is_made()) {
-        return 0;
-    }
-    int64_t bytes = atomic_load_relaxed_i64(&malloc_heap.general_pool->large_bytes);
-
-    return bytes > 0 ? (uint64_t)bytes : 0;
-}
-
-static uint64_t large_count(void)
-{
-    if (!malloc_heap_is_made()) {
-        return 0;
-    }
-    int64_t count = atomic_load_relaxed_i64(&malloc_heap.general_pool->large_count);
-
-    return count > 0 ? (uint64_t)count : 0;
+    return malloc_heap_is_made() ? mem_large_sum(malloc_heap.general_pool)
+                                 : (struct mem_large_sum){0};
 }
 
 MALLOC_EXPORT struct mallinfo2 mallinfo2(void)
 {
     struct quarry_ledger ledger = read_ledger();
+    struct mem_large_sum large = read_large();
     uint64_t free_bytes = ledger.free_backed_bytes + ledger.cached_bytes;
 
     return (struct mallinfo2){
-        .arena = ledger.in_use_bytes + free_bytes - large_bytes(),
-        .hblks = large_count(),
-        .hblkhd = large_bytes(),
+        .arena = ledger.in_use_bytes + free_bytes - large.bytes,
+        .hblks = large.count,
+        .hblkhd = large.bytes,
         .usmblks = ledger.peak_bytes,
-        .uordblks = ledger.in_use_bytes,
+        .uordblks = ledger.in_use_bytes - large.bytes,
         .fordblks = free_bytes,
         .keepcost = ledger.free_backed_bytes,
     };
@@ -89,6 +76,7 @@ MALLOC_EXPORT struct mallinfo mallinfo(void)
 MALLOC_EXPORT int malloc_info(int options, FILE *file)
 {
     struct quarry_ledger ledger = read_ledger();
+    struct mem_large_sum large = read_large();
 
     if (options != 0) {
         return EINVAL;
@@ -103,8 +91,8 @@ MALLOC_EXPORT int malloc_info(int options, FILE *file)
                   "<system type=\"current\" size=\"%llu\"/>\n"
                   "<system type=\"max\" size=\"%llu\"/>\n"
                   "</malloc>\n",
-                  (unsigned long long)ledger.in_use_bytes, (unsigned long long)large_count(),
-                  (unsigned long long)large_bytes(), (unsigned long long)ledger.cached_bytes,
+                  (unsigned long long)ledger.in_use_bytes, (unsigned long long)large.count,
+                  (unsigned long long)large.bytes, (unsigned long long)ledger.cached_bytes,
                   (unsigned long long)ledger.free_backed_bytes,
                   (unsigned long long)ledger.metadata_bytes,
                   (unsigned long long)ledger.committed_bytes,

@@ -15,6 +15,8 @@
 
 Q_STATIC_ASSERT(sizeof(max_align_t) == 32 && _Alignof(max_align_t) == 16, "objects align to 16");
 
+static void *malloc_slower(size_t bytes);
+
 /* ---- slow halves ---------------------------------------------------------------------------- */
 
 Q_COLD static void *no_memory(void)
@@ -31,6 +33,19 @@ Q_COLD static void *early_alloc(size_t bytes, size_t align_bytes)
 }
 
 Q_NOINLINE void *malloc_slow(size_t bytes)
+{
+    /* Sizes beyond the fast path's, and the last object of a word. */
+    if (Q_LIKELY(bytes <= MEM_SMALL_MAX_BYTES && mem_door != &mem_bins_none)) {
+        struct mem_bins *bins = mem_door;
+        void *object = mem_bins_take_quickly(bins, &bins->bin[mem_class_of(bytes)]);
+        if (Q_LIKELY(object != NULL)) {
+            return object;
+        }
+    }
+    return malloc_slower(bytes);
+}
+
+Q_NOINLINE static void *malloc_slower(size_t bytes)
 {
     int errno_before = errno;
 
@@ -140,13 +155,17 @@ MALLOC_EXPORT size_t malloc_usable_size(void *object)
     return malloc_early_is(object) ? malloc_early_usable(object) : mem_usable(&malloc_heap, object);
 }
 
-MALLOC_EXPORT void free_sized(void *object, size_t bytes)
+/* C23's; the C library's headers do not declare them yet. */
+MALLOC_EXPORT void free_sized(void *object, size_t bytes);
+MALLOC_EXPORT void free_aligned_sized(void *object, size_t align_bytes, size_t bytes);
+
+void free_sized(void *object, size_t bytes)
 {
     (void)bytes;
     free(object);
 }
 
-MALLOC_EXPORT void free_aligned_sized(void *object, size_t align_bytes, size_t bytes)
+void free_aligned_sized(void *object, size_t align_bytes, size_t bytes)
 {
     (void)align_bytes;
     (void)bytes;

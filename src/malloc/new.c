@@ -1,5 +1,6 @@
 /*
- * C++: operator new and delete, in all their forms.
+ * C++: operator new and delete, in all their forms but one: nothrow new has to swallow what a new
+ * handler throws, and C cannot; libstdc++'s does, and calls ours.
  *
  * They have to be here, although libstdc++'s call malloc and free themselves, for programs that link
  * libstdc++ statically or compare who allocated with who freed; and sized delete is one call less.
@@ -37,7 +38,7 @@ Q_COLD Q_NORETURN static void throw_bad_alloc(void)
     abort();
 }
 
-Q_COLD static void *new_again(size_t bytes, size_t align_bytes, bool may_throw)
+Q_COLD static void *new_again(size_t bytes, size_t align_bytes)
 {
     while (call_handler()) {
         void *object = malloc_aligned(align_bytes, bytes);
@@ -45,24 +46,21 @@ Q_COLD static void *new_again(size_t bytes, size_t align_bytes, bool may_throw)
             return object;
         }
     }
-    if (may_throw) {
-        throw_bad_alloc();
-    }
-    return NULL;
+    throw_bad_alloc();
 }
 
-static inline void *new_plain(size_t bytes, bool may_throw)
+static inline void *new_plain(size_t bytes)
 {
     void *object = malloc(bytes);
 
-    return Q_LIKELY(object != NULL) ? object : new_again(bytes, 1, may_throw);
+    return Q_LIKELY(object != NULL) ? object : new_again(bytes, 1);
 }
 
-static inline void *new_aligned(size_t bytes, size_t align_bytes, bool may_throw)
+static inline void *new_aligned(size_t bytes, size_t align_bytes)
 {
     void *object = malloc_aligned(align_bytes, bytes);
 
-    return Q_LIKELY(object != NULL) ? object : new_again(bytes, align_bytes, may_throw);
+    return Q_LIKELY(object != NULL) ? object : new_again(bytes, align_bytes);
 }
 
 /* Itanium mangling: nw new, na new[], dl delete, da delete[]; m size, R…nothrow_t, St11align_val_t. */
@@ -70,26 +68,12 @@ static inline void *new_aligned(size_t bytes, size_t align_bytes, bool may_throw
     MALLOC_EXPORT void *_Z##form##m(size_t bytes);                                                 \
     void *_Z##form##m(size_t bytes)                                                                \
     {                                                                                              \
-        return new_plain(bytes, true);                                                             \
-    }                                                                                              \
-    MALLOC_EXPORT void *_Z##form##mRKSt9nothrow_t(size_t bytes, const void *nothrow);              \
-    void *_Z##form##mRKSt9nothrow_t(size_t bytes, const void *nothrow)                             \
-    {                                                                                              \
-        (void)nothrow;                                                                             \
-        return new_plain(bytes, false);                                                            \
+        return new_plain(bytes);                                                             \
     }                                                                                              \
     MALLOC_EXPORT void *_Z##form##mSt11align_val_t(size_t bytes, size_t align_bytes);              \
     void *_Z##form##mSt11align_val_t(size_t bytes, size_t align_bytes)                             \
     {                                                                                              \
-        return new_aligned(bytes, align_bytes, true);                                              \
-    }                                                                                              \
-    MALLOC_EXPORT void *_Z##form##mSt11align_val_tRKSt9nothrow_t(size_t bytes, size_t align_bytes, \
-                                                                 const void *nothrow);             \
-    void *_Z##form##mSt11align_val_tRKSt9nothrow_t(size_t bytes, size_t align_bytes,               \
-                                                   const void *nothrow)                            \
-    {                                                                                              \
-        (void)nothrow;                                                                             \
-        return new_aligned(bytes, align_bytes, false);                                             \
+        return new_aligned(bytes, align_bytes);                                              \
     }
 
 #define DEFINE_DELETE_FORM(name, ...)                                                              \

@@ -17,6 +17,7 @@
  */
 #include <malloc/process_heap.h>
 
+#include <malloc/observe.h>
 #include <malloc/settings.h>
 
 #define EARLY_BYTES 32768u
@@ -87,16 +88,16 @@ static uint64_t limit_bytes(void)
 
 static bool make(void)
 {
-    struct page_heap_options options = {
-        .reserved_bytes = SPACE_BYTES,
-        .has_no_thread = !is_started || !settings.has_background,
-        .thread_min_bytes = THREAD_MIN_BYTES,
-    };
     struct quarry_error error;
     struct page_heap *pages;
 
     settings = malloc_settings_read();
-    options.limit_bytes = limit_bytes();
+    struct page_heap_options options = {
+        .limit_bytes = limit_bytes(),
+        .reserved_bytes = SPACE_BYTES,
+        .has_no_thread = !is_started || !settings.has_background,
+        .thread_min_bytes = THREAD_MIN_BYTES,
+    };
     if (page_heap_create(&options, &pages, &error) != QUARRY_OK) {
         return false;
     }
@@ -106,6 +107,7 @@ static bool make(void)
         .reserved_bytes = size_min_u64(GENERAL_BYTES, pages->space_bytes / 2),
         .is_door = true,
     };
+    malloc_heap.observer = malloc_observer(pages, &settings);
     if (mem_heap_init(&malloc_heap, &objects, &error) != QUARRY_OK) {
         page_heap_destroy(pages);
         return false;
@@ -141,7 +143,21 @@ Q_COLD bool malloc_heap_make(void)
 __attribute__((constructor)) static void start(void)
 {
     is_started = true;
-    if (malloc_heap_is_made() && settings.has_background) {
+    if (!malloc_heap_is_made() && !malloc_heap_make()) {
+        return;
+    }
+    if (settings.has_background) {
         page_scavenger_want(malloc_heap.pages);
+    }
+    /* So that whoever wants the report can attach to it in time. */
+    if (settings.has_report) {
+        malloc_observe_now();
+    }
+}
+
+__attribute__((destructor)) static void end(void)
+{
+    if (malloc_heap_is_made() && settings.has_report) {
+        malloc_observe_now();
     }
 }

@@ -57,8 +57,13 @@ void mem_bins_init(struct mem_bins *bins, struct mem_thread *thread, struct mem_
     memset(bins, 0, sizeof(*bins));
     bins->thread = thread;
     bins->pool = pool;
+    uint64_t limit_bytes = page_commit_read(&pool->heap->pages->commit).limit_bytes;
+    bins->idle_pages_max = (uint32_t)size_min_u64(
+        size_max_u64(limit_bytes / MEM_IDLE_BUDGET_SHARE >> PAGE_SHIFT, MEM_IDLE_PAGES_LEAST),
+        MEM_IDLE_PAGES_MOST);
     for (uint32_t class = 0; class < MEM_CLASSES; class ++) {
         bins->bin[class].size_bytes = mem_size_class[class].size_bytes;
+        bins->bin[class].word_count = mem_size_class[class].word_count;
     }
     for (uint32_t slot = 0; slot < MEM_FINE_SLOTS; slot++) {
         bins->direct[slot] = &bins->bin[mem_class_fine[slot]];
@@ -155,8 +160,8 @@ uint64_t mem_spans_release(struct mem_pool *pool, mem_ref empties)
 }
 
 /*
- * A span of the lists that may have become empty, or worth allocating from. One empty span a class
- * is kept while it is the only one with free objects; collectors take it when it is idle.
+ * A span of the lists that may have become empty, or worth allocating from. A thread keeps some
+ * empty ones; collectors take those that are idle.
  */
 static void span_reconsider(struct mem_bins *bins, struct mem_span *span, mem_ref *empties)
 {
@@ -165,15 +170,13 @@ static void span_reconsider(struct mem_bins *bins, struct mem_span *span, mem_re
     bool is_full = mem_span_state(span) == MEM_SPAN_FULL;
 
     if (free_count == capacity) {
-        mem_ref *partial = &bins->partial[span->class];
-        bool is_only = *partial == 0 || (!is_full && mem_span_cold(span)->next == 0 &&
-                                         mem_span_cold(span)->previous == 0);
-        if (bins->thread == NULL || !is_only) {
+        uint32_t page_count = mem_size_class[span->class].page_count;
+        if (bins->thread == NULL || bins->idle_pages + page_count > bins->idle_pages_max) {
             mem_bins_unlink(bins, list, span);
             mem_span_give_up(bins, span, empties);
             return;
         }
-        bins->idle_count++;
+        bins->idle_pages += page_count;
     }
     uint32_t ready_count = mem_size_class[span->class].ready_count;
     if (is_full && free_count < ready_count) {
@@ -321,20 +324,13 @@ static void *bin_take_held(struct mem_thread *thread, struct mem_bin *bin, bool 
 
 /* ---- taking --------------------------------------------------------------------------------- */
 
-/* The lowest word of the current span that has free objects goes to the bin. */
-static bool bin_take_word(struct mem_bins *bins, struct mem_bin *bin)
+/* A word of the current span, which has free objects, goes to the bin. */
+static inline void bin_take_this_word(struct mem_bins *bins, struct mem_bin *bin, uint32_t word,
+                                      uint64_t mask)
 {
     struct mem_span *span = bin->span;
     struct mem_span_cold *cold = mem_span_cold(span);
-    uint32_t word = mem_span_find_word(span);
 
-    if (word == mem_span_words(span)) {
-        if (mem_span_merge_remote(span) == 0) {
-            return false;
-        }
-        word = mem_span_find_word(span);
-    }
-    uint64_t mask = atomic_load_relaxed_u64(mem_span_free(span, word));
     atomic_store_relaxed_u64(mem_span_free(span, word), 0);
     bin->word = (uint8_t)word;
     bin->base = cold->start + (uint64_t)word * 64 * bin->size_bytes;
@@ -342,13 +338,52 @@ static bool bin_take_word(struct mem_bins *bins, struct mem_bin *bin)
     cold->fresh &= (uint16_t)~(1u << word);
     bin->taken_count += bits_count_u64(mask);
     bin_give(bins->thread, bin, mask);
-    return true;
+}
+
+/*
+ * The lowest word of the current span that has free objects goes to the bin, without a look at what
+ * others freed. Outside the gate, too: collectors leave current spans alone, and a fork at the wrong
+ * moment loses the child some free objects.
+ */
+static inline bool bin_take_word(struct mem_bins *bins, struct mem_bin *bin)
+{
+    for (uint32_t word = 0; word < bin->word_count; word++) {
+        uint64_t mask = atomic_load_relaxed_u64(mem_span_free(bin->span, word));
+        if (mask != 0) {
+            bin_take_this_word(bins, bin, word, mask);
+            return true;
+        }
+    }
+    return false;
+}
+
+static inline void *bin_pop(struct mem_bin *bin)
+{
+    uint64_t mask = bin->mask;
+
+    bin->mask = mask & (mask - 1);
+    return bin->base + (uint32_t)__builtin_ctzll(mask) * bin->size_bytes;
+}
+
+void *mem_bins_take_quickly(struct mem_bins *bins, struct mem_bin *bin)
+{
+    if (bin->mask == 0 &&
+        (bin->held != 0 || bin->span == NULL || !bin_take_word(bins, bin) || bin->mask == 0)) {
+        return NULL;
+    }
+    void *object = bin_pop(bin);
+    /* So that the next one finds the fast path again, if that costs next to nothing. */
+    if (bin->mask == 0 && bin->held == 0) {
+        (void)bin_take_word(bins, bin);
+    }
+    return object;
 }
 
 static void span_make_current(struct mem_bins *bins, struct mem_bin *bin, struct mem_span *span)
 {
-    if (mem_span_count_free(span) == span->capacity && bins->idle_count > 0) {
-        bins->idle_count--;
+    uint32_t page_count = mem_size_class[span->class].page_count;
+    if (atomic_load_relaxed_i32(&span->left) == 0) { /* it was empty */
+        bins->idle_pages -= page_count < bins->idle_pages ? page_count : bins->idle_pages;
     }
     mem_bins_unlink(bins, &bins->partial[span->class], span);
     mem_span_set_state(span, MEM_SPAN_CURRENT);
@@ -405,7 +440,8 @@ static bool bin_refill(struct mem_bins *bins, struct mem_bin *bin, mem_ref *empt
     uint32_t class = (uint32_t)(bin - bins->bin);
 
     if (bin->span != NULL) {
-        if (bin_take_word(bins, bin)) {
+        if (bin_take_word(bins, bin) ||
+            (mem_span_merge_remote(bin->span) > 0 && bin_take_word(bins, bin))) {
             return true;
         }
         bin_put_aside(bins, bin);
@@ -475,34 +511,15 @@ static struct mem_span *span_create_patiently(struct mem_pool *pool, uint32_t cl
 
 /* ---- the slow path of allocating ------------------------------------------------------------ */
 
-static void *bin_pop(struct mem_bin *bin)
-{
-    uint64_t mask = bin->mask;
-
-    bin->mask = mask & (mask - 1);
-    return bin->base + bits_trailing_zeros_u64(mask) * bin->size_bytes;
-}
-
 /* Inside. An object, if there is one without a new span. */
 static void *bins_try_take(struct mem_bins *bins, struct mem_bin *bin, mem_ref *empties,
                            bool *ret_is_sample)
 {
-    void *object;
-
     *ret_is_sample = false;
     if (bin->mask == 0 && bin->held == 0 && !bin_refill(bins, bin, empties)) {
         return NULL;
     }
-    if (bin->mask == 0) {
-        object = bin_take_held(bins->thread, bin, ret_is_sample);
-    } else {
-        object = bin_pop(bin);
-    }
-    /* So that the next one finds the fast path again, if that costs next to nothing. */
-    if (bin->mask == 0 && bin->held == 0) {
-        (void)bin_take_word(bins, bin);
-    }
-    return object;
+    return bin->mask == 0 ? bin_take_held(bins->thread, bin, ret_is_sample) : bin_pop(bin);
 }
 
 void *mem_bins_take(struct mem_bins *bins, struct mem_bin *bin, size_t requested_bytes)

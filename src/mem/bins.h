@@ -15,7 +15,12 @@ extern struct mem_bins mem_bins_none;
 void mem_bins_init(struct mem_bins *bins, struct mem_thread *thread, struct mem_pool *pool);
 
 /*
- * The last object of a bin, or the first of the next word: what the fast path leaves over.
+ * An object from the bin or from its current span, without entering the gate. NULL: it takes more
+ * than that.
+ */
+void *mem_bins_take_quickly(struct mem_bins *bins, struct mem_bin *bin);
+/*
+ * The last object of a bin, or the first of the next span: what is left over.
  * Returns: NULL when there is no memory. `requested_bytes`: for samples.
  */
 void *mem_bins_take(struct mem_bins *bins, struct mem_bin *bin, size_t requested_bytes);

@@ -13,6 +13,7 @@
 #include <mem/stats_format.h>
 
 struct page_heap;
+struct mem_heap;
 
 /*
  * Finds the span of an object that was alive when it was asked for; by now it may be free, or its
@@ -43,5 +44,11 @@ struct mem_census {
     mem_census_span_of_function *span_of; /* NULL: nothing is attributed to stacks */
     void *argument;
 };
+
+/*
+ * Counts a heap. `census`: all zero the first time, and the same one from then on: its rows stay.
+ * Not inside malloc, no lock held. Threads: one at a time for a census. Cost: see census_take.c.
+ */
+void mem_census_take(struct mem_heap *heap, struct mem_census *census);
 
 #endif

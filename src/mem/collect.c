@@ -67,7 +67,7 @@ void mem_bins_purge(struct mem_bins *bins, mem_ref *empties)
             (void)try_take(bins, span, empties);
         }
     }
-    bins->idle_count = 0;
+    bins->idle_pages = 0;
 }
 
 static void collect_threads(struct mem_heap *heap, struct finds *finds)
@@ -82,7 +82,7 @@ static void collect_threads(struct mem_heap *heap, struct finds *finds)
             struct mem_bins *bins = thread->bins[id];
             if (bins != NULL) {
                 collect_mail(bins, &finds->empties[id]);
-                if (bins->idle_count > 0) {
+                if (bins->idle_pages > 0) {
                     mem_bins_purge(bins, &finds->empties[id]);
                 }
             }
@@ -96,10 +96,7 @@ uint64_t mem_heap_collect(struct mem_heap *heap)
     struct finds finds = {0};
     uint64_t bytes = 0;
 
-    /* Somebody is at it already, or a pool is ending: all the same to whoever asks. */
-    if (!os_mutex_try_lock(&heap->pools_mutex)) {
-        return 0;
-    }
+    os_mutex_lock(&heap->pools_mutex);
     collect_threads(heap, &finds);
     for (uint32_t id = 0; id < MEM_POOLS_MAX; id++) {
         struct mem_pool *pool = atomic_load_acquire_ptr(&heap->pool[id]);

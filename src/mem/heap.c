@@ -381,7 +381,12 @@ static uint64_t heap_reclaim(void *argument, uint64_t wanted_bytes)
 /* What waits in mailboxes of threads that sleep goes back within a second. */
 static void heap_tick(void *argument)
 {
-    (void)mem_heap_collect(argument);
+    struct mem_heap *heap = argument;
+
+    (void)mem_heap_collect(heap);
+    if (heap->observer.tick != NULL) {
+        heap->observer.tick(heap->observer.argument);
+    }
 }
 
 static enum quarry_status heap_make_general(struct mem_heap *heap,

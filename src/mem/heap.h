@@ -34,6 +34,7 @@ struct mem_bin {
     struct mem_span *span; /* the current one, or NULL */
     uint64_t taken_count;  /* objects that were ever taken into the bin */
     uint8_t word;          /* of the span, that mask and held are of */
+    uint8_t word_count;    /* const: of a span's bitmaps */
     bool is_fresh;         /* objects in mask were never used and are zero */
 };
 
@@ -45,9 +46,23 @@ struct mem_bins {
     struct mem_pool *pool;       /* const */
     mem_ref partial[MEM_CLASSES]; /* lists; inside the thread's gate, or the pool's mutex */
     mem_ref full;
-    uint32_t idle_count; /* spans kept though they are empty */
+    uint32_t idle_pages; /* about: of spans kept though they are empty */
+    uint32_t idle_pages_max; /* const */
+    /* by the thread, or atomic in central bins: objects above MEM_SMALL_MAX_BYTES; frees of others
+       make them negative, and all of a pool's add up */
+    _Atomic int64_t large_bytes, large_count;
+    _Atomic uint64_t large_taken_count;
     _Atomic mem_ref mailbox;     /* spans with remote frees; MEM_MAIL_END at the end of the chain */
 };
+
+/*
+ * Pages of empty spans that a thread keeps for a pool: a 1024th of the budget, 64 KiB to 1 MiB. They
+ * are what it would get back from its page cache at once, without taking them apart and putting them
+ * together again; the collector comes for those that are idle.
+ */
+#define MEM_IDLE_PAGES_LEAST  8u
+#define MEM_IDLE_PAGES_MOST   128u
+#define MEM_IDLE_BUDGET_SHARE 1024u
 
 /* The end of a mailbox's chain: no record has it, and it is not 0, which is "in no mailbox". */
 #define MEM_MAIL_END ((mem_ref)1)
@@ -108,9 +123,6 @@ struct mem_pool {
     struct mem_bins *central;
     struct mem_bins *unused_bins; /* of threads that ended, linked by direct[0]; see bins.c */
     _Atomic uint32_t central_count; /* spans in its lists of partial ones; written under mutex */
-    /* atomic: bytes and objects above MEM_SMALL_MAX_BYTES */
-    _Atomic int64_t large_bytes, large_count;
-    _Atomic uint64_t large_taken_count;
 };
 
 /* What a heap tells its observer, which may be none: sampling. Called with no lock held. */
@@ -124,6 +136,8 @@ struct mem_observer {
     bool (*freed)(void *argument, const void *object);
     /* Every object in [base, base + bytes) is gone: a lifetime has ended. */
     void (*ended)(void *argument, const void *base, uint64_t bytes);
+    /* A generation has passed: by the background thread, no lock held. */
+    void (*tick)(void *argument);
     /* Around a fork: before it and after it in the parent, and in the child. */
     void (*fork_prepare)(void *argument);
     void (*fork_parent)(void *argument);
@@ -193,6 +207,12 @@ void mem_lifetime_end(struct mem_lifetime *lifetime);
  */
 enum quarry_status mem_pool_create(struct mem_lifetime *lifetime, uint32_t owner,
                                    struct mem_pool **ret_pool);
+
+/* A number for a pool's lifetime that no other one of this process ever has. */
+static inline uint32_t mem_pool_lifetime_number(const struct mem_pool *pool)
+{
+    return (uint32_t)pool->lane->serial;
+}
 
 /* While there is no sampling, the observer is asked again after so many bytes of a thread. */
 #define MEM_SAMPLE_RECHECK_BYTES ((int64_t)Q_MIB(64))

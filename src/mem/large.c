@@ -36,8 +36,7 @@ static bool is_sample(struct mem_pool *pool, uint64_t bytes)
     struct mem_heap *heap = pool->heap;
     struct mem_thread *thread;
 
-    if (heap->observer.gap == NULL || (thread = mem_thread_find(heap)) == NULL ||
-        !os_gate_enter(&thread->gate, &heap->threads_mutex)) {
+    if (heap->observer.gap == NULL || (thread = mem_thread_find(heap)) == NULL) {
         return false;
     }
     bool is_due = thread->sample_left < (int64_t)bytes, is_sampled = is_due && thread->is_sampling;
@@ -46,14 +45,56 @@ static bool is_sample(struct mem_pool *pool, uint64_t bytes)
     } else {
         thread->sample_left -= (int64_t)bytes;
     }
-    os_gate_leave(&thread->gate);
     return is_sampled;
 }
 
+/* Counts in the thread's bins, so that threads do not fight over a word; in the central ones else. */
 static void pool_count(struct mem_pool *pool, int64_t pages, int64_t objects)
 {
-    (void)atomic_add_relaxed_i64(&pool->large_bytes, pages * (int64_t)PAGE_BYTES);
-    (void)atomic_add_relaxed_i64(&pool->large_count, objects);
+    struct mem_thread *thread = mem_tls[pool->heap->pages->slot];
+    struct mem_bins *bins = thread == NULL ? NULL : thread->bins[pool->id];
+    int64_t bytes = pages * (int64_t)PAGE_BYTES;
+
+    if (Q_LIKELY(bins != NULL)) {
+        atomic_bump_relaxed_i64(&bins->large_bytes, bytes);
+        atomic_bump_relaxed_i64(&bins->large_count, objects);
+        atomic_bump_relaxed_u64(&bins->large_taken_count, objects > 0);
+        return;
+    }
+    (void)atomic_add_relaxed_i64(&pool->central->large_bytes, bytes);
+    (void)atomic_add_relaxed_i64(&pool->central->large_count, objects);
+    (void)atomic_add_relaxed_u64(&pool->central->large_taken_count, objects > 0);
+}
+
+void mem_large_move_counts(struct mem_bins *bins, struct mem_bins *central)
+{
+    (void)atomic_add_relaxed_i64(&central->large_bytes, atomic_load_relaxed_i64(&bins->large_bytes));
+    (void)atomic_add_relaxed_i64(&central->large_count, atomic_load_relaxed_i64(&bins->large_count));
+    (void)atomic_add_relaxed_u64(&central->large_taken_count,
+                                 atomic_load_relaxed_u64(&bins->large_taken_count));
+}
+
+static void sum_add(struct mem_large_sum *sum, const struct mem_bins *bins)
+{
+    sum->bytes += (uint64_t)atomic_load_relaxed_i64(&bins->large_bytes);
+    sum->count += (uint64_t)atomic_load_relaxed_i64(&bins->large_count);
+    sum->taken_count += atomic_load_relaxed_u64(&bins->large_taken_count);
+}
+
+struct mem_large_sum mem_large_sum(struct mem_pool *pool)
+{
+    struct mem_heap *heap = pool->heap;
+    struct mem_large_sum sum = {0};
+
+    os_mutex_lock(&heap->threads_mutex);
+    sum_add(&sum, pool->central);
+    for (struct mem_thread *thread = heap->threads; thread != NULL; thread = thread->next) {
+        if (thread->bins[pool->id] != NULL) {
+            sum_add(&sum, thread->bins[pool->id]);
+        }
+    }
+    os_mutex_unlock(&heap->threads_mutex);
+    return sum;
 }
 
 void *mem_large_alloc(struct mem_pool *pool, size_t bytes, size_t align_bytes, bool *ret_is_zero)
@@ -76,7 +117,6 @@ void *mem_large_alloc(struct mem_pool *pool, size_t bytes, size_t align_bytes, b
     struct mem_span *span = is_sampled ? pool->large_sampled : pool->large;
     mem_map_set(&heap->map, run.base, 1, mem_map_ref(&heap->map, span));
     pool_count(pool, (int64_t)page_count, 1);
-    (void)atomic_add_relaxed_u64(&pool->large_taken_count, 1);
     if (is_sampled) {
         heap->observer.allocated(heap->observer.argument, run.base, bytes,
                                  page_count << PAGE_SHIFT, pool);
@@ -96,17 +136,13 @@ bool mem_large_is_object(struct mem_heap *heap, const struct mem_span *span, con
 void mem_large_free(struct mem_heap *heap, struct mem_span *span, void *object)
 {
     struct mem_pool *pool = mem_span_pool(span);
-    mem_ref ref = mem_map_ref(&heap->map, span);
 
     if (!mem_large_is_object(heap, span, object)) {
         mem_panic(page_heap_lane_of(heap->pages, object) == NULL ? MEM_PANIC_FOREIGN
                                                                  : MEM_PANIC_NOT_OBJECT,
                   object);
     }
-    /* Of two frees at once one takes the entry. */
-    if (!atomic_cas_relaxed_u32(mem_map_entry(&heap->map, object), &ref, 0)) {
-        mem_panic(MEM_PANIC_DOUBLE_FREE, object);
-    }
+    mem_map_set(&heap->map, object, 1, 0);
     if (span == pool->large_sampled) {
         (void)heap->observer.freed(heap->observer.argument, object);
     }

@@ -6,6 +6,15 @@
 
 #include <mem/heap.h>
 
+/* Large objects of a pool, and how many there ever were. */
+struct mem_large_sum {
+    uint64_t bytes, count, taken_count;
+};
+struct mem_large_sum mem_large_sum(struct mem_pool *pool);
+
+/* Bins that end leave what they counted to the central ones. */
+void mem_large_move_counts(struct mem_bins *bins, struct mem_bins *central);
+
 /* `align_bytes`: a power of two. NULL: no memory. `ret_is_zero`: every byte is known to be zero. */
 void *mem_large_alloc(struct mem_pool *pool, size_t bytes, size_t align_bytes, bool *ret_is_zero);
 /* `span`: what the map has for the object: its pool's stand-in. */

@@ -8,6 +8,7 @@
 
 #include <mem/census.h>
 #include <mem/heap.h>
+#include <mem/large.h>
 #include <mem/object.h>
 #include <mem/profile.h>
 #include <mem/stats_page.h>

@@ -41,12 +41,8 @@ void *mem_alloc_slow(struct mem_pool *pool, struct mem_bins *bins, size_t bytes)
         return mem_central_take(pool, bytes);
     }
     struct mem_bin *bin = &bins->bin[mem_class_of(bytes)];
-    uint64_t mask = bin->mask, rest = mask & (mask - 1);
-    if (rest == 0) {
-        return mem_bins_take(bins, bin, bytes);
-    }
-    bin->mask = rest;
-    return bin->base + bits_trailing_zeros_u64(mask) * bin->size_bytes;
+    void *object = mem_bins_take_quickly(bins, bin);
+    return Q_LIKELY(object != NULL) ? object : mem_bins_take(bins, bin, bytes);
 }
 
 void *mem_alloc(struct mem_pool *pool, size_t bytes)

@@ -83,6 +83,15 @@ bool mem_profile_free(struct mem_profile *profile, const void *object)
     return was_sample;
 }
 
+void mem_profile_end_range(struct mem_profile *profile, const void *first, uint64_t bytes)
+{
+    uint64_t now_ns = now_of(profile);
+
+    os_mutex_lock(&profile->stats->mutex);
+    mem_profile_end_range_locked(profile, (uint64_t)first, bytes, now_ns);
+    os_mutex_unlock(&profile->stats->mutex);
+}
+
 bool mem_profile_move(struct mem_profile *profile, const void *object, const void *new_object,
                       size_t requested_bytes, size_t usable_bytes)
 {

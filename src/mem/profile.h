@@ -67,6 +67,12 @@ void mem_profile_alloc(struct mem_profile *profile, const void *object, size_t r
 bool mem_profile_free(struct mem_profile *profile, const void *object);
 
 /*
+ * Records the end of every sampled object in [first, first + bytes): their lifetime is over.
+ * Threads, cost: as mem_profile_free, and a look at every live sample.
+ */
+void mem_profile_end_range(struct mem_profile *profile, const void *first, uint64_t bytes);
+
+/*
  * Records that realloc kept an object alive with another size, and maybe at another address.
  * The sample stands for as many objects as before.
  *

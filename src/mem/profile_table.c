@@ -355,6 +355,23 @@ bool mem_profile_end_locked(struct mem_profile *profile, const void *object, uin
     return index != MEM_INDEX_NONE;
 }
 
+void mem_profile_end_range_locked(struct mem_profile *profile, uint64_t first, uint64_t bytes,
+                                  uint64_t now_ns)
+{
+    os_mutex_assert_held(&profile->stats->mutex);
+    char *base = profile->stats->segment.base;
+    size_t word_count = base == NULL ? 0 : profile->used_room.committed_bytes / sizeof(uint64_t);
+
+    for (size_t word = 0; word < word_count; word++) {
+        for (uint64_t used = used_words(profile)[word]; used != 0; used &= used - 1) {
+            uint32_t index = (uint32_t)(word * 64) + bits_trailing_zeros_u64(used);
+            if (samples_at(base)[index].address - first < bytes) {
+                sample_end(profile, base, index, now_ns);
+            }
+        }
+    }
+}
+
 /* Adds to the side that keeps the balance: growth was allocated, shrinkage was freed. */
 static void flow_resize(uint64_t *allocated, uint64_t *freed, uint64_t before, uint64_t after)
 {

@@ -34,6 +34,10 @@ void mem_profile_record_locked(struct mem_profile *profile, struct mem_profile_e
 bool mem_profile_end_locked(struct mem_profile *profile, const void *object, uint64_t now_ns)
     Q_REQUIRES(&profile->stats->mutex);
 
+/* Ends every sample in [first, first + bytes). */
+void mem_profile_end_range_locked(struct mem_profile *profile, uint64_t first, uint64_t bytes,
+                                  uint64_t now_ns) Q_REQUIRES(&profile->stats->mutex);
+
 /* Moves or resizes a sample. Returns: whether `object` was one. */
 bool mem_profile_move_locked(struct mem_profile *profile, const void *object,
                              const struct mem_profile_place *place, uint64_t now_ns)

@@ -64,15 +64,28 @@ enum quarry_status mem_map_init(struct mem_map *map, struct page_heap *pages)
     return QUARRY_OK;
 }
 
-void mem_map_fini(struct mem_map *map)
+static uint64_t map_bytes_locked(struct mem_map *map)
 {
-    uint64_t charged_bytes = map->record_committed - map->record_first;
+    uint64_t bytes = map->record_committed - map->record_first;
 
     for (uint32_t id = 0; id < PAGE_LANES_MAX; id++) {
-        charged_bytes += map->step_count[id] * MEM_MAP_STEP_PAGES * sizeof(mem_ref);
+        bytes += map->step_count[id] * MEM_MAP_STEP_PAGES * sizeof(mem_ref);
     }
+    return bytes;
+}
+
+uint64_t mem_map_bytes(struct mem_map *map)
+{
+    os_mutex_lock(&map->mutex);
+    uint64_t bytes = map_bytes_locked(map);
+    os_mutex_unlock(&map->mutex);
+    return bytes;
+}
+
+void mem_map_fini(struct mem_map *map)
+{
     if (os_release(map->pages->os, map->base, map->reserved_bytes) == QUARRY_OK) {
-        page_heap_release_metadata(map->pages, charged_bytes);
+        page_heap_release_metadata(map->pages, map_bytes_locked(map));
     }
     map->base = NULL;
 }

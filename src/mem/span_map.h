@@ -86,6 +86,9 @@ void mem_map_set(struct mem_map *map, const void *start, uint64_t page_count, me
 /* Forgets every span of a lane whose lifetime has ended, and gives back what its entries took. */
 void mem_map_forget_lane(struct mem_map *map, struct page_lane *lane);
 
+/* Bytes committed for entries and records. */
+uint64_t mem_map_bytes(struct mem_map *map);
+
 /* A record for spans with `word_count` words of bitmap. NULL: no memory. Never reclaims. */
 struct mem_span *mem_map_take_record(struct mem_map *map, uint32_t word_count);
 void mem_map_give_record(struct mem_map *map, struct mem_span *span);

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include <mem/bins.h>
+#include <mem/large.h>
 #include <mem/remote.h>
 
 _Thread_local struct mem_thread *mem_tls[PAGE_HEAPS_MAX];
@@ -225,6 +226,7 @@ static void bins_end(struct mem_bins *bins)
         pool->central->bin[class].taken_count += bins->bin[class].taken_count;
     }
     list_orphan(bins, &bins->full);
+    mem_large_move_counts(bins, pool->central);
     /* Those that were kept though they are empty: nobody keeps them now. */
     mem_bins_purge(pool->central, &empties);
     list_push(&pool->unused_bins, bins);

@@ -301,6 +301,15 @@ enum quarry_status os_thread_exit_hook(void (*hook)(void));
  */
 enum quarry_status os_thread_exit_arm(void);
 
+/* Whether the calling thread is the process' first: the one that main runs on. */
+bool os_thread_is_first(void);
+/*
+ * Whether the calling thread is the only one that still runs, for a background thread of a process
+ * whose first thread has ended: such a process lives until its last thread ends.
+ * Cost: reads a folder of /proc.
+ */
+bool os_thread_is_last(void);
+
 /*
  * Has the three called around fork() as pthread_atfork does. Called once by each layer that needs
  * it, lowest layer first. Errors: NO_MEMORY.

@@ -21,6 +21,7 @@
  *
  * Locking: none; start and join of one thread are the caller's to order.
  */
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
@@ -74,6 +75,38 @@ uint32_t os_thread_id_slow(void)
     } while (number == 0); /* invariant 2 */
     os_thread_number = number;
     return number;
+}
+
+bool os_thread_is_first(void)
+{
+    return os_kernel(SYS_gettid) == os_kernel(SYS_getpid);
+}
+
+/* Entries of a folder that a buffer of getdents64 holds, "." and ".." included. */
+static uint32_t count_entries(const char *buffer, long bytes)
+{
+    uint32_t count = 0;
+    for (long at = 0; at < bytes; count++) {
+        uint16_t length; /* d_reclen, behind d_ino and d_off */
+        memcpy(&length, buffer + at + 16, sizeof length);
+        at += length;
+    }
+    return count;
+}
+
+bool os_thread_is_last(void)
+{
+    char buffer[1024];
+    uint32_t count = 0;
+    long bytes;
+    long fd = os_kernel(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    while ((bytes = os_kernel_retry(SYS_getdents64, fd, buffer, sizeof buffer)) > 0)
+        count += count_entries(buffer, bytes);
+    (void)os_kernel(SYS_close, fd);
+    /* ".", "..", this one, and the first, which stays in the list until all are gone. */
+    return bytes == 0 && count <= 4;
 }
 
 /* Invariant 1. */

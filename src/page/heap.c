@@ -22,6 +22,8 @@
 #define HEAP_SPACE_PER_LIMIT 256u
 #define HEAP_SPACE_MIN_BYTES Q_GIB(64)
 #define HEAP_SPACE_MAX_BYTES ((uint64_t)PAGE_ZONES_MAX << PAGE_ZONE_SHIFT)
+/* The least that a heap is made with, and the alignment of a space below one zone. */
+#define HEAP_SPACE_LEAST_BYTES Q_MIB(16)
 /* Of the process' address limit, where it has one, at most a quarter is for the lanes. */
 #define HEAP_ADDRESS_SHARE 4u
 /* Without a limit: this percentage of the cgroup's limit or of RAM. */
@@ -40,11 +42,15 @@ static struct {
 static void heaps_thread_exit(void)
 {
     struct page_tls tls = page_tls;
+    bool is_first = os_thread_is_first();
 
     page_tls = (struct page_tls){0};
     os_mutex_lock(&heaps.mutex);
     for (uint32_t slot = 0; slot < PAGE_HEAPS_MAX; slot++) {
         struct page_heap *heap = heaps.heap[slot];
+        if (heap != NULL && is_first) {
+            page_scavenger_watch_threads(heap);
+        }
         if (heap != NULL && tls.heap[slot].serial == heap->serial) {
             page_thread_exit(heap, tls.heap[slot].thread);
         }
@@ -175,23 +181,43 @@ static double usable_cpus(const struct os_machine *machine)
 }
 
 /* Reserves the space for lanes: as much as asked for, halved until the system has it. */
+static enum quarry_status heap_try_spaces(struct page_heap *heap, uint64_t most_bytes,
+                                          uint64_t least_bytes, uint64_t align_bytes)
+{
+    enum quarry_status status = QUARRY_NO_ADDRESS;
+    void *space;
+
+    for (uint64_t bytes = size_align_down_u64(most_bytes, align_bytes); bytes >= least_bytes;
+         bytes = size_align_down_u64(bytes / 2, align_bytes)) {
+        status = os_reserve(heap->os, bytes, align_bytes, &space);
+        if (status == QUARRY_OK) {
+            heap->space = space;
+            heap->space_bytes = bytes;
+            return QUARRY_OK;
+        }
+    }
+    return status;
+}
+
+/*
+ * Whole zones; or, in a process that may not have so many addresses, less than one, which then is
+ * one lane's.
+ */
 static enum quarry_status heap_reserve_space(struct page_heap *heap, uint64_t wanted_bytes,
                                              uint64_t address_limit_bytes)
 {
     uint64_t bytes = size_min_u64(wanted_bytes, address_limit_bytes / HEAP_ADDRESS_SHARE);
-    enum quarry_status status = QUARRY_NO_ADDRESS;
-    void *space;
 
-    for (bytes = size_align_down_u64(bytes, PAGE_ZONE_BYTES); bytes >= PAGE_ZONE_BYTES;
-         bytes = size_align_down_u64(bytes / 2, PAGE_ZONE_BYTES)) {
-        status = os_reserve(heap->os, bytes, PAGE_ZONE_BYTES, &space);
-        if (status == QUARRY_OK) {
-            heap->space = space;
-            heap->space_bytes = bytes;
-            heap->lane_bytes = size_max_u64(
-                size_align_down_u64(bytes / PAGE_LANES_MAX, PAGE_ZONE_BYTES), PAGE_ZONE_BYTES);
-            return QUARRY_OK;
-        }
+    enum quarry_status status =
+        heap_try_spaces(heap, bytes, PAGE_ZONE_BYTES, PAGE_ZONE_BYTES);
+    if (status != QUARRY_OK) {
+        status = heap_try_spaces(heap, size_min_u64(address_limit_bytes / 2, PAGE_ZONE_BYTES / 2),
+                                 HEAP_SPACE_LEAST_BYTES, HEAP_SPACE_LEAST_BYTES);
+    }
+    if (status == QUARRY_OK) {
+        uint64_t lane_bytes =
+            size_align_down_u64(heap->space_bytes / PAGE_LANES_MAX, PAGE_ZONE_BYTES);
+        heap->lane_bytes = size_max_u64(lane_bytes, PAGE_ZONE_BYTES);
     }
     return status;
 }

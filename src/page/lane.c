@@ -351,7 +351,9 @@ struct page_run page_lane_alloc(struct page_lane *lane, uint32_t owner, uint64_t
 
     Q_ASSERT(page_count >= 1 && owner != PAGE_OWNER_NONE);
     Q_ASSERT(bits_is_power_of_two_u64(align_pages) && align_pages <= PAGE_ALIGN_PAGES_MAX);
-    if (page_count > (uint64_t)lane->chunk_limit << PAGE_CHUNK_SHIFT) {
+    /* The space of a small heap is aligned to less than a zone. */
+    if (page_count > (uint64_t)lane->chunk_limit << PAGE_CHUNK_SHIFT ||
+        ((uint64_t)lane->base & ((align_pages << PAGE_SHIFT) - 1)) != 0) {
         return run_refused(QUARRY_NO_ADDRESS);
     }
     enum quarry_status status = lane_take(lane, &request);

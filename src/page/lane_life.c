@@ -18,6 +18,12 @@
 
 /* ---- ids and zones -------------------------------------------------------------------------- */
 
+/* A space smaller than a zone counts as one. */
+static uint64_t lane_zones(uint64_t bytes)
+{
+    return size_ceil_div_u64(bytes, PAGE_ZONE_BYTES);
+}
+
 static bool zones_are_free(struct page_heap *heap, uint64_t first, uint64_t zone_count)
 {
     for (uint64_t zone = first; zone < first + zone_count; zone++) {
@@ -54,8 +60,8 @@ static enum quarry_status lane_take_id(struct page_heap *heap, struct page_lane 
 static enum quarry_status lane_take_zones(struct page_heap *heap, struct page_lane *lane)
     Q_REQUIRES(&heap->lanes_mutex)
 {
-    uint64_t zone_count = lane->reserved_bytes >> PAGE_ZONE_SHIFT;
-    uint64_t zone_end = heap->space_bytes >> PAGE_ZONE_SHIFT;
+    uint64_t zone_count = lane_zones(lane->reserved_bytes);
+    uint64_t zone_end = lane_zones(heap->space_bytes);
 
     for (uint64_t first = 0; first + zone_count <= zone_end; first++) {
         if (zones_are_free(heap, first, zone_count)) {
@@ -75,7 +81,7 @@ static void lane_give_place(struct page_lane *lane, bool are_zones_usable)
     os_mutex_lock(&heap->lanes_mutex);
     if (lane->base != NULL) {
         zones_set(heap, (uint64_t)(lane->base - heap->space) >> PAGE_ZONE_SHIFT,
-                  lane->reserved_bytes >> PAGE_ZONE_SHIFT, are_zones_usable ? 0 : PAGE_ZONE_LOST);
+                  lane_zones(lane->reserved_bytes), are_zones_usable ? 0 : PAGE_ZONE_LOST);
     }
     heap->lane_ids_taken &= ~((uint64_t)1 << lane->id);
     os_mutex_unlock(&heap->lanes_mutex);
@@ -259,8 +265,11 @@ static enum quarry_status options_check(struct page_heap *heap,
                                         const struct page_lane_options *options,
                                         uint64_t *ret_reserved_bytes, struct quarry_error *error)
 {
-    uint64_t reserved_bytes =
-        options->reserved_bytes != 0 ? options->reserved_bytes : heap->lane_bytes;
+    /* A space smaller than a zone is one lane's, whatever it asks for. */
+    bool is_small = heap->space_bytes < PAGE_ZONE_BYTES;
+    uint64_t reserved_bytes = is_small                       ? heap->space_bytes
+                              : options->reserved_bytes != 0 ? options->reserved_bytes
+                                                             : heap->lane_bytes;
 
     if (options->name == NULL || options->name[0] == '\0' ||
         strnlen(options->name, PAGE_LANE_NAME_BYTES) == PAGE_LANE_NAME_BYTES) {
@@ -273,7 +282,8 @@ static enum quarry_status options_check(struct page_heap *heap,
                          options->name, (unsigned long long)reserved_bytes,
                          (unsigned long long)heap->space_bytes);
     }
-    *ret_reserved_bytes = size_align_up_u64(reserved_bytes, PAGE_ZONE_BYTES);
+    *ret_reserved_bytes =
+        is_small ? reserved_bytes : size_align_up_u64(reserved_bytes, PAGE_ZONE_BYTES);
     return QUARRY_OK;
 }
 

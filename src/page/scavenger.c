@@ -30,6 +30,8 @@
 
 /* How long a quiet thread sleeps before it looks round again. */
 #define SCAVENGER_PARK_NS (2 * Q_SECOND_NS)
+/* Between looks for other threads, where the process ends with the last of them. */
+#define SCAVENGER_WATCH_NS (20 * Q_MS_NS)
 /* Generations without work after which it is quiet: the second flushes idle page caches. */
 #define SCAVENGER_QUIET_GENERATIONS 4
 
@@ -270,6 +272,12 @@ static void scavenger_main(void *argument)
     while (!atomic_load_seq_cst_u32(&scavenger->is_stopping)) {
         scavenger_tick(heap);
         uint64_t sleep_ns = page_scavenger_run(heap);
+        if (atomic_load_relaxed_u32(&scavenger->is_watching_threads)) {
+            if (os_thread_is_last()) {
+                return; /* libc ends the process then */
+            }
+            sleep_ns = size_min_u64(sleep_ns, SCAVENGER_WATCH_NS);
+        }
         if (sleep_ns > 0) {
             scavenger_sleep(scavenger, sleep_ns);
         }
@@ -359,6 +367,16 @@ void page_scavenger_init(struct page_heap *heap, bool has_thread, double cpu_cou
     atomic_store_relaxed_u64(&scavenger->retain_goal_bytes, UINT64_MAX);
     atomic_store_relaxed_u32(&scavenger->state,
                              has_thread ? PAGE_SCAVENGER_WANTED : PAGE_SCAVENGER_OFF);
+}
+
+void page_scavenger_watch_threads(struct page_heap *heap)
+{
+    struct page_scavenger *scavenger = &heap->scavenger;
+
+    atomic_store_seq_cst_u32(&scavenger->is_watching_threads, 1);
+    if (atomic_exchange_seq_cst_u32(&scavenger->sleep, SCAVENGER_AWAKE) != SCAVENGER_AWAKE) {
+        os_futex_wake(&scavenger->sleep, 1);
+    }
 }
 
 void page_scavenger_want(struct page_heap *heap)

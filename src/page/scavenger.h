@@ -71,6 +71,7 @@ struct page_scavenger {
     _Atomic uint32_t flight_count; /* pieces being given back by anybody */
     _Atomic uint32_t start_delay;  /* slow paths to let pass before the next attempt to start */
     _Atomic uint32_t is_stopping;
+    _Atomic uint32_t is_watching_threads; /* the process' first thread has ended */
     _Atomic uint32_t sleep; /* futex word: how the thread sleeps, see scavenger.c */
     _Atomic uint64_t retain_goal_bytes;
     struct page_scavenger_counters counters;
@@ -92,6 +93,11 @@ struct page_scavenger {
 void page_scavenger_init(struct page_heap *heap, bool has_thread, double cpu_count);
 /* A heap that was created with has_no_thread gets one after all, when next it is poked. */
 void page_scavenger_want(struct page_heap *heap);
+/*
+ * The first thread of the process has ended by pthread_exit: the process lives as long as any other
+ * of the program's threads does, and the scavenger's must not be the one that keeps it.
+ */
+void page_scavenger_watch_threads(struct page_heap *heap);
 /* Stops and joins the thread. */
 void page_scavenger_fini(struct page_heap *heap);
 

@@ -63,7 +63,7 @@ enum allocator allocator_here(void)
         if (mark != NULL && function_is_of_malloc(mark))
             return marks[i].allocator;
     }
-    MUST(!"a malloc that is known");
+    MUST_NOT_COME_HERE("a malloc that is known");
     return ALLOCATOR_GLIBC;
 }
 

@@ -25,7 +25,8 @@ extern "C" {
 
 /* An assertion for children and threads too, where cmocka's must not be used: it prints the
    condition and aborts. In a test's own thread it fails the test. */
-#define MUST(condition) must_hold(!!(condition), #condition, __FILE__, __LINE__)
+#define MUST(condition)              must_hold(!!(condition), #condition, __FILE__, __LINE__)
+#define MUST_NOT_COME_HERE(expected) must_hold(0, expected, __FILE__, __LINE__)
 void must_hold(int holds, const char *condition, const char *file, int line);
 
 /* ---- which malloc this is ------------------------------------------------------------------- */

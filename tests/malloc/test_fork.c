@@ -23,8 +23,6 @@
 #define STORM_THREADS 64u
 #define STORM_FORKS   60u
 
-extern char **environ;
-
 static unsigned long storm_forks = STORM_FORKS, storm_seconds;
 
 #define OBJECTS 2000u
@@ -262,8 +260,8 @@ static void *storm_churn(void *argument)
         free(*slot);
         *slot = opaque(malloc(random_size(&random, MIB)));
         MUST(*slot != NULL);
-        if (random_next(&random) % 64 == 0)
-            usleep(300); /* 64 threads would leave the children no processor */
+        if (random_next(&random) % 16 == 0)
+            usleep(2000); /* 64 threads would leave the children no processor */
     }
     for (size_t i = 0; i < COUNT_OF(kept); i++)
         free(kept[i]);
@@ -290,7 +288,6 @@ static void children_of_a_process_of_64_threads_live(void **state)
     const double until = seconds_now() + (double)storm_seconds;
     (void)state;
 
-    SKIP_UNDER(ALLOCATOR_MIMALLOC); /* takes no lock at a fork */
     objects_make();
     storm_begin(&storm, STORM_THREADS);
     for (unsigned long i = 0; i < storm_forks || seconds_now() < until; i++)
@@ -312,7 +309,6 @@ static void threads_fork_while_others_churn(void **state)
     static struct storm storm;
     (void)state;
 
-    SKIP_UNDER(ALLOCATOR_MIMALLOC);
     objects_make();
     storm_begin(&storm, 4);
     threads_run(4, fork_in_thread, NULL);

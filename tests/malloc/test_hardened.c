@@ -3,24 +3,17 @@
  * and what was freed is cleared, so that a read after the free learns nothing. The program starts
  * itself anew with that setting; under another allocator all is skipped.
  */
-#include "common.h"
+#include "misuse.h"
 
 #include <malloc.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <sys/mman.h>
 #include <sys/wait.h>
 
 #define SETTING "hardened=1"
-
-#define OVERFLOW       "overflow"
-#define USE_AFTER_FREE "use after free"
-#define DOUBLE_FREE    "double free"
 
 /* What a list of free objects may keep in them. */
 #define LINK_BYTES 16u
@@ -28,24 +21,11 @@
 static const size_t sizes[] = {1,    8,    15,   16,    24,    100,      500,       1000,
                                1024, 4000, 8192, 20000, 32700, 64 * KIB, 300 * KIB, 8 * MIB};
 
-static void *volatile *named;
-
-static void dies(child_body *body, size_t bytes, const char *words)
-{
-    struct child child;
-    char address[32];
-
-    child_run(body, (void *)bytes, &child);
-    snprintf(address, sizeof address, "%p", *named);
-    child_aborted(&child, (const char *const[]){words, address, NULL});
-    assert_int_equal(child_lines(&child), 1);
-}
-
 static void dies_with_every_size(child_body *body, const char *words)
 {
     QUARRY_ONLY();
     for (size_t i = 0; i < COUNT_OF(sizes); i++)
-        dies(body, sizes[i], words);
+        misuse_dies(body, sizes[i], words);
 }
 
 /* Writes `count` bytes just past the end. */
@@ -55,7 +35,7 @@ static void *overflowed(void *object, size_t count)
 
     for (size_t i = 0; i < count; i++)
         ((char *)opaque(end))[i] ^= 0x20;
-    *named = object;
+    (void)misuse_name(object);
     return opaque(object);
 }
 
@@ -87,7 +67,7 @@ static void overflow_with_zero(void *bytes)
 {
     char *object = malloc((size_t)bytes);
 
-    *named = object;
+    (void)misuse_name(object);
     ((char *)opaque(object))[malloc_usable_size(object)] = '\0';
     free(opaque(object));
 }
@@ -144,35 +124,21 @@ static void a_byte_past_an_aligned_object_is_found(void **state)
     (void)state;
     QUARRY_ONLY();
     for (size_t alignment = 16; alignment <= MIB; alignment *= 4)
-        dies(overflow_aligned, alignment, OVERFLOW);
-}
-
-static void *free_in_thread(void *object)
-{
-    free(object);
-    return NULL;
+        misuse_dies(overflow_aligned, alignment, OVERFLOW);
 }
 
 static void overflow_and_free_elsewhere(void *bytes)
 {
-    static void *objects[5000];
-    pthread_t thread;
-
-    void *object = overflowed(malloc((size_t)bytes), 1);
-    MUST(pthread_create(&thread, NULL, free_in_thread, object) == 0);
-    MUST(pthread_join(thread, NULL) == 0);
-    for (size_t i = 0; i < COUNT_OF(objects); i++)
-        objects[i] = opaque(malloc((size_t)bytes));
-    for (size_t i = 0; i < COUNT_OF(objects); i++)
-        free(objects[i]);
+    misuse_in_thread(misuse_free, overflowed(malloc((size_t)bytes), 1));
+    misuse_need_more((size_t)bytes);
 }
 
 static void a_byte_past_the_end_is_found_when_another_thread_frees(void **state)
 {
     (void)state;
     QUARRY_ONLY();
-    dies(overflow_and_free_elsewhere, 100, OVERFLOW);
-    dies(overflow_and_free_elsewhere, 3000, OVERFLOW);
+    misuse_dies(overflow_and_free_elsewhere, 100, OVERFLOW);
+    misuse_dies(overflow_and_free_elsewhere, 3000, OVERFLOW);
 }
 
 /* ---- after the free ------------------------------------------------------------------------- */
@@ -228,7 +194,7 @@ static void write_freed(void *bytes)
     static void *objects[2000];
     void *object = malloc(count);
 
-    *named = object;
+    (void)misuse_name(object);
     free(object);
     memset(opaque(object), 0x41, count);
     for (size_t i = 0; i < COUNT_OF(objects); i++) {
@@ -248,7 +214,7 @@ static void a_write_after_the_free_is_found_or_does_no_harm(void **state)
         struct child child;
         char address[32];
         child_run(write_freed, (void *)sizes[i], &child);
-        snprintf(address, sizeof address, "%p", *named);
+        misuse_named(address);
         if (WIFEXITED(child.status) && WEXITSTATUS(child.status) == 0)
             continue;
         child_aborted(&child, (const char *const[]){USE_AFTER_FREE, address, NULL});
@@ -259,9 +225,8 @@ static void a_write_after_the_free_is_found_or_does_no_harm(void **state)
 
 static void free_twice(void *bytes)
 {
-    void *object = malloc((size_t)bytes);
+    void *object = misuse_name(malloc((size_t)bytes));
 
-    *named = object;
     free(object);
     free(opaque(object));
 }
@@ -334,9 +299,8 @@ int main(int argc, char **argv)
         (setting == NULL || strcmp(setting, SETTING) != 0)) {
         MUST(setenv("QUARRY_MALLOC", SETTING, 1) == 0);
         (void)execv("/proc/self/exe", argv);
-        MUST(!"started anew");
+        MUST_NOT_COME_HERE("started anew");
     }
-    named = mmap(NULL, sizeof *named, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    MUST(named != MAP_FAILED);
+    misuse_begin();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -110,7 +110,7 @@ int main(int, char **argv)
     if (now == nullptr || std::strcmp(now, setting) != 0) {
         MUST(setenv("QUARRY_MALLOC", setting, 1) == 0);
         execv("/proc/self/exe", argv);
-        MUST(!"started anew");
+        MUST_NOT_COME_HERE("started anew");
     }
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

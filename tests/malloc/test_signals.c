@@ -27,7 +27,7 @@ static void count_signal(int signal_number)
     signal_count++;
 }
 
-static void timer_set(int which, long interval_us)
+static void timer_set(__itimer_which_t which, long interval_us)
 {
     struct itimerval interval = {{0, interval_us}, {0, interval_us}};
 
@@ -203,7 +203,7 @@ static void churn_as_target(void *argument, unsigned index)
     if (index < TARGETS) {
         targets->threads[index] = pthread_self();
         atomic_fetch_add(&targets->started, 1);
-        while (signal_count < 20 * SIGNALS_WANTED) {
+        while (signal_count < 3 * SIGNALS_WANTED) {
             size_t bytes = random_size(&random, 256 * KIB);
             check_and_free(filled(bytes, index), bytes, index);
         }

@@ -166,7 +166,6 @@ static void the_usable_size_stays_while_other_objects_come_and_go(void **state)
 /* Classes an eighth to a sixth apart waste that much of the block at most; see the size classes. */
 static void no_size_from_129_bytes_to_32_kib_wastes_a_fifth(void **state)
 {
-    SKIP_UNDER(ALLOCATOR_JEMALLOC | ALLOCATOR_MIMALLOC | ALLOCATOR_TCMALLOC);
     (void)state;
     for (size_t bytes = 129; bytes <= 32 * KIB; bytes++) {
         void *object = opaque(malloc(bytes));

@@ -236,7 +236,9 @@ static void two_hundred_libraries_with_thread_local_objects_are_loaded(void **st
         if (libraries[i] == NULL)
             fail_msg("%s", dlerror());
         (void)unlink(path);
-        counts[i] = (plugin_count_function *)library_function(libraries[i], "plugin_count");
+        plugin_count_function *count =
+            (plugin_count_function *)library_function(libraries[i], "plugin_count");
+        counts[i] = count;
     }
     for (unsigned round = 0; round < 3; round++)
         threads_run(4, use_counts, counts);
@@ -396,7 +398,6 @@ static void limit_address_space(void)
 static void a_program_starts_in_a_gib_of_addresses(void **state)
 {
     (void)state;
-    SKIP_UNDER(ALLOCATOR_MIMALLOC); /* crashes */
     start_after(limit_address_space, "threads");
 }
 
@@ -502,7 +503,6 @@ static void lock_everything(void *unused)
 static void a_program_that_locks_its_memory_goes_on(void **state)
 {
     (void)state;
-    SKIP_UNDER(ALLOCATOR_MIMALLOC); /* reserves a gibibyte at a time, which is then resident */
     child_must_succeed(lock_everything, NULL);
 }
 
