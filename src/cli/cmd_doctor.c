@@ -102,7 +102,7 @@ static void print_text(const struct process *process, struct symbols *symbols,
     const struct figures figures = figures_of(&process->snapshot);
     char committed[SIZE_TEXT_BYTES], objects[SIZE_TEXT_BYTES], bytes[SIZE_TEXT_BYTES];
 
-    printf("process %u: %s\n", process->pid, process->snapshot.head->command);
+    printf("process %u: %s\n", process->pid, process->title);
     printf("%s committed, %s of it live objects%s\n",
            size_format(figures.committed_bytes, committed),
            size_format(figures.object_bytes, objects),
