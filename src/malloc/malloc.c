@@ -34,15 +34,17 @@ Q_COLD static void *early_alloc(size_t bytes, size_t align_bytes)
 
 Q_NOINLINE void *malloc_slow(size_t bytes)
 {
+    struct mem_bins *bins = mem_door;
+    void *object = NULL;
+    bool is_zero;
+
     /* Sizes beyond the fast path's, and the last object of a word. */
-    if (Q_LIKELY(bytes <= MEM_SMALL_MAX_BYTES && mem_door != &mem_bins_none)) {
-        struct mem_bins *bins = mem_door;
-        void *object = mem_bins_take_quickly(bins, &bins->bin[mem_class_of(bytes)]);
-        if (Q_LIKELY(object != NULL)) {
-            return object;
-        }
+    if (Q_LIKELY(bins != &mem_bins_none && bytes <= MEM_OBJECT_MAX_BYTES)) {
+        object = bytes <= MEM_SMALL_MAX_BYTES
+                     ? mem_bins_take_quickly(bins, &bins->bin[mem_class_of(bytes)])
+                     : mem_large_alloc(bins->pool, bytes, 1, &is_zero);
     }
-    return malloc_slower(bytes);
+    return Q_LIKELY(object != NULL) ? object : malloc_slower(bytes);
 }
 
 Q_NOINLINE static void *malloc_slower(size_t bytes)

@@ -115,7 +115,7 @@ void *mem_large_alloc(struct mem_pool *pool, size_t bytes, size_t align_bytes, b
     }
     bool is_sampled = is_sample(pool, page_count << PAGE_SHIFT);
     struct mem_span *span = is_sampled ? pool->large_sampled : pool->large;
-    mem_map_set(&heap->map, run.base, 1, mem_map_ref(&heap->map, span));
+    atomic_store_relaxed_u32(mem_map_entry(&heap->map, run.base), mem_map_ref(&heap->map, span));
     pool_count(pool, (int64_t)page_count, 1);
     if (is_sampled) {
         heap->observer.allocated(heap->observer.argument, run.base, bytes,
@@ -125,28 +125,46 @@ void *mem_large_alloc(struct mem_pool *pool, size_t bytes, size_t align_bytes, b
     return run.base;
 }
 
+/*
+ * How many pages the large object at an address has; 0: none begins there. The lane is the one that
+ * the stand-in's pool is in, so an address of another has no place in it.
+ */
+static inline uint64_t object_pages(const struct mem_pool *pool, const void *address)
+{
+    const struct page_lane *lane = pool->lane;
+    uint64_t offset = (uint64_t)((const char *)address - lane->base);
+
+    if (offset >= lane->reserved_bytes || (offset & (PAGE_BYTES - 1)) != 0) {
+        return 0;
+    }
+    uint32_t page_count =
+        page_head_pages(atomic_load_relaxed_u32(&lane->head[offset >> PAGE_SHIFT]));
+    return Q_LIKELY(page_count < PAGE_HEAD_PAGES_LONG) ? page_count
+                                                       : page_lane_run_pages(lane, address);
+}
+
 bool mem_large_is_object(struct mem_heap *heap, const struct mem_span *span, const void *address)
 {
-    const struct page_lane *lane = page_heap_lane_of(heap->pages, address);
-
-    return lane != NULL && lane == mem_span_pool(span)->lane &&
-           ((uint64_t)address & (PAGE_BYTES - 1)) == 0 && page_lane_run_pages(lane, address) > 0;
+    (void)heap;
+    return object_pages(mem_span_pool(span), address) > 0;
 }
 
 void mem_large_free(struct mem_heap *heap, struct mem_span *span, void *object)
 {
     struct mem_pool *pool = mem_span_pool(span);
+    uint64_t page_count = object_pages(pool, object);
 
-    if (!mem_large_is_object(heap, span, object)) {
+    if (Q_UNLIKELY(page_count == 0)) {
         mem_panic(page_heap_lane_of(heap->pages, object) == NULL ? MEM_PANIC_FOREIGN
                                                                  : MEM_PANIC_NOT_OBJECT,
                   object);
     }
-    mem_map_set(&heap->map, object, 1, 0);
+    /* Relaxed: see mem_map_find. */
+    atomic_store_relaxed_u32(mem_map_entry(&heap->map, object), 0);
     if (span == pool->large_sampled) {
         (void)heap->observer.freed(heap->observer.argument, object);
     }
-    pool_count(pool, -(int64_t)page_lane_run_pages(pool->lane, object), -1);
+    pool_count(pool, -(int64_t)page_count, -1);
     page_free(pool->lane, object);
 }
 
