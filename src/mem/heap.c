@@ -178,9 +178,11 @@ static struct mem_span *stand_in_create(struct mem_pool *pool)
         span->bias = 0;
         span->capacity = 0;
         span->shift = 0;
-        span->class = 0;
+        span->words = NULL;
+        /* One whose record is as short. */
+        mem_span_cold(span)->class = (uint8_t)mem_class_of(MEM_FINE_MAX_BYTES);
         atomic_store_relaxed_uptr(&span->owner, 0);
-        atomic_store_relaxed_u8(&span->sample_count, 0);
+        atomic_store_relaxed_u8(&mem_span_cold(span)->sample_count, 0);
         mem_span_set_state(span, MEM_SPAN_LARGE);
         atomic_store_release_ptr(&mem_span_cold(span)->bins, pool->central);
     }
@@ -331,7 +333,7 @@ static void lifetime_give_records(struct mem_lifetime *lifetime)
             mem_span_cold(span)->start != address) {
             continue;
         }
-        page += mem_size_class[span->class].page_count - 1u;
+        page += mem_size_class[mem_span_class(span)].page_count - 1u;
         atomic_store_relaxed_uptr(&span->owner, 0);
         mem_span_set_state(span, MEM_SPAN_UNUSED);
         atomic_store_release_ptr(&mem_span_cold(span)->bins, NULL);

@@ -105,7 +105,7 @@ void mem_free_wrong(struct mem_heap *heap, struct mem_span *span, uint64_t index
 static void free_watched(struct mem_heap *heap, struct mem_span *span, uint64_t index)
 {
     struct mem_thread *thread = mem_thread_own(heap);
-    _Atomic uint64_t *word = mem_span_free(span, index >> 6);
+    _Atomic uint64_t *word = span->words + (index >> 6);
     uint64_t value = atomic_load_relaxed_u64(word);
 
     if (mem_bit_set(&value, index)) {
@@ -124,7 +124,7 @@ static void free_watched(struct mem_heap *heap, struct mem_span *span, uint64_t 
 static void free_remote(struct mem_heap *heap, struct mem_span *span, uint64_t index)
 {
     /* Its owner forgets that it was a sample when the object is freed the next time. */
-    if (atomic_load_relaxed_u8(&span->sample_count) > 0) {
+    if (atomic_load_relaxed_u8(&mem_span_cold(span)->sample_count) > 0) {
         (void)heap->observer.freed(heap->observer.argument, mem_span_object(span, index));
     }
     mem_remote_free(heap, span, index);

@@ -43,16 +43,16 @@ enum quarry_status mem_map_init(struct mem_map *map, struct page_heap *pages)
     uint64_t entry_count = (uint64_t)1 << bits_log2_ceil_u64(page_count);
     uint64_t record_first =
         size_align_up_u64(MEM_MAP_HEAD_BYTES + entry_count * sizeof(mem_ref), pages->os->page_bytes);
-    uint64_t record_bytes =
+    uint64_t space_bytes =
         size_min_u64(page_count * RECORD_BYTES_PER_PAGE, RECORD_SPACE_MAX_BYTES);
     void *base;
 
-    enum quarry_status status = os_reserve_zeros(pages->os, record_first + record_bytes, &base);
+    enum quarry_status status = os_reserve_zeros(pages->os, record_first + space_bytes, &base);
     if (status != QUARRY_OK) {
         return status;
     }
     map->pages = pages;
-    map->reserved_bytes = record_first + record_bytes;
+    map->reserved_bytes = record_first + space_bytes;
     map->record_first = record_first;
     map->record_end = record_first;
     map->record_committed = record_first;
@@ -162,6 +162,11 @@ void mem_map_forget_lane(struct mem_map *map, struct page_lane *lane)
 
 /* ---- records -------------------------------------------------------------------------------- */
 
+static size_t record_bytes(uint32_t word_count)
+{
+    return size_align_up(mem_span_record_bytes(word_count), MEM_RECORD_UNIT_BYTES);
+}
+
 static uint32_t record_size_index(size_t record_bytes)
 {
     return (uint32_t)(record_bytes / MEM_RECORD_UNIT_BYTES) - 1;
@@ -179,14 +184,13 @@ static struct mem_span *record_cut(struct mem_map *map, size_t bytes) Q_REQUIRES
     }
     struct mem_span *span = (struct mem_span *)(void *)(map->base + map->record_end +
                                                         sizeof(struct mem_span_cold));
-    mem_span_cold(span)->record_bytes = (uint16_t)bytes;
     map->record_end += bytes;
     return span;
 }
 
 struct mem_span *mem_map_take_record(struct mem_map *map, uint32_t word_count)
 {
-    size_t bytes = size_align_up(mem_span_record_bytes(word_count), MEM_RECORD_UNIT_BYTES);
+    size_t bytes = record_bytes(word_count);
     mem_ref *unused = &map->unused[record_size_index(bytes)];
     struct mem_span *span;
 
@@ -204,7 +208,8 @@ struct mem_span *mem_map_take_record(struct mem_map *map, uint32_t word_count)
 void mem_map_give_record(struct mem_map *map, struct mem_span *span)
 {
     struct mem_span_cold *cold = mem_span_cold(span);
-    mem_ref *unused = &map->unused[record_size_index(cold->record_bytes)];
+    size_t bytes = record_bytes(mem_span_words(span));
+    mem_ref *unused = &map->unused[record_size_index(bytes)];
 
     Q_ASSERT(mem_span_state(span) == MEM_SPAN_UNUSED);
     os_mutex_lock(&map->mutex);

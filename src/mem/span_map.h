@@ -59,9 +59,10 @@ static inline _Atomic mem_ref *mem_map_entry(const struct mem_map *map, const vo
 {
     uint64_t index = (uint64_t)address >> PAGE_SHIFT & map->page_mask;
 
-    /* In this form the compiler adds the head for nothing. */
-    return (_Atomic mem_ref *)(void *)(map->base + index * sizeof(mem_ref)) +
-           MEM_MAP_HEAD_BYTES / sizeof(mem_ref);
+    /* Not known to the compiler any more, which would add the head to it rather than to the address
+     * within the load. */
+    __asm__("" : "+r"(index));
+    return (_Atomic mem_ref *)(void *)(map->base + MEM_MAP_HEAD_BYTES) + index;
 }
 
 /*
