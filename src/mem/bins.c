@@ -158,6 +158,7 @@ uint64_t mem_spans_release(struct mem_pool *pool, mem_ref empties)
         void *start = cold->start;
         empties = cold->next;
         mem_map_set(map, start, page_count, 0);
+        mem_freed_note(&pool->heap->freed, start, mem_span_class(span));
         mem_map_give_record(map, span);
         page_free(pool->lane, start);
         bytes += page_count << PAGE_SHIFT;

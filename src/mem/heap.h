@@ -11,6 +11,7 @@
 #define QUARRY_MEM_HEAP_H
 
 #include <base/base.h>
+#include <mem/freed.h>
 #include <mem/size_class.h>
 #include <mem/span.h>
 #include <mem/span_map.h>
@@ -163,6 +164,7 @@ struct mem_heap {
     struct mem_pool *general_pool;
     bool is_door; /* const: the process' own malloc, whose threads' bins mem_door names */
     _Atomic uint32_t pressure_count; /* times that the budget was full */
+    struct mem_freed freed;
 
     struct os_mutex threads_mutex;
     /* guarded by threads_mutex */

@@ -155,12 +155,11 @@ void mem_large_free(struct mem_heap *heap, struct mem_span *span, void *object)
     uint64_t page_count = object_pages(pool, object);
 
     if (Q_UNLIKELY(page_count == 0)) {
-        mem_panic(page_heap_lane_of(heap->pages, object) == NULL ? MEM_PANIC_FOREIGN
-                                                                 : MEM_PANIC_NOT_OBJECT,
-                  object);
+        mem_panic(mem_freed_diagnose(heap, object), object);
     }
     /* Relaxed: see mem_map_find. */
     atomic_store_relaxed_u32(mem_map_entry(&heap->map, object), 0);
+    mem_freed_note(&heap->freed, object, MEM_FREED_LARGE);
     if (span == pool->large_sampled) {
         (void)heap->observer.freed(heap->observer.argument, object);
     }

@@ -97,8 +97,7 @@ void mem_free_wrong(struct mem_heap *heap, struct mem_span *span, uint64_t index
     uint64_t product = bits_rotate_left_u64(index, span->shift) - span->bias;
     uint64_t odd = mem_span_object_bytes(span) >> span->shift;
     void *address = (void *)(product * odd);
-    bool is_ours = page_heap_lane_of(heap->pages, address) != NULL;
-    mem_panic(is_ours ? MEM_PANIC_NOT_OBJECT : MEM_PANIC_FOREIGN, address);
+    mem_panic(mem_freed_diagnose(heap, address), address);
 }
 
 /* An object of the calling thread's, in a span that has samples. */
@@ -143,8 +142,7 @@ void mem_free_slow(struct mem_heap *heap, void *object)
     }
     uint64_t index = mem_span_index(span, object);
     if (mem_span_state(span) == MEM_SPAN_UNUSED || index >= span->capacity) {
-        bool is_ours = page_heap_lane_of(heap->pages, object) != NULL;
-        mem_panic(is_ours ? MEM_PANIC_NOT_OBJECT : MEM_PANIC_FOREIGN, object);
+        mem_panic(mem_freed_diagnose(heap, object), object);
     }
     uintptr_t owner = atomic_load_relaxed_uptr(&span->owner);
     if (owner == ((uintptr_t)__builtin_thread_pointer() | MEM_OWNER_WATCHED)) {
@@ -172,13 +170,23 @@ bool mem_is_object(struct mem_heap *heap, const void *address)
     return (free >> (index & 63) & 1) == 0;
 }
 
+/* mem_is_object has said no. */
+Q_COLD Q_NORETURN static void panic_no_object(struct mem_heap *heap, const struct mem_span *span,
+                                              const void *address)
+{
+    enum mem_span_state state = mem_span_state(span);
+    bool is_free = state != MEM_SPAN_UNUSED && state != MEM_SPAN_LARGE &&
+                   mem_span_index(span, address) < span->capacity;
+
+    mem_panic(is_free ? MEM_PANIC_DOUBLE_FREE : mem_freed_diagnose(heap, address), address);
+}
+
 size_t mem_usable(struct mem_heap *heap, const void *object)
 {
     struct mem_span *span = mem_map_find(&heap->map, object);
 
     if (!mem_is_object(heap, object)) {
-        bool is_ours = page_heap_lane_of(heap->pages, object) != NULL;
-        mem_panic(is_ours ? MEM_PANIC_NOT_OBJECT : MEM_PANIC_FOREIGN, object);
+        panic_no_object(heap, span, object);
     }
     if (mem_span_state(span) == MEM_SPAN_LARGE) {
         return mem_large_usable(heap, object);
