@@ -10,8 +10,8 @@
  * fast one it may be, which costs the child at most the object at hand. Threads that the child does
  * not have are ended there like any other.
  *
- * Locking: pools_mutex < threads_mutex < (inside a gate) < a pool's mutex < the map's mutex < the
- * page heap's.
+ * Locking: making_mutex < the table's < pools_mutex < threads_mutex < (inside a gate) < a pool's
+ * mutex < the map's mutex < the page heap's.
  */
 #include <mem/heap.h>
 
@@ -20,11 +20,13 @@
 #include <mem/bins.h>
 
 static struct {
+    struct os_mutex making_mutex; /* one at a time makes the heap of a memory */
     struct os_mutex mutex;
     /* guarded by mutex */
     bool is_ready;
     struct mem_heap *heap[PAGE_HEAPS_MAX];
-} heaps = {.mutex = {.rank = OS_RANK_MEM_HEAPS}};
+    _Atomic(void *) door; /* the struct mem_heap that is the process' own malloc, or NULL */
+} heaps = {.making_mutex = {.rank = OS_RANK_MEM_MAKING}, .mutex = {.rank = OS_RANK_MEM_HEAPS}};
 
 /* ---- the table of heaps, and hooks ---------------------------------------------------------- */
 
@@ -53,6 +55,7 @@ static void heaps_visit(heap_visitor *visit)
 
 static void heaps_fork_prepare(void) Q_NO_THREAD_SAFETY_ANALYSIS
 {
+    os_mutex_lock(&heaps.making_mutex);
     os_mutex_lock(&heaps.mutex);
     heaps_visit(mem_heap_fork_prepare);
 }
@@ -61,15 +64,18 @@ static void heaps_fork_parent(void) Q_NO_THREAD_SAFETY_ANALYSIS
 {
     heaps_visit(mem_heap_fork_parent);
     os_mutex_unlock(&heaps.mutex);
+    os_mutex_unlock(&heaps.making_mutex);
 }
 
 static void heaps_fork_child(void) Q_NO_THREAD_SAFETY_ANALYSIS
 {
     os_mutex_reset_after_fork(&heaps.mutex);
+    os_mutex_reset_after_fork(&heaps.making_mutex);
     heaps_visit(mem_heap_fork_child);
 }
 
-static enum quarry_status heaps_enter(struct mem_heap *heap)
+/* Registers the hooks, once; before anybody holds a lock that a fork would leave locked. */
+static enum quarry_status heaps_make_ready(void)
 {
     enum quarry_status status = QUARRY_OK;
 
@@ -81,11 +87,18 @@ static enum quarry_status heaps_enter(struct mem_heap *heap)
         }
         heaps.is_ready = status == QUARRY_OK;
     }
-    if (status == QUARRY_OK) {
-        heaps.heap[heap->pages->slot] = heap;
-    }
     os_mutex_unlock(&heaps.mutex);
     return status;
+}
+
+static void heaps_enter(struct mem_heap *heap)
+{
+    os_mutex_lock(&heaps.mutex);
+    heaps.heap[heap->pages->slot] = heap;
+    os_mutex_unlock(&heaps.mutex);
+    if (heap->is_door) {
+        atomic_store_release_ptr(&heaps.door, heap);
+    }
 }
 
 static void heaps_leave(struct mem_heap *heap)
@@ -93,6 +106,15 @@ static void heaps_leave(struct mem_heap *heap)
     os_mutex_lock(&heaps.mutex);
     heaps.heap[heap->pages->slot] = NULL;
     os_mutex_unlock(&heaps.mutex);
+    if (heap->is_door) {
+        atomic_store_release_ptr(&heaps.door, NULL);
+    }
+}
+
+struct mem_heap *mem_heap_door(void)
+{
+    /* Acquire: pairs with the release in heaps_enter. */
+    return atomic_load_acquire_ptr(&heaps.door);
 }
 
 /* ---- fork ----------------------------------------------------------------------------------- */
@@ -446,13 +468,14 @@ enum quarry_status mem_heap_init(struct mem_heap *heap, const struct mem_heap_op
         status = page_heap_add_reclaimer(heap->pages, 0, heap_reclaim, heap);
     }
     if (status == QUARRY_OK) {
-        page_heap_set_tick(heap->pages, heap_tick, heap);
-        status = heaps_enter(heap);
+        status = heaps_make_ready();
     }
     if (status != QUARRY_OK) {
         mem_heap_fini(heap);
         return error_set(error, status, "object heap: %s", quarry_status_text(status));
     }
+    page_heap_set_tick(heap->pages, heap_tick, heap);
+    heaps_enter(heap);
     return QUARRY_OK;
 }
 
@@ -477,4 +500,62 @@ void mem_heap_fini(struct mem_heap *heap)
     }
     heap_end_lifetimes(heap);
     mem_map_fini(&heap->map);
+}
+
+/* ---- the heap of a memory ------------------------------------------------------------------- */
+
+static void heap_end(void *argument)
+{
+    mem_heap_fini(argument);
+}
+
+static enum quarry_status heap_make(struct page_heap *pages, struct mem_heap **ret_heap,
+                                    struct quarry_error *error)
+{
+    struct mem_heap_options options = {.pages = pages, .name = "(objects)"};
+    void *piece;
+
+    enum quarry_status status =
+        page_metadata_take(&pages->metadata, sizeof(struct mem_heap), &piece);
+    if (status != QUARRY_OK) {
+        return error_set(error, status, "no memory for an object heap");
+    }
+    struct mem_heap *heap = piece;
+    status = mem_heap_init(heap, &options, error);
+    if (status != QUARRY_OK) {
+        page_metadata_give(&pages->metadata, heap, sizeof(*heap));
+        return status;
+    }
+    /* Its piece goes with the page heap. */
+    page_heap_set_end(pages, heap_end, heap);
+    *ret_heap = heap;
+    return QUARRY_OK;
+}
+
+static struct mem_heap *heaps_find(const struct page_heap *pages)
+{
+    os_mutex_lock(&heaps.mutex);
+    struct mem_heap *heap = heaps.heap[pages->slot];
+    os_mutex_unlock(&heaps.mutex);
+    return heap;
+}
+
+enum quarry_status mem_heap_find(struct page_heap *pages, struct mem_heap **ret_heap,
+                                 struct quarry_error *error)
+{
+    enum quarry_status status = heaps_make_ready();
+
+    if (status != QUARRY_OK) {
+        return error_set(error, status, "no hooks for threads and forks");
+    }
+    os_mutex_lock(&heaps.making_mutex);
+    struct mem_heap *heap = heaps_find(pages);
+    if (heap == NULL) {
+        status = heap_make(pages, &heap, error);
+    }
+    os_mutex_unlock(&heaps.making_mutex);
+    if (status == QUARRY_OK) {
+        *ret_heap = heap;
+    }
+    return status;
 }

@@ -202,6 +202,15 @@ enum quarry_status mem_heap_init(struct mem_heap *heap, const struct mem_heap_op
 void mem_heap_fini(struct mem_heap *heap);
 
 /*
+ * The object heap on a page heap, made with the first call, and ended with the page heap.
+ * Errors: as mem_heap_init.
+ */
+enum quarry_status mem_heap_find(struct page_heap *pages, struct mem_heap **ret_heap,
+                                 struct quarry_error *error);
+/* The heap that is the process' own malloc, or NULL. */
+struct mem_heap *mem_heap_door(void);
+
+/*
  * Begins a lifetime: a lane of its own. Errors: as page_lane_create. `name`: 1 to 31 bytes, unlike
  * any other lane's.
  */
