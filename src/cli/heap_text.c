@@ -52,9 +52,9 @@ void heap_text_ledger(FILE *file, const struct mem_stats_snapshot *snapshot)
     const struct quarry_ledger *ledger = &snapshot->totals->ledger;
     char committed[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES], peak[SIZE_TEXT_BYTES];
 
-    fprintf(file, "committed %s of %s, at most %s so far\n",
+    fprintf(file, "committed %s, limit %s, peak %s\n",
             size_format(ledger->committed_bytes, committed),
-            size_format(ledger->limit_bytes, limit), size_format(ledger->peak_bytes, peak));
+            figures_limit(ledger->limit_bytes, limit), size_format(ledger->peak_bytes, peak));
     print_bytes(file, figures.object_bytes, figures.committed_bytes, "live objects");
     heap_text_waste(file, &figures);
     fprintf(file, "%" PRIu64 " allocations, %" PRIu64 " frees, %" PRIu64 " refused\n",
