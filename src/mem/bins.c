@@ -571,7 +571,7 @@ static struct mem_span *span_create(struct mem_pool *pool, uint32_t class)
     }
     struct mem_span *span = NULL;
     if (mem_map_prepare(map, pool->lane, run.base, info->page_count) == QUARRY_OK) {
-        span = mem_map_take_record(map, info->word_count);
+        span = mem_map_take_record(map, class);
     }
     if (span == NULL) {
         page_free(pool->lane, run.base);

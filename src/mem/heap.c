@@ -190,10 +190,13 @@ void mem_heap_fork_child(struct mem_heap *heap) Q_NO_THREAD_SAFETY_ANALYSIS
 
 /* ---- pools ---------------------------------------------------------------------------------- */
 
+/* A class with short records, for what is no span. */
+#define MEM_STAND_IN_CLASS (MEM_CLASSES - 1)
+
 /* A stand-in for large objects: see large.c. */
 static struct mem_span *stand_in_create(struct mem_pool *pool)
 {
-    struct mem_span *span = mem_map_take_record(&pool->heap->map, 1);
+    struct mem_span *span = mem_map_take_record(&pool->heap->map, MEM_STAND_IN_CLASS);
 
     if (span != NULL) {
         span->inverse = 0;
@@ -201,8 +204,6 @@ static struct mem_span *stand_in_create(struct mem_pool *pool)
         span->capacity = 0;
         span->shift = 0;
         span->words = NULL;
-        /* One whose record is as short. */
-        mem_span_cold(span)->class = (uint8_t)mem_class_of(MEM_FINE_MAX_BYTES);
         atomic_store_relaxed_uptr(&span->owner, 0);
         atomic_store_relaxed_u8(&mem_span_cold(span)->sample_count, 0);
         mem_span_set_state(span, MEM_SPAN_LARGE);

@@ -162,14 +162,10 @@ void mem_map_forget_lane(struct mem_map *map, struct page_lane *lane)
 
 /* ---- records -------------------------------------------------------------------------------- */
 
-static size_t record_bytes(uint32_t word_count)
+/* The list of unused records as long as those of a class. */
+static mem_ref *unused_list(struct mem_map *map, uint32_t class)
 {
-    return size_align_up(mem_span_record_bytes(word_count), MEM_RECORD_UNIT_BYTES);
-}
-
-static uint32_t record_size_index(size_t record_bytes)
-{
-    return (uint32_t)(record_bytes / MEM_RECORD_UNIT_BYTES) - 1;
+    return &map->unused[mem_map_record_bytes(class) / MEM_RECORD_UNIT_BYTES - 1];
 }
 
 static struct mem_span *record_cut(struct mem_map *map, size_t bytes) Q_REQUIRES(&map->mutex)
@@ -188,10 +184,9 @@ static struct mem_span *record_cut(struct mem_map *map, size_t bytes) Q_REQUIRES
     return span;
 }
 
-struct mem_span *mem_map_take_record(struct mem_map *map, uint32_t word_count)
+struct mem_span *mem_map_take_record(struct mem_map *map, uint32_t class)
 {
-    size_t bytes = record_bytes(word_count);
-    mem_ref *unused = &map->unused[record_size_index(bytes)];
+    mem_ref *unused = unused_list(map, class);
     struct mem_span *span;
 
     os_mutex_lock(&map->mutex);
@@ -199,7 +194,10 @@ struct mem_span *mem_map_take_record(struct mem_map *map, uint32_t word_count)
         span = mem_map_span(map, *unused);
         *unused = mem_span_cold(span)->next;
     } else {
-        span = record_cut(map, bytes);
+        span = record_cut(map, mem_map_record_bytes(class));
+    }
+    if (span != NULL) {
+        mem_span_cold(span)->class = (uint8_t)class;
     }
     os_mutex_unlock(&map->mutex);
     return span;
@@ -207,13 +205,11 @@ struct mem_span *mem_map_take_record(struct mem_map *map, uint32_t word_count)
 
 void mem_map_give_record(struct mem_map *map, struct mem_span *span)
 {
-    struct mem_span_cold *cold = mem_span_cold(span);
-    size_t bytes = record_bytes(mem_span_words(span));
-    mem_ref *unused = &map->unused[record_size_index(bytes)];
+    mem_ref *unused = unused_list(map, mem_span_class(span));
 
     Q_ASSERT(mem_span_state(span) == MEM_SPAN_UNUSED);
     os_mutex_lock(&map->mutex);
-    cold->next = *unused;
+    mem_span_cold(span)->next = *unused;
     *unused = mem_map_ref(map, span);
     os_mutex_unlock(&map->mutex);
 }

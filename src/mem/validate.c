@@ -40,7 +40,7 @@ static bool span_wrong(struct inspection *in, struct mem_span *span, const char 
 {
     (void)error_set(in->error, QUARRY_CORRUPT, "span %u at %p, class %u, state %u: %s",
                     mem_map_ref(&in->heap->map, span), (void *)mem_span_cold(span)->start,
-                    span->class, (unsigned)mem_span_state(span), what);
+                    mem_span_class(span), (unsigned)mem_span_state(span), what);
     return false;
 }
 
@@ -85,16 +85,13 @@ static bool inspect_constants(struct inspection *in, struct mem_span *span)
 {
     const struct mem_span_cold *cold = mem_span_cold(span);
 
-    if (span->class >= MEM_CLASSES) {
+    if (mem_span_class(span) >= MEM_CLASSES) {
         return span_wrong(in, span, "there is no such class");
     }
-    const struct mem_size_class *info = &mem_size_class[span->class];
+    const struct mem_size_class *info = &mem_size_class[mem_span_class(span)];
     if (span->capacity != info->capacity || span->inverse != info->inverse ||
         span->shift != info->shift || span->bias != 0 - (uint64_t)cold->start * info->inverse) {
         return span_wrong(in, span, "its constants are not those of its class and place");
-    }
-    if (mem_span_record_bytes(info->word_count) > cold->record_bytes) {
-        return span_wrong(in, span, "its record is too short for its bitmaps");
     }
     return cold->fresh >> info->word_count == 0 ||
            span_wrong(in, span, "a word is fresh that it does not have");
@@ -157,11 +154,11 @@ static bool inspect_records(struct inspection *in)
     while (at < map->record_end) {
         struct mem_span *span =
             (struct mem_span *)(void *)(map->base + at + sizeof(struct mem_span_cold));
-        size_t bytes = mem_span_cold(span)->record_bytes;
-        if (bytes == 0 || bytes % MEM_RECORD_UNIT_BYTES != 0 ||
-            bytes > MEM_RECORD_SIZES * MEM_RECORD_UNIT_BYTES || at + bytes > map->record_end) {
+        uint32_t class = mem_span_class(span);
+        if (class >= MEM_CLASSES || at + mem_map_record_bytes(class) > map->record_end) {
             return span_wrong(in, span, "its record has no length of one");
         }
+        size_t bytes = mem_map_record_bytes(class);
         if (!inspect_record(in, span)) {
             return false;
         }
@@ -183,7 +180,7 @@ static bool inspect_unused(struct inspection *in)
             }
             const struct mem_span_cold *cold = mem_span_cold(span);
             if (mem_span_state(span) != MEM_SPAN_UNUSED ||
-                cold->record_bytes != (i + 1) * MEM_RECORD_UNIT_BYTES) {
+                mem_map_record_bytes(cold->class) != (i + 1) * MEM_RECORD_UNIT_BYTES) {
                 return span_wrong(in, span, "it does not belong in its list of unused records");
             }
             ref = cold->next;
@@ -215,7 +212,7 @@ static bool inspect_mapped(struct inspection *in, struct page_lane *lane, struct
                            const char *address, uint64_t *ret_page_count)
 {
     const struct mem_pool *pool = pool_of(in, bins_of(span));
-    uint64_t page_count = mem_size_class[span->class].page_count;
+    uint64_t page_count = mem_size_class[mem_span_class(span)].page_count;
 
     if (mem_span_cold(span)->start != address) {
         return span_wrong(in, span, "the map has it where it is not");
@@ -314,7 +311,7 @@ static int32_t left_expected(struct mem_span *span)
     uint32_t free_count = mem_span_count_free(span);
 
     if (mem_span_state(span) == MEM_SPAN_FULL) {
-        return (int32_t)(mem_size_class[span->class].ready_count - free_count);
+        return (int32_t)(mem_size_class[mem_span_class(span)].ready_count - free_count);
     }
     return (int32_t)((uint32_t)span->capacity - free_count);
 }
@@ -334,7 +331,7 @@ static bool inspect_list(struct inspection *in, const struct mem_bins *bins, mem
             return false;
         }
         if (mem_span_state(span) != state || mem_span_cold(span)->previous != previous ||
-            (state == MEM_SPAN_PARTIAL && span->class != class)) {
+            (state == MEM_SPAN_PARTIAL && mem_span_class(span) != class)) {
             return span_wrong(in, span, "it does not belong in its list");
         }
         if (bins->thread != NULL && atomic_load_relaxed_i32(&span->left) != left_expected(span)) {
@@ -362,8 +359,8 @@ static bool inspect_bin(struct inspection *in, const struct mem_bins *bins, uint
     if (!inspect_member(in, bins, span)) {
         return false;
     }
-    if (mem_span_state(span) != MEM_SPAN_CURRENT || span->class != class ||
-        atomic_load_relaxed_i32(&span->left) <= MEM_SPAN_LEFT_CURRENT / 2) {
+    if (mem_span_state(span) != MEM_SPAN_CURRENT || mem_span_class(span) != class ||
+        (!bin->is_direct && atomic_load_relaxed_i32(&span->left) <= MEM_SPAN_LEFT_CURRENT / 2)) {
         return span_wrong(in, span, "it is in a bin and not current");
     }
     if (taken == 0) {
@@ -377,6 +374,11 @@ static bool inspect_bin(struct inspection *in, const struct mem_bins *bins, uint
     }
     uint64_t free = atomic_load_relaxed_u64(mem_span_free(span, bin->word)) |
                     atomic_load_relaxed_u64(mem_span_remote(span, bin->word));
+    const _Atomic uint64_t *words = bin->is_direct ? (const _Atomic uint64_t *)(const void *)&bin->mask
+                                                   : mem_span_free(span, 0);
+    if (span->words != words) {
+        return span_wrong(in, span, "its owner's frees go astray");
+    }
     return (taken & free) == 0 || span_wrong(in, span, "its bin holds what is free");
 }
 
