@@ -37,6 +37,12 @@ int cli_usage_error(const char *command, const char *format, ...) Q_PRINTF(2, 3)
 /* Prints "quarry COMMAND: text" to stderr. Returns: CLI_FAILED. */
 int cli_failure(const char *command, const char *format, ...) Q_PRINTF(2, 3);
 
+/*
+ * Makes a text from another process fit for a terminal, in place: what is not printable ASCII
+ * becomes '?'. Returns: `text`.
+ */
+char *cli_make_printable(char *text);
+
 /* Whether all that was printed has reached stdout; says on stderr when not. Returns: an exit code.
  */
 int cli_finish_output(const char *command);

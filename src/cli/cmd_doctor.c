@@ -102,11 +102,13 @@ static void print_text(const struct process *process, struct symbols *symbols,
     const struct figures figures = figures_of(&process->snapshot);
     char committed[SIZE_TEXT_BYTES], objects[SIZE_TEXT_BYTES], bytes[SIZE_TEXT_BYTES];
 
-    printf("process %u: %s\n", process->pid, process->snapshot.head->command);
-    printf("%s committed, %s of it live objects%s\n",
-           size_format(figures.committed_bytes, committed),
-           size_format(figures.object_bytes, objects),
-           process->is_stale ? " (it does not answer: old figures)" : "");
+    printf("process %u: %s\n", process->pid, process->title);
+    printf("%s committed, %s of it live objects", size_format(figures.committed_bytes, committed),
+           size_format(figures.object_bytes, objects));
+    if (process->is_stale) {
+        printf("; figures are %.1f s old", (double)process->age_ns / (double)Q_SECOND_NS);
+    }
+    putchar('\n');
     if (report->is_too_small) {
         printf("\nToo small to judge: from %s on there is something to say.\n",
                size_format(DOCTOR_SMALL_BYTES, bytes));

@@ -146,9 +146,9 @@ static void print_title(const struct process *process)
     const struct mem_stats_head *head = process->snapshot.head;
     char mean[SIZE_TEXT_BYTES];
 
-    printf("process %u: %s\n", process->pid, head->command);
+    printf("process %u: %s\n", process->pid, process->title);
     if (process->is_stale) {
-        printf("It does not answer: these figures are %.1f s old.\n",
+        printf("It has not answered yet: these figures are %.1f s old.\n",
                (double)process->age_ns / (double)Q_SECOND_NS);
     }
     if (head->sample_mean_bytes == 0) {

@@ -3,6 +3,8 @@
  */
 #include <cli/doctor.h>
 
+#include <cli/cli.h>
+
 #include <stdlib.h>
 
 const char *const doctor_severity_names[] = {
@@ -61,6 +63,9 @@ void doctor_examine(const struct process *process, struct symbols *symbols,
     ret_report->is_too_small = c.figures.committed_bytes < DOCTOR_SMALL_BYTES;
     for (size_t i = 0; !ret_report->is_too_small && doctor_rules[i] != NULL; i++) {
         doctor_rules[i](&c);
+    }
+    for (uint32_t i = 0; i < ret_report->count; i++) {
+        (void)cli_make_printable(ret_report->finding[i].text); /* it has names of the process */
     }
     qsort(ret_report->finding, ret_report->count, sizeof(ret_report->finding[0]), compare_findings);
 }

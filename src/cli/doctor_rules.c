@@ -3,9 +3,8 @@
  * finding: a sentence with its number and its cause, and what to change.
  *
  *   fragmentation     spans under half full, by owner and lifetime, and the stack that pins them
- *   partly-filled     free objects in spans that are at least half full
+ *   partly-filled     free objects in the other spans
  *   thread-caches     free objects with threads that may be idle
- *   bin-caches        free objects and spans that wait for the next allocation
  *   page-caches       free pages with threads
  *   free-pages        free, and on its way back to the kernel
  *   rounding          objects larger than what was asked for
@@ -201,8 +200,8 @@ static void rule_partly_filled(struct doctor_case *c)
     struct doctor_finding *finding = find(c, "partly-filled", severity_of(c, bytes), bytes);
     if (finding != NULL) {
         SAY(finding,
-            "%s are free in spans that are half full or more: room for objects of the same sizes, "
-            "and for no others.",
+            "%s are free in spans that are empty, or half full or more: room for objects of the "
+            "same sizes, and for no others.",
             size_format(bytes, text));
         ADVISE(finding,
                "It fills again when those sizes are allocated. Which sizes: quarry heap %u",
@@ -231,29 +230,18 @@ static void rule_thread_caches(struct doctor_case *c)
     }
 }
 
-/* Memory that is kept for the next allocation; it is never critical. */
-static void examine_cache(struct doctor_case *c, enum waste_cause waste, const char *cause,
-                          const char *what)
+static void rule_page_caches(struct doctor_case *c)
 {
-    uint64_t bytes = c->figures.waste_bytes[waste];
+    uint64_t bytes = c->figures.waste_bytes[WASTE_PAGE_CACHE];
     char text[SIZE_TEXT_BYTES];
     struct doctor_finding *finding;
 
-    if (is_worth_it(c, bytes) && (finding = find(c, cause, DOCTOR_NOTE, bytes)) != NULL) {
-        SAY(finding, "%s are %s, kept for the next allocations.", size_format(bytes, text), what);
+    if (is_worth_it(c, bytes) && (finding = find(c, "page-caches", DOCTOR_NOTE, bytes)) != NULL) {
+        SAY(finding, "%s are free pages that threads keep for their next allocations.",
+            size_format(bytes, text));
         ADVISE(finding, "The heap takes them back by itself when the limit is near; malloc_trim(0) "
                         "does so at once.");
     }
-}
-
-static void rule_bin_caches(struct doctor_case *c)
-{
-    examine_cache(c, WASTE_BINS, "bin-caches", "free objects and spans in the bins");
-}
-
-static void rule_page_caches(struct doctor_case *c)
-{
-    examine_cache(c, WASTE_PAGE_CACHE, "page-caches", "free pages with threads");
 }
 
 static void rule_free_pages(struct doctor_case *c)
@@ -544,7 +532,11 @@ static void rule_sampling(struct doctor_case *c)
 }
 
 doctor_rule *const doctor_rules[] = {
-    rule_fragmentation, rule_partly_filled, rule_thread_caches, rule_bin_caches, rule_page_caches,
-    rule_free_pages,    rule_rounding,      rule_metadata,      rule_limit,      rule_peak,
-    rule_growth,        rule_churn,         rule_hardened,      rule_sampling,   NULL,
+    rule_fragmentation, rule_partly_filled,
+    rule_thread_caches, rule_page_caches,
+    rule_free_pages,    rule_rounding,
+    rule_metadata,      rule_limit,
+    rule_peak,          rule_growth,
+    rule_churn,         rule_hardened,
+    rule_sampling,      NULL,
 };

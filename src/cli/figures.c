@@ -1,22 +1,24 @@
 /*
  * Sums over a snapshot. Committed bytes are, by what they do:
  *
- *   | live objects | free in spans | caches | tails | large objects | page caches | free | metadata
- * |
- *   |<------------------ spans ------------------->|
- *   |<-------------------------- in use -------------------------->|
+ *   | live | free | cached by threads | tails | large | page caches | free pages | metadata |
+ *   |<------------- spans --------------------->|
+ *   |<------------ objects and pages in use -------->|
+ *
+ * What is free in spans is not told apart by whether a bin lists the span: that a span waits in a
+ * bin for the next allocation does not make its memory good for anything else.
  *
  * Totals, rows and ledger are counted one after the other while the program goes on, so that a
  * difference may come out below zero by a little: it is 0 then.
  */
 #include <cli/figures.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 
 const char *const waste_names[WASTE_CAUSES] = {
-    [WASTE_SPANS] = "free in partly filled spans",
+    [WASTE_SPANS] = "free in spans",
     [WASTE_THREAD_CACHE] = "cached by threads",
-    [WASTE_BINS] = "cached in bins",
     [WASTE_PAGE_CACHE] = "pages cached by threads",
     [WASTE_FREE] = "free pages not given back yet",
     [WASTE_TAILS] = "tails of spans",
@@ -25,10 +27,10 @@ const char *const waste_names[WASTE_CAUSES] = {
 };
 
 const char *const waste_fields[WASTE_CAUSES] = {
-    [WASTE_SPANS] = "partly_filled_span_bytes", [WASTE_THREAD_CACHE] = "thread_cached_bytes",
-    [WASTE_BINS] = "bin_cached_bytes",          [WASTE_PAGE_CACHE] = "page_cached_bytes",
-    [WASTE_FREE] = "free_backed_bytes",         [WASTE_TAILS] = "span_tail_bytes",
-    [WASTE_METADATA] = "metadata_bytes",        [WASTE_ROUNDING] = "rounding_bytes",
+    [WASTE_SPANS] = "span_free_bytes",        [WASTE_THREAD_CACHE] = "thread_cached_bytes",
+    [WASTE_PAGE_CACHE] = "page_cached_bytes", [WASTE_FREE] = "free_backed_bytes",
+    [WASTE_TAILS] = "span_tail_bytes",        [WASTE_METADATA] = "metadata_bytes",
+    [WASTE_ROUNDING] = "rounding_bytes",
 };
 
 /* Rounding as the samples have it, in proportion to all live bytes, which are counted exactly. */
@@ -51,16 +53,14 @@ struct figures figures_of(const struct mem_stats_snapshot *snapshot)
 {
     const struct mem_stats_totals *totals = snapshot->totals;
     const struct quarry_ledger *ledger = &totals->ledger;
-    uint64_t span_used =
-        sat_add_u64(sat_add_u64(totals->live_bytes, totals->thread_cached_bytes),
-                    sat_add_u64(totals->bin_cached_bytes, totals->span_tail_bytes));
+    uint64_t span_used = sat_add_u64(sat_add_u64(totals->live_bytes, totals->thread_cached_bytes),
+                                     totals->span_tail_bytes);
     struct figures figures = {
         .committed_bytes = ledger->committed_bytes,
         .object_bytes = sat_add_u64(totals->live_bytes, totals->large_bytes),
         .span_bytes = totals->span_bytes,
         .waste_bytes = {[WASTE_SPANS] = sat_sub_u64(totals->span_bytes, span_used),
                         [WASTE_THREAD_CACHE] = totals->thread_cached_bytes,
-                        [WASTE_BINS] = totals->bin_cached_bytes,
                         [WASTE_PAGE_CACHE] = ledger->cached_bytes,
                         [WASTE_FREE] = ledger->free_backed_bytes,
                         [WASTE_TAILS] = totals->span_tail_bytes,
@@ -178,6 +178,15 @@ const char *figures_lifetime_name(const struct mem_stats_snapshot *snapshot, uin
     const char *name = mem_stats_lifetime_name(snapshot, lifetime);
 
     return name != NULL ? name : "?";
+}
+
+const char *figures_limit(uint64_t limit_bytes, char text[SIZE_TEXT_BYTES])
+{
+    if (limit_bytes >= PAGE_COMMIT_LIMIT_MAX_BYTES) {
+        (void)snprintf(text, SIZE_TEXT_BYTES, "none");
+        return text;
+    }
+    return size_format(limit_bytes, text);
 }
 
 double figures_percent(uint64_t part, uint64_t whole)

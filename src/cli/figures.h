@@ -9,9 +9,8 @@
 
 /* Causes of waste: backed bytes that no object of the program uses. */
 enum waste_cause {
-    WASTE_SPANS,        /* free in spans that are partly filled */
+    WASTE_SPANS,        /* free in spans: objects, and spans kept for the next ones */
     WASTE_THREAD_CACHE, /* free objects with threads */
-    WASTE_BINS,         /* free objects and spans in the bins */
     WASTE_PAGE_CACHE,   /* free pages with threads */
     WASTE_FREE,         /* free pages that have not gone back yet */
     WASTE_TAILS,        /* behind the last object of each span */
@@ -80,6 +79,9 @@ uint64_t figures_objects(uint64_t weight);
 /* The name of an owner or a lifetime of a stack; "?" when no row explains it. */
 const char *figures_owner_name(const struct mem_stats_snapshot *snapshot, uint32_t owner);
 const char *figures_lifetime_name(const struct mem_stats_snapshot *snapshot, uint32_t lifetime);
+
+/* A limit for people: "512 MiB", or "none". */
+const char *figures_limit(uint64_t limit_bytes, char text[SIZE_TEXT_BYTES]);
 
 /* `part` of `whole` in percent; 0 of nothing. */
 double figures_percent(uint64_t part, uint64_t whole);

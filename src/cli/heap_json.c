@@ -46,6 +46,7 @@ static void put_totals(struct json *json, const struct mem_stats_totals *totals)
     json_u64(json, "span_bytes", totals->span_bytes);
     json_u64(json, "live_bytes", totals->live_bytes);
     json_u64(json, "large_bytes", totals->large_bytes);
+    json_u64(json, "bin_cached_bytes", totals->bin_cached_bytes);
     json_u64(json, "alloc_count", totals->alloc_count);
     json_u64(json, "free_count", totals->free_count);
     json_u64(json, "refused_count", totals->refused_count);

@@ -6,6 +6,8 @@
  */
 #include <cli/heap_text.h>
 
+#include <cli/cli.h>
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,14 +52,21 @@ void heap_text_ledger(FILE *file, const struct mem_stats_snapshot *snapshot)
     const struct quarry_ledger *ledger = &snapshot->totals->ledger;
     char committed[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES], peak[SIZE_TEXT_BYTES];
 
-    fprintf(file, "committed %s of %s, at most %s so far\n",
+    fprintf(file, "committed %s, limit %s, peak %s\n",
             size_format(ledger->committed_bytes, committed),
-            size_format(ledger->limit_bytes, limit), size_format(ledger->peak_bytes, peak));
+            figures_limit(ledger->limit_bytes, limit), size_format(ledger->peak_bytes, peak));
     print_bytes(file, figures.object_bytes, figures.committed_bytes, "live objects");
     heap_text_waste(file, &figures);
     fprintf(file, "%" PRIu64 " allocations, %" PRIu64 " frees, %" PRIu64 " refused\n",
             snapshot->totals->alloc_count, snapshot->totals->free_count,
             snapshot->totals->refused_count);
+}
+
+/* A name of the process, fit for a terminal. */
+static const char *copy_name(const char *name, char copy[MEM_STATS_NAME_BYTES])
+{
+    (void)snprintf(copy, MEM_STATS_NAME_BYTES, "%s", name);
+    return cli_make_printable(copy);
 }
 
 /* ---- rows ----------------------------------------------------------------------------------- */
@@ -101,12 +110,14 @@ void heap_text_rows(FILE *file, const struct mem_stats_snapshot *snapshot)
     for (uint32_t i = 0; i < count; i++) {
         const struct mem_stats_row *row = &snapshot->rows[index[i]];
         uint64_t row_free = figures_row_free(row);
+        char owner[MEM_STATS_NAME_BYTES], lifetime[MEM_STATS_NAME_BYTES];
         fprintf(file,
                 "  %-16.16s %-16.16s %10s  %10s  %10s  %10s %3.0f %%  %" PRIu64 " of %" PRIu64 "\n",
-                row->owner_name, row->lifetime_name, size_format(row->span_bytes, spans),
-                size_format(row->live_bytes, live), size_format(row->large_bytes, large),
-                size_format(row_free, wasted), figures_percent(row_free, row->span_bytes),
-                row->sparse_span_count, row->span_count);
+                copy_name(row->owner_name, owner), copy_name(row->lifetime_name, lifetime),
+                size_format(row->span_bytes, spans), size_format(row->live_bytes, live),
+                size_format(row->large_bytes, large), size_format(row_free, wasted),
+                figures_percent(row_free, row->span_bytes), row->sparse_span_count,
+                row->span_count);
     }
 }
 
@@ -190,10 +201,11 @@ static void print_stack_line(FILE *file, const struct mem_stats_snapshot *snapsh
 {
     const struct mem_stats_stack *stack = &snapshot->stacks[figures->index];
     char bytes[SIZE_TEXT_BYTES], live[SIZE_TEXT_BYTES];
-    const char *owner = figures_owner_name(snapshot, stack->owner);
-    const char *lifetime = figures_lifetime_name(snapshot, stack->lifetime);
+    char owner[MEM_STATS_NAME_BYTES], lifetime[MEM_STATS_NAME_BYTES];
 
     (void)size_format(stack_weight(figures, order), bytes);
+    (void)copy_name(figures_owner_name(snapshot, stack->owner), owner);
+    (void)copy_name(figures_lifetime_name(snapshot, stack->lifetime), lifetime);
     switch (order) {
     case STACKS_BY_LIVE:
         fprintf(file, "  %10s  in %" PRIu64 " objects (%s, %s)\n", bytes, figures->live_count,

@@ -80,6 +80,16 @@ int cli_failure(const char *command, const char *format, ...)
     return CLI_FAILED;
 }
 
+char *cli_make_printable(char *text)
+{
+    for (char *at = text; *at != '\0'; at++) {
+        if (*at < ' ' || *at > '~') {
+            *at = '?';
+        }
+    }
+    return text;
+}
+
 int cli_finish_output(const char *command)
 {
     if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -138,6 +138,8 @@ static enum quarry_status look(struct process *process, struct quarry_error *err
         process->snapshot = snapshot;
         uint64_t now_ns = os_monotonic_ns(os_real());
         process->age_ns = sat_sub_u64(now_ns, snapshot.head->refresh_monotonic_ns);
+        memcpy(process->title, snapshot.head->command, sizeof(process->title));
+        (void)cli_make_printable(process->title);
     }
     return status;
 }

@@ -11,9 +11,10 @@ struct process {
     const char *command; /* of ours that looks, for messages */
     uint32_t pid;
     struct mem_stats_reader reader;
-    struct mem_stats_snapshot snapshot; /* borrowed from the reader; after process_refresh */
-    bool is_stale;                      /* it did not answer: these are older figures */
-    uint64_t age_ns;                    /* of the figures */
+    struct mem_stats_snapshot snapshot;  /* borrowed from the reader; after process_refresh */
+    bool is_stale;                       /* it did not answer: these are older figures */
+    uint64_t age_ns;                     /* of the figures */
+    char title[MEM_STATS_COMMAND_BYTES]; /* its command line, printable */
 };
 
 /* Whether a text is a process number: digits, not 0, and not too many. */

@@ -7,8 +7,10 @@
  *
  *   tick 0, 1, 2 …        look for a segment in /proc/PID/maps, every time in the first second and
  *                         ten times a second after it
- *   attached              nothing but, ten times a second, whether we are alone with it: then the
- *                         program has executed another, which makes a segment of its own
+ *   attached              ten times a second: are we alone with it? Then the program has executed
+ *                         another, which makes a segment of its own
+ *                         once a second: "please refresh", so that a program that is killed leaves
+ *                         figures that are a second old, and peaks are seen
  *
  * Resident memory is the kernel's and the parent's own, and is reported of every program.
  */
@@ -23,10 +25,13 @@
 #include <sys/ipc.h>
 #include <sys/shm.h>
 
-#define EAGER_TICKS 100u
-#define LAZY_TICKS  10u
-#define STACK_MAX   5u
-#define FRAME_MAX   4u
+#define EAGER_TICKS   100u
+#define LAZY_TICKS    10u
+#define REFRESH_TICKS 100u
+/* Figures that are older than this at the end are said to be. */
+#define OLD_NS    (1500 * Q_MS_NS)
+#define STACK_MAX 5u
+#define FRAME_MAX 4u
 
 /* ---- holding on ----------------------------------------------------------------------------- */
 
@@ -39,23 +44,35 @@ static bool is_alone(const struct mem_stats_reader *reader)
            segment.shm_nattch <= 1;
 }
 
+/* Attaches to what is there now, and leaves what was there before. */
+static void attach(struct run_report *report, uint32_t pid)
+{
+    struct mem_stats_reader reader;
+
+    if (mem_stats_attach(pid, &reader, NULL) == QUARRY_OK) {
+        run_report_fini(report);
+        report->reader = reader;
+        report->is_attached = true;
+    }
+}
+
 void run_report_tick(void *argument, uint32_t pid)
 {
     struct run_report *report = argument;
-    struct mem_stats_reader reader;
-    bool is_due = report->tick_count % LAZY_TICKS == 0;
+    uint64_t tick = report->tick_count++;
+    bool is_due = tick % LAZY_TICKS == 0;
 
-    if (!report->is_attached && report->tick_count < EAGER_TICKS) {
-        is_due = true;
+    if (!report->is_attached) {
+        is_due = is_due || tick < EAGER_TICKS;
+    } else if (is_due) {
+        is_due = is_alone(&report->reader);
     }
-    report->tick_count++;
-    if (!is_due || (report->is_attached && !is_alone(&report->reader)) ||
-        mem_stats_attach(pid, &reader, NULL) != QUARRY_OK) {
-        return;
+    if (is_due) {
+        attach(report, pid);
     }
-    run_report_fini(report);
-    report->reader = reader;
-    report->is_attached = true;
+    if (report->is_attached && tick % REFRESH_TICKS == 0) {
+        (void)mem_stats_ask_refresh(&report->reader, NULL); /* the last ones do otherwise */
+    }
 }
 
 void run_report_fini(struct run_report *report)
@@ -153,6 +170,11 @@ static enum quarry_status print_statistics(FILE *file, struct run_report *report
     if (!snapshot.is_refreshed) {
         fputs("heap      it ended before its statistics were first written\n", file);
         return QUARRY_OK;
+    }
+    uint64_t age_ns = sat_sub_u64(os_monotonic_ns(os_real()), snapshot.head->refresh_monotonic_ns);
+    if (age_ns > OLD_NS) {
+        fprintf(file, "heap      the last figures are from %.1f s before the end\n",
+                (double)age_ns / (double)Q_SECOND_NS);
     }
     print_heap(file, &snapshot);
     return print_stacks(file, &snapshot, pid);

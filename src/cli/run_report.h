@@ -14,7 +14,7 @@
 struct run_report {
     bool is_attached;
     struct mem_stats_reader reader;
-    uint32_t tick_count;
+    uint64_t tick_count;
 };
 
 /* Attaches when there is something to attach to; a run_tick_function, whose argument is the report.

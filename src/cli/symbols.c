@@ -15,15 +15,20 @@
  * most half full). Return addresses point behind the call, so pc - 1 is what is looked up.
  *
  * Files are opened as the process sees them (/proc/PID/root/...), which is another tree in a
- * container, and by their path when that cannot be.
+ * container, and by their path when that cannot be. A file whose build id is not that of what was
+ * loaded is not read: names from another build would be wrong ones.
  *
  * What was tried and rejected: addr2line in a child process, which is not installed everywhere and
  * takes its time for each address.
  */
 #include <cli/symbols.h>
 
+#include <cli/build_id.h>
+#include <cli/cli.h>
+
 #include <backtrace.h>
 #include <link.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -198,20 +203,52 @@ static void ignore_error(void *argument, const char *message, int number)
     (void)number;
 }
 
-/* Opens a module's file when it is first needed. The path must stay where it is. */
+/* Whether the file at the module's path is what the process has loaded, not a newer build of it. */
+static bool is_what_was_loaded(const struct module *module)
+{
+    uint8_t id[MEM_STATS_BUILD_ID_BYTES];
+    uint32_t bytes = build_id_of_file(module->path, id);
+
+    if (module->is.build_id_bytes == 0) {
+        return access(module->path, R_OK) == 0; /* it cannot be told */
+    }
+    return bytes == module->is.build_id_bytes && memcmp(id, module->is.build_id, bytes) == 0;
+}
+
+/* Tries one name of the file. The path must stay where it is: libbacktrace keeps it. */
+Q_PRINTF(2, 3)
+static bool module_try(struct module *module, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    (void)vsnprintf(module->path, sizeof(module->path), format, arguments);
+    va_end(arguments);
+    if (!is_what_was_loaded(module)) {
+        return false;
+    }
+    module->state = backtrace_create_state(module->path, 0, ignore_error, NULL);
+    return module->state != NULL;
+}
+
+/*
+ * Opens a module's file when it is first needed: as the process sees it, by its path, or as the
+ * program that runs, which is there even when its file was replaced.
+ */
 static void module_open(struct symbols *symbols, struct module *module)
 {
+    const char *path = module->is.path;
+
     if (module->is_tried) {
         return;
     }
     module->is_tried = true;
-    (void)snprintf(module->path, sizeof(module->path), "/proc/%u/root%s", symbols->pid,
-                   module->is.path);
-    if (module->is.path[0] != '/' || access(module->path, R_OK) != 0) {
-        (void)snprintf(module->path, sizeof(module->path), "%s", module->is.path);
+    if ((path[0] == '/' && module_try(module, "/proc/%u/root%s", symbols->pid, path)) ||
+        module_try(module, "%s", path)) {
+        return;
     }
-    if (access(module->path, R_OK) == 0) {
-        module->state = backtrace_create_state(module->path, 0, ignore_error, NULL);
+    if (module == symbols->module[0]) {
+        (void)module_try(module, "/proc/%u/exe", symbols->pid);
     }
 }
 
@@ -381,10 +418,9 @@ uint32_t symbols_inlined_count(struct symbols *symbols, uint64_t pc)
     return place->count == 0 ? 1 : place->count;
 }
 
-const char *symbols_describe(struct symbols *symbols, uint64_t pc, uint32_t inlined,
-                             char text[SYMBOL_TEXT_BYTES])
+static void describe(const struct symbols *symbols, const struct symbol_place *place, uint64_t pc,
+                     uint32_t inlined, char text[SYMBOL_TEXT_BYTES])
 {
-    const struct symbol_place *place = symbols_find(symbols, pc);
     const char *path = symbols_module_path(symbols, place->module);
     const char *module = path != NULL ? symbols_base_name(path) : "?";
     /* Names of templates fill pages; the place behind them must stay. */
@@ -392,7 +428,7 @@ const char *symbols_describe(struct symbols *symbols, uint64_t pc, uint32_t inli
 
     if (inlined >= place->count || place->symbol[inlined].function == NULL) {
         (void)snprintf(text, SYMBOL_TEXT_BYTES, "0x%llx (%.40s)", (unsigned long long)pc, module);
-        return text;
+        return;
     }
     const struct symbol *symbol = &place->symbol[inlined];
     if (symbol->file == NULL) {
@@ -401,7 +437,13 @@ const char *symbols_describe(struct symbols *symbols, uint64_t pc, uint32_t inli
         (void)snprintf(text, SYMBOL_TEXT_BYTES, "%.*s (%.40s:%u)", name_max, symbol->function,
                        symbols_base_name(symbol->file), symbol->line);
     }
-    return text;
+}
+
+const char *symbols_describe(struct symbols *symbols, uint64_t pc, uint32_t inlined,
+                             char text[SYMBOL_TEXT_BYTES])
+{
+    describe(symbols, symbols_find(symbols, pc), pc, inlined, text);
+    return cli_make_printable(text);
 }
 
 static bool begins(const char *text, const char *with)

@@ -86,8 +86,7 @@ static void sum_parts(struct drawing *d)
 
     d->part_bytes[PART_LIVE] = figures.object_bytes;
     d->part_bytes[PART_SPANS] = sat_add_u64(waste[WASTE_SPANS], waste[WASTE_TAILS]);
-    d->part_bytes[PART_CACHED] = sat_add_u64(
-        waste[WASTE_THREAD_CACHE], sat_add_u64(waste[WASTE_BINS], waste[WASTE_PAGE_CACHE]));
+    d->part_bytes[PART_CACHED] = sat_add_u64(waste[WASTE_THREAD_CACHE], waste[WASTE_PAGE_CACHE]);
     d->part_bytes[PART_FREE] = waste[WASTE_FREE];
     d->part_bytes[PART_METADATA] = waste[WASTE_METADATA];
 }
@@ -116,9 +115,10 @@ static void draw_budget(struct drawing *d)
     bool is_of_limit = ledger->committed_bytes >= ledger->limit_bytes / BAR_OF_LIMIT;
     uint64_t whole = is_of_limit ? ledger->limit_bytes : ledger->peak_bytes;
 
-    (void)snprintf(text, sizeof(text), "%s of %s, peak %s",
+    (void)snprintf(text, sizeof(text), "%s, limit %s, peak %s",
                    size_format(ledger->committed_bytes, committed),
-                   size_format(ledger->limit_bytes, limit), size_format(ledger->peak_bytes, peak));
+                   figures_limit(ledger->limit_bytes, limit),
+                   size_format(ledger->peak_bytes, peak));
     uint32_t text_width = (uint32_t)size_max(strlen(text), BAR_TEXT_MIN);
     uint32_t taken = BAR_COLUMN + GAP + text_width;
     uint32_t bar_width = d->canvas->width > taken ? d->canvas->width - taken : 0;

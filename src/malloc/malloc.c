@@ -34,15 +34,24 @@ Q_COLD static void *early_alloc(size_t bytes, size_t align_bytes)
 
 Q_NOINLINE void *malloc_slow(size_t bytes)
 {
-    /* Sizes beyond the fast path's, and the last object of a word. */
-    if (Q_LIKELY(bytes <= MEM_SMALL_MAX_BYTES && mem_door != &mem_bins_none)) {
-        struct mem_bins *bins = mem_door;
-        void *object = mem_bins_take_quickly(bins, &bins->bin[mem_class_of(bytes)]);
-        if (Q_LIKELY(object != NULL)) {
-            return object;
-        }
+    struct mem_bins *bins = mem_door;
+    void *object = NULL;
+    bool is_zero;
+
+    if (Q_UNLIKELY(bins == &mem_bins_none || bytes > MEM_OBJECT_MAX_BYTES)) {
+        return malloc_slower(bytes);
     }
-    return malloc_slower(bytes);
+    /* Sizes beyond the fast path's, and the last object of a word. */
+    if (bytes <= MEM_SMALL_MAX_BYTES) {
+        struct mem_bin *bin = &bins->bin[mem_class_of(bytes)];
+        object = mem_bins_take_quickly(bins, bin);
+        if (object == NULL) {
+            object = mem_bins_take(bins, bin, bytes);
+        }
+    } else {
+        object = mem_large_alloc(bins->pool, bytes, 1, &is_zero);
+    }
+    return Q_LIKELY(object != NULL) ? object : no_memory();
 }
 
 Q_NOINLINE static void *malloc_slower(size_t bytes)
@@ -64,14 +73,20 @@ Q_NOINLINE static void *malloc_slower(size_t bytes)
 }
 
 /* Apart, or its frame would be every free's. */
-Q_NOINLINE static void free_slow(struct mem_heap *heap, void *object)
+Q_NOINLINE static void free_slower(void *object)
 {
     int errno_before = errno;
 
     if (!malloc_early_is(object)) {
-        mem_free_slow(heap, object);
+        mem_free_slow(&malloc_heap, object);
     }
     errno = errno_before;
+}
+
+static inline void free_slow(struct mem_heap *heap, void *object)
+{
+    (void)heap;
+    free_slower(object);
 }
 
 /* ---- C -------------------------------------------------------------------------------------- */

@@ -86,6 +86,12 @@ static uint64_t limit_bytes(void)
     return PAGE_COMMIT_LIMIT_MAX_BYTES;
 }
 
+static void refuse_end(void *argument)
+{
+    (void)argument;
+    Q_ASSERT_MSG(false, "the memory of the process' own malloc cannot be destroyed");
+}
+
 static bool make(void)
 {
     struct quarry_error error;
@@ -109,8 +115,10 @@ static bool make(void)
         .is_hardened = settings.is_hardened,
         .guard_every = settings.guard_every,
     };
+    page_heap_set_end(pages, refuse_end, NULL);
     malloc_heap.observer = malloc_observer(pages, &settings);
     if (mem_heap_init(&malloc_heap, &objects, &error) != QUARRY_OK) {
+        page_heap_set_end(pages, NULL, NULL);
         page_heap_destroy(pages);
         return false;
     }

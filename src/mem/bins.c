@@ -12,6 +12,11 @@
  * word. That keeps the next allocation from waiting for the last free (both would go through one
  * word: 22 cycles a pair instead of 7), and counts what was allocated without counting it.
  *
+ * Where a word has only few free objects left, the bin would run dry and come here again and again
+ * while the thread frees objects right beside. Then the bin turns direct: the span's frees set bits
+ * of the bin's mask itself. In classes of one word, that is; and the frees are counted, because
+ * nobody else counts what is handed out a second time.
+ *
  * A span's `left` counts its owner's frees down to when somebody should look: until a full one is
  * worth allocating from, until a partial one is empty. A current one is never looked at, so a
  * program that allocates and frees one object does not make and unmake a span each time.
@@ -56,7 +61,8 @@ _Thread_local struct mem_bins *mem_door = &mem_bins_none;
 
 void mem_bins_init(struct mem_bins *bins, struct mem_thread *thread, struct mem_pool *pool)
 {
-    memset(bins, 0, sizeof(*bins));
+    /* All but the mailbox, which stays closed until the end: somebody may be late with his mail. */
+    memset(bins, 0, offsetof(struct mem_bins, mailbox));
     bins->thread = thread;
     bins->pool = pool;
     uint64_t limit_bytes = page_commit_read(&pool->heap->pages->commit).limit_bytes;
@@ -86,7 +92,7 @@ mem_ref *mem_bins_list(struct mem_bins *bins, const struct mem_span *span)
     enum mem_span_state state = mem_span_state(span);
 
     Q_DCHECK(state == MEM_SPAN_PARTIAL || state == MEM_SPAN_FULL);
-    return state == MEM_SPAN_FULL ? &bins->full : &bins->partial[span->class];
+    return state == MEM_SPAN_FULL ? &bins->full : &bins->partial[mem_span_class(span)];
 }
 
 static void count_central(struct mem_bins *bins, const struct mem_span *span, int32_t change)
@@ -167,11 +173,11 @@ uint64_t mem_spans_release(struct mem_pool *pool, mem_ref empties)
     while (empties != 0) {
         struct mem_span *span = mem_map_span(map, empties);
         struct mem_span_cold *cold = mem_span_cold(span);
-        uint64_t page_count = mem_size_class[span->class].page_count;
+        uint64_t page_count = mem_size_class[mem_span_class(span)].page_count;
         void *start = cold->start;
         empties = cold->next;
         mem_map_set(map, start, page_count, 0);
-        mem_freed_note(&pool->heap->freed, start, span->class);
+        mem_freed_note(&pool->heap->freed, start, mem_span_class(span));
         mem_map_give_record(map, span);
         pages_free(pool, start, page_count);
         bytes += page_count << PAGE_SHIFT;
@@ -190,7 +196,7 @@ static void span_reconsider(struct mem_bins *bins, struct mem_span *span, mem_re
     bool is_full = mem_span_state(span) == MEM_SPAN_FULL;
 
     if (free_count == capacity) {
-        uint32_t page_count = mem_size_class[span->class].page_count;
+        uint32_t page_count = mem_size_class[mem_span_class(span)].page_count;
         if (bins->thread == NULL || bins->idle_pages + page_count > bins->idle_pages_max) {
             mem_bins_unlink(bins, list, span);
             mem_span_give_up(bins, span, empties);
@@ -198,7 +204,7 @@ static void span_reconsider(struct mem_bins *bins, struct mem_span *span, mem_re
         }
         bins->idle_pages += page_count;
     }
-    uint32_t ready_count = mem_size_class[span->class].ready_count;
+    uint32_t ready_count = mem_size_class[mem_span_class(span)].ready_count;
     if (is_full && free_count < ready_count) {
         atomic_store_relaxed_i32(&span->left, (int32_t)(ready_count - free_count));
         return;
@@ -206,7 +212,7 @@ static void span_reconsider(struct mem_bins *bins, struct mem_span *span, mem_re
     if (is_full) {
         mem_bins_unlink(bins, list, span);
         mem_span_set_state(span, MEM_SPAN_PARTIAL);
-        mem_bins_link(bins, &bins->partial[span->class], span);
+        mem_bins_link(bins, &bins->partial[mem_span_class(span)], span);
     }
     atomic_store_relaxed_i32(&span->left, (int32_t)(capacity - free_count));
 }
@@ -262,6 +268,55 @@ void mem_bins_drain(struct mem_bins *bins, mem_ref *empties)
     }
 }
 
+/* ---- direct mode ---------------------------------------------------------------------------- */
+
+/* Counts the span's frees since the last time: they went into the mask, and were handed out again. */
+static void bin_settle(struct mem_thread *thread, struct mem_bin *bin)
+{
+    int32_t left = atomic_load_relaxed_i32(&bin->span->left);
+    uint64_t count = (uint64_t)(bin->direct_left - left);
+
+    bin->taken_count += count;
+    thread->sample_left -=
+        (int64_t)size_min_u64(count * bin->size_bytes, (uint64_t)thread->sample_left);
+    bin->direct_left = left;
+}
+
+/* The span's next frees, until those handed out again come to the next sample. */
+static void bin_count_down(struct mem_thread *thread, struct mem_bin *bin)
+{
+    int64_t count = thread->sample_left / (int64_t)bin->size_bytes + 1;
+
+    bin->direct_left = (int32_t)size_min_u64((uint64_t)count, MEM_SPAN_LEFT_CURRENT);
+    atomic_store_relaxed_i32(&bin->span->left, bin->direct_left);
+}
+
+static void bin_begin_direct(struct mem_thread *thread, struct mem_bin *bin)
+{
+    bin->is_direct = true;
+    bin->span->words = (_Atomic uint64_t *)(void *)&bin->mask;
+    bin_count_down(thread, bin);
+}
+
+static void bin_end_direct(struct mem_thread *thread, struct mem_bin *bin)
+{
+    bin_settle(thread, bin);
+    bin->is_direct = false;
+    bin->span->words = mem_span_free(bin->span, 0);
+    atomic_store_relaxed_i32(&bin->span->left, MEM_SPAN_LEFT_CURRENT);
+}
+
+/* So many frees in direct mode that the next object is a sample: the slow path will find it. */
+static void bin_hold(struct mem_thread *thread, struct mem_bin *bin)
+{
+    bin_settle(thread, bin);
+    bin->held |= bin->mask;
+    bin->mask = 0;
+    thread->sample_left = 0;
+    atomic_store_relaxed_i32(&bin->span->left, MEM_SPAN_LEFT_CURRENT);
+    bin->direct_left = MEM_SPAN_LEFT_CURRENT;
+}
+
 /* ---- samples -------------------------------------------------------------------------------- */
 
 /* Gives the bin what of `mask` comes before the next sample. */
@@ -289,7 +344,7 @@ static void bin_give(struct mem_thread *thread, struct mem_bin *bin, uint64_t ma
 static void span_note_sample(struct mem_span *span, uint64_t index)
 {
     struct mem_span_cold *cold = mem_span_cold(span);
-    uint8_t count = atomic_load_relaxed_u8(&span->sample_count);
+    uint8_t count = atomic_load_relaxed_u8(&mem_span_cold(span)->sample_count);
 
     for (uint32_t i = 0; i < MEM_SPAN_SAMPLES; i++) {
         if (cold->sampled[i] == MEM_SPAN_SAMPLE_NONE) {
@@ -298,7 +353,7 @@ static void span_note_sample(struct mem_span *span, uint64_t index)
         }
     }
     if (count < UINT8_MAX) {
-        atomic_store_relaxed_u8(&span->sample_count, (uint8_t)(count + 1));
+        atomic_store_relaxed_u8(&mem_span_cold(span)->sample_count, (uint8_t)(count + 1));
     }
     uintptr_t owner = atomic_load_relaxed_uptr(&span->owner);
     atomic_store_relaxed_uptr(&span->owner, owner | MEM_OWNER_WATCHED);
@@ -308,7 +363,7 @@ static void span_note_sample(struct mem_span *span, uint64_t index)
 static bool span_forget_sample(struct mem_span *span, uint64_t index)
 {
     struct mem_span_cold *cold = mem_span_cold(span);
-    uint8_t count = atomic_load_relaxed_u8(&span->sample_count);
+    uint8_t count = atomic_load_relaxed_u8(&mem_span_cold(span)->sample_count);
     bool is_found = count > MEM_SPAN_SAMPLES;
 
     for (uint32_t i = 0; i < MEM_SPAN_SAMPLES; i++) {
@@ -316,7 +371,7 @@ static bool span_forget_sample(struct mem_span *span, uint64_t index)
             cold->sampled[i] = MEM_SPAN_SAMPLE_NONE;
             is_found = true;
             if (count != UINT8_MAX) {
-                atomic_store_relaxed_u8(&span->sample_count, --count);
+                atomic_store_relaxed_u8(&mem_span_cold(span)->sample_count, --count);
             }
             break;
         }
@@ -336,6 +391,9 @@ static void *bin_take_held(struct mem_thread *thread, struct mem_bin *bin, bool 
     *ret_is_sample = thread->is_sampling;
     mem_thread_draw_gap(thread);
     bin_give(thread, bin, held & (held - 1));
+    if (bin->is_direct) {
+        bin_count_down(thread, bin);
+    }
     if (*ret_is_sample) {
         span_note_sample(bin->span, index);
     }
@@ -356,8 +414,13 @@ static inline void bin_take_this_word(struct mem_bins *bins, struct mem_bin *bin
     bin->base = cold->start + (uint64_t)word * 64 * bin->size_bytes;
     bin->is_fresh = (cold->fresh >> word & 1) != 0;
     cold->fresh &= (uint16_t)~(1u << word);
-    bin->taken_count += bits_count_u64(mask);
+    uint32_t count = bits_count_u64(mask);
+    bin->taken_count += count;
     bin_give(bins->thread, bin, mask);
+    if (bin->word_count == 1 && bin->held == 0 && count * 4 <= span->capacity &&
+        !bins->pool->heap->is_hardened) {
+        bin_begin_direct(bins->thread, bin);
+    }
 }
 
 /*
@@ -401,11 +464,11 @@ void *mem_bins_take_quickly(struct mem_bins *bins, struct mem_bin *bin)
 
 static void span_make_current(struct mem_bins *bins, struct mem_bin *bin, struct mem_span *span)
 {
-    uint32_t page_count = mem_size_class[span->class].page_count;
+    uint32_t page_count = mem_size_class[mem_span_class(span)].page_count;
     if (atomic_load_relaxed_i32(&span->left) == 0) { /* it was empty */
         bins->idle_pages -= page_count < bins->idle_pages ? page_count : bins->idle_pages;
     }
-    mem_bins_unlink(bins, &bins->partial[span->class], span);
+    mem_bins_unlink(bins, &bins->partial[mem_span_class(span)], span);
     mem_span_set_state(span, MEM_SPAN_CURRENT);
     atomic_store_relaxed_i32(&span->left, MEM_SPAN_LEFT_CURRENT);
     bin->span = span;
@@ -416,8 +479,11 @@ static void bin_put_aside(struct mem_bins *bins, struct mem_bin *bin)
 {
     struct mem_span *span = bin->span;
 
+    if (bin->is_direct) {
+        bin_end_direct(bins->thread, bin);
+    }
     mem_span_set_state(span, MEM_SPAN_FULL);
-    atomic_store_relaxed_i32(&span->left, mem_size_class[span->class].ready_count);
+    atomic_store_relaxed_i32(&span->left, mem_size_class[mem_span_class(span)].ready_count);
     mem_bins_link(bins, &bins->full, span);
     bin->span = NULL;
 }
@@ -439,8 +505,8 @@ static bool bins_adopt(struct mem_bins *bins, uint32_t class, mem_ref *empties)
     if (central->partial[class] != 0) {
         span = mem_map_span(bins_map(bins), central->partial[class]);
         mem_bins_unlink(central, &central->partial[class], span);
-        bool is_watched =
-            pool->heap->is_hardened || atomic_load_relaxed_u8(&span->sample_count) > 0;
+        bool is_watched = pool->heap->is_hardened ||
+                          atomic_load_relaxed_u8(&mem_span_cold(span)->sample_count) > 0;
         /* Release: pairs with the acquire in mem_bins_mail. */
         atomic_store_release_ptr(&mem_span_cold(span)->bins, bins);
         atomic_store_relaxed_uptr(&span->owner, bins->thread->owner | is_watched);
@@ -477,6 +543,42 @@ static bool bin_refill(struct mem_bins *bins, struct mem_bin *bin, mem_ref *empt
     return true;
 }
 
+/* ---- pressure ------------------------------------------------------------------------------- */
+
+/* Current spans of which no object is in use, and those that were kept empty, are given up. */
+static void bins_give_way(struct mem_bins *bins, mem_ref *empties)
+{
+    uint32_t idle_pages_max = bins->idle_pages_max;
+
+    bins->idle_pages_max = 0; /* keep nothing now */
+    for (uint32_t class = 0; class < MEM_CLASSES; class ++) {
+        struct mem_bin *bin = &bins->bin[class];
+        if (bin->span != NULL && mem_span_count_all_free(bin->span) +
+                                         bits_count_u64(bin->mask | bin->held) ==
+                                     bin->span->capacity) {
+            mem_bin_return(bins, bin, empties);
+        }
+    }
+    mem_bins_purge(bins, empties);
+    bins->idle_pages_max = idle_pages_max;
+}
+
+/*
+ * The budget has been full since the thread last came by: it gives way once for each time, in the
+ * pool at hand.
+ */
+static void thread_give_way(struct mem_bins *bins, mem_ref *empties)
+{
+    struct mem_thread *thread = bins->thread;
+    uint32_t count = atomic_load_relaxed_u32(&thread->heap->pressure_count);
+
+    if (Q_LIKELY(thread->pressure_seen == count)) {
+        return;
+    }
+    thread->pressure_seen = count;
+    bins_give_way(bins, empties);
+}
+
 /* ---- new spans ------------------------------------------------------------------------------ */
 
 static struct mem_span *span_create(struct mem_pool *pool, uint32_t class)
@@ -490,7 +592,7 @@ static struct mem_span *span_create(struct mem_pool *pool, uint32_t class)
     }
     struct mem_span *span = NULL;
     if (mem_map_prepare(map, pool->lane, run.base, info->page_count) == QUARRY_OK) {
-        span = mem_map_take_record(map, info->word_count);
+        span = mem_map_take_record(map, class);
     }
     if (span == NULL) {
         pages_free(pool, run.base, info->page_count);
@@ -513,9 +615,9 @@ static void bins_enter_span(struct mem_bins *bins, struct mem_span *span)
     }
     atomic_store_relaxed_uptr(&span->owner, owner);
     atomic_store_release_ptr(&mem_span_cold(span)->bins, bins);
-    mem_map_set(map, mem_span_cold(span)->start, mem_size_class[span->class].page_count,
+    mem_map_set(map, mem_span_cold(span)->start, mem_size_class[mem_span_class(span)].page_count,
                 mem_map_ref(map, span));
-    mem_bins_link(bins, &bins->partial[span->class], span);
+    mem_bins_link(bins, &bins->partial[mem_span_class(span)], span);
 }
 
 /*
@@ -562,6 +664,7 @@ void *mem_bins_take(struct mem_bins *bins, struct mem_bin *bin, size_t requested
         if (!os_gate_enter(&thread->gate, &heap->threads_mutex)) {
             return mem_central_take(pool, (size_t)bin->size_bytes); /* a signal handler */
         }
+        thread_give_way(bins, &empties);
         if (span != NULL) {
             bins_enter_span(bins, span);
         }
@@ -588,7 +691,7 @@ void *mem_bins_take(struct mem_bins *bins, struct mem_bin *bin, size_t requested
 
 void mem_bins_note_free(struct mem_heap *heap, struct mem_span *span)
 {
-    struct mem_thread *thread = mem_tls[heap->pages->slot];
+    struct mem_thread *thread = mem_thread_own(heap);
     mem_ref empties = 0;
 
     if (!os_gate_enter(&thread->gate, &heap->threads_mutex)) {
@@ -598,7 +701,10 @@ void mem_bins_note_free(struct mem_heap *heap, struct mem_span *span)
     struct mem_bins *bins = atomic_load_acquire_ptr(&mem_span_cold(span)->bins);
     /* Else a collector has come before us. */
     if (bins != NULL && bins->thread == thread) {
-        if (mem_span_state(span) == MEM_SPAN_CURRENT) {
+        struct mem_bin *bin = &bins->bin[mem_span_class(span)];
+        if (bin->span == span && bin->is_direct) {
+            bin_hold(thread, bin);
+        } else if (mem_span_state(span) == MEM_SPAN_CURRENT) {
             atomic_store_relaxed_i32(&span->left, MEM_SPAN_LEFT_CURRENT);
         } else {
             (void)mem_span_merge_remote(span);

@@ -76,7 +76,7 @@ static void census_clear(struct mem_census *census)
 
 static void count_span(struct mem_census *census, struct mem_span *span)
 {
-    uint32_t class = span->class;
+    uint32_t class = mem_span_class(span);
     const struct mem_bins *bins = atomic_load_acquire_ptr(&mem_span_cold(span)->bins);
     if (class >= MEM_CLASSES || bins == NULL) {
         return;
@@ -192,12 +192,12 @@ static bool span_of(void *argument, const void *object, uint32_t *ret_capacity, 
     struct mem_heap *heap = argument;
     struct mem_span *span = mem_map_find(&heap->map, object);
 
-    if (mem_span_index(span, object) >= span->capacity || span->class >= MEM_CLASSES) {
+    if (mem_span_index(span, object) >= span->capacity || mem_span_class(span) >= MEM_CLASSES) {
         return false;
     }
     *ret_capacity = (uint32_t)span->capacity;
     *ret_used = *ret_capacity - mem_span_count_all_free(span);
-    *ret_span_bytes = (uint64_t)mem_size_class[span->class].page_count << PAGE_SHIFT;
+    *ret_span_bytes = (uint64_t)mem_size_class[mem_span_class(span)].page_count << PAGE_SHIFT;
     *ret_span_id = mem_map_ref(&heap->map, span);
     return true;
 }

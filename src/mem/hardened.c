@@ -274,7 +274,7 @@ static void object_quarantine(struct mem_heap *heap, struct mem_span *span, void
 /* Lets go of the calling thread's. Outside of its gate. */
 static void quarantine_empty(struct mem_heap *heap)
 {
-    struct mem_thread *thread = mem_tls[heap->pages->slot];
+    struct mem_thread *thread = mem_thread_own(heap);
     void *object = NULL;
 
     if (thread == NULL || thread->quarantine == NULL) {
@@ -334,10 +334,10 @@ static bool has_bit(struct mem_span *span, uint64_t index)
 /* Tells the observer, if the object may be a sample. */
 static void tell_freed(struct mem_heap *heap, struct mem_span *span, uint64_t index, void *object)
 {
-    struct mem_thread *thread = mem_tls[heap->pages->slot];
+    struct mem_thread *thread = mem_thread_own(heap);
     uintptr_t owner = atomic_load_relaxed_uptr(&span->owner);
 
-    if (Q_LIKELY(atomic_load_relaxed_u8(&span->sample_count) == 0)) {
+    if (Q_LIKELY(atomic_load_relaxed_u8(&mem_span_cold(span)->sample_count) == 0)) {
         return;
     }
     /* Else its owner forgets that it was one when the object is freed the next time. */

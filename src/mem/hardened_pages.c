@@ -162,7 +162,7 @@ static uint64_t mapped_pages(struct mem_heap *heap, const struct page_lane *lane
     }
     return state == MEM_SPAN_UNUSED || mem_span_cold(span)->start != start
                ? 0
-               : mem_size_class[span->class].page_count;
+               : mem_size_class[mem_span_class(span)].page_count;
 }
 
 void mem_hardened_unguard_lane(struct mem_heap *heap, const struct page_lane *lane)

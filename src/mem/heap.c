@@ -6,12 +6,12 @@
  * lane. No object is touched, and no page is freed one by one.
  *
  * Around a fork every lock is taken, in order of rank, before the page heap takes its own (its
- * hooks are registered earlier, so that they run later). No thread is in a slow path then; in a fast
- * one it may be, which costs the child at most the object at hand. Threads that the child does not
- * have are ended there like any other.
+ * hooks are registered earlier, so that they run later). No thread is in a slow path then; in a
+ * fast one it may be, which costs the child at most the object at hand. Threads that the child does
+ * not have are ended there like any other.
  *
- * Locking: pools_mutex < threads_mutex < (inside a gate) < a pool's mutex < the map's mutex < the
- * page heap's.
+ * Locking: making_mutex < the table's < pools_mutex < threads_mutex < (inside a gate) < a pool's
+ * mutex < the map's mutex < the page heap's.
  */
 #include <mem/heap.h>
 
@@ -21,22 +21,26 @@
 #include <mem/hardened.h>
 
 static struct {
+    struct os_mutex making_mutex; /* one at a time makes the heap of a memory */
     struct os_mutex mutex;
-    /* guarded by mutex; heap[slot] is read by threads that use it */
+    /* guarded by mutex */
     bool is_ready;
     struct mem_heap *heap[PAGE_HEAPS_MAX];
-} heaps = {.mutex = {.rank = OS_RANK_MEM_HEAPS}};
+    _Atomic(void *) door; /* the struct mem_heap that is the process' own malloc, or NULL */
+} heaps = {.making_mutex = {.rank = OS_RANK_MEM_MAKING}, .mutex = {.rank = OS_RANK_MEM_HEAPS}};
 
 /* ---- the table of heaps, and hooks ---------------------------------------------------------- */
 
+/* Under the mutex, so that no heap ends meanwhile. */
 static void heaps_thread_exit(void)
 {
+    os_mutex_lock(&heaps.mutex);
     for (uint32_t slot = 0; slot < PAGE_HEAPS_MAX; slot++) {
-        struct mem_thread *thread = mem_tls[slot];
-        if (thread != NULL) {
-            mem_thread_exit(thread->heap);
+        if (heaps.heap[slot] != NULL) {
+            mem_thread_exit(heaps.heap[slot]);
         }
     }
+    os_mutex_unlock(&heaps.mutex);
 }
 
 typedef void heap_visitor(struct mem_heap *heap);
@@ -52,6 +56,7 @@ static void heaps_visit(heap_visitor *visit)
 
 static void heaps_fork_prepare(void) Q_NO_THREAD_SAFETY_ANALYSIS
 {
+    os_mutex_lock(&heaps.making_mutex);
     os_mutex_lock(&heaps.mutex);
     heaps_visit(mem_heap_fork_prepare);
 }
@@ -60,15 +65,18 @@ static void heaps_fork_parent(void) Q_NO_THREAD_SAFETY_ANALYSIS
 {
     heaps_visit(mem_heap_fork_parent);
     os_mutex_unlock(&heaps.mutex);
+    os_mutex_unlock(&heaps.making_mutex);
 }
 
 static void heaps_fork_child(void) Q_NO_THREAD_SAFETY_ANALYSIS
 {
     os_mutex_reset_after_fork(&heaps.mutex);
+    os_mutex_reset_after_fork(&heaps.making_mutex);
     heaps_visit(mem_heap_fork_child);
 }
 
-static enum quarry_status heaps_enter(struct mem_heap *heap)
+/* Registers the hooks, once; before anybody holds a lock that a fork would leave locked. */
+static enum quarry_status heaps_make_ready(void)
 {
     enum quarry_status status = QUARRY_OK;
 
@@ -80,11 +88,18 @@ static enum quarry_status heaps_enter(struct mem_heap *heap)
         }
         heaps.is_ready = status == QUARRY_OK;
     }
-    if (status == QUARRY_OK) {
-        heaps.heap[heap->pages->slot] = heap;
-    }
     os_mutex_unlock(&heaps.mutex);
     return status;
+}
+
+static void heaps_enter(struct mem_heap *heap)
+{
+    os_mutex_lock(&heaps.mutex);
+    heaps.heap[heap->pages->slot] = heap;
+    os_mutex_unlock(&heaps.mutex);
+    if (heap->is_door) {
+        atomic_store_release_ptr(&heaps.door, heap);
+    }
 }
 
 static void heaps_leave(struct mem_heap *heap)
@@ -92,6 +107,15 @@ static void heaps_leave(struct mem_heap *heap)
     os_mutex_lock(&heaps.mutex);
     heaps.heap[heap->pages->slot] = NULL;
     os_mutex_unlock(&heaps.mutex);
+    if (heap->is_door) {
+        atomic_store_release_ptr(&heaps.door, NULL);
+    }
+}
+
+struct mem_heap *mem_heap_door(void)
+{
+    /* Acquire: pairs with the release in heaps_enter. */
+    return atomic_load_acquire_ptr(&heaps.door);
 }
 
 /* ---- fork ----------------------------------------------------------------------------------- */
@@ -145,7 +169,7 @@ void mem_heap_fork_parent(struct mem_heap *heap) Q_NO_THREAD_SAFETY_ANALYSIS
 
 void mem_heap_fork_child(struct mem_heap *heap) Q_NO_THREAD_SAFETY_ANALYSIS
 {
-    struct mem_thread *own = mem_tls[heap->pages->slot], *thread, *next;
+    struct mem_thread *own = mem_thread_own(heap), *thread, *next;
 
     os_mutex_reset_after_fork(&heap->map.mutex);
     heap_visit_pools(heap, pool_reset);
@@ -167,19 +191,22 @@ void mem_heap_fork_child(struct mem_heap *heap) Q_NO_THREAD_SAFETY_ANALYSIS
 
 /* ---- pools ---------------------------------------------------------------------------------- */
 
+/* A class with short records, for what is no span. */
+#define MEM_STAND_IN_CLASS (MEM_CLASSES - 1)
+
 /* A stand-in for large objects: see large.c. */
 static struct mem_span *stand_in_create(struct mem_pool *pool)
 {
-    struct mem_span *span = mem_map_take_record(&pool->heap->map, 1);
+    struct mem_span *span = mem_map_take_record(&pool->heap->map, MEM_STAND_IN_CLASS);
 
     if (span != NULL) {
         span->inverse = 0;
         span->bias = 0;
         span->capacity = 0;
         span->shift = 0;
-        span->class = 0;
+        span->words = NULL;
         atomic_store_relaxed_uptr(&span->owner, 0);
-        atomic_store_relaxed_u8(&span->sample_count, 0);
+        atomic_store_relaxed_u8(&mem_span_cold(span)->sample_count, 0);
         mem_span_set_state(span, MEM_SPAN_LARGE);
         atomic_store_release_ptr(&mem_span_cold(span)->bins, pool->central);
     }
@@ -334,7 +361,7 @@ static void lifetime_give_records(struct mem_lifetime *lifetime)
             mem_span_cold(span)->start != address) {
             continue;
         }
-        page += mem_size_class[span->class].page_count - 1u;
+        page += mem_size_class[mem_span_class(span)].page_count - 1u;
         atomic_store_relaxed_uptr(&span->owner, 0);
         mem_span_set_state(span, MEM_SPAN_UNUSED);
         atomic_store_release_ptr(&mem_span_cold(span)->bins, NULL);
@@ -343,16 +370,19 @@ static void lifetime_give_records(struct mem_lifetime *lifetime)
     }
 }
 
-static void lifetime_end_pools(struct mem_lifetime *lifetime)
+static void pool_end(struct mem_pool *pool)
 {
-    struct mem_heap *heap = lifetime->heap;
+    atomic_store_release_ptr(&pool->heap->pool[pool->id], NULL);
+    pool_destroy(pool);
+}
 
+static void lifetime_visit_pools(struct mem_lifetime *lifetime,
+                                 void (*visit)(struct mem_pool *pool))
+{
     for (uint32_t id = 0; id < MEM_POOLS_MAX; id++) {
-        struct mem_pool *pool = atomic_load_relaxed_ptr(&heap->pool[id]);
+        struct mem_pool *pool = atomic_load_relaxed_ptr(&lifetime->heap->pool[id]);
         if (pool != NULL && pool->lifetime == lifetime) {
-            mem_threads_forget_pool(pool);
-            atomic_store_release_ptr(&heap->pool[id], NULL);
-            pool_destroy(pool);
+            visit(pool);
         }
     }
 }
@@ -364,8 +394,10 @@ void mem_lifetime_end(struct mem_lifetime *lifetime)
 
     /* Collectors keep out. */
     os_mutex_lock(&heap->pools_mutex);
+    /* First: a thread that ends just now would move spans that it has here. */
+    lifetime_visit_pools(lifetime, mem_threads_forget_pool);
     lifetime_give_records(lifetime);
-    lifetime_end_pools(lifetime);
+    lifetime_visit_pools(lifetime, pool_end);
     mem_map_forget_lane(&heap->map, lane);
     os_mutex_unlock(&heap->pools_mutex);
     if (heap->observer.ended != NULL) {
@@ -379,8 +411,12 @@ void mem_lifetime_end(struct mem_lifetime *lifetime)
 
 static uint64_t heap_reclaim(void *argument, uint64_t wanted_bytes)
 {
+    struct mem_heap *heap = argument;
+
     (void)wanted_bytes;
-    return mem_heap_collect(argument);
+    /* Threads give way at their next slow path; what can be had without them is had now. */
+    (void)atomic_add_relaxed_u32(&heap->pressure_count, 1);
+    return mem_heap_collect(heap);
 }
 
 /* What waits in mailboxes of threads that sleep goes back within a second. */
@@ -412,14 +448,20 @@ static enum quarry_status heap_make_general(struct mem_heap *heap,
     if (status == QUARRY_OK) {
         status = mem_pool_create(heap->general, owner, &heap->general_pool);
     }
-    return status == QUARRY_OK ? QUARRY_OK
-                               : error_set(error, status, "no memory for the pool '%s'", lane.name);
+    if (status != QUARRY_OK) {
+        mem_lifetime_end(heap->general);
+        return error_set(error, status, "no memory for the pool '%s'", lane.name);
+    }
+    return QUARRY_OK;
 }
 
 enum quarry_status mem_heap_init(struct mem_heap *heap, const struct mem_heap_options *options,
                                  struct quarry_error *error)
 {
+    static _Atomic uint64_t last_serial;
+
     heap->pages = options->pages;
+    heap->serial = atomic_add_relaxed_u64(&last_serial, 1) + 1;
     heap->is_door = options->is_door;
     heap->is_hardened = options->is_hardened;
     if (heap->is_hardened) {
@@ -437,13 +479,14 @@ enum quarry_status mem_heap_init(struct mem_heap *heap, const struct mem_heap_op
         status = page_heap_add_reclaimer(heap->pages, 0, heap_reclaim, heap);
     }
     if (status == QUARRY_OK) {
-        page_heap_set_tick(heap->pages, heap_tick, heap);
-        status = heaps_enter(heap);
+        status = heaps_make_ready();
     }
     if (status != QUARRY_OK) {
         mem_heap_fini(heap);
         return error_set(error, status, "object heap: %s", quarry_status_text(status));
     }
+    page_heap_set_tick(heap->pages, heap_tick, heap);
+    heaps_enter(heap);
     return QUARRY_OK;
 }
 
@@ -469,4 +512,62 @@ void mem_heap_fini(struct mem_heap *heap)
     heap_end_lifetimes(heap);
     mem_guard_fini(&heap->guard);
     mem_map_fini(&heap->map);
+}
+
+/* ---- the heap of a memory ------------------------------------------------------------------- */
+
+static void heap_end(void *argument)
+{
+    mem_heap_fini(argument);
+}
+
+static enum quarry_status heap_make(struct page_heap *pages, struct mem_heap **ret_heap,
+                                    struct quarry_error *error)
+{
+    struct mem_heap_options options = {.pages = pages, .name = "(objects)"};
+    void *piece;
+
+    enum quarry_status status =
+        page_metadata_take(&pages->metadata, sizeof(struct mem_heap), &piece);
+    if (status != QUARRY_OK) {
+        return error_set(error, status, "no memory for an object heap");
+    }
+    struct mem_heap *heap = piece;
+    status = mem_heap_init(heap, &options, error);
+    if (status != QUARRY_OK) {
+        page_metadata_give(&pages->metadata, heap, sizeof(*heap));
+        return status;
+    }
+    /* Its piece goes with the page heap. */
+    page_heap_set_end(pages, heap_end, heap);
+    *ret_heap = heap;
+    return QUARRY_OK;
+}
+
+static struct mem_heap *heaps_find(const struct page_heap *pages)
+{
+    os_mutex_lock(&heaps.mutex);
+    struct mem_heap *heap = heaps.heap[pages->slot];
+    os_mutex_unlock(&heaps.mutex);
+    return heap;
+}
+
+enum quarry_status mem_heap_find(struct page_heap *pages, struct mem_heap **ret_heap,
+                                 struct quarry_error *error)
+{
+    enum quarry_status status = heaps_make_ready();
+
+    if (status != QUARRY_OK) {
+        return error_set(error, status, "no hooks for threads and forks");
+    }
+    os_mutex_lock(&heaps.making_mutex);
+    struct mem_heap *heap = heaps_find(pages);
+    if (heap == NULL) {
+        status = heap_make(pages, &heap, error);
+    }
+    os_mutex_unlock(&heaps.making_mutex);
+    if (status == QUARRY_OK) {
+        *ret_heap = heap;
+    }
+    return status;
 }

@@ -39,6 +39,8 @@ struct mem_bin {
     uint8_t word;          /* of the span, that mask and held are of */
     uint8_t word_count;    /* const: of a span's bitmaps */
     bool is_fresh;         /* objects in mask were never used and are zero */
+    bool is_direct;        /* the span's frees go straight into mask */
+    int32_t direct_left;   /* of the span, when its frees were last counted */
 };
 
 /* Bins of one thread for one pool; or, without a thread, the spans of a pool that nobody owns. */
@@ -98,6 +100,8 @@ struct mem_thread {
     bool is_sampling;    /* whether that is a sample */
     uint64_t random_state;
     struct mem_quarantine *quarantine; /* of a hardened heap; NULL: nothing was freed yet */
+    struct mem_bins *scope;  /* in a hardened heap: what mem_door would be; NULL: no scope is open */
+    uint32_t pressure_seen; /* the heap's pressure_count when the thread last gave way */
     uint32_t outgoing_bytes;
     struct mem_outgoing outgoing[MEM_OUTGOING_SLOTS];
     struct mem_bins *bins[MEM_POOLS_MAX]; /* by pool; set by the thread, under threads_mutex */
@@ -160,6 +164,7 @@ struct mem_heap_options {
 struct mem_heap {
     struct mem_map map; /* first: every free uses it */
     struct page_heap *pages;
+    uint64_t serial;              /* const: of all heaps this process ever had */
     struct mem_observer observer; /* const once threads exist; .gap NULL: none */
     struct mem_lifetime *general;
     struct mem_pool *general_pool;
@@ -168,7 +173,7 @@ struct mem_heap {
     uint64_t secret;  /* const; of a hardened heap */
     _Atomic uint32_t guard_page_count;  /* in a hardened heap: pages that may fault */
     _Atomic uint64_t guard_drawn_count; /* spans for which one was drawn */
-    _Atomic uint32_t is_collecting;
+    _Atomic uint32_t pressure_count; /* times that the budget was full */
     struct mem_freed freed;
     struct mem_guard guard;
 
@@ -184,11 +189,19 @@ struct mem_heap {
 
 /*
  * The calling thread's bins for the process' own malloc: of its general pool, or of another one that
- * a scope has put there. Never NULL: mem_bins_none at first.
+ * a scope has put there. Never NULL: mem_bins_none at first, and always when the heap is hardened,
+ * whose threads have `scope` instead.
  */
 extern _Thread_local struct mem_bins *mem_door;
-/* The calling thread in each page heap's slot, or NULL. */
-extern _Thread_local struct mem_thread *mem_tls[PAGE_HEAPS_MAX];
+/*
+ * The calling thread in the heaps of each page heap's slot, of which the serial number says whether
+ * it is of the heap that is there now: a heap may end before threads that have used it.
+ */
+struct mem_tls {
+    uint64_t serial; /* of the heap; 0: of none */
+    struct mem_thread *thread;
+};
+extern _Thread_local struct mem_tls mem_tls[PAGE_HEAPS_MAX];
 
 /*
  * Makes an object heap on a page heap, in the caller's storage, which is all zero but for `map`
@@ -199,6 +212,15 @@ enum quarry_status mem_heap_init(struct mem_heap *heap, const struct mem_heap_op
                                  struct quarry_error *error);
 /* Ends it and all of its objects. No other thread uses it any more. The page heap stays. */
 void mem_heap_fini(struct mem_heap *heap);
+
+/*
+ * The object heap on a page heap, made with the first call, and ended with the page heap.
+ * Errors: as mem_heap_init.
+ */
+enum quarry_status mem_heap_find(struct page_heap *pages, struct mem_heap **ret_heap,
+                                 struct quarry_error *error);
+/* The heap that is the process' own malloc, or NULL. */
+struct mem_heap *mem_heap_door(void);
 
 /*
  * Begins a lifetime: a lane of its own. Errors: as page_lane_create. `name`: 1 to 31 bytes, unlike
@@ -243,11 +265,18 @@ static inline struct mem_pool *mem_span_pool(const struct mem_span *span)
 
 /* ---- threads -------------------------------------------------------------------------------- */
 
+/* The calling thread in the heap, or NULL. */
+static inline struct mem_thread *mem_thread_own(const struct mem_heap *heap)
+{
+    const struct mem_tls *own = &mem_tls[heap->pages->slot];
+
+    return Q_LIKELY(own->serial == heap->serial) ? own->thread : NULL;
+}
 /* The calling thread in the heap, made if need be; NULL: no memory, or too late in its life. */
 struct mem_thread *mem_thread_find_slow(struct mem_heap *heap);
 static inline struct mem_thread *mem_thread_find(struct mem_heap *heap)
 {
-    struct mem_thread *thread = mem_tls[heap->pages->slot];
+    struct mem_thread *thread = mem_thread_own(heap);
 
     return Q_LIKELY(thread != NULL) ? thread : mem_thread_find_slow(heap);
 }
@@ -267,10 +296,25 @@ void mem_heap_fork_prepare(struct mem_heap *heap);
 void mem_heap_fork_parent(struct mem_heap *heap);
 void mem_heap_fork_child(struct mem_heap *heap);
 
+/* What the calling thread's door leads to: the bins of an open scope or the general pool's; or NULL. */
+static inline struct mem_bins *mem_door_bins(const struct mem_heap *heap)
+{
+    const struct mem_thread *thread = heap->is_hardened ? mem_thread_own(heap) : NULL;
+
+    if (thread != NULL) {
+        return thread->scope;
+    }
+    return mem_door->pool == NULL ? NULL : mem_door;
+}
+/* Makes it lead to bins of the calling thread; NULL: to none. */
+void mem_door_set(struct mem_thread *thread, struct mem_bins *bins);
+
 /* The pool that the door's bins are of, or would be. */
 static inline struct mem_pool *mem_door_pool(struct mem_heap *heap)
 {
-    return mem_door->pool == NULL ? heap->general_pool : mem_door->pool;
+    const struct mem_bins *bins = mem_door_bins(heap);
+
+    return bins == NULL ? heap->general_pool : bins->pool;
 }
 
 /* ---- collecting ----------------------------------------------------------------------------- */

@@ -26,7 +26,7 @@ static uint64_t run_pages_for(const struct mem_heap *heap, size_t bytes)
     return Q_UNLIKELY(heap->is_hardened) ? mem_hardened_large_pages(bytes) : pages_for(bytes);
 }
 
-static struct page_run run_alloc(struct mem_pool *pool, uint64_t page_count, size_t align_bytes)
+static inline struct page_run run_alloc(struct mem_pool *pool, uint64_t page_count, size_t align_bytes)
 {
     if (align_bytes <= PAGE_BYTES) {
         return page_alloc(pool->lane, pool->owner, page_count);
@@ -38,7 +38,7 @@ static struct page_run run_alloc(struct mem_pool *pool, uint64_t page_count, siz
 }
 
 /* Counts a large object's bytes towards the next sample. Returns whether it is one. */
-static bool is_sample(struct mem_pool *pool, uint64_t bytes)
+static inline bool is_sample(struct mem_pool *pool, uint64_t bytes)
 {
     struct mem_heap *heap = pool->heap;
     struct mem_thread *thread;
@@ -46,19 +46,19 @@ static bool is_sample(struct mem_pool *pool, uint64_t bytes)
     if (heap->observer.gap == NULL || (thread = mem_thread_find(heap)) == NULL) {
         return false;
     }
-    bool is_due = thread->sample_left < (int64_t)bytes, is_sampled = is_due && thread->is_sampling;
-    if (is_due) {
-        mem_thread_draw_gap(thread);
-    } else {
+    if (Q_LIKELY(thread->sample_left >= (int64_t)bytes)) {
         thread->sample_left -= (int64_t)bytes;
+        return false;
     }
+    bool is_sampled = thread->is_sampling;
+    mem_thread_draw_gap(thread);
     return is_sampled;
 }
 
 /* Counts in the thread's bins, so that threads do not fight over a word; in the central ones else. */
-static void pool_count(struct mem_pool *pool, int64_t pages, int64_t objects)
+static inline void pool_count(struct mem_pool *pool, int64_t pages, int64_t objects)
 {
-    struct mem_thread *thread = mem_tls[pool->heap->pages->slot];
+    struct mem_thread *thread = mem_thread_own(pool->heap);
     struct mem_bins *bins = thread == NULL ? NULL : thread->bins[pool->id];
     int64_t bytes = pages * (int64_t)PAGE_BYTES;
 
@@ -122,7 +122,7 @@ void *mem_large_alloc(struct mem_pool *pool, size_t bytes, size_t align_bytes, b
     }
     bool is_sampled = is_sample(pool, page_count << PAGE_SHIFT);
     struct mem_span *span = is_sampled ? pool->large_sampled : pool->large;
-    mem_map_set(&heap->map, run.base, 1, mem_map_ref(&heap->map, span));
+    atomic_store_relaxed_u32(mem_map_entry(&heap->map, run.base), mem_map_ref(&heap->map, span));
     pool_count(pool, (int64_t)page_count, 1);
     if (Q_UNLIKELY(heap->is_hardened)) {
         mem_hardened_large_begin(heap, run.base, page_count, run.is_zero);
@@ -136,28 +136,46 @@ void *mem_large_alloc(struct mem_pool *pool, size_t bytes, size_t align_bytes, b
     return run.base;
 }
 
+/*
+ * How many pages the large object at an address has; 0: none begins there. The lane is the one that
+ * the stand-in's pool is in, so an address of another has no place in it.
+ */
+static inline uint64_t object_pages(const struct mem_pool *pool, const void *address)
+{
+    const struct page_lane *lane = pool->lane;
+    uint64_t offset = (uint64_t)((const char *)address - lane->base);
+
+    if (offset >= lane->reserved_bytes || (offset & (PAGE_BYTES - 1)) != 0) {
+        return 0;
+    }
+    uint32_t page_count =
+        page_head_pages(atomic_load_relaxed_u32(&lane->head[offset >> PAGE_SHIFT]));
+    return Q_LIKELY(page_count < PAGE_HEAD_PAGES_LONG) ? page_count
+                                                       : page_lane_run_pages(lane, address);
+}
+
 bool mem_large_is_object(struct mem_heap *heap, const struct mem_span *span, const void *address)
 {
-    const struct page_lane *lane = page_heap_lane_of(heap->pages, address);
-
-    return lane != NULL && lane == mem_span_pool(span)->lane &&
-           ((uint64_t)address & (PAGE_BYTES - 1)) == 0 && page_lane_run_pages(lane, address) > 0;
+    (void)heap;
+    return object_pages(mem_span_pool(span), address) > 0;
 }
 
 void mem_large_free(struct mem_heap *heap, struct mem_span *span, void *object)
 {
     struct mem_pool *pool = mem_span_pool(span);
+    uint64_t page_count = object_pages(pool, object);
 
-    if (!mem_large_is_object(heap, span, object)) {
+    if (Q_UNLIKELY(page_count == 0)) {
         mem_free_none(heap, object);
         return;
     }
-    mem_map_set(&heap->map, object, 1, 0);
+    /* Relaxed: see mem_map_find. */
+    atomic_store_relaxed_u32(mem_map_entry(&heap->map, object), 0);
     mem_freed_note(&heap->freed, object, MEM_FREED_LARGE);
     if (span == pool->large_sampled) {
         (void)heap->observer.freed(heap->observer.argument, object);
     }
-    pool_count(pool, -(int64_t)page_lane_run_pages(pool->lane, object), -1);
+    pool_count(pool, -(int64_t)page_count, -1);
     if (Q_LIKELY(!heap->is_hardened) || mem_hardened_large_end(heap, pool->lane, object)) {
         page_free(pool->lane, object);
     }

@@ -12,5 +12,6 @@
 #include <mem/object.h>
 #include <mem/profile.h>
 #include <mem/stats_page.h>
+#include <mem/validate.h>
 
 #endif

@@ -23,8 +23,10 @@ static struct mem_bins *bins_for(struct mem_pool *pool, struct mem_bins *bins)
         return bins;
     }
     struct mem_thread *thread = mem_thread_find(pool->heap);
-
-    return thread == NULL ? NULL : mem_thread_bins(thread, pool);
+    if (thread == NULL) {
+        return NULL;
+    }
+    return bins != NULL && thread->scope != NULL ? thread->scope : mem_thread_bins(thread, pool);
 }
 
 /* An object of a hardened heap: with room for its canary. */
@@ -123,6 +125,9 @@ void mem_free_wrong(struct mem_heap *heap, struct mem_span *span, uint64_t index
 
 void mem_free_none(struct mem_heap *heap, void *object)
 {
+    if (object == NULL) {
+        return; /* in a small address space the map may have a span of the thread's for it */
+    }
     if (!mem_guard_covers(&heap->guard, object)) {
         mem_panic(mem_freed_diagnose(heap, object), object);
     }
@@ -132,8 +137,8 @@ void mem_free_none(struct mem_heap *heap, void *object)
 /* An object of the calling thread's, in a span that has samples. */
 static void free_watched(struct mem_heap *heap, struct mem_span *span, uint64_t index)
 {
-    struct mem_thread *thread = mem_tls[heap->pages->slot];
-    _Atomic uint64_t *word = mem_span_free(span, index >> 6);
+    struct mem_thread *thread = mem_thread_own(heap);
+    _Atomic uint64_t *word = span->words + (index >> 6);
     uint64_t value = atomic_load_relaxed_u64(word);
 
     if (mem_bit_set(&value, index)) {
@@ -152,7 +157,7 @@ static void free_watched(struct mem_heap *heap, struct mem_span *span, uint64_t 
 static void free_remote(struct mem_heap *heap, struct mem_span *span, uint64_t index)
 {
     /* Its owner forgets that it was a sample when the object is freed the next time. */
-    if (atomic_load_relaxed_u8(&span->sample_count) > 0) {
+    if (atomic_load_relaxed_u8(&mem_span_cold(span)->sample_count) > 0) {
         (void)heap->observer.freed(heap->observer.argument, mem_span_object(span, index));
     }
     mem_remote_free(heap, span, index);

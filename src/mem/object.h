@@ -103,7 +103,7 @@ static Q_ALWAYS_INLINE void mem_free_from(struct mem_heap *heap, void *object,
         mem_free_wrong(heap, span, index);
         return;
     }
-    _Atomic uint64_t *word = mem_span_free(span, index >> 6);
+    _Atomic uint64_t *word = span->words + (index >> 6);
     uint64_t value = atomic_load_relaxed_u64(word);
     if (Q_UNLIKELY(mem_bit_set(&value, index))) {
         mem_free_wrong(heap, span, index);

@@ -35,9 +35,43 @@ void mem_profile_fini(struct mem_profile *profile)
     mem_room_fini(&profile->used_room);
 }
 
+/* ---- the rate of samples -------------------------------------------------------------------- */
+
+/* Samples in a window, after which the rate is looked at. */
+#define WINDOW_COUNT 64u
+#define MEAN_SHIFT_MAX 16u
+
+uint64_t mem_profile_mean(const struct mem_profile *profile)
+{
+    uint32_t shift = atomic_load_relaxed_u32(&profile->mean_shift);
+
+    return sat_mul_u64(mem_stats_sample_mean(profile->stats), (uint64_t)1 << shift);
+}
+
+/* Doubles the mean when a window was filled too soon, halves it when it took four times as long. */
+static void note_rate_locked(struct mem_profile *profile, uint64_t now_ns)
+    Q_REQUIRES(&profile->stats->mutex)
+{
+    const uint64_t least_ns = WINDOW_COUNT * Q_SECOND_NS / MEM_PROFILE_RATE_MAX;
+    uint32_t shift = atomic_load_relaxed_u32(&profile->mean_shift);
+    uint64_t elapsed_ns = now_ns - profile->window_began_ns;
+
+    if (++profile->window_count < WINDOW_COUNT && elapsed_ns < 4 * least_ns) {
+        return;
+    }
+    if (profile->window_count == WINDOW_COUNT && elapsed_ns < least_ns) {
+        shift += shift < MEAN_SHIFT_MAX;
+    } else if (profile->window_count < WINDOW_COUNT) {
+        shift -= shift > 0;
+    }
+    atomic_store_relaxed_u32(&profile->mean_shift, shift);
+    profile->window_count = 0;
+    profile->window_began_ns = now_ns;
+}
+
 uint64_t mem_profile_gap(struct mem_profile *profile, uint64_t *rng_state)
 {
-    return mem_sampling_gap(mem_stats_sample_mean(profile->stats), rng_state);
+    return mem_sampling_gap(mem_profile_mean(profile), rng_state);
 }
 
 static uint64_t now_of(const struct mem_profile *profile)
@@ -49,7 +83,7 @@ Q_NOINLINE void mem_profile_alloc(struct mem_profile *profile, const void *objec
                                   size_t requested_bytes, size_t usable_bytes, uint32_t owner,
                                   uint32_t lifetime)
 {
-    uint64_t mean_bytes = mem_stats_sample_mean(profile->stats);
+    uint64_t mean_bytes = mem_profile_mean(profile);
     int caller_errno = errno; /* invariant 1 */
 
     Q_ASSERT(object != NULL && usable_bytes > 0);
@@ -69,6 +103,7 @@ Q_NOINLINE void mem_profile_alloc(struct mem_profile *profile, const void *objec
     event.depth = mem_unwind(profile->own_code, event.pc, MEM_STATS_DEPTH_MAX);
     os_mutex_lock(&profile->stats->mutex);
     mem_profile_record_locked(profile, &event);
+    note_rate_locked(profile, event.sample.birth_monotonic_ns);
     os_mutex_unlock(&profile->stats->mutex);
     errno = caller_errno;
 }

@@ -46,12 +46,12 @@ struct mem_span {
     _Atomic uintptr_t owner; /* the thread pointer of who may free without more ado; 0: nobody */
     uint64_t inverse;        /* const while in use: of the class */
     uint64_t bias;           /* const while in use: -(start × inverse) */
-    uint64_t capacity;       /* const while in use: objects */
-    uint8_t shift;           /* const while in use: of the class */
-    uint8_t class;           /* const while in use */
-    _Atomic uint8_t state;   /* enum mem_span_state; written inside its bins */
-    _Atomic uint8_t sample_count; /* live sampled objects, about; written inside its bins */
-    _Atomic int32_t left;    /* its owner's frees until the bins want to know */
+    /* The bitmap that the owner's frees set bits of: `free`, or a bin's mask; owner thread. */
+    _Atomic uint64_t *words;
+    _Atomic int32_t left;  /* its owner's frees until the bins want to know */
+    uint16_t capacity;     /* const while in use: objects */
+    uint8_t shift;         /* const while in use: of the class */
+    _Atomic uint8_t state; /* enum mem_span_state; written inside its bins */
     _Atomic uint64_t free[MEM_SPAN_NEAR_WORDS]; /* a bit for each object: free, and not remote */
 };
 Q_STATIC_ASSERT(sizeof(struct mem_span) == Q_CACHE_LINE_BYTES, "a free touches one line");
@@ -62,7 +62,8 @@ struct mem_span_cold {
     mem_ref next, previous;         /* in a list of the bins, or of unused records */
     _Atomic mem_ref mail;           /* the next in a mailbox; see mem_bins; 0: in none */
     uint16_t fresh;                 /* words of which no object was ever used, and all are zero */
-    uint16_t record_bytes;          /* const */
+    uint8_t class;                  /* const while in use; tells the record's length ever after */
+    _Atomic uint8_t sample_count;   /* live sampled objects, about; written inside its bins */
     _Atomic uint64_t remote[MEM_SPAN_NEAR_WORDS]; /* freed by others than the owner */
     uint16_t sampled[MEM_SPAN_SAMPLES]; /* indices of sampled objects; inside its bins */
 };
@@ -71,6 +72,11 @@ Q_STATIC_ASSERT(sizeof(struct mem_span_cold) == Q_CACHE_LINE_BYTES, "a line befo
 static inline struct mem_span_cold *mem_span_cold(struct mem_span *span)
 {
     return (struct mem_span_cold *)(void *)((char *)span - sizeof(struct mem_span_cold));
+}
+
+static inline uint32_t mem_span_class(const struct mem_span *span)
+{
+    return ((const struct mem_span_cold *)(const void *)span - 1)->class;
 }
 
 /* Bytes from the span to its far remote words. */
@@ -101,7 +107,7 @@ static inline void mem_span_set_state(struct mem_span *span, enum mem_span_state
 
 static inline uint32_t mem_span_words(const struct mem_span *span)
 {
-    return mem_size_class[span->class].word_count;
+    return mem_size_class[mem_span_class(span)].word_count;
 }
 
 /* Word `word` of the bitmap of free objects; of those that others freed. */
@@ -140,7 +146,7 @@ static inline uint64_t mem_span_index(const struct mem_span *span, const void *a
 
 static inline uint32_t mem_span_object_bytes(const struct mem_span *span)
 {
-    return mem_size_class[span->class].size_bytes;
+    return mem_size_class[mem_span_class(span)].size_bytes;
 }
 
 static inline void *mem_span_object(struct mem_span *span, uint64_t index)

@@ -43,16 +43,16 @@ enum quarry_status mem_map_init(struct mem_map *map, struct page_heap *pages)
     uint64_t entry_count = (uint64_t)1 << bits_log2_ceil_u64(page_count);
     uint64_t record_first =
         size_align_up_u64(MEM_MAP_HEAD_BYTES + entry_count * sizeof(mem_ref), pages->os->page_bytes);
-    uint64_t record_bytes =
+    uint64_t space_bytes =
         size_min_u64(page_count * RECORD_BYTES_PER_PAGE, RECORD_SPACE_MAX_BYTES);
     void *base;
 
-    enum quarry_status status = os_reserve_zeros(pages->os, record_first + record_bytes, &base);
+    enum quarry_status status = os_reserve_zeros(pages->os, record_first + space_bytes, &base);
     if (status != QUARRY_OK) {
         return status;
     }
     map->pages = pages;
-    map->reserved_bytes = record_first + record_bytes;
+    map->reserved_bytes = record_first + space_bytes;
     map->record_first = record_first;
     map->record_end = record_first;
     map->record_committed = record_first;
@@ -162,9 +162,10 @@ void mem_map_forget_lane(struct mem_map *map, struct page_lane *lane)
 
 /* ---- records -------------------------------------------------------------------------------- */
 
-static uint32_t record_size_index(size_t record_bytes)
+/* The list of unused records as long as those of a class. */
+static mem_ref *unused_list(struct mem_map *map, uint32_t class)
 {
-    return (uint32_t)(record_bytes / MEM_RECORD_UNIT_BYTES) - 1;
+    return &map->unused[mem_map_record_bytes(class) / MEM_RECORD_UNIT_BYTES - 1];
 }
 
 static struct mem_span *record_cut(struct mem_map *map, size_t bytes) Q_REQUIRES(&map->mutex)
@@ -179,15 +180,13 @@ static struct mem_span *record_cut(struct mem_map *map, size_t bytes) Q_REQUIRES
     }
     struct mem_span *span = (struct mem_span *)(void *)(map->base + map->record_end +
                                                         sizeof(struct mem_span_cold));
-    mem_span_cold(span)->record_bytes = (uint16_t)bytes;
     map->record_end += bytes;
     return span;
 }
 
-struct mem_span *mem_map_take_record(struct mem_map *map, uint32_t word_count)
+struct mem_span *mem_map_take_record(struct mem_map *map, uint32_t class)
 {
-    size_t bytes = size_align_up(mem_span_record_bytes(word_count), MEM_RECORD_UNIT_BYTES);
-    mem_ref *unused = &map->unused[record_size_index(bytes)];
+    mem_ref *unused = unused_list(map, class);
     struct mem_span *span;
 
     os_mutex_lock(&map->mutex);
@@ -195,7 +194,10 @@ struct mem_span *mem_map_take_record(struct mem_map *map, uint32_t word_count)
         span = mem_map_span(map, *unused);
         *unused = mem_span_cold(span)->next;
     } else {
-        span = record_cut(map, bytes);
+        span = record_cut(map, mem_map_record_bytes(class));
+    }
+    if (span != NULL) {
+        mem_span_cold(span)->class = (uint8_t)class;
     }
     os_mutex_unlock(&map->mutex);
     return span;
@@ -203,12 +205,11 @@ struct mem_span *mem_map_take_record(struct mem_map *map, uint32_t word_count)
 
 void mem_map_give_record(struct mem_map *map, struct mem_span *span)
 {
-    struct mem_span_cold *cold = mem_span_cold(span);
-    mem_ref *unused = &map->unused[record_size_index(cold->record_bytes)];
+    mem_ref *unused = unused_list(map, mem_span_class(span));
 
     Q_ASSERT(mem_span_state(span) == MEM_SPAN_UNUSED);
     os_mutex_lock(&map->mutex);
-    cold->next = *unused;
+    mem_span_cold(span)->next = *unused;
     *unused = mem_map_ref(map, span);
     os_mutex_unlock(&map->mutex);
 }

@@ -59,9 +59,10 @@ static inline _Atomic mem_ref *mem_map_entry(const struct mem_map *map, const vo
 {
     uint64_t index = (uint64_t)address >> PAGE_SHIFT & map->page_mask;
 
-    /* In this form the compiler adds the head for nothing. */
-    return (_Atomic mem_ref *)(void *)(map->base + index * sizeof(mem_ref)) +
-           MEM_MAP_HEAD_BYTES / sizeof(mem_ref);
+    /* Not known to the compiler any more, which would add the head to it rather than to the address
+     * within the load. */
+    __asm__("" : "+r"(index));
+    return (_Atomic mem_ref *)(void *)(map->base + MEM_MAP_HEAD_BYTES) + index;
 }
 
 /*
@@ -89,8 +90,14 @@ void mem_map_forget_lane(struct mem_map *map, struct page_lane *lane);
 /* Bytes committed for entries and records. */
 uint64_t mem_map_bytes(struct mem_map *map);
 
-/* A record for spans with `word_count` words of bitmap. NULL: no memory. Never reclaims. */
-struct mem_span *mem_map_take_record(struct mem_map *map, uint32_t word_count);
+/* Bytes of the records of a class' spans. */
+static inline size_t mem_map_record_bytes(uint32_t class)
+{
+    return size_align_up(mem_span_record_bytes(mem_size_class[class].word_count),
+                         MEM_RECORD_UNIT_BYTES);
+}
+/* A record for spans of a class. NULL: no memory. Never reclaims. */
+struct mem_span *mem_map_take_record(struct mem_map *map, uint32_t class);
 void mem_map_give_record(struct mem_map *map, struct mem_span *span);
 
 #endif

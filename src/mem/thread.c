@@ -21,7 +21,7 @@
 #include <mem/large.h>
 #include <mem/remote.h>
 
-_Thread_local struct mem_thread *mem_tls[PAGE_HEAPS_MAX];
+_Thread_local struct mem_tls mem_tls[PAGE_HEAPS_MAX];
 
 /* ---- a thread's struct ---------------------------------------------------------------------- */
 
@@ -107,7 +107,7 @@ Q_COLD struct mem_thread *mem_thread_find_slow(struct mem_heap *heap)
     os_mutex_lock(&heap->threads_mutex);
     thread_link(heap, thread);
     os_mutex_unlock(&heap->threads_mutex);
-    mem_tls[heap->pages->slot] = thread;
+    mem_tls[heap->pages->slot] = (struct mem_tls){heap->serial, thread};
     /* Last: it may call malloc. */
     if (os_thread_exit_arm() != QUARRY_OK) {
         mem_thread_end(thread);
@@ -177,6 +177,15 @@ struct mem_bins *mem_thread_bins(struct mem_thread *thread, struct mem_pool *poo
     return bins;
 }
 
+void mem_door_set(struct mem_thread *thread, struct mem_bins *bins)
+{
+    if (thread->heap->is_hardened) {
+        thread->scope = bins;
+    } else {
+        mem_door = bins == NULL ? &mem_bins_none : bins;
+    }
+}
+
 /* ---- the end of a thread -------------------------------------------------------------------- */
 
 /* Nothing can be mailed to the bins any more. */
@@ -239,7 +248,7 @@ static void bins_end(struct mem_bins *bins)
 void mem_thread_end(struct mem_thread *thread)
 {
     struct mem_heap *heap = thread->heap;
-    bool is_own = mem_tls[heap->pages->slot] == thread;
+    bool is_own = mem_thread_own(heap) == thread;
     bool is_inside = os_gate_enter(&thread->gate, &heap->threads_mutex);
 
     mem_hardened_end_thread(thread);
@@ -258,7 +267,7 @@ void mem_thread_end(struct mem_thread *thread)
         os_gate_leave(&thread->gate);
     }
     if (is_own) {
-        mem_tls[heap->pages->slot] = NULL;
+        mem_tls[heap->pages->slot] = (struct mem_tls){0, NULL};
         mem_door = heap->is_door ? &mem_bins_none : mem_door;
     }
     thread_unlink(heap, thread);
@@ -267,9 +276,9 @@ void mem_thread_end(struct mem_thread *thread)
 
 void mem_thread_exit(struct mem_heap *heap)
 {
-    struct mem_thread *thread = mem_tls[heap->pages->slot];
+    struct mem_thread *thread = mem_thread_own(heap);
 
-    if (thread != NULL && thread->heap == heap) {
+    if (thread != NULL) {
         mem_thread_end(thread);
     }
 }
@@ -287,7 +296,7 @@ void mem_threads_stop(struct mem_heap *heap)
     }
     for (struct mem_thread *thread = heap->threads; thread != NULL; thread = thread->next) {
         /* We are inside our own only if this is a signal handler. */
-        if (thread != mem_tls[heap->pages->slot]) {
+        if (thread != mem_thread_own(heap)) {
             os_gate_wait(&thread->gate);
         }
     }
@@ -309,7 +318,7 @@ void mem_threads_forget_pool(struct mem_pool *pool)
     for (struct mem_thread *thread = heap->threads; thread != NULL; thread = thread->next) {
         struct mem_bins *bins = thread->bins[pool->id];
         if (bins != NULL) {
-            Q_ASSERT_MSG(mem_door != bins, "a scope is open in a pool whose lifetime ends");
+            Q_ASSERT_MSG(mem_door != bins && thread->scope != bins, "a scope is open in a pool whose lifetime ends");
             thread->bins[pool->id] = NULL;
             list_push(&heap->unused_bins, bins);
         }

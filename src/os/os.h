@@ -223,6 +223,7 @@ struct os_mutex;
 /* What every rank in Quarry is. A rank is named here or does not exist. */
 enum os_rank {
     OS_RANK_NONE = 0,        /* unchecked: tests and start-up only */
+    OS_RANK_MEM_MAKING = 1,  /* making the object heap of a memory */
     OS_RANK_MEM_HEAPS = 2,   /* the table of object heaps in this process */
     OS_RANK_MEM_POOLS = 3,   /* an object heap's table of pools */
     OS_RANK_MEM_THREADS = 4, /* its list of threads; keeping them out of their slow paths */

@@ -208,8 +208,7 @@ static enum quarry_status heap_reserve_space(struct page_heap *heap, uint64_t wa
 {
     uint64_t bytes = size_min_u64(wanted_bytes, address_limit_bytes / HEAP_ADDRESS_SHARE);
 
-    enum quarry_status status =
-        heap_try_spaces(heap, bytes, PAGE_ZONE_BYTES, PAGE_ZONE_BYTES);
+    enum quarry_status status = heap_try_spaces(heap, bytes, PAGE_ZONE_BYTES, PAGE_ZONE_BYTES);
     if (status != QUARRY_OK) {
         status = heap_try_spaces(heap, size_min_u64(address_limit_bytes / 2, PAGE_ZONE_BYTES / 2),
                                  HEAP_SPACE_LEAST_BYTES, HEAP_SPACE_LEAST_BYTES);
@@ -351,6 +350,9 @@ enum quarry_status page_heap_create(const struct page_heap_options *options,
 
 void page_heap_destroy(struct page_heap *heap)
 {
+    if (heap->end != NULL) {
+        heap->end(heap->end_argument);
+    }
     page_scavenger_fini(heap);
     for (uint32_t id = 0; id < PAGE_LANES_MAX; id++) {
         struct page_lane *lane = atomic_load_acquire_ptr(&heap->lane[id]);
@@ -385,9 +387,19 @@ void page_heap_release_metadata(struct page_heap *heap, uint64_t bytes)
 
 void page_heap_set_tick(struct page_heap *heap, page_tick_function *tick, void *argument)
 {
+    /* Nobody is inside the old one from here on. Pairs with page_scavenger_tick. */
+    atomic_store_seq_cst_ptr(&heap->tick, NULL);
+    while (atomic_load_seq_cst_u32(&heap->scavenger.is_ticking) != 0) {
+        os_yield();
+    }
     heap->tick_argument = argument;
-    /* Release: pairs with the acquire in scavenger_main. */
-    atomic_store_release_ptr(&heap->tick, (void *)tick);
+    atomic_store_seq_cst_ptr(&heap->tick, (void *)tick);
+}
+
+void page_heap_set_end(struct page_heap *heap, page_end_function *end, void *argument)
+{
+    heap->end = end;
+    heap->end_argument = argument;
 }
 
 /* ---- pins ----------------------------------------------------------------------------------- */

@@ -18,8 +18,9 @@
 /* Asks its owner to free about `wanted_bytes`. Returns how many it freed, as far as it knows. */
 typedef uint64_t page_reclaim_function(void *argument, uint64_t wanted_bytes);
 
-/* See page_heap_set_tick. */
+/* See page_heap_set_tick and page_heap_set_end. */
 typedef void page_tick_function(void *argument);
+typedef void page_end_function(void *argument);
 
 #define PAGE_RECLAIMERS_MAX 16u
 
@@ -58,6 +59,8 @@ struct page_heap {
     struct page_scavenger scavenger;
     _Atomic(void *) tick; /* page_tick_function *; tick_argument is written before */
     void *tick_argument;
+    page_end_function *end; /* NULL: nobody wants to know */
+    void *end_argument;
     _Atomic uint64_t refused_count;     /* allocations that failed because the budget was full */
     _Atomic uint32_t is_limit_changing; /* somebody is in page_heap_set_limit */
 
@@ -147,8 +150,14 @@ void page_heap_release_metadata(struct page_heap *heap, uint64_t bytes);
 /*
  * Has `tick` called by the scavenger's thread every generation or so, and every two seconds while
  * there is nothing to do, with no lock held: work of the layers above. One at a time; NULL: none.
+ * Returns when nobody is inside the one before; so not to be called from within it.
  */
 void page_heap_set_tick(struct page_heap *heap, page_tick_function *tick, void *argument);
+/*
+ * Has `end` called first of all when the heap is destroyed: the layer above ends what it has built
+ * on it. One at a time; NULL: none.
+ */
+void page_heap_set_end(struct page_heap *heap, page_end_function *end, void *argument);
 
 /* ---- for the other files of this folder ----------------------------------------------------- */
 

@@ -71,6 +71,7 @@ uint64_t quarry_memory_trim(struct quarry_memory *memory)
 
 uint64_t quarry_memory_turn(struct quarry_memory *memory)
 {
+    page_scavenger_tick(heap_of(memory));
     return page_scavenger_run(heap_of(memory));
 }
 

@@ -251,17 +251,22 @@ static void scavenger_sleep(struct page_scavenger *scavenger, uint64_t duration_
 }
 
 /* Work of the layers above, once a generation; this thread is there anyway. */
-static void scavenger_tick(struct page_heap *heap)
+void page_scavenger_tick(struct page_heap *heap)
 {
     struct page_scavenger *scavenger = &heap->scavenger;
     uint64_t now_ns = os_monotonic_ns(heap->os);
-    /* Acquire: pairs with the release in page_heap_set_tick. */
-    page_tick_function *tick = (page_tick_function *)atomic_load_acquire_ptr(&heap->tick);
 
-    if (tick != NULL && now_ns - scavenger->ticked_at_ns >= PAGE_GENERATION_NS) {
+    if (now_ns - scavenger->ticked_at_ns < PAGE_GENERATION_NS) {
+        return;
+    }
+    /* Pairs with page_heap_set_tick: either it sees this, or we see what it has set. */
+    atomic_store_seq_cst_u32(&scavenger->is_ticking, 1);
+    page_tick_function *tick = (page_tick_function *)atomic_load_seq_cst_ptr(&heap->tick);
+    if (tick != NULL) {
         scavenger->ticked_at_ns = now_ns;
         tick(heap->tick_argument);
     }
+    atomic_store_release_u32(&scavenger->is_ticking, 0);
 }
 
 static void scavenger_main(void *argument)
@@ -270,7 +275,7 @@ static void scavenger_main(void *argument)
     struct page_scavenger *scavenger = &heap->scavenger;
 
     while (!atomic_load_seq_cst_u32(&scavenger->is_stopping)) {
-        scavenger_tick(heap);
+        page_scavenger_tick(heap);
         uint64_t sleep_ns = page_scavenger_run(heap);
         if (atomic_load_relaxed_u32(&scavenger->is_watching_threads)) {
             if (os_thread_is_last()) {
@@ -412,6 +417,7 @@ void page_scavenger_after_fork(struct page_heap *heap)
         return;
     }
     os_thread_forget(&scavenger->thread);
+    atomic_store_relaxed_u32(&scavenger->is_ticking, 0);
     page_pacer_init(&scavenger->pacer, scavenger_set_point(heap));
     atomic_store_relaxed_u32(&scavenger->sleep, SCAVENGER_AWAKE);
     atomic_store_relaxed_u32(&scavenger->start_delay, 0);

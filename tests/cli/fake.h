@@ -14,6 +14,8 @@ struct fake {
 
 /* Starts `fake_program SCENE` and waits until its heap is planted. */
 struct fake fake_start(const char *scene);
+/* Starts any program that says "ready" and ends with its stdin. `arguments`: closed by NULL. */
+struct fake fake_start_program(const char *const *arguments);
 /* Ends it and checks that it ended well. */
 void fake_stop(struct fake *fake);
 

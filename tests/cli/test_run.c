@@ -237,7 +237,7 @@ static void the_report_tells_what_the_last_figures_were(void **state)
     assert_has(text, "resident  peak ");
     assert_has(text, " MiB s over time");
     assert_has(text, "236.9 MiB, 69.4 MiB of it live");
-    assert_has(text, "166.5 MiB   70.3 %  free in partly filled spans");
+    assert_has(text, "166.5 MiB   70.3 %  free in spans");
     assert_has(text, "rounding to size classes");
     assert_has(text, "fill_cache (fake_program.c:");
     assert_has(text, "parse_config (fake_program.c:");

@@ -121,8 +121,7 @@ static void heap_shows_what_was_counted(void **state)
     assert_int_equal(number_after(run.out, "\"totals\"", "live_bytes"), PLANTED_LIVE_BYTES);
     assert_int_equal(number_after(run.out, "\"totals\"", "large_bytes"), PLANTED_LARGE_BYTES);
     assert_int_equal(number_after(run.out, "\"totals\"", "alloc_count"), PLANTED_ALLOC_COUNT);
-    assert_int_equal(number_after(run.out, "\"waste\"", "partly_filled_span_bytes"),
-                     PLANTED_SPARSE_BYTES);
+    assert_int_equal(number_after(run.out, "\"waste\"", "span_free_bytes"), PLANTED_SPARSE_BYTES);
     assert_int_equal(number_after(run.out, "\"owner\":\"malloc\"", "sparse_span_count"), 22000);
     assert_int_equal(number_after(run.out, "\"owner\":\"cache\"", "sparse_span_count"), 0);
     assert_int_equal(number_after(run.out, "\"object_bytes\":256", "live_count"), 22000);
@@ -163,7 +162,7 @@ static void heap_names_functions_files_and_lines(void **state)
     assert_has(text.out, "parse_config (fake_program.c:");
     assert_has(text.out, "main (fake_program.c:");
     assert_has(text.out, "pinning stacks");
-    assert_has(text.out, "free in partly filled spans");
+    assert_has(text.out, "free in spans");
     /* The stack begins behind the malloc that took it. */
     assert_has_not(text.out, "fake_add");
     assert_has_not(text.out, "mem_profile_alloc");
@@ -498,7 +497,7 @@ static void a_process_that_does_not_answer_is_shown_as_it_was(void **state)
     (void)state;
     assert_has(json.out, "\"is_stale\":true");
     assert_true(number_after(json.out, "\"view\"", "figures_age_ns") >= 1000000000);
-    assert_has(text.out, "It does not answer");
+    assert_has(text.out, "It has not answered yet");
     run_free(&json);
     run_free(&text);
     fake_stop(&fake);

@@ -3,12 +3,14 @@
  * a process of its own, and its stderr comes back through a pipe.
  *
  * The pipe is read to its end before waitpid, so a child may write more than a pipe holds, and a
- * test has ended only when all its descendants have. alarm() ends a child that hangs: the signal's
- * number in the status then says so.
+ * test has ended only when all its descendants have. A child that hangs is killed: alarm() would
+ * not do where its main thread has ended and the others take no signals. The signal's number in the
+ * status says so.
  */
 #include "common.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +26,7 @@
 #include <linux/seccomp.h>
 
 /* Beyond all that a child does here, on a machine that does much else. */
-#define CHILD_SECONDS_MAX 100
+#define CHILD_SECONDS_MAX 60
 
 static void become_child(int errors)
 {
@@ -35,15 +37,24 @@ static void become_child(int errors)
     for (size_t i = 0; i < COUNT_OF(signals); i++)
         signal(signals[i], SIG_DFL);
     setrlimit(RLIMIT_CORE, &(struct rlimit){0}); /* many are meant to die */
-    alarm(CHILD_SECONDS_MAX);
 }
 
-static void read_errors(int from, struct child *child)
+/* Kills the child when nothing more came of it for too long. */
+static void wait_for_errors(int from, pid_t pid)
+{
+    struct pollfd end = {.fd = from, .events = POLLIN};
+
+    if (poll(&end, 1, CHILD_SECONDS_MAX * 1000) == 0)
+        (void)kill(pid, SIGKILL);
+}
+
+static void read_errors(int from, pid_t pid, struct child *child)
 {
     char scrap[512];
     size_t length = 0;
 
     for (;;) {
+        wait_for_errors(from, pid);
         size_t room = sizeof child->errors - 1 - length;
         ssize_t got =
             room > 0 ? read(from, child->errors + length, room) : read(from, scrap, sizeof scrap);
@@ -70,7 +81,7 @@ void child_run(child_body *body, void *argument, struct child *ret_child)
         _exit(0);
     }
     close(ends[1]);
-    read_errors(ends[0], ret_child);
+    read_errors(ends[0], pid, ret_child);
     close(ends[0]);
     while (waitpid(pid, &ret_child->status, 0) < 0)
         MUST(errno == EINTR);

@@ -7,7 +7,10 @@
 #include "common.h"
 
 /* What the line says of each misuse. */
-#define DOUBLE_FREE    "double free"
+#define DOUBLE_FREE "double free"
+/* Where the first free may have given the pages back, and nobody can know any more what was there:
+   that no object begins at the address is as good an answer. */
+#define FREED_ALREADY  " free"
 #define NOT_OBJECT     "no object begins"
 #define NOT_OURS       "not of this heap"
 #define OVERFLOW       "overflow"

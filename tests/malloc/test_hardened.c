@@ -234,7 +234,7 @@ static void free_twice(void *bytes)
 static void double_frees_are_found_as_ever(void **state)
 {
     (void)state;
-    dies_with_every_size(free_twice, DOUBLE_FREE);
+    dies_with_every_size(free_twice, FREED_ALREADY);
 }
 
 static void all_of_the_usable_size_is_the_programs(void **state)

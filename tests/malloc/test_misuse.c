@@ -75,25 +75,25 @@ static void free_many_then_one_again(void *bytes)
 static void a_double_free_is_found_behind_five_hundred_frees(void **state)
 {
     (void)state;
-    misuse_dies_with_every_size(free_many_then_one_again, DOUBLE_FREE);
+    misuse_dies_with_every_size(free_many_then_one_again, FREED_ALREADY);
 }
 
 static void a_double_free_of_a_large_object_is_found(void **state)
 {
     (void)state;
     QUARRY_ONLY();
-    misuse_dies(free_twice, 64 * KIB, DOUBLE_FREE);
-    misuse_dies(free_twice, 300 * KIB, DOUBLE_FREE);
-    misuse_dies(free_twice_with_another_between, 64 * KIB, DOUBLE_FREE);
+    misuse_dies(free_twice, 64 * KIB, FREED_ALREADY);
+    misuse_dies(free_twice, 300 * KIB, FREED_ALREADY);
+    misuse_dies(free_twice_with_another_between, 64 * KIB, FREED_ALREADY);
 }
 
 static void a_double_free_of_a_huge_object_is_found(void **state)
 {
     (void)state;
     QUARRY_ONLY();
-    misuse_dies(free_twice, 8 * MIB, DOUBLE_FREE);
-    misuse_dies(free_twice_with_another_between, 8 * MIB, DOUBLE_FREE);
-    misuse_dies(free_twice, 200 * MIB, DOUBLE_FREE);
+    misuse_dies(free_twice, 8 * MIB, FREED_ALREADY);
+    misuse_dies(free_twice_with_another_between, 8 * MIB, FREED_ALREADY);
+    misuse_dies(free_twice, 200 * MIB, FREED_ALREADY);
 }
 
 static void free_aligned_twice(void *alignment)
@@ -109,7 +109,7 @@ static void a_double_free_of_an_aligned_object_is_found(void **state)
     (void)state;
     QUARRY_ONLY();
     for (size_t alignment = 16; alignment <= 4 * MIB; alignment *= 4)
-        misuse_dies(free_aligned_twice, alignment, DOUBLE_FREE);
+        misuse_dies(free_aligned_twice, alignment, FREED_ALREADY);
 }
 
 static void free_cleared_twice(void *bytes)
@@ -160,15 +160,15 @@ static void reallocate_freed(void *bytes)
 static void realloc_of_a_freed_object_is_found(void **state)
 {
     (void)state;
-    misuse_dies_with_every_size(reallocate_freed, DOUBLE_FREE);
+    misuse_dies_with_every_size(reallocate_freed, FREED_ALREADY);
 }
 
 static void realloc_of_a_large_freed_object_is_found(void **state)
 {
     (void)state;
     QUARRY_ONLY();
-    misuse_dies(reallocate_freed, 64 * KIB, DOUBLE_FREE);
-    misuse_dies(reallocate_freed, 8 * MIB, DOUBLE_FREE);
+    misuse_dies(reallocate_freed, 64 * KIB, FREED_ALREADY);
+    misuse_dies(reallocate_freed, 8 * MIB, FREED_ALREADY);
 }
 
 static void free_what_realloc_moved(void *bytes)
@@ -279,10 +279,10 @@ static void a_double_free_of_a_large_object_by_threads_is_found(void **state)
 {
     (void)state;
     QUARRY_ONLY();
-    misuse_dies(free_remote_then_local, 64 * KIB, DOUBLE_FREE);
-    misuse_dies(free_local_then_remote, 300 * KIB, DOUBLE_FREE);
-    misuse_dies(free_remote_then_remote, 300 * KIB, DOUBLE_FREE);
-    misuse_dies(free_remote_twice, 64 * KIB, DOUBLE_FREE);
+    misuse_dies(free_remote_then_local, 64 * KIB, FREED_ALREADY);
+    misuse_dies(free_local_then_remote, 300 * KIB, FREED_ALREADY);
+    misuse_dies(free_remote_then_remote, 300 * KIB, FREED_ALREADY);
+    misuse_dies(free_remote_twice, 64 * KIB, FREED_ALREADY);
 }
 
 static void *make_in_thread(void *ret_object)
