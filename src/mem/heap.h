@@ -99,7 +99,9 @@ struct mem_thread {
     int64_t sample_left; /* bytes until the next sample, or until the observer is asked again */
     bool is_sampling;    /* whether that is a sample */
     uint64_t random_state;
-    struct mem_quarantine *quarantine; /* of a hardened heap; NULL: nothing was freed yet */
+    /* in a hardened heap: freed objects, oldest first, inside the gate; NULL: none were yet */
+    struct mem_quarantine *quarantine;
+    uint32_t quarantine_first, quarantine_count, quarantine_bytes;
     struct mem_bins *scope;  /* in a hardened heap: what mem_door would be; NULL: no scope is open */
     uint32_t pressure_seen; /* the heap's pressure_count when the thread last gave way */
     uint32_t outgoing_bytes;
