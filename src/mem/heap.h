@@ -15,7 +15,6 @@
 #include <mem/size_class.h>
 #include <mem/span.h>
 #include <mem/span_map.h>
-#include <os/gate.h>
 #include <os/os.h>
 #include <page/page.h>
 

@@ -7,7 +7,7 @@
 
 #include <mem/bins.h>
 #include <mem/heap.h>
-#include <os/sanitizer.h>
+#include <os/os.h>
 
 /* Objects can be this large; a difference of pointers into one always fits. */
 #define MEM_OBJECT_MAX_BYTES ((size_t)PTRDIFF_MAX)
