@@ -184,8 +184,8 @@ void fake_add(const struct fake_objects *objects)
         }
         due -= 1.0;
         const void *object = (const void *)address_of(kind, i);
-        mem_profile_alloc(&profile, object, objects->requested_bytes, objects->usable_bytes,
-                          objects->owner, objects->owner);
+        mem_profile_alloc_now(&profile, object, objects->requested_bytes, objects->usable_bytes,
+                              objects->owner, objects->owner);
         /* Planted, not met at a rate: the mean stays what it is. */
         atomic_store_relaxed_u32(&profile.mean_shift, 0);
         if (objects->is_freed) {
