@@ -40,7 +40,8 @@ static void tell(const char *what, const char *name, const char *rest)
 static bool parse_bool(const char *value, bool *ret_value)
 {
     bool is_true = strcmp(value, "1") == 0 || strcmp(value, "on") == 0 || strcmp(value, "yes") == 0;
-    bool is_false = strcmp(value, "0") == 0 || strcmp(value, "off") == 0 || strcmp(value, "no") == 0;
+    bool is_false =
+        strcmp(value, "0") == 0 || strcmp(value, "off") == 0 || strcmp(value, "no") == 0;
 
     if (is_true || is_false) {
         *ret_value = is_true;
@@ -158,8 +159,8 @@ static int read_byte(struct reader *reader)
 /* From /proc/self/environ, NUL between entries, into `text`. */
 static const char *find_in_proc(char *text)
 {
-    struct reader reader = {.fd = (int)os_kernel(SYS_openat, AT_FDCWD, "/proc/self/environ",
-                                                 O_RDONLY | O_CLOEXEC, 0)};
+    struct reader reader = {
+        .fd = (int)os_kernel(SYS_openat, AT_FDCWD, "/proc/self/environ", O_RDONLY | O_CLOEXEC, 0)};
     size_t matched = 0, length = 0;
     bool is_candidate = true;
     int byte;

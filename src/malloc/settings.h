@@ -11,7 +11,7 @@ struct malloc_settings {
     uint64_t sample_bytes; /* mean of what lies between samples; 0: no sampling */
     bool has_background;   /* a thread gives memory back */
     bool is_hardened;
-    bool has_report;       /* leave exact statistics behind at exit */
+    bool has_report; /* leave exact statistics behind at exit */
 };
 
 #define MALLOC_SAMPLE_DEFAULT_BYTES Q_KIB(512)

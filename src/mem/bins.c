@@ -7,10 +7,11 @@
  *      |  '--- every object free: kept, or its pages go back       |
  *      '------------------- a sixteenth is free <------------------'
  *
- * A bin holds the free objects of one word of its current span's bitmap, taken out of it. Allocating
- * touches the bin alone; the thread's frees set bits in the span. The two meet here, once for each
- * word. That keeps the next allocation from waiting for the last free (both would go through one
- * word: 22 cycles a pair instead of 7), and counts what was allocated without counting it.
+ * A bin holds the free objects of one word of its current span's bitmap, taken out of it.
+ * Allocating touches the bin alone; the thread's frees set bits in the span. The two meet here,
+ * once for each word. That keeps the next allocation from waiting for the last free (both would go
+ * through one word: 22 cycles a pair instead of 7), and counts what was allocated without counting
+ * it.
  *
  * Where a word has only few free objects left, the bin would run dry and come here again and again
  * while the thread frees objects right beside. Then the bin turns direct: the span's frees set bits
@@ -33,13 +34,13 @@
  * Invariants
  *   1. Every span of the bins is current in one bin, or in one list: partial[class], or full.
  *   2. mask and held are of the current span's word `word`, and clear in its `free`.
- *   3. A span's owner is the thread's pointer, with MEM_OWNER_WATCHED while it has samples; spans of
- *      central bins have none, so that all of their frees are remote.
+ *   3. A span's owner is the thread's pointer, with MEM_OWNER_WATCHED while it has samples; spans
+ * of central bins have none, so that all of their frees are remote.
  *   4. PARTIAL: left == objects neither free nor merged. CURRENT: left > 2^29.
  *
- * Locking: inside the thread's gate, or under the pool's mutex for central bins. Pages are taken and
- * given back outside of both: reclaim may come by here. A signal handler that finds its own thread
- * inside takes single objects from the central bins.
+ * Locking: inside the thread's gate, or under the pool's mutex for central bins. Pages are taken
+ * and given back outside of both: reclaim may come by here. A signal handler that finds its own
+ * thread inside takes single objects from the central bins.
  */
 #include <mem/bins.h>
 
@@ -251,7 +252,8 @@ void mem_bins_drain(struct mem_bins *bins, mem_ref *empties)
 
 /* ---- direct mode ---------------------------------------------------------------------------- */
 
-/* Counts the span's frees since the last time: they went into the mask, and were handed out again. */
+/* Counts the span's frees since the last time: they went into the mask, and were handed out again.
+ */
 static void bin_settle(struct mem_thread *thread, struct mem_bin *bin)
 {
     int32_t left = atomic_load_relaxed_i32(&bin->span->left);
@@ -394,7 +396,7 @@ static inline void bin_take_this_word(struct mem_bins *bins, struct mem_bin *bin
     bin->word = (uint8_t)word;
     bin->base = cold->start + (uint64_t)word * 64 * bin->size_bytes;
     bin->is_fresh = (cold->fresh >> word & 1) != 0;
-    cold->fresh &= (uint16_t)~(1u << word);
+    cold->fresh &= (uint16_t) ~(1u << word);
     uint32_t count = bits_count_u64(mask);
     bin->taken_count += count;
     bin_give(bins->thread, bin, mask);
@@ -405,8 +407,8 @@ static inline void bin_take_this_word(struct mem_bins *bins, struct mem_bin *bin
 
 /*
  * The lowest word of the current span that has free objects goes to the bin, without a look at what
- * others freed. Outside the gate, too: collectors leave current spans alone, and a fork at the wrong
- * moment loses the child some free objects.
+ * others freed. Outside the gate, too: collectors leave current spans alone, and a fork at the
+ * wrong moment loses the child some free objects.
  */
 static inline bool bin_take_word(struct mem_bins *bins, struct mem_bin *bin)
 {
@@ -532,9 +534,9 @@ static void bins_give_way(struct mem_bins *bins, mem_ref *empties)
     bins->idle_pages_max = 0; /* keep nothing now */
     for (uint32_t class = 0; class < MEM_CLASSES; class ++) {
         struct mem_bin *bin = &bins->bin[class];
-        if (bin->span != NULL && mem_span_count_all_free(bin->span) +
-                                         bits_count_u64(bin->mask | bin->held) ==
-                                     bin->span->capacity) {
+        if (bin->span != NULL &&
+            mem_span_count_all_free(bin->span) + bits_count_u64(bin->mask | bin->held) ==
+                bin->span->capacity) {
             mem_bin_return(bins, bin, empties);
         }
     }
@@ -648,8 +650,9 @@ void *mem_bins_take(struct mem_bins *bins, struct mem_bin *bin, size_t requested
         }
         if (Q_LIKELY(object != NULL)) {
             if (Q_UNLIKELY(is_sample)) {
-                heap->observer.allocated(heap->observer.argument, object, requested_bytes,
-                                         bin->size_bytes, pool);
+                const struct mem_sample sample = {requested_bytes, bin->size_bytes,
+                                                  thread->last_mean_bytes, pool};
+                heap->observer.allocated(heap->observer.argument, object, &sample);
             }
             return object;
         }
@@ -715,7 +718,7 @@ static void *central_pop(struct mem_bins *central, uint32_t class)
     uint64_t mask = atomic_load_relaxed_u64(mem_span_free(span, word));
     uint64_t index = word * 64u + bits_trailing_zeros_u64(mask);
     atomic_store_relaxed_u64(mem_span_free(span, word), mask & (mask - 1));
-    mem_span_cold(span)->fresh &= (uint16_t)~(1u << word);
+    mem_span_cold(span)->fresh &= (uint16_t) ~(1u << word);
     central->bin[class].taken_count++;
     if (mem_span_count_free(span) == 0) {
         mem_bins_unlink(central, &central->partial[class], span);

@@ -34,7 +34,7 @@ void mem_span_init(struct mem_span *span, uint32_t class, void *start, bool is_z
     for (uint32_t i = 0; i < MEM_SPAN_SAMPLES; i++) {
         cold->sampled[i] = MEM_SPAN_SAMPLE_NONE;
     }
-    cold->class = (uint8_t)class;
+    cold->class = (uint8_t) class;
     cold->start = start;
     cold->next = 0;
     cold->previous = 0;

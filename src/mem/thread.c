@@ -79,7 +79,8 @@ void mem_thread_draw_gap(struct mem_thread *thread)
         thread->sample_left = INT64_MAX;
         return;
     }
-    gap = observer->gap(observer->argument, &thread->random_state);
+    thread->last_mean_bytes = thread->gap_mean_bytes;
+    gap = observer->gap(observer->argument, &thread->random_state, &thread->gap_mean_bytes);
     thread->is_sampling = gap <= (uint64_t)INT64_MAX;
     thread->sample_left = thread->is_sampling ? (int64_t)gap : MEM_SAMPLE_RECHECK_BYTES;
 }

@@ -184,8 +184,8 @@ void fake_add(const struct fake_objects *objects)
         }
         due -= 1.0;
         const void *object = (const void *)address_of(kind, i);
-        mem_profile_alloc(&profile, object, objects->requested_bytes, objects->usable_bytes,
-                          objects->owner, objects->owner);
+        mem_profile_alloc_now(&profile, object, objects->requested_bytes, objects->usable_bytes,
+                              objects->owner, objects->owner);
         if (objects->is_freed) {
             (void)mem_profile_free(&profile, object);
         }

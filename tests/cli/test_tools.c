@@ -49,7 +49,7 @@ static void assert_has_not(const char *text, const char *part)
 static uint64_t number_after(const char *text, const char *anchor, const char *key)
 {
     const char *at = strstr(text, anchor);
-    uint64_t number;
+    uint64_t number = 0;
 
     if (at == NULL || !json_number(at, key, &number)) {
         fail_msg("no \"%s\" behind '%s' in:\n%s", key, anchor, text);
