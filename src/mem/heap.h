@@ -277,6 +277,8 @@ static inline struct mem_thread *mem_thread_find(struct mem_heap *heap)
 }
 /* Its bins for a pool, made if need be; NULL: no memory. */
 struct mem_bins *mem_thread_bins(struct mem_thread *thread, struct mem_pool *pool);
+/* Bins for a new pool or its first threads, to be initialised; NULL: no memory. */
+struct mem_bins *mem_bins_make(struct mem_heap *heap);
 /* Ends every thread's bins for a pool, whose lifetime is over. */
 void mem_threads_forget_pool(struct mem_pool *pool);
 /* Gives the spans of a thread that is gone to their pools. */

@@ -134,25 +134,26 @@ static void list_push(struct mem_bins **list, struct mem_bins *bins)
     *list = bins;
 }
 
-static struct mem_bins *bins_take(struct mem_pool *pool)
+struct mem_bins *mem_bins_make(struct mem_heap *heap)
 {
-    struct mem_heap *heap = pool->heap;
-    struct mem_bins *bins;
     void *piece;
 
-    os_mutex_lock(&pool->mutex);
-    bins = list_pop(&pool->unused_bins);
-    os_mutex_unlock(&pool->mutex);
-    if (bins == NULL) {
-        os_mutex_lock(&heap->threads_mutex);
-        bins = list_pop(&heap->unused_bins);
-        os_mutex_unlock(&heap->threads_mutex);
-    }
+    os_mutex_lock(&heap->threads_mutex);
+    struct mem_bins *bins = list_pop(&heap->unused_bins);
+    os_mutex_unlock(&heap->threads_mutex);
     if (bins == NULL &&
         page_metadata_take(&heap->pages->metadata, sizeof(*bins), &piece) == QUARRY_OK) {
         bins = piece;
     }
     return bins;
+}
+
+static struct mem_bins *bins_take(struct mem_pool *pool)
+{
+    os_mutex_lock(&pool->mutex);
+    struct mem_bins *bins = list_pop(&pool->unused_bins);
+    os_mutex_unlock(&pool->mutex);
+    return bins != NULL ? bins : mem_bins_make(pool->heap);
 }
 
 struct mem_bins *mem_thread_bins(struct mem_thread *thread, struct mem_pool *pool)
