@@ -1,8 +1,8 @@
 /*
- * Settings: QUARRY_MALLOC="limit=512M,background=0,sample=64K,hardened=1,report=1".
+ * Settings: QUARRY_MALLOC="limit=512M,background=0,sample=64K,guard=16,hardened=1,report=1".
  *
- * Read at the first allocation of the process. A wrong setting must not keep a program from starting, so it
- * is told and passed over.
+ * Read at the first allocation of the process. A wrong setting must not keep a program from
+ * starting, so it is told and passed over.
  */
 #include <malloc/settings.h>
 
@@ -54,6 +54,17 @@ static bool parse_size(const char *value, uint64_t *ret_bytes)
     return size_parse(value, ret_bytes) == QUARRY_OK;
 }
 
+static bool parse_count(const char *value, uint32_t *ret_count)
+{
+    uint64_t count;
+
+    if (size_parse(value, &count) != QUARRY_OK || count > UINT32_MAX) {
+        return false;
+    }
+    *ret_count = (uint32_t)count;
+    return true;
+}
+
 static bool set(struct malloc_settings *settings, const char *name, const char *value,
                 bool *ret_is_known)
 {
@@ -63,6 +74,9 @@ static bool set(struct malloc_settings *settings, const char *name, const char *
     }
     if (strcmp(name, "sample") == 0) {
         return parse_size(value, &settings->sample_bytes);
+    }
+    if (strcmp(name, "guard") == 0) {
+        return parse_count(value, &settings->guard_every);
     }
     if (strcmp(name, "background") == 0) {
         return parse_bool(value, &settings->has_background);
@@ -90,9 +104,11 @@ static void parse_word(struct malloc_settings *settings, char *word)
     *equals = '\0';
     if (!set(settings, word, equals + 1, &is_known)) {
         *equals = '=';
-        tell("ignoring", word,
-             is_known ? ": limit and sample take a size like 512M or 0; the others 0 or 1"
-                      : ": known are limit, background, sample, hardened, report");
+        tell(
+            "ignoring", word,
+            is_known
+                ? ": limit and sample take a size like 512M or 0, guard a number; the others 0 or 1"
+                : ": known are limit, background, sample, guard, hardened, report");
     }
 }
 
@@ -100,6 +116,7 @@ struct malloc_settings malloc_settings_parse(const char *text)
 {
     struct malloc_settings settings = {
         .sample_bytes = MALLOC_SAMPLE_DEFAULT_BYTES,
+        .guard_every = MALLOC_GUARD_DEFAULT_EVERY,
         .has_background = true,
     };
 
@@ -124,6 +141,6 @@ struct malloc_settings malloc_settings_read(void)
 {
     char text[TEXT_BYTES];
 
-    return malloc_settings_parse(
-        os_environment_find("QUARRY_MALLOC", text, sizeof text) ? text : NULL);
+    return malloc_settings_parse(os_environment_find("QUARRY_MALLOC", text, sizeof text) ? text
+                                                                                         : NULL);
 }

@@ -16,6 +16,8 @@
 void *mem_alloc_slow(struct mem_pool *pool, struct mem_bins *bins, size_t bytes);
 void mem_free_slow(struct mem_heap *heap, void *object);
 Q_COLD void mem_free_wrong(struct mem_heap *heap, struct mem_span *span, uint64_t index);
+/* Frees what no span has: a guarded object. Ends the program when it is none. */
+Q_COLD void mem_free_none(struct mem_heap *heap, void *object);
 
 /*
  * Allocates from a thread's bins, or calls `slow` (a constant, with the size) and returns what that

@@ -16,6 +16,7 @@ static const char *const panic_text[] = {
     [MEM_PANIC_NOT_OBJECT] = "invalid free: no object begins at ",
     [MEM_PANIC_FOREIGN] = "invalid free: not of this heap: ",
     [MEM_PANIC_OVERFLOW] = "heap overflow: written past the end of the object at ",
+    [MEM_PANIC_UNDERFLOW] = "heap underflow: written before the object at ",
     [MEM_PANIC_WRITTEN_FREE] = "use after free: written to after it was freed: ",
 };
 

@@ -1,11 +1,13 @@
 /*
- * The environment, for who is there before libc is ready, and lines on stderr.
+ * The environment, for who is there before libc is ready; random bytes; and lines on stderr.
  *
  * A malloc is asked for memory before libc has set `environ`. Until then the kernel's copy is read,
  * /proc/self/environ: entries of the form name=value, each with a NUL behind it.
  */
 #include <fcntl.h>
 #include <string.h>
+
+#include <sys/random.h>
 
 #include <os/kernel.h>
 #include <os/os.h>
@@ -25,6 +27,12 @@ bool os_environment_find(const char *name, char *ret_value, size_t capacity)
     memcpy(ret_value, value, bytes);
     ret_value[bytes] = '\0';
     return true;
+}
+
+bool os_random(void *ret_bytes, size_t bytes)
+{
+    Q_ASSERT(bytes <= 256);
+    return os_kernel(SYS_getrandom, ret_bytes, bytes, GRND_NONBLOCK) == (long)bytes;
 }
 
 void os_tell(const char *line, size_t bytes)
@@ -54,8 +62,7 @@ static int next_byte(struct byte_reader *reader)
 {
     if (reader->at == reader->end) {
         reader->at = 0;
-        reader->end =
-            os_kernel_retry(SYS_read, reader->fd, reader->buffer, sizeof reader->buffer);
+        reader->end = os_kernel_retry(SYS_read, reader->fd, reader->buffer, sizeof reader->buffer);
         if (reader->end <= 0) {
             reader->end = 0;
             return -1;
@@ -82,8 +89,8 @@ static bool entry_is(struct byte_reader *reader, const char *name, int *ret_byte
 
 static bool find_in_proc(const char *name, char *ret_value, size_t capacity)
 {
-    struct byte_reader reader = {.fd = os_kernel(SYS_openat, AT_FDCWD, "/proc/self/environ",
-                                                 O_RDONLY | O_CLOEXEC, 0)};
+    struct byte_reader reader = {
+        .fd = os_kernel(SYS_openat, AT_FDCWD, "/proc/self/environ", O_RDONLY | O_CLOEXEC, 0)};
     bool is_found = false;
     int byte = 0;
     if (reader.fd < 0)

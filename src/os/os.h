@@ -336,6 +336,12 @@ bool os_has_process_barrier(void);
  */
 bool os_environment_find(const char *name, char *ret_value, size_t capacity);
 
+/*
+ * Fills `bytes` (up to 256) with what nobody can guess. Never waits.
+ * Returns: false when the kernel has nothing yet, early in its life, or refuses.
+ */
+bool os_random(void *ret_bytes, size_t bytes);
+
 /* Writes a line to stderr by one system call, past stdio and its locks. Errors: none are told. */
 void os_tell(const char *line, size_t bytes);
 
