@@ -343,7 +343,7 @@ enum quarry_status mem_lifetime_begin(struct mem_heap *heap, const char *name,
     return lifetime_begin(heap, &options, ret_lifetime, error);
 }
 
-/* Records of a lane's spans; their mail is in mailboxes that nobody reads any more. */
+/* Records of a lane's spans. One may be in a mailbox of another lifetime, and stays there. */
 static void lifetime_give_records(struct mem_lifetime *lifetime)
 {
     struct mem_map *map = &lifetime->heap->map;
@@ -365,7 +365,6 @@ static void lifetime_give_records(struct mem_lifetime *lifetime)
         atomic_store_relaxed_uptr(&span->owner, 0);
         mem_span_set_state(span, MEM_SPAN_UNUSED);
         atomic_store_release_ptr(&mem_span_cold(span)->bins, NULL);
-        atomic_store_release_u32(&mem_span_cold(span)->mail, 0);
         mem_map_give_record(map, span);
     }
 }

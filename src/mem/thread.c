@@ -313,6 +313,26 @@ void mem_threads_resume(struct mem_heap *heap)
     os_mutex_unlock(&heap->threads_mutex);
 }
 
+/*
+ * The mail of bins that end with their lifetime. A record that was mailed and then became a span of
+ * another lifetime is mailed on, or it would count as mailed for ever.
+ */
+static void bins_forget_mail(struct mem_bins *bins)
+{
+    struct mem_heap *heap = bins->pool->heap;
+    mem_ref ref = atomic_exchange_acquire_u32(&bins->mailbox, MEM_MAIL_CLOSED);
+
+    while (ref != MEM_MAIL_END && ref != MEM_MAIL_CLOSED) {
+        struct mem_span *span = mem_map_span(&heap->map, ref);
+        struct mem_span_cold *cold = mem_span_cold(span);
+        ref = atomic_exchange_seq_cst_u32(&cold->mail, 0);
+        const struct mem_bins *now = atomic_load_acquire_ptr(&cold->bins);
+        if (now != NULL && now->pool->lifetime != bins->pool->lifetime) {
+            mem_bins_mail(heap, span);
+        }
+    }
+}
+
 void mem_threads_forget_pool(struct mem_pool *pool)
 {
     struct mem_heap *heap = pool->heap;
@@ -324,12 +344,14 @@ void mem_threads_forget_pool(struct mem_pool *pool)
             Q_ASSERT_MSG(mem_door != bins && thread->scope != bins,
                          "a scope is open in a pool whose lifetime ends");
             thread->bins[pool->id] = NULL;
+            bins_forget_mail(bins);
             list_push(&heap->unused_bins, bins);
         }
     }
     for (struct mem_bins *bins; (bins = list_pop(&pool->unused_bins)) != NULL;) {
         list_push(&heap->unused_bins, bins);
     }
+    bins_forget_mail(pool->central);
     list_push(&heap->unused_bins, pool->central);
     mem_threads_resume(heap);
 }
