@@ -81,22 +81,21 @@ MALLOC_EXPORT int malloc_info(int options, FILE *file)
     if (options != 0) {
         return EINVAL;
     }
-    (void)fprintf(file,
-                  "<malloc version=\"1\" allocator=\"quarry " QUARRY_VERSION "\">\n"
-                  "<total type=\"in-use\" size=\"%llu\"/>\n"
-                  "<total type=\"large\" count=\"%llu\" size=\"%llu\"/>\n"
-                  "<total type=\"cached\" size=\"%llu\"/>\n"
-                  "<total type=\"free\" size=\"%llu\"/>\n"
-                  "<total type=\"metadata\" size=\"%llu\"/>\n"
-                  "<system type=\"current\" size=\"%llu\"/>\n"
-                  "<system type=\"max\" size=\"%llu\"/>\n"
-                  "</malloc>\n",
-                  (unsigned long long)ledger.in_use_bytes, (unsigned long long)large.count,
-                  (unsigned long long)large.bytes, (unsigned long long)ledger.cached_bytes,
-                  (unsigned long long)ledger.free_backed_bytes,
-                  (unsigned long long)ledger.metadata_bytes,
-                  (unsigned long long)ledger.committed_bytes,
-                  (unsigned long long)ledger.peak_bytes);
+    (void)fprintf(
+        file,
+        "<malloc version=\"1\" allocator=\"quarry " QUARRY_VERSION "\">\n"
+        "<total type=\"in-use\" size=\"%llu\"/>\n"
+        "<total type=\"large\" count=\"%llu\" size=\"%llu\"/>\n"
+        "<total type=\"cached\" size=\"%llu\"/>\n"
+        "<total type=\"free\" size=\"%llu\"/>\n"
+        "<total type=\"metadata\" size=\"%llu\"/>\n"
+        "<system type=\"current\" size=\"%llu\"/>\n"
+        "<system type=\"max\" size=\"%llu\"/>\n"
+        "</malloc>\n",
+        (unsigned long long)ledger.in_use_bytes, (unsigned long long)large.count,
+        (unsigned long long)large.bytes, (unsigned long long)ledger.cached_bytes,
+        (unsigned long long)ledger.free_backed_bytes, (unsigned long long)ledger.metadata_bytes,
+        (unsigned long long)ledger.committed_bytes, (unsigned long long)ledger.peak_bytes);
     return 0;
 }
 
@@ -104,17 +103,16 @@ MALLOC_EXPORT void malloc_stats(void)
 {
     struct quarry_ledger ledger = read_ledger();
 
-    (void)fprintf(stderr,
-                  "in use   = %12llu bytes\n"
-                  "cached   = %12llu bytes\n"
-                  "free     = %12llu bytes\n"
-                  "metadata = %12llu bytes\n"
-                  "system   = %12llu bytes (most ever: %llu)\n",
-                  (unsigned long long)ledger.in_use_bytes, (unsigned long long)ledger.cached_bytes,
-                  (unsigned long long)ledger.free_backed_bytes,
-                  (unsigned long long)ledger.metadata_bytes,
-                  (unsigned long long)ledger.committed_bytes,
-                  (unsigned long long)ledger.peak_bytes);
+    (void)fprintf(
+        stderr,
+        "in use   = %12llu bytes\n"
+        "cached   = %12llu bytes\n"
+        "free     = %12llu bytes\n"
+        "metadata = %12llu bytes\n"
+        "system   = %12llu bytes (most ever: %llu)\n",
+        (unsigned long long)ledger.in_use_bytes, (unsigned long long)ledger.cached_bytes,
+        (unsigned long long)ledger.free_backed_bytes, (unsigned long long)ledger.metadata_bytes,
+        (unsigned long long)ledger.committed_bytes, (unsigned long long)ledger.peak_bytes);
 }
 
 /* glibc's parameters are accepted, and change nothing: there are no arenas to tune. */

@@ -2,8 +2,9 @@
  * C++: operator new and delete, in all their forms but one: nothrow new has to swallow what a new
  * handler throws, and C cannot; libstdc++'s does, and calls ours.
  *
- * They have to be here, although libstdc++'s call malloc and free themselves, for programs that link
- * libstdc++ statically or compare who allocated with who freed; and sized delete is one call less.
+ * They have to be here, although libstdc++'s call malloc and free themselves, for programs that
+ * link libstdc++ statically or compare who allocated with who freed; and sized delete is one call
+ * less.
  *
  * This library links libc alone. What it needs of libstdc++, the handler and the exception, is
  * looked up weakly: a program that calls operator new has them.
@@ -63,17 +64,18 @@ static inline void *new_aligned(size_t bytes, size_t align_bytes)
     return Q_LIKELY(object != NULL) ? object : new_again(bytes, align_bytes);
 }
 
-/* Itanium mangling: nw new, na new[], dl delete, da delete[]; m size, R…nothrow_t, St11align_val_t. */
+/* Itanium mangling: nw new, na new[], dl delete, da delete[]; m size, R…nothrow_t, St11align_val_t.
+ */
 #define DEFINE_NEW(form)                                                                           \
     MALLOC_EXPORT void *_Z##form##m(size_t bytes);                                                 \
     void *_Z##form##m(size_t bytes)                                                                \
     {                                                                                              \
-        return new_plain(bytes);                                                             \
+        return new_plain(bytes);                                                                   \
     }                                                                                              \
     MALLOC_EXPORT void *_Z##form##mSt11align_val_t(size_t bytes, size_t align_bytes);              \
     void *_Z##form##mSt11align_val_t(size_t bytes, size_t align_bytes)                             \
     {                                                                                              \
-        return new_aligned(bytes, align_bytes);                                              \
+        return new_aligned(bytes, align_bytes);                                                    \
     }
 
 #define DEFINE_DELETE_FORM(name, ...)                                                              \

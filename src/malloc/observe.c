@@ -1,9 +1,9 @@
 /*
  * Watching the process' heap.
  *
- * The heap tells of each sample; the profile keeps it in the statistics segment. The figures besides
- * are counted by the background thread: once a second while there is work, sooner when a reader asks,
- * and never so often that counting takes more than a hundredth of a CPU.
+ * The heap tells of each sample; the profile keeps it in the statistics segment. The figures
+ * besides are counted by the background thread: once a second while there is work, sooner when a
+ * reader asks, and never so often that counting takes more than a hundredth of a CPU.
  */
 #include <malloc/observe.h>
 
@@ -22,18 +22,24 @@ static _Atomic uint32_t is_counting;
 static uint64_t counted_at_ns, pause_until_ns;
 static bool is_hardened;
 
-static uint64_t gap(void *argument, uint64_t *random_state)
+static uint64_t gap(void *argument, uint64_t *random_state, uint64_t *ret_mean_bytes)
 {
     (void)argument;
-    return mem_profile_gap(&profile, random_state);
+    return mem_profile_gap(&profile, random_state, ret_mean_bytes);
 }
 
-static void allocated(void *argument, const void *object, size_t requested_bytes,
-                      size_t usable_bytes, const struct mem_pool *pool)
+static void allocated(void *argument, const void *object, const struct mem_sample *sample)
 {
+    const struct mem_profile_origin origin = {
+        .requested_bytes = sample->requested_bytes,
+        .usable_bytes = sample->usable_bytes,
+        .mean_bytes = sample->mean_bytes,
+        .owner = sample->pool->owner,
+        .lifetime = mem_pool_lifetime_number(sample->pool),
+    };
+
     (void)argument;
-    mem_profile_alloc(&profile, object, requested_bytes, usable_bytes, pool->owner,
-                      mem_pool_lifetime_number(pool));
+    mem_profile_alloc(&profile, object, &origin);
 }
 
 static bool freed(void *argument, const void *object)

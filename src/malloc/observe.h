@@ -8,7 +8,8 @@
 #include <mem/mem.h>
 
 /* Before the heap is made: who watches it. `pages`: the page heap it will be on. */
-struct mem_observer malloc_observer(struct page_heap *pages, const struct malloc_settings *settings);
+struct mem_observer malloc_observer(struct page_heap *pages,
+                                    const struct malloc_settings *settings);
 /* Publishes the figures of now. Not inside malloc. */
 void malloc_observe_now(void);
 

@@ -22,8 +22,8 @@
 
 #define EARLY_BYTES 32768u
 /* Address space for all lanes, and for the general one: what a 47-bit address space easily has. */
-#define SPACE_BYTES   Q_TIB(4)
-#define GENERAL_BYTES Q_TIB(2)
+#define SPACE_BYTES    Q_TIB(4)
+#define GENERAL_BYTES  Q_TIB(2)
 #define CGROUP_PERCENT 95u
 /* Committed bytes from which the background thread runs. */
 #define THREAD_MIN_BYTES Q_MIB(2)

@@ -13,7 +13,7 @@ struct malloc_settings {
     uint32_t guard_every;  /* of the samples one in so many is guarded; 0: none */
     bool has_background;   /* a thread gives memory back */
     bool is_hardened;
-    bool has_report;       /* leave exact statistics behind at exit */
+    bool has_report; /* leave exact statistics behind at exit */
 };
 
 #define MALLOC_SAMPLE_DEFAULT_BYTES Q_KIB(512)

@@ -7,10 +7,11 @@
  *      |  '--- every object free: kept, or its pages go back       |
  *      '------------------- a sixteenth is free <------------------'
  *
- * A bin holds the free objects of one word of its current span's bitmap, taken out of it. Allocating
- * touches the bin alone; the thread's frees set bits in the span. The two meet here, once for each
- * word. That keeps the next allocation from waiting for the last free (both would go through one
- * word: 22 cycles a pair instead of 7), and counts what was allocated without counting it.
+ * A bin holds the free objects of one word of its current span's bitmap, taken out of it.
+ * Allocating touches the bin alone; the thread's frees set bits in the span. The two meet here,
+ * once for each word. That keeps the next allocation from waiting for the last free (both would go
+ * through one word: 22 cycles a pair instead of 7), and counts what was allocated without counting
+ * it.
  *
  * Where a word has only few free objects left, the bin would run dry and come here again and again
  * while the thread frees objects right beside. Then the bin turns direct: the span's frees set bits
@@ -38,9 +39,9 @@
  *      remote.
  *   4. PARTIAL: left == objects neither free nor merged. CURRENT: left > 2^29.
  *
- * Locking: inside the thread's gate, or under the pool's mutex for central bins. Pages are taken and
- * given back outside of both: reclaim may come by here. A signal handler that finds its own thread
- * inside takes single objects from the central bins.
+ * Locking: inside the thread's gate, or under the pool's mutex for central bins. Pages are taken
+ * and given back outside of both: reclaim may come by here. A signal handler that finds its own
+ * thread inside takes single objects from the central bins.
  */
 #include <mem/bins.h>
 
@@ -270,7 +271,8 @@ void mem_bins_drain(struct mem_bins *bins, mem_ref *empties)
 
 /* ---- direct mode ---------------------------------------------------------------------------- */
 
-/* Counts the span's frees since the last time: they went into the mask, and were handed out again. */
+/* Counts the span's frees since the last time: they went into the mask, and were handed out again.
+ */
 static void bin_settle(struct mem_thread *thread, struct mem_bin *bin)
 {
     int32_t left = atomic_load_relaxed_i32(&bin->span->left);
@@ -341,19 +343,31 @@ static void bin_give(struct mem_thread *thread, struct mem_bin *bin, uint64_t ma
     thread->sample_left = 0;
 }
 
+/* The place of an index among the samples that the span names, or of MEM_SPAN_SAMPLE_NONE. */
+static uint16_t *span_sample(struct mem_span *span, uint64_t index)
+{
+    struct mem_span_cold *cold = mem_span_cold(span);
+
+    for (uint32_t i = 0; i < MEM_SPAN_SAMPLES; i++) {
+        if (cold->sampled[i] == index) {
+            return &cold->sampled[i];
+        }
+    }
+    return NULL;
+}
+
 static void span_note_sample(struct mem_span *span, uint64_t index)
 {
     struct mem_span_cold *cold = mem_span_cold(span);
-    uint8_t count = atomic_load_relaxed_u8(&mem_span_cold(span)->sample_count);
+    uint8_t count = atomic_load_relaxed_u8(&cold->sample_count);
+    uint16_t *place =
+        count == MEM_SPAN_SAMPLES_LOST ? NULL : span_sample(span, MEM_SPAN_SAMPLE_NONE);
 
-    for (uint32_t i = 0; i < MEM_SPAN_SAMPLES; i++) {
-        if (cold->sampled[i] == MEM_SPAN_SAMPLE_NONE) {
-            cold->sampled[i] = (uint16_t)index;
-            break;
-        }
-    }
-    if (count < UINT8_MAX) {
-        atomic_store_relaxed_u8(&mem_span_cold(span)->sample_count, (uint8_t)(count + 1));
+    if (place == NULL) {
+        atomic_store_relaxed_u8(&cold->sample_count, MEM_SPAN_SAMPLES_LOST);
+    } else {
+        *place = (uint16_t)index;
+        atomic_store_relaxed_u8(&cold->sample_count, (uint8_t)(count + 1));
     }
     uintptr_t owner = atomic_load_relaxed_uptr(&span->owner);
     atomic_store_relaxed_uptr(&span->owner, owner | MEM_OWNER_WATCHED);
@@ -363,24 +377,21 @@ static void span_note_sample(struct mem_span *span, uint64_t index)
 static bool span_forget_sample(struct mem_span *span, uint64_t index)
 {
     struct mem_span_cold *cold = mem_span_cold(span);
-    uint8_t count = atomic_load_relaxed_u8(&mem_span_cold(span)->sample_count);
-    bool is_found = count > MEM_SPAN_SAMPLES;
+    uint8_t count = atomic_load_relaxed_u8(&cold->sample_count);
+    uint16_t *place = span_sample(span, index);
 
-    for (uint32_t i = 0; i < MEM_SPAN_SAMPLES; i++) {
-        if (cold->sampled[i] == index) {
-            cold->sampled[i] = MEM_SPAN_SAMPLE_NONE;
-            is_found = true;
-            if (count != UINT8_MAX) {
-                atomic_store_relaxed_u8(&mem_span_cold(span)->sample_count, --count);
-            }
-            break;
-        }
+    if (count == MEM_SPAN_SAMPLES_LOST) {
+        return true;
+    }
+    if (place != NULL) {
+        *place = MEM_SPAN_SAMPLE_NONE;
+        atomic_store_relaxed_u8(&cold->sample_count, --count);
     }
     if (count == 0 && !mem_span_pool(span)->heap->is_hardened) {
         uintptr_t owner = atomic_load_relaxed_uptr(&span->owner);
         atomic_store_relaxed_uptr(&span->owner, owner & ~MEM_OWNER_WATCHED);
     }
-    return is_found;
+    return place != NULL;
 }
 
 /* The first held object, which is a sample, unless there are none now; the rest goes to the bin. */
@@ -413,7 +424,7 @@ static inline void bin_take_this_word(struct mem_bins *bins, struct mem_bin *bin
     bin->word = (uint8_t)word;
     bin->base = cold->start + (uint64_t)word * 64 * bin->size_bytes;
     bin->is_fresh = (cold->fresh >> word & 1) != 0;
-    cold->fresh &= (uint16_t)~(1u << word);
+    cold->fresh &= (uint16_t) ~(1u << word);
     uint32_t count = bits_count_u64(mask);
     bin->taken_count += count;
     bin_give(bins->thread, bin, mask);
@@ -425,8 +436,8 @@ static inline void bin_take_this_word(struct mem_bins *bins, struct mem_bin *bin
 
 /*
  * The lowest word of the current span that has free objects goes to the bin, without a look at what
- * others freed. Outside the gate, too: collectors leave current spans alone, and a fork at the wrong
- * moment loses the child some free objects.
+ * others freed. Outside the gate, too: collectors leave current spans alone, and a fork at the
+ * wrong moment loses the child some free objects.
  */
 static inline bool bin_take_word(struct mem_bins *bins, struct mem_bin *bin)
 {
@@ -553,9 +564,9 @@ static void bins_give_way(struct mem_bins *bins, mem_ref *empties)
     bins->idle_pages_max = 0; /* keep nothing now */
     for (uint32_t class = 0; class < MEM_CLASSES; class ++) {
         struct mem_bin *bin = &bins->bin[class];
-        if (bin->span != NULL && mem_span_count_all_free(bin->span) +
-                                         bits_count_u64(bin->mask | bin->held) ==
-                                     bin->span->capacity) {
+        if (bin->span != NULL &&
+            mem_span_count_all_free(bin->span) + bits_count_u64(bin->mask | bin->held) ==
+                bin->span->capacity) {
             mem_bin_return(bins, bin, empties);
         }
     }
@@ -741,7 +752,7 @@ static void *central_pop(struct mem_bins *central, uint32_t class)
     uint64_t mask = atomic_load_relaxed_u64(mem_span_free(span, word));
     uint64_t index = word * 64u + bits_trailing_zeros_u64(mask);
     atomic_store_relaxed_u64(mem_span_free(span, word), mask & (mask - 1));
-    mem_span_cold(span)->fresh &= (uint16_t)~(1u << word);
+    mem_span_cold(span)->fresh &= (uint16_t) ~(1u << word);
     central->bin[class].taken_count++;
     if (mem_span_count_free(span) == 0) {
         mem_bins_unlink(central, &central->partial[class], span);

@@ -179,8 +179,7 @@ static void census_sum(struct mem_census *census, struct mem_heap *heap)
         totals->alloc_count += stats->alloc_count;
         totals->free_count += stats->free_count;
     }
-    uint64_t elsewhere =
-        totals->live_bytes + totals->span_tail_bytes + totals->thread_cached_bytes;
+    uint64_t elsewhere = totals->live_bytes + totals->span_tail_bytes + totals->thread_cached_bytes;
     totals->bin_cached_bytes = sat_sub_u64(totals->span_bytes, elsewhere);
     totals->refused_count = atomic_load_relaxed_u64(&heap->pages->refused_count);
     totals->metadata_bytes = mem_map_bytes(&heap->map);

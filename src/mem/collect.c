@@ -11,8 +11,9 @@
  * A span of which some object is in use cannot be taken from a living thread: its next free might
  * be half done. Its objects wait until their thread allocates of the class again, or ends.
  *
- * Locking: pools_mutex, so that no pool ends; threads_mutex and all gates, or a pool's mutex. Pages are freed after. Cost: a process
- * barrier, and a look at every span that waits in a mailbox or was kept empty.
+ * Locking: pools_mutex, so that no pool ends; threads_mutex and all gates, or a pool's mutex. Pages
+ * are freed after. Cost: a process barrier, and a look at every span that waits in a mailbox or was
+ * kept empty.
  */
 #include <mem/heap.h>
 

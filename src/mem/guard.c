@@ -201,8 +201,9 @@ void *mem_guard_sample(struct mem_bins *bins, void *object, size_t requested_byt
             object = guarded;
         }
     }
-    heap->observer.allocated(heap->observer.argument, object, requested_bytes, usable_bytes,
-                             bins->pool);
+    const struct mem_sample sample = {requested_bytes, usable_bytes, bins->thread->last_mean_bytes,
+                                      bins->pool};
+    heap->observer.allocated(heap->observer.argument, object, &sample);
     return object;
 }
 

@@ -44,16 +44,13 @@
 #include <mem/object.h>
 #include <mem/panic.h>
 #include <mem/remote.h>
-#include <os/kernel.h>
-
-#define GRND_NONBLOCK 1
 
 void mem_hardened_init(struct mem_heap *heap)
 {
     uint64_t secret = 0;
 
     /* Too early in the machine's life for the kernel to know: where things lie must do. */
-    if (os_kernel(SYS_getrandom, &secret, sizeof secret, GRND_NONBLOCK) != (long)sizeof secret) {
+    if (!os_random(&secret, sizeof secret)) {
         secret = os_monotonic_ns(heap->pages->os) ^ (uint64_t)heap->pages->space ^
                  (uint64_t)__builtin_frame_address(0) << 20;
     }

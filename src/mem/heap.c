@@ -237,16 +237,16 @@ static enum quarry_status pool_make(struct mem_lifetime *lifetime, uint32_t owne
 {
     struct mem_heap *heap = lifetime->heap;
     struct page_metadata *metadata = &heap->pages->metadata;
-    void *piece, *central;
+    void *piece;
 
     enum quarry_status status = page_metadata_take(metadata, sizeof(struct mem_pool), &piece);
     if (status != QUARRY_OK) {
         return status;
     }
-    status = page_metadata_take(metadata, sizeof(struct mem_bins), &central);
-    if (status != QUARRY_OK) {
+    struct mem_bins *central = mem_bins_make(heap);
+    if (central == NULL) {
         page_metadata_give(metadata, piece, sizeof(struct mem_pool));
-        return status;
+        return QUARRY_NO_MEMORY;
     }
     struct mem_pool *pool = piece;
     pool->heap = heap;
@@ -343,7 +343,7 @@ enum quarry_status mem_lifetime_begin(struct mem_heap *heap, const char *name,
     return lifetime_begin(heap, &options, ret_lifetime, error);
 }
 
-/* Records of a lane's spans; their mail is in mailboxes that nobody reads any more. */
+/* Records of a lane's spans. One may be in a mailbox of another lifetime, and stays there. */
 static void lifetime_give_records(struct mem_lifetime *lifetime)
 {
     struct mem_map *map = &lifetime->heap->map;
@@ -365,7 +365,6 @@ static void lifetime_give_records(struct mem_lifetime *lifetime)
         atomic_store_relaxed_uptr(&span->owner, 0);
         mem_span_set_state(span, MEM_SPAN_UNUSED);
         atomic_store_release_ptr(&mem_span_cold(span)->bins, NULL);
-        atomic_store_release_u32(&mem_span_cold(span)->mail, 0);
         mem_map_give_record(map, span);
     }
 }
@@ -516,29 +515,60 @@ void mem_heap_fini(struct mem_heap *heap)
 
 /* ---- the heap of a memory ------------------------------------------------------------------- */
 
+static size_t heap_own_bytes(const struct page_heap *pages)
+{
+    return size_align_up(sizeof(struct mem_heap), pages->os->page_bytes);
+}
+
+/* The struct itself, in memory of its own that is charged as metadata. */
+static struct mem_heap *heap_own_make(struct page_heap *pages)
+{
+    size_t bytes = heap_own_bytes(pages);
+    void *own;
+
+    if (os_reserve(pages->os, bytes, pages->os->page_bytes, &own) != QUARRY_OK) {
+        return NULL;
+    }
+    if (page_heap_commit_metadata(pages, own, bytes) != QUARRY_OK) {
+        (void)os_release(pages->os, own, bytes);
+        return NULL;
+    }
+    return own;
+}
+
+static void heap_own_end(struct page_heap *pages, struct mem_heap *heap)
+{
+    size_t bytes = heap_own_bytes(pages);
+
+    /* What the kernel refuses to take stays charged. */
+    if (os_release(pages->os, heap, bytes) == QUARRY_OK) {
+        page_heap_release_metadata(pages, bytes);
+    }
+}
+
 static void heap_end(void *argument)
 {
-    mem_heap_fini(argument);
+    struct mem_heap *heap = argument;
+    struct page_heap *pages = heap->pages;
+
+    mem_heap_fini(heap);
+    heap_own_end(pages, heap);
 }
 
 static enum quarry_status heap_make(struct page_heap *pages, struct mem_heap **ret_heap,
                                     struct quarry_error *error)
 {
     struct mem_heap_options options = {.pages = pages, .name = "(objects)"};
-    void *piece;
+    struct mem_heap *heap = heap_own_make(pages);
 
-    enum quarry_status status =
-        page_metadata_take(&pages->metadata, sizeof(struct mem_heap), &piece);
-    if (status != QUARRY_OK) {
-        return error_set(error, status, "no memory for an object heap");
+    if (heap == NULL) {
+        return error_set(error, QUARRY_NO_MEMORY, "no memory for an object heap");
     }
-    struct mem_heap *heap = piece;
-    status = mem_heap_init(heap, &options, error);
+    enum quarry_status status = mem_heap_init(heap, &options, error);
     if (status != QUARRY_OK) {
-        page_metadata_give(&pages->metadata, heap, sizeof(*heap));
+        heap_own_end(pages, heap);
         return status;
     }
-    /* Its piece goes with the page heap. */
     page_heap_set_end(pages, heap_end, heap);
     *ret_heap = heap;
     return QUARRY_OK;

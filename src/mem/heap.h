@@ -16,7 +16,6 @@
 #include <mem/size_class.h>
 #include <mem/span.h>
 #include <mem/span_map.h>
-#include <os/gate.h>
 #include <os/os.h>
 #include <page/page.h>
 
@@ -26,14 +25,14 @@ struct mem_quarantine;
 struct mem_thread;
 
 /*
- * What a thread allocates one class from: the free objects of one word of a span's bitmap, taken out
- * of it. One of them, the last, is the slow path's.
+ * What a thread allocates one class from: the free objects of one word of a span's bitmap, taken
+ * out of it. One of them, the last, is the slow path's.
  */
 struct mem_bin {
-    uint64_t mask;       /* objects to be handed out, lowest first */
-    char *base;          /* of the word's first object */
-    uint64_t size_bytes; /* const: of the class */
-    uint64_t held;       /* objects of the word that come after a sample; see bins.c */
+    uint64_t mask;         /* objects to be handed out, lowest first */
+    char *base;            /* of the word's first object */
+    uint64_t size_bytes;   /* const: of the class */
+    uint64_t held;         /* objects of the word that come after a sample; see bins.c */
     struct mem_span *span; /* the current one, or NULL */
     uint64_t taken_count;  /* objects that were ever taken into the bin */
     uint8_t word;          /* of the span, that mask and held are of */
@@ -47,23 +46,23 @@ struct mem_bin {
 struct mem_bins {
     struct mem_bin *direct[MEM_FINE_SLOTS]; /* const: by (size + 7) / 8 */
     struct mem_bin bin[MEM_CLASSES];
-    struct mem_thread *thread;   /* const; NULL: central, guarded by the pool's mutex */
-    struct mem_pool *pool;       /* const */
+    struct mem_thread *thread;    /* const; NULL: central, guarded by the pool's mutex */
+    struct mem_pool *pool;        /* const */
     mem_ref partial[MEM_CLASSES]; /* lists; inside the thread's gate, or the pool's mutex */
     mem_ref full;
-    uint32_t idle_pages; /* about: of spans kept though they are empty */
+    uint32_t idle_pages;     /* about: of spans kept though they are empty */
     uint32_t idle_pages_max; /* const */
     /* by the thread, or atomic in central bins: objects above MEM_SMALL_MAX_BYTES; frees of others
        make them negative, and all of a pool's add up */
     _Atomic int64_t large_bytes, large_count;
     _Atomic uint64_t large_taken_count;
-    _Atomic mem_ref mailbox;     /* spans with remote frees; MEM_MAIL_END at the end of the chain */
+    _Atomic mem_ref mailbox; /* spans with remote frees; MEM_MAIL_END at the end of the chain */
 };
 
 /*
- * Pages of empty spans that a thread keeps for a pool: a 1024th of the budget, 64 KiB to 1 MiB. They
- * are what it would get back from its page cache at once, without taking them apart and putting them
- * together again; the collector comes for those that are idle.
+ * Pages of empty spans that a thread keeps for a pool: a 1024th of the budget, 64 KiB to 1 MiB.
+ * They are what it would get back from its page cache at once, without taking them apart and
+ * putting them together again; the collector comes for those that are idle.
  */
 #define MEM_IDLE_PAGES_LEAST  8u
 #define MEM_IDLE_PAGES_MOST   128u
@@ -82,8 +81,8 @@ struct mem_outgoing {
 };
 
 /*
- * Slots for words of spans with outgoing frees; by span and word. 16 words of up to 64 objects each,
- * and at most MEM_OUTGOING_BYTES in all: what a thread that falls asleep keeps from others.
+ * Slots for words of spans with outgoing frees; by span and word. 16 words of up to 64 objects
+ * each, and at most MEM_OUTGOING_BYTES in all: what a thread that falls asleep keeps from others.
  */
 #define MEM_OUTGOING_SLOTS 16u
 #define MEM_OUTGOING_BYTES 16384u
@@ -95,9 +94,11 @@ struct mem_outgoing {
 struct mem_thread {
     struct os_gate gate; /* around the slow paths of its bins */
     struct mem_heap *heap;
-    uintptr_t owner;     /* const: the thread pointer */
-    int64_t sample_left; /* bytes until the next sample, or until the observer is asked again */
-    bool is_sampling;    /* whether that is a sample */
+    uintptr_t owner;         /* const: the thread pointer */
+    int64_t sample_left;     /* bytes until the next sample, or until the observer is asked again */
+    bool is_sampling;        /* whether that is a sample */
+    uint64_t gap_mean_bytes; /* that sample_left was drawn by */
+    uint64_t last_mean_bytes; /* and the one before: the mean of the sample at hand */
     uint64_t random_state;
     /* in a hardened heap: freed objects, oldest first, inside the gate; NULL: none were yet */
     struct mem_quarantine *quarantine;
@@ -126,22 +127,28 @@ struct mem_pool {
     struct page_lane *lane;
     uint32_t owner;
     uint32_t id;
-    struct mem_span *large;         /* stands for its large objects; with samples: the second */
+    struct mem_span *large; /* stands for its large objects; with samples: the second */
     struct mem_span *large_sampled;
     struct os_mutex mutex;
     /* guarded by mutex */
     struct mem_bins *central;
-    struct mem_bins *unused_bins; /* of threads that ended, linked by direct[0]; see bins.c */
+    struct mem_bins *unused_bins;   /* of threads that ended, linked by direct[0]; see bins.c */
     _Atomic uint32_t central_count; /* spans in its lists of partial ones; written under mutex */
+};
+
+/* A sampled allocation. */
+struct mem_sample {
+    size_t requested_bytes, usable_bytes;
+    uint64_t mean_bytes; /* that the gap before it was drawn by */
+    const struct mem_pool *pool;
 };
 
 /* What a heap tells its observer, which may be none: sampling. Called with no lock held. */
 struct mem_observer {
     void *argument;
     /* Bytes until the next sample; UINT64_MAX: none for now. */
-    uint64_t (*gap)(void *argument, uint64_t *random_state);
-    void (*allocated)(void *argument, const void *object, size_t requested_bytes,
-                      size_t usable_bytes, const struct mem_pool *pool);
+    uint64_t (*gap)(void *argument, uint64_t *random_state, uint64_t *ret_mean_bytes);
+    void (*allocated)(void *argument, const void *object, const struct mem_sample *sample);
     /* False: it was no sample after all. */
     bool (*freed)(void *argument, const void *object);
     /* Every object in [base, base + bytes) is gone: a lifetime has ended. */
@@ -170,12 +177,12 @@ struct mem_heap {
     struct mem_observer observer; /* const once threads exist; .gap NULL: none */
     struct mem_lifetime *general;
     struct mem_pool *general_pool;
-    bool is_door; /* const: the process' own malloc, whose threads' bins mem_door names */
+    bool is_door;     /* const: the process' own malloc, whose threads' bins mem_door names */
     bool is_hardened; /* const */
     uint64_t secret;  /* const; of a hardened heap */
     _Atomic uint32_t guard_page_count;  /* in a hardened heap: pages that may fault */
     _Atomic uint64_t guard_drawn_count; /* spans for which one was drawn */
-    _Atomic uint32_t pressure_count; /* times that the budget was full */
+    _Atomic uint32_t pressure_count;    /* times that the budget was full */
     struct mem_freed freed;
     struct mem_guard guard;
 
@@ -190,9 +197,9 @@ struct mem_heap {
 };
 
 /*
- * The calling thread's bins for the process' own malloc: of its general pool, or of another one that
- * a scope has put there. Never NULL: mem_bins_none at first, and always when the heap is hardened,
- * whose threads have `scope` instead.
+ * The calling thread's bins for the process' own malloc: of its general pool, or of another one
+ * that a scope has put there. Never NULL: mem_bins_none at first, and always when the heap is
+ * hardened, whose threads have `scope` instead.
  */
 extern _Thread_local struct mem_bins *mem_door;
 /*
@@ -284,6 +291,8 @@ static inline struct mem_thread *mem_thread_find(struct mem_heap *heap)
 }
 /* Its bins for a pool, made if need be; NULL: no memory. */
 struct mem_bins *mem_thread_bins(struct mem_thread *thread, struct mem_pool *pool);
+/* Bins for a new pool or its first threads, to be initialised; NULL: no memory. */
+struct mem_bins *mem_bins_make(struct mem_heap *heap);
 /* Ends every thread's bins for a pool, whose lifetime is over. */
 void mem_threads_forget_pool(struct mem_pool *pool);
 /* Gives the spans of a thread that is gone to their pools. */
@@ -298,7 +307,8 @@ void mem_heap_fork_prepare(struct mem_heap *heap);
 void mem_heap_fork_parent(struct mem_heap *heap);
 void mem_heap_fork_child(struct mem_heap *heap);
 
-/* What the calling thread's door leads to: the bins of an open scope or the general pool's; or NULL. */
+/* What the calling thread's door leads to: the bins of an open scope or the general pool's; or
+ * NULL. */
 static inline struct mem_bins *mem_door_bins(const struct mem_heap *heap)
 {
     const struct mem_thread *thread = heap->is_hardened ? mem_thread_own(heap) : NULL;

@@ -17,7 +17,9 @@
 /* Pages for so many bytes; 0: more than any lane has. */
 static uint64_t pages_for(size_t bytes)
 {
-    return bytes > PAGE_LANE_PAGES_MAX << PAGE_SHIFT ? 0 : ((uint64_t)bytes + PAGE_BYTES - 1) >> PAGE_SHIFT;
+    return bytes > PAGE_LANE_PAGES_MAX << PAGE_SHIFT
+               ? 0
+               : ((uint64_t)bytes + PAGE_BYTES - 1) >> PAGE_SHIFT;
 }
 
 /* The same, with what hardened heaps add. */
@@ -26,7 +28,8 @@ static uint64_t run_pages_for(const struct mem_heap *heap, size_t bytes)
     return Q_UNLIKELY(heap->is_hardened) ? mem_hardened_large_pages(bytes) : pages_for(bytes);
 }
 
-static inline struct page_run run_alloc(struct mem_pool *pool, uint64_t page_count, size_t align_bytes)
+static inline struct page_run run_alloc(struct mem_pool *pool, uint64_t page_count,
+                                        size_t align_bytes)
 {
     if (align_bytes <= PAGE_BYTES) {
         return page_alloc(pool->lane, pool->owner, page_count);
@@ -55,7 +58,8 @@ static inline bool is_sample(struct mem_pool *pool, uint64_t bytes)
     return is_sampled;
 }
 
-/* Counts in the thread's bins, so that threads do not fight over a word; in the central ones else. */
+/* Counts in the thread's bins, so that threads do not fight over a word; in the central ones else.
+ */
 static inline void pool_count(struct mem_pool *pool, int64_t pages, int64_t objects)
 {
     struct mem_thread *thread = mem_thread_own(pool->heap);
@@ -75,8 +79,10 @@ static inline void pool_count(struct mem_pool *pool, int64_t pages, int64_t obje
 
 void mem_large_move_counts(struct mem_bins *bins, struct mem_bins *central)
 {
-    (void)atomic_add_relaxed_i64(&central->large_bytes, atomic_load_relaxed_i64(&bins->large_bytes));
-    (void)atomic_add_relaxed_i64(&central->large_count, atomic_load_relaxed_i64(&bins->large_count));
+    (void)atomic_add_relaxed_i64(&central->large_bytes,
+                                 atomic_load_relaxed_i64(&bins->large_bytes));
+    (void)atomic_add_relaxed_i64(&central->large_count,
+                                 atomic_load_relaxed_i64(&bins->large_count));
     (void)atomic_add_relaxed_u64(&central->large_taken_count,
                                  atomic_load_relaxed_u64(&bins->large_taken_count));
 }
@@ -129,8 +135,9 @@ void *mem_large_alloc(struct mem_pool *pool, size_t bytes, size_t align_bytes, b
         run.is_zero = true;
     }
     if (is_sampled) {
-        heap->observer.allocated(heap->observer.argument, run.base, bytes,
-                                 page_count << PAGE_SHIFT, pool);
+        const struct mem_sample sample = {bytes, page_count << PAGE_SHIFT,
+                                          mem_thread_own(heap)->last_mean_bytes, pool};
+        heap->observer.allocated(heap->observer.argument, run.base, &sample);
     }
     *ret_is_zero = run.is_zero;
     return run.base;
@@ -192,7 +199,8 @@ size_t mem_large_usable(struct mem_heap *heap, const void *object)
 bool mem_large_resize(struct mem_heap *heap, struct mem_span *span, void *object, size_t bytes)
 {
     struct mem_pool *pool = mem_span_pool(span);
-    uint64_t before = page_lane_run_pages(pool->lane, object), page_count = run_pages_for(heap, bytes);
+    uint64_t before = page_lane_run_pages(pool->lane, object),
+             page_count = run_pages_for(heap, bytes);
 
     if (page_count == 0 || bytes <= MEM_SMALL_MAX_BYTES) {
         return false;

@@ -7,7 +7,7 @@
 
 #include <mem/bins.h>
 #include <mem/heap.h>
-#include <os/sanitizer.h>
+#include <os/os.h>
 
 /* Objects can be this large; a difference of pointers into one always fits. */
 #define MEM_OBJECT_MAX_BYTES ((size_t)PTRDIFF_MAX)
@@ -43,9 +43,9 @@ static Q_ALWAYS_INLINE void *mem_alloc_from(struct mem_bins *bins, size_t bytes,
 /*
  * Marks an object free and counts it. Returns whether the bins want to know.
  *
- * The order matters to collectors (see collect.c): once they see the bit, this thread writes nothing
- * more to the span. On x86-64 stores are seen in order, and in two instructions the compiler would
- * take five for.
+ * The order matters to collectors (see collect.c): once they see the bit, this thread writes
+ * nothing more to the span. On x86-64 stores are seen in order, and in two instructions the
+ * compiler would take five for.
  */
 static Q_ALWAYS_INLINE bool mem_span_set_free(struct mem_span *span, _Atomic uint64_t *word,
                                               uint64_t value)
@@ -130,7 +130,8 @@ void *mem_alloc_zero(struct mem_pool *pool, struct mem_bins *bins, size_t bytes)
 void *mem_alloc_aligned(struct mem_pool *pool, size_t bytes, size_t align_bytes);
 /*
  * An object of `bytes` with the contents of `object` as far as they fit: the same one, when its
- * size class or its pages allow, else another of the same pool. NULL: no memory, and `object` is as it was.
+ * size class or its pages allow, else another of the same pool. NULL: no memory, and `object` is as
+ * it was.
  */
 void *mem_realloc(struct mem_heap *heap, void *object, size_t bytes);
 /* Bytes that may be used of an object. Ends the program when it is none. */

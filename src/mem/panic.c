@@ -6,7 +6,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include <os/os.h>
 
 #define LINE_BYTES 160u
 
@@ -53,8 +54,6 @@ void mem_panic(enum mem_panic what, const void *address)
     end = append(end, panic_text[what]);
     end = append_address(end, address);
     end = append(end, "\n");
-    /* Nothing can be done when stderr is closed. */
-    ssize_t written = write(STDERR_FILENO, line, (size_t)(end - line));
-    (void)written;
+    os_tell(line, (size_t)(end - line));
     abort();
 }

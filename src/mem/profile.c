@@ -38,7 +38,7 @@ void mem_profile_fini(struct mem_profile *profile)
 /* ---- the rate of samples -------------------------------------------------------------------- */
 
 /* Samples in a window, after which the rate is looked at. */
-#define WINDOW_COUNT 64u
+#define WINDOW_COUNT   64u
 #define MEAN_SHIFT_MAX 16u
 
 uint64_t mem_profile_mean(const struct mem_profile *profile)
@@ -69,9 +69,10 @@ static void note_rate_locked(struct mem_profile *profile, uint64_t now_ns)
     profile->window_began_ns = now_ns;
 }
 
-uint64_t mem_profile_gap(struct mem_profile *profile, uint64_t *rng_state)
+uint64_t mem_profile_gap(struct mem_profile *profile, uint64_t *rng_state, uint64_t *ret_mean_bytes)
 {
-    return mem_sampling_gap(mem_profile_mean(profile), rng_state);
+    *ret_mean_bytes = mem_profile_mean(profile);
+    return mem_sampling_gap(*ret_mean_bytes, rng_state);
 }
 
 static uint64_t now_of(const struct mem_profile *profile)
@@ -80,25 +81,23 @@ static uint64_t now_of(const struct mem_profile *profile)
 }
 
 Q_NOINLINE void mem_profile_alloc(struct mem_profile *profile, const void *object,
-                                  size_t requested_bytes, size_t usable_bytes, uint32_t owner,
-                                  uint32_t lifetime)
+                                  const struct mem_profile_origin *origin)
 {
-    uint64_t mean_bytes = mem_profile_mean(profile);
     int caller_errno = errno; /* invariant 1 */
 
-    Q_ASSERT(object != NULL && usable_bytes > 0);
-    if (mean_bytes == 0) {
-        return; /* switched off since the gap was drawn */
+    Q_ASSERT(object != NULL && origin->usable_bytes > 0);
+    if (origin->mean_bytes == 0) {
+        return;
     }
     struct mem_profile_event event = {
         .sample = {.address = (uint64_t)(uintptr_t)object,
-                   .requested_bytes = requested_bytes,
-                   .usable_bytes = usable_bytes,
+                   .requested_bytes = origin->requested_bytes,
+                   .usable_bytes = origin->usable_bytes,
                    .birth_monotonic_ns = now_of(profile),
-                   .weight = mem_sampling_weight(usable_bytes, mean_bytes),
-                   .mean_bytes = mean_bytes,
-                   .owner = owner,
-                   .lifetime = lifetime},
+                   .weight = mem_sampling_weight(origin->usable_bytes, origin->mean_bytes),
+                   .mean_bytes = origin->mean_bytes,
+                   .owner = origin->owner,
+                   .lifetime = origin->lifetime},
     };
     event.depth = mem_unwind(profile->own_code, event.pc, MEM_STATS_DEPTH_MAX);
     os_mutex_lock(&profile->stats->mutex);

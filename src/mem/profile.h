@@ -24,7 +24,7 @@ struct mem_profile {
     struct mem_room used_room;     /* a bit for each sample record: taken */
     uint32_t first_free_word;      /* of those bits: no free one is in a word below */
     uint32_t stack_count;
-    uint32_t window_count;      /* samples since window_began_ns */
+    uint32_t window_count; /* samples since window_began_ns */
     uint64_t window_began_ns;
     _Atomic uint32_t mean_shift; /* written under the mutex: see mem_profile_mean */
 };
@@ -52,12 +52,22 @@ void mem_profile_fini(struct mem_profile *profile);
  * Bytes to allocate until the next sample, by the mean of now. Counted in usable bytes: the object
  * in which the count runs out is the sample, and the next gap begins behind it.
  *
+ * `ret_mean_bytes`: the mean that it was drawn by, which the sample's weight depends on.
  * `rng_state`: the caller's, any start value but the same in no two threads.
  * Returns: from 1; UINT64_MAX when sampling is off, and the caller then asks again in a while, for
  * the mean may change at any time.
  * Threads: any. Cost: 15 ns; no lock.
  */
-uint64_t mem_profile_gap(struct mem_profile *profile, uint64_t *rng_state);
+uint64_t mem_profile_gap(struct mem_profile *profile, uint64_t *rng_state,
+                         uint64_t *ret_mean_bytes);
+
+/* What is known of a sampled allocation besides its stack. */
+struct mem_profile_origin {
+    size_t requested_bytes;   /* what was asked for */
+    size_t usable_bytes;      /* what was given, from 1, and what the gap was counted in */
+    uint64_t mean_bytes;      /* that the gap was drawn by; 0: sampling was off, no sample */
+    uint32_t owner, lifetime; /* numbers that the rows of the census explain */
+};
 
 /*
  * Records a sampled allocation, with the calling thread's stack.
@@ -68,8 +78,19 @@ uint64_t mem_profile_gap(struct mem_profile *profile, uint64_t *rng_state);
  * Threads: any, with no lock of the page heap held; not from within itself. Leaves errno alone.
  * Cost: 2 µs for ten frames, 5 µs for 32; nearly all of it is unwinding, before the lock is taken.
  */
-void mem_profile_alloc(struct mem_profile *profile, const void *object, size_t requested_bytes,
-                       size_t usable_bytes, uint32_t owner, uint32_t lifetime);
+void mem_profile_alloc(struct mem_profile *profile, const void *object,
+                       const struct mem_profile_origin *origin);
+
+/* The same of plain figures, by the mean of now: for tests. */
+static inline void mem_profile_alloc_now(struct mem_profile *profile, const void *object,
+                                         size_t requested_bytes, size_t usable_bytes,
+                                         uint32_t owner, uint32_t lifetime)
+{
+    const struct mem_profile_origin origin = {requested_bytes, usable_bytes,
+                                              mem_profile_mean(profile), owner, lifetime};
+
+    mem_profile_alloc(profile, object, &origin);
+}
 
 /*
  * Records the end of an object, if it was a sample. To be called before its memory can be allocated

@@ -53,8 +53,7 @@ static void slot_flush(struct mem_thread *thread, struct mem_outgoing *slot)
     if (slot->span != NULL) {
         struct mem_outgoing told = *slot;
         slot->span = NULL;
-        thread->outgoing_bytes -=
-            bits_count_u64(told.mask) * mem_span_object_bytes(told.span);
+        thread->outgoing_bytes -= bits_count_u64(told.mask) * mem_span_object_bytes(told.span);
         span_set_remote(thread->heap, told.span, told.word, told.mask);
     }
 }

@@ -29,11 +29,11 @@ struct mem_size_class {
 extern const struct mem_size_class mem_size_class[MEM_CLASSES];
 
 /* Class by (size + 7) / 8 up to 1 KiB, and by (size + 127) / 128 above. */
-#define MEM_FINE_MAX_BYTES   1024u
-#define MEM_FINE_STEP_SHIFT  3
-#define MEM_FINE_SLOTS       ((MEM_FINE_MAX_BYTES >> MEM_FINE_STEP_SHIFT) + 1)
+#define MEM_FINE_MAX_BYTES    1024u
+#define MEM_FINE_STEP_SHIFT   3
+#define MEM_FINE_SLOTS        ((MEM_FINE_MAX_BYTES >> MEM_FINE_STEP_SHIFT) + 1)
 #define MEM_COARSE_STEP_SHIFT 7
-#define MEM_COARSE_SLOTS     ((MEM_SMALL_MAX_BYTES >> MEM_COARSE_STEP_SHIFT) + 1)
+#define MEM_COARSE_SLOTS      ((MEM_SMALL_MAX_BYTES >> MEM_COARSE_STEP_SHIFT) + 1)
 
 extern const uint8_t mem_class_fine[MEM_FINE_SLOTS];
 extern const uint8_t mem_class_coarse[MEM_COARSE_SLOTS];

@@ -31,8 +31,11 @@ enum mem_span_state {
 #define MEM_SPAN_NEAR_WORDS 3u
 
 /* Sampled objects that a record has room to name; a span with more asks the observer each time. */
-#define MEM_SPAN_SAMPLES    4u
-#define MEM_SPAN_SAMPLE_NONE UINT16_MAX
+#define MEM_SPAN_SAMPLES 4u
+/* In sample_count: there were more, and the observer is asked about each object until it is empty.
+ */
+#define MEM_SPAN_SAMPLES_LOST UINT8_MAX
+#define MEM_SPAN_SAMPLE_NONE  UINT16_MAX
 
 /*
  * A record: 64 bytes that slow paths use, then those that every free uses, then the bitmaps that do
@@ -48,24 +51,24 @@ struct mem_span {
     uint64_t bias;           /* const while in use: -(start × inverse) */
     /* The bitmap that the owner's frees set bits of: `free`, or a bin's mask; owner thread. */
     _Atomic uint64_t *words;
-    _Atomic int32_t left;  /* its owner's frees until the bins want to know */
-    uint16_t capacity;     /* const while in use: objects */
-    uint8_t shift;         /* const while in use: of the class */
-    _Atomic uint8_t state; /* enum mem_span_state; written inside its bins */
+    _Atomic int32_t left;                       /* its owner's frees until the bins want to know */
+    uint16_t capacity;                          /* const while in use: objects */
+    uint8_t shift;                              /* const while in use: of the class */
+    _Atomic uint8_t state;                      /* enum mem_span_state; written inside its bins */
     _Atomic uint64_t free[MEM_SPAN_NEAR_WORDS]; /* a bit for each object: free, and not remote */
 };
 Q_STATIC_ASSERT(sizeof(struct mem_span) == Q_CACHE_LINE_BYTES, "a free touches one line");
 
 struct mem_span_cold {
-    char *start;                    /* const while in use */
-    _Atomic(void *) bins; /* struct mem_bins, whose it is; NULL: the record is nobody's */
-    mem_ref next, previous;         /* in a list of the bins, or of unused records */
-    _Atomic mem_ref mail;           /* the next in a mailbox; see mem_bins; 0: in none */
-    uint16_t fresh;                 /* words of which no object was ever used, and all are zero */
-    uint8_t class;                  /* const while in use; tells the record's length ever after */
-    _Atomic uint8_t sample_count;   /* live sampled objects, about; written inside its bins */
+    char *start;                  /* const while in use */
+    _Atomic(void *) bins;         /* struct mem_bins, whose it is; NULL: the record is nobody's */
+    mem_ref next, previous;       /* in a list of the bins, or of unused records */
+    _Atomic mem_ref mail;         /* the next in a mailbox; see mem_bins; 0: in none */
+    uint16_t fresh;               /* words of which no object was ever used, and all are zero */
+    uint8_t class;                /* const while in use; tells the record's length ever after */
+    _Atomic uint8_t sample_count; /* live sampled objects; written inside its bins */
     _Atomic uint64_t remote[MEM_SPAN_NEAR_WORDS]; /* freed by others than the owner */
-    uint16_t sampled[MEM_SPAN_SAMPLES]; /* indices of sampled objects; inside its bins */
+    uint16_t sampled[MEM_SPAN_SAMPLES];           /* indices of sampled objects; inside its bins */
 };
 Q_STATIC_ASSERT(sizeof(struct mem_span_cold) == Q_CACHE_LINE_BYTES, "a line before the span's");
 

@@ -16,9 +16,9 @@
  * lists of unused ones and are never unmapped, so that one whose span is gone can still be looked
  * at by who is too late.
  *
- * Compared (docs/decisions/0008): a header found by masking the address to a 4 MiB chunk takes three
- * instructions more; one at the beginning of each span takes two fewer, but wants spans aligned to
- * their length and lies within reach of every overflow.
+ * Compared (docs/decisions/0008): a header found by masking the address to a 4 MiB chunk takes
+ * three instructions more; one at the beginning of each span takes two fewer, but wants spans
+ * aligned to their length and lies within reach of every overflow.
  *
  * Locking: mutex, under which committing makes a system call each 8 MiB. Cost: 0.05 % for entries,
  * 1.6 % of a page for the record of a span of 48 bytes and more.
@@ -41,10 +41,9 @@ enum quarry_status mem_map_init(struct mem_map *map, struct page_heap *pages)
 {
     uint64_t page_count = pages->space_bytes >> PAGE_SHIFT;
     uint64_t entry_count = (uint64_t)1 << bits_log2_ceil_u64(page_count);
-    uint64_t record_first =
-        size_align_up_u64(MEM_MAP_HEAD_BYTES + entry_count * sizeof(mem_ref), pages->os->page_bytes);
-    uint64_t space_bytes =
-        size_min_u64(page_count * RECORD_BYTES_PER_PAGE, RECORD_SPACE_MAX_BYTES);
+    uint64_t record_first = size_align_up_u64(MEM_MAP_HEAD_BYTES + entry_count * sizeof(mem_ref),
+                                              pages->os->page_bytes);
+    uint64_t space_bytes = size_min_u64(page_count * RECORD_BYTES_PER_PAGE, RECORD_SPACE_MAX_BYTES);
     void *base;
 
     enum quarry_status status = os_reserve_zeros(pages->os, record_first + space_bytes, &base);
@@ -178,8 +177,8 @@ static struct mem_span *record_cut(struct mem_map *map, size_t bytes) Q_REQUIRES
         }
         map->record_committed += RECORD_STEP_BYTES;
     }
-    struct mem_span *span = (struct mem_span *)(void *)(map->base + map->record_end +
-                                                        sizeof(struct mem_span_cold));
+    struct mem_span *span =
+        (struct mem_span *)(void *)(map->base + map->record_end + sizeof(struct mem_span_cold));
     map->record_end += bytes;
     return span;
 }
@@ -197,7 +196,7 @@ struct mem_span *mem_map_take_record(struct mem_map *map, uint32_t class)
         span = record_cut(map, mem_map_record_bytes(class));
     }
     if (span != NULL) {
-        mem_span_cold(span)->class = (uint8_t)class;
+        mem_span_cold(span)->class = (uint8_t) class;
     }
     os_mutex_unlock(&map->mutex);
     return span;

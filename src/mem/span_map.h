@@ -14,7 +14,7 @@
 /* Pages whose entries are committed at once: an OS page of them, 8 MiB of the lane. */
 #define MEM_MAP_STEP_PAGES 1024u
 /* Sizes of records: 128, 256 and 384 bytes. */
-#define MEM_RECORD_SIZES 3u
+#define MEM_RECORD_SIZES      3u
 #define MEM_RECORD_UNIT_BYTES 128u
 
 struct mem_map {
@@ -36,7 +36,10 @@ struct mem_map {
 
 /* The static initialiser of a map that has nothing: every address is found to be of no span. */
 extern char mem_map_nothing[];
-#define MEM_MAP_NONE {.base = mem_map_nothing}
+#define MEM_MAP_NONE                                                                               \
+    {                                                                                              \
+        .base = mem_map_nothing                                                                    \
+    }
 
 /*
  * `map`: all zero, or MEM_MAP_NONE. Errors: NO_ADDRESS, NO_MEMORY. Cost: address space, half a

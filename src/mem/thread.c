@@ -80,7 +80,8 @@ void mem_thread_draw_gap(struct mem_thread *thread)
         thread->sample_left = INT64_MAX;
         return;
     }
-    gap = observer->gap(observer->argument, &thread->random_state);
+    thread->last_mean_bytes = thread->gap_mean_bytes;
+    gap = observer->gap(observer->argument, &thread->random_state, &thread->gap_mean_bytes);
     thread->is_sampling = gap <= (uint64_t)INT64_MAX;
     thread->sample_left = thread->is_sampling ? (int64_t)gap : MEM_SAMPLE_RECHECK_BYTES;
 }
@@ -134,24 +135,26 @@ static void list_push(struct mem_bins **list, struct mem_bins *bins)
     *list = bins;
 }
 
-static struct mem_bins *bins_take(struct mem_pool *pool)
+struct mem_bins *mem_bins_make(struct mem_heap *heap)
 {
-    struct mem_heap *heap = pool->heap;
-    struct mem_bins *bins;
     void *piece;
 
-    os_mutex_lock(&pool->mutex);
-    bins = list_pop(&pool->unused_bins);
-    os_mutex_unlock(&pool->mutex);
-    if (bins == NULL) {
-        os_mutex_lock(&heap->threads_mutex);
-        bins = list_pop(&heap->unused_bins);
-        os_mutex_unlock(&heap->threads_mutex);
-    }
-    if (bins == NULL && page_metadata_take(&heap->pages->metadata, sizeof(*bins), &piece) == QUARRY_OK) {
+    os_mutex_lock(&heap->threads_mutex);
+    struct mem_bins *bins = list_pop(&heap->unused_bins);
+    os_mutex_unlock(&heap->threads_mutex);
+    if (bins == NULL &&
+        page_metadata_take(&heap->pages->metadata, sizeof(*bins), &piece) == QUARRY_OK) {
         bins = piece;
     }
     return bins;
+}
+
+static struct mem_bins *bins_take(struct mem_pool *pool)
+{
+    os_mutex_lock(&pool->mutex);
+    struct mem_bins *bins = list_pop(&pool->unused_bins);
+    os_mutex_unlock(&pool->mutex);
+    return bins != NULL ? bins : mem_bins_make(pool->heap);
 }
 
 struct mem_bins *mem_thread_bins(struct mem_thread *thread, struct mem_pool *pool)
@@ -310,6 +313,26 @@ void mem_threads_resume(struct mem_heap *heap)
     os_mutex_unlock(&heap->threads_mutex);
 }
 
+/*
+ * The mail of bins that end with their lifetime. A record that was mailed and then became a span of
+ * another lifetime is mailed on, or it would count as mailed for ever.
+ */
+static void bins_forget_mail(struct mem_bins *bins)
+{
+    struct mem_heap *heap = bins->pool->heap;
+    mem_ref ref = atomic_exchange_acquire_u32(&bins->mailbox, MEM_MAIL_CLOSED);
+
+    while (ref != MEM_MAIL_END && ref != MEM_MAIL_CLOSED) {
+        struct mem_span *span = mem_map_span(&heap->map, ref);
+        struct mem_span_cold *cold = mem_span_cold(span);
+        ref = atomic_exchange_seq_cst_u32(&cold->mail, 0);
+        const struct mem_bins *now = atomic_load_acquire_ptr(&cold->bins);
+        if (now != NULL && now->pool->lifetime != bins->pool->lifetime) {
+            mem_bins_mail(heap, span);
+        }
+    }
+}
+
 void mem_threads_forget_pool(struct mem_pool *pool)
 {
     struct mem_heap *heap = pool->heap;
@@ -318,14 +341,17 @@ void mem_threads_forget_pool(struct mem_pool *pool)
     for (struct mem_thread *thread = heap->threads; thread != NULL; thread = thread->next) {
         struct mem_bins *bins = thread->bins[pool->id];
         if (bins != NULL) {
-            Q_ASSERT_MSG(mem_door != bins && thread->scope != bins, "a scope is open in a pool whose lifetime ends");
+            Q_ASSERT_MSG(mem_door != bins && thread->scope != bins,
+                         "a scope is open in a pool whose lifetime ends");
             thread->bins[pool->id] = NULL;
+            bins_forget_mail(bins);
             list_push(&heap->unused_bins, bins);
         }
     }
     for (struct mem_bins *bins; (bins = list_pop(&pool->unused_bins)) != NULL;) {
         list_push(&heap->unused_bins, bins);
     }
+    bins_forget_mail(pool->central);
     list_push(&heap->unused_bins, pool->central);
     mem_threads_resume(heap);
 }

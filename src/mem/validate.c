@@ -376,8 +376,9 @@ static bool inspect_bin(struct inspection *in, const struct mem_bins *bins, uint
     }
     uint64_t free = atomic_load_relaxed_u64(mem_span_free(span, bin->word)) |
                     atomic_load_relaxed_u64(mem_span_remote(span, bin->word));
-    const _Atomic uint64_t *words = bin->is_direct ? (const _Atomic uint64_t *)(const void *)&bin->mask
-                                                   : mem_span_free(span, 0);
+    const _Atomic uint64_t *words = bin->is_direct
+                                        ? (const _Atomic uint64_t *)(const void *)&bin->mask
+                                        : mem_span_free(span, 0);
     if (span->words != words) {
         return span_wrong(in, span, "its owner's frees go astray");
     }

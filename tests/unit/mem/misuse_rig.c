@@ -13,10 +13,11 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 /* guarded by mutex */
 static const void *sample[SAMPLES_MAX];
 
-static uint64_t gap(void *argument, uint64_t *random_state)
+static uint64_t gap(void *argument, uint64_t *random_state, uint64_t *ret_mean_bytes)
 {
     (void)argument;
     (void)random_state;
+    *ret_mean_bytes = gap_bytes;
     return gap_bytes;
 }
 
@@ -31,15 +32,13 @@ static const void **place_of(const void *object)
     return NULL;
 }
 
-static void allocated(void *argument, const void *object, size_t requested_bytes,
-                      size_t usable_bytes, const struct mem_pool *of)
+static void allocated(void *argument, const void *object, const struct mem_sample *of)
 {
     (void)argument;
-    (void)of;
     pthread_mutex_lock(&mutex);
     const void **place = place_of(NULL);
     bool is_strange = object == NULL || place == NULL || place_of(object) != NULL ||
-                      usable_bytes < requested_bytes;
+                      of->usable_bytes < of->requested_bytes;
     if (is_strange) {
         atomic_add_relaxed_u64(&strange_count, 1);
     } else {

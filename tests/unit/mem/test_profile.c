@@ -53,10 +53,10 @@ static void stacks_differ_by_their_addresses_owner_and_lifetime(void **state)
     sample_plant(0x3000, 8, 0x501, 3);
     sample_plant(0x4000, 8, 0x500, 3);
     assert_int_equal(rig_snapshot().stack_count, 3);
-    mem_profile_alloc(&profile, (void *)0x5000, 8, 8, 1, 1);
+    mem_profile_alloc_now(&profile, (void *)0x5000, 8, 8, 1, 1);
     uint32_t before = rig_snapshot().stack_count;
     for (uint32_t i = 0; i < 4; i++) { /* one call site, and four owners × lifetimes */
-        mem_profile_alloc(&profile, (void *)(uintptr_t)(0x6000 + i), 8, 8, i / 2, i % 2);
+        mem_profile_alloc_now(&profile, (void *)(uintptr_t)(0x6000 + i), 8, 8, i / 2, i % 2);
     }
     assert_int_equal(rig_snapshot().stack_count, before + 4);
 }
@@ -75,7 +75,7 @@ static void a_real_stack_is_taken(void **state)
 {
     (void)state;
     errno = 77;
-    mem_profile_alloc(&profile, (void *)0x1000, 100, 112, 1, 2);
+    mem_profile_alloc_now(&profile, (void *)0x1000, 100, 112, 1, 2);
     assert_int_equal(errno, 77);
     struct mem_stats_snapshot shot = rig_snapshot();
     uint64_t own = (uint64_t)(uintptr_t)a_real_stack_is_taken;
@@ -308,11 +308,11 @@ static void the_mean_can_be_changed_while_running(void **state)
 
     (void)state;
     mem_stats_set_sample_mean(&stats, 0); /* before there is a segment */
-    assert_true(mem_profile_gap(&profile, &rng) == UINT64_MAX);
-    mem_profile_alloc(&profile, (void *)0x1000, 8, 8, 1, 1);
+    assert_true(mem_profile_gap(&profile, &rng, &(uint64_t){0}) == UINT64_MAX);
+    mem_profile_alloc_now(&profile, (void *)0x1000, 8, 8, 1, 1);
     assert_false(mem_profile_free(&profile, (void *)0x1000));
     mem_stats_set_sample_mean(&stats, 64);
-    mem_profile_alloc(&profile, (void *)0x1000, 8, 8, 1, 1);
+    mem_profile_alloc_now(&profile, (void *)0x1000, 8, 8, 1, 1);
     assert_int_equal(rig_snapshot().head->sample_mean_bytes, 64);
     mem_stats_set_sample_mean(&stats, 4096); /* in the segment */
     assert_int_equal(rig_snapshot().head->sample_mean_bytes, 4096);

@@ -8,7 +8,9 @@
 
 #include <stdlib.h>
 
-#define MEAN_BYTES  4096u
+#define MEAN_BYTES 4096u
+/* Between samples: slow enough that their rate is left alone. */
+#define SAMPLE_NS   (2 * Q_MS_NS)
 #define TOTAL_BYTES Q_MIB(64)
 
 struct truth {
@@ -53,7 +55,7 @@ static struct truth simulate(size_mix *mix, uint64_t seed)
 {
     struct truth truth = {0};
     uint64_t rng = seed + 1, address = 16;
-    uint64_t gap = mem_profile_gap(&profile, &rng);
+    uint64_t mean, gap = mem_profile_gap(&profile, &rng, &mean);
 
     while (truth.alloc_bytes < TOTAL_BYTES) {
         uint64_t bytes = mix(&seed);
@@ -66,8 +68,10 @@ static struct truth simulate(size_mix *mix, uint64_t seed)
         if (gap > bytes) {
             gap -= bytes;
         } else {
-            mem_profile_alloc(&profile, (void *)address, bytes / 8 * 7, bytes, 1, 1);
-            gap = mem_profile_gap(&profile, &rng);
+            os_sim_advance(&sim, SAMPLE_NS);
+            mem_profile_alloc(&profile, (void *)address,
+                              &(struct mem_profile_origin){bytes / 8 * 7, bytes, mean, 1, 1});
+            gap = mem_profile_gap(&profile, &rng, &mean);
             assert_true(!is_freed || mem_profile_free(&profile, (void *)address));
         }
         address += bytes;
@@ -150,17 +154,48 @@ static void sums_hold_across_a_change_of_the_mean(void **state)
     rig_begin(MEAN_BYTES, Q_GIB(4));
     struct truth fine = simulate(small, 8);
     mem_stats_set_sample_mean(&stats, (uint64_t)MEAN_BYTES * 4);
-    uint64_t rng = 9, address = Q_TIB(1), gap = mem_profile_gap(&profile, &rng), coarse = 0;
+    uint64_t mean, rng = 9, address = Q_TIB(1), coarse = 0;
+    uint64_t gap = mem_profile_gap(&profile, &rng, &mean);
     for (; coarse < TOTAL_BYTES * 2; coarse += 64, address += 64) {
         if (gap > 64) {
             gap -= 64;
             continue;
         }
-        mem_profile_alloc(&profile, (void *)address, 64, 64, 1, 1);
-        gap = mem_profile_gap(&profile, &rng);
+        os_sim_advance(&sim, SAMPLE_NS);
+        mem_profile_alloc(&profile, (void *)address,
+                          &(struct mem_profile_origin){64, 64, mean, 1, 1});
+        gap = mem_profile_gap(&profile, &rng, &mean);
     }
     struct mem_stats_snapshot shot = rig_snapshot();
     assert_near("live bytes", (double)live_bytes_of(&shot), (double)(fine.live_bytes + coarse));
+    rig_end();
+}
+
+/* A program that allocates 512 MiB in no time gets few samples, and each stands for more. */
+static void a_flood_is_sampled_less_and_sums_to_as_much(void **state)
+{
+    uint64_t mean, rng = 7, address = Q_TIB(1), bytes = 0, sample_count = 0;
+    (void)state;
+
+    rig_begin(MEAN_BYTES, Q_GIB(4));
+    uint64_t gap = mem_profile_gap(&profile, &rng, &mean);
+    for (; bytes < Q_MIB(512); bytes += 64, address += 64) {
+        if (gap > 64) {
+            gap -= 64;
+            continue;
+        }
+        os_sim_advance(&sim, 50 * Q_US_NS);
+        mem_profile_alloc(&profile, (void *)address,
+                          &(struct mem_profile_origin){64, 64, mean, 1, 1});
+        gap = mem_profile_gap(&profile, &rng, &mean);
+        sample_count++;
+    }
+    assert_true(mem_profile_mean(&profile) > MEAN_BYTES);
+    assert_true(sample_count < Q_MIB(512) / MEAN_BYTES / 4);
+    struct mem_stats_snapshot shot = rig_snapshot();
+    uint64_t estimated = live_bytes_of(&shot);
+    /* Few samples, so the bound is wide: three standard deviations of their number. */
+    assert_in_range(estimated, bytes / 100 * 70, bytes / 100 * 130);
     rig_end();
 }
 
@@ -173,6 +208,7 @@ int main(void)
         cmocka_unit_test(tiny_objects_and_huge_ones),
         cmocka_unit_test(objects_of_every_magnitude),
         cmocka_unit_test(sums_hold_across_a_change_of_the_mean),
+        cmocka_unit_test(a_flood_is_sampled_less_and_sums_to_as_much),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

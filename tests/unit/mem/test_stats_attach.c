@@ -40,7 +40,7 @@ static void begin_stats(const struct plan *plan)
                                                            plan->may_share_under_filter});
     mem_profile_init(&profile, &stats, (struct mem_code_range){0});
     for (uint64_t i = 1; i <= 100; i++) {
-        mem_profile_alloc(&profile, (void *)(i * 64), 50, 64, 1, 2);
+        mem_profile_alloc_now(&profile, (void *)(i * 64), 50, 64, 1, 2);
     }
     census.totals.live_bytes = 4711;
     CHILD_CHECK(mem_stats_refresh(&stats, &census) == QUARRY_OK);

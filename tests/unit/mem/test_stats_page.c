@@ -255,7 +255,7 @@ static void nothing_is_made_or_charged_before_it_is_needed(void **state)
 
     (void)state;
     assert_false(mem_profile_free(&profile, (void *)0x1000));
-    assert_true(mem_profile_gap(&profile, &rng) > 0);
+    assert_true(mem_profile_gap(&profile, &rng, &(uint64_t){0}) > 0);
     assert_false(mem_stats_wants_refresh(&stats));
     assert_null(stats.segment.base);
     assert_int_equal(heap_committed(), before);
