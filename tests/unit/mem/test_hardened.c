@@ -387,9 +387,9 @@ static void the_quarantine_holds_no_more_than_its_bytes(void **state)
     }
     for (uint32_t i = 0; i < COUNT_OF(object); i++) {
         mem_free(&objects, object[i]);
-        assert_true(mem_thread_own(&objects)->quarantine->bytes <= MEM_QUARANTINE_BYTES);
+        assert_true(mem_thread_own(&objects)->quarantine_bytes <= MEM_QUARANTINE_BYTES);
     }
-    assert_true(mem_thread_own(&objects)->quarantine->bytes > MEM_QUARANTINE_BYTES - Q_KIB(32));
+    assert_true(mem_thread_own(&objects)->quarantine_bytes > MEM_QUARANTINE_BYTES - Q_KIB(32));
 }
 
 static void objects_of_other_lifetimes_do_not_wait(void **state)
