@@ -97,6 +97,10 @@ void mem_free_wrong(struct mem_heap *heap, struct mem_span *span, uint64_t index
     uint64_t product = bits_rotate_left_u64(index, span->shift) - span->bias;
     uint64_t odd = mem_span_object_bytes(span) >> span->shift;
     void *address = (void *)(product * odd);
+    /* NULL finds the span of a page whose number is a multiple of the number of entries. */
+    if (address == NULL) {
+        return;
+    }
     mem_panic(mem_freed_diagnose(heap, address), address);
 }
 
