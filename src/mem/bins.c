@@ -60,10 +60,16 @@ _Thread_local struct mem_bins *mem_door = &mem_bins_none;
 
 void mem_bins_init(struct mem_bins *bins, struct mem_thread *thread, struct mem_pool *pool)
 {
-    /* All but the mailbox, which stays closed until the end: somebody may be late with his mail. */
-    memset(bins, 0, offsetof(struct mem_bins, mailbox));
+    /*
+     * Whoever found a span of these bins before their thread ended may look at them still: for the
+     * pool, which is written only if it is another, and with mail, for which the box stays closed.
+     */
+    memset(bins, 0, offsetof(struct mem_bins, pool));
+    memset(bins->partial, 0, offsetof(struct mem_bins, mailbox) - offsetof(struct mem_bins, partial));
     bins->thread = thread;
-    bins->pool = pool;
+    if (bins->pool != pool) {
+        bins->pool = pool;
+    }
     uint64_t limit_bytes = page_commit_read(&pool->heap->pages->commit).limit_bytes;
     bins->idle_pages_max = (uint32_t)size_min_u64(
         size_max_u64(limit_bytes / MEM_IDLE_BUDGET_SHARE >> PAGE_SHIFT, MEM_IDLE_PAGES_LEAST),
