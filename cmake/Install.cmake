@@ -1,6 +1,6 @@
 # libquarry.so, and what `cmake --install` puts under a prefix. The installed tree may be moved as a
 # whole: nothing in it holds an absolute path. Two components, for packagers:
-#   runtime      bin/quarry, libexec/quarry, libquarry.so.0, the licence
+#   runtime      bin/quarry, libexec/quarry, libquarry.so.0, libquarry-malloc.so, the licence
 #   development  headers, the link libquarry.so, quarry.pc, the CMake package
 include(CMakePackageConfigHelpers)
 
@@ -16,6 +16,11 @@ if(TARGET quarry_cli)
   install(TARGETS quarry_cli RUNTIME COMPONENT runtime)
   # Where `quarry bench` looks for it: beside bin, whatever CMAKE_INSTALL_LIBEXECDIR says.
   install(TARGETS quarry_bench_child RUNTIME DESTINATION libexec/quarry COMPONENT runtime)
+endif()
+
+# `quarry run` preloads it, by the name without a version.
+if(TARGET quarry-malloc)
+  install(TARGETS quarry-malloc LIBRARY COMPONENT runtime)
 endif()
 
 if(TARGET quarry)

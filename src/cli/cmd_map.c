@@ -326,7 +326,7 @@ static enum quarry_status draw_process(const struct map_options *options,
                                        const struct process *process, struct canvas *canvas,
                                        struct quarry_error *error)
 {
-    struct process_frame taken;
+    struct process_frame taken = {0};
     uint32_t width, height;
     enum quarry_status status = make_process_frame(process, "q quits   ", &taken, error);
 
@@ -367,7 +367,7 @@ static int run_process_live(const struct map_options *options, struct process *p
 static int print_process(const struct map_options *options, const struct process *process)
 {
     struct quarry_error error = {0};
-    struct process_frame taken;
+    struct process_frame taken = {0};
 
     if (make_process_frame(process, "", &taken, &error) != QUARRY_OK) {
         return cli_failure("map", "%s", error.text);

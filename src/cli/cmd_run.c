@@ -159,6 +159,8 @@ static int run_program(const struct command_options *options, FILE *report_file)
     struct quarry_error error = {0};
     struct run_outcome outcome;
     uint32_t pid;
+
+    Q_ASSERT(options->arguments != NULL); /* parse_options saw to it */
     enum quarry_status status = run_child(&run, &pid, &outcome, &error);
 
     if (status != QUARRY_OK) {

@@ -291,7 +291,7 @@ static uint64_t location_id(struct profile_build *build, uint64_t pc)
     }
     const struct symbol_place *place = symbols_find(build->symbols, pc);
     Quarry__Pprof__Location *location = take(build, sizeof(*location));
-    Quarry__Pprof__Line **lines = take(build, (place->count + 1) * sizeof(*lines));
+    Quarry__Pprof__Line **lines = take(build, (place->count + 1) * sizeof(void *));
     if (location == NULL || lines == NULL) {
         return 0;
     }
@@ -318,7 +318,7 @@ static Quarry__Pprof__Sample *sample_create(struct profile_build *build, uint32_
     Quarry__Pprof__Sample *sample = take(build, sizeof(*sample));
     uint64_t *locations = take(build, (depth + 1) * sizeof(*locations));
     int64_t *values = take(build, PROFILE_VALUES_MAX * sizeof(*values));
-    Quarry__Pprof__Label **labels = take(build, PROFILE_LABELS_MAX * sizeof(*labels));
+    Quarry__Pprof__Label **labels = take(build, PROFILE_LABELS_MAX * sizeof(void *));
 
     if (sample == NULL || locations == NULL || values == NULL || labels == NULL) {
         return NULL;

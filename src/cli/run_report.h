@@ -19,7 +19,7 @@ struct run_report {
 
 /* Attaches when there is something to attach to; a run_tick_function, whose argument is the report.
  */
-void run_report_tick(void *report, uint32_t pid);
+void run_report_tick(void *argument, uint32_t pid);
 
 /* Prints the report. Errors: NO_MEMORY, and the file's own. */
 Q_NODISCARD enum quarry_status run_report_print(FILE *file, struct run_report *report,

@@ -112,6 +112,8 @@ static bool make(void)
         .name = "malloc",
         .reserved_bytes = size_min_u64(GENERAL_BYTES, pages->space_bytes / 2),
         .is_door = true,
+        .is_hardened = settings.is_hardened,
+        .guard_every = settings.guard_every,
     };
     page_heap_set_end(pages, refuse_end, NULL);
     malloc_heap.observer = malloc_observer(pages, &settings);

@@ -1,19 +1,15 @@
 /*
- * Settings: QUARRY_MALLOC="limit=512M,background=0,sample=64K,hardened=1,report=1".
+ * Settings: QUARRY_MALLOC="limit=512M,background=0,sample=64K,guard=16,hardened=1,report=1".
  *
- * Read at the first allocation of the process, which may come before libc has set `environ`: then
- * the kernel's copy in /proc is read. A wrong setting must not keep a program from starting, so it
- * is told and passed over.
+ * Read at the first allocation of the process. A wrong setting must not keep a program from
+ * starting, so it is told and passed over.
  */
 #include <malloc/settings.h>
 
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
-#include <os/kernel.h>
+#include <os/os.h>
 
-#define VARIABLE "QUARRY_MALLOC="
 /* Longest value of QUARRY_MALLOC, and longest name or value in it that is looked at. */
 #define TEXT_BYTES 512u
 #define WORD_BYTES 64u
@@ -32,7 +28,7 @@ static void tell(const char *what, const char *name, const char *rest)
         memcpy(line + bytes, part[i], length);
         bytes += length;
     }
-    (void)os_kernel(SYS_write, STDERR_FILENO, line, bytes);
+    os_tell(line, bytes);
 }
 
 /* ---- parsing -------------------------------------------------------------------------------- */
@@ -58,6 +54,17 @@ static bool parse_size(const char *value, uint64_t *ret_bytes)
     return size_parse(value, ret_bytes) == QUARRY_OK;
 }
 
+static bool parse_count(const char *value, uint32_t *ret_count)
+{
+    uint64_t count;
+
+    if (size_parse(value, &count) != QUARRY_OK || count > UINT32_MAX) {
+        return false;
+    }
+    *ret_count = (uint32_t)count;
+    return true;
+}
+
 static bool set(struct malloc_settings *settings, const char *name, const char *value,
                 bool *ret_is_known)
 {
@@ -67,6 +74,9 @@ static bool set(struct malloc_settings *settings, const char *name, const char *
     }
     if (strcmp(name, "sample") == 0) {
         return parse_size(value, &settings->sample_bytes);
+    }
+    if (strcmp(name, "guard") == 0) {
+        return parse_count(value, &settings->guard_every);
     }
     if (strcmp(name, "background") == 0) {
         return parse_bool(value, &settings->has_background);
@@ -94,9 +104,11 @@ static void parse_word(struct malloc_settings *settings, char *word)
     *equals = '\0';
     if (!set(settings, word, equals + 1, &is_known)) {
         *equals = '=';
-        tell("ignoring", word,
-             is_known ? ": limit and sample take a size like 512M or 0; the others 0 or 1"
-                      : ": known are limit, background, sample, hardened, report");
+        tell(
+            "ignoring", word,
+            is_known
+                ? ": limit and sample take a size like 512M or 0, guard a number; the others 0 or 1"
+                : ": known are limit, background, sample, guard, hardened, report");
     }
 }
 
@@ -104,6 +116,7 @@ struct malloc_settings malloc_settings_parse(const char *text)
 {
     struct malloc_settings settings = {
         .sample_bytes = MALLOC_SAMPLE_DEFAULT_BYTES,
+        .guard_every = MALLOC_GUARD_DEFAULT_EVERY,
         .has_background = true,
     };
 
@@ -124,72 +137,10 @@ struct malloc_settings malloc_settings_parse(const char *text)
     return settings;
 }
 
-/* ---- the environment ------------------------------------------------------------------------ */
-
-static const char *find_in_environ(void)
-{
-    for (char **entry = environ; entry != NULL && *entry != NULL; entry++) {
-        if (strncmp(*entry, VARIABLE, sizeof VARIABLE - 1) == 0) {
-            return *entry + sizeof VARIABLE - 1;
-        }
-    }
-    return NULL;
-}
-
-/* Reads the next byte of a file, through a small buffer; -1 at its end. */
-struct reader {
-    int fd;
-    size_t at, end;
-    char buffer[1024];
-};
-
-static int read_byte(struct reader *reader)
-{
-    if (reader->at == reader->end) {
-        long bytes = os_kernel_retry(SYS_read, reader->fd, reader->buffer, sizeof reader->buffer);
-        if (bytes <= 0) {
-            return -1;
-        }
-        reader->at = 0;
-        reader->end = (size_t)bytes;
-    }
-    return (unsigned char)reader->buffer[reader->at++];
-}
-
-/* From /proc/self/environ, NUL between entries, into `text`. */
-static const char *find_in_proc(char *text)
-{
-    struct reader reader = {
-        .fd = (int)os_kernel(SYS_openat, AT_FDCWD, "/proc/self/environ", O_RDONLY | O_CLOEXEC, 0)};
-    size_t matched = 0, length = 0;
-    bool is_candidate = true;
-    int byte;
-
-    if (reader.fd < 0) {
-        return NULL;
-    }
-    while ((byte = read_byte(&reader)) >= 0 && !(byte == 0 && matched == sizeof VARIABLE - 1)) {
-        if (byte == 0) {
-            matched = 0;
-            is_candidate = true;
-        } else if (matched == sizeof VARIABLE - 1) {
-            text[length] = (char)byte;
-            length += length < TEXT_BYTES - 1;
-        } else if (is_candidate && byte == VARIABLE[matched]) {
-            matched++;
-        } else {
-            is_candidate = false;
-            matched = 0;
-        }
-    }
-    (void)os_kernel(SYS_close, reader.fd);
-    text[length] = '\0';
-    return matched == sizeof VARIABLE - 1 ? text : NULL;
-}
-
 struct malloc_settings malloc_settings_read(void)
 {
     char text[TEXT_BYTES];
 
-    return malloc_settings_parse(environ != NULL ? find_in_environ() : find_in_proc(text));
+    return malloc_settings_parse(os_environment_find("QUARRY_MALLOC", text, sizeof text) ? text
+                                                                                         : NULL);
 }

@@ -34,8 +34,9 @@
  * Invariants
  *   1. Every span of the bins is current in one bin, or in one list: partial[class], or full.
  *   2. mask and held are of the current span's word `word`, and clear in its `free`.
- *   3. A span's owner is the thread's pointer, with MEM_OWNER_WATCHED while it has samples; spans
- * of central bins have none, so that all of their frees are remote.
+ *   3. A span's owner is the thread's pointer, with MEM_OWNER_WATCHED while it has samples and
+ *      always in hardened heaps; spans of central bins have none, so that all of their frees are
+ *      remote.
  *   4. PARTIAL: left == objects neither free nor merged. CURRENT: left > 2^29.
  *
  * Locking: inside the thread's gate, or under the pool's mutex for central bins. Pages are taken
@@ -46,6 +47,7 @@
 
 #include <string.h>
 
+#include <mem/hardened.h>
 #include <mem/object.h>
 #include <mem/panic.h>
 
@@ -153,6 +155,23 @@ void mem_span_give_up(struct mem_bins *bins, struct mem_span *span, mem_ref *emp
     *empties = mem_map_ref(bins_map(bins), span);
 }
 
+static struct page_run pages_alloc(struct mem_pool *pool, uint32_t class)
+{
+    if (Q_UNLIKELY(pool->heap->is_hardened)) {
+        return mem_hardened_span_alloc(pool, class);
+    }
+    return page_alloc(pool->lane, pool->owner, mem_size_class[class].page_count);
+}
+
+static void pages_free(struct mem_pool *pool, void *start, uint64_t page_count)
+{
+    struct mem_heap *heap = pool->heap;
+
+    if (Q_LIKELY(!heap->is_hardened) || mem_hardened_unguard(heap, pool->lane, start, page_count)) {
+        page_free(pool->lane, start);
+    }
+}
+
 uint64_t mem_spans_release(struct mem_pool *pool, mem_ref empties)
 {
     struct mem_map *map = &pool->heap->map;
@@ -167,7 +186,7 @@ uint64_t mem_spans_release(struct mem_pool *pool, mem_ref empties)
         mem_map_set(map, start, page_count, 0);
         mem_freed_note(&pool->heap->freed, start, mem_span_class(span));
         mem_map_give_record(map, span);
-        page_free(pool->lane, start);
+        pages_free(pool, start, page_count);
         bytes += page_count << PAGE_SHIFT;
     }
     return bytes;
@@ -330,19 +349,31 @@ static void bin_give(struct mem_thread *thread, struct mem_bin *bin, uint64_t ma
     thread->sample_left = 0;
 }
 
+/* The place of an index among the samples that the span names, or of MEM_SPAN_SAMPLE_NONE. */
+static uint16_t *span_sample(struct mem_span *span, uint64_t index)
+{
+    struct mem_span_cold *cold = mem_span_cold(span);
+
+    for (uint32_t i = 0; i < MEM_SPAN_SAMPLES; i++) {
+        if (cold->sampled[i] == index) {
+            return &cold->sampled[i];
+        }
+    }
+    return NULL;
+}
+
 static void span_note_sample(struct mem_span *span, uint64_t index)
 {
     struct mem_span_cold *cold = mem_span_cold(span);
-    uint8_t count = atomic_load_relaxed_u8(&mem_span_cold(span)->sample_count);
+    uint8_t count = atomic_load_relaxed_u8(&cold->sample_count);
+    uint16_t *place =
+        count == MEM_SPAN_SAMPLES_LOST ? NULL : span_sample(span, MEM_SPAN_SAMPLE_NONE);
 
-    for (uint32_t i = 0; i < MEM_SPAN_SAMPLES; i++) {
-        if (cold->sampled[i] == MEM_SPAN_SAMPLE_NONE) {
-            cold->sampled[i] = (uint16_t)index;
-            break;
-        }
-    }
-    if (count < UINT8_MAX) {
-        atomic_store_relaxed_u8(&mem_span_cold(span)->sample_count, (uint8_t)(count + 1));
+    if (place == NULL) {
+        atomic_store_relaxed_u8(&cold->sample_count, MEM_SPAN_SAMPLES_LOST);
+    } else {
+        *place = (uint16_t)index;
+        atomic_store_relaxed_u8(&cold->sample_count, (uint8_t)(count + 1));
     }
     uintptr_t owner = atomic_load_relaxed_uptr(&span->owner);
     atomic_store_relaxed_uptr(&span->owner, owner | MEM_OWNER_WATCHED);
@@ -352,24 +383,21 @@ static void span_note_sample(struct mem_span *span, uint64_t index)
 static bool span_forget_sample(struct mem_span *span, uint64_t index)
 {
     struct mem_span_cold *cold = mem_span_cold(span);
-    uint8_t count = atomic_load_relaxed_u8(&mem_span_cold(span)->sample_count);
-    bool is_found = count > MEM_SPAN_SAMPLES;
+    uint8_t count = atomic_load_relaxed_u8(&cold->sample_count);
+    uint16_t *place = span_sample(span, index);
 
-    for (uint32_t i = 0; i < MEM_SPAN_SAMPLES; i++) {
-        if (cold->sampled[i] == index) {
-            cold->sampled[i] = MEM_SPAN_SAMPLE_NONE;
-            is_found = true;
-            if (count != UINT8_MAX) {
-                atomic_store_relaxed_u8(&mem_span_cold(span)->sample_count, --count);
-            }
-            break;
-        }
+    if (count == MEM_SPAN_SAMPLES_LOST) {
+        return true;
     }
-    if (count == 0) {
+    if (place != NULL) {
+        *place = MEM_SPAN_SAMPLE_NONE;
+        atomic_store_relaxed_u8(&cold->sample_count, --count);
+    }
+    if (count == 0 && !mem_span_pool(span)->heap->is_hardened) {
         uintptr_t owner = atomic_load_relaxed_uptr(&span->owner);
         atomic_store_relaxed_uptr(&span->owner, owner & ~MEM_OWNER_WATCHED);
     }
-    return is_found;
+    return place != NULL;
 }
 
 /* The first held object, which is a sample, unless there are none now; the rest goes to the bin. */
@@ -406,7 +434,8 @@ static inline void bin_take_this_word(struct mem_bins *bins, struct mem_bin *bin
     uint32_t count = bits_count_u64(mask);
     bin->taken_count += count;
     bin_give(bins->thread, bin, mask);
-    if (bin->word_count == 1 && bin->held == 0 && count * 4 <= span->capacity) {
+    if (bin->word_count == 1 && bin->held == 0 && count * 4 <= span->capacity &&
+        !bins->pool->heap->is_hardened) {
         bin_begin_direct(bins->thread, bin);
     }
 }
@@ -493,7 +522,8 @@ static bool bins_adopt(struct mem_bins *bins, uint32_t class, mem_ref *empties)
     if (central->partial[class] != 0) {
         span = mem_map_span(bins_map(bins), central->partial[class]);
         mem_bins_unlink(central, &central->partial[class], span);
-        bool is_watched = atomic_load_relaxed_u8(&mem_span_cold(span)->sample_count) > 0;
+        bool is_watched = pool->heap->is_hardened ||
+                          atomic_load_relaxed_u8(&mem_span_cold(span)->sample_count) > 0;
         /* Release: pairs with the acquire in mem_bins_mail. */
         atomic_store_release_ptr(&mem_span_cold(span)->bins, bins);
         atomic_store_relaxed_uptr(&span->owner, bins->thread->owner | is_watched);
@@ -572,7 +602,7 @@ static struct mem_span *span_create(struct mem_pool *pool, uint32_t class)
 {
     const struct mem_size_class *info = &mem_size_class[class];
     struct mem_map *map = &pool->heap->map;
-    struct page_run run = page_alloc(pool->lane, pool->owner, info->page_count);
+    struct page_run run = pages_alloc(pool, class);
 
     if (run.base == NULL) {
         return NULL;
@@ -582,7 +612,7 @@ static struct mem_span *span_create(struct mem_pool *pool, uint32_t class)
         span = mem_map_take_record(map, class);
     }
     if (span == NULL) {
-        page_free(pool->lane, run.base);
+        pages_free(pool, run.base, info->page_count);
         return NULL;
     }
     mem_span_init(span, class, run.base, run.is_zero);
@@ -597,6 +627,9 @@ static void bins_enter_span(struct mem_bins *bins, struct mem_span *span)
 
     mem_span_set_state(span, MEM_SPAN_PARTIAL);
     atomic_store_relaxed_i32(&span->left, 0);
+    if (Q_UNLIKELY(bins->pool->heap->is_hardened) && owner != 0) {
+        owner |= MEM_OWNER_WATCHED;
+    }
     atomic_store_relaxed_uptr(&span->owner, owner);
     atomic_store_release_ptr(&mem_span_cold(span)->bins, bins);
     mem_map_set(map, mem_span_cold(span)->start, mem_size_class[mem_span_class(span)].page_count,
@@ -629,7 +662,10 @@ static void *bins_try_take(struct mem_bins *bins, struct mem_bin *bin, mem_ref *
     if (bin->mask == 0 && bin->held == 0 && !bin_refill(bins, bin, empties)) {
         return NULL;
     }
-    return bin->mask == 0 ? bin_take_held(bins->thread, bin, ret_is_sample) : bin_pop(bin);
+    if (bin->mask == 0) {
+        return bin_take_held(bins->thread, bin, ret_is_sample);
+    }
+    return Q_UNLIKELY(bins->pool->heap->is_hardened) ? mem_hardened_pop(bins, bin) : bin_pop(bin);
 }
 
 void *mem_bins_take(struct mem_bins *bins, struct mem_bin *bin, size_t requested_bytes)
@@ -643,7 +679,7 @@ void *mem_bins_take(struct mem_bins *bins, struct mem_bin *bin, size_t requested
     for (bool is_first = true;; is_first = false) {
         mem_ref empties = 0;
         if (!os_gate_enter(&thread->gate, &heap->threads_mutex)) {
-            return mem_central_take(pool, requested_bytes); /* a signal handler */
+            return mem_central_take(pool, (size_t)bin->size_bytes); /* a signal handler */
         }
         thread_give_way(bins, &empties);
         if (span != NULL) {
@@ -656,9 +692,7 @@ void *mem_bins_take(struct mem_bins *bins, struct mem_bin *bin, size_t requested
         }
         if (Q_LIKELY(object != NULL)) {
             if (Q_UNLIKELY(is_sample)) {
-                const struct mem_sample sample = {requested_bytes, bin->size_bytes,
-                                                  thread->last_mean_bytes, pool};
-                heap->observer.allocated(heap->observer.argument, object, &sample);
+                object = mem_guard_sample(bins, object, requested_bytes, bin->size_bytes);
             }
             return object;
         }

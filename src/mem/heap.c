@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include <mem/bins.h>
+#include <mem/hardened.h>
 
 static struct {
     struct os_mutex making_mutex; /* one at a time makes the heap of a memory */
@@ -348,6 +349,10 @@ static void lifetime_give_records(struct mem_lifetime *lifetime)
     struct mem_map *map = &lifetime->heap->map;
     uint64_t page_count = atomic_load_relaxed_u64(&map->lane_pages[lifetime->lane->id]);
 
+    if (lifetime->heap->is_hardened) {
+        mem_hardened_unguard_lane(lifetime->heap, lifetime->lane);
+    }
+
     for (uint64_t page = 0; page < page_count; page++) {
         const char *address = page_lane_address(lifetime->lane, page);
         struct mem_span *span = mem_map_find(map, address);
@@ -457,6 +462,11 @@ enum quarry_status mem_heap_init(struct mem_heap *heap, const struct mem_heap_op
     heap->pages = options->pages;
     heap->serial = atomic_add_relaxed_u64(&last_serial, 1) + 1;
     heap->is_door = options->is_door;
+    heap->is_hardened = options->is_hardened;
+    if (heap->is_hardened) {
+        mem_hardened_init(heap);
+    }
+    mem_guard_init(&heap->guard, options->pages, options->guard_every);
     os_mutex_init(&heap->pools_mutex, OS_RANK_MEM_POOLS, heap->pages->slot);
     os_mutex_init(&heap->threads_mutex, OS_RANK_MEM_THREADS, heap->pages->slot);
     /* Before there is a map: other threads' frees may be looking at it when it has to go again. */
@@ -506,6 +516,7 @@ void mem_heap_fini(struct mem_heap *heap)
         mem_thread_end(thread);
     }
     heap_end_lifetimes(heap);
+    mem_guard_fini(&heap->guard);
     mem_map_fini(&heap->map);
 }
 

@@ -12,15 +12,16 @@
 
 #include <base/base.h>
 #include <mem/freed.h>
+#include <mem/guard.h>
 #include <mem/size_class.h>
 #include <mem/span.h>
 #include <mem/span_map.h>
-#include <os/gate.h>
 #include <os/os.h>
 #include <page/page.h>
 
 struct mem_heap;
 struct mem_pool;
+struct mem_quarantine;
 struct mem_thread;
 
 /*
@@ -102,6 +103,8 @@ struct mem_thread {
     uint64_t gap_mean_bytes; /* that sample_left was drawn by */
     uint64_t last_mean_bytes; /* and the one before: the mean of the sample at hand */
     uint64_t random_state;
+    struct mem_quarantine *quarantine; /* of a hardened heap; NULL: nothing was freed yet */
+    struct mem_bins *scope; /* in a hardened heap: what mem_door would be; NULL: no scope is open */
     uint32_t pressure_seen; /* the heap's pressure_count when the thread last gave way */
     uint32_t outgoing_bytes;
     struct mem_outgoing outgoing[MEM_OUTGOING_SLOTS];
@@ -164,6 +167,8 @@ struct mem_heap_options {
     const char *name;        /* of the general lifetime and its owner; NULL: "general" */
     uint64_t reserved_bytes; /* address space of the general lifetime; 0: the page heap's default */
     bool is_door;            /* this is the process' own malloc: one heap at most */
+    bool is_hardened;        /* see hardened.c */
+    uint32_t guard_every;    /* one sample in so many is guarded; 0: none; see guard.c */
 };
 
 struct mem_heap {
@@ -173,9 +178,14 @@ struct mem_heap {
     struct mem_observer observer; /* const once threads exist; .gap NULL: none */
     struct mem_lifetime *general;
     struct mem_pool *general_pool;
-    bool is_door; /* const: the process' own malloc, whose threads' bins mem_door names */
-    _Atomic uint32_t pressure_count; /* times that the budget was full */
+    bool is_door;     /* const: the process' own malloc, whose threads' bins mem_door names */
+    bool is_hardened; /* const */
+    uint64_t secret;  /* const; of a hardened heap */
+    _Atomic uint32_t guard_page_count;  /* in a hardened heap: pages that may fault */
+    _Atomic uint64_t guard_drawn_count; /* spans for which one was drawn */
+    _Atomic uint32_t pressure_count;    /* times that the budget was full */
     struct mem_freed freed;
+    struct mem_guard guard;
 
     struct os_mutex threads_mutex;
     /* guarded by threads_mutex */
@@ -189,7 +199,8 @@ struct mem_heap {
 
 /*
  * The calling thread's bins for the process' own malloc: of its general pool, or of another one
- * that a scope has put there. Never NULL: mem_bins_none at first.
+ * that a scope has put there. Never NULL: mem_bins_none at first, and always when the heap is
+ * hardened, whose threads have `scope` instead.
  */
 extern _Thread_local struct mem_bins *mem_door;
 /*
@@ -297,10 +308,26 @@ void mem_heap_fork_prepare(struct mem_heap *heap);
 void mem_heap_fork_parent(struct mem_heap *heap);
 void mem_heap_fork_child(struct mem_heap *heap);
 
+/* What the calling thread's door leads to: the bins of an open scope or the general pool's; or
+ * NULL. */
+static inline struct mem_bins *mem_door_bins(const struct mem_heap *heap)
+{
+    const struct mem_thread *thread = heap->is_hardened ? mem_thread_own(heap) : NULL;
+
+    if (thread != NULL) {
+        return thread->scope;
+    }
+    return mem_door->pool == NULL ? NULL : mem_door;
+}
+/* Makes it lead to bins of the calling thread; NULL: to none. */
+void mem_door_set(struct mem_thread *thread, struct mem_bins *bins);
+
 /* The pool that the door's bins are of, or would be. */
 static inline struct mem_pool *mem_door_pool(struct mem_heap *heap)
 {
-    return mem_door->pool == NULL ? heap->general_pool : mem_door->pool;
+    const struct mem_bins *bins = mem_door_bins(heap);
+
+    return bins == NULL ? heap->general_pool : bins->pool;
 }
 
 /* ---- collecting ----------------------------------------------------------------------------- */

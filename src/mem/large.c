@@ -11,7 +11,8 @@
  */
 #include <mem/large.h>
 
-#include <mem/panic.h>
+#include <mem/hardened.h>
+#include <mem/object.h>
 
 /* Pages for so many bytes; 0: more than any lane has. */
 static uint64_t pages_for(size_t bytes)
@@ -19,6 +20,12 @@ static uint64_t pages_for(size_t bytes)
     return bytes > PAGE_LANE_PAGES_MAX << PAGE_SHIFT
                ? 0
                : ((uint64_t)bytes + PAGE_BYTES - 1) >> PAGE_SHIFT;
+}
+
+/* The same, with what hardened heaps add. */
+static uint64_t run_pages_for(const struct mem_heap *heap, size_t bytes)
+{
+    return Q_UNLIKELY(heap->is_hardened) ? mem_hardened_large_pages(bytes) : pages_for(bytes);
 }
 
 static inline struct page_run run_alloc(struct mem_pool *pool, uint64_t page_count,
@@ -106,7 +113,7 @@ struct mem_large_sum mem_large_sum(struct mem_pool *pool)
 void *mem_large_alloc(struct mem_pool *pool, size_t bytes, size_t align_bytes, bool *ret_is_zero)
 {
     struct mem_heap *heap = pool->heap;
-    uint64_t page_count = pages_for(size_max(bytes, 1));
+    uint64_t page_count = run_pages_for(heap, size_max(bytes, 1));
 
     if (page_count == 0) {
         return NULL;
@@ -123,6 +130,10 @@ void *mem_large_alloc(struct mem_pool *pool, size_t bytes, size_t align_bytes, b
     struct mem_span *span = is_sampled ? pool->large_sampled : pool->large;
     atomic_store_relaxed_u32(mem_map_entry(&heap->map, run.base), mem_map_ref(&heap->map, span));
     pool_count(pool, (int64_t)page_count, 1);
+    if (Q_UNLIKELY(heap->is_hardened)) {
+        mem_hardened_large_begin(heap, run.base, page_count, run.is_zero);
+        run.is_zero = true;
+    }
     if (is_sampled) {
         const struct mem_sample sample = {bytes, page_count << PAGE_SHIFT,
                                           mem_thread_own(heap)->last_mean_bytes, pool};
@@ -162,7 +173,8 @@ void mem_large_free(struct mem_heap *heap, struct mem_span *span, void *object)
     uint64_t page_count = object_pages(pool, object);
 
     if (Q_UNLIKELY(page_count == 0)) {
-        mem_panic(mem_freed_diagnose(heap, object), object);
+        mem_free_none(heap, object);
+        return;
     }
     /* Relaxed: see mem_map_find. */
     atomic_store_relaxed_u32(mem_map_entry(&heap->map, object), 0);
@@ -171,25 +183,33 @@ void mem_large_free(struct mem_heap *heap, struct mem_span *span, void *object)
         (void)heap->observer.freed(heap->observer.argument, object);
     }
     pool_count(pool, -(int64_t)page_count, -1);
-    page_free(pool->lane, object);
+    if (Q_LIKELY(!heap->is_hardened) || mem_hardened_large_end(heap, pool->lane, object)) {
+        page_free(pool->lane, object);
+    }
 }
 
 size_t mem_large_usable(struct mem_heap *heap, const void *object)
 {
-    return page_lane_run_pages(page_heap_lane_of(heap->pages, object), object) << PAGE_SHIFT;
+    uint64_t page_count = page_lane_run_pages(page_heap_lane_of(heap->pages, object), object);
+
+    return Q_UNLIKELY(heap->is_hardened) ? mem_hardened_large_usable(page_count)
+                                         : page_count << PAGE_SHIFT;
 }
 
 bool mem_large_resize(struct mem_heap *heap, struct mem_span *span, void *object, size_t bytes)
 {
     struct mem_pool *pool = mem_span_pool(span);
-    uint64_t before = page_lane_run_pages(pool->lane, object), page_count = pages_for(bytes);
+    uint64_t before = page_lane_run_pages(pool->lane, object),
+             page_count = run_pages_for(heap, bytes);
 
-    (void)heap;
     if (page_count == 0 || bytes <= MEM_SMALL_MAX_BYTES) {
         return false;
     }
     if (page_count == before) {
         return true;
+    }
+    if (Q_UNLIKELY(heap->is_hardened)) {
+        return false; /* what is cut off or added would have to be cleared, and the guard moved */
     }
     if (page_lane_resize(pool->lane, object, page_count) != QUARRY_OK) {
         return false;

@@ -124,17 +124,19 @@ struct quarry_memory *quarry_process_memory(void)
 
 enum quarry_status quarry_scope_begin(struct quarry_pool *pool, struct quarry_pool **ret_previous)
 {
-    struct mem_pool *of = pool_of(pool), *previous = mem_door->pool;
+    struct mem_pool *of = pool_of(pool);
 
     if (!of->heap->is_door) {
         return QUARRY_BAD_INPUT;
     }
+    const struct mem_bins *before = mem_door_bins(of->heap);
+    struct mem_pool *previous = before == NULL ? NULL : before->pool;
     struct mem_thread *thread = mem_thread_find(of->heap);
     struct mem_bins *bins = thread == NULL ? NULL : mem_thread_bins(thread, of);
     if (bins == NULL) {
         return QUARRY_NO_MEMORY;
     }
-    mem_door = bins;
+    mem_door_set(thread, bins);
     *ret_previous = (struct quarry_pool *)(void *)previous;
     return QUARRY_OK;
 }
@@ -147,7 +149,6 @@ void quarry_scope_end(struct quarry_pool *previous)
     /* Else the thread is ending, which has left all scopes. */
     if (thread != NULL) {
         struct mem_pool *pool = previous == NULL ? door->general_pool : pool_of(previous);
-        struct mem_bins *bins = thread->bins[pool->id];
-        mem_door = bins == NULL ? &mem_bins_none : bins;
+        mem_door_set(thread, thread->bins[pool->id]);
     }
 }

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include <mem/hardened.h>
 #include <mem/large.h>
 #include <mem/panic.h>
 #include <mem/remote.h>
@@ -22,8 +23,21 @@ static struct mem_bins *bins_for(struct mem_pool *pool, struct mem_bins *bins)
         return bins;
     }
     struct mem_thread *thread = mem_thread_find(pool->heap);
+    if (thread == NULL) {
+        return NULL;
+    }
+    return bins != NULL && thread->scope != NULL ? thread->scope : mem_thread_bins(thread, pool);
+}
 
-    return thread == NULL ? NULL : mem_thread_bins(thread, pool);
+/* An object of a hardened heap: with room for its canary. */
+static void *hardened_alloc(struct mem_pool *pool, struct mem_bins *bins, size_t bytes,
+                            size_t align_bytes)
+{
+    uint32_t class = mem_class_aligned(bytes + MEM_CANARY_BYTES, align_bytes);
+    bool is_zero;
+
+    return class < MEM_CLASSES ? mem_hardened_alloc(pool, bins, class, bytes)
+                               : mem_large_alloc(pool, bytes, align_bytes, &is_zero);
 }
 
 void *mem_alloc_slow(struct mem_pool *pool, struct mem_bins *bins, size_t bytes)
@@ -36,6 +50,9 @@ void *mem_alloc_slow(struct mem_pool *pool, struct mem_bins *bins, size_t bytes)
     }
     if (Q_UNLIKELY(bytes > MEM_SMALL_MAX_BYTES)) {
         return mem_large_alloc(pool, bytes, 1, &is_zero);
+    }
+    if (Q_UNLIKELY(pool->heap->is_hardened)) {
+        return hardened_alloc(pool, bins, bytes, 1);
     }
     if (Q_UNLIKELY(bins == NULL)) {
         return mem_central_take(pool, bytes);
@@ -59,6 +76,9 @@ void *mem_alloc_zero(struct mem_pool *pool, struct mem_bins *bins, size_t bytes)
     if (bins != NULL) {
         pool = bins->pool;
     }
+    if (Q_UNLIKELY(pool->heap->is_hardened)) {
+        return mem_alloc_slow(pool, bins, bytes); /* zero, all of them */
+    }
     if (bytes > MEM_SMALL_MAX_BYTES) {
         object = mem_large_alloc(pool, bytes, 1, &is_zero);
     } else if (bins == NULL) {
@@ -80,6 +100,9 @@ void *mem_alloc_aligned(struct mem_pool *pool, size_t bytes, size_t align_bytes)
     uint32_t class = mem_class_aligned(bytes, align_bytes);
     bool is_zero;
 
+    if (Q_UNLIKELY(pool->heap->is_hardened)) {
+        return hardened_alloc(pool, bins_for(pool, NULL), bytes, align_bytes);
+    }
     if (class < MEM_CLASSES) {
         return mem_alloc(pool, mem_size_class[class].size_bytes);
     }
@@ -97,11 +120,18 @@ void mem_free_wrong(struct mem_heap *heap, struct mem_span *span, uint64_t index
     uint64_t product = bits_rotate_left_u64(index, span->shift) - span->bias;
     uint64_t odd = mem_span_object_bytes(span) >> span->shift;
     void *address = (void *)(product * odd);
-    /* NULL finds the span of a page whose number is a multiple of the number of entries. */
-    if (address == NULL) {
-        return;
+    mem_free_none(heap, address);
+}
+
+void mem_free_none(struct mem_heap *heap, void *object)
+{
+    if (object == NULL) {
+        return; /* in a small address space the map may have a span of the thread's for it */
     }
-    mem_panic(mem_freed_diagnose(heap, address), address);
+    if (!mem_guard_covers(&heap->guard, object)) {
+        mem_panic(mem_freed_diagnose(heap, object), object);
+    }
+    mem_guard_free(heap, object);
 }
 
 /* An object of the calling thread's, in a span that has samples. */
@@ -146,7 +176,12 @@ void mem_free_slow(struct mem_heap *heap, void *object)
     }
     uint64_t index = mem_span_index(span, object);
     if (mem_span_state(span) == MEM_SPAN_UNUSED || index >= span->capacity) {
-        mem_panic(mem_freed_diagnose(heap, object), object);
+        mem_free_none(heap, object);
+        return;
+    }
+    if (Q_UNLIKELY(heap->is_hardened)) {
+        mem_hardened_free(heap, span, index);
+        return;
     }
     uintptr_t owner = atomic_load_relaxed_uptr(&span->owner);
     if (owner == ((uintptr_t)__builtin_thread_pointer() | MEM_OWNER_WATCHED)) {
@@ -162,6 +197,9 @@ bool mem_is_object(struct mem_heap *heap, const void *address)
 {
     struct mem_span *span = mem_map_find(&heap->map, address);
 
+    if (mem_guard_covers(&heap->guard, address)) {
+        return mem_guard_is_object(&heap->guard, address);
+    }
     if (mem_span_state(span) == MEM_SPAN_LARGE) {
         return mem_large_is_object(heap, span, address);
     }
@@ -171,7 +209,10 @@ bool mem_is_object(struct mem_heap *heap, const void *address)
     }
     uint64_t free = atomic_load_relaxed_u64(mem_span_free(span, index >> 6)) |
                     atomic_load_relaxed_u64(mem_span_remote(span, index >> 6));
-    return (free >> (index & 63) & 1) == 0;
+    if ((free >> (index & 63) & 1) != 0) {
+        return false;
+    }
+    return Q_LIKELY(!heap->is_hardened) || mem_hardened_is_live(heap, span, index);
 }
 
 /* mem_is_object has said no. */
@@ -182,6 +223,9 @@ Q_COLD Q_NORETURN static void panic_no_object(struct mem_heap *heap, const struc
     bool is_free = state != MEM_SPAN_UNUSED && state != MEM_SPAN_LARGE &&
                    mem_span_index(span, address) < span->capacity;
 
+    if (mem_guard_covers(&heap->guard, address)) {
+        mem_panic(mem_guard_diagnose(&heap->guard, address), address);
+    }
     mem_panic(is_free ? MEM_PANIC_DOUBLE_FREE : mem_freed_diagnose(heap, address), address);
 }
 
@@ -192,10 +236,13 @@ size_t mem_usable(struct mem_heap *heap, const void *object)
     if (!mem_is_object(heap, object)) {
         panic_no_object(heap, span, object);
     }
+    if (mem_guard_covers(&heap->guard, object)) {
+        return mem_guard_usable(&heap->guard, object);
+    }
     if (mem_span_state(span) == MEM_SPAN_LARGE) {
         return mem_large_usable(heap, object);
     }
-    return mem_span_object_bytes(span);
+    return mem_span_object_bytes(span) - (heap->is_hardened ? MEM_CANARY_BYTES : 0);
 }
 
 /*
@@ -207,19 +254,42 @@ static bool still_fits(size_t usable, size_t bytes)
     return bytes <= usable && (bytes >= usable / 2 || usable <= 64);
 }
 
+/* Ends the program if the end of an object in use, of a hardened heap, was written past. */
+static void check_end(struct mem_heap *heap, struct mem_span *span, const void *object)
+{
+    if (mem_span_state(span) == MEM_SPAN_LARGE) {
+        mem_hardened_large_check(heap, mem_span_pool(span)->lane, object);
+    } else {
+        mem_hardened_check(heap, span, object);
+    }
+}
+
+/* Whether an object can stay where it is for `bytes`. */
+static bool try_resize(struct mem_heap *heap, struct mem_span *span, void *object, size_t usable,
+                       size_t bytes)
+{
+    if (mem_guard_covers(&heap->guard, object)) {
+        return false; /* its end is exact, and so must the new one's be */
+    }
+    if (mem_span_state(span) == MEM_SPAN_LARGE) {
+        return mem_large_resize(heap, span, object, bytes);
+    }
+    return still_fits(usable, bytes);
+}
+
 void *mem_realloc(struct mem_heap *heap, void *object, size_t bytes)
 {
     struct mem_span *span = mem_map_find(&heap->map, object);
     size_t usable = mem_usable(heap, object);
 
-    if (mem_span_state(span) == MEM_SPAN_LARGE) {
-        if (mem_large_resize(heap, span, object, bytes)) {
-            return object;
-        }
-    } else if (still_fits(usable, bytes)) {
+    if (Q_UNLIKELY(heap->is_hardened)) {
+        check_end(heap, span, object);
+    }
+    if (try_resize(heap, span, object, usable, bytes)) {
         return object;
     }
-    void *moved = mem_alloc(mem_span_pool(span), bytes);
+    bool is_guarded = mem_guard_covers(&heap->guard, object);
+    void *moved = mem_alloc(is_guarded ? heap->general_pool : mem_span_pool(span), bytes);
     if (moved == NULL) {
         return NULL;
     }

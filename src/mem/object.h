@@ -7,7 +7,7 @@
 
 #include <mem/bins.h>
 #include <mem/heap.h>
-#include <os/sanitizer.h>
+#include <os/os.h>
 
 /* Objects can be this large; a difference of pointers into one always fits. */
 #define MEM_OBJECT_MAX_BYTES ((size_t)PTRDIFF_MAX)
@@ -16,6 +16,8 @@
 void *mem_alloc_slow(struct mem_pool *pool, struct mem_bins *bins, size_t bytes);
 void mem_free_slow(struct mem_heap *heap, void *object);
 Q_COLD void mem_free_wrong(struct mem_heap *heap, struct mem_span *span, uint64_t index);
+/* Frees what no span has: a guarded object. Ends the program when it is none. */
+Q_COLD void mem_free_none(struct mem_heap *heap, void *object);
 
 /*
  * Allocates from a thread's bins, or calls `slow` (a constant, with the size) and returns what that

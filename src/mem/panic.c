@@ -6,7 +6,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include <os/os.h>
 
 #define LINE_BYTES 160u
 
@@ -15,6 +16,7 @@ static const char *const panic_text[] = {
     [MEM_PANIC_NOT_OBJECT] = "invalid free: no object begins at ",
     [MEM_PANIC_FOREIGN] = "invalid free: not of this heap: ",
     [MEM_PANIC_OVERFLOW] = "heap overflow: written past the end of the object at ",
+    [MEM_PANIC_UNDERFLOW] = "heap underflow: written before the object at ",
     [MEM_PANIC_WRITTEN_FREE] = "use after free: written to after it was freed: ",
 };
 
@@ -52,8 +54,6 @@ void mem_panic(enum mem_panic what, const void *address)
     end = append(end, panic_text[what]);
     end = append_address(end, address);
     end = append(end, "\n");
-    /* Nothing can be done when stderr is closed. */
-    ssize_t written = write(STDERR_FILENO, line, (size_t)(end - line));
-    (void)written;
+    os_tell(line, (size_t)(end - line));
     abort();
 }

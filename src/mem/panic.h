@@ -10,7 +10,8 @@ enum mem_panic {
     MEM_PANIC_DOUBLE_FREE,  /* the object is free already, and freed or resized again */
     MEM_PANIC_NOT_OBJECT,   /* within the heap, but no object begins there */
     MEM_PANIC_FOREIGN,      /* not of this heap at all */
-    MEM_PANIC_OVERFLOW,     /* written past its end (hardened mode) */
+    MEM_PANIC_OVERFLOW,     /* written past its end (hardened mode, guarded objects) */
+    MEM_PANIC_UNDERFLOW,    /* written before its beginning (guarded objects) */
     MEM_PANIC_WRITTEN_FREE, /* written to after it was freed (hardened mode) */
 };
 

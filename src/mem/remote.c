@@ -101,3 +101,8 @@ void mem_remote_free(struct mem_heap *heap, struct mem_span *span, uint64_t inde
     }
     span_set_remote(heap, span, word, bit);
 }
+
+void mem_remote_free_at_once(struct mem_heap *heap, struct mem_span *span, uint64_t index)
+{
+    span_set_remote(heap, span, index >> 6, (uint64_t)1 << (index & 63));
+}

@@ -79,6 +79,21 @@ bool mem_span_is_all_free(struct mem_span *span)
     return true;
 }
 
+/* Objects of a word that others freed are samples no longer: the observer was told by them. */
+static void forget_samples(struct mem_span_cold *cold, uint32_t word, uint64_t remote)
+{
+    uint8_t count = atomic_load_relaxed_u8(&cold->sample_count);
+
+    for (uint32_t i = 0; i < MEM_SPAN_SAMPLES && count != MEM_SPAN_SAMPLES_LOST; i++) {
+        uint32_t index = cold->sampled[i];
+        if (index != MEM_SPAN_SAMPLE_NONE && index / 64 == word &&
+            (remote >> index % 64 & 1) != 0) {
+            cold->sampled[i] = MEM_SPAN_SAMPLE_NONE;
+            atomic_store_relaxed_u8(&cold->sample_count, --count);
+        }
+    }
+}
+
 uint32_t mem_span_merge_remote(struct mem_span *span)
 {
     uint32_t count = 0;
@@ -93,6 +108,9 @@ uint32_t mem_span_merge_remote(struct mem_span *span)
         if (Q_UNLIKELY((remote & free) != 0)) {
             uint32_t bit = bits_trailing_zeros_u64(remote & free);
             mem_panic(MEM_PANIC_DOUBLE_FREE, mem_span_object(span, word * 64 + bit));
+        }
+        if (Q_UNLIKELY(atomic_load_relaxed_u8(&mem_span_cold(span)->sample_count) > 0)) {
+            forget_samples(mem_span_cold(span), word, remote);
         }
         atomic_store_relaxed_u64(mem_span_free(span, word), free | remote);
         count += bits_count_u64(remote);

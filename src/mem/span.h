@@ -31,8 +31,11 @@ enum mem_span_state {
 #define MEM_SPAN_NEAR_WORDS 3u
 
 /* Sampled objects that a record has room to name; a span with more asks the observer each time. */
-#define MEM_SPAN_SAMPLES     4u
-#define MEM_SPAN_SAMPLE_NONE UINT16_MAX
+#define MEM_SPAN_SAMPLES 4u
+/* In sample_count: there were more, and the observer is asked about each object until it is empty.
+ */
+#define MEM_SPAN_SAMPLES_LOST UINT8_MAX
+#define MEM_SPAN_SAMPLE_NONE  UINT16_MAX
 
 /*
  * A record: 64 bytes that slow paths use, then those that every free uses, then the bitmaps that do
@@ -63,7 +66,7 @@ struct mem_span_cold {
     _Atomic mem_ref mail;         /* the next in a mailbox; see mem_bins; 0: in none */
     uint16_t fresh;               /* words of which no object was ever used, and all are zero */
     uint8_t class;                /* const while in use; tells the record's length ever after */
-    _Atomic uint8_t sample_count; /* live sampled objects, about; written inside its bins */
+    _Atomic uint8_t sample_count; /* live sampled objects; written inside its bins */
     _Atomic uint64_t remote[MEM_SPAN_NEAR_WORDS]; /* freed by others than the owner */
     uint16_t sampled[MEM_SPAN_SAMPLES];           /* indices of sampled objects; inside its bins */
 };

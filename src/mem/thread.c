@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include <mem/bins.h>
+#include <mem/hardened.h>
 #include <mem/large.h>
 #include <mem/remote.h>
 
@@ -172,10 +173,20 @@ struct mem_bins *mem_thread_bins(struct mem_thread *thread, struct mem_pool *poo
     os_mutex_lock(&heap->threads_mutex);
     thread->bins[pool->id] = bins;
     os_mutex_unlock(&heap->threads_mutex);
-    if (heap->is_door && pool == heap->general_pool && mem_door == &mem_bins_none) {
+    if (heap->is_door && !heap->is_hardened && pool == heap->general_pool &&
+        mem_door == &mem_bins_none) {
         mem_door = bins;
     }
     return bins;
+}
+
+void mem_door_set(struct mem_thread *thread, struct mem_bins *bins)
+{
+    if (thread->heap->is_hardened) {
+        thread->scope = bins;
+    } else {
+        mem_door = bins == NULL ? &mem_bins_none : bins;
+    }
 }
 
 /* ---- the end of a thread -------------------------------------------------------------------- */
@@ -243,6 +254,7 @@ void mem_thread_end(struct mem_thread *thread)
     bool is_own = mem_thread_own(heap) == thread;
     bool is_inside = os_gate_enter(&thread->gate, &heap->threads_mutex);
 
+    mem_hardened_end_thread(thread);
     mem_remote_flush(thread);
     for (uint32_t id = 0; id < MEM_POOLS_MAX; id++) {
         struct mem_bins *bins = thread->bins[id];
@@ -329,7 +341,8 @@ void mem_threads_forget_pool(struct mem_pool *pool)
     for (struct mem_thread *thread = heap->threads; thread != NULL; thread = thread->next) {
         struct mem_bins *bins = thread->bins[pool->id];
         if (bins != NULL) {
-            Q_ASSERT_MSG(mem_door != bins, "a scope is open in a pool whose lifetime ends");
+            Q_ASSERT_MSG(mem_door != bins && thread->scope != bins,
+                         "a scope is open in a pool whose lifetime ends");
             thread->bins[pool->id] = NULL;
             bins_forget_mail(bins);
             list_push(&heap->unused_bins, bins);

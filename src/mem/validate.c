@@ -220,13 +220,15 @@ static bool inspect_mapped(struct inspection *in, struct page_lane *lane, struct
     if (!are_entries(in, address, page_count, mem_map_ref(&in->heap->map, span))) {
         return span_wrong(in, span, "the map lacks a page of it");
     }
-    if (pool->lane != lane || page_lane_run_pages(lane, address) != page_count ||
+    uint64_t run_pages = page_lane_run_pages(lane, address);
+    bool is_guarded = in->heap->is_hardened && run_pages == page_count + 1;
+    if (pool->lane != lane || (run_pages != page_count && !is_guarded) ||
         page_lane_run_owner(lane, address) != pool->owner) {
         return span_wrong(in, span, "its pages are not a run of its pool's");
     }
     in->mapped_count++;
-    in->pages[pool->id] += page_count;
-    *ret_page_count = page_count;
+    in->pages[pool->id] += run_pages;
+    *ret_page_count = run_pages;
     return true;
 }
 

@@ -327,6 +327,24 @@ bool os_process_barrier(void);
 /* Whether os_process_barrier works here; asked once, const afterwards. Always false under TSan. */
 bool os_has_process_barrier(void);
 
+/* ---- the program's surroundings ------------------------------------------------------------- */
+
+/*
+ * The value of an environment variable, cut off at `capacity` - 1 bytes. Works before libc has set
+ * `environ`, by reading the kernel's copy; allocates nothing.
+ * Returns: false when there is no such variable.
+ */
+bool os_environment_find(const char *name, char *ret_value, size_t capacity);
+
+/*
+ * Fills `bytes` (up to 256) with what nobody can guess. Never waits.
+ * Returns: false when the kernel has nothing yet, early in its life, or refuses.
+ */
+bool os_random(void *ret_bytes, size_t bytes);
+
+/* Writes a line to stderr by one system call, past stdio and its locks. Errors: none are told. */
+void os_tell(const char *line, size_t bytes);
+
 /* ---- the machine ---------------------------------------------------------------------------- */
 
 struct os_machine {
@@ -346,7 +364,9 @@ void os_machine_read(const char *root, struct os_machine *ret_machine);
 /* Resident bytes of this process (/proc/self/statm), 0 if unreadable. */
 uint64_t os_resident_bytes(void);
 
+#include <os/gate.h>
 #include <os/mutex.h>
+#include <os/sanitizer.h>
 #include <os/thread.h>
 
 #endif

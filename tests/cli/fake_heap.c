@@ -184,8 +184,14 @@ void fake_add(const struct fake_objects *objects)
         }
         due -= 1.0;
         const void *object = (const void *)address_of(kind, i);
-        mem_profile_alloc_now(&profile, object, objects->requested_bytes, objects->usable_bytes,
-                              objects->owner, objects->owner);
+        const struct mem_profile_origin origin = {
+            .requested_bytes = objects->requested_bytes,
+            .usable_bytes = objects->usable_bytes,
+            .mean_bytes = sampled_every_mean, /* whatever their rate */
+            .owner = objects->owner,
+            .lifetime = objects->owner,
+        };
+        mem_profile_alloc(&profile, object, &origin);
         if (objects->is_freed) {
             (void)mem_profile_free(&profile, object);
         }

@@ -2,19 +2,26 @@
  * A program with a fragmented heap, for whatever malloc it runs on. It says "ready" on stdout when
  * its heap is as it is to be looked at, and ends when its stdin does.
  *
- *   load_rows        60,000 objects of 1,024 bytes, kept
+ *   load_rows        900 objects of 64 KiB, kept
  *   make_temporary   400,000 objects of 200 bytes, all freed
  *   parse_config     12,122 objects of 200 bytes among them, kept
+ *
+ * It takes its time, for the heap samples at most a thousand allocations a second, and the fewer
+ * there are the less exact are sums.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define ROWS       60000
+#define ROWS       900
 #define TEMPORARY  400000
 #define KEPT_EVERY 33
-#define NOINLINE   __attribute__((noinline))
+/* Some pause after each row, and after so many temporary objects. */
+#define PAUSE_EVERY 4000
+#define ROW_PAUSE   1100 /* us */
+#define PAUSE       10000
+#define NOINLINE    __attribute__((noinline))
 /* Keeps a call from being the last thing, which the compiler would make a jump. */
 #define STAY() __asm__ volatile("" ::: "memory")
 
@@ -33,7 +40,7 @@ static void *xmalloc(size_t bytes)
 
 static NOINLINE void *load_row(void)
 {
-    void *row = xmalloc(1024);
+    void *row = xmalloc(65536);
 
     STAY();
     return row;
@@ -62,12 +69,16 @@ int main(void)
 
     for (int i = 0; i < ROWS; i++) {
         rows[i] = load_row();
+        (void)usleep(ROW_PAUSE);
     }
     for (int i = 0; i < TEMPORARY; i++) {
         if (i % KEPT_EVERY == 0) {
             kept[kept_count++] = parse_config();
         }
         temporary[i] = make_temporary();
+        if (i % PAUSE_EVERY == 0) {
+            (void)usleep(PAUSE);
+        }
     }
     for (int i = 0; i < TEMPORARY; i++) {
         free(temporary[i]);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
@@ -99,6 +100,22 @@ void run_free(struct run *run)
     free(run->out);
     free(run->err);
     *run = (struct run){0};
+}
+
+void run_copy_program(const char *from, const char *to)
+{
+    static char bytes[1 << 16];
+    FILE *in = fopen(from, "rbe"), *out = fopen(to, "wbe");
+    size_t count;
+
+    assert_non_null(in);
+    assert_non_null(out);
+    while ((count = fread(bytes, 1, sizeof(bytes), in)) > 0) {
+        assert_int_equal(fwrite(bytes, 1, count, out), count);
+    }
+    (void)fclose(in);
+    assert_int_equal(fclose(out), 0);
+    assert_int_equal(chmod(to, 0700), 0);
 }
 
 /* ---- in a terminal -------------------------------------------------------------------------- */

@@ -26,6 +26,9 @@ struct run_options {
 struct run run_quarry(const struct run_options *options, const char *const *arguments);
 void run_free(struct run *run);
 
+/* Copies a program, for its user to run. */
+void run_copy_program(const char *from, const char *to);
+
 /* Whether this machine has pseudo-terminals: a bare chroot has none. Says so when not. */
 bool run_has_terminals(void);
 /*

@@ -155,11 +155,15 @@ static void check_rules(const Quarry__Pprof__Profile *profile)
 
 static void check_types(const Quarry__Pprof__Profile *profile, const char *const *types)
 {
-    for (size_t i = 0; i < profile->n_sample_type; i++) {
-        assert_string_equal(text_of(profile, profile->sample_type[i]->type), types[2 * i]);
-        assert_string_equal(text_of(profile, profile->sample_type[i]->unit), types[2 * i + 1]);
+    size_t count = 0;
+
+    for (; types[2 * count] != NULL; count++) {
+        assert_true(count < profile->n_sample_type);
+        const Quarry__Pprof__ValueType *type = profile->sample_type[count];
+        assert_string_equal(text_of(profile, type->type), types[2 * count]);
+        assert_string_equal(text_of(profile, type->unit), types[2 * count + 1]);
     }
-    assert_null(types[2 * profile->n_sample_type]);
+    assert_int_equal(count, profile->n_sample_type);
 }
 
 static int64_t sum_of(const Quarry__Pprof__Profile *profile, size_t value)

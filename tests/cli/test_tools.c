@@ -170,6 +170,26 @@ static void heap_names_functions_files_and_lines(void **state)
     run_free(&text);
 }
 
+/* A rebuild while it runs: what lies at its path is another program. */
+static void a_program_whose_file_was_replaced_is_named_all_the_same(void **state)
+{
+    char folder[] = "/tmp/quarry-tools-XXXXXX", path[64];
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(path, sizeof(path), "%s/program", folder);
+    run_copy_program(FAKE_PROGRAM_PATH, path);
+    struct fake fake = fake_start_program((const char *const[]){path, "all", NULL});
+    assert_int_equal(unlink(path), 0);
+    run_copy_program("/bin/true", path);
+    struct run run = RUN_TO(0, "heap", fake.pid_text);
+    assert_has(run.out, "parse_config (fake_program.c:");
+    run_free(&run);
+    fake_stop(&fake);
+    (void)unlink(path);
+    (void)rmdir(folder);
+}
+
 static void heap_shows_one_profile_when_asked(void **state)
 {
     struct run allocs = RUN_TO(0, "heap", shared.pid_text, "--profile", "allocs", "--top", "1");
@@ -558,6 +578,7 @@ int main(void)
         cmocka_unit_test(heap_shows_what_was_counted),
         cmocka_unit_test(heap_estimates_what_was_planted_within_5_percent),
         cmocka_unit_test(heap_names_functions_files_and_lines),
+        cmocka_unit_test(a_program_whose_file_was_replaced_is_named_all_the_same),
         cmocka_unit_test(heap_shows_one_profile_when_asked),
         cmocka_unit_test(heap_changes_how_often_the_process_samples),
         cmocka_unit_test(a_profile_that_cannot_be_written_is_a_failure),
