@@ -89,6 +89,9 @@ struct mem_outgoing {
 #define MEM_OUTGOING_SLOTS 16u
 #define MEM_OUTGOING_BYTES 16384u
 
+/* Budget without which a heap is not made: what it takes itself, and a little for objects. */
+#define MEM_HEAP_ROOM_BYTES Q_KIB(192)
+
 /* Pools of a heap at one time: owners × lifetimes that are in use. */
 #define MEM_POOLS_MAX 256u
 
