@@ -44,6 +44,7 @@
 #include <mem/object.h>
 #include <mem/panic.h>
 #include <mem/remote.h>
+#include <mem/sampling.h>
 
 void mem_hardened_init(struct mem_heap *heap)
 {

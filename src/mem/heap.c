@@ -469,7 +469,14 @@ enum quarry_status mem_heap_init(struct mem_heap *heap, const struct mem_heap_op
     mem_guard_init(&heap->guard, options->pages, options->guard_every);
     os_mutex_init(&heap->pools_mutex, OS_RANK_MEM_POOLS, heap->pages->slot);
     os_mutex_init(&heap->threads_mutex, OS_RANK_MEM_THREADS, heap->pages->slot);
-    enum quarry_status status = mem_map_init(&heap->map, heap->pages);
+    /* Before there is a map: other threads' frees may be looking at it when it has to go again. */
+    enum quarry_status status = page_heap_reserve(heap->pages, MEM_HEAP_ROOM_BYTES);
+    if (status != QUARRY_OK) {
+        return error_set(error, status, "no memory for an object heap: it needs %llu bytes",
+                         (unsigned long long)MEM_HEAP_ROOM_BYTES);
+    }
+    page_commit_release(&heap->pages->commit, MEM_HEAP_ROOM_BYTES);
+    status = mem_map_init(&heap->map, heap->pages);
     if (status != QUARRY_OK) {
         return error_set(error, status, "no address space for the span map");
     }

@@ -46,12 +46,14 @@ struct mem_bin {
 struct mem_bins {
     struct mem_bin *direct[MEM_FINE_SLOTS]; /* const: by (size + 7) / 8 */
     struct mem_bin bin[MEM_CLASSES];
+    struct mem_pool *pool;        /* const, for the next thread as well */
     struct mem_thread *thread;    /* const; NULL: central, guarded by the pool's mutex */
-    struct mem_pool *pool;        /* const */
     mem_ref partial[MEM_CLASSES]; /* lists; inside the thread's gate, or the pool's mutex */
-    mem_ref full;
-    uint32_t idle_pages;     /* about: of spans kept though they are empty */
-    uint32_t idle_pages_max; /* const */
+    mem_ref full[MEM_CLASSES];
+    uint8_t scan_pause[MEM_CLASSES]; /* new spans until full ones are looked through again */
+    uint8_t scan_step[MEM_CLASSES];  /* the last such pause */
+    uint32_t idle_pages;             /* about: of spans kept though they are empty */
+    uint32_t idle_pages_max;         /* const */
     /* by the thread, or atomic in central bins: objects above MEM_SMALL_MAX_BYTES; frees of others
        make them negative, and all of a pool's add up */
     _Atomic int64_t large_bytes, large_count;
@@ -87,6 +89,9 @@ struct mem_outgoing {
 #define MEM_OUTGOING_SLOTS 16u
 #define MEM_OUTGOING_BYTES 16384u
 
+/* Budget without which a heap is not made: what it takes itself, and a little for objects. */
+#define MEM_HEAP_ROOM_BYTES Q_KIB(192)
+
 /* Pools of a heap at one time: owners × lifetimes that are in use. */
 #define MEM_POOLS_MAX 256u
 
@@ -103,7 +108,7 @@ struct mem_thread {
     /* in a hardened heap: freed objects, oldest first, inside the gate; NULL: none were yet */
     struct mem_quarantine *quarantine;
     uint32_t quarantine_first, quarantine_count, quarantine_bytes;
-    struct mem_bins *scope;  /* in a hardened heap: what mem_door would be; NULL: no scope is open */
+    struct mem_bins *scope; /* in a hardened heap: what mem_door would be; NULL: no scope is open */
     uint32_t pressure_seen; /* the heap's pressure_count when the thread last gave way */
     uint32_t outgoing_bytes;
     struct mem_outgoing outgoing[MEM_OUTGOING_SLOTS];

@@ -83,10 +83,15 @@ uint64_t mem_map_bytes(struct mem_map *map)
 
 void mem_map_fini(struct mem_map *map)
 {
-    if (os_release(map->pages->os, map->base, map->reserved_bytes) == QUARRY_OK) {
+    char *base = map->base;
+
+    /* In this order, as above: frees of what is not of this heap may go on. */
+    map->page_mask = 0;
+    atomic_compiler_barrier();
+    map->base = mem_map_nothing;
+    if (os_release(map->pages->os, base, map->reserved_bytes) == QUARRY_OK) {
         page_heap_release_metadata(map->pages, map_bytes_locked(map));
     }
-    map->base = NULL;
 }
 
 /* ---- entries -------------------------------------------------------------------------------- */

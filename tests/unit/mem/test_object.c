@@ -163,6 +163,25 @@ static void a_free_object_is_none_and_the_next_one_is(void **state)
     assert_false(mem_is_object(&objects, NULL));
 }
 
+/* Some page's address shares the map's first entry with NULL; it may be of the thread's own span.
+ */
+static void freeing_null_does_nothing_whatever_its_entry_says(void **state)
+{
+    (void)state;
+    for (uint32_t class = 0; class < MEM_CLASSES; class ++) {
+        void *object = take(objects.general_pool, mem_size_class[class].size_bytes);
+        _Atomic mem_ref *entry = mem_map_entry(&objects.map, NULL);
+        assert_int_equal((uintptr_t)entry % 4096, 0);
+        assert_int_equal(os_commit(&sim.os, (void *)(uintptr_t)entry, 4096), QUARRY_OK);
+        mem_ref before = atomic_load_relaxed_u32(entry);
+        atomic_store_relaxed_u32(entry, mem_map_ref(&objects.map, span_of(object)));
+        mem_free(&objects, NULL);
+        assert_false(mem_is_object(&objects, NULL));
+        atomic_store_relaxed_u32(entry, before);
+        mem_free(&objects, object);
+    }
+}
+
 static char *target;
 
 static void free_target(void *offset)
@@ -221,6 +240,7 @@ int main(void)
         on_a_heap(an_object_that_moves_stays_in_its_pool),
         on_a_heap(an_object_that_cannot_move_is_as_it_was),
         on_a_heap(a_free_object_is_none_and_the_next_one_is),
+        on_a_heap(freeing_null_does_nothing_whatever_its_entry_says),
         on_a_heap(freeing_what_is_no_object_ends_the_program_and_names_it),
     };
 

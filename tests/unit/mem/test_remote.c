@@ -196,9 +196,7 @@ int main(void)
         on_a_heap(what_ended_threads_allocated_can_be_freed),
         on_a_heap(frees_of_the_general_pool_are_kept_back_up_to_16_kib),
         on_a_heap(frees_of_other_pools_are_told_at_once),
-#if !defined(__SANITIZE_THREAD__) /* whose runtime has threads of its own in a child */
         on_a_heap(a_second_free_by_another_thread_ends_the_program),
-#endif
         on_a_heap(threads_that_free_each_others_objects_lose_none),
     };
 
