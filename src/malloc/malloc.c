@@ -83,10 +83,33 @@ Q_NOINLINE static void free_slower(void *object)
     errno = errno_before;
 }
 
-static inline void free_slow(struct mem_heap *heap, void *object)
+Q_COLD static void free_wrong(struct mem_span *span, uint64_t index)
+{
+    mem_free_wrong(&malloc_heap, span, index);
+}
+
+Q_NOINLINE static void free_look(struct mem_span *span)
+{
+    mem_bins_note_free(&malloc_heap, span);
+}
+
+/* The same without the heap, which is always the one: free need not have its address at hand. */
+static inline void door_slow(struct mem_heap *heap, void *object)
 {
     (void)heap;
     free_slower(object);
+}
+
+static inline void door_wrong(struct mem_heap *heap, struct mem_span *span, uint64_t index)
+{
+    (void)heap;
+    free_wrong(span, index);
+}
+
+static inline void door_look(struct mem_heap *heap, struct mem_span *span)
+{
+    (void)heap;
+    free_look(span);
 }
 
 /* ---- C -------------------------------------------------------------------------------------- */
@@ -98,7 +121,7 @@ MALLOC_EXPORT void *malloc(size_t bytes)
 
 MALLOC_EXPORT void free(void *object)
 {
-    mem_free_from(&malloc_heap, object, free_slow);
+    mem_free_from(&malloc_heap, object, (struct mem_free_paths){door_slow, door_wrong, door_look});
 }
 
 MALLOC_EXPORT void *calloc(size_t count, size_t bytes)

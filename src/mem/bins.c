@@ -13,11 +13,6 @@
  * through one word: 22 cycles a pair instead of 7), and counts what was allocated without counting
  * it.
  *
- * Where a word has only few free objects left, the bin would run dry and come here again and again
- * while the thread frees objects right beside. Then the bin turns direct: the span's frees set bits
- * of the bin's mask itself. In classes of one word, that is; and the frees are counted, because
- * nobody else counts what is handed out a second time.
- *
  * A span's `left` counts its owner's frees down to when somebody should look: until a full one is
  * worth allocating from, until a partial one is empty. A current one is never looked at, so a
  * program that allocates and frees one object does not make and unmake a span each time.
@@ -293,56 +288,6 @@ void mem_bins_drain(struct mem_bins *bins, mem_ref *empties)
     }
 }
 
-/* ---- direct mode ---------------------------------------------------------------------------- */
-
-/* Counts the span's frees since the last time: they went into the mask, and were handed out again.
- */
-static void bin_settle(struct mem_thread *thread, struct mem_bin *bin)
-{
-    int32_t left = atomic_load_relaxed_i32(&bin->span->left);
-    uint64_t count = (uint64_t)(bin->direct_left - left);
-
-    bin->taken_count += count;
-    thread->sample_left -=
-        (int64_t)size_min_u64(count * bin->size_bytes, (uint64_t)thread->sample_left);
-    bin->direct_left = left;
-}
-
-/* The span's next frees, until those handed out again come to the next sample. */
-static void bin_count_down(struct mem_thread *thread, struct mem_bin *bin)
-{
-    int64_t count = thread->sample_left / (int64_t)bin->size_bytes + 1;
-
-    bin->direct_left = (int32_t)size_min_u64((uint64_t)count, MEM_SPAN_LEFT_CURRENT);
-    atomic_store_relaxed_i32(&bin->span->left, bin->direct_left);
-}
-
-static void bin_begin_direct(struct mem_thread *thread, struct mem_bin *bin)
-{
-    bin->is_direct = true;
-    bin->span->words = (_Atomic uint64_t *)(void *)&bin->mask;
-    bin_count_down(thread, bin);
-}
-
-static void bin_end_direct(struct mem_thread *thread, struct mem_bin *bin)
-{
-    bin_settle(thread, bin);
-    bin->is_direct = false;
-    bin->span->words = mem_span_free(bin->span, 0);
-    atomic_store_relaxed_i32(&bin->span->left, MEM_SPAN_LEFT_CURRENT);
-}
-
-/* So many frees in direct mode that the next object is a sample: the slow path will find it. */
-static void bin_hold(struct mem_thread *thread, struct mem_bin *bin)
-{
-    bin_settle(thread, bin);
-    bin->held |= bin->mask;
-    bin->mask = 0;
-    thread->sample_left = 0;
-    atomic_store_relaxed_i32(&bin->span->left, MEM_SPAN_LEFT_CURRENT);
-    bin->direct_left = MEM_SPAN_LEFT_CURRENT;
-}
-
 /* ---- samples -------------------------------------------------------------------------------- */
 
 /* Gives the bin what of `mask` comes before the next sample. */
@@ -426,9 +371,6 @@ static void *bin_take_held(struct mem_thread *thread, struct mem_bin *bin, bool 
     *ret_is_sample = thread->is_sampling;
     mem_thread_draw_gap(thread);
     bin_give(thread, bin, held & (held - 1));
-    if (bin->is_direct) {
-        bin_count_down(thread, bin);
-    }
     if (*ret_is_sample) {
         span_note_sample(bin->span, index);
     }
@@ -449,13 +391,8 @@ static inline void bin_take_this_word(struct mem_bins *bins, struct mem_bin *bin
     bin->base = cold->start + (uint64_t)word * 64 * bin->size_bytes;
     bin->is_fresh = (cold->fresh >> word & 1) != 0;
     cold->fresh &= (uint16_t) ~(1u << word);
-    uint32_t count = bits_count_u64(mask);
-    bin->taken_count += count;
+    bin->taken_count += bits_count_u64(mask);
     bin_give(bins->thread, bin, mask);
-    if (bin->word_count == 1 && bin->held == 0 && count * 4 <= span->capacity &&
-        !bins->pool->heap->is_hardened) {
-        bin_begin_direct(bins->thread, bin);
-    }
 }
 
 /*
@@ -514,9 +451,6 @@ static void bin_put_aside(struct mem_bins *bins, struct mem_bin *bin)
 {
     struct mem_span *span = bin->span;
 
-    if (bin->is_direct) {
-        bin_end_direct(bins->thread, bin);
-    }
     mem_span_set_state(span, MEM_SPAN_FULL);
     atomic_store_relaxed_i32(&span->left, mem_size_class[mem_span_class(span)].ready_count);
     mem_bins_link(bins, &bins->full[mem_span_class(span)], span);
@@ -769,10 +703,7 @@ void mem_bins_note_free(struct mem_heap *heap, struct mem_span *span)
     struct mem_bins *bins = atomic_load_acquire_ptr(&mem_span_cold(span)->bins);
     /* Else a collector has come before us. */
     if (bins != NULL && bins->thread == thread) {
-        struct mem_bin *bin = &bins->bin[mem_span_class(span)];
-        if (bin->span == span && bin->is_direct) {
-            bin_hold(thread, bin);
-        } else if (mem_span_state(span) == MEM_SPAN_CURRENT) {
+        if (mem_span_state(span) == MEM_SPAN_CURRENT) {
             atomic_store_relaxed_i32(&span->left, MEM_SPAN_LEFT_CURRENT);
         } else {
             (void)mem_span_merge_remote(span);

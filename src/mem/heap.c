@@ -204,7 +204,6 @@ static struct mem_span *stand_in_create(struct mem_pool *pool)
         span->bias = 0;
         span->capacity = 0;
         span->shift = 0;
-        span->words = NULL;
         atomic_store_relaxed_uptr(&span->owner, 0);
         atomic_store_relaxed_u8(&mem_span_cold(span)->sample_count, 0);
         mem_span_set_state(span, MEM_SPAN_LARGE);

@@ -38,8 +38,6 @@ struct mem_bin {
     uint8_t word;          /* of the span, that mask and held are of */
     uint8_t word_count;    /* const: of a span's bitmaps */
     bool is_fresh;         /* objects in mask were never used and are zero */
-    bool is_direct;        /* the span's frees go straight into mask */
-    int32_t direct_left;   /* of the span, when its frees were last counted */
 };
 
 /* Bins of one thread for one pool; or, without a thread, the spans of a pool that nobody owns. */

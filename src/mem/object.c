@@ -127,7 +127,7 @@ void mem_free_none(struct mem_heap *heap, void *object)
 static void free_watched(struct mem_heap *heap, struct mem_span *span, uint64_t index)
 {
     struct mem_thread *thread = mem_thread_own(heap);
-    _Atomic uint64_t *word = span->words + (index >> 6);
+    _Atomic uint64_t *word = mem_span_free(span, index >> 6);
     uint64_t value = atomic_load_relaxed_u64(word);
 
     if (mem_bit_set(&value, index)) {

@@ -29,7 +29,6 @@ void mem_span_init(struct mem_span *span, uint32_t class, void *start, bool is_z
     span->bias = 0 - (uint64_t)start * info->inverse;
     span->capacity = info->capacity;
     span->shift = info->shift;
-    span->words = mem_span_free(span, 0);
     atomic_store_relaxed_u8(&mem_span_cold(span)->sample_count, 0);
     for (uint32_t i = 0; i < MEM_SPAN_SAMPLES; i++) {
         cold->sampled[i] = MEM_SPAN_SAMPLE_NONE;

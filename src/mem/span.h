@@ -49,12 +49,11 @@ struct mem_span {
     _Atomic uintptr_t owner; /* the thread pointer of who may free without more ado; 0: nobody */
     uint64_t inverse;        /* const while in use: of the class */
     uint64_t bias;           /* const while in use: -(start × inverse) */
-    /* The bitmap that the owner's frees set bits of: `free`, or a bin's mask; owner thread. */
-    _Atomic uint64_t *words;
-    _Atomic int32_t left;                       /* its owner's frees until the bins want to know */
-    uint16_t capacity;                          /* const while in use: objects */
-    uint8_t shift;                              /* const while in use: of the class */
-    _Atomic uint8_t state;                      /* enum mem_span_state; written inside its bins */
+    uint64_t capacity;       /* const while in use: objects */
+    _Atomic int32_t left;    /* its owner's frees until the bins want to know */
+    uint8_t shift;           /* const while in use: of the class */
+    _Atomic uint8_t state;   /* enum mem_span_state; written inside its bins */
+    uint16_t zero;
     _Atomic uint64_t free[MEM_SPAN_NEAR_WORDS]; /* a bit for each object: free, and not remote */
 };
 Q_STATIC_ASSERT(sizeof(struct mem_span) == Q_CACHE_LINE_BYTES, "a free touches one line");
