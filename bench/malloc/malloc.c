@@ -244,6 +244,31 @@ struct spikes {
     struct bench_malloc_idler idler[SPIKE_ROWS_MAX * BENCH_MALLOC_SUBJECTS];
 };
 
+/* Whether a row that was asked for takes its peers from `row`. */
+static bool is_peers_row(const struct sitting *sitting, const struct bench_malloc_spike_row *row)
+{
+    size_t row_count = 0;
+    const struct bench_malloc_spike_row *rows = bench_malloc_spike_rows(&row_count);
+
+    for (size_t i = 0; i < row_count; i++) {
+        if (rows[i].peers_row != NULL && strcmp(rows[i].peers_row, row->name) == 0 &&
+            is_row_wanted(sitting, rows[i].name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_spike_wanted(const struct sitting *sitting, const struct bench_malloc_spike_row *row,
+                            size_t subject)
+{
+    if (subject == BENCH_QUARRY) {
+        return is_row_wanted(sitting, row->name);
+    }
+    return row->peers_row == NULL &&
+           (is_row_wanted(sitting, row->name) || is_peers_row(sitting, row));
+}
+
 static void plan_spikes(struct sitting *sitting, struct spikes *spikes)
 {
     size_t row_count = 0;
@@ -254,7 +279,7 @@ static void plan_spikes(struct sitting *sitting, struct spikes *spikes)
     for (size_t n = 0; n < row_count * BENCH_MALLOC_SUBJECTS; n++) {
         const struct bench_malloc_spike_row *row = &rows[n / BENCH_MALLOC_SUBJECTS];
         size_t subject = n % BENCH_MALLOC_SUBJECTS;
-        if (is_row_wanted(sitting, row->name) && is_measured(sitting, subject)) {
+        if (is_spike_wanted(sitting, row, subject) && is_measured(sitting, subject)) {
             spikes->idler[spikes->count++] = (struct bench_malloc_idler){
                 .subject = bench_malloc_subject_at(subject), .row = row};
         }
@@ -280,7 +305,20 @@ static void note_spike(struct sitting *sitting, const struct bench_malloc_idler 
     result->figure[BENCH_RSS] = bench_summarize(&byte_seconds, 1);
 }
 
-/* Rows that were asked for, also those that nobody is there to be measured in. */
+/* Whether a spike stands in the report of a row. */
+static bool is_spike_of(const struct bench_malloc_idler *idler,
+                        const struct bench_malloc_spike_row *row)
+{
+    bool is_peer = idler->subject != bench_malloc_subject_at(BENCH_QUARRY);
+
+    return is_peer && row->peers_row != NULL ? strcmp(idler->row->name, row->peers_row) == 0
+                                             : idler->row == row;
+}
+
+/*
+ * Rows that were asked for, also those that nobody is there to be measured in. What only Quarry can
+ * do is in no mean: its peers would count twice.
+ */
 static void report_spikes(struct sitting *sitting, const struct spikes *spikes)
 {
     size_t row_count = 0;
@@ -292,11 +330,13 @@ static void report_spikes(struct sitting *sitting, const struct spikes *spikes)
         }
         begin_row(sitting);
         for (size_t i = 0; i < spikes->count; i++) {
-            if (spikes->idler[i].row == row) {
+            if (is_spike_of(&spikes->idler[i], row)) {
                 note_spike(sitting, &spikes->idler[i]);
             }
         }
-        bench_malloc_report_row(&sitting->report, row->name, BENCH_SPIKES, sitting->result);
+        if (row->peers_row == NULL) {
+            bench_malloc_report_row(&sitting->report, row->name, BENCH_SPIKES, sitting->result);
+        }
         bench_malloc_report_spike(&sitting->report, row, sitting->result);
     }
 }
@@ -362,33 +402,52 @@ static void count_rows(struct sitting *sitting)
 
 /* ---- the story ------------------------------------------------------------------------------ */
 
+/* Runs the phases of a store together. Returns: whether both came to their end. */
+static bool run_phases(const struct sitting *sitting, const struct bench_subject *subject,
+                       bool has_lifetimes, struct bench_malloc_teller *teller)
+{
+    bool is_quick = sitting->options.is_quick;
+
+    for (size_t phase = 0; phase < BENCH_STORY_PHASES; phase++) {
+        teller[phase] = (struct bench_malloc_teller){
+            .subject = subject,
+            .options = {.is_after = phase == 1,
+                        .has_lifetimes = has_lifetimes,
+                        .series_count = is_quick ? STORY_SERIES_QUICK : STORY_SERIES,
+                        .pause_ns = is_quick ? STORY_PAUSE_QUICK : STORY_PAUSE_NS},
+        };
+    }
+    bench_progress_show("restart", subject->name);
+    bench_malloc_run_stories(teller, BENCH_STORY_PHASES);
+    return !teller[0].has_failed && !teller[1].has_failed;
+}
+
+static void tell_lifetimes(struct sitting *sitting, struct bench_malloc_story *story)
+{
+    const struct bench_subject *quarry = bench_malloc_subject_at(BENCH_QUARRY);
+
+    story->lifetimes_reason = sitting->report.subject[BENCH_QUARRY].reason;
+    if (story->lifetimes_reason == NULL && !run_phases(sitting, quarry, true, story->lifetimes)) {
+        story->lifetimes_reason = "its measurement failed";
+        sitting->has_failed = true;
+    }
+}
+
 static void tell_story(struct sitting *sitting)
 {
-    static struct bench_malloc_teller teller[BENCH_MALLOC_SUBJECTS][2];
-    const char *absent_reason[BENCH_MALLOC_SUBJECTS];
-    bool is_quick = sitting->options.is_quick;
+    static struct bench_malloc_story story;
 
     begin_row(sitting);
     for (size_t i = 0; i < BENCH_MALLOC_SUBJECTS; i++) {
-        for (size_t phase = 0; phase < 2; phase++) {
-            teller[i][phase] = (struct bench_malloc_teller){
-                .subject = bench_malloc_subject_at(i),
-                .options = {.is_after = phase == 1,
-                            .series_count = is_quick ? STORY_SERIES_QUICK : STORY_SERIES,
-                            .pause_ns = is_quick ? STORY_PAUSE_QUICK : STORY_PAUSE_NS},
-            };
+        if (is_measured(sitting, i) &&
+            !run_phases(sitting, bench_malloc_subject_at(i), false, story.teller[i])) {
+            note_failure(sitting, i);
         }
-        if (is_measured(sitting, i)) {
-            bench_progress_show("restart", teller[i][0].subject->name);
-            bench_malloc_run_stories(teller[i], 2);
-            if (teller[i][0].has_failed || teller[i][1].has_failed) {
-                note_failure(sitting, i);
-            }
-        }
-        absent_reason[i] = sitting->result[i].absent_reason;
+        story.absent_reason[i] = sitting->result[i].absent_reason;
     }
+    tell_lifetimes(sitting, &story);
     bench_progress_end();
-    bench_malloc_report_story(&sitting->report, teller, absent_reason);
+    bench_malloc_report_story(&sitting->report, &story);
 }
 
 /* ---- programs ------------------------------------------------------------------------------- */

@@ -4,7 +4,7 @@
  *   quarry-bench-child malloc SUBJECT probe
  *   quarry-bench-child malloc SUBJECT row ROW STEPS THREADS
  *   quarry-bench-child malloc SUBJECT spike ROW IDLE_NS
- *   quarry-bench-child malloc SUBJECT story before|after SERIES PAUSE_NS
+ *   quarry-bench-child malloc SUBJECT story before|after malloc|lifetimes SERIES PAUSE_NS
  *
  *   stdout of a row:    b ……………………………… e 1000000 52000000 …   numbers in the order of the struct
  *                       │ clock runs      │ clock has stopped
@@ -159,11 +159,13 @@ static int child_spike(char **argv)
 static int child_story(char **argv)
 {
     struct bench_story_hour hour[BENCH_STORY_HOURS + 1];
-    struct bench_story_options options = {.is_after = strcmp(argv[0], "after") == 0};
+    struct bench_story_options options = {.is_after = strcmp(argv[0], "after") == 0,
+                                          .has_lifetimes = strcmp(argv[1], "lifetimes") == 0};
 
     if ((!options.is_after && strcmp(argv[0], "before") != 0) ||
-        !bench_child_numbers(argv[1], &options.series_count, 1) ||
-        !bench_child_numbers(argv[2], &options.pause_ns, 1) || options.series_count == 0 ||
+        (!options.has_lifetimes && strcmp(argv[1], "malloc") != 0) ||
+        !bench_child_numbers(argv[2], &options.series_count, 1) ||
+        !bench_child_numbers(argv[3], &options.pause_ns, 1) || options.series_count == 0 ||
         options.series_count > STORY_SERIES_MAX) {
         return wrong_line();
     }
@@ -171,7 +173,8 @@ static int child_story(char **argv)
     bench_story_run(&options, hour);
     write_mark(BENCH_MARK_END);
     for (size_t i = 0; i <= BENCH_STORY_HOURS; i++) {
-        (void)printf("%" PRIu64 " %" PRIu64 "\n", hour[i].live_bytes, hour[i].resident_bytes);
+        (void)printf("%" PRIu64 " %" PRIu64 " %" PRIu64 "\n", hour[i].live_bytes,
+                     hour[i].resident_bytes, hour[i].page_bytes);
     }
     return 0;
 }
@@ -195,7 +198,7 @@ int bench_malloc_child_main(int argc, char **argv)
     if (strcmp(argv[2], "spike") == 0 && argc == 5) {
         return child_spike(argv + 3);
     }
-    if (strcmp(argv[2], "story") == 0 && argc == 6) {
+    if (strcmp(argv[2], "story") == 0 && argc == 7) {
         return child_story(argv + 3);
     }
     return strcmp(argv[2], "probe") == 0 && argc == 3 ? 0 : wrong_line();

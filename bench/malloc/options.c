@@ -231,7 +231,8 @@ static const char help_head[] =
     "difference\n"
     "                        divided. User mode only\n"
     "    --story restart     waste hour by hour in a store of time series, 36 hours before and 36\n"
-    "                        after a restart from a snapshot\n"
+    "                        after a restart from a snapshot; of Quarry once more with a lifetime\n"
+    "                        for each window, also by what its ledger says of their pages\n"
     "    --programs          time and peak memory of installed programs under each library\n"
     "\n"
     "ROWS\n";
@@ -245,6 +246,8 @@ static const char help_tail[] =
     "cpu_ns_per_pair,\n"
     "    p999_ns, peak_rss_bytes, rss_byte_seconds, faults, instructions_per_pair; at_seconds,\n"
     "    rss_bytes; hour, live_bytes, resident_bytes, waste_bytes; wall_seconds, cpu_seconds.\n"
+    "    The story's lines with a lifetime per window have page_bytes, page_waste_bytes and\n"
+    "    page_waste_per_live too.\n"
     "    \"ratio\" and \"rss_ratio\" are Quarry's figures divided by this peer's, and in Quarry's "
     "own\n"
     "    lines by those of \"best_peer\" and \"rss_best_peer\". The last lines have row\n"

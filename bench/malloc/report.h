@@ -57,13 +57,9 @@ void bench_malloc_report_count(struct bench_malloc_report *report, const char *r
 void bench_malloc_report_spike(struct bench_malloc_report *report,
                                const struct bench_malloc_spike_row *row,
                                const struct bench_malloc_result *result);
-/*
- * The restart story. `teller`: for each subject its two phases, before and after;
- * `absent_reason`: for each subject why it has none, or NULL. Borrowed.
- */
+/* The restart story. `story`: borrowed. */
 void bench_malloc_report_story(struct bench_malloc_report *report,
-                               struct bench_malloc_teller (*teller)[2],
-                               const char *const *absent_reason);
+                               const struct bench_malloc_story *story);
 /* A sentence that stands for itself. */
 void bench_malloc_report_note(struct bench_malloc_report *report, const char *row,
                               const char *text);

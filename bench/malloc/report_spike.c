@@ -7,6 +7,8 @@
  *   …
  *   ratio                   1.00     0.16 …
  *
+ * What only Quarry can do has its line alone; the ratio is to the peers of the row that names them.
+ *
  * CPU time is that of the idle process. Filling and freeing is told and not compared: it is done
  * once, and most of it is the kernel's page faults.
  */
@@ -67,12 +69,24 @@ static void point_json(const struct bench_malloc_report *report,
     bench_json_end(&json);
 }
 
+/* Whether a subject has lines of its own in a row. */
+static bool is_shown(const struct bench_malloc_report *report,
+                     const struct bench_malloc_spike_row *row, size_t subject)
+{
+    return report->subject[subject].is_wanted &&
+           (row->peers_row == NULL || subject == BENCH_QUARRY);
+}
+
 static void spike_json(const struct bench_malloc_report *report,
                        const struct bench_malloc_spike_row *row,
                        const struct bench_malloc_result *result)
 {
+    if (row->peers_row != NULL && result[BENCH_QUARRY].absent_reason != NULL) {
+        bench_malloc_report_absent(report, row->name, BENCH_QUARRY,
+                                   result[BENCH_QUARRY].absent_reason);
+    }
     for (size_t i = 0; i < BENCH_MALLOC_SUBJECTS; i++) {
-        if (!report->subject[i].is_wanted || result[i].absent_reason != NULL) {
+        if (!is_shown(report, row, i) || result[i].absent_reason != NULL) {
             continue;
         }
         for (size_t point = 0; point < result[i].idle.point_count; point++) {
@@ -104,6 +118,7 @@ static void print_subject(const struct bench_malloc_report *report,
 }
 
 static void print_ratios(const struct bench_malloc_report *report,
+                         const struct bench_malloc_spike_row *row,
                          const struct bench_malloc_result *result, size_t point_count)
 {
     bool has_loss = false;
@@ -118,7 +133,9 @@ static void print_ratios(const struct bench_malloc_report *report,
             has_loss = has_loss || bench_ratio_is_loss(ratio);
         }
     }
-    (void)fprintf(report->file, "  quarry ÷ best peer%s\n", has_loss ? "; * LOSS" : "");
+    (void)fprintf(report->file, "  quarry ÷ best peer%s%s%s\n",
+                  row->peers_row == NULL ? "" : " of ",
+                  row->peers_row == NULL ? "" : row->peers_row, has_loss ? "; * LOSS" : "");
 }
 
 static void spike_text(const struct bench_malloc_report *report,
@@ -136,12 +153,12 @@ static void spike_text(const struct bench_malloc_report *report,
     (void)fprintf(report->file, " %9s %9s %9s %13s\n", "CPU ms", "fill ms", "free ms",
                   "survivors MiB");
     for (size_t i = 0; i < BENCH_MALLOC_SUBJECTS; i++) {
-        if (report->subject[i].is_wanted) {
+        if (is_shown(report, row, i)) {
             print_subject(report, row, result, i);
         }
     }
     if (result[BENCH_QUARRY].absent_reason == NULL) {
-        print_ratios(report, result, point_count);
+        print_ratios(report, row, result, point_count);
     }
     (void)fflush(report->file);
 }

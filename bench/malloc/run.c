@@ -182,6 +182,7 @@ static bool start_story(struct bench_watch *watch, const struct bench_malloc_tel
                           teller->subject->name,
                           "story",
                           teller->options.is_after ? "after" : "before",
+                          teller->options.has_lifetimes ? "lifetimes" : "malloc",
                           number_text(teller->options.series_count, series),
                           number_text(teller->options.pause_ns, pause_ns),
                           NULL};
@@ -191,13 +192,13 @@ static bool start_story(struct bench_watch *watch, const struct bench_malloc_tel
 
 static bool read_hours(const char *text, struct bench_story_hour *hour)
 {
-    uint64_t n[2 * (BENCH_STORY_HOURS + 1)];
+    uint64_t n[3 * (BENCH_STORY_HOURS + 1)];
 
     if (!bench_child_numbers(text, n, sizeof n / sizeof n[0])) {
         return false;
     }
     for (size_t i = 0; i <= BENCH_STORY_HOURS; i++) {
-        hour[i] = (struct bench_story_hour){n[2 * i], n[2 * i + 1]};
+        hour[i] = (struct bench_story_hour){n[3 * i], n[3 * i + 1], n[3 * i + 2]};
     }
     return true;
 }

@@ -11,6 +11,7 @@
 #include <bench/malloc/rows.h>
 #include <bench/malloc/spike.h>
 #include <bench/malloc/story.h>
+#include <bench/malloc/subject.h>
 #include <bench/malloc/watch.h>
 #include <bench/subject.h>
 
@@ -60,5 +61,16 @@ struct bench_malloc_teller {
 };
 /* Runs them all at the same time: they sleep more than they work. `count`: at most 48. */
 void bench_malloc_run_stories(struct bench_malloc_teller *teller, size_t count);
+
+/* The phases of a store, before and after the restart. */
+#define BENCH_STORY_PHASES 2u
+
+/* All that is told: plain malloc in each subject's store, and Quarry's lifetimes in one more. */
+struct bench_malloc_story {
+    struct bench_malloc_teller teller[BENCH_MALLOC_SUBJECTS][BENCH_STORY_PHASES];
+    const char *absent_reason[BENCH_MALLOC_SUBJECTS]; /* NULL: measured */
+    struct bench_malloc_teller lifetimes[BENCH_STORY_PHASES];
+    const char *lifetimes_reason; /* likewise */
+};
 
 #endif

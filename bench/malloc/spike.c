@@ -10,7 +10,8 @@
  * Objects are written (one byte in each OS page) and freed in the order they were allocated. With
  * survivors, one in a hundred, chosen by a fixed sequence of random numbers, is never freed: it
  * pins whatever its allocator manages memory in. That is settled before the object is allocated, so
- * that a row may take survivors from elsewhere (`alloc_survivor`).
+ * that a row may take survivors from elsewhere (`alloc_survivor`): spike_256b_lifetimes takes them
+ * from a lifetime of their own, which is what a program does that knows who will stay.
  *
  * The table of objects is mapped, not allocated, and unmapped before anything is watched. It is
  * resident while the spike is full, in everybody's figure alike.
@@ -26,15 +27,29 @@
 #include <os/os.h>
 
 #include <bench/malloc/clock.h>
+#include <bench/malloc/lifetimes.h>
 #include <bench/malloc/worker.h>
 
 #define PERMILLE 1000u
 
+static void *alloc_in_lifetime(size_t bytes)
+{
+    static struct bench_lifetime survivors;
+
+    if (survivors.pool == NULL) {
+        bench_lifetimes_find();
+        survivors = bench_lifetime_begin("survivors");
+    }
+    return bench_lifetime_realloc(&survivors, NULL, bytes);
+}
+
 static const struct bench_malloc_spike_row rows[] = {
-    {"spike_256b", "256 MiB in objects of 256 bytes, all freed", 256, 0, malloc},
-    {"spike_256b_survivors", "likewise, 1 % not freed", 256, 10, malloc},
-    {"spike_64kib", "256 MiB in objects of 64 KiB, all freed", 65536, 0, malloc},
-    {"spike_64kib_survivors", "likewise, 1 % not freed", 65536, 10, malloc},
+    {"spike_256b", "256 MiB in objects of 256 bytes, all freed", 256, 0, malloc, NULL},
+    {"spike_256b_survivors", "likewise, 1 % not freed", 256, 10, malloc, NULL},
+    {"spike_256b_lifetimes", "likewise, survivors in a lifetime of their own (quarry alone)", 256,
+     10, alloc_in_lifetime, "spike_256b_survivors"},
+    {"spike_64kib", "256 MiB in objects of 64 KiB, all freed", 65536, 0, malloc, NULL},
+    {"spike_64kib_survivors", "likewise, 1 % not freed", 65536, 10, malloc, NULL},
 };
 
 const struct bench_malloc_spike_row *bench_malloc_spike_rows(size_t *ret_count)

@@ -18,6 +18,8 @@ struct bench_malloc_spike_row {
     uint32_t survivor_permille; /* chosen at random; never freed */
     /* Where those that will survive come from; malloc, unless a row is about something else. */
     void *(*alloc_survivor)(size_t bytes);
+    /* NULL, or: what only Quarry can do; its peers are those of the row of this name. */
+    const char *peers_row;
 };
 
 /* What the process in which it happened knows. Resident memory is watched from outside. */

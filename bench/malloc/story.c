@@ -17,6 +17,10 @@
  * chunks that lie scattered among those of other windows: what they leave free is usable only for
  * what is of their size and of no other.
  *
+ * With lifetimes, a window is a lifetime of Quarry's: begun when it is opened, ended, chunks and
+ * all, when it is purged. The snapshot is read in the same random order, each chunk into its
+ * window. What their pages hold beyond what was asked for is read from Quarry's ledger.
+ *
  * Waste is resident memory beyond what was asked of malloc and not freed: the store's own rounding
  * to 128 is not the allocator's. The tables are mapped and written before the first allocation and
  * are in neither figure. Both phases are processes of their own, as before and after a restart.
@@ -26,6 +30,8 @@
  */
 #include <bench/malloc/story.h>
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -33,12 +39,15 @@
 #include <base/base.h>
 #include <os/os.h>
 
+#include <bench/malloc/lifetimes.h>
 #include <bench/malloc/worker.h>
 
 #define WINDOW_HOURS   4u
 #define WINDOW_COUNT   9u
 #define STEPS_PER_HOUR 12u
 #define GROWTH_BYTES   128u
+/* What the names of the windows' lifetimes begin with. */
+#define WINDOW_PREFIX "window "
 
 struct chunk {
     char *base; /* NULL: nothing yet */
@@ -52,6 +61,8 @@ struct store {
     uint32_t *order;     /* of the snapshot: indexes of chunks */
     uint64_t live_bytes;
     uint64_t base_rss_bytes;
+    bool has_lifetimes;
+    struct bench_lifetime lifetime[WINDOW_COUNT]; /* of the windows; all zero: not open */
 };
 
 static void *map_table(uint64_t bytes)
@@ -79,27 +90,54 @@ static uint32_t growth_rate(uint64_t window, uint64_t series)
     return bench_random_below(&state, 16) == 0 ? 4 * rate : rate;
 }
 
-static void chunk_append(struct store *store, struct chunk *chunk, uint32_t bytes)
+/* Makes a window's chunk larger, from nothing at first. */
+static void chunk_grow(struct store *store, uint64_t window, struct chunk *chunk, uint32_t bytes)
 {
+    chunk->capacity_bytes += bytes;
+    store->live_bytes += bytes;
+    chunk->base = store->has_lifetimes
+                      ? bench_lifetime_realloc(&store->lifetime[window % WINDOW_COUNT], chunk->base,
+                                               chunk->capacity_bytes)
+                      : realloc(chunk->base, chunk->capacity_bytes);
+    if (chunk->base == NULL) {
+        bench_worker_die("no memory");
+    }
+}
+
+static void chunk_append(struct store *store, uint64_t window, uint64_t series, uint32_t bytes)
+{
+    struct chunk *chunk = chunk_of(store, window, series);
+
     while (chunk->used_bytes + bytes > chunk->capacity_bytes) {
-        chunk->capacity_bytes += GROWTH_BYTES;
-        store->live_bytes += GROWTH_BYTES;
-        chunk->base = realloc(chunk->base, chunk->capacity_bytes);
-        if (chunk->base == NULL) {
-            bench_worker_die("no memory");
-        }
+        chunk_grow(store, window, chunk, GROWTH_BYTES);
     }
     memset(chunk->base + chunk->used_bytes, 1, bytes);
     chunk->used_bytes += bytes;
 }
 
+static void open_window(struct store *store, uint64_t window)
+{
+    char name[32];
+
+    (void)snprintf(name, sizeof name, WINDOW_PREFIX "%" PRIu64, window);
+    if (store->has_lifetimes) {
+        store->lifetime[window % WINDOW_COUNT] = bench_lifetime_begin(name);
+    }
+}
+
+/* Does nothing to a window that was never opened. */
 static void purge(struct store *store, uint64_t window)
 {
     for (uint64_t series = 0; series < store->series_count; series++) {
         struct chunk *chunk = chunk_of(store, window, series);
         store->live_bytes -= chunk->capacity_bytes;
-        free(chunk->base);
+        if (!store->has_lifetimes) {
+            free(chunk->base);
+        }
         *chunk = (struct chunk){NULL, 0, 0};
+    }
+    if (store->has_lifetimes) {
+        bench_lifetime_end(&store->lifetime[window % WINDOW_COUNT]);
     }
 }
 
@@ -110,11 +148,24 @@ static void run_hour(struct store *store, uint64_t hour)
 
     if (hour % WINDOW_HOURS == 0) {
         purge(store, window);
+        open_window(store, window);
     }
     for (uint32_t step = 0; step < STEPS_PER_HOUR; step++) {
         for (uint64_t series = 0; series < store->series_count; series++) {
-            chunk_append(store, chunk_of(store, window, series), growth_rate(window, series));
+            chunk_append(store, window, series, growth_rate(window, series));
         }
+    }
+}
+
+static void shuffle(uint32_t *order, uint64_t count)
+{
+    uint64_t random = 1;
+
+    for (uint64_t i = count; i > 1; i--) {
+        uint32_t other = bench_random_below(&random, (uint32_t)i);
+        uint32_t index = order[i - 1];
+        order[i - 1] = order[other];
+        order[other] = index;
     }
 }
 
@@ -122,40 +173,39 @@ static void run_hour(struct store *store, uint64_t hour)
 static void read_snapshot(struct store *store)
 {
     uint64_t count = WINDOW_COUNT * store->series_count;
-    uint64_t random = 1;
 
-    for (uint64_t i = count; i > 1; i--) {
-        uint32_t other = bench_random_below(&random, (uint32_t)i);
-        uint32_t index = store->order[i - 1];
-        store->order[i - 1] = store->order[other];
-        store->order[other] = index;
+    shuffle(store->order, count);
+    for (uint64_t window = 0; window < WINDOW_COUNT; window++) {
+        open_window(store, window);
     }
     for (uint64_t i = 0; i < count; i++) {
         uint64_t index = store->order[i];
+        uint64_t window = index / store->series_count;
         struct chunk *chunk = &store->chunk[index];
-        uint32_t bytes = growth_rate(index / store->series_count, index % store->series_count) *
-                         STEPS_PER_HOUR * WINDOW_HOURS;
-        *chunk = (struct chunk){malloc(bytes), bytes, bytes};
-        if (chunk->base == NULL) {
-            bench_worker_die("no memory");
-        }
+        uint32_t bytes =
+            growth_rate(window, index % store->series_count) * STEPS_PER_HOUR * WINDOW_HOURS;
+        chunk_grow(store, window, chunk, bytes);
         memset(chunk->base, 1, bytes);
-        store->live_bytes += bytes;
+        chunk->used_bytes = bytes;
     }
 }
 
-static struct store make_store(uint64_t series_count)
+static struct store make_store(uint64_t series_count, bool has_lifetimes)
 {
     uint64_t count = WINDOW_COUNT * series_count;
     struct store store = {
         .series_count = series_count,
         .chunk = map_table(count * sizeof(struct chunk)),
         .order = map_table(count * sizeof(uint32_t)),
+        .has_lifetimes = has_lifetimes,
     };
 
     Q_ASSERT(count <= UINT32_MAX);
     for (uint32_t i = 0; i < count; i++) {
         store.order[i] = i;
+    }
+    if (has_lifetimes) {
+        bench_lifetimes_find();
     }
     store.base_rss_bytes = os_resident_bytes();
     return store;
@@ -180,12 +230,13 @@ static struct bench_story_hour look(const struct store *store)
     return (struct bench_story_hour){
         .live_bytes = store->live_bytes,
         .resident_bytes = rss_bytes > store->base_rss_bytes ? rss_bytes - store->base_rss_bytes : 0,
+        .page_bytes = store->has_lifetimes ? bench_lifetimes_in_use_bytes(WINDOW_PREFIX) : 0,
     };
 }
 
 void bench_story_run(const struct bench_story_options *options, struct bench_story_hour *ret_hour)
 {
-    struct store store = make_store(options->series_count);
+    struct store store = make_store(options->series_count, options->has_lifetimes);
     uint64_t first_hour = options->is_after ? BENCH_STORY_HOURS : 0;
 
     if (options->is_after) {

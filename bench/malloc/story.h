@@ -12,7 +12,8 @@
 #define BENCH_STORY_HOURS 36u
 
 struct bench_story_options {
-    bool is_after; /* begins with a snapshot of what the phase before it ends with */
+    bool is_after;      /* begins with a snapshot of what the phase before it ends with */
+    bool has_lifetimes; /* each window's chunks are in a lifetime of their own: Quarry alone */
     uint64_t series_count;
     uint64_t pause_ns; /* real time that passes after each hour, asleep */
 };
@@ -20,6 +21,7 @@ struct bench_story_options {
 struct bench_story_hour {
     uint64_t live_bytes;     /* asked for and not freed */
     uint64_t resident_bytes; /* grown since before the first allocation */
+    uint64_t page_bytes;     /* pages in use in the windows' lifetimes; 0 without them */
 };
 
 /*

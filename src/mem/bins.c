@@ -51,6 +51,10 @@
 #include <mem/object.h>
 #include <mem/panic.h>
 
+/* Full spans that are looked through for free objects, and the longest pause in between. */
+#define FULL_SCAN_MAX       8u
+#define FULL_SCAN_PAUSE_MAX 31u
+
 /* Its mask is empty for ever: the first allocation of every class is a slow one. */
 static struct mem_bin bin_none;
 
@@ -60,22 +64,35 @@ struct mem_bins mem_bins_none = {.direct = {[0 ... MEM_FINE_SLOTS - 1] = &bin_no
 
 _Thread_local struct mem_bins *mem_door = &mem_bins_none;
 
+/* Only the general pool has objects coming and going all the time. */
+static uint32_t idle_pages_for(const struct mem_pool *pool)
+{
+    uint64_t limit_bytes = page_commit_read(&pool->heap->pages->commit).limit_bytes;
+    uint64_t page_count = limit_bytes / MEM_IDLE_BUDGET_SHARE >> PAGE_SHIFT;
+
+    if (pool != pool->heap->general_pool && pool->heap->general_pool != NULL) {
+        return MEM_IDLE_PAGES_LEAST;
+    }
+    page_count = size_max_u64(page_count, MEM_IDLE_PAGES_LEAST);
+    return (uint32_t)size_min_u64(page_count, MEM_IDLE_PAGES_MOST);
+}
+
 void mem_bins_init(struct mem_bins *bins, struct mem_thread *thread, struct mem_pool *pool)
 {
+    bool is_reused = bins->pool == pool;
+
     /*
-     * Whoever found a span of these bins before their thread ended may look at them still: for the
-     * pool, which is written only if it is another, and with mail, for which the box stays closed.
+     * All but the mailbox, which stays closed until the end, and the pool: somebody may be late
+     * with his mail, and look at them.
      */
-    memset(bins, 0, offsetof(struct mem_bins, pool));
-    memset(bins->partial, 0, offsetof(struct mem_bins, mailbox) - offsetof(struct mem_bins, partial));
+    memset(bins->bin, 0, sizeof(bins->bin));
+    memset(&bins->thread, 0,
+           offsetof(struct mem_bins, mailbox) - offsetof(struct mem_bins, thread));
     bins->thread = thread;
-    if (bins->pool != pool) {
+    if (!is_reused) {
         bins->pool = pool;
     }
-    uint64_t limit_bytes = page_commit_read(&pool->heap->pages->commit).limit_bytes;
-    bins->idle_pages_max = (uint32_t)size_min_u64(
-        size_max_u64(limit_bytes / MEM_IDLE_BUDGET_SHARE >> PAGE_SHIFT, MEM_IDLE_PAGES_LEAST),
-        MEM_IDLE_PAGES_MOST);
+    bins->idle_pages_max = idle_pages_for(pool);
     for (uint32_t class = 0; class < MEM_CLASSES; class ++) {
         bins->bin[class].size_bytes = mem_size_class[class].size_bytes;
         bins->bin[class].word_count = mem_size_class[class].word_count;
@@ -99,7 +116,8 @@ mem_ref *mem_bins_list(struct mem_bins *bins, const struct mem_span *span)
     enum mem_span_state state = mem_span_state(span);
 
     Q_DCHECK(state == MEM_SPAN_PARTIAL || state == MEM_SPAN_FULL);
-    return state == MEM_SPAN_FULL ? &bins->full : &bins->partial[mem_span_class(span)];
+    return state == MEM_SPAN_FULL ? &bins->full[mem_span_class(span)]
+                                  : &bins->partial[mem_span_class(span)];
 }
 
 static void count_central(struct mem_bins *bins, const struct mem_span *span, int32_t change)
@@ -501,8 +519,40 @@ static void bin_put_aside(struct mem_bins *bins, struct mem_bin *bin)
     }
     mem_span_set_state(span, MEM_SPAN_FULL);
     atomic_store_relaxed_i32(&span->left, mem_size_class[mem_span_class(span)].ready_count);
-    mem_bins_link(bins, &bins->full, span);
+    mem_bins_link(bins, &bins->full[mem_span_class(span)], span);
     bin->span = NULL;
+}
+
+/*
+ * Full spans have up to a quarter of their objects free. Before a class takes new pages, a few of
+ * its full ones are looked through for free objects; where there are none, less and less often.
+ */
+static bool bins_scan_full(struct mem_bins *bins, uint32_t class)
+{
+    mem_ref ref = bins->full[class];
+
+    if (bins->scan_pause[class] > 0) {
+        bins->scan_pause[class]--;
+        return false;
+    }
+    for (uint32_t i = 0; ref != 0 && i < FULL_SCAN_MAX; i++) {
+        struct mem_span *span = mem_map_span(bins_map(bins), ref);
+        (void)mem_span_merge_remote(span);
+        uint32_t free_count = mem_span_count_free(span);
+        if (free_count > 0) {
+            mem_bins_unlink(bins, &bins->full[class], span);
+            mem_span_set_state(span, MEM_SPAN_PARTIAL);
+            mem_bins_link(bins, &bins->partial[class], span);
+            atomic_store_relaxed_i32(&span->left, (int32_t)((uint32_t)span->capacity - free_count));
+            bins->scan_step[class] = 0;
+            return true;
+        }
+        ref = mem_span_cold(span)->next;
+    }
+    bins->scan_step[class] =
+        (uint8_t)size_min(bins->scan_step[class] * 2u + 1, FULL_SCAN_PAUSE_MAX);
+    bins->scan_pause[class] = bins->scan_step[class];
+    return false;
 }
 
 /* A span of the class that nobody owned becomes the thread's. */
@@ -551,7 +601,8 @@ static bool bin_refill(struct mem_bins *bins, struct mem_bin *bin, mem_ref *empt
         bin_put_aside(bins, bin);
     }
     mem_bins_drain(bins, empties);
-    if (bins->partial[class] == 0 && !bins_adopt(bins, class, empties)) {
+    if (bins->partial[class] == 0 && !bins_adopt(bins, class, empties) &&
+        !bins_scan_full(bins, class)) {
         return false;
     }
     span_make_current(bins, bin, mem_map_span(bins_map(bins), bins->partial[class]));
@@ -763,7 +814,7 @@ static void *central_pop(struct mem_bins *central, uint32_t class)
     if (mem_span_count_free(span) == 0) {
         mem_bins_unlink(central, &central->partial[class], span);
         mem_span_set_state(span, MEM_SPAN_FULL);
-        mem_bins_link(central, &central->full, span);
+        mem_bins_link(central, &central->full[class], span);
     }
     return mem_span_object(span, index);
 }

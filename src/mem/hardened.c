@@ -10,11 +10,11 @@
  *
  * The canary is a hash of its address and a secret of the process, so that neither a constant nor a
  * neighbour's canary fits. Freeing exchanges it for its complement in one atomic instruction: of
- * two threads that free an object one finds that the other has. Then the cell is cleared, and waits
- * in its thread's quarantine until a thousand more, or 256 KiB of them, have been freed. Only then
- * its bit is set in the span, from where on it is an object like any other. When it is handed out
- * again, every byte must still be zero: else somebody wrote to it in between. calloc has nothing to
- * clear therefore.
+ * two threads that free an object one finds that the other has, at the latest when it lets it go.
+ * Then the cell is cleared, and waits in its thread's quarantine until a thousand more, or 256 KiB
+ * of them, have been freed. Only then its bit is set in the span, from where on it is an object
+ * like any other. When it is handed out again, every byte must still be zero: else somebody wrote
+ * to it in between. calloc has nothing to clear therefore.
  *
  * Which object is handed out is drawn among the free ones of a word of the span's bitmap, so that
  * what lies behind an object is not what was allocated after it.
@@ -40,12 +40,11 @@
 #include <string.h>
 
 #include <mem/bins.h>
+#include <mem/large.h>
 #include <mem/object.h>
 #include <mem/panic.h>
 #include <mem/remote.h>
 #include <mem/sampling.h>
-
-#define GRND_NONBLOCK 1
 
 void mem_hardened_init(struct mem_heap *heap)
 {
@@ -66,12 +65,13 @@ static uint32_t span_usable(const struct mem_span *span)
     return mem_span_object_bytes(span) - MEM_CANARY_BYTES;
 }
 
-bool mem_is_zero(const void *base, size_t bytes)
+static inline bool is_zero(const void *base, size_t bytes)
 {
     const uint64_t *word = base, *end = word + bytes / sizeof *word;
 
-    for (; end - word >= 4; word += 4) {
-        if ((word[0] | word[1] | word[2] | word[3]) != 0) {
+    for (; end - word >= 8; word += 8) {
+        uint64_t low = word[0] | word[1] | word[2] | word[3];
+        if ((low | word[4] | word[5] | word[6] | word[7]) != 0) {
             return false;
         }
     }
@@ -81,229 +81,256 @@ bool mem_is_zero(const void *base, size_t bytes)
     return word == end;
 }
 
+bool mem_is_zero(const void *base, size_t bytes)
+{
+    return is_zero(base, bytes);
+}
+
 /* ---- allocating ----------------------------------------------------------------------------- */
 
-void *mem_hardened_pop(struct mem_bins *bins, struct mem_bin *bin)
+/* Not uniform among the free ones, which nobody needs: the next one from a random place on. */
+static inline void *bin_pop(struct mem_bins *bins, struct mem_bin *bin)
 {
-    uint32_t turn = (uint32_t)mem_random_u64(&bins->thread->random_state) & 63;
-    uint64_t turned = bits_rotate_left_u64(bin->mask, 64 - turn);
-    uint32_t index = (bits_trailing_zeros_u64(turned) + turn) & 63;
+    struct mem_thread *thread = bins->thread;
 
-    Q_ASSERT(bin->mask != 0);
+    thread->random_state = thread->random_state * UINT64_C(0xd1342543de82ef95) + 1;
+    uint32_t turn = (uint32_t)(thread->random_state >> 58);
+    uint64_t turned = bits_rotate_left_u64(bin->mask, 64 - turn);
+    uint32_t index = ((uint32_t)__builtin_ctzll(turned) + turn) & 63;
     bin->mask &= ~((uint64_t)1 << index);
     return bin->base + index * bin->size_bytes;
 }
 
+void *mem_hardened_pop(struct mem_bins *bins, struct mem_bin *bin)
+{
+    Q_ASSERT(bin->mask != 0);
+    return bin_pop(bins, bin);
+}
+
+/* The bins that the calling thread is to allocate from; NULL: no memory for any. */
+static inline struct mem_bins *bins_for(struct mem_pool *pool, bool is_door)
+{
+    struct mem_thread *thread = mem_thread_find(pool->heap);
+
+    if (Q_UNLIKELY(thread == NULL)) {
+        return NULL;
+    }
+    if (is_door && thread->scope != NULL) {
+        return thread->scope;
+    }
+    struct mem_bins *bins = thread->bins[pool->id];
+    return Q_LIKELY(bins != NULL) ? bins : mem_thread_bins(thread, pool);
+}
+
 /* Whether an object is of the word that a bin has, and that word was never used. */
-static bool is_fresh_in(const struct mem_bin *bin, const void *object)
+static inline bool is_fresh_in(const struct mem_bin *bin, const void *object)
 {
     return bin->is_fresh && (uint64_t)((const char *)object - bin->base) < 64 * bin->size_bytes;
 }
 
-static void *try_alloc(struct mem_pool *pool, struct mem_bins *bins, uint32_t class,
-                       size_t requested_bytes, bool *ret_is_fresh)
+/* Checks a free cell and makes it an object in use. */
+static inline void *cell_begin(struct mem_heap *heap, void *object, size_t bytes, bool is_fresh)
 {
-    *ret_is_fresh = false;
-    if (Q_UNLIKELY(bins == NULL)) {
-        return mem_central_take(pool, mem_size_class[class].size_bytes);
-    }
-    struct mem_bin *bin = &bins->bin[class];
-    void *object = Q_LIKELY(bin->mask != 0) ? mem_hardened_pop(bins, bin)
-                                            : mem_bins_take(bins, bin, requested_bytes);
-    *ret_is_fresh = object != NULL && is_fresh_in(bin, object);
-    return object;
-}
-
-static void quarantine_empty(struct mem_heap *heap);
-
-void *mem_hardened_alloc(struct mem_pool *pool, struct mem_bins *bins, uint32_t class,
-                         size_t requested_bytes)
-{
-    struct mem_heap *heap = pool->heap;
-    size_t usable = mem_size_class[class].size_bytes - MEM_CANARY_BYTES;
-    bool is_fresh;
-
-    Q_ASSERT(requested_bytes <= usable);
-    void *object = try_alloc(pool, bins, class, requested_bytes, &is_fresh);
-    if (Q_UNLIKELY(object == NULL)) {
-        quarantine_empty(heap);
-        object = try_alloc(pool, bins, class, requested_bytes, &is_fresh);
-    }
-    if (Q_UNLIKELY(object == NULL)) {
-        return NULL;
-    }
     /* Fresh memory is not looked at: that would cost a page fault more. */
-    if (!is_fresh && !mem_is_zero(object, usable + MEM_CANARY_BYTES)) {
+    if (!is_fresh && Q_UNLIKELY(!is_zero(object, bytes))) {
         mem_panic(MEM_PANIC_WRITTEN_FREE, object); /* invariant 1 */
     }
-    mem_canary *slot = mem_canary_behind(object, usable);
+    mem_canary *slot = mem_canary_behind(object, bytes - MEM_CANARY_BYTES);
     /* Relaxed: whoever frees it had the object from this thread. */
     atomic_store_relaxed_u64(slot, mem_canary_value(heap, slot));
     return object;
 }
 
+static void quarantine_empty(struct mem_heap *heap);
+
+/* Without bins, or when the bin has nothing at hand. */
+Q_NOINLINE static void *small_alloc_slow(struct mem_pool *pool, struct mem_bins *bins,
+                                         uint32_t class, size_t requested_bytes)
+{
+    size_t bytes = mem_size_class[class].size_bytes;
+    void *object = NULL;
+
+    for (bool is_first = true; object == NULL; is_first = false) {
+        object = bins == NULL ? mem_central_take(pool, bytes)
+                              : mem_bins_take(bins, &bins->bin[class], requested_bytes);
+        if (object == NULL && !is_first) {
+            return NULL;
+        }
+        if (object == NULL) {
+            quarantine_empty(pool->heap);
+        }
+    }
+    bool is_fresh = bins != NULL && is_fresh_in(&bins->bin[class], object);
+    return cell_begin(pool->heap, object, bytes, is_fresh);
+}
+
+void *mem_hardened_alloc(struct mem_pool *pool, bool is_door, size_t bytes, size_t align_bytes)
+{
+    struct mem_bins *bins = bins_for(pool, is_door);
+    size_t room = bytes + MEM_CANARY_BYTES;
+    uint32_t class = MEM_CLASSES;
+    bool is_zero_too;
+
+    if (Q_LIKELY(room <= MEM_SMALL_MAX_BYTES)) {
+        class = align_bytes == 1 ? mem_class_of(room) : mem_class_aligned(room, align_bytes);
+    }
+    if (Q_LIKELY(bins != NULL)) {
+        pool = bins->pool;
+    }
+    if (Q_UNLIKELY(class == MEM_CLASSES)) {
+        return mem_large_alloc(pool, bytes, align_bytes, &is_zero_too);
+    }
+    if (Q_UNLIKELY(bins == NULL || bins->bin[class].mask == 0)) {
+        return small_alloc_slow(pool, bins, class, bytes);
+    }
+    struct mem_bin *bin = &bins->bin[class];
+    return cell_begin(pool->heap, bin_pop(bins, bin), bin->size_bytes, bin->is_fresh);
+}
+
 /* ---- the quarantine ------------------------------------------------------------------------- */
 
 /* Makes the object behind a pointer, whose canary says that it is freed, one to be used again. */
-static struct mem_span *quarantine_forget(struct mem_heap *heap, void *object, uint64_t *ret_index)
+static inline uint64_t quarantine_forget(struct mem_heap *heap, struct mem_span *span, void *object)
 {
-    struct mem_span *span = mem_map_find(&heap->map, object);
     mem_canary *slot = mem_canary_behind(object, span_usable(span));
+    uint64_t index = mem_span_index(span, object);
 
-    *ret_index = mem_span_index(span, object);
-    Q_ASSERT(*ret_index < span->capacity); /* invariant 2 */
-    if (atomic_load_relaxed_u64(slot) != ~mem_canary_value(heap, slot)) {
+    Q_ASSERT(index < span->capacity); /* invariant 2 */
+    if (Q_UNLIKELY(atomic_load_relaxed_u64(slot) != ~mem_canary_value(heap, slot))) {
         mem_panic(MEM_PANIC_WRITTEN_FREE, object);
     }
     atomic_store_relaxed_u64(slot, 0);
-    return span;
+    return index;
+}
+
+static inline bool is_own(const struct mem_span *span)
+{
+    return atomic_load_relaxed_uptr(&span->owner) ==
+           ((uintptr_t)__builtin_thread_pointer() | MEM_OWNER_WATCHED);
 }
 
 /* Sets an object's bit in its span: from here on it may be handed out. */
-static void object_release(struct mem_heap *heap, void *object)
+static void object_release(struct mem_heap *heap, struct mem_span *span, void *object)
 {
-    uint64_t index;
-    struct mem_span *span = quarantine_forget(heap, object, &index);
-    uintptr_t owner = atomic_load_relaxed_uptr(&span->owner);
+    uint64_t index = quarantine_forget(heap, span, object);
 
-    if (owner != ((uintptr_t)__builtin_thread_pointer() | MEM_OWNER_WATCHED)) {
+    if (Q_UNLIKELY(!is_own(span))) {
         mem_remote_free(heap, span, index);
         return;
     }
     _Atomic uint64_t *word = mem_span_free(span, index >> 6);
     uint64_t value = atomic_load_relaxed_u64(word);
-    if (mem_bit_set(&value, index)) {
+    if (Q_UNLIKELY(mem_bit_set(&value, index))) {
         mem_panic(MEM_PANIC_DOUBLE_FREE, object);
     }
-    if (mem_span_set_free(span, word, value)) {
+    if (Q_UNLIKELY(mem_span_set_free(span, word, value))) {
         mem_bins_note_free(heap, span);
     }
 }
 
-static void quarantine_push(struct mem_quarantine *quarantine, void *object, uint32_t bytes)
+static inline void quarantine_push(struct mem_thread *thread, void *object, uint32_t bytes)
 {
-    uint32_t at = quarantine->first + quarantine->count;
+    uint32_t at = thread->quarantine_first + thread->quarantine_count++;
 
-    quarantine->object[at % MEM_QUARANTINE_OBJECTS] = object;
-    quarantine->count++;
-    quarantine->bytes += bytes;
+    Q_DCHECK(thread->quarantine_count <= MEM_QUARANTINE_OBJECTS);
+    thread->quarantine->object[at % MEM_QUARANTINE_OBJECTS] = object;
+    thread->quarantine_bytes += bytes;
 }
 
-/* The oldest object, or NULL. */
-static void *quarantine_pop(struct mem_heap *heap, struct mem_quarantine *quarantine)
+/* The oldest object and its span; NULL: there is none. */
+static inline void *quarantine_pop(struct mem_thread *thread, struct mem_span **ret_span)
 {
-    if (quarantine->count == 0) {
+    if (thread->quarantine_count == 0) {
         return NULL;
     }
-    void *object = quarantine->object[quarantine->first];
-    quarantine->first = (quarantine->first + 1) % MEM_QUARANTINE_OBJECTS;
-    quarantine->count--;
-    quarantine->bytes -= mem_span_object_bytes(mem_map_find(&heap->map, object));
+    void *object = thread->quarantine->object[thread->quarantine_first];
+    *ret_span = mem_map_find(&thread->heap->map, object);
+    thread->quarantine_first = (thread->quarantine_first + 1) % MEM_QUARANTINE_OBJECTS;
+    thread->quarantine_count--;
+    thread->quarantine_bytes -= mem_span_object_bytes(*ret_span);
     return object;
 }
 
-static bool quarantine_is_over(const struct mem_quarantine *quarantine)
+static inline bool quarantine_is_over(const struct mem_thread *thread)
 {
-    return quarantine->count >= MEM_QUARANTINE_OBJECTS || quarantine->bytes > MEM_QUARANTINE_BYTES;
+    return thread->quarantine_count == MEM_QUARANTINE_OBJECTS ||
+           thread->quarantine_bytes > MEM_QUARANTINE_BYTES;
 }
 
-/*
- * Puts an object (NULL: none) into the calling thread's quarantine, and takes one out that the
- * bounds, or a signal handler inside the gate, leave no room for. Returns: NULL when all is well.
- */
-static void *quarantine_exchange(struct mem_thread *thread, void *object, uint32_t bytes)
+/* Lets go of what the bounds leave no room for. */
+static inline void quarantine_trim(struct mem_heap *heap, struct mem_thread *thread)
 {
-    struct mem_heap *heap = thread->heap;
-    struct mem_quarantine *quarantine = thread->quarantine;
-    void *out = NULL;
+    struct mem_span *span = NULL;
 
-    if (!os_gate_enter(&thread->gate, &heap->threads_mutex)) {
-        return object;
+    while (quarantine_is_over(thread) && os_gate_enter(&thread->gate, &heap->threads_mutex)) {
+        void *object = quarantine_pop(thread, &span);
+        os_gate_leave(&thread->gate);
+        /* Outside: it enters the gate itself. */
+        object_release(heap, span, object);
     }
-    if (object != NULL) {
-        quarantine_push(quarantine, object, bytes);
-    }
-    if (quarantine_is_over(quarantine)) {
-        out = quarantine_pop(heap, quarantine);
-    }
-    os_gate_leave(&thread->gate);
-    return out;
 }
 
-/* The calling thread, with a quarantine; NULL: no memory for one. */
-static struct mem_thread *thread_with_quarantine(struct mem_heap *heap)
+/* Gives the calling thread a quarantine. Returns: whether it has one. */
+Q_NOINLINE static bool quarantine_make(struct mem_heap *heap, struct mem_thread *thread)
 {
-    struct mem_thread *thread = mem_thread_find(heap);
+    struct page_metadata *metadata = &heap->pages->metadata;
     void *piece;
 
-    if (thread == NULL || Q_LIKELY(thread->quarantine != NULL)) {
-        return thread;
-    }
-    struct page_metadata *metadata = &heap->pages->metadata;
-    if (page_metadata_take(metadata, sizeof(struct mem_quarantine), &piece) != QUARRY_OK) {
-        return NULL;
+    if (thread == NULL ||
+        page_metadata_take(metadata, sizeof(struct mem_quarantine), &piece) != QUARRY_OK) {
+        return false;
     }
     if (thread->quarantine != NULL) { /* a signal handler was quicker */
         page_metadata_give(metadata, piece, sizeof(struct mem_quarantine));
     } else {
         thread->quarantine = piece;
     }
-    return thread;
+    return true;
 }
 
-static void object_quarantine(struct mem_heap *heap, struct mem_span *span, void *object)
+static inline void object_quarantine(struct mem_heap *heap, struct mem_span *span, void *object)
 {
-    struct mem_thread *thread =
-        mem_span_pool(span) == heap->general_pool ? thread_with_quarantine(heap) : NULL;
+    struct mem_thread *thread = mem_thread_find(heap);
 
-    if (thread == NULL) {
-        object_release(heap, object);
+    /* Invariant 3. A signal handler inside the gate does without, too. */
+    if (Q_UNLIKELY(mem_span_pool(span) != heap->general_pool) ||
+        Q_UNLIKELY((thread == NULL || thread->quarantine == NULL) &&
+                   !quarantine_make(heap, thread)) ||
+        Q_UNLIKELY(!os_gate_enter(&thread->gate, &heap->threads_mutex))) {
+        object_release(heap, span, object);
         return;
     }
-    void *out = quarantine_exchange(thread, object, mem_span_object_bytes(span));
-    while (Q_LIKELY(out != NULL)) {
-        object_release(heap, out);
-        if (out == object || !quarantine_is_over(thread->quarantine)) {
-            break;
-        }
-        out = quarantine_exchange(thread, NULL, 0);
-    }
+    quarantine_push(thread, object, mem_span_object_bytes(span));
+    os_gate_leave(&thread->gate);
+    quarantine_trim(heap, thread);
 }
 
 /* Lets go of the calling thread's. Outside of its gate. */
 static void quarantine_empty(struct mem_heap *heap)
 {
     struct mem_thread *thread = mem_thread_own(heap);
-    void *object = NULL;
+    struct mem_span *span = NULL;
 
-    if (thread == NULL || thread->quarantine == NULL) {
-        return;
-    }
-    do {
-        if (!os_gate_enter(&thread->gate, &heap->threads_mutex)) {
-            return;
-        }
-        object = quarantine_pop(heap, thread->quarantine);
+    while (thread != NULL && thread->quarantine_count > 0 &&
+           os_gate_enter(&thread->gate, &heap->threads_mutex)) {
+        void *object = quarantine_pop(thread, &span);
         os_gate_leave(&thread->gate);
-        if (object != NULL) {
-            object_release(heap, object);
-        }
-    } while (object != NULL);
+        object_release(heap, span, object);
+    }
 }
 
 void mem_hardened_end_thread(struct mem_thread *thread)
 {
     struct mem_heap *heap = thread->heap;
     struct mem_quarantine *quarantine = thread->quarantine;
+    struct mem_span *span;
     void *object;
-    uint64_t index;
 
     if (quarantine == NULL) {
         return;
     }
-    while ((object = quarantine_pop(heap, quarantine)) != NULL) {
-        struct mem_span *span = quarantine_forget(heap, object, &index);
-        mem_remote_free_at_once(heap, span, index);
+    while ((object = quarantine_pop(thread, &span)) != NULL) {
+        mem_remote_free_at_once(heap, span, quarantine_forget(heap, span, object));
     }
     thread->quarantine = NULL;
     page_metadata_give(&heap->pages->metadata, quarantine, sizeof *quarantine);
@@ -322,7 +349,7 @@ Q_COLD Q_NORETURN static void panic_canary(const struct mem_heap *heap, const me
     mem_panic(is_free ? MEM_PANIC_DOUBLE_FREE : MEM_PANIC_OVERFLOW, object);
 }
 
-static bool has_bit(struct mem_span *span, uint64_t index)
+static inline bool has_bit(struct mem_span *span, uint64_t index)
 {
     uint64_t free = atomic_load_relaxed_u64(mem_span_free(span, index >> 6)) |
                     atomic_load_relaxed_u64(mem_span_remote(span, index >> 6));
@@ -330,20 +357,35 @@ static bool has_bit(struct mem_span *span, uint64_t index)
     return (free >> (index & 63) & 1) != 0;
 }
 
-/* Tells the observer, if the object may be a sample. */
-static void tell_freed(struct mem_heap *heap, struct mem_span *span, uint64_t index, void *object)
+/* Tells the observer about an object that may be a sample. */
+Q_NOINLINE static void tell_freed(struct mem_heap *heap, struct mem_span *span, uint64_t index,
+                                  void *object)
 {
-    struct mem_thread *thread = mem_thread_own(heap);
-    uintptr_t owner = atomic_load_relaxed_uptr(&span->owner);
-
-    if (Q_LIKELY(atomic_load_relaxed_u8(&mem_span_cold(span)->sample_count) == 0)) {
-        return;
-    }
     /* Else its owner forgets that it was one when the object is freed the next time. */
-    bool is_own = thread != NULL && owner == (thread->owner | MEM_OWNER_WATCHED);
-    if (!is_own || mem_bins_forget_sample(thread, span, index)) {
+    if (!is_own(span) || mem_bins_forget_sample(mem_thread_own(heap), span, index)) {
         (void)heap->observer.freed(heap->observer.argument, object);
     }
+}
+
+/*
+ * Exchanges an object's canary for the mark of a freed one. Returns what was there. Atomic, but
+ * where the thread owns the span: should another free the object in that moment, both find it in
+ * use; the one whose quarantine lets go of it last finds that it is not.
+ */
+static inline uint64_t cell_mark(struct mem_span *span, mem_canary *slot, uint64_t canary)
+{
+    uint64_t value = canary;
+
+    if (Q_LIKELY(is_own(span))) {
+        value = atomic_load_relaxed_u64(slot);
+        if (Q_LIKELY(value == canary)) {
+            atomic_store_relaxed_u64(slot, ~canary);
+        }
+        return value;
+    }
+    /* Acquire and release: of two that free it, the second sees that it is too late. */
+    (void)atomic_cas_acq_rel_u64(slot, &value, ~canary);
+    return value;
 }
 
 void mem_hardened_free(struct mem_heap *heap, struct mem_span *span, uint64_t index)
@@ -351,16 +393,18 @@ void mem_hardened_free(struct mem_heap *heap, struct mem_span *span, uint64_t in
     size_t usable = span_usable(span);
     void *object = mem_span_object(span, index);
     mem_canary *slot = mem_canary_behind(object, usable);
-    uint64_t canary = mem_canary_value(heap, slot), value = canary;
+    uint64_t canary = mem_canary_value(heap, slot);
 
-    if (has_bit(span, index)) {
+    if (Q_UNLIKELY(has_bit(span, index))) {
         mem_panic(MEM_PANIC_DOUBLE_FREE, object);
     }
-    /* Acquire and release: of two that free it, the second sees that it is too late. */
-    if (!atomic_cas_acq_rel_u64(slot, &value, ~canary)) {
+    uint64_t value = cell_mark(span, slot, canary);
+    if (Q_UNLIKELY(value != canary)) {
         panic_canary(heap, slot, value, object, usable);
     }
-    tell_freed(heap, span, index, object);
+    if (Q_UNLIKELY(atomic_load_relaxed_u8(&mem_span_cold(span)->sample_count) > 0)) {
+        tell_freed(heap, span, index, object);
+    }
     memset(object, 0, usable);
     object_quarantine(heap, span, object);
 }

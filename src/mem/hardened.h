@@ -14,7 +14,7 @@
  * Freed objects that a thread keeps from being used again: what fits 8 KiB of bookkeeping, and at
  * most 256 KiB of objects. More of either finds later writes, and is held by each thread.
  */
-#define MEM_QUARANTINE_OBJECTS 1020u
+#define MEM_QUARANTINE_OBJECTS 1024u
 #define MEM_QUARANTINE_BYTES   Q_KIB(256)
 
 /* One in so many spans has a page behind it that faults; a power of two. Costs a page of address
@@ -31,12 +31,11 @@
 /* Runs up to 256 KiB are cleared by hand; longer ones by giving their backing to the kernel. */
 #define MEM_CLEAR_PAGES_MAX 32u
 
-/* A thread's freed objects, oldest first. Inside its gate. */
+/* A thread's freed objects: a ring. */
 struct mem_quarantine {
-    uint32_t first, count;
-    uint32_t bytes;
     void *object[MEM_QUARANTINE_OBJECTS];
 };
+Q_STATIC_ASSERT(sizeof(struct mem_quarantine) <= PAGE_METADATA_PIECE_MAX_BYTES, "one piece");
 
 typedef _Atomic uint64_t mem_canary;
 
@@ -63,12 +62,12 @@ void mem_hardened_init(struct mem_heap *heap);
 /* ---- small objects -------------------------------------------------------------------------- */
 
 /*
- * An object of the class, all zero, with its canary behind `size_bytes - MEM_CANARY_BYTES`.
- * `bins`: the calling thread's for the pool, or NULL. `requested_bytes`: for samples.
- * Returns: NULL when there is no memory.
+ * An object, small or large, all zero, with its canary behind it.
+ * `is_door`: not of the pool, but of what the calling thread's open scope says. `align_bytes`: a
+ * power of two. Returns: NULL when there is no memory. Cost: about 80 instructions, and a look at
+ * every byte.
  */
-void *mem_hardened_alloc(struct mem_pool *pool, struct mem_bins *bins, uint32_t class,
-                         size_t requested_bytes);
+void *mem_hardened_alloc(struct mem_pool *pool, bool is_door, size_t bytes, size_t align_bytes);
 /* Takes a random one of the objects of a bin, which has some, that come before the next sample. */
 void *mem_hardened_pop(struct mem_bins *bins, struct mem_bin *bin);
 /* Frees object `index` of a span, from any thread. */

@@ -46,12 +46,14 @@ struct mem_bin {
 struct mem_bins {
     struct mem_bin *direct[MEM_FINE_SLOTS]; /* const: by (size + 7) / 8 */
     struct mem_bin bin[MEM_CLASSES];
+    struct mem_pool *pool;        /* const, for the next thread as well */
     struct mem_thread *thread;    /* const; NULL: central, guarded by the pool's mutex */
-    struct mem_pool *pool;        /* const */
     mem_ref partial[MEM_CLASSES]; /* lists; inside the thread's gate, or the pool's mutex */
-    mem_ref full;
-    uint32_t idle_pages;     /* about: of spans kept though they are empty */
-    uint32_t idle_pages_max; /* const */
+    mem_ref full[MEM_CLASSES];
+    uint8_t scan_pause[MEM_CLASSES]; /* new spans until full ones are looked through again */
+    uint8_t scan_step[MEM_CLASSES];  /* the last such pause */
+    uint32_t idle_pages;             /* about: of spans kept though they are empty */
+    uint32_t idle_pages_max;         /* const */
     /* by the thread, or atomic in central bins: objects above MEM_SMALL_MAX_BYTES; frees of others
        make them negative, and all of a pool's add up */
     _Atomic int64_t large_bytes, large_count;
@@ -103,7 +105,9 @@ struct mem_thread {
     uint64_t gap_mean_bytes; /* that sample_left was drawn by */
     uint64_t last_mean_bytes; /* and the one before: the mean of the sample at hand */
     uint64_t random_state;
-    struct mem_quarantine *quarantine; /* of a hardened heap; NULL: nothing was freed yet */
+    /* in a hardened heap: freed objects, oldest first, inside the gate; NULL: none were yet */
+    struct mem_quarantine *quarantine;
+    uint32_t quarantine_first, quarantine_count, quarantine_bytes;
     struct mem_bins *scope; /* in a hardened heap: what mem_door would be; NULL: no scope is open */
     uint32_t pressure_seen; /* the heap's pressure_count when the thread last gave way */
     uint32_t outgoing_bytes;

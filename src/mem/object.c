@@ -26,33 +26,22 @@ static struct mem_bins *bins_for(struct mem_pool *pool, struct mem_bins *bins)
     if (thread == NULL) {
         return NULL;
     }
-    return bins != NULL && thread->scope != NULL ? thread->scope : mem_thread_bins(thread, pool);
-}
-
-/* An object of a hardened heap: with room for its canary. */
-static void *hardened_alloc(struct mem_pool *pool, struct mem_bins *bins, size_t bytes,
-                            size_t align_bytes)
-{
-    uint32_t class = mem_class_aligned(bytes + MEM_CANARY_BYTES, align_bytes);
-    bool is_zero;
-
-    return class < MEM_CLASSES ? mem_hardened_alloc(pool, bins, class, bytes)
-                               : mem_large_alloc(pool, bytes, align_bytes, &is_zero);
+    return mem_thread_bins(thread, pool);
 }
 
 void *mem_alloc_slow(struct mem_pool *pool, struct mem_bins *bins, size_t bytes)
 {
     bool is_zero;
 
+    if (Q_UNLIKELY(pool->heap->is_hardened)) {
+        return mem_hardened_alloc(pool, bins == &mem_bins_none, bytes, 1);
+    }
     bins = bins_for(pool, bins);
     if (bins != NULL) {
         pool = bins->pool;
     }
     if (Q_UNLIKELY(bytes > MEM_SMALL_MAX_BYTES)) {
         return mem_large_alloc(pool, bytes, 1, &is_zero);
-    }
-    if (Q_UNLIKELY(pool->heap->is_hardened)) {
-        return hardened_alloc(pool, bins, bytes, 1);
     }
     if (Q_UNLIKELY(bins == NULL)) {
         return mem_central_take(pool, bytes);
@@ -72,12 +61,12 @@ void *mem_alloc_zero(struct mem_pool *pool, struct mem_bins *bins, size_t bytes)
     bool is_zero = false;
     void *object;
 
+    if (Q_UNLIKELY(pool->heap->is_hardened)) {
+        return mem_hardened_alloc(pool, bins == &mem_bins_none, bytes, 1); /* always zero */
+    }
     bins = bins_for(pool, bins);
     if (bins != NULL) {
         pool = bins->pool;
-    }
-    if (Q_UNLIKELY(pool->heap->is_hardened)) {
-        return mem_alloc_slow(pool, bins, bytes); /* zero, all of them */
     }
     if (bytes > MEM_SMALL_MAX_BYTES) {
         object = mem_large_alloc(pool, bytes, 1, &is_zero);
@@ -101,7 +90,7 @@ void *mem_alloc_aligned(struct mem_pool *pool, size_t bytes, size_t align_bytes)
     bool is_zero;
 
     if (Q_UNLIKELY(pool->heap->is_hardened)) {
-        return hardened_alloc(pool, bins_for(pool, NULL), bytes, align_bytes);
+        return mem_hardened_alloc(pool, false, bytes, align_bytes);
     }
     if (class < MEM_CLASSES) {
         return mem_alloc(pool, mem_size_class[class].size_bytes);

@@ -237,9 +237,9 @@ static void bins_end(struct mem_bins *bins)
     os_mutex_lock(&pool->mutex);
     for (uint32_t class = 0; class < MEM_CLASSES; class ++) {
         list_orphan(bins, &bins->partial[class]);
+        list_orphan(bins, &bins->full[class]);
         pool->central->bin[class].taken_count += bins->bin[class].taken_count;
     }
-    list_orphan(bins, &bins->full);
     mem_large_move_counts(bins, pool->central);
     /* Those that were kept though they are empty: nobody keeps them now. */
     mem_bins_purge(pool->central, &empties);

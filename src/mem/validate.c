@@ -333,7 +333,7 @@ static bool inspect_list(struct inspection *in, const struct mem_bins *bins, mem
             return false;
         }
         if (mem_span_state(span) != state || mem_span_cold(span)->previous != previous ||
-            (state == MEM_SPAN_PARTIAL && mem_span_class(span) != class)) {
+            mem_span_class(span) != class) {
             return span_wrong(in, span, "it does not belong in its list");
         }
         if (bins->thread != NULL && atomic_load_relaxed_i32(&span->left) != left_expected(span)) {
@@ -404,7 +404,9 @@ static bool inspect_bins(struct inspection *in, const struct mem_bins *bins)
     uint64_t count, partial_count = 0;
 
     for (uint32_t class = 0; class < MEM_CLASSES; class ++) {
+        uint64_t full_count;
         if (!inspect_list(in, bins, bins->partial[class], MEM_SPAN_PARTIAL, class, &count) ||
+            !inspect_list(in, bins, bins->full[class], MEM_SPAN_FULL, class, &full_count) ||
             !inspect_bin(in, bins, class)) {
             return false;
         }
@@ -414,8 +416,7 @@ static bool inspect_bins(struct inspection *in, const struct mem_bins *bins)
         partial_count != atomic_load_relaxed_u32(&bins->pool->central_count)) {
         return wrong(in, "a pool's count of central spans is another");
     }
-    return inspect_list(in, bins, bins->full, MEM_SPAN_FULL, 0, &count) &&
-           inspect_mailbox(in, bins);
+    return inspect_mailbox(in, bins);
 }
 
 static bool inspect_thread(struct inspection *in, const struct mem_thread *thread)

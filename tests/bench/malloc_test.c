@@ -18,20 +18,35 @@
 #include "bench/run_bench.h"
 
 static const char *const rows[] = {
-    "pair_16b",      "pair_64b",
-    "pair_256b",     "pair_1kib",
-    "pair_4kib",     "pair_32kib",
-    "pair_256kib",   "pair_1mib",
-    "batch_16b",     "batch_64b",
-    "batch_256b",    "batch_1kib",
-    "batch_4kib",    "bignum_churn",
-    "bitset_solver", "larson",
-    "larson_sized",  "mstress",
-    "xmalloc",       "sh8",
-    "rptest",        "cache_scratch",
-    "large",         "thread_churn",
-    "spike_256b",    "spike_256b_survivors",
-    "spike_64kib",   "spike_64kib_survivors",
+    "pair_16b",
+    "pair_64b",
+    "pair_256b",
+    "pair_1kib",
+    "pair_4kib",
+    "pair_32kib",
+    "pair_256kib",
+    "pair_1mib",
+    "batch_16b",
+    "batch_64b",
+    "batch_256b",
+    "batch_1kib",
+    "batch_4kib",
+    "bignum_churn",
+    "bitset_solver",
+    "larson",
+    "larson_sized",
+    "mstress",
+    "xmalloc",
+    "sh8",
+    "rptest",
+    "cache_scratch",
+    "large",
+    "thread_churn",
+    "spike_256b",
+    "spike_256b_survivors",
+    "spike_64kib",
+    "spike_64kib_survivors",
+    "spike_256b_lifetimes",
 };
 #define ROW_COUNT (sizeof rows / sizeof rows[0])
 
@@ -165,6 +180,52 @@ static void a_spike_is_watched_at_its_points(void **state)
     assert_null(find_line(&run, "spike_64kib_survivors", "glibc", 4));
 }
 
+static void survivors_in_a_lifetime_are_quarrys_row_alone(void **state)
+{
+    (void)state;
+    bench_json("malloc --quick --json --row spike_256b_lifetimes --against glibc", &run);
+    assert_int_equal(run.exit_code, 0);
+    assert_null(find_line(&run, "spike_256b_lifetimes", "glibc", 0));
+    assert_null(find_line(&run, "spike_256b_survivors", "glibc", 0));
+    assert_null(find_line(&run, "geometric_mean", "quarry", 0));
+    if (!has_quarry("spike_256b_lifetimes")) {
+        return;
+    }
+    for (size_t point = 0; point < 3; point++) {
+        const struct flat_json *line = find_line(&run, "spike_256b_lifetimes", "quarry", point);
+        assert_non_null(line);
+        assert_int_equal((int)figure(line, "at_seconds"), (int)point);
+        /* One in a hundred of a million objects. */
+        assert_true(figure(line, "survivor_bytes") > 2 * MIB);
+        assert_true(figure(line, "survivor_bytes") < 3 * MIB);
+        assert_true(figure(line, "rss_bytes") > figure(line, "survivor_bytes"));
+        /* glibc is measured in the row with the plain survivors. */
+        assert_string_equal(flat_json_text(line, "best_peer"), "glibc");
+        assert_true(figure(line, "ratio") > 0);
+    }
+    assert_null(find_line(&run, "spike_256b_lifetimes", "quarry", 3));
+}
+
+static void lifetimes_need_a_malloc_that_has_them(void **state)
+{
+    (void)state;
+    static const char *const needing[] = {
+        "malloc glibc spike spike_256b_lifetimes 1000",
+        "malloc glibc story after lifetimes 10 0",
+    };
+    char text[4096];
+
+    for (size_t i = 0; i < sizeof needing / sizeof needing[0]; i++) {
+        int exit_code = child_text(needing[i], text, sizeof text);
+#ifdef __SANITIZE_ADDRESS__
+        assert_int_equal(exit_code, 3);
+#else
+        assert_int_equal(exit_code, 1);
+        assert_non_null(strstr(text, "malloc has no lifetimes here"));
+#endif
+    }
+}
+
 static void the_story_is_told_hour_by_hour(void **state)
 {
     (void)state;
@@ -186,6 +247,54 @@ static void the_story_is_told_hour_by_hour(void **state)
     const struct flat_json *summary = glibc_line("restart_after", 37);
     assert_true(figure(summary, "waste_per_live_worst") >= figure(summary, "waste_per_live_mean"));
     assert_true(figure(summary, "waste_per_live_mean") > 0);
+}
+
+#define LIFETIMES "quarry, a lifetime per window"
+
+/* One hour of the store with lifetimes: its pages hold what is live and are counted in JSON. */
+static void check_lifetimes_hour(const char *row, size_t index, size_t hour)
+{
+    const struct flat_json *line = find_line(&run, row, LIFETIMES, index);
+
+    assert_non_null(line);
+    assert_int_equal((int)figure(line, "hour"), (int)hour);
+    double live_bytes = figure(line, "live_bytes");
+    /* It is the same store, so the same is live as with plain malloc. */
+    assert_true(live_bytes == figure(find_line(&run, row, "quarry", index), "live_bytes"));
+    double page_bytes = figure(line, "page_bytes");
+    assert_true(page_bytes >= live_bytes);
+    /* Nine windows at most: rounding by up to an eighth, and what a pool keeps empty, about 1 MiB.
+     * A window that outlived its purge would be above it in the end. */
+    assert_true(page_bytes < 1.125 * live_bytes + 9 * 2 * MIB);
+    double error = page_bytes - live_bytes - figure(line, "page_waste_bytes");
+    assert_true(error > -1 && error < 1);
+    if (live_bytes > 0) {
+        error = figure(line, "page_waste_per_live") - (page_bytes - live_bytes) / live_bytes;
+        assert_true(error > -0.001 && error < 0.001);
+    }
+}
+
+static void the_story_is_told_with_a_lifetime_per_window(void **state)
+{
+    (void)state;
+    bench_json("malloc --quick --json --story restart --against glibc", &run);
+    assert_int_equal(run.exit_code, 0);
+    assert_non_null(find_line(&run, "restart_before", LIFETIMES, 0));
+    assert_int_equal(is_absent(find_line(&run, "restart_after", LIFETIMES, 0)),
+                     !has_quarry("restart_after"));
+    if (!has_quarry("restart_after")) {
+        return;
+    }
+    for (size_t index = 0; index <= 36; index++) {
+        check_lifetimes_hour("restart_before", index, index);
+        check_lifetimes_hour("restart_after", index, 36 + index);
+    }
+    const struct flat_json *summary = find_line(&run, "restart_after", LIFETIMES, 37);
+    assert_true(figure(summary, "page_waste_per_live_worst") >=
+                figure(summary, "page_waste_per_live_mean"));
+    assert_non_null(flat_json_text(summary, "best_peer"));
+    /* Plain malloc has no such figure. */
+    assert_null(flat_json_find(find_line(&run, "restart_after", "quarry", 36), "page_bytes"));
 }
 
 static void a_program_has_its_time_and_its_peak(void **state)
@@ -284,8 +393,10 @@ static void a_child_refuses_a_line_it_does_not_know(void **state)
         "malloc glibc row larson 1 1",
         "malloc glibc row larson 1 9",
         "malloc glibc spike spike_256b",
-        "malloc glibc story during 10 0",
-        "malloc glibc story after 0 0",
+        "malloc glibc story during malloc 10 0",
+        "malloc glibc story after malloc 0 0",
+        "malloc glibc story after regions 10 0",
+        "malloc glibc story after 10 0",
     };
     char text[4096];
 
@@ -320,7 +431,10 @@ int main(void)
         cmocka_unit_test(the_only_subject_is_the_best_of_every_row),
         cmocka_unit_test(a_peer_that_was_not_asked_for_is_in_no_line),
         cmocka_unit_test(a_spike_is_watched_at_its_points),
+        cmocka_unit_test(survivors_in_a_lifetime_are_quarrys_row_alone),
+        cmocka_unit_test(lifetimes_need_a_malloc_that_has_them),
         cmocka_unit_test(the_story_is_told_hour_by_hour),
+        cmocka_unit_test(the_story_is_told_with_a_lifetime_per_window),
         cmocka_unit_test(a_program_has_its_time_and_its_peak),
         cmocka_unit_test(a_program_that_is_not_installed_is_a_line_that_says_so),
         cmocka_unit_test(instructions_are_counted_or_said_to_be_absent),
