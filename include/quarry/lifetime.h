@@ -54,8 +54,9 @@
  * two of idleness. Ending is the exception: see quarry_lifetime_end.
  *
  * Cost: allocating and freeing take some 20 instructions each, without a lock; a large object those
- * of quarry_pages_alloc. A thread's first allocation from a pool takes 8 KiB of the budget, its
- * first one of each size a page or a few.
+ * of quarry_pages_alloc. A thread's first allocation in a lifetime charges 64 pages, which it keeps
+ * for the next ones and gives up when the budget is short; its first one from a pool takes 8 KiB,
+ * and of each size a page or a few.
  */
 #ifndef QUARRY_LIFETIME_H
 #define QUARRY_LIFETIME_H
@@ -85,8 +86,8 @@ struct quarry_pool;
  * `error`: says what was wrong; may be NULL.
  * Errors: QUARRY_BAD_INPUT (name), QUARRY_EXISTS (name), QUARRY_TOO_MANY (63 lifetimes and lanes at
  * a time), QUARRY_NO_ADDRESS, QUARRY_NO_MEMORY.
- * Cost: as quarry_lane_create. The first one of a memory makes what all others need: about 160 KiB
- * of the budget.
+ * Cost: as quarry_lane_create. The first one of a memory makes what all others need: 152 KiB of the
+ * budget, of which it wants 192 KiB to be left.
  */
 QUARRY_EXPORT enum quarry_status quarry_lifetime_begin(struct quarry_memory *memory,
                                                        const char *name,

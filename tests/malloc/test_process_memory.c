@@ -320,7 +320,38 @@ static void a_lifetime_cannot_end_in_its_own_scope(void **state)
     child_aborted(&child, (const char *const[]){"a scope is open", NULL});
 }
 
-int main(void)
+/* Every object has its checks there, those of scopes too. */
+static int live_hardened(void)
+{
+    static void *objects[5000];
+
+    memory = QUARRY(process_memory)();
+    struct quarry_lifetime *lifetime = begin("hard");
+    struct quarry_pool *previous = open_scope(pool_in(lifetime, "guest"));
+    for (size_t i = 0; i < COUNT_OF(objects); i++)
+        objects[i] = filled(i, i);
+    QUARRY(scope_end)(previous);
+    MUST(held_bytes("hard") > COUNT_OF(objects) * COUNT_OF(objects) / 2);
+    for (size_t i = 0; i < COUNT_OF(objects); i++) {
+        if (i % 3 != 0)
+            check_and_free(objects[i], i, i);
+        free(opaque(malloc(i)));
+    }
+    QUARRY(lifetime_end)(lifetime);
+    return 0;
+}
+
+static void a_hardened_process_has_scopes_and_checks_their_objects(void **state)
+{
+    struct child child;
+
+    (void)state;
+    QUARRY_ONLY();
+    child_run_anew("hardened", (const char *const[]){"QUARRY_MALLOC=hardened=1", NULL}, &child);
+    child_succeeded(&child);
+}
+
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_ledger_shows_what_malloc_holds),
@@ -335,7 +366,10 @@ int main(void)
         cmocka_unit_test(pools_of_other_memories_have_no_scopes),
         cmocka_unit_test(the_memory_behind_malloc_cannot_be_destroyed),
         cmocka_unit_test(a_lifetime_cannot_end_in_its_own_scope),
+        cmocka_unit_test(a_hardened_process_has_scopes_and_checks_their_objects),
     };
 
+    if (argc > 1 && strcmp(argv[1], "hardened") == 0)
+        return live_hardened();
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
