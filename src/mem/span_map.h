@@ -87,11 +87,11 @@ static inline struct mem_span *mem_map_find(const struct mem_map *map, const voi
 
 #if MEM_IN_ASSEMBLER
     /* The load below; the compiler adds the head in an instruction of its own. */
-    __asm__ volatile("movl %c[head](%[base],%[index],4), %k[ref]"
-                     : [ref] "=r"(ref)
-                     : [base] "r"(map->base),
-                       [index] "r"((uint64_t)address >> PAGE_SHIFT & map->page_mask),
-                       [head] "i"(MEM_MAP_HEAD_BYTES));
+    __asm__ volatile(
+        "movl %c[head](%[base],%[index],4), %k[ref]"
+        : [ref] "=r"(ref)
+        : [base] "r"(map->base), [index] "r"((uint64_t)address >> PAGE_SHIFT & map->page_mask),
+          [head] "i"(MEM_MAP_HEAD_BYTES));
 #else
     /* Relaxed: whoever may ask about an object had it from somebody who knew of its span. */
     ref = atomic_load_relaxed_u32(mem_map_entry(map, address));
