@@ -54,6 +54,7 @@ static inline void *new_plain(size_t bytes)
 {
     void *object = malloc(bytes);
 
+    /* cppcheck-suppress memleak */
     return Q_LIKELY(object != NULL) ? object : new_again(bytes, 1);
 }
 
