@@ -265,6 +265,9 @@ static inline void quarantine_trim(struct mem_heap *heap, struct mem_thread *thr
     while (quarantine_is_over(thread) && os_gate_enter(&thread->gate, &heap->threads_mutex)) {
         void *object = quarantine_pop(thread, &span);
         os_gate_leave(&thread->gate);
+        if (object == NULL) {
+            return; /* a signal handler let go of everything */
+        }
         /* Outside: it enters the gate itself. */
         object_release(heap, span, object);
     }

@@ -20,14 +20,6 @@ static const char *const panic_text[] = {
     [MEM_PANIC_WRITTEN_FREE] = "use after free: written to after it was freed: ",
 };
 
-static char *append(char *end, const char *text)
-{
-    size_t bytes = strlen(text);
-
-    memcpy(end, text, bytes);
-    return end + bytes;
-}
-
 static char *append_address(char *end, const void *address)
 {
     static const char digit[] = "0123456789abcdef";
@@ -37,7 +29,7 @@ static char *append_address(char *end, const void *address)
     while (shift > 0 && value >> shift == 0) {
         shift -= 4;
     }
-    end = append(end, "0x");
+    end = stpcpy(end, "0x");
     for (;; shift -= 4) {
         *end++ = digit[value >> shift & 15];
         if (shift == 0) {
@@ -49,11 +41,11 @@ static char *append_address(char *end, const void *address)
 void mem_panic(enum mem_panic what, const void *address)
 {
     char line[LINE_BYTES];
-    char *end = append(line, "quarry: ");
+    char *end = stpcpy(line, "quarry: ");
 
-    end = append(end, panic_text[what]);
+    end = stpcpy(end, panic_text[what]);
     end = append_address(end, address);
-    end = append(end, "\n");
+    end = stpcpy(end, "\n");
     os_tell(line, (size_t)(end - line));
     abort();
 }
