@@ -5,13 +5,12 @@
  *   PARTIAL ------------------> CURRENT ------------------------> FULL
  *      ^  |                                                        |
  *      |  '--- every object free: kept, or its pages go back       |
- *      '------------------- a sixteenth is free <------------------'
+ *      '-------------------- a quarter is free <-------------------'
  *
  * A bin holds the free objects of one word of its current span's bitmap, taken out of it.
  * Allocating touches the bin alone; the thread's frees set bits in the span. The two meet here,
- * once for each word. That keeps the next allocation from waiting for the last free (both would go
- * through one word: 22 cycles a pair instead of 7), and counts what was allocated without counting
- * it.
+ * once for each word. That keeps the next allocation from waiting for the last free, as it would if
+ * both went through one word, and counts what was allocated without counting it.
  *
  * A span's `left` counts its owner's frees down to when somebody should look: until a full one is
  * worth allocating from, until a partial one is empty. A current one is never looked at, so a
@@ -261,7 +260,7 @@ void mem_bins_mail(struct mem_heap *heap, struct mem_span *span)
             continue; /* its thread is ending, and gives the span to the central bins */
         }
         atomic_store_relaxed_u32(&cold->mail, head);
-        /* Release: pairs with the acquire in bins_open_mail. */
+        /* Release: pairs with the acquire in mem_bins_drain. */
         if (atomic_cas_release_u32(&bins->mailbox, &head, ref)) {
             return;
         }
@@ -392,6 +391,8 @@ static inline void bin_take_this_word(struct mem_bins *bins, struct mem_bin *bin
     bin->is_fresh = (cold->fresh >> word & 1) != 0;
     cold->fresh &= (uint16_t) ~(1u << word);
     bin->taken_count += bits_count_u64(mask);
+    /* A child of a fork at this moment must not find the new mask with the old word. */
+    atomic_compiler_barrier();
     bin_give(bins->thread, bin, mask);
 }
 
@@ -417,7 +418,7 @@ static inline void *bin_pop(struct mem_bin *bin)
     uint64_t mask = bin->mask;
 
     bin->mask = mask & (mask - 1);
-    return bin->base + (uint32_t)__builtin_ctzll(mask) * bin->size_bytes;
+    return bin->base + mem_lowest_bit(mask) * bin->size_bytes;
 }
 
 void *mem_bins_take_quickly(struct mem_bins *bins, struct mem_bin *bin)

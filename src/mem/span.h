@@ -53,7 +53,7 @@ struct mem_span {
     _Atomic int32_t left;    /* its owner's frees until the bins want to know */
     uint8_t shift;           /* const while in use: of the class */
     _Atomic uint8_t state;   /* enum mem_span_state; written inside its bins */
-    uint16_t zero;
+    uint16_t padding;
     _Atomic uint64_t free[MEM_SPAN_NEAR_WORDS]; /* a bit for each object: free, and not remote */
 };
 Q_STATIC_ASSERT(sizeof(struct mem_span) == Q_CACHE_LINE_BYTES, "a free touches one line");
