@@ -27,18 +27,29 @@ void os_gate_init(struct os_gate *gate)
 
 bool os_gate_enter_slow(struct os_gate *gate, struct os_mutex *mutex)
 {
-    atomic_store_release_u32(&gate->is_inside, 0);
+    if (os_gate_is_inside(gate)) {
+        return false;
+    }
     for (;;) {
         if (atomic_load_seq_cst_u32(&gate->stop) & OS_GATE_STOP) {
             os_mutex_lock(mutex);
             os_mutex_unlock(mutex);
         }
         (void)atomic_exchange_seq_cst_u32(&gate->is_inside, 1);
-        if (!(atomic_load_seq_cst_u32(&gate->stop) & OS_GATE_STOP)) {
+        uint32_t stop = atomic_load_seq_cst_u32(&gate->stop);
+        if (stop & OS_GATE_MARKED) {
+            (void)atomic_and_relaxed_u32(&gate->stop, ~OS_GATE_MARKED);
+        }
+        if (!(stop & OS_GATE_STOP)) {
             return true;
         }
         atomic_store_release_u32(&gate->is_inside, 0);
     }
+}
+
+bool os_gate_mark(struct os_gate *gate)
+{
+    return (atomic_or_relaxed_u32(&gate->stop, OS_GATE_MARKED) & OS_GATE_MARKED) != 0;
 }
 
 void os_gate_stop(struct os_gate *gate)

@@ -12,6 +12,7 @@
 /* Bits of `stop`. */
 #define OS_GATE_STOP   1u /* somebody else is in there */
 #define OS_GATE_FENCED 2u /* there is no process barrier: entering takes the slow handshake */
+#define OS_GATE_MARKED 4u /* nobody has entered since os_gate_mark */
 
 struct os_gate {
     _Atomic uint32_t is_inside; /* written by the gate's thread */
@@ -23,12 +24,11 @@ void os_gate_init(struct os_gate *gate);
 bool os_gate_enter_slow(struct os_gate *gate, struct os_mutex *mutex);
 
 /*
- * Enters, by the gate's own thread; waits while others keep it out.
- * `mutex`: held by whoever stops the gate.
- * Returns: false only in a signal handler that interrupted its own thread inside.
+ * Enters, by the gate's own thread, if that takes no more than a few instructions. False, and
+ * outside: somebody keeps it out, has marked it, or this is a signal handler inside.
  * Cost: four instructions.
  */
-static inline bool os_gate_enter(struct os_gate *gate, struct os_mutex *mutex)
+static inline bool os_gate_try_enter(struct os_gate *gate)
 {
     if (Q_UNLIKELY(atomic_load_relaxed_u32(&gate->is_inside) != 0)) {
         return false;
@@ -38,9 +38,20 @@ static inline bool os_gate_enter(struct os_gate *gate, struct os_mutex *mutex)
     atomic_compiler_barrier();
     /* Acquire: pairs with the release in os_gate_resume. */
     if (Q_UNLIKELY(atomic_load_acquire_u32(&gate->stop) != 0)) {
-        return os_gate_enter_slow(gate, mutex);
+        atomic_store_release_u32(&gate->is_inside, 0);
+        return false;
     }
     return true;
+}
+
+/*
+ * Enters, waiting while others keep the thread out.
+ * `mutex`: held by whoever stops the gate.
+ * Returns: false only in a signal handler that interrupted its own thread inside.
+ */
+static inline bool os_gate_enter(struct os_gate *gate, struct os_mutex *mutex)
+{
+    return Q_LIKELY(os_gate_try_enter(gate)) || os_gate_enter_slow(gate, mutex);
 }
 
 static inline void os_gate_leave(struct os_gate *gate)
@@ -58,5 +69,19 @@ void os_gate_stop(struct os_gate *gate);
 void os_gates_barrier(void);
 void os_gate_wait(struct os_gate *gate);
 void os_gate_resume(struct os_gate *gate);
+static inline bool os_gate_is_stopped(const struct os_gate *gate)
+{
+    return (atomic_load_relaxed_u32(&gate->stop) & OS_GATE_STOP) != 0;
+}
+static inline bool os_gate_is_inside(const struct os_gate *gate)
+{
+    return atomic_load_relaxed_u32(&gate->is_inside) != 0;
+}
+
+/*
+ * Marks the gate until its thread enters next. Returns: whether the mark was there already, so that
+ * nobody has entered since. Threads: any.
+ */
+bool os_gate_mark(struct os_gate *gate);
 
 #endif

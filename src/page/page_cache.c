@@ -1,20 +1,8 @@
 /*
  * Page caches: the way around the lane's lock.
  *
- * A cache belongs to one thread, and that thread enters it without an atomic instruction:
- *
- *   owner                                   whoever stops it (holds caches_mutex)
- *   use = INSIDE                            stop |= STOP
- *   (compiler barrier)                      os_process_barrier()
- *   if stop: use = OUTSIDE, wait, again     wait while use == INSIDE
- *   … use the cache …                       … use the cache …
- *   use = OUTSIDE  (release)                stop &= ~STOP  (release)
- *
- * Both sides write, then read what the other wrote: at least one sees the other, provided a full
- * barrier stands between the write and the read on both sides. The owner's is left out and the
- * stopper makes every CPU execute one in its stead (membarrier), which costs the owner nothing, and
- * the stopper a third of a microsecond here. Where there is no such call, stop always has the
- * FENCED bit, so that every entry takes the slow path, with a sequentially consistent exchange.
+ * A cache belongs to one thread, which enters it by a gate (os/gate.h), without an atomic
+ * instruction; the scavenger and whoever reads the ledger keep it out for a moment.
  *
  * A lane's lock may be taken inside a cache; nothing that can wait for a stopper may: no reclaim,
  * no growth. A signal handler that finds its own thread inside goes straight to the tree.
@@ -36,59 +24,6 @@
 #include <page/heap.h>
 
 _Thread_local struct page_tls page_tls;
-
-/* ---- entering and leaving ------------------------------------------------------------------- */
-
-/*
- * The fast way in. False, and outside, when the slow way is needed: somebody has stopped the cache,
- * the scavenger has marked it unused, or this is a signal handler inside it.
- */
-static inline bool cache_try_enter(struct page_cache *cache)
-{
-    if (Q_UNLIKELY(atomic_load_relaxed_u32(&cache->use) != PAGE_CACHE_OUTSIDE)) {
-        return false;
-    }
-    /* Pairs with the process barrier in caches_stop_some. */
-    atomic_store_relaxed_u32(&cache->use, PAGE_CACHE_INSIDE);
-    atomic_compiler_barrier();
-    /* Acquire: pairs with the release in caches_resume_all. */
-    if (Q_UNLIKELY(atomic_load_acquire_u32(&cache->stop) != 0)) {
-        atomic_store_release_u32(&cache->use, PAGE_CACHE_OUTSIDE);
-        return false;
-    }
-    return true;
-}
-
-static inline void cache_leave(struct page_cache *cache)
-{
-    /* Pairs with the load that ends the wait in caches_stop_some. */
-    atomic_store_release_u32(&cache->use, PAGE_CACHE_OUTSIDE);
-}
-
-/*
- * Waits while somebody has stopped the cache, then enters with the full handshake. False only in a
- * signal handler that interrupted its own thread inside the cache.
- */
-static bool cache_enter(struct page_cache *cache, struct page_heap *heap)
-{
-    if (cache_try_enter(cache)) {
-        return true;
-    }
-    if (atomic_load_relaxed_u32(&cache->use) == PAGE_CACHE_INSIDE) {
-        return false;
-    }
-    for (;;) {
-        if (atomic_load_seq_cst_u32(&cache->stop) & PAGE_CACHE_STOP) {
-            os_mutex_lock(&heap->caches_mutex);
-            os_mutex_unlock(&heap->caches_mutex);
-        }
-        (void)atomic_exchange_seq_cst_u32(&cache->use, PAGE_CACHE_INSIDE);
-        if (!(atomic_load_seq_cst_u32(&cache->stop) & PAGE_CACHE_STOP)) {
-            return true;
-        }
-        atomic_store_release_u32(&cache->use, PAGE_CACHE_OUTSIDE);
-    }
-}
 
 /* ---- owners --------------------------------------------------------------------------------- */
 
@@ -392,7 +327,7 @@ static struct page_cache *cache_create(struct page_thread *thread, struct page_l
     cache->lane = lane;
     cache->block.first_page = PAGE_NONE;
     cache->long_pages_max = long_pages_for(page_commit_read(&heap->commit).limit_bytes);
-    atomic_store_relaxed_u32(&cache->stop, os_has_process_barrier() ? 0 : PAGE_CACHE_FENCED);
+    os_gate_init(&cache->gate);
     os_mutex_lock(&heap->caches_mutex);
     thread->cache[lane->id] = cache;
     os_mutex_unlock(&heap->caches_mutex);
@@ -470,7 +405,7 @@ static enum cache_verdict cache_alloc(struct page_cache *cache, struct page_lane
 {
     uint64_t page;
 
-    if (!cache_enter(cache, lane->heap)) {
+    if (!os_gate_enter(&cache->gate, &lane->heap->caches_mutex)) {
         return CACHE_NOT_FOUND;
     }
     cache_flush_owner(cache, owner);
@@ -479,7 +414,7 @@ static enum cache_verdict cache_alloc(struct page_cache *cache, struct page_lane
         page_lane_head_set(lane, page, owner, page_count);
         ret_run->base = page_lane_address(lane, page);
     }
-    cache_leave(cache);
+    os_gate_leave(&cache->gate);
     return verdict;
 }
 
@@ -528,7 +463,7 @@ struct page_run page_alloc(struct page_lane *lane, uint32_t owner, uint64_t page
     struct page_run run;
 
     Q_DCHECK(owner != PAGE_OWNER_NONE && owner < PAGE_OWNERS_MAX);
-    if (Q_UNLIKELY(cache == NULL || !cache_try_enter(cache))) {
+    if (Q_UNLIKELY(cache == NULL || !os_gate_try_enter(&cache->gate))) {
         return page_alloc_slow(lane, owner, page_count);
     }
     struct page_cache_run *newest = &cache->short_runs.run[cache->short_runs.count];
@@ -537,12 +472,12 @@ struct page_run page_alloc(struct page_lane *lane, uint32_t owner, uint64_t page
         cache->short_runs.count--;
         /* Relaxed: only validators and the heap map read heads of others, as a picture. */
         atomic_store_relaxed_u32(&lane->head[page], (uint32_t)head);
-        cache_leave(cache);
+        os_gate_leave(&cache->gate);
         return (struct page_run){page_lane_address(lane, page), QUARRY_OK, false};
     }
     if (page_count == 1 && cache->block.free != 0 && cache->owner == owner) {
         run = cache_take_page(cache, lane, (uint32_t)head);
-        cache_leave(cache);
+        os_gate_leave(&cache->gate);
         return run;
     }
     newest = &cache->long_runs.run[cache->long_runs.count];
@@ -551,10 +486,10 @@ struct page_run page_alloc(struct page_lane *lane, uint32_t owner, uint64_t page
         cache->long_runs.count--;
         cache->long_runs.page_count -= (uint32_t)page_count;
         atomic_store_relaxed_u32(&lane->head[page], (uint32_t)head);
-        cache_leave(cache);
+        os_gate_leave(&cache->gate);
         return (struct page_run){page_lane_address(lane, page), QUARRY_OK, false};
     }
-    cache_leave(cache);
+    os_gate_leave(&cache->gate);
     return page_alloc_slow(lane, owner, page_count);
 }
 
@@ -566,7 +501,8 @@ static Q_NOINLINE void page_free_slow(struct page_lane *lane, void *base)
     struct page_cache *cache = cache_find(lane);
 
     Q_ASSERT_MSG(head != 0, "no run in use begins at the address");
-    if (cache == NULL || !cache_keeps(cache, page_count) || !cache_enter(cache, lane->heap)) {
+    if (cache == NULL || !cache_keeps(cache, page_count) ||
+        !os_gate_enter(&cache->gate, &lane->heap->caches_mutex)) {
         page_lane_free(lane, base);
         return;
     }
@@ -575,7 +511,7 @@ static Q_NOINLINE void page_free_slow(struct page_lane *lane, void *base)
     cache_evict(cache, stack, cache_evict_count(cache, page_count));
     atomic_store_relaxed_u32(&lane->head[page], 0);
     cache_push(cache, page, head);
-    cache_leave(cache);
+    os_gate_leave(&cache->gate);
     page_scavenger_poke(lane->heap);
 }
 
@@ -588,7 +524,7 @@ void page_free(struct page_lane *lane, void *base)
     uint64_t page = offset >> PAGE_SHIFT | offset << (64 - PAGE_SHIFT);
 
     Q_ASSERT_MSG(page < lane->reserved_pages, "the address is not that of a page of this lane");
-    if (Q_UNLIKELY(cache == NULL || !cache_try_enter(cache))) {
+    if (Q_UNLIKELY(cache == NULL || !os_gate_try_enter(&cache->gate))) {
         page_free_slow(lane, base);
         return;
     }
@@ -600,7 +536,7 @@ void page_free(struct page_lane *lane, void *base)
         atomic_store_relaxed_u32(&lane->head[page], 0);
         cache->short_runs.run[count + 1] = (struct page_cache_run){(uint32_t)page, head};
         cache->short_runs.count = count + 1;
-        cache_leave(cache);
+        os_gate_leave(&cache->gate);
         return;
     }
     if (page_head_pages(head) >= PAGE_BLOCK_RUN_PAGES_MAX &&
@@ -608,10 +544,10 @@ void page_free(struct page_lane *lane, void *base)
         cache_long_has_room(cache, page_head_pages(head))) {
         atomic_store_relaxed_u32(&lane->head[page], 0);
         cache_push(cache, page, head);
-        cache_leave(cache);
+        os_gate_leave(&cache->gate);
         return;
     }
-    cache_leave(cache);
+    os_gate_leave(&cache->gate);
     page_free_slow(lane, base);
 }
 
@@ -625,11 +561,6 @@ typedef bool cache_filter(struct page_cache *cache);
         for (uint32_t id_ = 0; id_ < PAGE_LANES_MAX; id_++)                                        \
             for (struct page_cache *cache = thread->cache[id_]; cache != NULL; cache = NULL)
 
-static bool cache_is_stopped(struct page_cache *cache)
-{
-    return atomic_load_relaxed_u32(&cache->stop) & PAGE_CACHE_STOP;
-}
-
 /* Stops the caches that `filter` chooses; the mutex is held. Returns whether there were any. */
 static bool caches_stop_some(struct page_heap *heap, cache_filter *filter)
     Q_REQUIRES(&heap->caches_mutex)
@@ -640,22 +571,19 @@ static bool caches_stop_some(struct page_heap *heap, cache_filter *filter)
     PAGE_CACHES_FOR_EACH(heap, thread, cache)
     {
         if (filter(cache)) {
-            (void)atomic_or_seq_cst_u32(&cache->stop, PAGE_CACHE_STOP);
+            os_gate_stop(&cache->gate);
             is_any = true;
         }
     }
     if (!is_any) {
         return false;
     }
-    if (os_has_process_barrier()) {
-        (void)os_process_barrier();
-    }
+    os_gates_barrier();
     PAGE_CACHES_FOR_EACH(heap, thread, cache)
     {
         /* We are inside our own only if this is a signal handler: it is left as it is. */
-        while (thread != own && cache_is_stopped(cache) &&
-               atomic_load_seq_cst_u32(&cache->use) == PAGE_CACHE_INSIDE) {
-            os_yield();
+        if (thread != own && os_gate_is_stopped(&cache->gate)) {
+            os_gate_wait(&cache->gate);
         }
     }
     return true;
@@ -665,9 +593,8 @@ static void caches_resume_all(struct page_heap *heap) Q_REQUIRES(&heap->caches_m
 {
     PAGE_CACHES_FOR_EACH(heap, thread, cache)
     {
-        if (cache_is_stopped(cache)) {
-            /* Pairs with the acquire load in cache_enter. */
-            (void)atomic_and_release_u32(&cache->stop, ~PAGE_CACHE_STOP);
+        if (os_gate_is_stopped(&cache->gate)) {
+            os_gate_resume(&cache->gate);
         }
     }
 }
@@ -692,7 +619,7 @@ void page_caches_resume(struct page_heap *heap)
 
 static bool cache_is_usable(struct page_cache *cache)
 {
-    return cache->lane != NULL && atomic_load_relaxed_u32(&cache->use) != PAGE_CACHE_INSIDE;
+    return cache->lane != NULL && !os_gate_is_inside(&cache->gate);
 }
 
 void page_cache_flush_stopped(struct page_cache *cache)
@@ -735,22 +662,16 @@ void page_caches_flush_all(struct page_heap *heap)
 }
 
 /*
- * Unused since the last look, and not flushed already. Marks the cache, so that its thread's next
- * entry takes the slow way and the mark away; a mark lost to a thread that enters at this moment is
- * no loss, for that cache is in use.
+ * Unused since the last look, and not flushed already. The mark is for the next look; a thread that
+ * enters at this moment takes it away, or keeps its cache until then.
  */
 static bool cache_is_idle(struct page_cache *cache)
 {
-    uint32_t outside = PAGE_CACHE_OUTSIDE;
+    bool is_unused = os_gate_mark(&cache->gate);
+    bool is_idle = is_unused && !cache->is_flushed;
 
-    if (atomic_load_relaxed_u32(&cache->use) == PAGE_CACHE_UNUSED) {
-        bool is_idle = !cache->is_flushed;
-        cache->is_flushed = true;
-        return is_idle;
-    }
-    (void)atomic_cas_relaxed_u32(&cache->use, &outside, PAGE_CACHE_UNUSED);
-    cache->is_flushed = false;
-    return false;
+    cache->is_flushed = is_unused;
+    return is_idle;
 }
 
 void page_caches_flush_idle(struct page_heap *heap)
@@ -759,7 +680,7 @@ void page_caches_flush_idle(struct page_heap *heap)
     if (caches_stop_some(heap, cache_is_idle)) {
         PAGE_CACHES_FOR_EACH(heap, thread, cache)
         {
-            if (cache_is_stopped(cache)) {
+            if (os_gate_is_stopped(&cache->gate)) {
                 page_cache_flush_stopped(cache);
             }
         }

@@ -50,21 +50,8 @@ struct page_cache_stack {
     struct page_cache_run run[PAGE_CACHE_LONG_MAX + 1];
 };
 
-/* Whether the cache's thread is inside it. */
-enum page_cache_use {
-    PAGE_CACHE_OUTSIDE,
-    PAGE_CACHE_INSIDE,
-    PAGE_CACHE_UNUSED, /* outside, and not inside since the scavenger looked */
-};
-
-/* Bits of `stop`. */
-#define PAGE_CACHE_STOP   1u /* somebody else has the cache */
-#define PAGE_CACHE_FENCED 2u /* there is no process barrier: entering takes the slow handshake */
-
 struct page_cache {
-    /* the handshake, see page_cache.c */
-    _Atomic uint32_t use; /* enum page_cache_use */
-    _Atomic uint32_t stop;
+    struct os_gate gate; /* the thread is inside while it uses the cache */
     /* its thread while inside, or whoever has stopped the cache */
     uint32_t owner;      /* whose pages `owner_pages` are */
     int32_t owner_pages; /* what the ledger has not been told yet */
