@@ -80,8 +80,8 @@ static void rotate(struct mix_actor *actor, struct quarry_arena_keeper *keeper)
     for (uint64_t i = 0; !mix_is_over(actor->mix); i++) {
         struct filled *oldest = &filled[i % ARENAS_MAX];
         drop(actor, oldest);
-        if (mix_is_ok(actor, quarry_arena_keeper_take(keeper, capacity(actor), &oldest->arena,
-                                                      NULL))) {
+        if (mix_is_ok(actor,
+                      quarry_arena_keeper_take(keeper, capacity(actor), &oldest->arena, NULL))) {
             fill(actor, oldest);
         } else {
             oldest->arena = NULL;
@@ -104,8 +104,7 @@ void mix_arenas_run(struct mix_actor *actor)
         mix_is_ok(actor, quarry_lane_create(actor->mix->memory,
                                             &(struct quarry_lane_options){.name = "mix arenas"},
                                             &options.lane, NULL)) &&
-        mix_is_ok(actor,
-                  quarry_arena_keeper_create(actor->mix->memory, &options, &keeper, NULL))) {
+        mix_is_ok(actor, quarry_arena_keeper_create(actor->mix->memory, &options, &keeper, NULL))) {
         rotate(actor, keeper);
         quarry_arena_keeper_destroy(keeper);
         quarry_lane_destroy(options.lane);

@@ -64,8 +64,8 @@ static void read_one(struct cache_user *user, struct quarry_block *held)
                                          .is_background = mix_random(actor) % 16 == 0};
     struct quarry_block block;
 
-    if (mix_is_ok(actor, quarry_block_cache_get_or_load(user->cache, &key, tag, load, user,
-                                                        &block))) {
+    if (mix_is_ok(actor,
+                  quarry_block_cache_get_or_load(user->cache, &key, tag, load, user, &block))) {
         mix_check(actor, quarry_block_data(&block), quarry_block_bytes(&block), key_mark(&key));
         struct quarry_block *chosen = &held[mix_random(actor) % HELD];
         quarry_block_release(user->cache, chosen);
@@ -80,8 +80,7 @@ static void disturb(struct cache_user *user)
 
     switch (mix_random(actor) % 3) {
     case 0:
-        (void)quarry_block_cache_evict_file(user->cache, user->handle,
-                                            mix_random(actor) % FILES);
+        (void)quarry_block_cache_evict_file(user->cache, user->handle, mix_random(actor) % FILES);
         break;
     case 1:
         quarry_block_cache_reserve(user->cache, Q_MIB(4));
@@ -122,8 +121,8 @@ void mix_blocks_run(struct mix_actor *actor)
     struct mix_actor second = {.mix = actor->mix, .random = mix_random(actor)};
     pthread_t thread;
 
-    if (!mix_is_ok(actor, quarry_block_cache_create(actor->mix->memory, &options, &user.cache,
-                                                    NULL))) {
+    if (!mix_is_ok(actor,
+                   quarry_block_cache_create(actor->mix->memory, &options, &user.cache, NULL))) {
         return;
     }
     user.handle = quarry_block_cache_handle(user.cache);

@@ -42,8 +42,7 @@ static bool move(void *argument, quarry_ref old_ref, const void *old_data, quarr
     uint64_t expected = old_ref;
 
     memcpy(&item, old_data, sizeof(item));
-    if (item.slot >= SLOTS_COUNT ||
-        atomic_load_acquire_u64(&moved->slot[item.slot]) != old_ref) {
+    if (item.slot >= SLOTS_COUNT || atomic_load_acquire_u64(&moved->slot[item.slot]) != old_ref) {
         return false;
     }
     memcpy(new_data, old_data, bytes);
@@ -85,8 +84,7 @@ static void put(struct mix_actor *actor, uint64_t slot)
         memcpy(cell.data, &item, sizeof(item));
         mix_fill((char *)cell.data + sizeof(item), item.bytes - sizeof(item), item.mark);
         /* Acquire and release: as in drop. */
-        quarry_slab_retire(store.slab,
-                           atomic_exchange_acq_rel_u64(&store.slot[slot], cell.ref));
+        quarry_slab_retire(store.slab, atomic_exchange_acq_rel_u64(&store.slot[slot], cell.ref));
     }
 }
 
@@ -96,8 +94,7 @@ static void get(struct mix_actor *actor, uint64_t slot)
 
     quarry_epoch_enter(store.epoch);
     /* Acquire: pairs with the exchange that published it. */
-    const char *data =
-        quarry_slab_data(store.slab, atomic_load_acquire_u64(&store.slot[slot]));
+    const char *data = quarry_slab_data(store.slab, atomic_load_acquire_u64(&store.slot[slot]));
     if (data != NULL) {
         memcpy(&item, data, sizeof(item));
         Q_ASSERT(item.slot == slot && item.bytes <= ITEM_BYTES_MAX);
@@ -140,9 +137,9 @@ static bool store_begin(struct mix_actor *actor)
 
     store.mix = actor->mix;
     if (!mix_is_ok(actor, quarry_epoch_create(memory, &store.epoch)) ||
-        !mix_is_ok(actor, quarry_lane_create(
-                              memory, &(struct quarry_lane_options){.name = "mix cells"},
-                              &store.lane, NULL)) ||
+        !mix_is_ok(actor,
+                   quarry_lane_create(memory, &(struct quarry_lane_options){.name = "mix cells"},
+                                      &store.lane, NULL)) ||
         !mix_is_ok(actor, quarry_account_create(memory, &account, &store.account, NULL))) {
         return false;
     }

@@ -24,6 +24,8 @@
 
 #include <base/base.h>
 
+#include "unit/base/random.h"
+
 struct mix {
     /* const while actors run */
     struct quarry_memory *memory;
@@ -55,18 +57,19 @@ mix_actor_function mix_pages_run;
 /* What the watch saw. */
 struct mix_watch {
     uint64_t sample_count;
-    uint64_t change_count;     /* limits set */
-    uint64_t refused_count;    /* limits that could not be set */
-    uint64_t slowest_ns;       /* of the halvings */
-    int64_t committed_over;    /* the most that committed bytes were above the limit; below: < 0 */
-    int64_t resident_over;     /* likewise resident bytes, of the heap and all else of the process */
-    uint64_t committed_bytes;  /* at the last sample */
+    uint64_t change_count;    /* limits set */
+    uint64_t refused_count;   /* limits that could not be set */
+    uint64_t slowest_ns;      /* of the halvings */
+    int64_t committed_over;   /* the most that committed bytes were above the limit; below: < 0 */
+    int64_t resident_over;    /* likewise resident bytes, of the heap and all else of the process */
+    uint64_t committed_bytes; /* at the last sample */
     uint64_t validation_count; /* whole heaps found sound */
 };
 
-/* Looks on for `seconds`, by the calling thread. `other_bytes`: resident before the memory was made: the
- * program itself. */
-void mix_watch_run(struct mix *mix, uint64_t seconds, uint64_t other_bytes, struct mix_watch *ret_watch);
+/* Looks on for `seconds`, by the calling thread. `other_bytes`: resident before the memory was
+ * made: the program itself. */
+void mix_watch_run(struct mix *mix, uint64_t seconds, uint64_t other_bytes,
+                   struct mix_watch *ret_watch);
 
 static inline bool mix_is_over(struct mix *mix)
 {
@@ -79,14 +82,9 @@ static inline uint64_t mix_appetite(struct mix *mix, uint64_t part)
     return atomic_load_relaxed_u64(&mix->limit_bytes) / part;
 }
 
-/* splitmix64. */
 static inline uint64_t mix_random(struct mix_actor *actor)
 {
-    uint64_t z = actor->random += UINT64_C(0x9E3779B97F4A7C15);
-
-    z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
-    return z ^ z >> 31;
+    return random_u64(&actor->random);
 }
 
 /* From `min` to `max`, the small ones more often: the logarithm is even. */

@@ -58,8 +58,7 @@ void mix_requests_run(struct mix_actor *actor)
     uint32_t owner;
 
     if (!mix_is_ok(actor, quarry_memory_owner(actor->mix->memory, "mix.request", &owner)) ||
-        !mix_is_ok(actor,
-                   quarry_lifetime_begin(actor->mix->memory, "requests", &lifetime, NULL)) ||
+        !mix_is_ok(actor, quarry_lifetime_begin(actor->mix->memory, "requests", &lifetime, NULL)) ||
         !mix_is_ok(actor, quarry_pool_create(lifetime, owner, &pool))) {
         quarry_lifetime_end(lifetime);
         return;

@@ -36,8 +36,9 @@ static void sample(struct mix *mix, uint64_t other_bytes, struct mix_watch *watc
     (void)quarry_memory_ledger(mix->memory, &after, NULL, 0);
     note_most(&watch->committed_over, over(before.committed_bytes, before.limit_bytes));
     note_most(&watch->committed_over, over(after.committed_bytes, after.limit_bytes));
-    note_most(&watch->resident_over,
-              over(resident_bytes, other_bytes + size_max_u64(before.limit_bytes, after.limit_bytes)));
+    note_most(
+        &watch->resident_over,
+        over(resident_bytes, other_bytes + size_max_u64(before.limit_bytes, after.limit_bytes)));
     watch->committed_bytes = after.committed_bytes;
     watch->sample_count++;
 }
