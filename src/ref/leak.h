@@ -122,4 +122,13 @@ void ref_leak_set_handler(ref_leak_handler *handler, void *argument);
  */
 void ref_leak_set_every(uint32_t every);
 
+/* Of how many acquisitions one is recorded. */
+uint32_t ref_leak_every(void);
+
+/* ---- for the other files of this folder ----------------------------------------------------- */
+
+/* Tells the handler, or prints. No lock of a ledger is held. */
+void ref_leak_tell(const struct ref_leak *leak);
+bool ref_leak_has_handler(void);
+
 #endif
