@@ -78,7 +78,9 @@ static inline uint32_t ref_leak_note(struct ref_leaks *leaks, const char *kind, 
     if (Q_LIKELY(!__builtin_sub_overflow(ref_leak_countdown, 1u, &ref_leak_countdown))) {
         return 0;
     }
-    return ref_leak_note_slow(leaks, kind, object);
+    uint32_t token = ref_leak_note_slow(leaks, kind, object);
+    __asm__ volatile("" : "+r"(token)); /* no tail call, which would leave the caller out */
+    return token;
 }
 
 /*
