@@ -69,6 +69,7 @@
 #include <stddef.h>
 
 #include <mem/panic.h>
+#include <mem/unwind.h>
 #include <ref/leak.h>
 #include <ref/process.h>
 
@@ -76,7 +77,14 @@
 /* No domain has it: serial numbers are even, and strangers add 1. */
 #define SERIAL_NONE UINT64_MAX
 
+#ifdef QUARRY_DEBUG_CHECKS
+#define READER_PCS(reader)      ((reader)->pcs)
+#define READER_PC_COUNT(reader) ((reader)->pc_count)
+#else
+#define READER_PCS(reader)      ((uint64_t *)NULL)
+#define READER_PC_COUNT(reader) 0u
 Q_STATIC_ASSERT(sizeof(struct ref_epoch_reader) == 56, "thread storage is scarce");
+#endif
 
 _Thread_local struct ref_epoch_thread ref_epoch_thread;
 
@@ -96,6 +104,16 @@ static void enter_slow(struct quarry_epoch *epoch, struct ref_epoch_reader *read
                        uint64_t caller);
 static void leave_slow(struct quarry_epoch *epoch, struct ref_epoch_reader *reader);
 
+/* Debug builds: how the thread has come in, for quarry_epoch_destroy. */
+static inline void note_stack(struct ref_epoch_reader *reader)
+{
+#ifdef QUARRY_DEBUG_CHECKS
+    reader->pc_count = mem_unwind((struct mem_code_range){0, 0}, reader->pcs, REF_EPOCH_FRAMES_MAX);
+#else
+    (void)reader;
+#endif
+}
+
 void quarry_epoch_enter(struct quarry_epoch *epoch)
 {
     struct ref_epoch_reader *reader = own_reader(epoch);
@@ -110,6 +128,7 @@ void quarry_epoch_enter(struct quarry_epoch *epoch)
     /* Acquire: pairs with the increment in advance_locked; (a) above. */
     atomic_store_relaxed_u64(&reader->state, atomic_load_acquire_u64(&epoch->now) + 1);
     atomic_compiler_barrier(); /* pairs with the process barrier in advance_locked */
+    note_stack(reader);
 }
 
 void quarry_epoch_leave(struct quarry_epoch *epoch)
@@ -195,6 +214,7 @@ Q_NOINLINE static void enter_slow(struct quarry_epoch *epoch, struct ref_epoch_r
         /* Pairs with the look in look_at_reader. */
         (void)atomic_exchange_acq_rel_u64(&reader->state, state);
     }
+    note_stack(reader);
 }
 
 Q_NOINLINE static void leave_slow(struct quarry_epoch *epoch, struct ref_epoch_reader *reader)
@@ -397,6 +417,22 @@ void ref_epoch_place(struct quarry_epoch *epoch, uint32_t slot, uint64_t serial)
     os_mutex_init(&epoch->mutex, OS_RANK_EPOCH, slot + 1);
 }
 
+static void tell_reader(const struct quarry_epoch *epoch, const struct ref_epoch_reader *reader,
+                        uint64_t clock_ns)
+{
+    uint64_t caller = atomic_load_relaxed_u64(&reader->caller);
+    uint32_t pc_count = READER_PC_COUNT(reader);
+
+    ref_leak_tell(&(struct ref_leak){
+        .owner = "epoch",
+        .kind = "reader",
+        .object = (uint64_t)(uintptr_t)epoch,
+        .age_ns = clock_ns - reader->seen_ns,
+        .pc_count = pc_count > 0 ? pc_count : 1,
+        .pcs = pc_count > 0 ? READER_PCS(reader) : &caller,
+    });
+}
+
 /* Tells of each reader inside. Returns: how many. */
 static size_t tell_readers(struct quarry_epoch *epoch) Q_REQUIRES(&epoch->mutex)
 {
@@ -408,13 +444,7 @@ static size_t tell_readers(struct quarry_epoch *epoch) Q_REQUIRES(&epoch->mutex)
         if (reader->seen_epoch == 0) {
             continue;
         }
-        uint64_t caller = atomic_load_relaxed_u64(&reader->caller);
-        ref_leak_tell(&(struct ref_leak){.owner = "epoch",
-                                         .kind = "reader",
-                                         .object = (uint64_t)(uintptr_t)epoch,
-                                         .age_ns = clock_ns - reader->seen_ns,
-                                         .pc_count = 1,
-                                         .pcs = &caller});
+        tell_reader(epoch, reader, clock_ns);
         count++;
     }
     return count;

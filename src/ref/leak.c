@@ -65,7 +65,7 @@
 
 Q_STATIC_ASSERT(REF_LEAK_RECORDS_MAX == UINT32_C(1) << SLOT_BITS, "a token has room for a slot");
 
-_Thread_local uint32_t ref_leak_countdown;
+_Thread_local int32_t ref_leak_countdown;
 static _Thread_local uint64_t random_state; /* 0: the thread has drawn nothing yet */
 static _Atomic uint32_t record_every = EVERY_DEFAULT;
 
@@ -132,13 +132,13 @@ static bool take_turn(struct os *os)
         return true;
     }
     /* 0 to 2 × every - 2: every - 1 in the mean. */
-    ref_leak_countdown = (uint32_t)(drawn % (2 * (uint64_t)every - 1));
+    ref_leak_countdown = (int32_t)(drawn % (2 * (uint64_t)every - 1));
     return !is_first;
 }
 
 void ref_leak_set_every(uint32_t every)
 {
-    Q_ASSERT(every >= 1);
+    Q_ASSERT(every >= 1 && every <= REF_LEAK_EVERY_MAX);
     atomic_store_relaxed_u32(&record_every, every);
     ref_leak_countdown = 0;
 }
