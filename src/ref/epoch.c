@@ -7,27 +7,27 @@
  *                         thread B  state 15|0   outside
  *                         thread C  state 19|2   inside, entered twice
  *
- *   reader                            whoever reuses              an advance to k (mutex held)
- *   state = now | 1                   unlink the object           now = k
- *   (compiler barrier)                (compiler barrier)          process barrier
- *   follow pointers                   stamp = now                 m = the least epoch of those
- * inside, state = state - 1   (release)     …                               or k stamp + 2 <= safe:
- * reuse    safe = max(safe, m)   (release)
+ *   reader                     whoever reuses           an advance to k (mutex held)
+ *   state = now | 1            unlink the object        now = k
+ *   (compiler barrier)         (compiler barrier)       process barrier
+ *   follow pointers            stamp = now              m = the least epoch of those inside, or k
+ *   state = state - 1          …                        safe = max(safe, m)
+ *   (release)                  stamp + 2 <= safe?       (release)
  *
  * Why stamp + 2. Call the advance that writes k A(k), and its process barrier B(k). B(k) has a
  * point in each thread: what the thread did before it is visible to all when B(k) has returned, and
  * what was visible when B(k) began is seen by all that the thread does after it. Advances are one
  * after the other. Let an object have the stamp s.
  *
- *   a. The load that gave s was before its thread's point of B(s+1), after which it would have
- * given s + 1; and the unlinking was before the load. So the object is out of reach for everything
- *      that begins when B(s+1) has returned, and for who has seen an epoch of s + 2 or more, which
- *      was written (release) after that and read (acquire) by him.
- *   b. So a reader that found the object has written down at most s + 1; and it wrote before its
- *      point of B(k), for each k >= s + 2: after it, by (a), it would not have found it.
+ *   a. The load that gave s was before its thread's point of B(s+1): after it, it would have given
+ *      s + 1. The unlinking was before the load. So the object is out of reach for everything that
+ *      begins when B(s+1) has returned, and for who has seen an epoch of s + 2 or more: that was
+ *      written (release) after it, and read (acquire).
+ *   b. So a reader that found the object has written down at most s + 1. And it wrote before its
+ *      point of B(k), for each k >= s + 2: after that, by (a), it would not have found it.
  *   c. So A(k) sees it inside, with at most s + 1, until it leaves: m <= s + 1 for all k >= s + 2,
- * as long as it stays. safe >= s + 2 says that one of them saw it outside, or that it was never
- *      there; and its reads come before what it leaves by, which A(k) acquired.
+ *      as long as it stays. safe >= s + 2 says that an A(k) saw it outside, and what it read was
+ *      read before the leaving that A(k) acquired.
  *
  * One advance fewer would do if taking a stamp were a full barrier: (a) would hold for B(s)
  * already. It is not, because removing must not cost each reader a miss on the line of `now`.
@@ -50,19 +50,20 @@
  * Invariants
  *   1. A reader in the list belongs to a thread that lives.
  *   2. safe never falls, and safe <= now.
- *   3. The serial number of a domain is never used again, so what a thread kept of one that ended
- * is not taken for another's.
+ *   3. The serial number of a domain is never used again, so that what a thread kept of one that
+ *      ended is not taken for another's.
  *   4. stranger_epoch is at most what any stranger inside has seen.
  *
  * Locking: the domain's mutex, around the list and advances; the barrier is a system call under it,
  * because its place between writing `now` and looking is what it is for.
  *
- * Cost: entering and leaving, 13 + 12 instructions; liburcu-memb's 20 + 14 (docs/decisions/0011).
- * An advance is a membarrier, a clock and a load for each thread.
+ * Cost: entering and leaving, 15 + 12 instructions, 3 ns. An advance is a membarrier, a clock and a
+ * load for each thread: 0.5 µs with one thread, 4 µs beside a busy one, 2.5 µs with 100 that sleep.
  *
- * Rejected: liburcu (0011); three global epochs that move only when all inside are in the last
- * (under steady readers a barrier spent for nothing each time one is late); asking threads to
- * announce when they hold nothing (a program that embeds Quarry has threads which never would).
+ * Rejected: liburcu (docs/decisions/0011); three global epochs that move only when all inside are
+ * in the last (under steady readers a barrier is spent for nothing each time one is late); asking
+ * threads to announce when they hold nothing (a program that embeds Quarry has threads which never
+ * would).
  */
 #include <ref/epoch.h>
 

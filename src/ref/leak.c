@@ -30,8 +30,8 @@
  * Locking: a ledger's mutex around its tables. The stack is taken, and the clock read, before.
  * Rooms make system calls under it, once for 64 KiB.
  *
- * Cost: a note that is not recorded, four instructions inline; one that is, a call stack (0.16 µs a
- * frame) and 80 ns for the clock, hashing, comparing and the lock; forgetting 20 ns.
+ * Cost: a note that is not recorded, four instructions inline, 1 ns. One that is recorded and
+ * forgotten, 1.06 µs in a stack of 5 frames and 1.8 µs in one of 13, nearly all of it unwinding.
  *
  * Rejected: keeping stacks in the records (five times the memory, and growing with what is out
  * instead of with the program's size); frame pointers instead of unwind tables (distributions

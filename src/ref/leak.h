@@ -72,7 +72,7 @@ void ref_leak_forget_slow(struct ref_leaks *leaks, uint32_t token);
  * Returns: the token for ref_leak_forget; 0: it is not recorded, for its turn has not come, or for
  * want of memory.
  * Errors: none. Threads: any. No lock of rank OS_RANK_LEAK or higher is held.
- * Cost: four instructions where it is not recorded; else a call stack, 0.16 µs a frame.
+ * Cost: four instructions where it is not recorded; else a call stack, about a microsecond.
  */
 static inline uint32_t ref_leak_note(struct ref_leaks *leaks, const char *kind, uint64_t object)
 {
