@@ -44,6 +44,12 @@ struct page_tree {
     struct page_scavenge_index index;
 };
 
+/* Free pages with backing: what a scavenger could give back. */
+static inline uint64_t page_tree_free_backed_pages(const struct page_tree *tree)
+{
+    return tree->free_pages - (tree->scavenged_pages - tree->bare_pages);
+}
+
 /* Where a run was found; pass it to page_tree_take with the lock held throughout. */
 struct page_found {
     uint64_t page;        /* PAGE_NONE: nothing */

@@ -68,6 +68,7 @@ static void reserving_costs_addresses_and_no_memory(void **state)
     assert_int_equal(totals.released_bytes, (lane->tree.total_pages - RUN_PAGES) << PAGE_SHIFT);
     assert_int_equal(lane->tree.bare_pages, RUN_PAGES);
     assert_int_equal(page_lane_allocated_pages(lane), 0);
+    assert_int_equal(page_heap_free_backed_bytes(heap), 0);
     heap_check();
     /* The addresses are nobody else's. */
     char *other = take_from_tree(lane, owner, 5);
@@ -180,6 +181,7 @@ static void each_page_is_charged_once(void **state)
     page_lane_free(lane, run);
     assert_int_equal(owner_pages_in(owner, lane), 0);
     assert_int_equal(heap_totals().free_backed_bytes, 415 * PAGE_BYTES);
+    assert_int_equal(page_heap_free_backed_bytes(heap), 415 * PAGE_BYTES);
     heap_check();
     assert_int_equal(page_heap_trim(heap), 415 * PAGE_BYTES);
     assert_int_equal(heap_committed(), committed_bytes);
