@@ -131,7 +131,7 @@ QUARRY_EXPORT void quarry_arena_destroy(struct quarry_arena *arena);
  * even an empty arena of this capacity could hold it; QUARRY_NO_MEMORY: the next step does not fit
  * the budget or the account, after all that can be reclaimed.
  * Threads: any. Reclaimers may be called, with no lock held; they may use this very arena.
- * Cost: about 15 instructions, one of them atomic; for each step, about a microsecond.
+ * Cost: about 40 instructions, one of them atomic; for each step, about a microsecond.
  */
 QUARRY_EXPORT enum quarry_status quarry_arena_alloc(struct quarry_arena *arena, size_t bytes,
                                                     size_t align_bytes, uint32_t *ret_offset);
@@ -147,9 +147,9 @@ QUARRY_EXPORT void *quarry_arena_at(const struct quarry_arena *arena, uint32_t o
 /* How far an arena is. */
 struct quarry_arena_state {
     uint64_t capacity_bytes; /* const */
-    uint64_t used_bytes;     /* handed out, with what rounding, alignment and losses took */
+    uint64_t used_bytes;     /* handed out, with what rounding, alignment, losses and nil took */
     uint64_t lost_bytes;     /* of those, what threads that raced and were refused took */
-    uint64_t backed_bytes;   /* charged: used_bytes, rounded up to a step at most */
+    uint64_t backed_bytes;   /* charged: used_bytes, rounded up to a step; a spare's: all it had */
 };
 
 /*
@@ -190,7 +190,7 @@ QUARRY_EXPORT void quarry_arena_keeper_destroy(struct quarry_arena_keeper *keepe
  *
  * `capacity_bytes`, `ret_arena`, `error`: as for quarry_arena_create. A spare comes with the memory
  * it had, charged already. Errors: as quarry_arena_create. Threads: any.
- * Cost: the spare: a lock, no system call.
+ * Cost: for the spare two atomic exchanges, no lock and no system call.
  */
 QUARRY_EXPORT enum quarry_status quarry_arena_keeper_take(struct quarry_arena_keeper *keeper,
                                                           uint64_t capacity_bytes,

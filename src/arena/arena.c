@@ -37,8 +37,9 @@
  * parent had begun leaves the account charged for its length, and its name in `stepper`, which the
  * next step waits for once.
  *
- * Cost: 15 instructions, one locked. A step is a charge, a count over bits under the lane's lock,
- * and an exchange; 2 MiB at a time it is below a nanosecond for 100 bytes.
+ * Cost: 12 instructions inline, one of them locked; 41 through the public door. A step is a charge,
+ * a count over bits under the lane's lock and an exchange; no system call, the kernel backs pages
+ * as they are touched.
  *
  * Rejected: a mutex around steps (reclaimers would run under it, or it would be a protocol of
  * credits as in page/lane.c; and forks would have to take every arena's). Compare-and-swap in place
@@ -385,7 +386,7 @@ enum quarry_status arena_alloc_late(struct quarry_arena *arena, uint64_t at, uin
         top_return(arena, at, need_bytes);
         return status;
     }
-    *ret_offset = (uint32_t)size_align_up_u64(at, align_bytes);
+    *ret_offset = arena_align(at, align_bytes);
     return QUARRY_OK;
 }
 

