@@ -15,7 +15,7 @@ void rig_begin(const struct heap_setup *setup)
 
     heap_begin(setup);
     lane = lane_make_sized("lane", Q_GIB(5));
-    const struct quarry_account_options options = {.name = "arenas"};
+    const struct quarry_account_options options = {.name = "arenas", .is_all_pages = true};
     if (quarry_account_create(memory(), &options, &account, &error) != QUARRY_OK) {
         fail_msg("quarry_account_create: %s", error.text);
     }
@@ -24,7 +24,12 @@ void rig_begin(const struct heap_setup *setup)
 
 void rig_check(void)
 {
+    struct quarry_error error = {0};
+
     heap_check();
+    if (quarry_accounts_validate(memory(), &error) != QUARRY_OK) {
+        fail_msg("quarry_accounts_validate: %s", error.text);
+    }
     assert_int_equal(charged_bytes(), owner_pages_in(owner, lane) << PAGE_SHIFT);
 }
 
