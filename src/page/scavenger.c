@@ -104,7 +104,7 @@ uint64_t page_heap_free_backed_bytes(struct page_heap *heap)
 
     while ((lane = page_heap_pin_below(heap, below)) != NULL) {
         os_mutex_lock(&lane->mutex);
-        pages += lane->tree.free_pages - lane->tree.scavenged_pages;
+        pages += page_tree_free_backed_pages(&lane->tree);
         os_mutex_unlock(&lane->mutex);
         below = lane->base;
         page_heap_unpin(lane);
