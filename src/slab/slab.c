@@ -225,21 +225,21 @@ static _Thread_local struct {
 void slab_lock_note_taken(struct quarry_slab *slab)
 {
     Q_ASSERT(timed.depth < TIMED_DEPTH_MAX);
-    timed.since_ns[timed.depth++] = os_thread_cpu_ns(slab->heap->os);
+    timed.since_ns[timed.depth++] = os_thread_cpu_ns(os_real());
 }
 
 void slab_lock_forget_time(struct quarry_slab *slab)
 {
     if (slab->times_locks) {
         Q_ASSERT(timed.depth > 0);
-        timed.since_ns[timed.depth - 1] = os_thread_cpu_ns(slab->heap->os);
+        timed.since_ns[timed.depth - 1] = os_thread_cpu_ns(os_real());
     }
 }
 
 void slab_lock_note_given(struct quarry_slab *slab)
 {
     Q_ASSERT(timed.depth > 0);
-    uint64_t held_ns = os_thread_cpu_ns(slab->heap->os) - timed.since_ns[--timed.depth];
+    uint64_t held_ns = os_thread_cpu_ns(os_real()) - timed.since_ns[--timed.depth];
     uint64_t most_ns = atomic_load_relaxed_u64(&slab->lock_cpu_ns_max);
 
     while (held_ns > most_ns &&

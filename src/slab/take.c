@@ -300,8 +300,12 @@ void quarry_slab_retire(struct quarry_slab *slab, quarry_ref ref)
 {
     struct slab_thread *thread = *slab_thread_slot(slab);
 
+    if (Q_UNLIKELY(slab->epoch == NULL || ref == QUARRY_REF_NIL)) {
+        retire_slow(slab, ref);
+        return;
+    }
     /* A thread whose magazines cannot be found has no ring either. */
-    if (Q_UNLIKELY(slab->epoch == NULL || slab_thread_try_enter(thread) == slab_magazines_none)) {
+    if (Q_UNLIKELY(slab_thread_try_enter(thread) == slab_magazines_none)) {
         os_gate_leave(&thread->gate);
         retire_slow(slab, ref);
         return;
