@@ -94,11 +94,13 @@ struct quarry_block_key {
 
 /*
  * A reference to a block: owned by whoever holds it, until quarry_block_release. All-zero is none.
- * `data` is the payload, aligned to 16 bytes; `ref` tells a block from the next one at its place.
+ * `data` is the payload, aligned to 16 bytes (to 8 where it has less than 512); `ref` tells a block
+ * from the next one at its place; `token` is the leak ledger's.
  */
 struct quarry_block {
     void *data;
     uint64_t ref;
+    uint32_t token;
 };
 
 /* What a block occupies beside payload and extra bytes, before rounding to a size of cells. */
@@ -163,6 +165,11 @@ struct quarry_block_cache_options {
      */
     uint32_t shard_count;
     uint32_t loads_max; /* loads at a time, others wait; 0: any number */
+    /*
+     * The capacity follows what the memory's arbiter assigns to its account, from the first
+     * assignment on: bytes flow between the caches of a memory to where they bring most hits.
+     */
+    bool is_elastic;
 };
 
 /*
@@ -188,6 +195,17 @@ quarry_block_cache_create(struct quarry_memory *memory,
  * Threads: no other thread is in a call of the cache.
  */
 QUARRY_EXPORT enum quarry_status quarry_block_cache_close(struct quarry_block_cache *cache);
+
+/*
+ * Sees to it that blocks of this size, and those a little smaller, waste nothing but the header.
+ * Caches know payloads of 4, 8, 16 and 32 KiB without extra bytes from the start.
+ *
+ * Errors: QUARRY_TOO_LARGE (larger than cells of a slab: a run of pages anyway), QUARRY_TOO_MANY
+ * (92 sizes), QUARRY_NO_MEMORY.
+ */
+QUARRY_EXPORT enum quarry_status quarry_block_cache_add_size(struct quarry_block_cache *cache,
+                                                             size_t payload_bytes,
+                                                             size_t extra_bytes);
 
 /* A namespace for keys, unlike any other that the cache has given. */
 QUARRY_EXPORT uint64_t quarry_block_cache_handle(struct quarry_block_cache *cache);

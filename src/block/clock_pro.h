@@ -23,18 +23,18 @@ enum clock_pro_type {
     CLOCK_PRO_HOT = 3,
 };
 
-/* One line of memory. `key`, `value`, `file_…` and `tag` are the user's. */
+/* One line of memory. All but the ring, `bytes` and `type` is the user's. */
 struct clock_pro_entry {
     struct quarry_block_key key;
     uint64_t value;
     uint32_t next, prev; /* in the clock's ring; `next` of a free entry: the next free one */
     uint32_t file_next, file_prev;
     uint32_t bytes;
-    uint32_t hash;
     uint8_t type; /* enum clock_pro_type */
     uint8_t kind, level;
     bool is_background;
-    uint32_t file;
+    bool is_file_head;
+    uint8_t unused[7];
 };
 Q_STATIC_ASSERT(sizeof(struct clock_pro_entry) == Q_CACHE_LINE_BYTES, "an entry is a line");
 

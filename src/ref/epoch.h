@@ -28,19 +28,26 @@
 
 /* What a thread has for each domain; in its thread storage. */
 struct ref_epoch_reader {
-    _Atomic uint64_t state; /* by the thread: epoch << DEPTH_BITS | depth; depth 0: outside */
-    uint64_t serial;        /* by the thread: the domain's, plus 1 for a stranger; else stale */
-    _Atomic uint64_t caller; /* by the thread: where it entered last, as a return address */
+    _Atomic uint64_t state;  /* by the thread: epoch << DEPTH_BITS | depth; depth 0: outside */
+    uint64_t serial;         /* by the thread: the domain's, plus 1 for a stranger; else stale */
+    _Atomic uint64_t caller; /* by the thread: where it entered, as a return address */
     /* guarded by the domain's mutex */
     struct ref_epoch_reader *next, *previous;
-    uint64_t seen_state; /* at the last look at it */
+    uint64_t seen_epoch; /* that it was inside with at the last look at it; 0: outside */
     uint64_t seen_ns;    /* when it was first seen so */
 };
+
+/* A thread in all domains. */
+struct ref_epoch_thread {
+    struct ref_epoch_reader reader[QUARRY_EPOCHS_MAX]; /* by slot */
+    bool is_ending;                                    /* its exit hook has run */
+};
+extern _Thread_local struct ref_epoch_thread ref_epoch_thread;
 
 struct quarry_epoch {
     /* what readers use: written by advances only */
     _Atomic uint64_t now;    /* epoch << DEPTH_BITS */
-    uintptr_t reader_offset; /* const: of a thread's reader in ref_epoch_readers, bytes */
+    uintptr_t reader_offset; /* const: of a thread's reader in ref_epoch_thread, bytes */
     uint64_t fast_serial;    /* const: serial, or one that no reader has: entering is slow */
     uint64_t serial;         /* const: even; of all domains this process ever had */
     bool has_barrier;        /* const: os_has_process_barrier */
@@ -51,10 +58,13 @@ struct quarry_epoch {
     struct os_mutex mutex;
     /* guarded by mutex */
     struct ref_epoch_reader *readers;
-    uint32_t stranger_count;   /* threads inside that have no reader of their own */
+    uint32_t stranger_count;   /* threads inside that are not among the readers */
     uint64_t stranger_epoch;   /* when the first of them entered */
     uint64_t stranger_seen_ns; /* when they were first looked at; 0: not yet */
 };
+
+/* The epoch that a domain begins with: REF_EPOCH_STAMP_PAST is past by then. */
+#define REF_EPOCH_FIRST UINT64_C(2)
 
 /*
  * The stamp for what has just been made unreachable, by this thread or before something that it
@@ -88,6 +98,15 @@ void ref_epoch_advance(struct quarry_epoch *epoch);
  * Threads: any. Cost: a clock and a look at each thread.
  */
 uint64_t ref_epoch_oldest_ns(struct quarry_epoch *epoch);
+
+/* ---- for the other files of this folder ----------------------------------------------------- */
+
+/* The place of a domain in the process; its serial number is even, and not 0. */
+void ref_epoch_place(struct quarry_epoch *epoch, uint32_t slot, uint64_t serial);
+/* The calling thread ends: it is no reader any more, nor will be. */
+void ref_epoch_forget_thread(struct quarry_epoch *epoch);
+/* In the child of a fork, whose thread this is; the parent's threads are gone. */
+void ref_epoch_after_fork(struct quarry_epoch *epoch);
 
 /* ---- inline halves -------------------------------------------------------------------------- */
 

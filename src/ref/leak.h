@@ -78,7 +78,9 @@ static inline uint32_t ref_leak_note(struct ref_leaks *leaks, const char *kind, 
     if (Q_LIKELY(!__builtin_sub_overflow(ref_leak_countdown, 1u, &ref_leak_countdown))) {
         return 0;
     }
-    return ref_leak_note_slow(leaks, kind, object);
+    uint32_t token = ref_leak_note_slow(leaks, kind, object);
+    __asm__ volatile("" : "+r"(token)); /* no tail call, which would leave the caller out */
+    return token;
 }
 
 /*
@@ -121,5 +123,14 @@ void ref_leak_set_handler(ref_leak_handler *handler, void *argument);
  * counting down to their next record count on first, but for the calling one.
  */
 void ref_leak_set_every(uint32_t every);
+
+/* Of how many acquisitions one is recorded. */
+uint32_t ref_leak_every(void);
+
+/* ---- for the other files of this folder ----------------------------------------------------- */
+
+/* Tells the handler, or prints. No lock of a ledger is held. */
+void ref_leak_tell(const struct ref_leak *leak);
+bool ref_leak_has_handler(void);
 
 #endif
