@@ -347,27 +347,16 @@ void clock_pro_replace(struct clock_pro *clock, uint32_t entry, uint32_t bytes)
     evict(clock);
 }
 
-static void target_changed(struct clock_pro *clock)
+void clock_pro_set_limits(struct clock_pro *clock, uint64_t max_bytes, uint64_t reserved_bytes)
 {
+    Q_ASSERT(max_bytes != 0);
+    clock->max_bytes = max_bytes;
+    clock->reserved_bytes = reserved_bytes;
     uint64_t target = clock_pro_target(clock);
-
     if (clock->cold_target_bytes > target) {
         clock->cold_target_bytes = target; /* invariant 3 */
     }
     evict(clock);
-}
-
-void clock_pro_set_max(struct clock_pro *clock, uint64_t max_bytes)
-{
-    Q_ASSERT(max_bytes != 0);
-    clock->max_bytes = max_bytes;
-    target_changed(clock);
-}
-
-void clock_pro_set_reserved(struct clock_pro *clock, uint64_t reserved_bytes)
-{
-    clock->reserved_bytes = reserved_bytes;
-    target_changed(clock);
 }
 
 void clock_pro_shrink(struct clock_pro *clock, uint64_t bytes)

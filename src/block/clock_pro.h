@@ -159,9 +159,8 @@ void clock_pro_replace(struct clock_pro *clock, uint32_t entry, uint32_t bytes);
 /* Takes an entry of any type out. Its number is free. Nothing is told. */
 void clock_pro_remove(struct clock_pro *clock, uint32_t entry);
 
-/* Changes the target and evicts what has to go. */
-void clock_pro_set_max(struct clock_pro *clock, uint64_t max_bytes);
-void clock_pro_set_reserved(struct clock_pro *clock, uint64_t reserved_bytes);
+/* Changes the target and evicts what has to go. `max_bytes`: from 1. */
+void clock_pro_set_limits(struct clock_pro *clock, uint64_t max_bytes, uint64_t reserved_bytes);
 
 /* Evicts until `bytes` less are resident than the target, or as now if that is less. Ghosts stay.
  */

@@ -38,8 +38,6 @@
  */
 #include <block/shard.h>
 
-#include <string.h>
-
 #include <block/copy.h>
 
 /* ---- events of the clock -------------------------------------------------------------------- */
@@ -272,24 +270,34 @@ static bool lock_with_room(struct block_shard *shard) Q_ACQUIRE(&shard->mutex)
         void *spare = is_wanted ? install(shard, want, pages, bytes) : pages;
         os_mutex_unlock(&shard->mutex);
         block_memory_give(shard->memory, spare);
+        ref_epoch_advance(shard->epoch); /* an outgrown table waits for it */
         os_mutex_lock(&shard->mutex);
     }
 }
 
+/* An outgrown table that nobody reads any more, taken off the list; NULL: none. */
+static void *take_old_table(struct block_shard *shard)
+{
+    for (uint32_t left = shard->old_tables; left != 0; left &= left - 1) {
+        uint32_t log2 = bits_trailing_zeros_u32(left);
+        if (ref_epoch_is_past(shard->epoch, shard->old_stamp[log2])) {
+            shard->old_tables &= ~(UINT32_C(1) << log2);
+            return shard->old_table[log2];
+        }
+    }
+    return NULL;
+}
+
 void block_shard_trim(struct block_shard *shard)
 {
-    for (uint32_t log2 = 0; log2 <= BLOCK_TABLE_LOG2_MAX; log2++) {
-        void *pages = NULL;
+    void *pages;
+
+    do {
         os_mutex_lock(&shard->mutex);
-        if ((shard->old_tables >> log2 & 1) != 0 &&
-            ref_epoch_is_past(shard->epoch, shard->old_stamp[log2])) {
-            pages = shard->old_table[log2];
-            shard->old_table[log2] = NULL;
-            shard->old_tables &= ~(UINT32_C(1) << log2);
-        }
+        pages = take_old_table(shard);
         os_mutex_unlock(&shard->mutex);
         block_memory_give(shard->memory, pages);
-    }
+    } while (pages != NULL);
 }
 
 /* ---- entering ------------------------------------------------------------------------------- */
@@ -432,7 +440,6 @@ enum quarry_status block_shard_put(struct block_shard *shard, const struct block
     bool has_old_tables = shard->old_tables != 0;
     unlock(shard, victims);
     if (Q_UNLIKELY(has_old_tables)) {
-        ref_epoch_advance(shard->epoch);
         block_shard_trim(shard);
     }
     return status;
@@ -440,8 +447,8 @@ enum quarry_status block_shard_put(struct block_shard *shard, const struct block
 
 /* ---- leaving -------------------------------------------------------------------------------- */
 
-bool block_shard_erase(struct block_shard *shard, const struct quarry_block_key *key,
-                       uint64_t hash, struct block_victims *victims)
+bool block_shard_erase(struct block_shard *shard, const struct quarry_block_key *key, uint64_t hash,
+                       struct block_victims *victims)
 {
     _Atomic uint64_t *place = NULL;
 
@@ -475,8 +482,7 @@ uint32_t block_shard_evict_file(struct block_shard *shard, uint64_t handle, uint
     return removed;
 }
 
-bool block_shard_clear(struct block_shard *shard, uint32_t count_max,
-                       struct block_victims *victims)
+bool block_shard_clear(struct block_shard *shard, uint32_t count_max, struct block_victims *victims)
 {
     os_mutex_lock(&shard->mutex);
     for (uint32_t i = 0; i < count_max && shard->clock.hand_hot != CLOCK_PRO_NONE; i++) {
@@ -487,19 +493,20 @@ bool block_shard_clear(struct block_shard *shard, uint32_t count_max,
     return !is_empty;
 }
 
-bool block_shard_aim(struct block_shard *shard, uint64_t max_bytes, uint64_t reserved_bytes,
+bool block_shard_aim(struct block_shard *shard, const struct block_limits *limits,
                      struct block_victims *victims)
 {
-    uint64_t wanted = max_bytes > reserved_bytes ? max_bytes - reserved_bytes : 1;
-
     os_mutex_lock(&shard->mutex);
+    /* Relaxed: written before the lock was asked for by whoever wants them kept. */
+    uint64_t max_bytes = atomic_load_relaxed_u64(&limits->max_bytes);
+    uint64_t reserved_bytes = atomic_load_relaxed_u64(&limits->reserved_bytes);
+    uint64_t wanted = max_bytes > reserved_bytes ? max_bytes - reserved_bytes : 1;
     uint64_t resident = clock_pro_resident_bytes(&shard->clock);
-    uint64_t now = resident > BLOCK_TARGET_STEP_BYTES ? resident - BLOCK_TARGET_STEP_BYTES : 1;
-    bool is_reached = now <= wanted;
+    bool is_reached = resident <= sat_add_u64(wanted, BLOCK_TARGET_STEP_BYTES);
     if (is_reached) {
         clock_pro_set_limits(&shard->clock, max_bytes, reserved_bytes);
     } else {
-        clock_pro_set_limits(&shard->clock, now, 0);
+        clock_pro_set_limits(&shard->clock, resident - BLOCK_TARGET_STEP_BYTES, 0);
     }
     unlock(shard, victims);
     return is_reached;
@@ -522,8 +529,8 @@ uint64_t block_shard_shrink(struct block_shard *shard, uint64_t bytes,
 
 /* ---- finding and moving --------------------------------------------------------------------- */
 
-struct block_header *block_shard_find(struct block_shard *shard,
-                                      const struct quarry_block_key *key, uint64_t hash)
+struct block_header *block_shard_find(struct block_shard *shard, const struct quarry_block_key *key,
+                                      uint64_t hash)
 {
     _Atomic uint64_t *place = NULL;
     struct block_header *header = NULL;
@@ -538,15 +545,14 @@ struct block_header *block_shard_find(struct block_shard *shard,
     return header;
 }
 
-bool block_shard_move(struct block_shard *shard, struct block_header *from,
-                      struct block_header *to, uint64_t to_ref)
+bool block_shard_move(struct block_shard *shard, struct block_header *from, struct block_header *to,
+                      uint64_t to_ref)
 {
     uint64_t hash = block_key_hash(&from->key);
     uint32_t only = 1;
 
     os_mutex_lock(&shard->mutex);
-    _Atomic uint64_t *place =
-        block_table_find(table_of(shard), hash, block_slot_block(hash, from));
+    _Atomic uint64_t *place = block_table_find(table_of(shard), hash, block_slot_block(hash, from));
     /* Acquire: pairs with the release of readers that have let go of it. */
     bool is_free = place != NULL && atomic_cas_acquire_u32(&from->count, &only, 0);
     if (is_free) {
@@ -587,8 +593,8 @@ void block_shard_fini(struct block_shard *shard)
     }
     block_memory_give(shard->memory, shard->clock.chunks);
     block_memory_give(shard->memory, shard->files.slots);
-    for (uint32_t i = 0; i <= BLOCK_TABLE_LOG2_MAX; i++) {
-        block_memory_give(shard->memory, shard->old_table[i]);
+    for (uint32_t left = shard->old_tables; left != 0; left &= left - 1) {
+        block_memory_give(shard->memory, shard->old_table[bits_trailing_zeros_u32(left)]);
     }
     block_memory_give(shard->memory, block_table_buckets(table_of(shard)));
 }
@@ -642,8 +648,7 @@ static const char *validate_locked(const struct block_shard *shard)
 
     wrong = wrong != NULL ? wrong : block_table_validate(table_of(shard), &used);
     wrong = wrong != NULL ? wrong : validate_entries(shard);
-    wrong = wrong != NULL ? wrong
-                          : block_files_validate(&shard->files, &shard->clock, entry_count);
+    wrong = wrong != NULL ? wrong : block_files_validate(&shard->files, &shard->clock, entry_count);
     if (wrong != NULL) {
         return wrong;
     }

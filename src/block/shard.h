@@ -33,10 +33,10 @@ struct block_shard {
     /* guarded by mutex */
     struct clock_pro clock; /* values are addresses of headers */
     struct block_files files;
-    uint64_t used; /* slots of the table */
+    uint64_t used;                /* slots of the table */
     struct block_header *victims; /* the cache's references that are to go, by whoever unlocks */
     uint64_t kind_bytes[QUARRY_BLOCK_KINDS];
-    struct block_pair counts[BLOCK_CELLS]; /* insertions, evictions; read by anybody */
+    struct block_pair counts[BLOCK_CELLS];     /* insertions, evictions; read by anybody */
     void *old_table[BLOCK_TABLE_LOG2_MAX + 1]; /* outgrown, by size; readers may be in them */
     uint64_t old_stamp[BLOCK_TABLE_LOG2_MAX + 1];
     uint32_t old_tables; /* a bit for each that is kept */
@@ -44,6 +44,12 @@ struct block_shard {
     Q_ALIGNED(Q_CACHE_LINE_BYTES) struct os_mutex load_mutex;
     /* guarded by load_mutex */
     struct block_load *loads; /* one for each key that is being loaded */
+};
+
+/* How large the shards of a cache are to be; changed by anybody, and then each shard is told. */
+struct block_limits {
+    _Atomic uint64_t max_bytes;      /* of a shard; from 1 */
+    _Atomic uint64_t reserved_bytes; /* of a shard */
 };
 
 /*
@@ -80,8 +86,8 @@ enum quarry_status block_shard_put(struct block_shard *shard, const struct block
                                    struct block_victims *victims);
 
 /* Removes a key, or its ghost. Returns: whether there was a block. */
-bool block_shard_erase(struct block_shard *shard, const struct quarry_block_key *key,
-                       uint64_t hash, struct block_victims *victims);
+bool block_shard_erase(struct block_shard *shard, const struct quarry_block_key *key, uint64_t hash,
+                       struct block_victims *victims);
 
 /* Removes up to BLOCK_EVICT_FILE_STEP entries of a file. Returns: how many; adds up the blocks. */
 uint32_t block_shard_evict_file(struct block_shard *shard, uint64_t handle, uint64_t file,
@@ -90,8 +96,11 @@ uint32_t block_shard_evict_file(struct block_shard *shard, uint64_t handle, uint
 /* Removes up to `count` entries. Returns: whether any are left. */
 bool block_shard_clear(struct block_shard *shard, uint32_t count, struct block_victims *victims);
 
-/* One step towards a target. Returns: whether it is reached. */
-bool block_shard_aim(struct block_shard *shard, uint64_t max_bytes, uint64_t reserved_bytes,
+/*
+ * One step towards the limits, which are read under the lock: of several who change them, whoever
+ * comes last finds all that was changed. Returns: whether they are reached.
+ */
+bool block_shard_aim(struct block_shard *shard, const struct block_limits *limits,
                      struct block_victims *victims);
 
 /* Evicts `bytes` of what is resident. Returns: how many it did. */
@@ -99,15 +108,15 @@ uint64_t block_shard_shrink(struct block_shard *shard, uint64_t bytes,
                             struct block_victims *victims);
 
 /* The block under a key, with a reference for the caller; NULL: none. Takes the lock. */
-struct block_header *block_shard_find(struct block_shard *shard,
-                                      const struct quarry_block_key *key, uint64_t hash);
+struct block_header *block_shard_find(struct block_shard *shard, const struct quarry_block_key *key,
+                                      uint64_t hash);
 
 /*
  * Puts a block that the cache alone refers to at another place.
  * `from`: a live header. Returns: whether it did; then `to` has all that `from` had, but for `ref`.
  */
-bool block_shard_move(struct block_shard *shard, struct block_header *from,
-                      struct block_header *to, uint64_t to_ref);
+bool block_shard_move(struct block_shard *shard, struct block_header *from, struct block_header *to,
+                      uint64_t to_ref);
 
 /* Gives outgrown tables back that nobody reads any more. */
 void block_shard_trim(struct block_shard *shard);

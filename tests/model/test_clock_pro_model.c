@@ -283,12 +283,12 @@ static void resize(void)
     switch (below(3)) {
     case 0:
         bytes = 1 + (most + bytes) / 2;
-        clock_pro_set_max(&world.clock, bytes);
+        clock_pro_set_limits(&world.clock, bytes, world.clock.reserved_bytes);
         model_set_max(&world.model, (int64_t)bytes);
         return;
     case 1:
         bytes = below(2) == 0 ? 0 : bytes;
-        clock_pro_set_reserved(&world.clock, bytes);
+        clock_pro_set_limits(&world.clock, most, bytes);
         model_set_reserved(&world.model, (int64_t)bytes);
         return;
     default:
