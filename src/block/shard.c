@@ -356,10 +356,17 @@ static enum quarry_status enter_new(struct block_shard *shard, const struct bloc
     return QUARRY_OK;
 }
 
-/* Of a key that is there. `place`: its slot, which nothing that is evicted meanwhile moves. */
+/*
+ * Of a key that is there. `place`: its slot, which nothing that is evicted meanwhile moves. One that
+ * is larger than the target would have everything else evicted before itself.
+ */
 static enum quarry_status enter_again(struct block_shard *shard, const struct block_put *put,
                                       uint32_t number, _Atomic uint64_t *place)
 {
+    if (put->bytes > clock_pro_target(&shard->clock)) {
+        remove_entry(shard, number);
+        return QUARRY_TOO_LARGE;
+    }
     let_go(shard, clock_pro_entry(&shard->clock, number));
     give_value(shard, number, put);
     block_slot_set(place, block_slot_block(put->hash, put->header));
