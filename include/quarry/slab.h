@@ -181,9 +181,10 @@ QUARRY_EXPORT void quarry_slab_retire(struct quarry_slab *slab, quarry_ref ref);
 /*
  * The cell of a ref.
  *
- * `ref`: any number.
+ * `ref`: one that was handed out; or any other number, but then one that may be handed out next
+ * shows a cell as well.
  * Returns: the cell, borrowed until it is given back or moved (with an epoch: until the caller
- * leaves it). NULL: the ref is stale, or was never one.
+ * leaves it). NULL: the ref is stale, or no cell's.
  * Threads: with an epoch, inside it, and then beside anything. Without one: not while another
  * thread gives back the same ref; and for a ref that may be stale already, not while another
  * thread gives back, moves or trims at all.
