@@ -357,8 +357,8 @@ static enum quarry_status enter_new(struct block_shard *shard, const struct bloc
 }
 
 /*
- * Of a key that is there. `place`: its slot, which nothing that is evicted meanwhile moves. One that
- * is larger than the target would have everything else evicted before itself.
+ * Of a key that is there. `place`: its slot, which nothing that is evicted meanwhile moves. One
+ * that is larger than the target would have everything else evicted before itself.
  */
 static enum quarry_status enter_again(struct block_shard *shard, const struct block_put *put,
                                       uint32_t number, _Atomic uint64_t *place)
