@@ -63,17 +63,18 @@ void slab_classes_init(struct quarry_slab *slab)
     }
     for (uint32_t class_id = 0; class_id < SLAB_CLASSES_MAX; class_id++) {
         atomic_store_relaxed_ptr(&slab->tables.table[class_id], &slab_table_none);
+        atomic_store_relaxed_ptr(&slab->tables.active[class_id], &slab_table_none);
     }
     atomic_store_relaxed_u32(&slab->class_count, 1);
 }
 
 /* The class for a request; or 0, and the step whose bound it is to have. */
-static uint32_t map_find_locked(const struct quarry_slab *slab, size_t bytes, uint32_t *ret_step)
+static uint32_t map_find_locked(const struct quarry_slab *slab, size_t bytes, uint64_t *ret_step)
     Q_REQUIRES(&slab->meta.mutex)
 {
-    uint32_t first = slab_step(bytes);
+    uint64_t first = slab_step(bytes);
 
-    for (uint32_t step = first; step < SLAB_STEPS; step++) {
+    for (uint64_t step = first; step < SLAB_STEPS; step++) {
         uint32_t exact = slab->exact[step];
         if (exact != 0 && (step > first || bytes <= slab_class_of(slab, exact)->cell_bytes)) {
             return exact;
@@ -97,7 +98,7 @@ static void class_init(struct slab_class *class, struct quarry_slab *slab, uint3
     class->slab = slab;
     class->id = id;
     class->cell_bytes = (uint32_t)cell_bytes;
-    class->step = slab_step(cell_bytes);
+    class->step = (uint32_t)slab_step(cell_bytes);
     class->magazine_cells = (uint32_t)size_min_u64(
         size_max_u64(SLAB_MAGAZINE_BYTES_MAX / cell_bytes, cell_bytes > Q_KIB(64) ? 1 : 2),
         SLAB_MAGAZINE_CELLS_MAX);
@@ -113,7 +114,7 @@ static void class_init(struct slab_class *class, struct quarry_slab *slab, uint3
 static bool class_is_wanted_locked(const struct quarry_slab *slab, size_t cell_bytes)
     Q_REQUIRES(&slab->meta.mutex)
 {
-    uint32_t step = slab_step(cell_bytes);
+    uint64_t step = slab_step(cell_bytes);
 
     if (slab_step_bytes(step) != cell_bytes) {
         return slab->exact[step] == 0;
@@ -166,7 +167,7 @@ static enum quarry_status class_make(struct quarry_slab *slab, size_t cell_bytes
 enum quarry_status slab_class_for(struct quarry_slab *slab, size_t bytes,
                                   struct slab_class **ret_class)
 {
-    uint32_t step = 0;
+    uint64_t step = 0;
 
     for (;;) {
         slab_lock(slab, &slab->meta.mutex);
@@ -209,7 +210,7 @@ void slab_classes_fini(struct quarry_slab *slab)
 
 void slab_class_asked_locked(struct slab_class *class, size_t bytes, uint32_t count)
 {
-    uint32_t below = class->step - slab_step(bytes);
+    uint64_t below = class->step - slab_step(bytes);
 
     class->asked[size_min_u64(below, SLAB_ASKED_STEPS - 1)] += count;
 }

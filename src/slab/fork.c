@@ -71,6 +71,7 @@ static void slab_reset(struct quarry_slab *slab) Q_NO_THREAD_SAFETY_ANALYSIS
 {
     for (struct slab_thread *thread = slab->threads; thread != NULL; thread = thread->next) {
         os_gate_resume(&thread->gate);
+        slab_thread_open(thread);
     }
     os_mutex_reset_after_fork(&slab->meta.mutex);
     CLASSES_FOR_EACH(slab, class)

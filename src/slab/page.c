@@ -49,11 +49,7 @@
 #define SETTLE_PAGES 64u
 #define SETTLE_CELLS 1024u
 
-static const struct slab_page page_none = {
-    .state = SLAB_PAGE_LEAVING,
-    .fill = SLAB_FILL_NONE,
-};
-const struct slab_page *const slab_page_none = &page_none;
+union slab_page_space slab_page_space_none;
 
 /* ---- lists ---------------------------------------------------------------------------------- */
 
@@ -209,7 +205,7 @@ void slab_spares_drop_locked(struct slab_class *class, struct slab_gone *gone)
 /* The generation that the page's cells have reached. */
 static uint32_t page_generation_max(const struct slab_page *page)
 {
-    uint32_t most = 0;
+    uint32_t most = page->worn_count != 0 ? SLAB_GENERATION_LAST - 1 : 0;
 
     for (uint32_t cell = 0; cell < page->cell_count; cell++) {
         most = (uint32_t)size_max_u64(most, slab_generation(page, cell));
@@ -486,7 +482,7 @@ uint32_t slab_cells_take_locked(struct slab_class *class, struct slab_entry *ent
 
 /* ---- giving --------------------------------------------------------------------------------- */
 
-/* A cell whose generation is even now, and that no reader can be in, is free, or worn. */
+/* A cell whose generation is even now, and that no reader can be in, is free; */
 static void page_put_locked(struct slab_class *class, struct slab_page *page, uint32_t cell)
     Q_REQUIRES(&class->mutex)
 {
@@ -494,11 +490,6 @@ static void page_put_locked(struct slab_class *class, struct slab_page *page, ui
 
     Q_DCHECK(slab_generation(page, cell) % 2 == 0);
     Q_ASSERT((page->free_bits[word] >> cell % 64 & 1) == 0);
-    if (slab_generation(page, cell) == SLAB_GENERATION_WORN) {
-        page->worn_count++;
-        class->worn_count++;
-        return;
-    }
     page->free_bits[word] |= UINT64_C(1) << cell % 64;
     page->free_count++;
     page->first_word = (uint32_t)size_min_u64(page->first_word, word);
@@ -507,6 +498,18 @@ static void page_put_locked(struct slab_class *class, struct slab_page *page, ui
     } else {
         class->idle_count++;
     }
+}
+
+/* or, after a life, worn, if that was the last. */
+static void page_put_used_locked(struct slab_class *class, struct slab_page *page, uint32_t cell)
+    Q_REQUIRES(&class->mutex)
+{
+    if (slab_generation(page, cell) != 0) {
+        page_put_locked(class, page, cell);
+        return;
+    }
+    page->worn_count++;
+    class->worn_count++;
 }
 
 void slab_cell_return_locked(struct slab_class *class, quarry_ref ref, struct slab_gone *gone)
@@ -527,7 +530,7 @@ void slab_cell_give_locked(struct slab_class *class, quarry_ref ref, struct slab
 
     Q_ASSERT_MSG(slab_generation(page, cell) == slab_ref_generation(ref), "the ref is stale");
     slab_generation_set(page, cell, slab_ref_generation(ref) + 1);
-    page_put_locked(class, page, cell);
+    page_put_used_locked(class, page, cell);
     page_refile_locked(class, page, gone);
 }
 
@@ -562,7 +565,7 @@ void slab_cell_limbo_locked(struct slab_class *class, quarry_ref ref, uint64_t s
     struct slab_page *page = slab_page_held(class, ref);
     uint32_t cell = QUARRY_REF_CELL(ref);
 
-    Q_ASSERT(slab_generation(page, cell) == slab_ref_generation(ref) + 1);
+    Q_ASSERT(slab_generation(page, cell) == (uint16_t)(slab_ref_generation(ref) + 1));
     page_limbo_add(class, page, cell, stamp);
 }
 
@@ -571,8 +574,8 @@ void slab_cell_unlimbo_locked(struct slab_class *class, quarry_ref ref, struct s
     struct slab_page *page = slab_page_held(class, ref);
     uint32_t cell = QUARRY_REF_CELL(ref);
 
-    Q_ASSERT(slab_generation(page, cell) == slab_ref_generation(ref) + 1);
-    page_put_locked(class, page, cell);
+    Q_ASSERT(slab_generation(page, cell) == (uint16_t)(slab_ref_generation(ref) + 1));
+    page_put_used_locked(class, page, cell);
     page_refile_locked(class, page, gone);
 }
 
@@ -587,7 +590,7 @@ static uint32_t page_settle_locked(struct slab_class *class, struct slab_page *p
         count += bits_count_u64(limbo);
         page->limbo_bits[word] = 0;
         for (uint64_t bits = limbo; bits != 0; bits &= bits - 1) {
-            page_put_locked(class, page, word * 64 + bits_trailing_zeros_u64(bits));
+            page_put_used_locked(class, page, word * 64 + bits_trailing_zeros_u64(bits));
         }
     }
     class->limbo_count -= count;
@@ -623,8 +626,8 @@ void slab_page_withdraw_locked(struct slab_class *class, struct slab_page *page)
     page_unfile(class, page);
     class->free_count -= page->free_count;
     class->idle_count += page->free_count;
-    /* Pairs with the load in a thread's fast path, by way of its gate (see move.c). */
     atomic_store_relaxed_u32(&page->state, SLAB_PAGE_MOVING);
+    slab_table_publish_locked(class, page->index, page);
 }
 
 void slab_page_restore_locked(struct slab_class *class, struct slab_page *page,
@@ -632,6 +635,7 @@ void slab_page_restore_locked(struct slab_class *class, struct slab_page *page,
 {
     Q_ASSERT(atomic_load_relaxed_u32(&page->state) == SLAB_PAGE_MOVING);
     atomic_store_relaxed_u32(&page->state, SLAB_PAGE_ACTIVE);
+    slab_table_publish_locked(class, page->index, page);
     class->free_count += page->free_count;
     class->idle_count -= page->free_count;
     page_refile_locked(class, page, gone);

@@ -16,7 +16,7 @@
 /* A shape that wastes less than one part in so many is as good as any. */
 #define WASTE_GOOD 256u
 
-uint32_t slab_step_bound(uint32_t step, uint32_t per_doubling)
+uint64_t slab_step_bound(uint64_t step, uint32_t per_doubling)
 {
     Q_DCHECK(per_doubling == 8 || per_doubling == 16 || per_doubling == 32);
     size_t bytes = size_max(slab_step_bytes(step), SLAB_CELL_BYTES_MIN);

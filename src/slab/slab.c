@@ -1,7 +1,7 @@
 /*
  * Slabs: their life, and their door.
  *
- * A slab is a struct of two pages of 8 KiB, taken from its lane like everything else it has, and
+ * A slab is a struct of three pages of 8 KiB, taken from its lane like everything else it has, and
  * what types.h draws. All of its memory is in runs of its owner and charged to its account, so a
  * row of the ledger is the whole of it: cells, records and what threads keep.
  *
@@ -25,7 +25,7 @@
 #include <slab/thread.h>
 
 #define SLAB_STRUCT_PAGES ((uint32_t)((sizeof(struct quarry_slab) + PAGE_BYTES - 1) / PAGE_BYTES))
-Q_STATIC_ASSERT(sizeof(struct quarry_slab) <= 2 * PAGE_BYTES, "a slab is two pages");
+Q_STATIC_ASSERT(sizeof(struct quarry_slab) <= 3 * PAGE_BYTES, "a slab is three pages");
 Q_STATIC_ASSERT(SLAB_CLASSES_MAX <= UINT16_MAX, "a class fits a ref");
 
 /* ---- creating ------------------------------------------------------------------------------- */
@@ -225,21 +225,21 @@ static _Thread_local struct {
 void slab_lock_note_taken(struct quarry_slab *slab)
 {
     Q_ASSERT(timed.depth < TIMED_DEPTH_MAX);
-    timed.since_ns[timed.depth++] = os_thread_cpu_ns(slab->heap->os);
+    timed.since_ns[timed.depth++] = os_thread_cpu_ns(os_real());
 }
 
 void slab_lock_forget_time(struct quarry_slab *slab)
 {
     if (slab->times_locks) {
         Q_ASSERT(timed.depth > 0);
-        timed.since_ns[timed.depth - 1] = os_thread_cpu_ns(slab->heap->os);
+        timed.since_ns[timed.depth - 1] = os_thread_cpu_ns(os_real());
     }
 }
 
 void slab_lock_note_given(struct quarry_slab *slab)
 {
     Q_ASSERT(timed.depth > 0);
-    uint64_t held_ns = os_thread_cpu_ns(slab->heap->os) - timed.since_ns[--timed.depth];
+    uint64_t held_ns = os_thread_cpu_ns(os_real()) - timed.since_ns[--timed.depth];
     uint64_t most_ns = atomic_load_relaxed_u64(&slab->lock_cpu_ns_max);
 
     while (held_ns > most_ns &&

@@ -47,6 +47,9 @@ void slab_threads_spill(struct quarry_slab *slab) Q_REQUIRES(&slab->threads_mute
 /* Puts back all that one thread has. It is inside, or stopped, or no more. */
 void slab_thread_empty(struct slab_thread *thread, struct slab_gone *gone);
 
+/* After its gate was stopped: the thread finds its magazines again. */
+void slab_thread_open(struct slab_thread *thread);
+
 /* Cells in a magazine. */
 static inline uint32_t slab_magazine_count(const struct slab_magazine *magazine)
 {

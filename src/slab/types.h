@@ -123,6 +123,8 @@ struct slab_limbo {
 
 struct slab_thread {
     struct os_gate gate; /* the thread is inside while it uses the rest */
+    /* `magazine`, while the gate is open; slab_magazines_none, while it is not, or is fenced */
+    _Atomic(void *) open;
     /* its thread while inside, or whoever has stopped it */
     struct slab_magazine *magazine[SLAB_CLASSES_MAX]; /* slab_magazine_none where there is none */
     struct slab_limbo limbo;
@@ -145,8 +147,9 @@ extern _Thread_local struct slab_tls slab_tls;
 
 /* A thread that can neither enter its gate nor has cells: its owner takes the slow paths. */
 extern struct slab_thread slab_thread_none;
-/* A magazine that is empty and full. */
+/* A magazine that is empty and full; and one for each class. */
 extern struct slab_magazine slab_magazine_none;
+extern struct slab_magazine *slab_magazines_none[SLAB_CLASSES_MAX];
 
 /* ---- metadata ------------------------------------------------------------------------------- */
 
@@ -235,6 +238,18 @@ static inline struct slab_class *slab_class_of(const struct quarry_slab *slab, u
 static inline struct slab_thread **slab_thread_slot(const struct quarry_slab *slab)
 {
     return (struct slab_thread **)(void *)((char *)__builtin_thread_pointer() + slab->tls_offset);
+}
+
+/* ---- generations ---------------------------------------------------------------------------- */
+
+/* Sets a cell's generation. Pairs with the acquire in slab_data. */
+static inline void slab_generation_set(struct slab_page *page, uint64_t cell, uint32_t generation)
+{
+    atomic_store_release_u16(&page->generation[cell], (uint16_t)generation);
+}
+static inline uint32_t slab_generation(const struct slab_page *page, uint64_t cell)
+{
+    return atomic_load_relaxed_u16(&page->generation[cell]);
 }
 
 /* ---- locks, timed where the slab is made so ------------------------------------------------- */

@@ -71,8 +71,6 @@ static enum quarry_status check_bits(const struct check *check, const struct sla
         CHECK_EQUAL(check, class, "a free cell that is in limbo", is_free && is_limbo, 0);
         CHECK_EQUAL(check, class, "a free or retired cell whose generation is odd",
                     (is_free || is_limbo) && generation % 2 != 0, 0);
-        CHECK_EQUAL(check, class, "a free cell that is worn",
-                    is_free && generation == SLAB_GENERATION_WORN, 0);
         CHECK_EQUAL(check, class, "a free cell below the first word",
                     is_free && cell / 64 < page->first_word, 0);
     }
@@ -219,7 +217,8 @@ static enum quarry_status check_ring(const struct check *check, const struct sla
         const struct slab_class *class = slab_class_of(check->slab, QUARRY_REF_CLASS(ref));
         const struct slab_page *page = slab_page_of(check->slab, ref);
         CHECK_EQUAL(check, class, "generation of a retired cell",
-                    slab_generation(page, QUARRY_REF_CELL(ref)), slab_ref_generation(ref) + 1);
+                    slab_generation(page, QUARRY_REF_CELL(ref)),
+                    (uint16_t)(slab_ref_generation(ref) + 1));
         bytes += class->cell_bytes;
     }
     if (bytes != limbo->bytes) {

@@ -18,9 +18,8 @@ void slab_begin(const struct slab_setup *setup)
 {
     struct quarry_error error = {0};
 
-    heap_begin(&(struct heap_setup){.limit_bytes = setup->limit_bytes,
-                                    .reserved_bytes = Q_GIB(16),
-                                    .has_real_backing = true});
+    heap_begin(&(struct heap_setup){
+        .limit_bytes = setup->limit_bytes, .reserved_bytes = Q_GIB(16), .has_real_backing = true});
     lane = lane_make_sized("slab", Q_GIB(4));
     struct quarry_account_options account_options = {
         .name = "cells", .ceiling_bytes = setup->ceiling_bytes, .is_all_pages = true};

@@ -107,13 +107,13 @@ static void a_class_begins_small_and_its_pages_grow_with_it(void **state)
 
     (void)state;
     for (uint64_t key = 0; key < 16; key++) {
-        index_put(key, 1000);
+        index_put(key, 1024);
     }
     stats = slab_stats();
     assert_int_equal(stats.page_count, 1);
     assert_true(stats.page_bytes <= Q_KIB(72));
     for (uint64_t key = 16; key < 40000; key++) {
-        index_put(key, 1000);
+        index_put(key, 1024);
     }
     stats = slab_stats();
     assert_true(stats.page_count < 90);
