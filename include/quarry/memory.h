@@ -445,6 +445,7 @@ struct quarry_account_options {
      * it to that.
      */
     bool is_all_pages;
+    bool begins_paused; /* none of its functions is called before quarry_account_resume */
     quarry_reclaim_function *reclaim;           /* NULL: it has no memory to give */
     quarry_account_value_function *value;       /* NULL: not elastic */
     quarry_account_target_function *set_target; /* NULL: it does not want to know */
@@ -473,6 +474,17 @@ QUARRY_EXPORT enum quarry_status quarry_account_create(struct quarry_memory *mem
  * `account`: given; NULL does nothing.
  */
 QUARRY_EXPORT void quarry_account_destroy(struct quarry_account *account);
+
+/*
+ * Pausing keeps out of an account's functions: what they work on may be changed or ended while the
+ * account is still charged for it. Returns when no thread is inside them, so not to be called from
+ * within one, nor with a lock held that one takes. Resuming lets them be called again; an elastic
+ * account gets its target anew.
+ *
+ * Threads: any. Cost: a lock; the calls under way.
+ */
+QUARRY_EXPORT void quarry_account_pause(struct quarry_account *account);
+QUARRY_EXPORT void quarry_account_resume(struct quarry_account *account);
 
 /* The account's owner, for quarry_pages_alloc and quarry_pool_create. */
 QUARRY_EXPORT uint32_t quarry_account_owner(const struct quarry_account *account);

@@ -264,6 +264,7 @@ static void account_init(struct quarry_account *account,
     account->depth = account->parent->depth + 1;
     account->priority = options->priority;
     account->is_all_pages = options->is_all_pages;
+    account->is_paused = options->begins_paused;
     account->share = options->share == 0 ? 1 : options->share;
     account->worth.told_target_bytes = BUDGET_NO_BOUND;
     memcpy(account->name, name, sizeof(account->name));
@@ -301,7 +302,7 @@ static enum quarry_status account_link(struct quarry_account *account)
     }
     parent->last_child = account;
     parent->child_shares += account->share;
-    if (account->functions.value != NULL) {
+    if (account->functions.value != NULL && !account->is_paused) {
         budget_arbiter_join_locked(account);
     }
     os_mutex_unlock(&budget->mutex);
@@ -394,6 +395,27 @@ static void account_unlink(struct quarry_account *account)
     os_mutex_unlock(&account->budget->mutex);
 }
 
+void quarry_account_pause(struct quarry_account *account)
+{
+    os_mutex_lock(&account->budget->mutex);
+    account->is_paused = true;
+    os_mutex_unlock(&account->budget->mutex);
+    /* Pairs with the release in budget_leave. */
+    while (atomic_load_acquire_u32(&account->caller_count) > 0) {
+        os_yield();
+    }
+}
+
+void quarry_account_resume(struct quarry_account *account)
+{
+    os_mutex_lock(&account->budget->mutex);
+    account->is_paused = false;
+    if (account->functions.value != NULL) {
+        budget_arbiter_join_locked(account);
+    }
+    os_mutex_unlock(&account->budget->mutex);
+}
+
 void quarry_account_destroy(struct quarry_account *account)
 {
     if (account == NULL) {
@@ -401,14 +423,8 @@ void quarry_account_destroy(struct quarry_account *account)
     }
     struct page_heap *heap = account->budget->heap;
 
-    os_mutex_lock(&account->budget->mutex);
+    quarry_account_pause(account);
     Q_ASSERT_MSG(account->first_child == NULL, "the account has children");
-    account->is_ending = true;
-    os_mutex_unlock(&account->budget->mutex);
-    /* Pairs with the release in budget_leave. */
-    while (atomic_load_acquire_u32(&account->caller_count) > 0) {
-        os_yield();
-    }
     Q_ASSERT_MSG(atomic_load_relaxed_u64(&account->charged_bytes) == 0,
                  "bytes are still charged to the account");
     account_unlink(account);

@@ -216,7 +216,7 @@ static struct quarry_account *next_elastic(struct budget *budget, struct quarry_
 {
     do {
         account = budget_after(&budget->root, account);
-    } while (account != NULL && (!is_elastic(account) || account->is_ending));
+    } while (account != NULL && (!is_elastic(account) || account->is_paused));
     return account;
 }
 

@@ -70,7 +70,7 @@ static uint64_t subtree_spare_bytes(const struct quarry_account *account)
 {
     uint64_t bytes = 0;
 
-    if (account->functions.reclaim != NULL && !account->is_ending) {
+    if (account->functions.reclaim != NULL && !account->is_paused) {
         return above_floor(account);
     }
     for (const struct quarry_account *child = account->first_child; child != NULL;
@@ -152,7 +152,7 @@ static struct candidate candidate_below(const struct ask *ask, struct quarry_acc
 
     for (struct quarry_account *account = top; account != NULL;
          account = budget_after(top, account)) {
-        if (account->functions.reclaim == NULL || account->is_ending ||
+        if (account->functions.reclaim == NULL || account->is_paused ||
             is_fruitless(ask, account)) {
             continue;
         }

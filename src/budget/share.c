@@ -29,7 +29,7 @@ static void gather_elastic(struct quarry_account *account)
 {
     struct budget_worth *worth = &account->worth;
 
-    worth->has_elastic = !account->is_ending;
+    worth->has_elastic = !account->is_paused;
     worth->elastic_bytes = atomic_load_relaxed_u64(&account->charged_bytes);
     worth->low_bytes = atomic_load_relaxed_u64(&account->floor_bytes);
     worth->high_bytes = atomic_load_relaxed_u64(&account->ceiling_bytes);

@@ -101,7 +101,7 @@ static enum quarry_status check_target(const struct quarry_account *account,
     uint64_t target_bytes = atomic_load_relaxed_u64(&account->target_bytes);
     uint64_t ceiling_bytes = atomic_load_relaxed_u64(&account->ceiling_bytes);
 
-    if (account->functions.value == NULL || account->is_ending ||
+    if (account->functions.value == NULL || account->is_paused ||
         (target_bytes != BUDGET_NO_BOUND && target_bytes <= ceiling_bytes)) {
         return QUARRY_OK;
     }

@@ -78,7 +78,7 @@ struct quarry_account *budget_tour(struct budget *budget, struct quarry_account 
     os_mutex_lock(&budget->mutex);
     /* `previous` is still linked: invariant 1. */
     next = budget_after(&budget->root, previous == NULL ? &budget->root : previous);
-    while (next != NULL && (next->is_ending || !filter(next))) {
+    while (next != NULL && (next->is_paused || !filter(next))) {
         next = budget_after(&budget->root, next);
     }
     if (previous != NULL) {

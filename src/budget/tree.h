@@ -70,7 +70,7 @@ struct quarry_account {
     _Atomic uint32_t caller_count; /* threads inside its functions; raised under the mutex */
 
     /* guarded by the tree's mutex */
-    bool is_ending; /* its functions are not called any more */
+    bool is_paused; /* its functions are not called: it is being made, emptied or ended */
     uint32_t share;
     uint64_t child_shares; /* of all children */
     struct quarry_account *first_child, *last_child, *next_sibling, *previous_sibling;

@@ -132,8 +132,11 @@ static void *second_main(void *argument)
 static bool store_begin(struct mix_actor *actor)
 {
     struct quarry_memory *memory = actor->mix->memory;
-    const struct quarry_account_options account = {
-        .name = "mix-cell", .is_all_pages = true, .reclaim = reclaim, .argument = &store};
+    const struct quarry_account_options account = {.name = "mix-cell",
+                                                   .is_all_pages = true,
+                                                   .begins_paused = true,
+                                                   .reclaim = reclaim,
+                                                   .argument = &store};
 
     store.mix = actor->mix;
     if (!mix_is_ok(actor, quarry_epoch_create(memory, &store.epoch)) ||
@@ -145,7 +148,11 @@ static bool store_begin(struct mix_actor *actor)
     }
     const struct quarry_slab_options slab = {
         .name = "mix-slab", .lane = store.lane, .account = store.account, .epoch = store.epoch};
-    return mix_is_ok(actor, quarry_slab_create(memory, &slab, &store.slab, NULL));
+    if (!mix_is_ok(actor, quarry_slab_create(memory, &slab, &store.slab, NULL))) {
+        return false;
+    }
+    quarry_account_resume(store.account);
+    return true;
 }
 
 void mix_cells_run(struct mix_actor *actor)
@@ -163,6 +170,7 @@ void mix_cells_run(struct mix_actor *actor)
     actor->done_count += second.done_count;
     actor->refused_count += second.refused_count;
     actor->checked_count += second.checked_count;
+    quarry_account_pause(store.account);
     Q_ASSERT(quarry_slab_validate(store.slab, &error) == QUARRY_OK);
     quarry_slab_destroy(store.slab);
     quarry_account_destroy(store.account);

@@ -318,6 +318,40 @@ static void a_reclaimer_may_charge_and_nobody_is_asked_from_within(void **state)
     quarry_account_destroy(greedy);
 }
 
+static void an_account_that_is_paused_is_asked_for_nothing_until_it_goes_on(void **state)
+{
+    (void)state;
+    struct quarry_account_options options = {.name = "paused"};
+
+    holder_init(&first, &options, lane, 1, true);
+    holder_fill(&first, 64);
+    quarry_account_pause(first.account);
+    fill_up();
+    assert_null(page_alloc(lane, owner_make("outsider"), 1).base);
+    budget_turn();
+    assert_int_equal(first.asked_count + first.value_count, 0);
+    quarry_account_resume(first.account);
+    page_free(lane, take_one());
+    assert_int_equal(first.asked_count, 1);
+    budget_check();
+    holder_fini(&first);
+}
+
+static void an_account_may_begin_paused(void **state)
+{
+    (void)state;
+    struct quarry_account_options options = {.name = "early", .begins_paused = true};
+
+    holder_init(&first, &options, lane, 1, true);
+    holder_fill(&first, 64);
+    budget_turn();
+    assert_int_equal(first.value_count, 0);
+    quarry_account_resume(first.account);
+    budget_turn();
+    assert_true(first.value_count > 0 && first.target_bytes > 0);
+    holder_fini(&first);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, heap_tear_down)
 
 int main(void)
@@ -336,6 +370,8 @@ int main(void)
         TEST(a_ceiling_that_is_lowered_is_brought_about),
         TEST(a_ceiling_is_asked_for_again_at_every_tick),
         TEST(a_reclaimer_may_charge_and_nobody_is_asked_from_within),
+        TEST(an_account_that_is_paused_is_asked_for_nothing_until_it_goes_on),
+        TEST(an_account_may_begin_paused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
