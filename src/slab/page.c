@@ -44,10 +44,12 @@
 
 /* How many pages of a list are compared by address. */
 #define LOOK_AT 8u
+/* Pages that cells are taken from under one lock: those that are nearly full have few each. */
+#define TAKE_PAGES 8u
 /* Pages that are looked at for limbo that is past, and cells that are freed, at one time: a few
  * microseconds under the lock. */
-#define SETTLE_PAGES 64u
-#define SETTLE_CELLS 1024u
+#define SETTLE_PAGES 16u
+#define SETTLE_CELLS 512u
 
 union slab_page_space slab_page_space_none;
 
@@ -466,7 +468,7 @@ uint32_t slab_cells_take_locked(struct slab_class *class, struct slab_entry *ent
 {
     uint32_t count = 0;
 
-    while (count < want) {
+    for (uint32_t i = 0; count < want && i < TAKE_PAGES; i++) {
         struct slab_page *page = page_choose(class);
         if (page == NULL) {
             break;

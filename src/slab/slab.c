@@ -214,34 +214,34 @@ quarry_ref quarry_slab_ref(const struct quarry_slab *slab, uint64_t ref48)
 
 /* ---- locks, timed --------------------------------------------------------------------------- */
 
-/* Timed locks that a thread holds at a time: its slab's threads, a class, metadata. */
-#define TIMED_DEPTH_MAX 8u
-
+/* The calling thread's timed locks: how many, and since when the outermost. */
 static _Thread_local struct {
     uint32_t depth;
-    uint64_t since_ns[TIMED_DEPTH_MAX];
+    uint64_t since_ns;
 } timed;
 
-void slab_lock_note_taken(struct quarry_slab *slab)
+void slab_lock_note_taken(void)
 {
-    Q_ASSERT(timed.depth < TIMED_DEPTH_MAX);
-    timed.since_ns[timed.depth++] = os_thread_cpu_ns(os_real());
+    if (timed.depth++ == 0) {
+        timed.since_ns = os_thread_cpu_ns(os_real());
+    }
 }
 
 void slab_lock_forget_time(struct quarry_slab *slab)
 {
-    if (slab->times_locks) {
-        Q_ASSERT(timed.depth > 0);
-        timed.since_ns[timed.depth - 1] = os_thread_cpu_ns(os_real());
+    if (slab->times_locks && timed.depth == 1) {
+        timed.since_ns = os_thread_cpu_ns(os_real());
     }
 }
 
 void slab_lock_note_given(struct quarry_slab *slab)
 {
     Q_ASSERT(timed.depth > 0);
-    uint64_t held_ns = os_thread_cpu_ns(os_real()) - timed.since_ns[--timed.depth];
+    if (--timed.depth != 0) {
+        return;
+    }
+    uint64_t held_ns = os_thread_cpu_ns(os_real()) - timed.since_ns;
     uint64_t most_ns = atomic_load_relaxed_u64(&slab->lock_cpu_ns_max);
-
     while (held_ns > most_ns &&
            !atomic_cas_weak_relaxed_u64(&slab->lock_cpu_ns_max, &most_ns, held_ns)) {
     }

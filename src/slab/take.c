@@ -127,9 +127,7 @@ static bool class_strip(struct slab_class *class)
 {
     struct slab_gone gone = {.first = NULL};
 
-    slab_threads_stop(class->slab);
     slab_threads_strip_class(class->slab, class->id, &gone);
-    slab_threads_resume(class->slab);
     (void)slab_pages_free(class->slab, &gone);
     return class_has_free(class);
 }

@@ -108,6 +108,9 @@ struct slab_magazine {
 /* And no more than so many bytes, but for one cell. */
 #define SLAB_LIMBO_BYTES Q_MIB(1)
 
+/* Cells that are put back, or left to their pages, under one lock: a few cache misses each. */
+#define SLAB_BATCH_CELLS 32u
+
 struct slab_retired {
     quarry_ref ref; /* as it was when it was retired */
     uint64_t stamp;
@@ -133,6 +136,7 @@ struct slab_thread {
     uint32_t thread_id;
     struct slab_thread **remembered; /* in its thread's storage */
     /* guarded by the slab's threads_mutex */
+    uint64_t serial; /* const: they rise */
     struct slab_thread *next, *previous;
 };
 
@@ -211,7 +215,8 @@ struct quarry_slab {
 
     struct os_mutex threads_mutex; /* rank SLAB_MOVE */
     /* guarded by threads_mutex */
-    struct slab_thread *threads;
+    struct slab_thread *threads; /* the newest first */
+    uint64_t last_serial;
 
     /* atomic */
     _Atomic uint32_t is_moving; /* somebody is moving cells */
@@ -254,8 +259,8 @@ static inline uint32_t slab_generation(const struct slab_page *page, uint64_t ce
 
 /* ---- locks, timed where the slab is made so ------------------------------------------------- */
 
-/* CPU time at which the calling thread took its timed locks, by their depth. */
-void slab_lock_note_taken(struct quarry_slab *slab);
+/* Notes for how long the calling thread holds the outermost of its locks, in CPU time. */
+void slab_lock_note_taken(void);
 void slab_lock_note_given(struct quarry_slab *slab);
 /* The time of the lock taken last begins now: until here it was spent in waiting, or checking. */
 void slab_lock_forget_time(struct quarry_slab *slab);
@@ -264,7 +269,7 @@ static inline void slab_lock(struct quarry_slab *slab, struct os_mutex *mutex) Q
 {
     os_mutex_lock(mutex);
     if (Q_UNLIKELY(slab->times_locks)) {
-        slab_lock_note_taken(slab);
+        slab_lock_note_taken();
     }
 }
 
