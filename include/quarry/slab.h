@@ -35,9 +35,9 @@
  * and repoints what refers to it. Readers go on meanwhile: they find the old cell or the new one,
  * both whole.
  *
- * Sizes: a request rounds up to the next class. There are 8 classes in each doubling at first; as
- * a slab sees what sizes are asked for it splits the classes where that saves most, down to 32 a
- * doubling, or 8 bytes. Cells of up to 512 bytes are aligned to 8 bytes, larger ones to 16.
+ * Sizes: a request rounds up to the next class. There are 12 classes in each doubling at first, 3 %
+ * more than was asked for on average; as a slab sees what sizes are asked for it splits the classes
+ * where that saves most, down to 32 a doubling, or 8 bytes. Cells of up to 512 bytes are aligned to 8 bytes, larger ones to 16.
  *
  * Threads: every call from any thread at once, but create and destroy, unless it says otherwise;
  * not from signal handlers. Threads keep a few free cells of the classes they use, up to 64 or
@@ -95,7 +95,7 @@ struct quarry_slab_options {
     struct quarry_account
         *account;               /* charged for all of it; NULL: an owner of its name, no charge */
     struct quarry_epoch *epoch; /* NULL: no readers without a lock; retiring is giving */
-    /* Classes in each doubling: 8, 16 or 32, for good. 0: 8, and split as sizes are seen. */
+    /* Classes in each doubling: 8, 16 or 32, for good. 0: 12, split as sizes are seen. */
     uint32_t classes_per_doubling;
     /* Keeps a call stack of each cell taken (debug builds, or a sample), told at destroy. */
     bool tracks_cells;
@@ -298,9 +298,10 @@ struct quarry_slab_stats {
     uint64_t cached_bytes;   /* with threads, for their next takes */
     uint64_t limbo_count;    /* retired, with readers that may look at them */
     uint64_t limbo_bytes;
-    uint64_t free_bytes;  /* free cells of pages */
-    uint64_t tail_bytes;  /* ends of pages too short for a cell */
-    uint64_t worn_count;  /* cells set aside until their page goes: their generations ran out */
+    uint64_t free_bytes; /* free cells of pages */
+    uint64_t tail_bytes; /* ends of pages too short for a cell */
+    uint64_t worn_count; /* cells set aside until their page goes: their generations ran out */
+    uint64_t worn_bytes;
     uint32_t class_count; /* classes that have, or had, a page */
     uint64_t split_count; /* classes split because of the sizes asked for */
     uint64_t moved_count; /* cells moved, ever */

@@ -353,13 +353,13 @@ static void page_install_locked(struct slab_class *class, struct slab_page *page
     slab_table_publish_locked(class, page->index, page);
 }
 
-/* A page is about an eighth of what the class has, so that its free end is no more of it. */
+/* A page is at most a sixteenth of what the class has, so that its free end is no more of it. */
 static struct slab_shape shape_for_next(const struct slab_class *class, uint64_t page_bytes)
 {
-    uint64_t eighth = page_bytes / 8 >> (PAGE_SHIFT + bits_log2_floor_u32(SLAB_PAGE_PAGES_FIRST));
+    uint64_t firsts = page_bytes / 16 / ((uint64_t)SLAB_PAGE_PAGES_FIRST << PAGE_SHIFT);
 
-    return class->shape[eighth == 0 ? 0
-                                    : size_min_u64(bits_log2_floor_u64(eighth), SLAB_SHAPES - 1)];
+    return class->shape[firsts == 0 ? 0
+                                    : size_min_u64(bits_log2_floor_u64(firsts), SLAB_SHAPES - 1)];
 }
 
 /* The memory of a page: its cells and its record. */

@@ -61,7 +61,8 @@ static inline size_t slab_step_bytes(uint64_t step)
 
 /*
  * The step whose bound is the size of class for a request of this step, where there are
- * `per_doubling` (8, 16 or 32) classes in each doubling.
+ * `per_doubling` (8, 12, 16 or 32) classes in each doubling. 12 are spaced as 16 are in the lower
+ * half, where a cell is small, and as 8 in the upper one.
  */
 uint64_t slab_step_bound(uint64_t step, uint32_t per_doubling);
 

@@ -26,6 +26,9 @@
 
 #define SLAB_STRUCT_PAGES ((uint32_t)((sizeof(struct quarry_slab) + PAGE_BYTES - 1) / PAGE_BYTES))
 Q_STATIC_ASSERT(sizeof(struct quarry_slab) <= 3 * PAGE_BYTES, "a slab is three pages");
+/* Classes in a doubling to begin with, where they are split later: see class.c. */
+#define PER_DOUBLING_FIRST 12u
+
 Q_STATIC_ASSERT(SLAB_CLASSES_MAX <= UINT16_MAX, "a class fits a ref");
 
 /* ---- creating ------------------------------------------------------------------------------- */
@@ -60,7 +63,7 @@ static void slab_init(struct quarry_slab *slab, struct page_heap *heap,
     slab->epoch = options->epoch;
     slab->owner = owner;
     slab->is_adaptive = options->classes_per_doubling == 0;
-    slab->per_doubling = slab->is_adaptive ? 8 : options->classes_per_doubling;
+    slab->per_doubling = slab->is_adaptive ? PER_DOUBLING_FIRST : options->classes_per_doubling;
     slab->times_locks = options->times_locks;
     (void)strncpy(slab->name, options->name, sizeof(slab->name) - 1);
     atomic_store_relaxed_u64(&slab->metadata_bytes, (uint64_t)SLAB_STRUCT_PAGES << PAGE_SHIFT);

@@ -58,6 +58,16 @@ static uint32_t refill_count(struct slab_class *class, const struct slab_magazin
     return (uint32_t)size_max_u64(1, half + (class->random >> 16) % (half + 1));
 }
 
+/* Puts the first of some cells on top: they are taken in order of their addresses. */
+static void entries_reverse(struct slab_entry *entries, uint32_t count)
+{
+    for (uint32_t low = 0; low < count / 2; low++) {
+        struct slab_entry entry = entries[low];
+        entries[low] = entries[count - 1 - low];
+        entries[count - 1 - low] = entry;
+    }
+}
+
 /* Takes one of the thread's cells, fetching some if it has none. Inside the gate. */
 static bool take_cached(struct slab_class *class, struct slab_magazine *magazine, size_t bytes,
                         struct quarry_cell *ret_cell)
@@ -68,6 +78,7 @@ static bool take_cached(struct slab_class *class, struct slab_magazine *magazine
             slab_cells_take_locked(class, magazine->entry + 1, refill_count(class, magazine));
         slab_class_asked_locked(class, bytes, count);
         slab_unlock(class->slab, &class->mutex);
+        entries_reverse(magazine->entry + 1, count);
         magazine->top += count;
     }
     if (magazine->top == magazine->entry) {
@@ -165,6 +176,9 @@ enum quarry_status slab_take_slow(struct quarry_slab *slab, size_t bytes,
         status = slab_class_for(slab, bytes, &class);
         if (status == QUARRY_OK && take_try(class, bytes, ret_cell)) {
             cell_note(slab, ret_cell->ref);
+            if (Q_UNLIKELY(slab_class_is_due(class))) {
+                (void)slab_class_adapt(class);
+            }
             return QUARRY_OK;
         }
         status = status == QUARRY_OK ? class_feed(class) : status;

@@ -71,6 +71,7 @@ struct slab_class {
     uint64_t page_taken_count;        /* ever */
     uint64_t page_given_count;        /* ever */
     uint64_t asked[SLAB_ASKED_STEPS]; /* cells taken for requests of `step` less the index */
+    _Atomic uint32_t asked_count;     /* since the last look at them; read without the lock */
     uint32_t random;                  /* state: how many cells the next refill takes */
 };
 

@@ -63,7 +63,7 @@ void slab_check(void)
     }
     struct quarry_slab_stats stats = slab_stats();
     assert_int_equal(stats.page_bytes, stats.live_bytes + stats.cached_bytes + stats.limbo_bytes +
-                                           stats.free_bytes + stats.tail_bytes);
+                                           stats.free_bytes + stats.worn_bytes + stats.tail_bytes);
     quarry_account_read(account, &state);
     assert_int_equal(state.own_bytes, stats.page_bytes + stats.metadata_bytes);
     assert_int_equal(owner_pages_in(quarry_account_owner(account), lane) << PAGE_SHIFT,
