@@ -19,6 +19,7 @@
  */
 #include <budget/tree.h>
 
+#include <budget/rows.h>
 #include <budget/tick.h>
 
 static struct {
@@ -166,6 +167,7 @@ static void budget_end(void *argument)
 
     page_heap_remove_tick(budget->heap, budget_tick, budget);
     page_heap_remove_reclaimer(budget->heap, budget_reclaim, budget);
+    mem_census_set_accounts(budget->heap, NULL, NULL);
     os_mutex_lock(&budgets.mutex);
     atomic_store_release_ptr(&budgets.budget[budget->heap->slot], NULL);
     os_mutex_unlock(&budgets.mutex);
@@ -233,6 +235,7 @@ static enum quarry_status budget_make(struct page_heap *heap, struct budget **re
         page_metadata_give(&heap->metadata, piece, sizeof(struct budget));
         return status;
     }
+    mem_census_set_accounts(heap, budget_fill_census, piece);
     /* Pairs with the acquire in budget_of. */
     atomic_store_release_ptr(&budgets.budget[heap->slot], piece);
     *ret_budget = piece;

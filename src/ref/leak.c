@@ -33,10 +33,10 @@
  * Cost: a note that is not recorded, four instructions inline, 1 ns. One that is recorded and
  * forgotten, 1.06 µs in a stack of 5 frames and 1.8 µs in one of 13, nearly all of it unwinding.
  *
- * Rejected: keeping stacks in the records (five times the memory, and growing with what is out
- * instead of with the program's size); frame pointers instead of unwind tables (distributions
- * compile without: half of the frames are missing); one ledger for the process (closing one thing
- * would have to look through what all the others hold).
+ * Rejected: keeping stacks in the records (four times the memory, growing with what is out instead
+ * of with the program's size); frame pointers instead of unwind tables (distributions compile
+ * without, and a walk along what is none may leave the stack); one ledger for the process (closing
+ * one thing would have to look through what all the others hold).
  */
 #include <ref/leak.h>
 
