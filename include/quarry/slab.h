@@ -37,7 +37,8 @@
  *
  * Sizes: a request rounds up to the next class. There are 12 classes in each doubling at first, 3 %
  * more than was asked for on average; as a slab sees what sizes are asked for it splits the classes
- * where that saves most, down to 32 a doubling, or 8 bytes. Cells of up to 512 bytes are aligned to 8 bytes, larger ones to 16.
+ * where that saves most, down to 32 a doubling, or 8 bytes. Cells of up to 512 bytes are aligned to
+ * 8 bytes, larger ones to 16.
  *
  * Threads: every call from any thread at once, but create and destroy, unless it says otherwise;
  * not from signal handlers. Threads keep a few free cells of the classes they use, up to 64 or

@@ -12,7 +12,7 @@
  *
  * Creating: the account's functions get the cache as their argument, so the cache's pages are
  * taken before its account is there, for the owner that the account will have, and charged when it
- * is. Until all is made, and from the beginning of closing on, `is_open` keeps the functions out.
+ * is. The account is paused until all is made, and from the beginning of closing on.
  *
  * Closing takes everything out of the shards, then looks for blocks that are left: those are held
  * by somebody, who would be left with a pointer to nothing. They are told, and the cache stays.
@@ -159,6 +159,7 @@ static enum quarry_status make_account(struct quarry_block_cache *cache, const s
         .floor_bytes = options->floor_bytes,
         .ceiling_bytes = options->ceiling_bytes,
         .is_all_pages = true,
+        .begins_paused = true,
         .reclaim = block_cache_on_reclaim,
         .value = options->is_elastic ? block_cache_on_value : NULL,
         .set_target = options->is_elastic ? block_cache_on_target : NULL,
@@ -283,8 +284,7 @@ enum quarry_status quarry_block_cache_create(struct quarry_memory *memory,
     block_cache_totals(cache, &totals);
     cache->made_ns = totals.time_ns;
     block_windows_init(&cache->windows, &totals);
-    /* Release: pairs with the acquire in reclaim.c. */
-    atomic_store_release_bool(&cache->is_open, true);
+    quarry_account_resume(cache->account);
     *ret_cache = cache;
     return QUARRY_OK;
 }
@@ -317,11 +317,11 @@ enum quarry_status quarry_block_cache_close(struct quarry_block_cache *cache)
     if (cache == NULL) {
         return QUARRY_OK;
     }
-    atomic_store_release_bool(&cache->is_open, false);
+    quarry_account_pause(cache->account);
     clear(cache);
     if (count_held(cache) != 0) {
         (void)ref_leaks_report(cache->leaks);
-        atomic_store_release_bool(&cache->is_open, true);
+        quarry_account_resume(cache->account);
         return QUARRY_BUSY;
     }
     for (uint32_t i = 0; i < REF_EPOCH_ADVANCES; i++) {

@@ -30,8 +30,7 @@ struct quarry_block_cache {
     struct quarry_lane *lane;       /* own */
     uint64_t own_bytes;             /* of this struct and what lies behind it */
 
-    Q_ALIGNED(Q_CACHE_LINE_BYTES) _Atomic bool is_open; /* its account may call it */
-    _Atomic uint64_t last_handle;
+    Q_ALIGNED(Q_CACHE_LINE_BYTES) _Atomic uint64_t last_handle;
     struct block_limits limits;
     _Atomic uint64_t capacity_bytes;
     _Atomic uint64_t reserved_bytes;

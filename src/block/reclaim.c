@@ -152,15 +152,9 @@ uint64_t quarry_block_cache_shrink(struct quarry_block_cache *cache, uint64_t wa
 
 /* ---- what the account calls ----------------------------------------------------------------- */
 
-/* Acquire: pairs with the release at the end of creating, and at the beginning of closing. */
-static bool is_open(const struct quarry_block_cache *cache)
-{
-    return atomic_load_acquire_bool(&cache->is_open);
-}
-
 uint64_t block_cache_on_reclaim(void *cache, uint64_t wanted_bytes)
 {
-    return is_open(cache) ? quarry_block_cache_shrink(cache, wanted_bytes) : 0;
+    return quarry_block_cache_shrink(cache, wanted_bytes);
 }
 
 void block_cache_on_value(void *argument, struct quarry_account_value *ret_value)
@@ -168,9 +162,6 @@ void block_cache_on_value(void *argument, struct quarry_account_value *ret_value
     struct quarry_block_cache *cache = argument;
     uint64_t ghost_hits = 0, tail_hits = 0;
 
-    if (!is_open(cache)) {
-        return;
-    }
     for (uint64_t i = 0; i < cache->shard_count; i++) {
         struct block_shard *shard = &cache->shards[i];
         os_mutex_lock(&shard->mutex);
@@ -191,9 +182,6 @@ void block_cache_on_target(void *argument, uint64_t target_bytes)
 {
     struct quarry_block_cache *cache = argument;
 
-    if (!is_open(cache)) {
-        return;
-    }
     uint64_t beside = cache->own_bytes + atomic_load_relaxed_u64(&cache->memory.taken_bytes);
     uint64_t capacity_bytes = sat_sub_u64(target_bytes, beside);
     quarry_block_cache_set_capacity(cache, capacity_bytes == 0 ? 1 : capacity_bytes);
