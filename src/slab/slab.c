@@ -180,7 +180,7 @@ void quarry_slab_destroy(struct quarry_slab *slab)
     slab_records_free(slab, true);
     slab_classes_fini(slab);
     slab_meta_fini(slab);
-    Q_ASSERT(atomic_load_relaxed_u64(&slab->page_bytes) == 0);
+    Q_ASSERT(atomic_load_relaxed_u64(&slab->page_bytes) == 0 || slab->is_forked);
     slab_struct_give(slab);
 }
 

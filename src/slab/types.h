@@ -110,7 +110,7 @@ struct slab_magazine {
 #define SLAB_LIMBO_BYTES Q_MIB(1)
 
 /* Cells that are put back, or left to their pages, under one lock: a few cache misses each. */
-#define SLAB_BATCH_CELLS 32u
+#define SLAB_BATCH_CELLS 16u
 
 struct slab_retired {
     quarry_ref ref; /* as it was when it was retired */
@@ -192,6 +192,7 @@ struct quarry_slab {
     uint32_t per_doubling; /* classes in a doubling to begin with */
     bool is_adaptive;
     bool times_locks;
+    bool is_forked; /* in a child of fork: pages that were on their way may be lost */
     struct page_heap *heap;
     struct page_lane *lane;
     struct quarry_account *account; /* NULL: none */

@@ -81,6 +81,7 @@ static void use_all(void)
         quarry_slab_retire(slab, refs[i]);
     }
     (void)quarry_slab_compact(slab, UINT64_MAX, move_atomically, NULL);
+    (void)quarry_slab_trim(slab);
     Q_ASSERT(quarry_slab_validate(slab, &error) == QUARRY_OK);
     struct quarry_slab_stats stats = slab_stats();
     Q_ASSERT(stats.cached_bytes == 0 && stats.limbo_count == 0);
