@@ -1,0 +1,567 @@
+/*
+ * Exhaustive schedules by replay.
+ *
+ *   choices:   2 of 3   0 of 2   1 of 2   0 of 3 ...          a schedule is a row of choices
+ *              '---- replayed ----'  '- new: first of each -'
+ *
+ * The threads of a scenario are coroutines on one real thread. Wherever more than one thing may
+ * happen next the schedule chooses; the exploration runs the scenario once for each row of choices,
+ * depth first: the last choice that has an alternative takes it, and what follows is new.
+ *
+ * Choices are: which thread goes on before an operation on something shared (leaving a thread that
+ * could go on is a preemption, and those are bounded); which goes on when one ends, blocks or
+ * yields (free); which of its remembered values a load returns, and whether a weak CAS fails for no
+ * reason (oddities, bounded too). Within those bounds nothing is left out. A bound of 3 preemptions
+ * finds nearly every bug that any number would: studies of real ones say that most need one or two.
+ *
+ * Only operations on objects that two threads touch are places to switch: others commute with all.
+ * Which those are is learned on the way, and the exploration begins anew when one more is found.
+ *
+ * A thread that yields lets others go first, and looks again when something has been stored; one
+ * that goes on for SPIN_MAX operations while others wait is made to yield. So loops that wait for
+ * another thread end, and those that do not are told by the number of steps.
+ *
+ * The program's thread storage belongs to whoever runs: it is copied out and in at each switch, and
+ * begins for each thread of each schedule as for a new thread.
+ *
+ * Rejected: real threads handing a token to each other (10 us a switch); sleep sets, which do not
+ * go with a bound on preemptions.
+ */
+#include "interleave/schedule.h"
+
+#include <link.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "interleave/memory.h"
+#include "interleave/operations.h"
+#include "interleave/trace.h"
+
+#if OS_UNDER_ASAN
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+#define STACK_BYTES   Q_KIB(256)
+#define STORAGE_BYTES Q_KIB(16)
+#define CHOICES_MAX   16384u
+#define SPIN_MAX      200u
+#define RESTARTS_MAX  200u
+#define SECONDS_MAX   120u
+
+enum thread_state { READY, WAITS_MUTEX, WAITS_FUTEX, ENDED };
+
+struct thread {
+    enum thread_state state;
+    const struct memory_location *waits_for;
+    bool has_timeout;
+    bool has_yielded;
+    uint64_t yield_stores; /* how many there were when it yielded */
+    uint32_t run_length;   /* operations since it went on */
+    ucontext_t context;
+    char storage[STORAGE_BYTES];
+    void *fake_stack; /* ASan's */
+};
+
+struct choice {
+    uint16_t taken;
+    uint16_t count;
+};
+
+static struct {
+    const struct interleave_scenario *scenario;
+    struct interleave_result *result;
+    uint32_t thread_count;
+    struct thread threads[INTERLEAVE_THREADS_MAX];
+    uint32_t current;
+    bool is_on;    /* threads run */
+    bool is_quiet; /* within a thread: an invariant is being checked */
+    bool must_restart;
+    uint64_t store_count;
+    uint32_t preemptions_left;
+    uint32_t oddities_left;
+    struct choice choices[CHOICES_MAX];
+    uint32_t choice_count; /* of the row to replay and its continuation */
+    uint32_t choice_at;
+    ucontext_t explorer;
+    char explorer_storage[STORAGE_BYTES];
+    const void *explorer_stack;
+    size_t explorer_stack_bytes;
+    uint64_t begin_ns;
+} run;
+
+static char stacks[INTERLEAVE_THREADS_MAX][STACK_BYTES] Q_ALIGNED(64);
+
+/* ---- thread storage -----------------------------------------------------------------------------
+ */
+
+/* Of the program itself; libraries are not told apart. */
+static struct {
+    char *block; /* the real thread's */
+    size_t bytes;
+    const char *initial;
+    size_t initial_bytes;
+} storage;
+
+static int find_storage(struct dl_phdr_info *info, size_t bytes, void *argument)
+{
+    (void)bytes, (void)argument;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *header = &info->dlpi_phdr[i];
+        if (header->p_type == PT_TLS) {
+            storage.block = info->dlpi_tls_data;
+            storage.bytes = header->p_memsz;
+            storage.initial = (const char *)(info->dlpi_addr + header->p_vaddr);
+            storage.initial_bytes = header->p_filesz;
+        }
+    }
+    return 1; /* the first is the program */
+}
+
+static void storage_renew(uint32_t thread)
+{
+    char *bytes = run.threads[thread].storage;
+
+    memset(bytes, 0, storage.bytes);
+    if (storage.initial_bytes > 0) {
+        memcpy(bytes, storage.initial, storage.initial_bytes);
+    }
+    ptrdiff_t number = (char *)&os_thread_number - storage.block;
+    Q_ASSERT(number >= 0 && (size_t)number < storage.bytes);
+    uint32_t id = 101 + thread; /* the same in all schedules */
+    memcpy(bytes + number, &id, sizeof id);
+}
+
+static void storage_swap(char *from, const char *to)
+{
+    if (storage.bytes > 0) {
+        memcpy(from, storage.block, storage.bytes);
+        memcpy(storage.block, to, storage.bytes);
+    }
+}
+
+/* ---- switching ----------------------------------------------------------------------------------
+ */
+
+static void switch_context(ucontext_t *from, ucontext_t *to, void **fake_stack, const void *stack,
+                           size_t stack_bytes)
+{
+#if OS_UNDER_ASAN
+    __sanitizer_start_switch_fiber(fake_stack, stack, stack_bytes);
+#else
+    (void)fake_stack, (void)stack, (void)stack_bytes;
+#endif
+    int failed = swapcontext(from, to);
+    Q_ASSERT(failed == 0);
+#if OS_UNDER_ASAN
+    __sanitizer_finish_switch_fiber(fake_stack != NULL ? *fake_stack : NULL, NULL, NULL);
+#endif
+}
+
+static void switch_to(uint32_t next)
+{
+    struct thread *from = &run.threads[run.current], *to = &run.threads[next];
+
+    to->run_length = 0;
+    to->has_yielded = false;
+    if (to == from) {
+        return;
+    }
+    run.current = next;
+    storage_swap(from->storage, to->storage);
+    switch_context(&from->context, &to->context, &from->fake_stack, stacks[next], STACK_BYTES);
+}
+
+/* Whether a thread could do something new. */
+static bool is_eager(uint32_t thread)
+{
+    const struct thread *it = &run.threads[thread];
+
+    if (it->state == WAITS_MUTEX) {
+        return it->waits_for->owner == 0;
+    }
+    return it->state == READY && !(it->has_yielded && it->yield_stores == run.store_count);
+}
+
+/* Whether it may be let go on when nobody is eager. */
+static bool is_patient(uint32_t thread)
+{
+    const struct thread *it = &run.threads[thread];
+
+    return it->state == READY || (it->state == WAITS_FUTEX && it->has_timeout);
+}
+
+static uint32_t list_threads(bool (*is_wanted)(uint32_t), uint32_t except, uint32_t *ret_threads)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < run.thread_count; i++) {
+        if (i != except && is_wanted(i)) {
+            ret_threads[count++] = i;
+        }
+    }
+    return count;
+}
+
+static bool all_have_ended(void)
+{
+    for (uint32_t i = 0; i < run.thread_count; i++) {
+        if (run.threads[i].state != ENDED) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Lets another thread go on, for free. Returns: false when there is none. */
+static bool pass_on(void)
+{
+    uint32_t threads[INTERLEAVE_THREADS_MAX];
+    uint32_t count = list_threads(is_eager, run.current, threads);
+
+    if (count == 0) {
+        count = list_threads(is_patient, run.current, threads);
+    }
+    if (count == 0) {
+        return false;
+    }
+    uint32_t next = threads[schedule_choose(count)];
+    run.threads[next].state = READY;
+    switch_to(next);
+    return true;
+}
+
+bool schedule_is_on(void)
+{
+    return run.is_on && !run.is_quiet;
+}
+
+void schedule_quiet(bool is_quiet)
+{
+    run.is_quiet = is_quiet;
+}
+
+uint32_t schedule_thread(void)
+{
+    return run.current;
+}
+
+uint32_t interleave_thread(void)
+{
+    return run.current;
+}
+
+void schedule_point(bool is_shared)
+{
+    uint32_t threads[INTERLEAVE_THREADS_MAX];
+    struct thread *own = &run.threads[run.current];
+
+    if (++own->run_length > SPIN_MAX) {
+        schedule_yield();
+        return;
+    }
+    if (!is_shared || run.preemptions_left == 0) {
+        return;
+    }
+    uint32_t count = list_threads(is_eager, run.current, threads);
+    uint32_t taken = schedule_choose(count + 1);
+    if (taken > 0) {
+        run.preemptions_left--;
+        run.threads[threads[taken - 1]].state = READY;
+        switch_to(threads[taken - 1]);
+    }
+}
+
+static void wait_for(enum thread_state state, const struct memory_location *location,
+                     bool has_timeout)
+{
+    struct thread *own = &run.threads[run.current];
+
+    own->state = state;
+    own->waits_for = location;
+    own->has_timeout = has_timeout;
+    if (!pass_on()) {
+        if (has_timeout) {
+            own->state = READY;
+            return;
+        }
+        schedule_finding(INTERLEAVE_DEADLOCK, "deadlock: thread %u waits, and nobody can go on",
+                         run.current + 1);
+    }
+}
+
+void schedule_wait_mutex(const struct memory_location *location)
+{
+    wait_for(WAITS_MUTEX, location, false);
+}
+
+void schedule_wait_futex(const struct memory_location *location, bool has_timeout)
+{
+    wait_for(WAITS_FUTEX, location, has_timeout);
+}
+
+void schedule_wake_futex(const struct memory_location *location, uint32_t waiter_count)
+{
+    for (uint32_t i = 0; i < run.thread_count && waiter_count > 0; i++) {
+        struct thread *thread = &run.threads[i];
+        if (thread->state == WAITS_FUTEX && thread->waits_for == location) {
+            thread->state = READY;
+            waiter_count--;
+        }
+    }
+}
+
+void schedule_yield(void)
+{
+    struct thread *own = &run.threads[run.current];
+
+    own->has_yielded = true;
+    own->yield_stores = run.store_count;
+    (void)pass_on();
+    own->has_yielded = false;
+    own->run_length = 0;
+}
+
+void schedule_note_store(void)
+{
+    run.store_count++;
+}
+
+void schedule_end_step(void)
+{
+    uint32_t most = run.scenario->steps != 0 ? run.scenario->steps : 4000;
+
+    memory_end_step(run.current);
+    if (trace_count() > most) {
+        schedule_finding(INTERLEAVE_LIVELOCK, "livelock: more than %u steps", most);
+    }
+    if (run.scenario->invariant != NULL) {
+        run.is_quiet = true;
+        run.scenario->invariant();
+        run.is_quiet = false;
+    }
+}
+
+/* ---- choices ------------------------------------------------------------------------------------
+ */
+
+uint32_t schedule_choose(uint32_t count)
+{
+    Q_ASSERT(count > 0);
+    if (count == 1) {
+        return 0;
+    }
+    if (run.choice_at == CHOICES_MAX) {
+        schedule_finding(INTERLEAVE_UNBOUNDED, "more than %u choices", CHOICES_MAX);
+    }
+    struct choice *choice = &run.choices[run.choice_at];
+    if (run.choice_at == run.choice_count) {
+        *choice = (struct choice){.taken = 0, .count = (uint16_t)count};
+        run.choice_count++;
+    }
+    if (choice->count != count) {
+        schedule_finding(INTERLEAVE_UNSTEADY, "choice %u was of %u before and is of %u now",
+                         run.choice_at, choice->count, count);
+    }
+    run.choice_at++;
+    return choice->taken;
+}
+
+uint32_t schedule_choose_odd(uint32_t count)
+{
+    uint32_t taken = run.oddities_left > 0 ? schedule_choose(count) : 0;
+
+    run.oddities_left -= taken > 0 ? 1 : 0;
+    return taken;
+}
+
+uint32_t interleave_choose(uint32_t count)
+{
+    return schedule_choose(count);
+}
+
+/* Makes the row that comes next. Returns: false when all have been. */
+static bool next_row(void)
+{
+    while (run.choice_count > 0) {
+        struct choice *last = &run.choices[run.choice_count - 1];
+        if (last->taken + 1u < last->count) {
+            last->taken++;
+            return true;
+        }
+        run.choice_count--;
+    }
+    return false;
+}
+
+/* ---- threads and schedules ----------------------------------------------------------------------
+ */
+
+/* A coroutine is on its own stack for the first time; the first one comes from the explorer's. */
+static void note_entered(void)
+{
+#if OS_UNDER_ASAN
+    const void *bottom;
+    size_t bytes;
+    __sanitizer_finish_switch_fiber(NULL, &bottom, &bytes);
+    if (run.explorer_stack == NULL) {
+        run.explorer_stack = bottom;
+        run.explorer_stack_bytes = bytes;
+    }
+#endif
+}
+
+/* What a thread runs; never returns. */
+static void thread_main(void)
+{
+    note_entered();
+    run.scenario->threads[run.current]();
+    operations_end_thread();
+    struct thread *own = &run.threads[run.current];
+    own->state = ENDED;
+    run.store_count++;
+    if (!all_have_ended() && !pass_on()) {
+        schedule_finding(INTERLEAVE_DEADLOCK, "deadlock: those that have not ended all wait");
+    }
+    storage_swap(own->storage, run.explorer_storage);
+    switch_context(&own->context, &run.explorer, NULL, run.explorer_stack,
+                   run.explorer_stack_bytes);
+    abort();
+}
+
+static void thread_make(uint32_t number)
+{
+    struct thread *thread = &run.threads[number];
+
+    thread->state = READY;
+    thread->has_yielded = thread->has_timeout = false;
+    thread->waits_for = NULL;
+    thread->run_length = 0;
+    thread->fake_stack = NULL;
+    storage_renew(number);
+    int failed = getcontext(&thread->context);
+    Q_ASSERT(failed == 0);
+    thread->context.uc_stack.ss_sp = stacks[number];
+    thread->context.uc_stack.ss_size = STACK_BYTES;
+    thread->context.uc_link = NULL;
+    makecontext(&thread->context, thread_main, 0);
+}
+
+static void run_threads(void)
+{
+    void *fake_stack = NULL;
+
+    for (uint32_t i = 0; i < run.thread_count; i++) {
+        thread_make(i);
+    }
+    run.current = schedule_choose(run.thread_count);
+    storage_swap(run.explorer_storage, run.threads[run.current].storage);
+    run.is_on = true;
+    switch_context(&run.explorer, &run.threads[run.current].context, &fake_stack,
+                   stacks[run.current], STACK_BYTES);
+    run.is_on = false;
+}
+
+static void run_schedule(void)
+{
+    const struct interleave_scenario *scenario = run.scenario;
+
+    run.choice_at = 0;
+    run.must_restart = false;
+    run.store_count = 0;
+    run.preemptions_left = scenario->preemptions != 0 ? scenario->preemptions : 3;
+    run.oddities_left = scenario->has_no_oddities ? 0
+                        : scenario->oddities != 0 ? scenario->oddities
+                                                  : 2;
+    if (scenario->set_up != NULL) {
+        scenario->set_up();
+    }
+    trace_begin();
+    memory_begin_schedule();
+    operations_begin_schedule();
+    run_threads();
+    if (run.choice_at != run.choice_count) {
+        schedule_finding(INTERLEAVE_UNSTEADY, "a schedule ended before its choices did");
+    }
+    if (scenario->check != NULL) {
+        scenario->check();
+    }
+    run.result->step_count += trace_count();
+}
+
+static void give_up_when_slow(void)
+{
+    if (os_monotonic_ns(os_real()) - run.begin_ns > SECONDS_MAX * Q_SECOND_NS) {
+        schedule_finding(INTERLEAVE_UNBOUNDED, "not done after %u s", SECONDS_MAX);
+    }
+}
+
+static void begin_exploration(const struct interleave_scenario *scenario,
+                              struct interleave_result *result)
+{
+    run.scenario = scenario;
+    run.result = result;
+    run.begin_ns = os_monotonic_ns(os_real());
+    while (run.thread_count < INTERLEAVE_THREADS_MAX &&
+           scenario->threads[run.thread_count] != NULL) {
+        run.thread_count++;
+    }
+    Q_ASSERT(run.thread_count > 0);
+    memory_reset();
+    (void)dl_iterate_phdr(find_storage, NULL);
+    Q_ASSERT(storage.bytes <= STORAGE_BYTES);
+}
+
+void schedule_explore(const struct interleave_scenario *scenario,
+                      struct interleave_result *ret_result)
+{
+    uint32_t restarts = 0;
+
+    begin_exploration(scenario, ret_result);
+    do {
+        run_schedule();
+        ret_result->schedule_count++;
+        if (run.must_restart) {
+            if (++restarts > RESTARTS_MAX) {
+                schedule_finding(INTERLEAVE_UNSTEADY, "objects are at other addresses each time");
+            }
+            run.choice_count = 0;
+            ret_result->schedule_count = ret_result->step_count = 0;
+        }
+        give_up_when_slow();
+    } while (run.must_restart || next_row());
+}
+
+void schedule_restart(void)
+{
+    run.must_restart = true;
+}
+
+bool schedule_has_barrier(void)
+{
+    return run.scenario == NULL || !run.scenario->has_no_barrier;
+}
+
+void schedule_finding(enum interleave_verdict verdict, const char *format, ...)
+{
+    struct interleave_result *result = run.result;
+
+    if (result == NULL) {
+        abort();
+    }
+    if (result->verdict == INTERLEAVE_CLEAN) {
+        result->verdict = verdict;
+        result->schedule_count++;
+        va_list arguments;
+        va_start(arguments, format);
+        int length = vsnprintf(result->text, 1024, format, arguments);
+        va_end(arguments);
+        size_t used = size_min_u64((uint64_t)length, 1023);
+        used += (size_t)snprintf(result->text + used, sizeof result->text - used, "\n");
+        (void)trace_print(result->text + used, sizeof result->text - used);
+    }
+    _exit(1);
+}
