@@ -7,6 +7,7 @@
  */
 #include "interleave/interleave.h"
 
+#include <dlfcn.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,6 +99,19 @@ static void tell(const struct interleave_scenario *scenario, const struct interl
                   (unsigned long long)result->step_count, (double)result->elapsed_ns / 1e9);
 }
 
+/* Names the line of a race, by a program that comes with the compiler. */
+static void tell_code(const struct interleave_result *result)
+{
+    char command[256];
+    Dl_info info;
+
+    if (result->code != 0 && dladdr((const void *)result->code, &info) != 0) {
+        (void)snprintf(command, sizeof command, "addr2line -i -f -e /proc/%d/exe %#lx >&2",
+                       (int)getpid(), result->code - 1 - (uintptr_t)info.dli_fbase);
+        (void)!system(command);
+    }
+}
+
 void interleave_expect_clean(const struct interleave_scenario *scenario)
 {
     static struct interleave_result result;
@@ -105,6 +119,7 @@ void interleave_expect_clean(const struct interleave_scenario *scenario)
     interleave_explore(scenario, NULL, &result);
     if (result.verdict != INTERLEAVE_CLEAN) {
         print_error("%s", result.text);
+        tell_code(&result);
         fail_msg("%s: %s after %llu schedules", scenario->name,
                  interleave_verdict_name(result.verdict),
                  (unsigned long long)result.schedule_count);

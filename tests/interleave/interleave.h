@@ -69,6 +69,7 @@ struct interleave_result {
     uint64_t step_count;     /* in all schedules */
     uint64_t plant_count;    /* how often the planted bug was met */
     uint64_t elapsed_ns;
+    uintptr_t code;   /* of a race: the instruction after the access; 0: see the last step */
     char text[32768]; /* the finding and its schedule */
 };
 

@@ -37,7 +37,7 @@
 
 #define HASH_SLOTS     2048u  /* a power of two, four times the locations */
 #define VIEWS_MAX      8192u  /* of one schedule */
-#define PLAIN_WORDS    16384u /* a power of two: 8-byte words that plain accesses touch */
+#define PLAIN_WORDS    65536u /* a power of two: 8-byte words that plain accesses touch */
 #define PLAIN_ACCESSES INTERLEAVE_THREADS_MAX
 
 /* The last accesses of a word of 8 bytes; a mask has a bit for each byte. */

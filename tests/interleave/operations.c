@@ -33,8 +33,7 @@ static void store_now(const struct interleave_site *site, volatile void *object,
 static uint64_t modify_now(const struct interleave_site *site, volatile void *object, size_t bytes,
                            uint64_t operand);
 
-/* ---- planted bugs -------------------------------------------------------------------------------
- */
+/* ---- planted bugs --------------------------------------------------------------------------- */
 
 void operations_plant(const struct interleave_plant *plant, uint64_t *met_count)
 {
@@ -69,8 +68,7 @@ static enum interleave_order order_of(const struct interleave_site *site)
     return suffers(site, INTERLEAVE_WEAKEN) ? INTERLEAVE_RELAXED : site->order;
 }
 
-/* ---- steps --------------------------------------------------------------------------------------
- */
+/* ---- steps ---------------------------------------------------------------------------------- */
 
 static uint64_t cut(uint64_t bits, size_t bytes)
 {
@@ -132,8 +130,7 @@ static struct memory_location *approach(const volatile void *object, size_t byte
     return memory_find(object, bytes);
 }
 
-/* ---- atomics ------------------------------------------------------------------------------------
- */
+/* ---- atomics -------------------------------------------------------------------------------- */
 
 uint64_t interleave_load(const struct interleave_site *site, const volatile void *object,
                          size_t bytes)
@@ -391,23 +388,7 @@ void interleave_compiler_barrier(const struct interleave_site *site)
     note(site, NULL, is_left_out ? TRACE_SKIPPED : TRACE_PLAIN);
 }
 
-/* ---- plain accesses -----------------------------------------------------------------------------
- */
-
-static void plain_part(const struct interleave_site *site, uintptr_t address, size_t bytes)
-{
-    uint32_t thread = schedule_thread();
-    bool is_write = site->kind == INTERLEAVE_PLAIN_WRITE;
-    uint32_t other = memory_plain(thread, address, bytes, is_write);
-
-    if (other < INTERLEAVE_THREADS_MAX) {
-        schedule_finding(INTERLEAVE_RACE,
-                         "race: thread %u %s %s (%s:%d, %s), which thread %u has "
-                         "accessed, and nothing puts the two in order",
-                         thread + 1, is_write ? "writes" : "reads", site->object, site->file,
-                         site->line, site->function, other + 1);
-    }
-}
+/* ---- plain accesses ------------------------------------------------------------------------- */
 
 void interleave_plain(const struct interleave_site *site, const volatile void *object, size_t bytes)
 {
@@ -416,15 +397,10 @@ void interleave_plain(const struct interleave_site *site, const volatile void *o
     }
     trace_add(&(struct trace_step){
         .site = *site, .object = object, .thread = (uint8_t)schedule_thread()});
-    for (uintptr_t at = (uintptr_t)object, end = at + bytes; at < end;) {
-        size_t part = size_min(end - at, 8 - (at & 7));
-        plain_part(site, at, part);
-        at += part;
-    }
+    schedule_check_plain((uintptr_t)object, bytes, site->kind == INTERLEAVE_PLAIN_WRITE, NULL);
 }
 
-/* ---- what os/ waits by --------------------------------------------------------------------------
- */
+/* ---- what os/ waits by ---------------------------------------------------------------------- */
 
 /* The ranks that debug builds check; their own atomics are nobody's business here. */
 static void check_order(const struct os_mutex *mutex)
@@ -574,8 +550,7 @@ bool interleave_process_barrier(const struct interleave_site *site)
     return true;
 }
 
-/* ---- threads' exits and failed assertions -------------------------------------------------------
- */
+/* ---- threads' exits and failed assertions --------------------------------------------------- */
 
 static void (*exit_hooks[EXIT_HOOKS_MAX])(void);
 static uint32_t exit_hook_count;

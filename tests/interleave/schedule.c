@@ -21,36 +21,25 @@
  * that goes on for SPIN_MAX operations while others wait is made to yield. So loops that wait for
  * another thread end, and those that do not are told by the number of steps.
  *
- * The program's thread storage belongs to whoever runs: it is copied out and in at each switch, and
- * begins for each thread of each schedule as for a new thread.
- *
- * Rejected: real threads handing a token to each other (10 us a switch); sleep sets, which do not
- * go with a bound on preemptions.
+ * Rejected: sleep sets, which do not go with a bound on preemptions; one thread a step in a fixed
+ * rotation with delays, which bounds better and shows worse what happened.
  */
 #include "interleave/schedule.h"
 
-#include <link.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <ucontext.h>
 #include <unistd.h>
 
+#include "interleave/coroutine.h"
 #include "interleave/memory.h"
 #include "interleave/operations.h"
 #include "interleave/trace.h"
 
-#if OS_UNDER_ASAN
-#include <sanitizer/common_interface_defs.h>
-#endif
-
-#define STACK_BYTES   Q_KIB(256)
-#define STORAGE_BYTES Q_KIB(16)
-#define CHOICES_MAX   16384u
-#define SPIN_MAX      200u
-#define RESTARTS_MAX  200u
-#define SECONDS_MAX   120u
+#define CHOICES_MAX  16384u
+#define SPIN_MAX     200u
+#define RESTARTS_MAX 200u
+#define SECONDS_MAX  120u
 
 enum thread_state { READY, WAITS_MUTEX, WAITS_FUTEX, ENDED };
 
@@ -61,9 +50,6 @@ struct thread {
     bool has_yielded;
     uint64_t yield_stores; /* how many there were when it yielded */
     uint32_t run_length;   /* operations since it went on */
-    ucontext_t context;
-    char storage[STORAGE_BYTES];
-    void *fake_stack; /* ASan's */
 };
 
 struct choice {
@@ -86,80 +72,10 @@ static struct {
     struct choice choices[CHOICES_MAX];
     uint32_t choice_count; /* of the row to replay and its continuation */
     uint32_t choice_at;
-    ucontext_t explorer;
-    char explorer_storage[STORAGE_BYTES];
-    const void *explorer_stack;
-    size_t explorer_stack_bytes;
     uint64_t begin_ns;
 } run;
 
-static char stacks[INTERLEAVE_THREADS_MAX][STACK_BYTES] Q_ALIGNED(64);
-
-/* ---- thread storage -----------------------------------------------------------------------------
- */
-
-/* Of the program itself; libraries are not told apart. */
-static struct {
-    char *block; /* the real thread's */
-    size_t bytes;
-    const char *initial;
-    size_t initial_bytes;
-} storage;
-
-static int find_storage(struct dl_phdr_info *info, size_t bytes, void *argument)
-{
-    (void)bytes, (void)argument;
-    for (int i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *header = &info->dlpi_phdr[i];
-        if (header->p_type == PT_TLS) {
-            storage.block = info->dlpi_tls_data;
-            storage.bytes = header->p_memsz;
-            storage.initial = (const char *)(info->dlpi_addr + header->p_vaddr);
-            storage.initial_bytes = header->p_filesz;
-        }
-    }
-    return 1; /* the first is the program */
-}
-
-static void storage_renew(uint32_t thread)
-{
-    char *bytes = run.threads[thread].storage;
-
-    memset(bytes, 0, storage.bytes);
-    if (storage.initial_bytes > 0) {
-        memcpy(bytes, storage.initial, storage.initial_bytes);
-    }
-    ptrdiff_t number = (char *)&os_thread_number - storage.block;
-    Q_ASSERT(number >= 0 && (size_t)number < storage.bytes);
-    uint32_t id = 101 + thread; /* the same in all schedules */
-    memcpy(bytes + number, &id, sizeof id);
-}
-
-static void storage_swap(char *from, const char *to)
-{
-    if (storage.bytes > 0) {
-        memcpy(from, storage.block, storage.bytes);
-        memcpy(storage.block, to, storage.bytes);
-    }
-}
-
-/* ---- switching ----------------------------------------------------------------------------------
- */
-
-static void switch_context(ucontext_t *from, ucontext_t *to, void **fake_stack, const void *stack,
-                           size_t stack_bytes)
-{
-#if OS_UNDER_ASAN
-    __sanitizer_start_switch_fiber(fake_stack, stack, stack_bytes);
-#else
-    (void)fake_stack, (void)stack, (void)stack_bytes;
-#endif
-    int failed = swapcontext(from, to);
-    Q_ASSERT(failed == 0);
-#if OS_UNDER_ASAN
-    __sanitizer_finish_switch_fiber(fake_stack != NULL ? *fake_stack : NULL, NULL, NULL);
-#endif
-}
+/* ---- switching ------------------------------------------------------------------------------ */
 
 static void switch_to(uint32_t next)
 {
@@ -170,9 +86,9 @@ static void switch_to(uint32_t next)
     if (to == from) {
         return;
     }
+    uint32_t previous = run.current;
     run.current = next;
-    storage_swap(from->storage, to->storage);
-    switch_context(&from->context, &to->context, &from->fake_stack, stacks[next], STACK_BYTES);
+    coroutine_switch(previous, next);
 }
 
 /* Whether a thread could do something new. */
@@ -345,8 +261,7 @@ void schedule_end_step(void)
     }
 }
 
-/* ---- choices ------------------------------------------------------------------------------------
- */
+/* ---- choices -------------------------------------------------------------------------------- */
 
 uint32_t schedule_choose(uint32_t count)
 {
@@ -397,27 +312,28 @@ static bool next_row(void)
     return false;
 }
 
-/* ---- threads and schedules ----------------------------------------------------------------------
- */
-
-/* A coroutine is on its own stack for the first time; the first one comes from the explorer's. */
-static void note_entered(void)
+void schedule_check_plain(uintptr_t address, size_t bytes, bool is_write, const void *code)
 {
-#if OS_UNDER_ASAN
-    const void *bottom;
-    size_t bytes;
-    __sanitizer_finish_switch_fiber(NULL, &bottom, &bytes);
-    if (run.explorer_stack == NULL) {
-        run.explorer_stack = bottom;
-        run.explorer_stack_bytes = bytes;
+    for (uintptr_t at = address, end = address + bytes; at < end;) {
+        size_t part = size_min(end - at, 8 - (at & 7));
+        uint32_t other = memory_plain(run.current, at, part, is_write);
+        if (other < INTERLEAVE_THREADS_MAX) {
+            run.result->code = (uintptr_t)code;
+            schedule_finding(INTERLEAVE_RACE,
+                             "race: thread %u %s %zu bytes at %#lx, which thread %u has accessed, "
+                             "and nothing puts the two in order",
+                             run.current + 1, is_write ? "writes" : "reads", bytes,
+                             (unsigned long)address, other + 1);
+        }
+        at += part;
     }
-#endif
 }
+
+/* ---- threads and schedules ------------------------------------------------------------------ */
 
 /* What a thread runs; never returns. */
 static void thread_main(void)
 {
-    note_entered();
     run.scenario->threads[run.current]();
     operations_end_thread();
     struct thread *own = &run.threads[run.current];
@@ -426,9 +342,7 @@ static void thread_main(void)
     if (!all_have_ended() && !pass_on()) {
         schedule_finding(INTERLEAVE_DEADLOCK, "deadlock: those that have not ended all wait");
     }
-    storage_swap(own->storage, run.explorer_storage);
-    switch_context(&own->context, &run.explorer, NULL, run.explorer_stack,
-                   run.explorer_stack_bytes);
+    coroutine_switch(run.current, COROUTINE_EXPLORER);
     abort();
 }
 
@@ -440,28 +354,17 @@ static void thread_make(uint32_t number)
     thread->has_yielded = thread->has_timeout = false;
     thread->waits_for = NULL;
     thread->run_length = 0;
-    thread->fake_stack = NULL;
-    storage_renew(number);
-    int failed = getcontext(&thread->context);
-    Q_ASSERT(failed == 0);
-    thread->context.uc_stack.ss_sp = stacks[number];
-    thread->context.uc_stack.ss_size = STACK_BYTES;
-    thread->context.uc_link = NULL;
-    makecontext(&thread->context, thread_main, 0);
+    coroutine_begin(number, thread_main);
 }
 
 static void run_threads(void)
 {
-    void *fake_stack = NULL;
-
     for (uint32_t i = 0; i < run.thread_count; i++) {
         thread_make(i);
     }
     run.current = schedule_choose(run.thread_count);
-    storage_swap(run.explorer_storage, run.threads[run.current].storage);
     run.is_on = true;
-    switch_context(&run.explorer, &run.threads[run.current].context, &fake_stack,
-                   stacks[run.current], STACK_BYTES);
+    coroutine_switch(COROUTINE_EXPLORER, run.current);
     run.is_on = false;
 }
 
@@ -511,8 +414,7 @@ static void begin_exploration(const struct interleave_scenario *scenario,
     }
     Q_ASSERT(run.thread_count > 0);
     memory_reset();
-    (void)dl_iterate_phdr(find_storage, NULL);
-    Q_ASSERT(storage.bytes <= STORAGE_BYTES);
+    coroutines_make(run.thread_count);
 }
 
 void schedule_explore(const struct interleave_scenario *scenario,

@@ -32,6 +32,9 @@ uint32_t schedule_choose(uint32_t count);
 /* The same, unless this schedule has had its oddities: then 0. */
 uint32_t schedule_choose_odd(uint32_t count);
 
+/* Checks a plain access of the running thread for races; `code` made it. */
+void schedule_check_plain(uintptr_t address, size_t bytes, bool is_write, const void *code);
+
 /* Runs all schedules of a scenario: in the child, to the end or the first finding. */
 void schedule_explore(const struct interleave_scenario *scenario,
                       struct interleave_result *ret_result);

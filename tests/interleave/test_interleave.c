@@ -33,8 +33,7 @@ static void expect(const struct interleave_scenario *scenario, enum interleave_v
     }
 }
 
-/* ---- store buffering: both may find nothing -----------------------------------------------------
- */
+/* ---- store buffering: both may find nothing ------------------------------------------------- */
 
 static void buffer_x_release(void)
 {
@@ -87,8 +86,7 @@ static void sequentially_consistent_accesses_see_each_other(void **state)
            INTERLEAVE_CLEAN);
 }
 
-/* ---- the barrier on all CPUs in the place of one side's fence -----------------------------------
- */
+/* ---- the barrier on all CPUs in the place of one side's fence ------------------------------- */
 
 static void light_side(void)
 {
@@ -122,8 +120,7 @@ static void a_process_barrier_stands_for_both_fences(void **state)
     expect(&scenario, INTERLEAVE_ASSERTION);
 }
 
-/* ---- message passing ----------------------------------------------------------------------------
- */
+/* ---- message passing ------------------------------------------------------------------------ */
 
 static void send_release(void)
 {
@@ -187,8 +184,7 @@ static void a_modification_passes_a_release_on(void **state)
            INTERLEAVE_CLEAN);
 }
 
-/* ---- coherence and independent readers ----------------------------------------------------------
- */
+/* ---- coherence and independent readers ------------------------------------------------------ */
 
 static void count_up(void)
 {
@@ -264,8 +260,7 @@ static void independent_readers_agree_only_when_seq_cst(void **state)
     expect(&scenario, INTERLEAVE_CLEAN);
 }
 
-/* ---- modifications ------------------------------------------------------------------------------
- */
+/* ---- modifications -------------------------------------------------------------------------- */
 
 static void add_one(void)
 {
@@ -318,8 +313,7 @@ static void a_weak_cas_fails_for_no_reason(void **state)
            INTERLEAVE_ASSERTION);
 }
 
-/* ---- plain accesses -----------------------------------------------------------------------------
- */
+/* ---- plain accesses ------------------------------------------------------------------------- */
 
 static void publish(void)
 {
@@ -367,8 +361,7 @@ static void plain_accesses_race_unless_ordered(void **state)
     expect(&scenario, INTERLEAVE_RACE);
 }
 
-/* ---- waiting ------------------------------------------------------------------------------------
- */
+/* ---- waiting -------------------------------------------------------------------------------- */
 
 static void write_locked(void)
 {
@@ -477,8 +470,7 @@ static void a_loop_ends_when_others_go_on_and_is_found_when_none_does(void **sta
     expect(&scenario, INTERLEAVE_LIVELOCK);
 }
 
-/* ---- what the exploration itself promises -------------------------------------------------------
- */
+/* ---- what the exploration itself promises --------------------------------------------------- */
 
 static _Thread_local uint32_t own;
 
@@ -595,8 +587,7 @@ static void a_finding_is_told_as_a_numbered_schedule(void **state)
     assert_non_null(strstr(result.text, "thread 2: load_relaxed &x is 0, old: by now 0x1"));
 }
 
-/* ---- planted bugs -------------------------------------------------------------------------------
- */
+/* ---- planted bugs --------------------------------------------------------------------------- */
 
 static void planted_bugs_change_what_an_operation_does(void **state)
 {
