@@ -19,6 +19,7 @@
 
 #include <mem/bins.h>
 #include <mem/hardened.h>
+#include <mem/unwind.h>
 
 static struct {
     struct os_mutex making_mutex; /* one at a time makes the heap of a memory */
@@ -27,6 +28,7 @@ static struct {
     bool is_ready;
     struct mem_heap *heap[PAGE_HEAPS_MAX];
     _Atomic(void *) door; /* the struct mem_heap that is the process' own malloc, or NULL */
+    _Atomic(void *) left; /* mem_left_function *, or NULL */
 } heaps = {.making_mutex = {.rank = OS_RANK_MEM_MAKING}, .mutex = {.rank = OS_RANK_MEM_HEAPS}};
 
 /* ---- the table of heaps, and hooks ---------------------------------------------------------- */
@@ -76,7 +78,7 @@ static void heaps_fork_child(void) Q_NO_THREAD_SAFETY_ANALYSIS
 }
 
 /* Registers the hooks, once; before anybody holds a lock that a fork would leave locked. */
-static enum quarry_status heaps_make_ready(void)
+enum quarry_status mem_heaps_make_ready(void)
 {
     enum quarry_status status = QUARRY_OK;
 
@@ -116,6 +118,12 @@ struct mem_heap *mem_heap_door(void)
 {
     /* Acquire: pairs with the release in heaps_enter. */
     return atomic_load_acquire_ptr(&heaps.door);
+}
+
+void mem_heaps_watch_left(mem_left_function *left)
+{
+    /* Release: pairs with the acquire in heap_end_lifetimes. */
+    atomic_store_release_ptr(&heaps.left, (void *)left);
 }
 
 /* ---- fork ----------------------------------------------------------------------------------- */
@@ -309,6 +317,31 @@ enum quarry_status mem_pool_create(struct mem_lifetime *lifetime, uint32_t owner
 
 /* ---- lifetimes ------------------------------------------------------------------------------ */
 
+static void lifetime_link(struct mem_lifetime *lifetime)
+{
+    struct mem_heap *heap = lifetime->heap;
+
+    os_mutex_lock(&heap->pools_mutex);
+    lifetime->next = heap->lifetimes;
+    if (lifetime->next != NULL) {
+        lifetime->next->previous = lifetime;
+    }
+    heap->lifetimes = lifetime;
+    os_mutex_unlock(&heap->pools_mutex);
+}
+
+static void lifetime_unlink(struct mem_lifetime *lifetime) Q_REQUIRES(&lifetime->heap->pools_mutex)
+{
+    if (lifetime->previous != NULL) {
+        lifetime->previous->next = lifetime->next;
+    } else {
+        lifetime->heap->lifetimes = lifetime->next;
+    }
+    if (lifetime->next != NULL) {
+        lifetime->next->previous = lifetime->previous;
+    }
+}
+
 static enum quarry_status lifetime_begin(struct mem_heap *heap,
                                          const struct page_lane_options *options,
                                          struct mem_lifetime **ret_lifetime,
@@ -329,6 +362,7 @@ static enum quarry_status lifetime_begin(struct mem_heap *heap,
         return status;
     }
     memcpy(lifetime->name, lifetime->lane->name, sizeof(lifetime->name));
+    lifetime_link(lifetime);
     *ret_lifetime = lifetime;
     return QUARRY_OK;
 }
@@ -338,8 +372,18 @@ enum quarry_status mem_lifetime_begin(struct mem_heap *heap, const char *name,
                                       struct quarry_error *error)
 {
     struct page_lane_options options = {.name = name};
+    struct mem_lifetime *lifetime;
 
-    return lifetime_begin(heap, &options, ret_lifetime, error);
+    enum quarry_status status = lifetime_begin(heap, &options, &lifetime, error);
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    lifetime->begun_ns = os_monotonic_ns(heap->pages->os);
+    lifetime->begun_by = os_thread_id();
+    lifetime->pc_count =
+        mem_unwind((struct mem_code_range){0, 0}, lifetime->pcs, MEM_LIFETIME_FRAMES_MAX);
+    *ret_lifetime = lifetime;
+    return QUARRY_OK;
 }
 
 /* Records of a lane's spans. One may be in a mailbox of another lifetime, and stays there. */
@@ -397,6 +441,7 @@ void mem_lifetime_end(struct mem_lifetime *lifetime)
     lifetime_give_records(lifetime);
     lifetime_visit_pools(lifetime, pool_end);
     mem_map_forget_lane(&heap->map, lane);
+    lifetime_unlink(lifetime);
     os_mutex_unlock(&heap->pools_mutex);
     if (heap->observer.ended != NULL) {
         heap->observer.ended(heap->observer.argument, lane->base, lane->reserved_bytes);
@@ -484,7 +529,7 @@ enum quarry_status mem_heap_init(struct mem_heap *heap, const struct mem_heap_op
         status = page_heap_add_reclaimer(heap->pages, 0, heap_reclaim, heap);
     }
     if (status == QUARRY_OK) {
-        status = heaps_make_ready();
+        status = mem_heaps_make_ready();
     }
     if (status != QUARRY_OK) {
         mem_heap_fini(heap);
@@ -495,14 +540,18 @@ enum quarry_status mem_heap_init(struct mem_heap *heap, const struct mem_heap_op
     return QUARRY_OK;
 }
 
-/* Lifetimes that nobody has ended; the general one is among them. */
+/* Lifetimes that nobody has ended; the general one is among them. No other thread uses the heap. */
 static void heap_end_lifetimes(struct mem_heap *heap)
 {
-    for (uint32_t id = 0; id < MEM_POOLS_MAX; id++) {
-        struct mem_pool *pool = atomic_load_relaxed_ptr(&heap->pool[id]);
-        if (pool != NULL) {
-            mem_lifetime_end(pool->lifetime);
+    /* Acquire: pairs with the release in mem_heaps_watch_left. */
+    mem_left_function *left = (mem_left_function *)atomic_load_acquire_ptr(&heaps.left);
+    struct mem_lifetime *lifetime;
+
+    while ((lifetime = heap->lifetimes) != NULL) {
+        if (left != NULL && lifetime != heap->general) {
+            left(lifetime);
         }
+        mem_lifetime_end(lifetime);
     }
 }
 
@@ -591,7 +640,7 @@ static struct mem_heap *heaps_find(const struct page_heap *pages)
 enum quarry_status mem_heap_find(struct page_heap *pages, struct mem_heap **ret_heap,
                                  struct quarry_error *error)
 {
-    enum quarry_status status = heaps_make_ready();
+    enum quarry_status status = mem_heaps_make_ready();
 
     if (status != QUARRY_OK) {
         return error_set(error, status, "no hooks for threads and forks");

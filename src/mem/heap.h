@@ -115,11 +115,21 @@ struct mem_thread {
     struct mem_thread *next, *previous;
 };
 
+/* Frames that are kept of the stack that began a lifetime. */
+#define MEM_LIFETIME_FRAMES_MAX 16u
+
 /* Things expected to die together: a lane of their own. */
 struct mem_lifetime {
     struct mem_heap *heap;
     struct page_lane *lane;
     char name[PAGE_LANE_NAME_BYTES];
+    /* const: who began it, for a report of those that nobody ends; none for the general one */
+    uint64_t begun_ns; /* on the monotonic clock */
+    uint32_t begun_by; /* os_thread_id */
+    uint32_t pc_count;
+    uint64_t pcs[MEM_LIFETIME_FRAMES_MAX];
+    /* guarded by the heap's pools_mutex */
+    struct mem_lifetime *next, *previous;
 };
 
 /* Where one owner's objects of one lifetime come from. */
@@ -195,6 +205,8 @@ struct mem_heap {
     struct mem_bins *unused_bins; /* of pools that ended, linked by direct[0] */
 
     struct os_mutex pools_mutex;
+    /* guarded by pools_mutex */
+    struct mem_lifetime *lifetimes; /* newest first, the general one last */
     /* guarded by pools_mutex; read without it by those who hold the pool's lifetime */
     _Atomic(void *) pool[MEM_POOLS_MAX]; /* struct mem_pool *, or NULL */
 };
@@ -233,6 +245,17 @@ enum quarry_status mem_heap_find(struct page_heap *pages, struct mem_heap **ret_
                                  struct quarry_error *error);
 /* The heap that is the process' own malloc, or NULL. */
 struct mem_heap *mem_heap_door(void);
+
+/*
+ * Registers this layer's hooks for threads and forks, if nobody has: for layers above, whose own
+ * have to come later. Errors: TOO_MANY, NO_MEMORY. Threads: any, with no lock held.
+ */
+enum quarry_status mem_heaps_make_ready(void);
+
+/* Is told of a lifetime that is left when its heap ends, before it ends; with no lock held. */
+typedef void mem_left_function(const struct mem_lifetime *lifetime);
+/* Has `left` called for all heaps of the process; NULL: nobody wants to know. */
+void mem_heaps_watch_left(mem_left_function *left);
 
 /*
  * Begins a lifetime: a lane of its own. Errors: as page_lane_create. `name`: 1 to 31 bytes, unlike

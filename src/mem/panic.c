@@ -10,6 +10,8 @@
 #include <os/os.h>
 
 #define LINE_BYTES 160u
+/* What leaves room for "quarry: ", 18 characters of address and the newline. */
+#define TEXT_BYTES_MAX 120u
 
 static const char *const panic_text[] = {
     [MEM_PANIC_DOUBLE_FREE] = "double free of ",
@@ -40,10 +42,16 @@ static char *append_address(char *end, const void *address)
 
 void mem_panic(enum mem_panic what, const void *address)
 {
+    mem_panic_text(panic_text[what], address);
+}
+
+void mem_panic_text(const char *text, const void *address)
+{
     char line[LINE_BYTES];
     char *end = stpcpy(line, "quarry: ");
 
-    end = stpcpy(end, panic_text[what]);
+    Q_ASSERT(strlen(text) <= TEXT_BYTES_MAX);
+    end = stpcpy(end, text);
     end = append_address(end, address);
     end = stpcpy(end, "\n");
     os_tell(line, (size_t)(end - line));

@@ -21,4 +21,7 @@ enum mem_panic {
  */
 Q_COLD Q_NORETURN void mem_panic(enum mem_panic what, const void *address);
 
+/* The same with a text of the layers above: up to 120 bytes, and what follows it is the address. */
+Q_COLD Q_NORETURN void mem_panic_text(const char *text, const void *address);
+
 #endif
