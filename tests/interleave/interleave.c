@@ -118,7 +118,7 @@ void interleave_expect_clean(const struct interleave_scenario *scenario)
 
     interleave_explore(scenario, NULL, &result);
     if (result.verdict != INTERLEAVE_CLEAN) {
-        print_error("%s", result.text);
+        (void)fputs(result.text, stderr);
         tell_code(&result);
         fail_msg("%s: %s after %llu schedules", scenario->name,
                  interleave_verdict_name(result.verdict),
@@ -135,7 +135,7 @@ void interleave_expect_found(const struct interleave_scenario *scenario,
     interleave_explore(scenario, plant, &result);
     tell(scenario, &result, interleave_verdict_name(result.verdict));
     if (getenv("INTERLEAVE_SHOW") != NULL) {
-        print_message("%s", result.text);
+        (void)fputs(result.text, stderr);
     }
     if (result.plant_count == 0) {
         fail_msg("%s: no schedule met the planted bug in %s", scenario->name, plant->function);

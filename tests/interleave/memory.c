@@ -10,7 +10,8 @@
  * whether a store left late or a load was made early, the reader sees an old value. A release store
  * carries its thread's view, and a load that acquires it joins that view with its own: old values
  * of everything that was stored before are out of reach from then on. A modification takes the
- * newest value, always, and carries on the view of what it modified (C11's release sequences).
+ * newest value, always, and carries on what the value it modified released; so does a store by the
+ * thread that released it. (Release sequences as in C17; C++20 has taken the latter out.)
  * Sequentially consistent accesses of one location are in one order for all; they promise nothing
  * about other locations than acquire and release do, as in C11.
  *
@@ -143,13 +144,13 @@ uint64_t memory_newest(const struct memory_location *location)
     return location->values[location->newest % MEMORY_VALUES_MAX].bits;
 }
 
-static void append(struct memory_location *location, uint64_t bits, const struct memory_view *view)
+static void append(struct memory_location *location, uint64_t bits)
 {
     if (location->newest == UINT16_MAX) {
         schedule_finding(INTERLEAVE_UNBOUNDED, "a location has had %u values", UINT16_MAX);
     }
     location->newest++;
-    *value_of(location, location->newest) = (struct memory_value){bits, view};
+    *value_of(location, location->newest) = (struct memory_value){.bits = bits};
     if (location->newest - location->floor >= (int)MEMORY_VALUES_MAX) {
         location->floor = (uint16_t)(location->newest - MEMORY_VALUES_MAX + 1);
     }
@@ -194,11 +195,11 @@ struct memory_location *memory_find(const volatile void *object, size_t bytes)
         location->newest = location->floor = location->seq_cst = 0;
         location->owner = 0;
         location->unlocked = NULL;
-        location->values[0] = (struct memory_value){bits, NULL};
+        location->values[0] = (struct memory_value){.bits = bits};
     } else if (location->bytes != bytes || memory_newest(location) != bits) {
         /* Somebody has written it plainly: it is a new object. */
         location->bytes = (uint8_t)bytes;
-        append(location, bits, NULL);
+        append(location, bits);
         location->floor = location->newest;
     }
     return location;
@@ -238,8 +239,10 @@ uint64_t memory_load(struct memory_location *location, uint32_t thread, enum int
 
     Q_ASSERT(number >= view->seen[location->index] && number <= location->newest);
     view->seen[location->index] = number;
-    if (memory_acquires(order) && value->view != NULL) {
-        view_join(view, value->view);
+    for (uint32_t i = 0; memory_acquires(order) && i < INTERLEAVE_THREADS_MAX; i++) {
+        if (value->released[i] != NULL) {
+            view_join(view, value->released[i]);
+        }
     }
     if (order == INTERLEAVE_SEQ_CST && location->seq_cst < number) {
         location->seq_cst = number;
@@ -248,15 +251,19 @@ uint64_t memory_load(struct memory_location *location, uint32_t thread, enum int
     return value->bits;
 }
 
-void memory_store(struct memory_location *location, uint32_t thread, enum interleave_order order,
-                  uint64_t bits)
+/* Stores `bits`; `before` is what the value before has released that goes on being released. */
+static void store(struct memory_location *location, uint32_t thread, enum interleave_order order,
+                  uint64_t bits, const struct memory_value *before)
 {
     struct memory_view *view = &thread_views[thread];
+    struct memory_value *value;
 
-    append(location, bits, NULL);
+    append(location, bits);
     view->seen[location->index] = location->newest;
+    value = value_of(location, location->newest);
+    memcpy(value->released, before->released, sizeof value->released);
     if (memory_releases(order)) {
-        value_of(location, location->newest)->view = view_copy(view);
+        value->released[thread] = view_copy(view);
     }
     if (order == INTERLEAVE_SEQ_CST) {
         location->seq_cst = location->newest;
@@ -265,20 +272,21 @@ void memory_store(struct memory_location *location, uint32_t thread, enum interl
     memory_raw_store((volatile void *)(uintptr_t)location->address, location->bytes, bits);
 }
 
+void memory_store(struct memory_location *location, uint32_t thread, enum interleave_order order,
+                  uint64_t bits)
+{
+    struct memory_value own = {0};
+
+    own.released[thread] = value_of(location, location->newest)->released[thread];
+    store(location, thread, order, bits, &own);
+}
+
 void memory_modify(struct memory_location *location, uint32_t thread, enum interleave_order order,
                    uint64_t bits)
 {
-    const struct memory_view *before = value_of(location, location->newest)->view;
+    struct memory_value all = *value_of(location, location->newest);
 
-    memory_store(location, thread, order, bits);
-    struct memory_value *value = value_of(location, location->newest);
-    if (before != NULL && value->view == NULL) {
-        value->view = before;
-    } else if (before != NULL) {
-        struct memory_view *both = view_copy(value->view);
-        view_join(both, before);
-        value->view = both;
-    }
+    store(location, thread, order, bits, &all);
 }
 
 void memory_lock(struct memory_location *location, uint32_t thread)

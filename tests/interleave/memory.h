@@ -22,9 +22,13 @@ struct memory_view {
     uint16_t seen[MEMORY_LOCATIONS_MAX];
 };
 
+/*
+ * A value, with what an acquire of it learns from each thread: what that thread's last release
+ * store or modification in this value's release sequence knew. NULL: nothing.
+ */
 struct memory_value {
     uint64_t bits;
-    const struct memory_view *view; /* what an acquire of it learns; NULL: nothing */
+    const struct memory_view *released[INTERLEAVE_THREADS_MAX];
 };
 
 struct memory_location {

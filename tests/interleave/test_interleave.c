@@ -184,6 +184,30 @@ static void a_modification_passes_a_release_on(void **state)
            INTERLEAVE_CLEAN);
 }
 
+static void send_and_go_on(void)
+{
+    send_release();
+    atomic_store_relaxed_u32(&y, 2);
+}
+
+static void overwrite(void)
+{
+    atomic_store_relaxed_u32(&y, 2);
+}
+
+static void so_does_a_store_of_the_same_thread(void **state)
+{
+    (void)state;
+    struct interleave_scenario scenario = {.name = "release sequence of one",
+                                           .set_up = clear,
+                                           .threads = {send_and_go_on, receive_two}};
+    expect(&scenario, INTERLEAVE_CLEAN);
+    /* Another thread's store ends it. */
+    scenario.threads[0] = send_release;
+    scenario.threads[2] = overwrite;
+    expect(&scenario, INTERLEAVE_ASSERTION);
+}
+
 /* ---- coherence and independent readers ------------------------------------------------------ */
 
 static void count_up(void)
@@ -644,6 +668,7 @@ int main(void)
         cmocka_unit_test(a_process_barrier_stands_for_both_fences),
         cmocka_unit_test(a_message_needs_a_release_and_an_acquire),
         cmocka_unit_test(a_modification_passes_a_release_on),
+        cmocka_unit_test(so_does_a_store_of_the_same_thread),
         cmocka_unit_test(a_location_never_goes_back),
         cmocka_unit_test(independent_readers_agree_only_when_seq_cst),
         cmocka_unit_test(modifications_lose_nothing_and_bumps_do),
