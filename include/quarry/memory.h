@@ -115,7 +115,7 @@ QUARRY_EXPORT void quarry_memory_destroy(struct quarry_memory *memory);
 /*
  * Changes the budget while running. Raised, it holds at once. Lowered below what is committed,
  * memory is given back first, and from the first moment no new byte is let in above what is
- * committed.
+ * committed. It goes on as long as that makes progress, up to two seconds.
  *
  * `limit_bytes`: at most 16 TiB less 4 KiB.
  * Errors: QUARRY_TOO_LARGE; QUARRY_NO_MEMORY: not enough could be freed, and the old limit holds;
@@ -162,7 +162,7 @@ QUARRY_EXPORT enum quarry_status quarry_memory_owner(struct quarry_memory *memor
 QUARRY_EXPORT const char *quarry_memory_owner_name(struct quarry_memory *memory, uint32_t owner);
 
 /*
- * What committed bytes are doing, at one instant. The first five add up to `committed_bytes`.
+ * What committed bytes are doing, at one instant. The first six add up to `committed_bytes`.
  */
 struct quarry_ledger {
     uint64_t in_use_bytes;      /* in runs that owners hold */
@@ -170,6 +170,7 @@ struct quarry_ledger {
     uint64_t free_backed_bytes; /* free, and not given back yet */
     uint64_t metadata_bytes;    /* the memory's own structures and its thread's stack */
     uint64_t in_flight_bytes;   /* being given back, or charged by an allocation under way */
+    uint64_t set_aside_bytes;   /* charged ahead, for reads and recovery: quarry_reserve_begin */
     uint64_t committed_bytes;   /* the sum, never above the limit */
     uint64_t limit_bytes;
     uint64_t peak_bytes;     /* the most that was ever committed */
@@ -360,6 +361,240 @@ QUARRY_EXPORT enum quarry_status quarry_pages_resize(struct quarry_lane *lane, v
 /* How many pages the run that begins at `base` has, and who owns it. */
 QUARRY_EXPORT uint64_t quarry_pages_count(const struct quarry_lane *lane, const void *base);
 QUARRY_EXPORT uint32_t quarry_pages_owner(const struct quarry_lane *lane, const void *base);
+
+/* ---- a reserve for reads and recovery ------------------------------------------------------- */
+
+/*
+ * Sets bytes aside for threads inside quarry_reserve_begin: charged ahead, so that nobody else can
+ * have them. What was used comes back, as charges, with the turns of the background work, as soon
+ * as there is room.
+ *
+ * `bytes`: rounded up to 4 KiB; 0 ends it. Errors: QUARRY_NO_MEMORY: they do not fit now, though
+ * everybody was asked; the reserve is as large as it was. QUARRY_TOO_LARGE: more than half of the
+ * limit. Threads: one at a time. Cost: as an allocation of so many bytes.
+ */
+QUARRY_EXPORT enum quarry_status quarry_memory_set_reserve(struct quarry_memory *memory,
+                                                           uint64_t bytes);
+
+/*
+ * Until quarry_reserve_end, what the calling thread allocates from the memory and the budget has no
+ * room for, after all that can be reclaimed, is paid for by what was set aside. For work that must
+ * go on when writers are refused, and that soon frees what it takes. Nests.
+ *
+ * Threads: the calling one's own. Errors: none. Cost: a few instructions.
+ */
+QUARRY_EXPORT void quarry_reserve_begin(struct quarry_memory *memory);
+QUARRY_EXPORT void quarry_reserve_end(struct quarry_memory *memory);
+
+/* ---- accounts: who may hold how much -------------------------------------------------------- */
+
+/*
+ * An account is a node of a tree: the memory itself at the root, stores below it, their parts, and
+ * tenants. Each has an owner of the same dotted name ("kv.block"), so that a row of the ledger and
+ * an account speak of the same bytes. What an account has charged counts for all above it.
+ *
+ *     struct quarry_account *kv, *block;
+ *     struct quarry_account_options options = {.name = "kv", .floor_bytes = 8u << 20};
+ *
+ *     quarry_account_create(memory, &options, &kv, &error);
+ *     options = (struct quarry_account_options){.name = "block", .parent = kv, .share = 3};
+ *     quarry_account_create(memory, &options, &block, &error);    // owner "kv.block"
+ *     if (quarry_account_charge(block, 128 << 10) == QUARRY_OK) { // then take the pages
+ *         ...
+ *         quarry_account_uncharge(block, 128 << 10);              // after they are given back
+ *     }
+ *
+ * Memory flows between accounts. One that says what it is worth (`value`) is *elastic*: it has a
+ * target, begins with its share of what the others leave, and gains or loses a little several times
+ * a second, as long as another one would lose fewer hits by the bytes than it would gain. Floors
+ * and ceilings hold throughout.
+ */
+struct quarry_account;
+
+/* What an account has seen since it was last asked, for its marginal value. */
+struct quarry_account_value {
+    uint64_t ghost_hits;  /* misses that would have been hits, had it `ghost_bytes` more */
+    uint64_t ghost_bytes; /* 0: not known, and the account does not ask to grow */
+    uint64_t tail_hits;   /* hits on what would go next, the coldest `tail_bytes` that it holds */
+    uint64_t tail_bytes;  /* 0: not known; it loses nothing by giving */
+};
+
+/*
+ * Tells what an account has seen since the last call. By the memory's thread, with no lock held,
+ * several times a second. `ret_value`: zeroed by the caller.
+ */
+typedef void quarry_account_value_function(void *argument, struct quarry_account_value *ret_value);
+/*
+ * Tells an account how much it should hold from now on, its subtree included: it frees what is
+ * above, at its own pace, and may grow up to it. By the memory's thread or one that needs memory,
+ * with no lock held.
+ */
+typedef void quarry_account_target_function(void *argument, uint64_t target_bytes);
+
+/* What an account is to be. `name` is required; zero means the default of the rest. */
+struct quarry_account_options {
+    /* Last part of the name, without a dot; all parts together 1 to 31 bytes. Borrowed. */
+    const char *name;
+    struct quarry_account *parent; /* borrowed until this one is destroyed; NULL: the memory */
+    uint32_t share;                /* weight among siblings; 0: 1 */
+    uint32_t priority;             /* at equal value, the lower is asked first */
+    uint64_t floor_bytes;          /* it is never asked to go below */
+    uint64_t ceiling_bytes;        /* what it may have charged, its subtree included; 0: no bound */
+    /*
+     * Every page of its owner is charged here, and nothing else is: quarry_accounts_validate holds
+     * it to that.
+     */
+    bool is_all_pages;
+    /* Asks it for memory; as quarry_reclaim_function. NULL: it has none to give. */
+    uint64_t (*reclaim)(void *argument, uint64_t wanted_bytes);
+    quarry_account_value_function *value;       /* NULL: not elastic */
+    quarry_account_target_function *set_target; /* NULL: it does not want to know */
+    void *argument; /* of all three; borrowed until the account is destroyed */
+};
+
+/*
+ * Creates an account, and its owner where there is none of the name.
+ *
+ * `options`: borrowed for the call. `ret_account`: own; end it with quarry_account_destroy, or with
+ * the memory. `error`: may be NULL.
+ * Errors: QUARRY_BAD_INPUT (name; a floor above the ceiling; an elastic one below an elastic one;
+ * `value` without `reclaim`), QUARRY_EXISTS (name), QUARRY_TOO_MANY (owners; eight levels),
+ * QUARRY_NO_MEMORY.
+ * Cost: 512 bytes of the budget; O(siblings).
+ */
+QUARRY_EXPORT enum quarry_status quarry_account_create(struct quarry_memory *memory,
+                                                       const struct quarry_account_options *options,
+                                                       struct quarry_account **ret_account,
+                                                       struct quarry_error *error);
+
+/*
+ * Ends an account, which has nothing charged and no children any more; returns when no thread is
+ * inside one of its functions, so not to be called from within them. Its owner stays.
+ *
+ * `account`: given; NULL does nothing.
+ */
+QUARRY_EXPORT void quarry_account_destroy(struct quarry_account *account);
+
+/* The account's owner, for quarry_pages_alloc and quarry_pool_create. */
+QUARRY_EXPORT uint32_t quarry_account_owner(const struct quarry_account *account);
+
+/*
+ * Charges bytes to an account and to all above it, up to the memory's limit; before the pages are
+ * taken.
+ *
+ * Errors: QUARRY_NO_MEMORY: they would pass a ceiling, after the accounts below it were asked for
+ * memory once; nothing is charged.
+ * Threads: any; from within a reclaimer too, which asks nobody then. No lock held that one of the
+ * reclaimers takes. Cost: two locked instructions for each level; at a ceiling, the reclaimers.
+ */
+QUARRY_EXPORT enum quarry_status quarry_account_charge(struct quarry_account *account,
+                                                       uint64_t bytes);
+
+/* Takes a charge back, after the pages were given back. Cost: as quarry_account_charge. */
+QUARRY_EXPORT void quarry_account_uncharge(struct quarry_account *account, uint64_t bytes);
+
+/*
+ * Charges a run of pages and allocates it for the account's owner; and frees one so allocated.
+ *
+ * Errors: as quarry_account_charge and quarry_pages_alloc; then nothing is charged.
+ */
+QUARRY_EXPORT enum quarry_status quarry_account_pages_alloc(struct quarry_account *account,
+                                                            struct quarry_lane *lane,
+                                                            uint64_t page_count, void **ret_base);
+QUARRY_EXPORT void quarry_account_pages_free(struct quarry_account *account,
+                                             struct quarry_lane *lane, void *base);
+
+/*
+ * Changes an account's bounds while running. A ceiling below what is charged asks the accounts
+ * below it for memory, once here and again several times a second; meanwhile it refuses charges.
+ *
+ * `ceiling_bytes`: 0: no bound. Errors: QUARRY_BAD_INPUT (a floor above the ceiling).
+ */
+QUARRY_EXPORT enum quarry_status quarry_account_set_bounds(struct quarry_account *account,
+                                                           uint64_t floor_bytes,
+                                                           uint64_t ceiling_bytes);
+
+/* What an account says of itself. Each figure is exact; together they are of about one instant. */
+struct quarry_account_state {
+    char name[QUARRY_NAME_BYTES]; /* all parts; "" for the root */
+    uint32_t owner;               /* 0 for the root */
+    uint32_t depth;               /* 0: the root */
+    uint32_t share;
+    uint32_t priority;
+    uint64_t own_bytes;       /* charged to it alone */
+    uint64_t charged_bytes;   /* its subtree included */
+    uint64_t peak_bytes;      /* the most that was charged */
+    uint64_t floor_bytes;     /* as set */
+    uint64_t ceiling_bytes;   /* 0: no bound; the limit for the root */
+    uint64_t target_bytes;    /* of an elastic one; else 0 */
+    uint64_t refused_count;   /* charges refused at its ceiling */
+    uint64_t asked_count;     /* calls of its reclaimer */
+    uint64_t reclaimed_bytes; /* what it said it freed then */
+    double growth_value;      /* hits a second that one more byte would bring; averaged */
+    double loss_value;        /* hits a second that its coldest byte brings; averaged */
+    bool is_elastic;
+};
+
+/* Reads one account. */
+QUARRY_EXPORT void quarry_account_read(struct quarry_account *account,
+                                       struct quarry_account_state *ret_state);
+
+/*
+ * Reads all accounts, each before those below it, the root first.
+ *
+ * `states`: room for `state_capacity`; NULL for 0. Returns: how many there are, which may be more
+ * than were written; 0 before the first account was created. Cost: O(accounts), under the lock of
+ * the tree.
+ */
+QUARRY_EXPORT size_t quarry_memory_accounts(struct quarry_memory *memory,
+                                            struct quarry_account_state *states,
+                                            size_t state_capacity);
+
+/*
+ * Checks the tree: each account's charge is its own and its children's, no target is out of bounds,
+ * and what is_all_pages promises holds by the ledger.
+ *
+ * `error`: names the first difference; may be NULL. Errors: QUARRY_CORRUPT. Threads: nobody charges
+ * or uncharges meanwhile. Cost: as quarry_memory_ledger.
+ */
+QUARRY_EXPORT enum quarry_status quarry_accounts_validate(struct quarry_memory *memory,
+                                                          struct quarry_error *error);
+
+/* ---- pressure ------------------------------------------------------------------------------- */
+
+/*
+ * How hard it is to find memory: by the share of the limit that is committed and that nobody could
+ * give, and by allocations refused. Rises at once, falls a level at a time after a second of rest.
+ */
+enum quarry_pressure {
+    QUARRY_PRESSURE_NONE,
+    QUARRY_PRESSURE_MODERATE, /* from 80 %: leave off what can wait */
+    QUARRY_PRESSURE_HIGH,     /* from 90 %, or something was refused: give up spare memory */
+    QUARRY_PRESSURE_CRITICAL, /* from 97 %, or refusals go on: take no new work */
+};
+
+/* By the memory's thread, with no lock held, when the level has changed. */
+typedef void quarry_pressure_function(void *argument, enum quarry_pressure level);
+
+/* The level now. Cost: one load. */
+QUARRY_EXPORT enum quarry_pressure quarry_memory_pressure(struct quarry_memory *memory);
+
+/* A word for a level: "none", "moderate", "high", "critical". Borrowed for ever. */
+QUARRY_EXPORT const char *quarry_pressure_name(enum quarry_pressure level);
+
+/*
+ * Has `changed` called when the level changes.
+ *
+ * `argument`: borrowed until the listener is removed.
+ * Errors: QUARRY_TOO_MANY (16 at a time), QUARRY_NO_MEMORY.
+ */
+QUARRY_EXPORT enum quarry_status
+quarry_memory_add_pressure_listener(struct quarry_memory *memory, quarry_pressure_function *changed,
+                                    void *argument);
+/* Returns when nobody is inside it any more, so not to be called from within it. */
+QUARRY_EXPORT void quarry_memory_remove_pressure_listener(struct quarry_memory *memory,
+                                                          quarry_pressure_function *changed,
+                                                          void *argument);
 
 /* ---- a map of the heap ---------------------------------------------------------------------- */
 

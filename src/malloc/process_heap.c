@@ -115,10 +115,13 @@ static bool make(void)
         .is_hardened = settings.is_hardened,
         .guard_every = settings.guard_every,
     };
-    page_heap_set_end(pages, refuse_end, NULL);
+    if (page_heap_add_end(pages, refuse_end, NULL) != QUARRY_OK) {
+        page_heap_destroy(pages);
+        return false;
+    }
     malloc_heap.observer = malloc_observer(pages, &settings);
     if (mem_heap_init(&malloc_heap, &objects, &error) != QUARRY_OK) {
-        page_heap_set_end(pages, NULL, NULL);
+        page_heap_remove_end(pages, refuse_end, NULL);
         page_heap_destroy(pages);
         return false;
     }

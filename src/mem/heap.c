@@ -531,11 +531,13 @@ enum quarry_status mem_heap_init(struct mem_heap *heap, const struct mem_heap_op
     if (status == QUARRY_OK) {
         status = mem_heaps_make_ready();
     }
+    if (status == QUARRY_OK) {
+        status = page_heap_add_tick(heap->pages, heap_tick, heap);
+    }
     if (status != QUARRY_OK) {
         mem_heap_fini(heap);
         return error_set(error, status, "object heap: %s", quarry_status_text(status));
     }
-    page_heap_set_tick(heap->pages, heap_tick, heap);
     heaps_enter(heap);
     return QUARRY_OK;
 }
@@ -557,7 +559,7 @@ static void heap_end_lifetimes(struct mem_heap *heap)
 
 void mem_heap_fini(struct mem_heap *heap)
 {
-    page_heap_set_tick(heap->pages, NULL, NULL);
+    page_heap_remove_tick(heap->pages, heap_tick, heap);
     page_heap_remove_reclaimer(heap->pages, heap_reclaim, heap);
     heaps_leave(heap);
     for (struct mem_thread *thread; (thread = heap->threads) != NULL;) {
@@ -619,12 +621,17 @@ static enum quarry_status heap_make(struct page_heap *pages, struct mem_heap **r
     if (heap == NULL) {
         return error_set(error, QUARRY_NO_MEMORY, "no memory for an object heap");
     }
-    enum quarry_status status = mem_heap_init(heap, &options, error);
+    enum quarry_status status = page_heap_add_end(pages, heap_end, heap);
+    if (status == QUARRY_OK) {
+        status = mem_heap_init(heap, &options, error);
+    } else {
+        status = error_set(error, status, "the memory has too many layers above it");
+    }
     if (status != QUARRY_OK) {
+        page_heap_remove_end(pages, heap_end, heap);
         heap_own_end(pages, heap);
         return status;
     }
-    page_heap_set_end(pages, heap_end, heap);
     *ret_heap = heap;
     return QUARRY_OK;
 }

@@ -26,7 +26,7 @@
 
 /* The bytes "QHEAPSTA"; written last, when the head is whole. */
 #define MEM_STATS_MAGIC   UINT64_C(0x4154535041454851)
-#define MEM_STATS_VERSION 1u
+#define MEM_STATS_VERSION 2u
 
 /* Owners × lifetimes shown one by one; the last row sums up the rest when there are more. */
 #define MEM_STATS_ROWS_MAX 256u
@@ -243,7 +243,7 @@ struct mem_stats_sample {
 
 Q_STATIC_ASSERT(sizeof(struct mem_stats_section) == 24, "see docs/formats/heap-stats.md");
 Q_STATIC_ASSERT(sizeof(struct mem_stats_head) == 576, "see docs/formats/heap-stats.md");
-Q_STATIC_ASSERT(sizeof(struct mem_stats_totals) == 248, "see docs/formats/heap-stats.md");
+Q_STATIC_ASSERT(sizeof(struct mem_stats_totals) == 256, "see docs/formats/heap-stats.md");
 Q_STATIC_ASSERT(sizeof(struct mem_stats_row) == 120, "see docs/formats/heap-stats.md");
 Q_STATIC_ASSERT(sizeof(struct mem_stats_class) == 64, "see docs/formats/heap-stats.md");
 Q_STATIC_ASSERT(sizeof(struct mem_stats_module) == 312, "see docs/formats/heap-stats.md");

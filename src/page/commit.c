@@ -29,6 +29,7 @@ void page_commit_init(struct page_commit *commit, uint64_t limit_bytes)
     atomic_store_relaxed_u64(&commit->word, commit_pack(limit_bytes >> PAGE_COMMIT_UNIT_SHIFT, 0));
     atomic_store_relaxed_u64(&commit->peak_bytes, 0);
     atomic_store_relaxed_u64(&commit->metadata_bytes, 0);
+    atomic_store_relaxed_u64(&commit->falling_units, PAGE_COMMIT_NOT_FALLING);
 }
 
 struct page_commit_state page_commit_read(const struct page_commit *commit)
@@ -58,7 +59,9 @@ bool page_commit_try(struct page_commit *commit, uint64_t bytes)
     }
     for (;;) {
         uint64_t limit = word >> 32, committed = word & UINT32_MAX;
-        if (units > limit - committed) {
+        /* Relaxed: one charge more or less makes no difference to a limit on its way. */
+        uint64_t goal = size_min_u64(limit, atomic_load_relaxed_u64(&commit->falling_units));
+        if (units > sat_sub_u64(goal, committed)) {
             return false;
         }
         /* Pairs with the exchange in page_commit_release. */
@@ -118,6 +121,22 @@ uint64_t page_commit_set_limit(struct page_commit *commit, uint64_t limit_bytes)
             return limit << PAGE_COMMIT_UNIT_SHIFT;
         }
     }
+}
+
+void page_commit_set_falling(struct page_commit *commit, uint64_t limit_bytes)
+{
+    uint64_t units =
+        limit_bytes == UINT64_MAX ? PAGE_COMMIT_NOT_FALLING : limit_bytes >> PAGE_COMMIT_UNIT_SHIFT;
+
+    atomic_store_relaxed_u64(&commit->falling_units, units);
+}
+
+uint64_t page_commit_goal_bytes(const struct page_commit *commit)
+{
+    uint64_t limit = atomic_load_acquire_u64(&commit->word) >> 32;
+
+    return size_min_u64(limit, atomic_load_relaxed_u64(&commit->falling_units))
+           << PAGE_COMMIT_UNIT_SHIFT;
 }
 
 void page_commit_recount(struct page_commit *commit, uint64_t committed_bytes)

@@ -17,10 +17,13 @@
 /* The largest limit: 2^32 - 1 units, 4 KiB short of 16 TiB. */
 #define PAGE_COMMIT_LIMIT_MAX_BYTES ((uint64_t)UINT32_MAX << PAGE_COMMIT_UNIT_SHIFT)
 
+#define PAGE_COMMIT_NOT_FALLING UINT64_MAX
+
 struct page_commit {
     _Atomic uint64_t word;
     _Atomic uint64_t peak_bytes;
     _Atomic uint64_t metadata_bytes; /* of what is committed: the heap's own structures */
+    _Atomic uint64_t falling_units;  /* the limit that is being brought about, or NOT_FALLING */
 };
 
 /* What the word said at one instant. */
@@ -57,6 +60,14 @@ void page_commit_note_metadata(struct page_commit *commit, uint64_t bytes);
  * Returns: the limit that is now in force.
  */
 uint64_t page_commit_set_limit(struct page_commit *commit, uint64_t limit_bytes);
+
+/*
+ * While a lower limit is being brought about, charges are held to it already, so that nobody takes
+ * what is freed for its sake; page_commit_set_limit does the rest. `limit_bytes`: UINT64_MAX: none.
+ */
+void page_commit_set_falling(struct page_commit *commit, uint64_t limit_bytes);
+/* The limit that charges are held to: the lower one of the two. */
+uint64_t page_commit_goal_bytes(const struct page_commit *commit);
 
 /*
  * After fork, in the child, with no other thread: what is committed has been counted anew. A limit

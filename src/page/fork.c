@@ -147,7 +147,8 @@ static void heap_bury_threads(struct page_heap *heap)
 
 static uint64_t heap_count_committed(struct page_heap *heap)
 {
-    uint64_t bytes = atomic_load_relaxed_u64(&heap->commit.metadata_bytes);
+    uint64_t bytes = atomic_load_relaxed_u64(&heap->commit.metadata_bytes) +
+                     page_reserve_held_bytes(&heap->reserve);
 
     for (uint32_t id = 0; id < PAGE_LANES_MAX; id++) {
         const struct page_lane *lane = atomic_load_acquire_ptr(&heap->lane[id]);
@@ -170,6 +171,7 @@ void page_heap_fork_child_unlock(struct page_heap *heap) Q_NO_THREAD_SAFETY_ANAL
 void page_heap_fork_child(struct page_heap *heap) Q_NO_THREAD_SAFETY_ANALYSIS
 {
     page_reclaimers_after_fork(heap);
+    page_limit_after_fork(heap);
     os_mutex_lock(&heap->caches_mutex);
     page_caches_resume(heap);
     for_each_lane(heap, lane_disown_file);

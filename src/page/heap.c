@@ -350,9 +350,7 @@ enum quarry_status page_heap_create(const struct page_heap_options *options,
 
 void page_heap_destroy(struct page_heap *heap)
 {
-    if (heap->end != NULL) {
-        heap->end(heap->end_argument);
-    }
+    page_hooks_end(heap);
     page_scavenger_fini(heap);
     for (uint32_t id = 0; id < PAGE_LANES_MAX; id++) {
         struct page_lane *lane = atomic_load_acquire_ptr(&heap->lane[id]);
@@ -383,23 +381,6 @@ void page_heap_release_metadata(struct page_heap *heap, uint64_t bytes)
     os_mutex_lock(&heap->lanes_mutex);
     page_commit_release_metadata(&heap->commit, bytes);
     os_mutex_unlock(&heap->lanes_mutex);
-}
-
-void page_heap_set_tick(struct page_heap *heap, page_tick_function *tick, void *argument)
-{
-    /* Nobody is inside the old one from here on. Pairs with page_scavenger_tick. */
-    atomic_store_seq_cst_ptr(&heap->tick, NULL);
-    while (atomic_load_seq_cst_u32(&heap->scavenger.is_ticking) != 0) {
-        os_yield();
-    }
-    heap->tick_argument = argument;
-    atomic_store_seq_cst_ptr(&heap->tick, (void *)tick);
-}
-
-void page_heap_set_end(struct page_heap *heap, page_end_function *end, void *argument)
-{
-    heap->end = end;
-    heap->end_argument = argument;
 }
 
 /* ---- pins ----------------------------------------------------------------------------------- */

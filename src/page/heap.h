@@ -9,18 +9,16 @@
 #include <base/base.h>
 #include <os/os.h>
 #include <page/commit.h>
+#include <page/hooks.h>
 #include <page/lane.h>
 #include <page/metadata.h>
 #include <page/owner.h>
 #include <page/page_cache.h>
+#include <page/reserve.h>
 #include <page/scavenger.h>
 
 /* Asks its owner to free about `wanted_bytes`. Returns how many it freed, as far as it knows. */
 typedef uint64_t page_reclaim_function(void *argument, uint64_t wanted_bytes);
-
-/* See page_heap_set_tick and page_heap_set_end. */
-typedef void page_tick_function(void *argument);
-typedef void page_end_function(void *argument);
 
 #define PAGE_RECLAIMERS_MAX 16u
 
@@ -57,10 +55,6 @@ struct page_heap {
     struct page_ledger ledger;
     struct page_metadata metadata;
     struct page_scavenger scavenger;
-    _Atomic(void *) tick; /* page_tick_function *; tick_argument is written before */
-    void *tick_argument;
-    page_end_function *end; /* NULL: nobody wants to know */
-    void *end_argument;
     _Atomic uint64_t refused_count;     /* allocations that failed because the budget was full */
     _Atomic uint32_t is_limit_changing; /* somebody is in page_heap_set_limit */
 
@@ -74,6 +68,8 @@ struct page_heap {
     uint64_t lane_ids_taken;                   /* a bit each; taken before the lane is published */
     _Atomic uint8_t zone_lane[PAGE_ZONES_MAX]; /* lane id + 1; 0: free; or PAGE_ZONE_LOST */
     struct page_reclaimer reclaimer[PAGE_RECLAIMERS_MAX];
+    struct page_hooks hooks;
+    struct page_reserve reserve;
 };
 
 /*
@@ -100,16 +96,27 @@ static inline struct page_lane *page_heap_lane_of(struct page_heap *heap, const 
 
 /*
  * Charges `bytes`, reclaiming in order when they do not fit: free pages of all lanes, highest
- * first; page caches; reclaimers. No lock held, in no cache. Errors: NO_MEMORY.
+ * first; page caches; reclaimers; what is set aside, for threads inside the reserve. No lock held,
+ * in no cache. Errors: NO_MEMORY.
  */
 enum quarry_status page_heap_reserve(struct page_heap *heap, uint64_t bytes);
 
 /*
- * Changes the limit, at once when raised; when lowered below what is committed, frees first.
+ * Changes the limit, at once when raised; when lowered below what is committed, frees first, up to
+ * two seconds as long as there is progress.
  * Errors: TOO_LARGE; NO_MEMORY: not enough could be freed, and the old limit stands again; BUSY:
  * another thread is changing it.
  */
 enum quarry_status page_heap_set_limit(struct page_heap *heap, uint64_t limit_bytes);
+
+/* The limit that charges are held to: while it is being lowered, the new one. */
+static inline uint64_t page_heap_limit_goal(const struct page_heap *heap)
+{
+    return page_commit_goal_bytes(&heap->commit);
+}
+
+/* Free pages of all lanes that have backing, in bytes. Cost: each lane's lock for a moment. */
+uint64_t page_heap_free_backed_bytes(struct page_heap *heap);
 
 /* Gives everything back that is free. Returns: bytes given back. */
 uint64_t page_heap_trim(struct page_heap *heap);
@@ -147,18 +154,6 @@ enum quarry_status page_heap_validate(struct page_heap *heap, struct quarry_erro
 enum quarry_status page_heap_commit_metadata(struct page_heap *heap, void *base, uint64_t bytes);
 void page_heap_release_metadata(struct page_heap *heap, uint64_t bytes);
 
-/*
- * Has `tick` called by the scavenger's thread every generation or so, and every two seconds while
- * there is nothing to do, with no lock held: work of the layers above. One at a time; NULL: none.
- * Returns when nobody is inside the one before; so not to be called from within it.
- */
-void page_heap_set_tick(struct page_heap *heap, page_tick_function *tick, void *argument);
-/*
- * Has `end` called first of all when the heap is destroyed: the layer above ends what it has built
- * on it. One at a time; NULL: none.
- */
-void page_heap_set_end(struct page_heap *heap, page_end_function *end, void *argument);
-
 /* ---- for the other files of this folder ----------------------------------------------------- */
 
 /*
@@ -175,6 +170,8 @@ void page_heap_resume(struct page_heap *heap) Q_RELEASE(&heap->caches_mutex, &he
 uint64_t page_heap_owner_pages_stopped(struct page_heap *heap, uint32_t owner, uint32_t lane);
 /* In the child of a fork: whoever was inside a reclaimer is gone, but for the calling thread. */
 void page_reclaimers_after_fork(struct page_heap *heap);
+/* Whoever was changing the limit too, unless it is the calling thread from inside a reclaimer. */
+void page_limit_after_fork(struct page_heap *heap);
 /*
  * Pins the lane with the highest address below `below`, so that it cannot be destroyed, or returns
  * NULL. page_heap_unpin gives it back.

@@ -3,10 +3,11 @@
  *
  * The states partition what is committed:
  *
- *   committed = in use + cached + free and backed + metadata + in flight
+ *   committed = in use + cached + free and backed + metadata + set aside + in flight
  *
- * The first four are counted with every cache stopped and every lane locked, so each page is seen
- * once. Metadata grows after its charge, and shrinks under lanes_mutex, which the reader holds. In
+ * The first three are counted with every cache stopped and every lane locked, so each page is seen
+ * once. Metadata and what is set aside grow after their charge, and shrink under lanes_mutex, which
+ * the reader holds; what is paid out of the reserve is in flight until its pages are taken. In
  * flight is the rest: pieces a scavenger has taken out, and bytes that an allocation has charged
  * and not taken yet. It cannot be negative, because a byte is charged before it is counted anywhere
  * else, and its charge is taken back after it was.
@@ -87,13 +88,14 @@ size_t page_heap_ledger(struct page_heap *heap, struct quarry_ledger *ret_totals
     }
     /* Last: what was charged meanwhile counts as in flight. */
     totals.metadata_bytes = atomic_load_acquire_u64(&heap->commit.metadata_bytes);
+    totals.set_aside_bytes = page_reserve_held_bytes(&heap->reserve);
     struct page_commit_state state = page_commit_read(&heap->commit);
     page_heap_resume(heap);
     totals.committed_bytes = state.committed_bytes;
     totals.limit_bytes = state.limit_bytes;
     totals.peak_bytes = atomic_load_relaxed_u64(&heap->commit.peak_bytes);
     uint64_t counted_bytes = totals.in_use_bytes + totals.cached_bytes + totals.free_backed_bytes +
-                             totals.metadata_bytes;
+                             totals.metadata_bytes + totals.set_aside_bytes;
     Q_ASSERT(counted_bytes <= totals.committed_bytes);
     totals.in_flight_bytes = totals.committed_bytes - counted_bytes;
     *ret_totals = totals;

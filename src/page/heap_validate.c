@@ -216,12 +216,14 @@ static enum quarry_status inspect_commit(struct page_heap *heap, struct quarry_e
         }
     }
     uint64_t metadata_bytes = atomic_load_acquire_u64(&heap->commit.metadata_bytes);
+    uint64_t set_aside_bytes = page_reserve_held_bytes(&heap->reserve);
     struct page_commit_state state = page_commit_read(&heap->commit);
-    if (backed_bytes + metadata_bytes > state.committed_bytes) {
-        return error_set(error, QUARRY_CORRUPT,
-                         "%llu bytes of pages and %llu of metadata, but only %llu charged",
-                         (unsigned long long)backed_bytes, (unsigned long long)metadata_bytes,
-                         (unsigned long long)state.committed_bytes);
+    if (backed_bytes + metadata_bytes + set_aside_bytes > state.committed_bytes) {
+        return error_set(
+            error, QUARRY_CORRUPT,
+            "%llu bytes of pages, %llu of metadata and %llu set aside, but only %llu charged",
+            (unsigned long long)backed_bytes, (unsigned long long)metadata_bytes,
+            (unsigned long long)set_aside_bytes, (unsigned long long)state.committed_bytes);
     }
     return QUARRY_OK;
 }

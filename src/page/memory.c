@@ -131,6 +131,23 @@ void quarry_memory_remove_reclaimer(struct quarry_memory *memory, quarry_reclaim
     page_heap_remove_reclaimer(heap_of(memory), reclaim, argument);
 }
 
+/* ---- the reserve ---------------------------------------------------------------------------- */
+
+enum quarry_status quarry_memory_set_reserve(struct quarry_memory *memory, uint64_t bytes)
+{
+    return page_heap_set_reserve(heap_of(memory), bytes);
+}
+
+void quarry_reserve_begin(struct quarry_memory *memory)
+{
+    page_reserve_enter(heap_of(memory));
+}
+
+void quarry_reserve_end(struct quarry_memory *memory)
+{
+    page_reserve_leave(heap_of(memory));
+}
+
 /* ---- lanes ---------------------------------------------------------------------------------- */
 
 enum quarry_status quarry_lane_create(struct quarry_memory *memory,

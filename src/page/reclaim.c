@@ -3,12 +3,18 @@
  *
  *   1  give back free pages of all lanes, highest addresses first
  *   2  take back what threads have cached, and give that back
- *   3  ask the registered reclaimers, in their order, and after each do 1 and 2 again
- *   4  say no
+ *   3  ask the registered reclaimers, in their order, and after each do 1 and 2 again; a few times
+ *      over, as long as they say that they have freed something
+ *   4  for a thread inside the reserve: pay with what is set aside (reserve.c)
+ *   5  say no
  *
  * All of it without a lock, because reclaimers are whole stores: they free pages, wait for their
  * own locks, and may even allocate. An allocation from inside a reclaimer goes through steps 1 and
  * 2 but asks no reclaimer again.
+ *
+ * A lower limit comes about by the same steps, again and again for up to two seconds: reclaimers
+ * may free by and by, and allocators are busy meanwhile. Charges are held to the new limit from the
+ * first moment, or they would take what is freed for its sake.
  *
  * A request that could not fit if everything were free is refused before anybody is asked: evicting
  * a whole cache for it would help nobody.
@@ -18,8 +24,19 @@
 /* Times to yield to those who are giving pages back: bounds the wait, a guess. */
 #define FLIGHT_WAITS_MAX 1000u
 
+/* Rounds of asking for one charge: pages of what was freed in bits and pieces may come with the
+ * next. */
+#define ASK_ROUNDS_MAX 4u
+/* How long a limit may take to fall, and how many passes in a row may free nothing by then. */
+#define LIMIT_FALL_NS        (2 * Q_SECOND_NS)
+#define LIMIT_STALLS_MAX     200u
+#define LIMIT_STALL_SLEEP_NS (1 * Q_MS_NS)
+
 /* The reclaimer, of whichever heap, that the calling thread is inside. */
 static _Thread_local struct page_reclaimer *entered;
+
+/* The heap whose limit the calling thread is changing. */
+static _Thread_local const struct page_heap *changing;
 
 /* Something that needs free memory: how much is lacking, and trying once more. */
 struct goal {
@@ -86,15 +103,18 @@ static void reclaimer_leave(struct page_reclaimer *reclaimer)
     (void)atomic_sub_release_u32(&reclaimer->caller_count, 1);
 }
 
-/* Step 3. */
-static bool ask_reclaimers(struct page_heap *heap, const struct goal *goal)
+/* Step 3, once. `ret_freed_bytes`: what they said they freed. */
+static bool ask_reclaimers(struct page_heap *heap, const struct goal *goal,
+                           uint64_t *ret_freed_bytes)
 {
     struct reclaimer_call call = reclaimer_enter(heap, 0);
+    uint64_t freed_bytes = 0;
     bool is_reached = false;
 
     while (call.reclaimer != NULL) {
         entered = call.reclaimer;
-        (void)call.reclaim(call.argument, goal->short_bytes(heap, goal->value));
+        freed_bytes = sat_add_u64(
+            freed_bytes, call.reclaim(call.argument, goal->short_bytes(heap, goal->value)));
         entered = NULL;
         reclaimer_leave(call.reclaimer);
         give_back_free(heap, goal->short_bytes(heap, goal->value));
@@ -104,6 +124,7 @@ static bool ask_reclaimers(struct page_heap *heap, const struct goal *goal)
         }
         call = reclaimer_enter(heap, call.place + 1);
     }
+    *ret_freed_bytes = freed_bytes;
     return is_reached;
 }
 
@@ -120,17 +141,25 @@ static void wait_for_flights(struct page_heap *heap)
     }
 }
 
-static bool reach(struct page_heap *heap, const struct goal *goal)
+/* Steps 1 to 3. `ret_freed_bytes`: what reclaimers said they freed in the last round. */
+static bool reach(struct page_heap *heap, const struct goal *goal, uint32_t rounds,
+                  uint64_t *ret_freed_bytes)
 {
+    uint64_t freed_bytes = 0;
+
     give_back_free(heap, goal->short_bytes(heap, goal->value));
     bool is_reached = goal->try_reach(heap, goal->value);
     if (!is_reached) {
         wait_for_flights(heap);
         is_reached = goal->try_reach(heap, goal->value);
     }
-    if (!is_reached && entered == NULL) {
-        is_reached = ask_reclaimers(heap, goal);
+    for (uint32_t i = 0; i < rounds && !is_reached && entered == NULL; i++) {
+        is_reached = ask_reclaimers(heap, goal, &freed_bytes);
+        if (freed_bytes == 0) {
+            break;
+        }
     }
+    *ret_freed_bytes = freed_bytes;
     return is_reached;
 }
 
@@ -139,9 +168,9 @@ static bool reach(struct page_heap *heap, const struct goal *goal)
 /* How many bytes must go before `bytes` fit; at least 1, for they did not fit a moment ago. */
 static uint64_t charge_short_bytes(struct page_heap *heap, uint64_t bytes)
 {
-    struct page_commit_state state = page_commit_read(&heap->commit);
+    uint64_t committed_bytes = page_commit_read(&heap->commit).committed_bytes;
 
-    return size_max_u64(sat_sub_u64(state.committed_bytes + bytes, state.limit_bytes), 1);
+    return size_max_u64(sat_sub_u64(committed_bytes + bytes, page_heap_limit_goal(heap)), 1);
 }
 
 static bool charge_try(struct page_heap *heap, uint64_t bytes)
@@ -149,16 +178,26 @@ static bool charge_try(struct page_heap *heap, uint64_t bytes)
     return page_commit_try(&heap->commit, bytes);
 }
 
+/* What no reclaiming can free. */
+static uint64_t unmovable_bytes(const struct page_heap *heap)
+{
+    return atomic_load_relaxed_u64(&heap->commit.metadata_bytes) +
+           page_reserve_held_bytes(&heap->reserve);
+}
+
 enum quarry_status page_heap_reserve(struct page_heap *heap, uint64_t bytes)
 {
     const struct goal goal = {charge_short_bytes, charge_try, bytes};
-    uint64_t metadata_bytes = atomic_load_relaxed_u64(&heap->commit.metadata_bytes);
-    uint64_t limit_bytes = page_commit_read(&heap->commit).limit_bytes;
+    uint64_t freed_bytes;
 
     if (charge_try(heap, bytes)) {
         return QUARRY_OK;
     }
-    if (bytes <= sat_sub_u64(limit_bytes, metadata_bytes) && reach(heap, &goal)) {
+    if (bytes <= sat_sub_u64(page_heap_limit_goal(heap), unmovable_bytes(heap)) &&
+        reach(heap, &goal, ASK_ROUNDS_MAX, &freed_bytes)) {
+        return QUARRY_OK;
+    }
+    if (page_reserve_pay(heap, bytes)) {
         return QUARRY_OK;
     }
     (void)atomic_add_relaxed_u64(&heap->refused_count, 1);
@@ -180,17 +219,52 @@ static bool limit_try(struct page_heap *heap, uint64_t limit_bytes)
     return page_commit_set_limit(&heap->commit, limit_bytes) <= limit_bytes;
 }
 
+/*
+ * Pass after pass, as long as committed bytes fall, or reclaimers say that they have freed some:
+ * those take a moment to become free pages.
+ */
+static bool limit_bring_about(struct page_heap *heap, uint64_t limit_bytes)
+{
+    const struct goal goal = {limit_short_bytes, limit_try, limit_bytes};
+    uint64_t deadline_ns = os_monotonic_ns(heap->os) + LIMIT_FALL_NS;
+    uint32_t stalls = 0;
+    bool is_reached = limit_try(heap, limit_bytes);
+
+    while (!is_reached && stalls <= LIMIT_STALLS_MAX && os_monotonic_ns(heap->os) < deadline_ns) {
+        uint64_t freed_bytes, before_bytes = page_commit_read(&heap->commit).committed_bytes;
+        is_reached = reach(heap, &goal, 1, &freed_bytes);
+        bool is_falling = page_commit_read(&heap->commit).committed_bytes < before_bytes;
+        if (!is_reached && !is_falling && freed_bytes == 0) {
+            break;
+        }
+        stalls = is_falling ? 0 : stalls + 1;
+        if (!is_reached && !is_falling) {
+            os_sleep_ns(LIMIT_STALL_SLEEP_NS);
+        }
+    }
+    return is_reached;
+}
+
 /* One change at a time: a failed one puts the limit back that it found. */
 static bool limit_change(struct page_heap *heap, uint64_t limit_bytes)
 {
-    const struct goal goal = {limit_short_bytes, limit_try, limit_bytes};
     uint64_t old_limit_bytes = page_commit_read(&heap->commit).limit_bytes;
-    bool is_reached = limit_try(heap, limit_bytes) || reach(heap, &goal);
 
+    page_commit_set_falling(&heap->commit, limit_bytes);
+    bool is_reached = limit_bring_about(heap, limit_bytes);
     if (!is_reached) {
         (void)page_commit_set_limit(&heap->commit, old_limit_bytes);
     }
+    page_commit_set_falling(&heap->commit, UINT64_MAX);
     return is_reached;
+}
+
+void page_limit_after_fork(struct page_heap *heap)
+{
+    if (changing != heap) {
+        page_commit_set_falling(&heap->commit, UINT64_MAX);
+        atomic_store_relaxed_u32(&heap->is_limit_changing, 0);
+    }
 }
 
 enum quarry_status page_heap_set_limit(struct page_heap *heap, uint64_t limit_bytes)
@@ -200,15 +274,18 @@ enum quarry_status page_heap_set_limit(struct page_heap *heap, uint64_t limit_by
     if (limit_bytes > PAGE_COMMIT_LIMIT_MAX_BYTES) {
         return QUARRY_TOO_LARGE;
     }
-    /* What the heap's own structures pass would cost everything, and be refused after all. */
-    if (limit_bytes < atomic_load_relaxed_u64(&heap->commit.metadata_bytes)) {
+    /* What the heap's own structures and the reserve pass would cost everything, and be refused
+     * after all. */
+    if (limit_bytes < unmovable_bytes(heap)) {
         return QUARRY_NO_MEMORY;
     }
     /* Acquire: pairs with the release below, at the end of another change. */
     if (!atomic_cas_acquire_u32(&heap->is_limit_changing, &unchanging, 1)) {
         return QUARRY_BUSY;
     }
+    changing = heap;
     bool is_reached = limit_change(heap, limit_bytes);
+    changing = NULL;
     atomic_store_release_u32(&heap->is_limit_changing, 0);
     page_scavenger_poke(heap);
     return is_reached ? QUARRY_OK : QUARRY_NO_MEMORY;

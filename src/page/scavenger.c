@@ -49,9 +49,10 @@ enum scavenger_sleep {
 
 uint64_t page_scavenger_retained_bytes(struct page_heap *heap)
 {
-    uint64_t metadata_bytes = atomic_load_relaxed_u64(&heap->commit.metadata_bytes);
+    uint64_t other_bytes = atomic_load_relaxed_u64(&heap->commit.metadata_bytes) +
+                           page_reserve_held_bytes(&heap->reserve);
 
-    return sat_sub_u64(page_commit_read(&heap->commit).committed_bytes, metadata_bytes);
+    return sat_sub_u64(page_commit_read(&heap->commit).committed_bytes, other_bytes);
 }
 
 bool page_scavenger_is_over_limit_goal(struct page_heap *heap)
@@ -93,6 +94,27 @@ static uint64_t lane_next_generation(struct page_lane *lane, uint64_t *allocated
     page_scavenge_index_next_generation(&lane->tree.index);
     os_mutex_unlock(&lane->mutex);
     return recent_pages;
+}
+
+uint64_t page_heap_free_backed_bytes(struct page_heap *heap)
+{
+    const char *below = heap->space + heap->space_bytes;
+    uint64_t pages = 0;
+    struct page_lane *lane;
+
+    while ((lane = page_heap_pin_below(heap, below)) != NULL) {
+        os_mutex_lock(&lane->mutex);
+        pages += lane->tree.free_pages - lane->tree.scavenged_pages;
+        os_mutex_unlock(&lane->mutex);
+        below = lane->base;
+        page_heap_unpin(lane);
+    }
+    return pages << PAGE_SHIFT;
+}
+
+void page_scavenger_keep_awake(struct page_heap *heap)
+{
+    heap->scavenger.quiet_generations = 0;
 }
 
 static uint64_t goal_for(uint64_t in_use_bytes)
@@ -259,14 +281,10 @@ void page_scavenger_tick(struct page_heap *heap)
     if (now_ns - scavenger->ticked_at_ns < PAGE_GENERATION_NS) {
         return;
     }
-    /* Pairs with page_heap_set_tick: either it sees this, or we see what it has set. */
-    atomic_store_seq_cst_u32(&scavenger->is_ticking, 1);
-    page_tick_function *tick = (page_tick_function *)atomic_load_seq_cst_ptr(&heap->tick);
-    if (tick != NULL) {
+    page_reserve_refill(heap);
+    if (page_hooks_tick(heap)) {
         scavenger->ticked_at_ns = now_ns;
-        tick(heap->tick_argument);
     }
-    atomic_store_release_u32(&scavenger->is_ticking, 0);
 }
 
 static void scavenger_main(void *argument)
@@ -413,11 +431,11 @@ void page_scavenger_after_fork(struct page_heap *heap)
 {
     struct page_scavenger *scavenger = &heap->scavenger;
 
+    page_hooks_after_fork(heap);
     if (atomic_load_relaxed_u32(&scavenger->state) == PAGE_SCAVENGER_OFF) {
         return;
     }
     os_thread_forget(&scavenger->thread);
-    atomic_store_relaxed_u32(&scavenger->is_ticking, 0);
     page_pacer_init(&scavenger->pacer, scavenger_set_point(heap));
     atomic_store_relaxed_u32(&scavenger->sleep, SCAVENGER_AWAKE);
     atomic_store_relaxed_u32(&scavenger->start_delay, 0);

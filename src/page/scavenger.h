@@ -72,8 +72,7 @@ struct page_scavenger {
     _Atomic uint32_t start_delay;  /* slow paths to let pass before the next attempt to start */
     _Atomic uint32_t is_stopping;
     _Atomic uint32_t is_watching_threads; /* the process' first thread has ended */
-    _Atomic uint32_t is_ticking;
-    _Atomic uint32_t sleep; /* futex word: how the thread sleeps, see scavenger.c */
+    _Atomic uint32_t sleep;               /* futex word: how the thread sleeps, see scavenger.c */
     _Atomic uint64_t retain_goal_bytes;
     struct page_scavenger_counters counters;
     struct os_thread thread;
@@ -131,8 +130,11 @@ uint64_t page_scavenger_retained_bytes(struct page_heap *heap);
 /* Whether more is committed than the share of the limit that the background leaves alone. */
 bool page_scavenger_is_over_limit_goal(struct page_heap *heap);
 
-/* Calls what page_heap_set_tick says, if a generation has passed. By whoever runs the turns. */
+/* Calls what page_heap_add_tick was told, if a generation has passed. By whoever runs the turns. */
 void page_scavenger_tick(struct page_heap *heap);
+
+/* By a tick: the next one is to come with the next generation, however quiet the pages are. */
+void page_scavenger_keep_awake(struct page_heap *heap);
 
 /* In the child of a fork: the thread is gone, and is wanted again. */
 void page_scavenger_after_fork(struct page_heap *heap);
