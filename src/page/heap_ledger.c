@@ -67,8 +67,10 @@ static size_t ledger_add_lane(struct page_heap *heap, const struct page_lane *la
         totals->in_use_bytes += bytes;
     }
     totals->cached_bytes += cached_pages(heap, lane->id) << PAGE_SHIFT;
-    totals->free_backed_bytes += (lane->tree.free_pages - lane->tree.scavenged_pages) << PAGE_SHIFT;
-    totals->released_bytes += lane->tree.scavenged_pages << PAGE_SHIFT;
+    /* Bare pages are in use, and nobody's memory so far. */
+    uint64_t released_pages = lane->tree.scavenged_pages - lane->tree.bare_pages;
+    totals->free_backed_bytes += (lane->tree.free_pages - released_pages) << PAGE_SHIFT;
+    totals->released_bytes += released_pages << PAGE_SHIFT;
     totals->reserved_bytes += lane->reserved_bytes;
     return row_count;
 }

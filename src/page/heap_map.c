@@ -241,19 +241,32 @@ static uint32_t count_single_pages(const struct page_lane *lane, uint64_t chunk_
     return end - index;
 }
 
-/* Pages of `run` in the chunk from `index` on, and below `*ret_end`, where its part ends. */
-static uint32_t count_run_pages(const struct page_bits *in_use, uint64_t chunk_page,
+/* The pages of a chunk that are in use and backed. */
+static struct page_bits backed_in_use(const struct page_chunk *bits)
+{
+    struct page_bits backed;
+
+    for (uint32_t i = 0; i < PAGE_BITS_WORDS; i++) {
+        backed.word[i] = bits->in_use.word[i] & ~bits->scavenged.word[i];
+    }
+    return backed;
+}
+
+/* Backed pages of `run` in the chunk from `index` on, and below `*ret_end`, where its part ends. */
+static uint32_t count_run_pages(const struct page_bits *backed, uint64_t chunk_page,
                                 const struct map_carry *run, uint32_t index, uint32_t *ret_end)
 {
     *ret_end = (uint32_t)(size_min_u64(run->end, chunk_page + PAGE_CHUNK_PAGES) - chunk_page);
-    return page_bits_count(in_use, index, *ret_end - index);
+    return page_bits_count(backed, index, *ret_end - index);
 }
 
 /*
  * Walks the runs of a chunk; `carry` comes in from the chunk below and goes out to the one above.
- * Returns: pages in use that belong to a run.
+ * `backed`: pages in use that count; a reserved run may begin with one that does not.
+ * Returns: how many of them belong to a run.
  */
-static uint32_t count_owned(const struct page_lane *lane, uint32_t chunk, struct map_carry *carry,
+static uint32_t count_owned(const struct page_lane *lane, uint32_t chunk,
+                            const struct page_bits *backed, struct map_carry *carry,
                             struct map_tally *tally)
 {
     const struct page_bits *in_use = &lane->tree.chunk[chunk].in_use;
@@ -263,7 +276,7 @@ static uint32_t count_owned(const struct page_lane *lane, uint32_t chunk, struct
 
     while (index < PAGE_CHUNK_PAGES) {
         if (run.end > chunk_page + index) {
-            page_count = count_run_pages(in_use, chunk_page, &run, index, &index);
+            page_count = count_run_pages(backed, chunk_page, &run, index, &index);
         } else {
             page_count = 0;
             index = next_in_use(in_use, index);
@@ -286,9 +299,11 @@ static void put_entry(uint8_t *at, const struct page_lane *lane, uint32_t chunk,
                       struct map_carry *carry, struct map_tally *tally)
 {
     const struct page_chunk *bits = &lane->tree.chunk[chunk];
-    uint32_t in_use = page_bits_count(&bits->in_use, 0, PAGE_CHUNK_PAGES);
+    struct page_bits backed = backed_in_use(bits);
+    uint32_t in_use = page_bits_count(&backed, 0, PAGE_CHUNK_PAGES);
     uint32_t scavenged = page_bits_count(&bits->scavenged, 0, PAGE_CHUNK_PAGES);
-    uint32_t owned = in_use == 0 ? 0 : count_owned(lane, chunk, carry, tally);
+    bool is_empty = page_bits_is_clear(&bits->in_use, 0, PAGE_CHUNK_PAGES);
+    uint32_t owned = is_empty ? 0 : count_owned(lane, chunk, &backed, carry, tally);
     uint64_t largest_free = page_summary_max(lane->tree.level[PAGE_LEVELS - 1][chunk]);
     uint8_t flags = in_use >= PAGE_DENSE_CHUNK_PAGES ? PAGE_MAP_DENSE : 0;
 
@@ -296,7 +311,7 @@ static void put_entry(uint8_t *at, const struct page_lane *lane, uint32_t chunk,
     if (in_use + scavenged < PAGE_CHUNK_PAGES) {
         flags |= PAGE_MAP_HAS_BACKED_FREE;
     }
-    if (in_use == 0) {
+    if (is_empty) {
         *carry = NO_RUN;
     }
     endian_store_le_u32(at + MAP_ENTRY_AT_CHUNK, chunk);

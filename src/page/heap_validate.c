@@ -3,8 +3,8 @@
  *
  * Each lane chunk by chunk: the pages of runs (by their heads), of page caches and of pieces in
  * flight are marked in a bitmap of the chunk; no page may be marked twice, and in the end the marks
- * must be exactly the tree's in-use bits. Then the ledger against the runs that were walked, and
- * what is committed against the sum of everything.
+ * must be exactly the tree's in-use bits. Then bare pages and the ledger against the runs that were
+ * walked, and what is committed against the sum of everything.
  */
 #include <page/heap.h>
 
@@ -19,6 +19,7 @@ struct inspection {
     uint64_t chunk_page;    /* its first page */
     uint64_t run_end;       /* end of the run last met */
     uint64_t run_pages;     /* of all runs met */
+    uint64_t bare_pages;    /* of those, not backed */
     uint64_t cached_pages;  /* of all caches */
     int64_t *owner_pages;   /* by owner, of all runs met */
 };
@@ -65,7 +66,11 @@ static enum quarry_status inspect_run(struct inspection *in, uint64_t page, uint
     }
     in->run_end = page + page_count;
     in->run_pages += page_count;
-    in->owner_pages[owner] += (int64_t)page_count;
+    uint64_t bare_pages = page_lane_head_is_reserved(lane, page, head)
+                              ? page_tree_count_scavenged(&lane->tree, page, page_count)
+                              : 0;
+    in->bare_pages += bare_pages;
+    in->owner_pages[owner] += (int64_t)(page_count - bare_pages);
     return mark_pages(in, page, page_count, "a run");
 }
 
@@ -168,6 +173,18 @@ static enum quarry_status inspect_chunk(struct inspection *in, uint32_t chunk)
     return status;
 }
 
+/* The tree's count agrees with its bits; here, that each bare page is part of a reserved run. */
+static enum quarry_status inspect_bare(struct inspection *in)
+{
+    if (in->bare_pages != in->lane->tree.bare_pages) {
+        return error_set(in->error, QUARRY_CORRUPT,
+                         "lane '%s': %llu pages are in use and not backed, %llu in reserved runs",
+                         in->lane->name, (unsigned long long)in->lane->tree.bare_pages,
+                         (unsigned long long)in->bare_pages);
+    }
+    return QUARRY_OK;
+}
+
 static enum quarry_status inspect_ledger(struct inspection *in)
 {
     uint32_t owner_count = atomic_load_acquire_u32(&in->heap->ledger.owner_count);
@@ -198,6 +215,9 @@ static enum quarry_status inspect_lane(struct page_heap *heap, struct page_lane 
              chunk < ranges->range[i].end && status == QUARRY_OK; chunk++) {
             status = inspect_chunk(&in, chunk);
         }
+    }
+    if (status == QUARRY_OK) {
+        status = inspect_bare(&in);
     }
     return status == QUARRY_OK ? inspect_ledger(&in) : status;
 }

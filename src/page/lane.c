@@ -12,7 +12,8 @@
  * no reclaimer or system call runs under the lock.
  *
  * Invariants
- *   1. A page that is not scavenged is charged.
+ *   1. A page that is not scavenged is charged. The pages of a run are not scavenged, but for one
+ *      that was reserved (lane_reserve.c).
  *   2. head[p] is not 0 exactly for the first page p of each run that an owner holds.
  *   3. Head and ledger change under the lock, together with the tree's bits; or, for runs that move
  *      between an owner and a page cache, inside the cache.
@@ -31,22 +32,23 @@
 void page_lane_head_set_long(struct page_lane *lane, uint64_t page, uint32_t owner,
                              uint64_t page_count)
 {
-    Q_ASSERT(page_count >= PAGE_HEAD_PAGES_LONG && page_count <= UINT32_MAX);
+    Q_ASSERT(page_count >= 2 && page_count <= UINT32_MAX);
     atomic_store_relaxed_u32(&lane->head[page + 1], (uint32_t)page_count);
     atomic_store_relaxed_u32(&lane->head[page],
                              (uint32_t)page_head_make(owner, PAGE_HEAD_PAGES_LONG));
 }
 
-void page_lane_head_clear(struct page_lane *lane, uint64_t page, uint64_t page_count)
+void page_lane_head_clear(struct page_lane *lane, uint64_t page)
 {
+    uint32_t head = atomic_load_relaxed_u32(&lane->head[page]);
+
     atomic_store_relaxed_u32(&lane->head[page], 0);
-    if (page_count >= PAGE_HEAD_PAGES_LONG) {
+    if (page_head_pages(head) == PAGE_HEAD_PAGES_LONG) {
         atomic_store_relaxed_u32(&lane->head[page + 1], 0);
     }
 }
 
-/* The head of the run at `base`, which must be one: anything else is the caller's bug. */
-static uint32_t head_of(const struct page_lane *lane, const void *base, uint64_t *ret_page)
+uint32_t page_lane_head_of(const struct page_lane *lane, const void *base, uint64_t *ret_page)
 {
     uint64_t offset = (uint64_t)((const char *)base - lane->base);
 
@@ -58,27 +60,19 @@ static uint32_t head_of(const struct page_lane *lane, const void *base, uint64_t
     return head;
 }
 
-static uint64_t head_pages(const struct page_lane *lane, uint64_t page, uint32_t head)
-{
-    uint32_t page_count = page_head_pages(head);
-
-    return page_count == PAGE_HEAD_PAGES_LONG ? atomic_load_relaxed_u32(&lane->head[page + 1])
-                                              : page_count;
-}
-
 uint64_t page_lane_run_pages(const struct page_lane *lane, const void *base)
 {
     uint64_t page;
-    uint32_t head = head_of(lane, base, &page);
+    uint32_t head = page_lane_head_of(lane, base, &page);
 
-    return head_pages(lane, page, head);
+    return page_lane_head_pages(lane, page, head);
 }
 
 uint32_t page_lane_run_owner(const struct page_lane *lane, const void *base)
 {
     uint64_t page;
 
-    return page_head_owner(head_of(lane, base, &page));
+    return page_head_owner(page_lane_head_of(lane, base, &page));
 }
 
 /* ---- growing -------------------------------------------------------------------------------- */
@@ -331,7 +325,7 @@ static void lane_undo_take(struct page_lane *lane, uint64_t page, uint64_t page_
         page_ledger_add(&heap->ledger, PAGE_OWNER_LOST, lane->id, (int64_t)page_count);
         page_lane_head_set(lane, page, PAGE_OWNER_LOST, page_count);
     } else {
-        page_lane_head_clear(lane, page, page_count);
+        page_lane_head_clear(lane, page);
         page_tree_free_scavenged(&lane->tree, page, page_count);
         page_commit_release(&heap->commit, page_count << PAGE_SHIFT);
     }
@@ -376,11 +370,15 @@ struct page_run page_lane_alloc(struct page_lane *lane, uint32_t owner, uint64_t
 void page_lane_free(struct page_lane *lane, void *base)
 {
     uint64_t page;
-    uint32_t head = head_of(lane, base, &page);
-    uint64_t page_count = head_pages(lane, page, head);
+    uint32_t head = page_lane_head_of(lane, base, &page);
+    uint64_t page_count = page_lane_head_pages(lane, page, head);
 
+    if (Q_UNLIKELY(page_lane_head_is_reserved(lane, page, head))) {
+        page_lane_free_reserved(lane, page, head);
+        return;
+    }
     os_mutex_lock(&lane->mutex);
-    page_lane_head_clear(lane, page, page_count);
+    page_lane_head_clear(lane, page);
     page_ledger_add(&lane->heap->ledger, page_head_owner(head), lane->id, -(int64_t)page_count);
     page_tree_free(&lane->tree, page, page_count);
     lane->counters.tree_free_count++;
@@ -393,7 +391,7 @@ void page_lane_free(struct page_lane *lane, void *base)
 static void lane_set_run_pages(struct page_lane *lane, uint64_t page, uint32_t owner,
                                uint64_t old_count, uint64_t new_count) Q_REQUIRES(&lane->mutex)
 {
-    page_lane_head_clear(lane, page, old_count);
+    page_lane_head_clear(lane, page);
     page_lane_head_set(lane, page, owner, new_count);
     page_ledger_add(&lane->heap->ledger, owner, lane->id, (int64_t)new_count - (int64_t)old_count);
 }
@@ -445,11 +443,12 @@ static enum quarry_status lane_extend(struct page_lane *lane, uint64_t page, uin
 enum quarry_status page_lane_resize(struct page_lane *lane, void *base, uint64_t page_count)
 {
     uint64_t page;
-    uint32_t head = head_of(lane, base, &page);
+    uint32_t head = page_lane_head_of(lane, base, &page);
     uint32_t owner = page_head_owner(head);
-    uint64_t old_count = head_pages(lane, page, head);
+    uint64_t old_count = page_lane_head_pages(lane, page, head);
 
     Q_ASSERT(page_count >= 1);
+    Q_ASSERT_MSG(!page_lane_head_is_reserved(lane, page, head), "a reserved run has one length");
     if (page_count > old_count) {
         if (page_count > (uint64_t)lane->chunk_limit << PAGE_CHUNK_SHIFT) {
             return QUARRY_BUSY;

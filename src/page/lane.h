@@ -35,7 +35,7 @@ struct page_heap;
  *
  *   31 ............. 12  11 .... 0
  *   pages                owner         pages = 2^20 - 1: the word of the second page holds the
- * count
+ *                                      count, which for a reserved run is below 2^20 - 1
  *
  * The count is on top so that one that does not fit leaves 32 bits, and equals no head.
  */
@@ -135,10 +135,10 @@ static inline uint64_t page_lane_page(const struct page_lane *lane, const void *
     return (uint64_t)((const char *)address - lane->base) >> PAGE_SHIFT;
 }
 
-/* Pages marked in use in the tree: in use by owners, cached, or in flight. */
+/* Pages marked in use in the tree, and backed: in use by owners, cached, or in flight. */
 static inline uint64_t page_lane_allocated_pages(const struct page_lane *lane)
 {
-    return lane->tree.total_pages - lane->tree.free_pages;
+    return lane->tree.total_pages - lane->tree.free_pages - lane->tree.bare_pages;
 }
 
 /*
@@ -184,6 +184,37 @@ void page_lane_free(struct page_lane *lane, void *base);
  */
 enum quarry_status page_lane_resize(struct page_lane *lane, void *base, uint64_t page_count);
 
+/*
+ * Takes addresses for a run that is backed later, piece by piece: its pages are nobody else's, and
+ * only those that happen to be backed count as its owner's. Alignment as page_lane_alloc.
+ * `page_count`: from 2, below PAGE_HEAD_PAGES_LONG (8 GiB). page_lane_resize is not for such a run;
+ * page_lane_free and page_free are, and it never enters a page cache. Errors: NO_ADDRESS, NO_MEMORY
+ * (metadata, when the lane grows), UNSUPPORTED (file-backed). `is_zero` of the result is false.
+ * Cost: as page_lane_alloc; no system call but for growth.
+ */
+struct page_run page_lane_reserve_run(struct page_lane *lane, uint32_t owner, uint64_t page_count,
+                                      uint64_t align_pages);
+
+/*
+ * Charges and backs those of the pages [first, first + page_count) of a reserved run that are not
+ * backed, all or none. Reclaims when the budget is short, with no lock held.
+ * `ret_backed_pages`: how many those were. Errors: NO_MEMORY. Threads: any, overlapping too: each
+ * page is backed by one of them.
+ * Cost: one lock, O(pages / 64); no system call, the kernel backs what is touched.
+ */
+enum quarry_status page_lane_back(struct page_lane *lane, void *base, uint64_t first,
+                                  uint64_t page_count, uint64_t *ret_backed_pages);
+
+/*
+ * Gives the backing of pages [first, first + page_count) of a reserved run to the kernel, as far as
+ * they are backed and fill OS pages. `ret_unbacked_pages`: how many were given back; written
+ * always. Errors: what the kernel says; the rest of the pages stay backed. Threads: none other
+ * backs, unbacks or touches these pages meanwhile.
+ * Cost: a system call for each stretch that is backed.
+ */
+enum quarry_status page_lane_unback(struct page_lane *lane, void *base, uint64_t first,
+                                    uint64_t page_count, uint64_t *ret_unbacked_pages);
+
 /* Pages of the run that begins at `base`, and who owns it. */
 uint64_t page_lane_run_pages(const struct page_lane *lane, const void *base);
 uint32_t page_lane_run_owner(const struct page_lane *lane, const void *base);
@@ -215,7 +246,7 @@ static inline void page_lane_note_peak(struct page_lane *lane)
         lane->peak_pages = allocated_pages;
     }
 }
-/* Writes the head of a run. */
+/* Writes the head of a run; of a long or a reserved one. */
 void page_lane_head_set_long(struct page_lane *lane, uint64_t page, uint32_t owner,
                              uint64_t page_count);
 static inline void page_lane_head_set(struct page_lane *lane, uint64_t page, uint32_t owner,
@@ -228,7 +259,28 @@ static inline void page_lane_head_set(struct page_lane *lane, uint64_t page, uin
     /* Relaxed: only validators and the heap map read heads of others, as a picture. */
     atomic_store_relaxed_u32(&lane->head[page], (uint32_t)page_head_make(owner, page_count));
 }
-void page_lane_head_clear(struct page_lane *lane, uint64_t page, uint64_t page_count);
+/* Clears the head of the run at a page. */
+void page_lane_head_clear(struct page_lane *lane, uint64_t page);
+/* The head of the run at `base`, which must be one: anything else is the caller's bug. */
+uint32_t page_lane_head_of(const struct page_lane *lane, const void *base, uint64_t *ret_page);
+/* Pages of the run at a page, whose head is `head`. */
+static inline uint64_t page_lane_head_pages(const struct page_lane *lane, uint64_t page,
+                                            uint32_t head)
+{
+    uint32_t page_count = page_head_pages(head);
+
+    return page_count == PAGE_HEAD_PAGES_LONG ? atomic_load_relaxed_u32(&lane->head[page + 1])
+                                              : page_count;
+}
+/* Whether it was reserved, and may hold pages that are not backed. */
+static inline bool page_lane_head_is_reserved(const struct page_lane *lane, uint64_t page,
+                                              uint32_t head)
+{
+    return page_head_pages(head) == PAGE_HEAD_PAGES_LONG &&
+           atomic_load_relaxed_u32(&lane->head[page + 1]) < PAGE_HEAD_PAGES_LONG;
+}
+/* Frees a run that was reserved. */
+void page_lane_free_reserved(struct page_lane *lane, uint64_t page, uint32_t head);
 
 /* Gives the backing of allocated pages to the kernel or the file system. No lock held. */
 enum quarry_status page_lane_decommit(struct page_lane *lane, uint64_t page, uint64_t page_count);

@@ -184,7 +184,7 @@ static enum quarry_status adopt_take(struct page_lane *lane, uint32_t owner, uin
 static void adopt_undo(struct page_lane *lane, uint32_t owner, uint64_t page, uint64_t page_count)
 {
     os_mutex_lock(&lane->mutex);
-    page_lane_head_clear(lane, page, page_count);
+    page_lane_head_clear(lane, page);
     page_ledger_add(&lane->heap->ledger, owner, lane->id, -(int64_t)page_count);
     page_tree_free_scavenged(&lane->tree, page, page_count);
     os_mutex_unlock(&lane->mutex);

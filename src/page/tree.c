@@ -18,8 +18,9 @@
  *      leaf of stale_chunk to the root; entries of chunks that were never grown are 0, "nothing
  *      free".
  *   2. No page below search_page is free. It is PAGE_NONE or lies inside a grown range.
- *   3. A scavenged page is free.
- *   4. total, free and scavenged page counts equal the bitmaps'.
+ *   3. A scavenged page is free, or of a run that was reserved and has not been backed there
+ *      (bare). Whoever else takes pages takes them backed.
+ *   4. total, free, scavenged and bare page counts equal the bitmaps'.
  *   5. The density word of each chunk counts its pages in use.
  *
  * Cost: an allocation reads at most five cache lines of summaries and one bitmap; an update
@@ -273,6 +274,57 @@ void page_tree_take(struct page_tree *tree, struct page_found found, uint64_t pa
     }
 }
 
+uint64_t page_tree_take_bare(struct page_tree *tree, struct page_found found, uint64_t page_count)
+{
+    uint64_t page = found.page, end = found.page + page_count;
+    uint64_t bare_pages = page_tree_count_scavenged(tree, page, page_count);
+
+    Q_DCHECK(page_tree_is_free(tree, page, page_count));
+    while (page < end) {
+        struct chunk_part part = chunk_part_at(page, end);
+        page_bits_set(&tree->chunk[part.chunk].in_use, part.first, part.count);
+        page_scavenge_index_alloc(&tree->index, part.chunk, part.count);
+        page += part.count;
+    }
+    tree->bare_pages += bare_pages;
+    tree->free_pages -= page_count;
+    tree_update(tree, found.page, page_count, false);
+    if (found.search_page > tree->search_page) {
+        tree->search_page = found.search_page;
+    }
+    return bare_pages;
+}
+
+void page_tree_back(struct page_tree *tree, uint64_t page, uint64_t page_count, uint64_t bare_pages)
+{
+    uint64_t end = page + page_count;
+
+    Q_ASSERT(bare_pages <= tree->bare_pages);
+    Q_DCHECK(page_tree_count_scavenged(tree, page, page_count) == bare_pages);
+    while (page < end) {
+        struct chunk_part part = chunk_part_at(page, end);
+        page_bits_clear(&tree->chunk[part.chunk].scavenged, part.first, part.count);
+        page += part.count;
+    }
+    tree->scavenged_pages -= bare_pages;
+    tree->bare_pages -= bare_pages;
+}
+
+void page_tree_unback(struct page_tree *tree, uint64_t page, uint64_t page_count)
+{
+    uint64_t end = page + page_count;
+
+    Q_ASSERT(page_count <= tree->total_pages - tree->free_pages - tree->bare_pages);
+    Q_DCHECK(page_tree_count_scavenged(tree, page, page_count) == 0);
+    while (page < end) {
+        struct chunk_part part = chunk_part_at(page, end);
+        page_bits_set(&tree->chunk[part.chunk].scavenged, part.first, part.count);
+        page += part.count;
+    }
+    tree->scavenged_pages += page_count;
+    tree->bare_pages += page_count;
+}
+
 void page_tree_note_exhausted(struct page_tree *tree, uint64_t page_count)
 {
     if (page_count == 1) {
@@ -318,6 +370,39 @@ void page_tree_free(struct page_tree *tree, uint64_t page, uint64_t page_count)
 void page_tree_free_scavenged(struct page_tree *tree, uint64_t page, uint64_t page_count)
 {
     tree_free(tree, page, page_count, true);
+}
+
+/* The part of a chunk becomes free; its scavenged bits say how, and stay. */
+static void chunk_free_bare(struct page_tree *tree, struct chunk_part part)
+{
+    struct page_chunk *chunk = &tree->chunk[part.chunk];
+
+    Q_DCHECK(page_bits_count(&chunk->in_use, part.first, part.count) == part.count);
+    page_bits_clear(&chunk->in_use, part.first, part.count);
+    if (page_bits_count(&chunk->scavenged, part.first, part.count) == part.count) {
+        page_scavenge_index_free_scavenged(&tree->index, part.chunk, part.count);
+    } else {
+        page_scavenge_index_free(&tree->index, part.chunk, part.first, part.count);
+    }
+}
+
+uint64_t page_tree_free_bare(struct page_tree *tree, uint64_t page, uint64_t page_count)
+{
+    uint64_t end = page + page_count;
+    uint64_t bare_pages = page_tree_count_scavenged(tree, page, page_count);
+
+    Q_ASSERT(page_count >= 1 && page_count <= tree->total_pages - tree->free_pages);
+    Q_ASSERT(bare_pages <= tree->bare_pages);
+    for (uint64_t at = page; at < end;) {
+        struct chunk_part part = chunk_part_at(at, end);
+        chunk_free_bare(tree, part);
+        at += part.count;
+    }
+    tree->free_pages += page_count;
+    tree->bare_pages -= bare_pages;
+    tree_lower_search(tree, page);
+    tree_update(tree, page, page_count, true);
+    return bare_pages;
 }
 
 /* ---- blocks for page caches ----------------------------------------------------------------- */
@@ -395,6 +480,17 @@ void page_tree_give_block(struct page_tree *tree, struct page_block block)
 
 /* ---- whole ranges --------------------------------------------------------------------------- */
 
+/* Pages of a chunk that are in use and scavenged. */
+static uint32_t chunk_count_bare(const struct page_chunk *chunk)
+{
+    uint32_t count = 0;
+
+    for (uint32_t word = 0; word < PAGE_BITS_WORDS; word++) {
+        count += bits_count_u64(chunk->in_use.word[word] & chunk->scavenged.word[word]);
+    }
+    return count;
+}
+
 void page_tree_free_range(struct page_tree *tree, struct page_range chunks)
 {
     uint64_t first_page = (uint64_t)chunks.first << PAGE_CHUNK_SHIFT;
@@ -404,6 +500,7 @@ void page_tree_free_range(struct page_tree *tree, struct page_range chunks)
         struct page_chunk *chunk = &tree->chunk[i];
         uint32_t in_use = page_bits_count(&chunk->in_use, 0, PAGE_CHUNK_PAGES);
         if (in_use > 0) {
+            tree->bare_pages -= chunk_count_bare(chunk);
             page_bits_clear_all(&chunk->in_use);
             page_scavenge_index_free(&tree->index, i, PAGE_CHUNK_PAGES - in_use, in_use);
             tree->free_pages += in_use;

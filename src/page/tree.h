@@ -17,7 +17,10 @@
 #include <page/summary.h>
 #include <page/tree_layout.h>
 
-/* The leaf of the tree: two cache lines. A scavenged page is free and has no backing. */
+/*
+ * The leaf of the tree: two cache lines. A scavenged page has no backing. It is free, or bare: in
+ * use by a run that was reserved, and not backed so far.
+ */
 struct page_chunk {
     struct page_bits in_use;
     struct page_bits scavenged;
@@ -35,7 +38,8 @@ struct page_tree {
     uint64_t search_page; /* nothing free lies below; PAGE_NONE, or inside a grown range */
     uint64_t total_pages; /* grown */
     uint64_t free_pages;
-    uint64_t scavenged_pages; /* of the free ones */
+    uint64_t scavenged_pages;
+    uint64_t bare_pages; /* of the scavenged ones: in use */
     struct page_ranges ranges;
     struct page_scavenge_index index;
 };
@@ -87,12 +91,28 @@ void page_tree_take(struct page_tree *tree, struct page_found found, uint64_t pa
 /* Brings every summary up to date; searches that need it do so themselves. */
 void page_tree_freshen(struct page_tree *tree);
 
+/*
+ * The same for a run that is backed later: scavenged pages stay so, and are bare. Returns: how many
+ * are.
+ */
+uint64_t page_tree_take_bare(struct page_tree *tree, struct page_found found, uint64_t page_count);
+
+/*
+ * Pages in use are backed from here on, or have lost their backing. `bare_pages`: how many of them
+ * are bare, as page_tree_count_scavenged says. None that are unbacked may be bare.
+ */
+void page_tree_back(struct page_tree *tree, uint64_t page, uint64_t page_count,
+                    uint64_t bare_pages);
+void page_tree_unback(struct page_tree *tree, uint64_t page, uint64_t page_count);
+
 /* Tells the tree that a search for `page_count` pages found nothing. */
 void page_tree_note_exhausted(struct page_tree *tree, uint64_t page_count);
 
 /* Makes pages in use free, backed or scavenged. Stops climbing the tree where nothing changed. */
 void page_tree_free(struct page_tree *tree, uint64_t page, uint64_t page_count);
 void page_tree_free_scavenged(struct page_tree *tree, uint64_t page, uint64_t page_count);
+/* Frees bare pages as scavenged, the others as backed. Returns: how many were bare. */
+uint64_t page_tree_free_bare(struct page_tree *tree, uint64_t page, uint64_t page_count);
 
 /* One aligned block of PAGE_BLOCK_PAGES pages; bit i of a mask is page `first_page` + i. */
 struct page_block {
@@ -131,6 +151,13 @@ bool page_tree_next_free(const struct page_tree *tree, uint64_t from,
                          struct page_stretch *ret_stretch);
 bool page_tree_next_backed(const struct page_tree *tree, uint64_t from,
                            struct page_stretch *ret_stretch);
+
+/*
+ * The first stretch of [page, end), all of it grown, that is not scavenged. Cut off at `end`.
+ * Returns: false when there is none. Cost: O(words).
+ */
+bool page_tree_next_unscavenged(const struct page_tree *tree, uint64_t page, uint64_t end,
+                                struct page_stretch *ret_stretch);
 
 /*
  * Recomputes everything from the bitmaps and compares.

@@ -281,6 +281,34 @@ bool page_tree_next_backed(const struct page_tree *tree, uint64_t from,
     return tree_next_stretch(tree, from, true, ret_stretch);
 }
 
+/* The first page of [page, end) whose scavenged bit is as asked; `end` if there is none. */
+static uint64_t next_scavenged(const struct page_tree *tree, uint64_t page, uint64_t end,
+                               bool is_scavenged)
+{
+    while (page < end) {
+        const struct page_chunk *chunk = &tree->chunk[page >> PAGE_CHUNK_SHIFT];
+        uint64_t word = page_bits_block(&chunk->scavenged, (uint32_t)(page % PAGE_CHUNK_PAGES));
+        word = (is_scavenged ? word : ~word) & (UINT64_MAX << (page % 64));
+        if (word != 0) {
+            return size_min_u64((page & ~(uint64_t)63) + bits_trailing_zeros_u64(word), end);
+        }
+        page = (page & ~(uint64_t)63) + 64;
+    }
+    return end;
+}
+
+bool page_tree_next_unscavenged(const struct page_tree *tree, uint64_t page, uint64_t end,
+                                struct page_stretch *ret_stretch)
+{
+    uint64_t first = next_scavenged(tree, page, end, false);
+
+    if (first >= end) {
+        return false;
+    }
+    *ret_stretch = (struct page_stretch){first, next_scavenged(tree, first, end, true) - first};
+    return true;
+}
+
 /* ---- finding with alignment ----------------------------------------------------------------- */
 
 /* Every run, lowest first, until an aligned one fits. O(chunks + runs): only before giving up. */

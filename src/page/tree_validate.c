@@ -28,6 +28,7 @@ struct page_totals {
     uint64_t total;
     uint64_t free;
     uint64_t scavenged;
+    uint64_t bare;
     uint64_t first_free; /* PAGE_NONE: none */
 };
 
@@ -56,12 +57,6 @@ static enum quarry_status validate_chunk(const struct page_tree *tree, uint32_t 
         return error_set(error, QUARRY_CORRUPT, "chunk %u: summary %#llx, its bitmap says %#llx", i,
                          (unsigned long long)leaf, (unsigned long long)expected);
     }
-    for (uint32_t word = 0; word < PAGE_BITS_WORDS; word++) {
-        if (chunk->in_use.word[word] & chunk->scavenged.word[word]) {
-            return error_set(error, QUARRY_CORRUPT,
-                             "chunk %u, word %u: a page is in use and scavenged", i, word);
-        }
-    }
     if (density.in_use != in_use) {
         return error_set(error, QUARRY_CORRUPT, "chunk %u: density counts %u pages in use, not %u",
                          i, density.in_use, in_use);
@@ -75,6 +70,9 @@ static enum quarry_status validate_chunk(const struct page_tree *tree, uint32_t 
     if (page_bits_find(&chunk->in_use, 1, 0, &first_free) != PAGE_BITS_NONE &&
         totals->first_free == PAGE_NONE) {
         totals->first_free = ((uint64_t)i << PAGE_CHUNK_SHIFT) + first_free;
+    }
+    for (uint32_t word = 0; word < PAGE_BITS_WORDS; word++) {
+        totals->bare += bits_count_u64(chunk->in_use.word[word] & chunk->scavenged.word[word]);
     }
     totals->total += PAGE_CHUNK_PAGES;
     totals->free += PAGE_CHUNK_PAGES - in_use;
@@ -115,6 +113,11 @@ static enum quarry_status validate_totals(const struct page_tree *tree,
             (unsigned long long)tree->total_pages, (unsigned long long)tree->free_pages,
             (unsigned long long)tree->scavenged_pages, (unsigned long long)totals->total,
             (unsigned long long)totals->free, (unsigned long long)totals->scavenged);
+    }
+    if (tree->bare_pages != totals->bare) {
+        return error_set(error, QUARRY_CORRUPT,
+                         "%llu pages count as bare; %llu are in use and scavenged",
+                         (unsigned long long)tree->bare_pages, (unsigned long long)totals->bare);
     }
     if (tree->search_page > totals->first_free) {
         return error_set(error, QUARRY_CORRUPT, "search begins at page %llu, and %llu is free",

@@ -2,6 +2,7 @@
  * The naive model: for each page of each lane, which run holds it.
  *
  *   lane[i].map    page -> slot + 1 of the run that holds it, 0: nobody's
+ *   lane[i].bare   page -> whether it is of a reserved run and not backed
  *   slot[]         runs in use; a slot keeps its number while the run lives
  *   live[]         numbers of the slots in use, in no order
  *
@@ -12,7 +13,9 @@
  *   2. What was written into a run is there until it is freed.
  *   3. A run said to be zero is zero.
  *   4. The ledger's rows are the sums over runs, its states add up, and nothing stays in flight.
- *   5. A refusal is just: with everything free given back, the bytes would not have fitted (or the
+ *   5. Of a reserved run exactly the pages count that came backed or were backed since; a page is
+ *      zero when it is backed anew.
+ *   6. A refusal is just: with everything free given back, the bytes would not have fitted (or the
  *      aligned pages not above what the lane has grown to).
  *
  * With contents, the first word of each page of a run holds the run's tag and the page's place in
@@ -53,12 +56,14 @@ struct model_run {
     uint32_t lane;
     uint32_t owner;
     uint32_t live_index;
+    bool is_reserved;
 };
 
 struct model_lane {
     struct page_lane *lane;
     uint64_t owner_pages[OWNERS];
-    uint32_t *map; /* own: LANE_PAGES of them */
+    uint32_t *map; /* own: LANE_PAGES of them, */
+    bool *bare;    /* and of these */
 };
 
 struct heap_model {
@@ -74,7 +79,8 @@ struct heap_model {
     uint64_t last_tag;
     uint64_t lane_serial; /* for names of lanes */
     bool is_filling;
-    bool is_reclaimable; /* the reclaimer is registered */
+    bool is_reclaimable;          /* the reclaimer is registered */
+    const struct model_run *busy; /* which it must leave alone; NULL: none */
     struct model_run slot[RUNS_MAX];
     uint32_t free_slot[RUNS_MAX];
     uint32_t live[RUNS_MAX];
@@ -142,17 +148,24 @@ static uint64_t *page_word(const struct model_run *run, uint64_t index)
     return (uint64_t *)(void *)(run->base + index * PAGE_BYTES);
 }
 
+static bool is_bare(const struct heap_model *model, const struct model_run *run, uint64_t index)
+{
+    return model->lane[run->lane].bare[run->page + index];
+}
+
 static void tag_pages(const struct heap_model *model, const struct model_run *run, uint64_t from)
 {
     for (uint64_t i = from; model->options.has_contents && i < run->page_count; i++) {
-        *page_word(run, i) = run->tag + i;
+        if (!is_bare(model, run, i)) {
+            *page_word(run, i) = run->tag + i;
+        }
     }
 }
 
 static void check_tags(const struct heap_model *model, const struct model_run *run)
 {
     for (uint64_t i = 0; model->options.has_contents && i < run->page_count; i++) {
-        HOLDS(model, *page_word(run, i) == run->tag + i);
+        HOLDS(model, is_bare(model, run, i) || *page_word(run, i) == run->tag + i);
     }
 }
 
@@ -190,17 +203,37 @@ static void unmap_pages(struct heap_model *model, const struct model_run *run, u
 {
     struct model_lane *lane = &model->lane[run->lane];
     uint32_t slot = (uint32_t)(run - model->slot);
+    uint64_t backed_pages = to - from;
 
     for (uint64_t page = run->page + from; page < run->page + to; page++) {
         HOLDS(model, lane->map[page] == slot + 1);
         lane->map[page] = 0;
+        backed_pages -= lane->bare[page];
+        lane->bare[page] = false;
     }
-    lane->owner_pages[run->owner] -= to - from;
-    model->in_use_pages -= to - from;
+    lane->owner_pages[run->owner] -= backed_pages;
+    model->in_use_pages -= backed_pages;
 }
 
-static void remember_run(struct heap_model *model, uint32_t lane, uint32_t owner,
-                         uint64_t page_count, struct page_run given)
+/* Pages of a reserved run change sides. Returns: how many did. */
+static uint64_t set_bare(struct heap_model *model, const struct model_run *run, uint64_t from,
+                         uint64_t to, bool is_to_be_bare)
+{
+    struct model_lane *lane = &model->lane[run->lane];
+    uint64_t changed_pages = 0;
+
+    for (uint64_t page = run->page + from; page < run->page + to; page++) {
+        changed_pages += lane->bare[page] != is_to_be_bare;
+        lane->bare[page] = is_to_be_bare;
+    }
+    uint64_t sign = is_to_be_bare ? UINT64_MAX : 1;
+    lane->owner_pages[run->owner] += sign * changed_pages;
+    model->in_use_pages += sign * changed_pages;
+    return changed_pages;
+}
+
+static struct model_run *remember_run(struct heap_model *model, uint32_t lane, uint32_t owner,
+                                      uint64_t page_count, struct page_run given)
 {
     HOLDS(model, model->live_count < RUNS_MAX);
     uint32_t slot = model->free_slot[model->live_count];
@@ -219,6 +252,15 @@ static void remember_run(struct heap_model *model, uint32_t lane, uint32_t owner
     HOLDS(model, page_lane_run_pages(page_lane, given.base) == page_count);
     HOLDS(model, page_lane_run_owner(page_lane, given.base) == model->owner[owner]);
     map_pages(model, run, 0, page_count);
+    return run;
+}
+
+/* As remember_run, for pages that are all there. */
+static void fill_run(struct heap_model *model, uint32_t lane, uint32_t owner, uint64_t page_count,
+                     struct page_run given)
+{
+    struct model_run *run = remember_run(model, lane, owner, page_count, given);
+
     if (given.is_zero && model->options.has_contents) {
         check_zero(model, run);
     }
@@ -272,12 +314,13 @@ static uint64_t growth_bytes(uint64_t page_count, uint64_t align_pages)
     return chunk_count * Q_KIB(3) + GROWTH_SLACK_BYTES;
 }
 
+/* `charged_pages`: of the page count, what would have been charged. */
 static void check_refusal(const struct heap_model *model, uint32_t lane, uint64_t page_count,
-                          uint64_t align_pages, enum quarry_status status)
+                          uint64_t charged_pages, uint64_t align_pages, enum quarry_status status)
 {
     const struct page_lane *page_lane = model->lane[lane].lane;
     uint64_t needed_bytes = metadata_bytes(model) + growth_bytes(page_count, align_pages) +
-                            ((model->in_use_pages + page_count) << PAGE_SHIFT);
+                            ((model->in_use_pages + charged_pages) << PAGE_SHIFT);
     uint64_t grown_pages = (uint64_t)page_lane->grown_chunks << PAGE_CHUNK_SHIFT;
 
     if (status == QUARRY_NO_ADDRESS) {
@@ -298,9 +341,9 @@ static void do_alloc(struct heap_model *model)
 
     HOLDS(model, (run.base != NULL) == (run.status == QUARRY_OK));
     if (run.base != NULL) {
-        remember_run(model, lane, owner, page_count, run);
+        fill_run(model, lane, owner, page_count, run);
     } else {
-        check_refusal(model, lane, page_count, 1, run.status);
+        check_refusal(model, lane, page_count, page_count, 1, run.status);
     }
 }
 
@@ -315,11 +358,11 @@ static void do_alloc_aligned(struct heap_model *model)
 
     HOLDS(model, (run.base != NULL) == (run.status == QUARRY_OK));
     if (run.base == NULL) {
-        check_refusal(model, lane, page_count, align_pages, run.status);
+        check_refusal(model, lane, page_count, page_count, align_pages, run.status);
         return;
     }
     HOLDS(model, (uintptr_t)run.base % (align_pages << PAGE_SHIFT) == 0);
-    remember_run(model, lane, owner, page_count, run);
+    fill_run(model, lane, owner, page_count, run);
 }
 
 static void do_free(struct heap_model *model)
@@ -348,7 +391,7 @@ static void do_resize(struct heap_model *model)
 {
     struct model_run *run = choose_run(model);
 
-    if (run == NULL) {
+    if (run == NULL || run->is_reserved) {
         return;
     }
     uint64_t old_count = run->page_count;
@@ -373,6 +416,99 @@ static void do_resize(struct heap_model *model)
     }
     HOLDS(model, page_lane_run_pages(lane, run->base) == page_count);
     check_tags(model, run);
+}
+
+static void do_reserve(struct heap_model *model)
+{
+    uint32_t lane = (uint32_t)below(model, LANES), owner = (uint32_t)below(model, OWNERS);
+    uint64_t page_count = 1 + choose_page_count(model);
+    uint64_t align_pages = (uint64_t)1 << below(model, 9);
+
+    if (model->live_count > RUNS_MAX / 2) {
+        return;
+    }
+    struct page_run given =
+        page_lane_reserve_run(model->lane[lane].lane, model->owner[owner], page_count, align_pages);
+    HOLDS(model, (given.base != NULL) == (given.status == QUARRY_OK));
+    if (given.base == NULL) {
+        check_refusal(model, lane, page_count, 0, align_pages, given.status);
+        return;
+    }
+    HOLDS(model, (uintptr_t)given.base % (align_pages << PAGE_SHIFT) == 0);
+    struct model_run *run = remember_run(model, lane, owner, page_count, given);
+    run->is_reserved = true;
+    /* Which of its pages were free and backed is the heap's to say. */
+    for (uint64_t i = 0; i < page_count; i++) {
+        bool is_bare =
+            page_tree_count_scavenged(&model->lane[lane].lane->tree, run->page + i, 1) != 0;
+        (void)set_bare(model, run, i, i + 1, is_bare);
+    }
+    tag_pages(model, run, 0);
+}
+
+/* Some pages of a reserved run. */
+struct model_part {
+    struct model_run *run; /* NULL: there is none */
+    uint64_t first;
+    uint64_t page_count;
+};
+
+/* The first reserved run in a few. */
+static struct model_part choose_part(struct heap_model *model)
+{
+    for (uint32_t tries = 0; tries < 16; tries++) {
+        struct model_run *run = choose_run(model);
+        if (run != NULL && run->is_reserved) {
+            uint64_t first = below(model, run->page_count);
+            return (struct model_part){run, first, 1 + below(model, run->page_count - first)};
+        }
+    }
+    return (struct model_part){.run = NULL};
+}
+
+static void do_back(struct heap_model *model)
+{
+    struct model_part part = choose_part(model);
+    uint64_t end = part.first + part.page_count, bare_pages = 0, backed_pages;
+
+    if (part.run == NULL) {
+        return;
+    }
+    for (uint64_t i = part.first; i < end; i++) {
+        bare_pages += is_bare(model, part.run, i);
+    }
+    model->busy = part.run;
+    enum quarry_status status = page_lane_back(model->lane[part.run->lane].lane, part.run->base,
+                                               part.first, part.page_count, &backed_pages);
+    model->busy = NULL;
+    if (status != QUARRY_OK) {
+        HOLDS(model, status == QUARRY_NO_MEMORY && bare_pages > 0);
+        HOLDS(model, metadata_bytes(model) + ((model->in_use_pages + bare_pages) << PAGE_SHIFT) >
+                         model->limit_bytes);
+        return;
+    }
+    HOLDS(model, backed_pages == bare_pages);
+    for (uint64_t i = part.first; model->options.has_contents && i < end; i++) {
+        HOLDS(model, !is_bare(model, part.run, i) || *page_word(part.run, i) == 0);
+    }
+    HOLDS(model, set_bare(model, part.run, part.first, end, false) == bare_pages);
+    tag_pages(model, part.run, 0);
+}
+
+static void do_unback(struct heap_model *model)
+{
+    struct model_part part = choose_part(model);
+    uint64_t unbacked_pages;
+
+    if (part.run == NULL) {
+        return;
+    }
+    enum quarry_status status = page_lane_unback(model->lane[part.run->lane].lane, part.run->base,
+                                                 part.first, part.page_count, &unbacked_pages);
+    HOLDS(model, status == QUARRY_OK);
+    HOLDS(model, set_bare(model, part.run, part.first, part.first + part.page_count, true) ==
+                     unbacked_pages);
+    check_tags(model, part.run);
 }
 
 static void do_scavenge(struct heap_model *model)
@@ -423,8 +559,15 @@ static uint64_t reclaim(void *argument, uint64_t wanted_bytes)
 
     while (freed_bytes < wanted_bytes && model->live_count > 0) {
         struct model_run *run = choose_run(model);
-        freed_bytes += run->page_count << PAGE_SHIFT;
+        if (run == model->busy && model->live_count == 1) {
+            break;
+        }
+        if (run == model->busy) {
+            run = &model->slot[model->live[(run->live_index + 1) % model->live_count]];
+        }
+        uint64_t in_use_pages = model->in_use_pages;
         free_run(model, run, false);
+        freed_bytes += (in_use_pages - model->in_use_pages) << PAGE_SHIFT;
     }
     return freed_bytes;
 }
@@ -551,9 +694,10 @@ static void do_fill_or_drain(struct heap_model *model)
 }
 
 static const struct operation operations[] = {
-    {92, do_alloc},   {84, do_free},     {48, do_fill_or_drain}, {12, do_resize},
-    {8, do_scavenge}, {4, do_give_back}, {3, do_alloc_aligned},  {1, do_turn},
-    {1, do_limit},    {1, do_end_lane},  {1, do_reclaimer},      {1, check_ledger},
+    {90, do_alloc},   {82, do_free},     {44, do_fill_or_drain}, {12, do_resize},
+    {8, do_scavenge}, {4, do_give_back}, {3, do_alloc_aligned},  {2, do_reserve},
+    {4, do_back},     {2, do_unback},    {1, do_turn},           {1, do_limit},
+    {1, do_end_lane}, {1, do_reclaimer}, {1, check_ledger},
 };
 
 bool heap_model_step(struct heap_model *model)
@@ -610,7 +754,8 @@ struct heap_model *heap_model_create(const struct heap_model_options *options)
     }
     for (uint32_t i = 0; i < LANES; i++) {
         model->lane[i].map = calloc(LANE_PAGES, sizeof(*model->lane[i].map));
-        Q_ASSERT(model->lane[i].map != NULL);
+        model->lane[i].bare = calloc(LANE_PAGES, sizeof(*model->lane[i].bare));
+        Q_ASSERT(model->lane[i].map != NULL && model->lane[i].bare != NULL);
     }
     model->limit_bytes = LIMIT_LEAST + below(model, 64) * Q_MIB(1);
     model->is_filling = true;
@@ -630,6 +775,7 @@ void heap_model_destroy(struct heap_model *model)
     os_sim_fini(&model->sim);
     for (uint32_t i = 0; i < LANES; i++) {
         free(model->lane[i].map);
+        free(model->lane[i].bare);
     }
     free(model);
 }

@@ -3,9 +3,9 @@
  *
  * Two chunks of which all pages are taken but k neighbours, placed where the tree has its edges.
  * From there a breadth-first walk tries every operation in every state it can reach: allocating
- * each count, aligned or not, freeing each run, taking and giving blocks whole and in part,
- * scavenging. The answer is compared with a search page by page, the bitmaps after it with the
- * model, and every new state is validated.
+ * each count, aligned or not, backed or bare, backing and unbacking the halves of each run, freeing
+ * it, taking and giving blocks whole and in part, scavenging. The answer is compared with a search
+ * page by page, the bitmaps after it with the model, and every new state is validated.
  *
  * A state is what each of the k pages is, and the search address: one word.
  *
@@ -36,6 +36,9 @@
 #define CUT_PAGES   8u
 #endif
 
+/* Walks in which runs are reserved, backed and unbacked too have as many states with one less. */
+#define BARE_PAGES (WHOLE_PAGES - 1)
+
 /* Chunks of the walk. Between them lies an edge of every level of the tree. */
 #define LOW_CHUNK ((UINT32_C(1) << (PAGE_ROOT_SHIFT - PAGE_CHUNK_SHIFT)) - 1)
 
@@ -46,6 +49,8 @@ enum cell {
     CELL_REST,           /* another page of it */
     CELL_HELD_BACKED,    /* in the block that is held */
     CELL_HELD_SCAVENGED, /* as it was when taken */
+    CELL_BARE_RUN,       /* as CELL_RUN and CELL_REST, in use and not backed */
+    CELL_BARE_REST,
 };
 
 struct model {
@@ -71,6 +76,7 @@ struct walk {
     uint32_t state_count;
     uint64_t transition_count;
     uint32_t page_count; /* k */
+    bool is_reserving;   /* runs may be bare */
     struct page_map map; /* filled in by map_of */
     uint8_t map_state[2 * C];
     /* the state under walk */
@@ -125,6 +131,26 @@ static uint64_t state_pack(const struct walk *walk, const struct model *model)
     return state;
 }
 
+static bool cell_is_bare(uint8_t cell)
+{
+    return cell == CELL_BARE_RUN || cell == CELL_BARE_REST;
+}
+
+static bool cell_is_held(uint8_t cell)
+{
+    return cell == CELL_HELD_BACKED || cell == CELL_HELD_SCAVENGED;
+}
+
+static bool cell_begins_run(uint8_t cell)
+{
+    return cell == CELL_RUN || cell == CELL_BARE_RUN;
+}
+
+static bool cell_goes_on(uint8_t cell)
+{
+    return cell == CELL_REST || cell == CELL_BARE_REST;
+}
+
 /* Brings tree and model into a state. */
 static void state_load(struct walk *walk, uint64_t state)
 {
@@ -137,6 +163,8 @@ static void state_load(struct walk *walk, uint64_t state)
             page_tree_free(walk->tree, walk->base + walk->first + i, 1);
         } else if (walk->from.cell[i] == CELL_SCAVENGED) {
             page_tree_free_scavenged(walk->tree, walk->base + walk->first + i, 1);
+        } else if (cell_is_bare(walk->from.cell[i])) {
+            page_tree_unback(walk->tree, walk->base + walk->first + i, 1);
         }
     }
     walk->tree->search_page = search == 0 ? PAGE_NONE : walk->base + search - 1;
@@ -178,7 +206,7 @@ static void arrive(struct walk *walk, const struct model *model)
         const struct page_chunk *chunk = &tree->chunk[LOW_CHUNK + page / C];
         assert_int_equal(!page_bits_get(&chunk->in_use, page % C), cell_is_free(model->cell[i]));
         assert_int_equal(page_bits_get(&chunk->scavenged, page % C),
-                         model->cell[i] == CELL_SCAVENGED);
+                         model->cell[i] == CELL_SCAVENGED || cell_is_bare(model->cell[i]));
     }
     walk->transition_count++;
     if (state_add(walk, state_pack(walk, model))) {
@@ -233,21 +261,111 @@ static void try_alloc(struct walk *walk, uint32_t count, uint32_t align)
     arrive(walk, &model);
 }
 
+/* Takes a run as it lies: what is scavenged of it is bare. */
+static void try_reserve(struct walk *walk, uint32_t count)
+{
+    struct model model = walk->from;
+    struct page_found found = page_tree_find(walk->tree, count);
+    uint32_t expected = page_map_find(map_of(walk), count), bare = 0;
+
+    assert_int_equal(found.page == PAGE_NONE, expected == PAGE_MAP_NONE);
+    if (found.page == PAGE_NONE) {
+        return;
+    }
+    assert_int_equal(found.page, walk->base + expected);
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t *cell = &model.cell[expected - walk->first + i];
+        bool is_bare = *cell == CELL_SCAVENGED;
+        bare += is_bare;
+        *cell =
+            i == 0 ? (is_bare ? CELL_BARE_RUN : CELL_RUN) : (is_bare ? CELL_BARE_REST : CELL_REST);
+    }
+    assert_int_equal(page_tree_take_bare(walk->tree, found, count), bare);
+    arrive(walk, &model);
+}
+
+/* Pages of the run that begins at page `i`; 0: none does. `*ret_bare` of them are bare. */
+static uint32_t run_length(const struct walk *walk, uint32_t i, uint32_t *ret_bare)
+{
+    const uint8_t *cell = walk->from.cell;
+    uint32_t count = 0;
+
+    *ret_bare = 0;
+    while (i + count < walk->page_count &&
+           (count == 0 ? cell_begins_run(cell[i]) : cell_goes_on(cell[i + count]))) {
+        *ret_bare += cell_is_bare(cell[i + count]);
+        count++;
+    }
+    return count;
+}
+
 /* Frees the run that begins at page `i`, if one does. */
 static void try_free(struct walk *walk, uint32_t i)
 {
     struct model model = walk->from;
-    uint32_t count = 1;
+    uint32_t bare, count = run_length(walk, i, &bare);
+    uint64_t page = walk->base + walk->first + i;
 
-    if (model.cell[i] != CELL_RUN) {
+    if (count == 0) {
         return;
     }
-    while (i + count < walk->page_count && model.cell[i + count] == CELL_REST) {
-        count++;
+    for (uint32_t at = i; at < i + count; at++) {
+        model.cell[at] = cell_is_bare(model.cell[at]) ? CELL_SCAVENGED : CELL_BACKED;
     }
-    page_tree_free(walk->tree, walk->base + walk->first + i, count);
-    memset(model.cell + i, CELL_BACKED, count);
+    if (bare == 0) {
+        page_tree_free(walk->tree, page, count);
+        arrive(walk, &model);
+    }
+    assert_int_equal(page_tree_free_bare(walk->tree, page, count), bare);
     arrive(walk, &model);
+}
+
+/* Backs pages [first, end) of a run, whether they are or not. */
+static void try_back(struct walk *walk, uint32_t first, uint32_t end)
+{
+    struct model model = walk->from;
+    uint64_t page = walk->base + walk->first + first;
+
+    for (uint32_t at = first; at < end; at++) {
+        uint8_t cell = model.cell[at];
+        model.cell[at] = cell == CELL_BARE_RUN    ? CELL_RUN
+                         : cell == CELL_BARE_REST ? CELL_REST
+                                                  : cell;
+    }
+    page_tree_back(walk->tree, page, end - first,
+                   page_tree_count_scavenged(walk->tree, page, end - first));
+    arrive(walk, &model);
+}
+
+/* Unbacks those pages [first, end) of a run that are backed, a stretch at a time. */
+static void try_unback(struct walk *walk, uint32_t first, uint32_t end)
+{
+    struct model model = walk->from;
+    uint64_t base = walk->base + walk->first;
+    struct page_stretch stretch = {base + first, 0};
+
+    while (page_tree_next_unscavenged(walk->tree, stretch.page + stretch.page_count, base + end,
+                                      &stretch)) {
+        page_tree_unback(walk->tree, stretch.page, stretch.page_count);
+    }
+    for (uint32_t at = first; at < end; at++) {
+        uint8_t cell = model.cell[at];
+        model.cell[at] = cell == CELL_RUN    ? CELL_BARE_RUN
+                         : cell == CELL_REST ? CELL_BARE_REST
+                                             : cell;
+    }
+    arrive(walk, &model);
+}
+
+/* Each end of the run that begins at page `i`, and all of it. */
+static void try_backing(struct walk *walk, uint32_t i)
+{
+    uint32_t bare, count = run_length(walk, i, &bare);
+
+    for (uint32_t cut = 1; cut <= count; cut++) {
+        try_back(walk, i, i + cut);
+        try_unback(walk, i + count - cut, i + count);
+    }
 }
 
 /* The highest backed run of a chunk, `max_count` pages of it, loses its backing. */
@@ -282,7 +400,7 @@ static void try_scavenge(struct walk *walk, uint32_t chunk, uint32_t max_count)
 static bool model_holds_block(const struct model *model)
 {
     for (uint32_t i = 0; i < PAGES_MAX; i++) {
-        if (model->cell[i] >= CELL_HELD_BACKED) {
+        if (cell_is_held(model->cell[i])) {
             return true;
         }
     }
@@ -327,7 +445,7 @@ static void try_give_block(struct walk *walk, bool is_lowest_kept)
     bool is_kept = is_lowest_kept;
 
     for (uint32_t i = 0; i < walk->page_count; i++) {
-        if (model.cell[i] < CELL_HELD_BACKED) {
+        if (!cell_is_held(model.cell[i])) {
             continue;
         }
         uint32_t page = walk->first + i;
@@ -350,6 +468,9 @@ static void try_everything(struct walk *walk)
 {
     for (uint32_t count = 1; count <= walk->page_count; count++) {
         try_alloc(walk, count, 1);
+        if (walk->is_reserving) {
+            try_reserve(walk, count);
+        }
     }
     for (uint32_t count = 1; count <= 3; count++) {
         try_alloc(walk, count, 2);
@@ -357,6 +478,9 @@ static void try_everything(struct walk *walk)
     }
     for (uint32_t i = 0; i < walk->page_count; i++) {
         try_free(walk, i);
+        if (walk->is_reserving) {
+            try_backing(walk, i);
+        }
     }
     for (uint32_t chunk = 0; chunk < 2; chunk++) {
         try_scavenge(walk, chunk, 1);
@@ -377,13 +501,19 @@ struct placement {
     const char *name;
     uint32_t first; /* of the pages, from chunk LOW_CHUNK */
     uint32_t page_count;
+    bool is_reserving;
 };
 
 static struct placement placements[] = {
-    {"every_history_inside_one_word", 64 + 7, WHOLE_PAGES},
-    {"every_history_over_a_word_edge", 128 - CUT_PAGES / 2, CUT_PAGES},
-    {"every_history_over_a_chunk_edge", C - CUT_PAGES / 2, CUT_PAGES},
-    {"every_history_at_the_end_of_what_is_grown", 2 * C - WHOLE_PAGES, WHOLE_PAGES},
+    {"every_history_inside_one_word", 64 + 7, WHOLE_PAGES, false},
+    {"every_history_over_a_word_edge", 128 - CUT_PAGES / 2, CUT_PAGES, false},
+    {"every_history_over_a_chunk_edge", C - CUT_PAGES / 2, CUT_PAGES, false},
+    {"every_history_at_the_end_of_what_is_grown", 2 * C - WHOLE_PAGES, WHOLE_PAGES, false},
+    {"every_history_of_bare_pages_inside_one_word", 64 + 7, BARE_PAGES, true},
+    {"every_history_of_bare_pages_over_a_word_edge", 128 - BARE_PAGES / 2, BARE_PAGES, true},
+    {"every_history_of_bare_pages_over_a_chunk_edge", C - BARE_PAGES / 2, BARE_PAGES, true},
+    {"every_history_of_bare_pages_at_the_end_of_what_is_grown", 2 * C - BARE_PAGES, BARE_PAGES,
+     true},
 };
 
 static void walk_open(struct walk *walk, uint32_t first, uint32_t page_count)
@@ -408,6 +538,7 @@ static void walk_every_state(void **state)
     static struct walk walk;
 
     walk_open(&walk, placement->first, placement->page_count);
+    walk.is_reserving = placement->is_reserving;
     /* All pages free and backed (cells of 0), the search address at the first. */
     assert_true(state_add(&walk, (uint64_t)(walk.first + 1) << SEARCH_SHIFT));
     for (uint32_t i = 0; i < walk.state_count; i++) {

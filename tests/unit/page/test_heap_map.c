@@ -154,6 +154,29 @@ static void an_entry_counts_pages_as_the_bitmaps_do(void **state)
     assert_int_equal(entry(f, 0).flags, 0);
 }
 
+static void pages_of_a_reserved_run_count_when_they_are_backed(void **state)
+{
+    struct fixture *f = *state;
+    void *run = page_lane_reserve_run(f->lane, f->alpha, 2 * C, 1).base;
+    uint64_t backed_pages;
+
+    assert_non_null(run);
+    snapshot(f);
+    assert_int_equal(entry(f, 0).in_use, 0);
+    assert_int_equal(entry(f, 0).scavenged, C);
+    assert_int_equal(entry(f, 0).owner, PAGE_OWNER_NONE);
+    assert_int_equal(entry(f, 0).largest_free, 0);
+    assert_int_equal(page_lane_back(f->lane, run, 100, C, &backed_pages), QUARRY_OK);
+    snapshot(f);
+    assert_int_equal(entry(f, 0).in_use, C - 100);
+    assert_int_equal(entry(f, 0).scavenged, 100);
+    assert_int_equal(entry(f, 0).owner, f->alpha);
+    assert_int_equal(entry(f, 0).other, 0);
+    assert_int_equal(entry(f, 0).flags, 0);
+    assert_int_equal(entry(f, 1).in_use, 100);
+    assert_int_equal(entry(f, 1).other, 0);
+}
+
 static void a_chunk_is_dense_from_496_pages_on(void **state)
 {
     struct fixture *f = *state;
@@ -518,6 +541,7 @@ int main(void)
         HEAP_TEST(a_heap_without_chunks_is_its_lanes_and_owners),
         HEAP_TEST(the_header_says_what_the_budget_says),
         HEAP_TEST(an_entry_counts_pages_as_the_bitmaps_do),
+        HEAP_TEST(pages_of_a_reserved_run_count_when_they_are_backed),
         HEAP_TEST(a_chunk_is_dense_from_496_pages_on),
         HEAP_TEST(the_owner_with_the_most_pages_has_the_chunk),
         HEAP_TEST(a_chunk_without_runs_has_no_owner),

@@ -84,9 +84,17 @@ static void a_wrong_summary_of_each_upper_level_is_noticed(void **state)
 static void a_page_in_use_and_scavenged_is_noticed(void **state)
 {
     (void)state;
+    struct page_tree *tree = &fixture.tree;
+
     open_sound();
-    damage(&fixture.tree.chunk[BASE].scavenged.word[2], 1,
-           "word 2: a page is in use and scavenged");
+    uint64_t *word = &tree->chunk[BASE].scavenged.word[2];
+    damage(word, 1, "1544 scavenged; bitmaps 2048, 1552, 1545");
+    tree->scavenged_pages++; /* when that count agrees, another tells */
+    *word = 1;
+    expect_corrupt("0 pages count as bare; 1 are in use and scavenged");
+    *word = 0;
+    tree->scavenged_pages--;
+    damage(&tree->bare_pages, 3, "3 pages count as bare; 0 are in use and scavenged");
     tree_fixture_close(&fixture);
 }
 

@@ -103,8 +103,8 @@ void tree_fixture_check(struct tree_fixture *fixture)
     if (page_tree_validate(tree, &error) != QUARRY_OK) {
         fail_msg("%s", error.text);
     }
-    assert_true(tree->scavenged_pages <= tree->free_pages);
-    assert_true(tree->free_pages <= tree->total_pages);
+    assert_true(tree->scavenged_pages - tree->bare_pages <= tree->free_pages);
+    assert_true(tree->free_pages + tree->bare_pages <= tree->total_pages);
     if (tree->search_page == PAGE_NONE) {
         assert_int_equal(tree->free_pages, 0);
     } else {
