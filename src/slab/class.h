@@ -1,0 +1,33 @@
+/*
+ * Classes: which sizes of cells there are, and which of them serves a request.
+ */
+#ifndef QUARRY_SLAB_CLASS_H
+#define QUARRY_SLAB_CLASS_H
+
+#include <slab/types.h>
+
+/*
+ * Marks the classes that a slab begins with. None is made before it is wanted.
+ */
+void slab_classes_init(struct quarry_slab *slab);
+/* Gives the structures of all classes back; their pages have gone. */
+void slab_classes_fini(struct quarry_slab *slab);
+
+/*
+ * The class for a request of `bytes` (1 to QUARRY_SLAB_CELL_BYTES_MAX), made if need be. No lock
+ * held, in no gate. Errors: TOO_MANY (SLAB_CLASSES_MAX), those of slab_meta_take.
+ */
+enum quarry_status slab_class_for(struct quarry_slab *slab, size_t bytes,
+                                  struct slab_class **ret_class);
+
+/* Counts `count` cells taken for requests of about `bytes`. */
+void slab_class_asked_locked(struct slab_class *class, size_t bytes, uint32_t count)
+    Q_REQUIRES(&class->mutex);
+
+/*
+ * Splits the class if the sizes that it was asked for would waste clearly less in two. To be called
+ * now and then as it grows; no lock held, in no gate. Returns: whether it did.
+ */
+bool slab_class_adapt(struct slab_class *class);
+
+#endif

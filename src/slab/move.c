@@ -1,0 +1,424 @@
+/*
+ * Moving: emptying a page while others use it.
+ *
+ *   1. The page is withdrawn: it is in no list, so no cell is taken from it, and who gives or
+ *      retires one of its cells finds that and puts it straight back into the page.
+ *   2. Threads are stopped for a moment, and give up what they had of the page. One that was past
+ *      the test in 1 when the page was withdrawn has left its gate by then. From here on every cell
+ *      whose generation is odd is live, and their number only falls.
+ *   3. For each live cell one is taken elsewhere, and the owner's callback asked to move it. If it
+ *      did, the old one is retired: readers that found it go on reading what it was. If not, it is
+ *      left, and looked at again in the next round: its owner may have let go of it by then.
+ *   4. Without live cells the page goes, when the last cell of its limbo is past.
+ *
+ * The callback runs inside the epoch, so that what it reads of an old cell stays, even when the
+ * owner has retired it between our look and the callback's. When the owner has given it, it is free
+ * in a page from which nothing is taken: it stays as well. Who checks that the index still says the
+ * old ref, before moving, never takes another's cell for it: that would have another generation.
+ *
+ * No lock is held over more than a batch of cells, and none in the callback. One mover at a time,
+ * by a flag: a second is turned away, not kept waiting.
+ *
+ * Compacting empties the sparsest pages, for the bytes to be copied are what it costs; only where
+ * the class has free cells for them elsewhere, so that nothing is added.
+ */
+#include <slab/move.h>
+
+#include <slab/limbo.h>
+#include <slab/page.h>
+#include <slab/table.h>
+#include <slab/thread.h>
+
+/* Cells taken at a time to move others to. */
+#define MOVE_BATCH 32u
+/* How often a page is gone over while the owner declines some. */
+#define MOVE_ROUNDS 8u
+/* How many pages of a list are compared by address. */
+#define LOOK_AT 8u
+
+struct mover {
+    struct slab_class *class;
+    struct slab_page *page;
+    quarry_slab_move_function *move;
+    void *argument;
+    bool may_grow;                        /* the class may get another page for the cells */
+    uint32_t moved_count, declined_count; /* in this round */
+    uint32_t entry_count;
+    struct slab_entry entry[MOVE_BATCH]; /* cells to move to */
+};
+
+/* ---- one cell ------------------------------------------------------------------------------- */
+
+static uint32_t mover_fetch(struct mover *mover)
+{
+    slab_lock(mover->class->slab, &mover->class->mutex);
+    mover->entry_count = slab_cells_take_locked(mover->class, mover->entry, MOVE_BATCH);
+    slab_unlock(mover->class->slab, &mover->class->mutex);
+    return mover->entry_count;
+}
+
+/* Threads give up what they have of a class, or of one page of it. */
+static void threads_strip(struct slab_class *class, struct slab_page *page)
+{
+    struct slab_gone gone = {.first = NULL};
+
+    slab_threads_stop(class->slab);
+    if (page != NULL) {
+        slab_threads_strip_page(class->slab, page, &gone);
+    } else {
+        slab_threads_strip_class(class->slab, class->id, &gone);
+    }
+    slab_threads_resume(class->slab);
+    (void)slab_pages_free(class->slab, &gone);
+}
+
+/* Has a cell to move to. */
+static enum quarry_status mover_supply(struct mover *mover)
+{
+    enum quarry_status status;
+
+    if (mover->entry_count != 0 || mover_fetch(mover) != 0) {
+        return QUARRY_OK;
+    }
+    threads_strip(mover->class, NULL);
+    while (mover_fetch(mover) == 0) {
+        status = mover->may_grow ? slab_page_add(mover->class) : QUARRY_NO_MEMORY;
+        if (status != QUARRY_OK) {
+            return status;
+        }
+    }
+    return QUARRY_OK;
+}
+
+/* What was taken and not used goes back. */
+static void mover_return(struct mover *mover)
+{
+    struct slab_class *class = mover->class;
+    struct slab_gone gone = {.first = NULL};
+
+    slab_lock(class->slab, &class->mutex);
+    while (mover->entry_count != 0) {
+        slab_cell_return_locked(class, mover->entry[--mover->entry_count].ref, &gone);
+    }
+    slab_unlock(class->slab, &class->mutex);
+    (void)slab_pages_free(class->slab, &gone);
+}
+
+/* The owner has moved a cell: the old one is ours, and nobody finds it any more. */
+static void mover_retire(struct mover *mover, quarry_ref ref, quarry_ref new_ref)
+{
+    struct slab_class *class = mover->class;
+    struct slab_gone gone = {.first = NULL};
+
+    if (mover->page->token != NULL) {
+        struct slab_page *new_page = slab_page_held_by_ref(class->slab, new_ref);
+        uint32_t *token = &mover->page->token[QUARRY_REF_CELL(ref)];
+        new_page->token[QUARRY_REF_CELL(new_ref)] = *token;
+        *token = 0;
+    }
+    slab_lock(class->slab, &class->mutex);
+    if (class->slab->epoch != NULL) {
+        slab_cell_retire_locked(class, ref);
+    } else {
+        slab_cell_give_locked(class, ref, &gone);
+    }
+    slab_unlock(class->slab, &class->mutex);
+    Q_ASSERT(gone.first == NULL); /* a page that is being moved does not go */
+}
+
+static void epoch_enter(struct quarry_slab *slab)
+{
+    if (slab->epoch != NULL) {
+        quarry_epoch_enter(slab->epoch);
+    }
+}
+
+static void epoch_leave(struct quarry_slab *slab)
+{
+    if (slab->epoch != NULL) {
+        quarry_epoch_leave(slab->epoch);
+    }
+}
+
+/* Asks the owner, with a look at the cell as it is while we are inside the epoch. */
+static bool mover_ask(struct mover *mover, uint32_t cell, struct slab_entry to, quarry_ref *ret_ref)
+{
+    struct slab_page *page = mover->page;
+    struct quarry_slab *slab = mover->class->slab;
+    bool is_moved = false;
+
+    epoch_enter(slab);
+    /* Acquire: pairs with the release in slab_generation_set. */
+    uint32_t generation = atomic_load_acquire_u16(&page->generation[cell]);
+    if (generation % 2 != 0) {
+        *ret_ref = slab_ref_make(generation, page->class_id, page->index, cell);
+        is_moved = mover->move(mover->argument, *ret_ref, slab_page_cell(page, cell), to.ref,
+                               to.data, page->cell_bytes);
+        mover->declined_count += is_moved ? 0 : 1;
+    }
+    epoch_leave(slab);
+    return is_moved;
+}
+
+static void mover_move(struct mover *mover, uint32_t cell)
+{
+    struct slab_entry to = mover->entry[mover->entry_count - 1];
+    quarry_ref ref;
+
+    if (mover_ask(mover, cell, to, &ref)) {
+        mover->entry_count--;
+        mover->moved_count++;
+        mover_retire(mover, ref, to.ref);
+    }
+}
+
+/* ---- one page ------------------------------------------------------------------------------- */
+
+/* Goes over the page once. */
+static enum quarry_status mover_round(struct mover *mover)
+{
+    enum quarry_status status = QUARRY_OK;
+
+    mover->moved_count = mover->declined_count = 0;
+    for (uint32_t cell = 0; cell < mover->page->cell_count && status == QUARRY_OK; cell++) {
+        if (slab_generation(mover->page, cell) % 2 == 0) {
+            continue;
+        }
+        status = mover_supply(mover);
+        if (status == QUARRY_OK) {
+            mover_move(mover, cell);
+        }
+    }
+    struct quarry_slab *slab = mover->class->slab;
+    (void)atomic_add_relaxed_u64(&slab->moved_count, mover->moved_count);
+    (void)atomic_add_relaxed_u64(&slab->moved_bytes,
+                                 (uint64_t)mover->moved_count * mover->page->cell_bytes);
+    (void)atomic_add_relaxed_u64(&slab->declined_count, mover->declined_count);
+    return status;
+}
+
+/* The page leaves if it has no live cell; at the end it is restored if it has. */
+static bool page_try_leave(struct slab_class *class, struct slab_page *page, bool is_end)
+{
+    struct slab_gone gone = {.first = NULL};
+
+    slab_lock(class->slab, &class->mutex);
+    bool is_empty = slab_page_out_count(page) == 0;
+    if (is_empty) {
+        slab_page_leave_locked(class, page, &gone);
+    } else if (is_end) {
+        slab_page_restore_locked(class, page, &gone);
+    }
+    slab_unlock(class->slab, &class->mutex);
+    (void)slab_pages_free(class->slab, &gone);
+    return is_empty;
+}
+
+/* Empties a page that has been withdrawn. */
+static enum quarry_status mover_run(struct mover *mover)
+{
+    enum quarry_status status = QUARRY_OK;
+    bool is_empty = false;
+
+    threads_strip(mover->class, mover->page);
+    for (uint32_t round = 0; round < MOVE_ROUNDS && status == QUARRY_OK && !is_empty; round++) {
+        if (round > 0) {
+            os_yield(); /* whoever holds the cells that were declined */
+        }
+        status = mover_round(mover);
+        is_empty = page_try_leave(mover->class, mover->page,
+                                  status != QUARRY_OK || round + 1 == MOVE_ROUNDS);
+    }
+    mover_return(mover);
+    if (is_empty && mover->class->slab->epoch != NULL) {
+        slab_limbo_advance(mover->class->slab);
+        (void)slab_limbo_settle(mover->class);
+    }
+    return is_empty ? QUARRY_OK : status != QUARRY_OK ? status : QUARRY_BUSY;
+}
+
+/* Withdraws a page. Errors: NOT_FOUND: there is none of the number, or it is leaving already. */
+static enum quarry_status page_withdraw(struct slab_class *class, uint32_t index,
+                                        struct slab_page **ret_page)
+{
+    slab_lock(class->slab, &class->mutex);
+    struct slab_page *page = slab_table_page(class, index);
+    bool is_active = page != NULL && atomic_load_relaxed_u32(&page->state) == SLAB_PAGE_ACTIVE;
+    if (is_active) {
+        slab_page_withdraw_locked(class, page);
+        *ret_page = page;
+    }
+    slab_unlock(class->slab, &class->mutex);
+    return is_active ? QUARRY_OK : QUARRY_NOT_FOUND;
+}
+
+/* Only one moves at a time. */
+static bool moving_claim(struct quarry_slab *slab)
+{
+    uint32_t expected = 0;
+
+    /* Pairs with the release in moving_release. */
+    return atomic_cas_acquire_u32(&slab->is_moving, &expected, 1);
+}
+
+static void moving_release(struct quarry_slab *slab)
+{
+    atomic_store_release_u32(&slab->is_moving, 0);
+}
+
+enum quarry_status quarry_slab_move_page(struct quarry_slab *slab, uint32_t class_id, uint32_t page,
+                                         quarry_slab_move_function *move, void *argument)
+{
+    struct mover mover = {.move = move, .argument = argument, .may_grow = true};
+
+    mover.class = class_id < SLAB_CLASSES_MAX ? slab_class_of(slab, class_id) : NULL;
+    if (mover.class == NULL) {
+        return QUARRY_NOT_FOUND;
+    }
+    if (!moving_claim(slab)) {
+        return QUARRY_BUSY;
+    }
+    enum quarry_status status = page_withdraw(mover.class, page, &mover.page);
+    if (status == QUARRY_OK) {
+        status = mover_run(&mover);
+    }
+    moving_release(slab);
+    return status;
+}
+
+void slab_move_after_fork(struct quarry_slab *slab)
+{
+    for (uint32_t id = 1; id < atomic_load_acquire_u32(&slab->class_count); id++) {
+        struct slab_class *class = slab_class_of(slab, id);
+        for (uint32_t index = 0; index < class->index_count; index++) {
+            struct slab_page *page = slab_table_page(class, index);
+            if (page != NULL && atomic_load_relaxed_u32(&page->state) == SLAB_PAGE_MOVING) {
+                (void)page_try_leave(class, page, true);
+            }
+        }
+    }
+    moving_release(slab);
+}
+
+/* ---- giving back ---------------------------------------------------------------------------- */
+
+/* Runs one step of a trim for a class, and gives back what became empty. */
+static uint64_t class_trim(struct slab_class *class)
+{
+    struct slab_gone gone = {.first = NULL};
+
+    slab_threads_stop(class->slab);
+    slab_threads_strip_class(class->slab, class->id, &gone);
+    slab_threads_resume(class->slab);
+    uint64_t bytes = slab_pages_free(class->slab, &gone);
+    bytes += slab_limbo_settle(class);
+    slab_lock(class->slab, &class->mutex);
+    slab_spares_drop_locked(class, &gone);
+    slab_unlock(class->slab, &class->mutex);
+    return bytes + slab_pages_free(class->slab, &gone);
+}
+
+uint64_t quarry_slab_trim(struct quarry_slab *slab)
+{
+    uint64_t bytes = 0;
+
+    if (slab->epoch != NULL) {
+        slab_threads_stop(slab);
+        slab_threads_spill(slab);
+        slab_threads_resume(slab);
+        slab_limbo_advance(slab);
+    }
+    for (uint32_t id = 1; id < atomic_load_acquire_u32(&slab->class_count); id++) {
+        bytes += class_trim(slab_class_of(slab, id));
+    }
+    slab_records_free(slab, false);
+    return bytes;
+}
+
+/* A page that is worth emptying. */
+struct victim {
+    struct slab_class *class;
+    uint32_t index;
+    uint64_t live_bytes; /* to be copied */
+    uint64_t page_bytes; /* to be given back */
+};
+
+/* Of the sparsest pages of a class that of the highest address; NULL: none is partly free. */
+static struct slab_page *class_sparsest(const struct slab_class *class)
+{
+    for (uint32_t fill = SLAB_FILLS; fill-- > 0;) {
+        struct slab_page *best = class->fill[fill], *page = best;
+        for (uint32_t i = 0; page != NULL && i < LOOK_AT; i++, page = page->next) {
+            if (page->base > best->base) {
+                best = page;
+            }
+        }
+        if (best != NULL) {
+            return best;
+        }
+    }
+    return NULL;
+}
+
+/* The class' best page, if it is better than what was found before and its cells fit elsewhere. */
+static void victim_consider(struct victim *victim, struct slab_class *class)
+{
+    slab_lock(class->slab, &class->mutex);
+    const struct slab_page *page = class_sparsest(class);
+    if (page != NULL && class->free_count - page->free_count >= slab_page_out_count(page)) {
+        uint64_t live_bytes = (uint64_t)slab_page_out_count(page) * class->cell_bytes;
+        uint64_t page_bytes = (uint64_t)page->page_count << PAGE_SHIFT;
+        if (victim->class == NULL ||
+            live_bytes * victim->page_bytes < victim->live_bytes * page_bytes) {
+            *victim = (struct victim){class, page->index, live_bytes, page_bytes};
+        }
+    }
+    slab_unlock(class->slab, &class->mutex);
+}
+
+/* Over all classes but those that failed before. */
+static struct victim victim_choose(struct quarry_slab *slab, const bool *is_failed)
+{
+    struct victim victim = {.class = NULL};
+
+    for (uint32_t id = 1; id < atomic_load_acquire_u32(&slab->class_count); id++) {
+        if (!is_failed[id]) {
+            victim_consider(&victim, slab_class_of(slab, id));
+        }
+    }
+    return victim;
+}
+
+static uint64_t compact_moving(struct quarry_slab *slab, uint64_t wanted_bytes,
+                               quarry_slab_move_function *move, void *argument)
+{
+    bool is_failed[SLAB_CLASSES_MAX] = {false};
+    uint64_t bytes = 0;
+
+    while (bytes < wanted_bytes) {
+        struct victim victim = victim_choose(slab, is_failed);
+        if (victim.class == NULL) {
+            break;
+        }
+        struct mover mover = {.class = victim.class, .move = move, .argument = argument};
+        if (page_withdraw(victim.class, victim.index, &mover.page) == QUARRY_OK &&
+            mover_run(&mover) == QUARRY_OK) {
+            bytes += victim.page_bytes;
+        } else {
+            is_failed[victim.class->id] = true;
+        }
+    }
+    return bytes;
+}
+
+uint64_t quarry_slab_compact(struct quarry_slab *slab, uint64_t wanted_bytes,
+                             quarry_slab_move_function *move, void *argument)
+{
+    uint64_t bytes = quarry_slab_trim(slab);
+
+    if (bytes < wanted_bytes && moving_claim(slab)) {
+        bytes += compact_moving(slab, wanted_bytes - bytes, move, argument);
+        moving_release(slab);
+    }
+    return bytes;
+}

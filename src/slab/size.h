@@ -1,0 +1,85 @@
+/*
+ * Sizes: from a request to a step, and how many steps and classes there are.
+ *
+ * A *step* is the finest distinction of sizes: 8 bytes up to 512, then 32 in each doubling. A class
+ * is the cells of one size; classes are chosen among the steps' upper bounds (class.h), so a table
+ * by step leads to the class of a request.
+ *
+ *     request   1..8  9..16  …  505..512 | 513..528  …  1009..1024 | 1025..1056  …  | …512 KiB
+ *     step      0     1      …  63       | 64        …  95         | 96          …  | 383
+ */
+#ifndef QUARRY_SLAB_SIZE_H
+#define QUARRY_SLAB_SIZE_H
+
+#include <quarry/slab.h>
+
+#include <base/base.h>
+
+#define SLAB_STEP_BITS          5u
+#define SLAB_STEPS_PER_DOUBLING (1u << SLAB_STEP_BITS)
+/* Finest spacing: cells are aligned to it. */
+#define SLAB_GRAIN_SHIFT 3
+#define SLAB_GRAIN_BYTES (1u << SLAB_GRAIN_SHIFT)
+/* Steps of requests that are served. */
+#define SLAB_STEPS 384u
+/* And of any number at all, 0 included, so that a table of as many needs no check of bounds. */
+#define SLAB_STEPS_ANY 1824u
+
+/* The smallest cell: a page of 1 MiB has no more of them than a ref can number. */
+#define SLAB_CELL_BYTES_MIN 16u
+
+/*
+ * Classes that a slab can have: each step once, and sizes of their own. 16 bits of a ref are for
+ * them; doubling the number doubles 8 bytes of the slab and of each thread.
+ */
+#define SLAB_CLASSES_MAX 512u
+#define SLAB_EXACT_MAX   96u
+
+/* The step of a request. 0 bytes have one beyond SLAB_STEPS. Cost: a bit scan, seven others. */
+static inline uint32_t slab_step(size_t bytes)
+{
+    uint64_t grains = ((uint64_t)bytes - 1) >> SLAB_GRAIN_SHIFT;
+    uint64_t top = grains | SLAB_STEPS_PER_DOUBLING;
+    uint32_t shift = bits_log2_floor_u64(top) - SLAB_STEP_BITS;
+
+    return (shift << SLAB_STEP_BITS) + (uint32_t)(grains >> shift);
+}
+
+/* The most bytes of a step's requests. */
+static inline size_t slab_step_bytes(uint32_t step)
+{
+    Q_DCHECK(step < SLAB_STEPS);
+    if (step < 2 * SLAB_STEPS_PER_DOUBLING) {
+        return ((size_t)step + 1) << SLAB_GRAIN_SHIFT;
+    }
+    uint32_t shift = (step >> SLAB_STEP_BITS) - 1;
+    size_t grains = step - (shift << SLAB_STEP_BITS);
+
+    return (grains + 1) << (shift + SLAB_GRAIN_SHIFT);
+}
+
+/*
+ * The step whose bound is the size of class for a request of this step, where there are
+ * `per_doubling` (8, 16 or 32) classes in each doubling.
+ */
+uint32_t slab_step_bound(uint32_t step, uint32_t per_doubling);
+
+/* How a page of a class is cut. */
+struct slab_shape {
+    uint32_t page_count; /* of 8 KiB */
+    uint32_t cell_count;
+};
+
+/* A page of about so many pages of 8 KiB: the first ones of a class, and the largest. */
+#define SLAB_PAGE_PAGES_FIRST 8u
+#define SLAB_PAGE_PAGES_LARGE 128u
+/* Sizes of pages from first to large, each twice the one before. */
+#define SLAB_SHAPES 5u
+
+/*
+ * The shape of a page of about `target` pages of 8 KiB that wastes least of its end: from 7/8 to
+ * 17/16 of the target, or the least that hold a cell.
+ */
+struct slab_shape slab_shape_choose(size_t cell_bytes, uint32_t target);
+
+#endif

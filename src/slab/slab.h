@@ -1,0 +1,14 @@
+/*
+ * The door of `slab`: cells named by refs, in pages that can be emptied. Other folders include this
+ * header and no other of the folder. README.md lists the parts in reading order.
+ *
+ * Beside the public calls: slab_data and slab_data_unchecked, inline.
+ */
+#ifndef QUARRY_SLAB_SLAB_H
+#define QUARRY_SLAB_SLAB_H
+
+#include <quarry/slab.h>
+
+#include <slab/cell.h>
+
+#endif

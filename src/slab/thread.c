@@ -1,0 +1,414 @@
+/*
+ * Threads of a slab.
+ *
+ *   thread storage   | slab 0 | slab 1 | … slab 31 |        slab_thread_none where it has nothing
+ *                        │
+ *                        └─> slab_thread | gate | magazine by class | ring of retired cells |
+ *                                                     │
+ *                                                     └─> | top | limit | (none) | cell | cell | …
+ *
+ * A thread finds its struct by one load from its storage, enters its gate by a plain store, and has
+ * the rest to itself. Who needs cells that it keeps (a page is being moved, memory is short, the
+ * thread has ended) stops the gate (os/gate.h).
+ *
+ * Nothing has to be tested on the way: a thread that has no struct finds slab_thread_none, whose
+ * gate is never open; a class without a magazine has slab_magazine_none, which is empty and full at
+ * once. Each slab has a slot of its own in all threads' storage, and clears it everywhere when it
+ * is destroyed, so no serial number has to be compared: three instructions less for taking and for
+ * giving than a table in which slabs share places.
+ *
+ * A slab that tracks its cells gives nobody a struct: each take and give is a slow path then.
+ *
+ * Locking: the table of slabs, rank SLAB_MOVE, order 0; a slab's threads_mutex, the same rank,
+ * order 1 + slot; then, inside a gate or with it stopped, a class' mutex.
+ */
+#include <slab/thread.h>
+
+#include <string.h>
+
+#include <slab/class.h>
+#include <slab/fork.h>
+#include <slab/limbo.h>
+#include <slab/meta.h>
+
+struct slab_thread slab_thread_none = {.gate = {.is_inside = 1}};
+
+struct slab_magazine slab_magazine_none = {
+    .top = slab_magazine_none.entry,
+    .limit = slab_magazine_none.entry,
+    .entry = {{.data = NULL}},
+};
+
+#define NONE_4  &slab_thread_none, &slab_thread_none, &slab_thread_none, &slab_thread_none
+#define NONE_32 NONE_4, NONE_4, NONE_4, NONE_4, NONE_4, NONE_4, NONE_4, NONE_4
+_Thread_local struct slab_tls slab_tls = {.thread = {NONE_32}};
+Q_STATIC_ASSERT(SLAB_SLABS_MAX == 32, "every slot has an initial value");
+
+static struct {
+    struct os_mutex mutex; /* rank SLAB_MOVE, order 0; init by the first slab */
+    /* guarded by mutex */
+    struct quarry_slab *slab[SLAB_SLABS_MAX];
+    bool is_ready; /* hooks are registered */
+} slabs = {.mutex = {.rank = OS_RANK_SLAB_MOVE}};
+
+/* ---- magazines ------------------------------------------------------------------------------ */
+
+static size_t magazine_bytes(uint32_t capacity)
+{
+    return sizeof(struct slab_magazine) + (capacity + 1) * sizeof(struct slab_entry);
+}
+
+struct slab_magazine *slab_magazine_find(struct slab_thread *thread, const struct slab_class *class)
+{
+    void *piece;
+
+    if (thread == &slab_thread_none || thread->magazine[class->id] != &slab_magazine_none) {
+        return thread == &slab_thread_none ? &slab_magazine_none : thread->magazine[class->id];
+    }
+    if (slab_meta_take(thread->slab, magazine_bytes(class->magazine_cells), &piece) != QUARRY_OK) {
+        return &slab_magazine_none;
+    }
+    struct slab_magazine *magazine = piece;
+    magazine->class_id = class->id;
+    magazine->top = magazine->entry;
+    magazine->limit = magazine->entry + class->magazine_cells;
+    (void)os_gate_enter(&thread->gate, &thread->slab->threads_mutex);
+    thread->magazine[class->id] = magazine;
+    os_gate_leave(&thread->gate);
+    return magazine;
+}
+
+void slab_magazine_flush(struct slab_class *class, struct slab_magazine *magazine, uint32_t count,
+                         struct slab_gone *gone)
+{
+    uint32_t kept = slab_magazine_count(magazine) - count;
+
+    if (count == 0) {
+        return;
+    }
+    slab_lock(class->slab, &class->mutex);
+    for (uint32_t i = 1; i <= count; i++) {
+        slab_cell_return_locked(class, magazine->entry[i].ref, gone);
+    }
+    slab_unlock(class->slab, &class->mutex);
+    memmove(&magazine->entry[1], &magazine->entry[1 + count], kept * sizeof(struct slab_entry));
+    magazine->top -= count;
+}
+
+/* Puts back what a magazine has of one page. */
+static void magazine_strip_page(struct slab_magazine *magazine, const struct slab_page *page,
+                                struct slab_class *class, struct slab_gone *gone)
+    Q_REQUIRES(&class->mutex)
+{
+    struct slab_entry *to = magazine->entry;
+
+    for (struct slab_entry *entry = magazine->entry + 1; entry <= magazine->top; entry++) {
+        if (QUARRY_REF_PAGE(entry->ref) == page->index) {
+            slab_cell_return_locked(class, entry->ref, gone);
+        } else {
+            *++to = *entry;
+        }
+    }
+    magazine->top = to;
+}
+
+/* ---- stopping ------------------------------------------------------------------------------- */
+
+void slab_threads_stop(struct quarry_slab *slab)
+{
+    slab_lock(slab, &slab->threads_mutex);
+    for (struct slab_thread *thread = slab->threads; thread != NULL; thread = thread->next) {
+        os_gate_stop(&thread->gate);
+    }
+    if (slab->threads != NULL) {
+        os_gates_barrier();
+    }
+    for (struct slab_thread *thread = slab->threads; thread != NULL; thread = thread->next) {
+        os_gate_wait(&thread->gate);
+    }
+    slab_lock_forget_time(slab);
+}
+
+void slab_threads_resume(struct quarry_slab *slab)
+{
+    for (struct slab_thread *thread = slab->threads; thread != NULL; thread = thread->next) {
+        os_gate_resume(&thread->gate);
+    }
+    slab_unlock(slab, &slab->threads_mutex);
+}
+
+void slab_threads_strip_page(struct quarry_slab *slab, struct slab_page *page,
+                             struct slab_gone *gone)
+{
+    struct slab_class *class = slab_class_of(slab, page->class_id);
+
+    for (struct slab_thread *thread = slab->threads; thread != NULL; thread = thread->next) {
+        slab_lock(slab, &class->mutex);
+        magazine_strip_page(thread->magazine[class->id], page, class, gone);
+        slab_unlock(slab, &class->mutex);
+        slab_limbo_spill_page(thread, page);
+    }
+}
+
+static void magazine_empty(struct slab_thread *thread, uint32_t class_id, struct slab_gone *gone)
+{
+    struct slab_magazine *magazine = thread->magazine[class_id];
+
+    slab_magazine_flush(slab_class_of(thread->slab, class_id), magazine,
+                        slab_magazine_count(magazine), gone);
+}
+
+void slab_threads_strip_class(struct quarry_slab *slab, uint32_t class_id, struct slab_gone *gone)
+{
+    for (struct slab_thread *thread = slab->threads; thread != NULL; thread = thread->next) {
+        magazine_empty(thread, class_id, gone);
+    }
+}
+
+void slab_threads_spill(struct quarry_slab *slab)
+{
+    for (struct slab_thread *thread = slab->threads; thread != NULL; thread = thread->next) {
+        slab_limbo_spill(thread, thread->limbo.count);
+    }
+}
+
+void slab_thread_empty(struct slab_thread *thread, struct slab_gone *gone)
+{
+    uint32_t class_count = atomic_load_acquire_u32(&thread->slab->class_count);
+
+    for (uint32_t id = 1; id < class_count; id++) {
+        magazine_empty(thread, id, gone);
+    }
+    slab_limbo_spill(thread, thread->limbo.count);
+}
+
+/* ---- the life of a thread ------------------------------------------------------------------- */
+
+static void thread_link(struct quarry_slab *slab, struct slab_thread *thread)
+{
+    slab_lock(slab, &slab->threads_mutex);
+    thread->next = slab->threads;
+    if (thread->next != NULL) {
+        thread->next->previous = thread;
+    }
+    slab->threads = thread;
+    slab_unlock(slab, &slab->threads_mutex);
+}
+
+static void thread_unlink(struct quarry_slab *slab, struct slab_thread *thread)
+    Q_REQUIRES(&slab->threads_mutex)
+{
+    if (thread->previous != NULL) {
+        thread->previous->next = thread->next;
+    } else {
+        slab->threads = thread->next;
+    }
+    if (thread->next != NULL) {
+        thread->next->previous = thread->previous;
+    }
+}
+
+static void thread_init(struct slab_thread *thread, struct quarry_slab *slab)
+{
+    os_gate_init(&thread->gate);
+    thread->slab = slab;
+    thread->thread_id = os_thread_id();
+    thread->remembered = slab_thread_slot(slab);
+    for (uint32_t id = 0; id < SLAB_CLASSES_MAX; id++) {
+        thread->magazine[id] = &slab_magazine_none;
+    }
+}
+
+struct slab_thread *slab_thread_find(struct quarry_slab *slab)
+{
+    struct slab_thread **slot = slab_thread_slot(slab);
+    void *piece;
+
+    if (*slot != &slab_thread_none || slab->leaks != NULL) {
+        return *slot;
+    }
+    if (os_thread_exit_arm() != QUARRY_OK ||
+        slab_meta_take(slab, sizeof(struct slab_thread), &piece) != QUARRY_OK) {
+        return &slab_thread_none;
+    }
+    /* Taking memory may have asked a reclaimer, which came by here. */
+    if (*slot != &slab_thread_none) {
+        slab_meta_give(slab, piece, sizeof(struct slab_thread));
+        return *slot;
+    }
+    struct slab_thread *thread = piece;
+    thread_init(thread, slab);
+    thread_link(slab, thread);
+    *slot = thread;
+    return thread;
+}
+
+static void thread_free(struct quarry_slab *slab, struct slab_thread *thread)
+{
+    for (uint32_t id = 1; id < SLAB_CLASSES_MAX; id++) {
+        struct slab_magazine *magazine = thread->magazine[id];
+        if (magazine != &slab_magazine_none) {
+            slab_meta_give(slab, magazine, magazine_bytes(slab_magazine_capacity(magazine)));
+        }
+    }
+    slab_meta_give(slab, thread, sizeof(*thread));
+}
+
+/* Takes a thread that has nothing any more off its slab. */
+static void thread_end(struct quarry_slab *slab, struct slab_thread *thread)
+{
+    slab_lock(slab, &slab->threads_mutex);
+    thread_unlink(slab, thread);
+    slab_unlock(slab, &slab->threads_mutex);
+    thread_free(slab, thread);
+}
+
+/* What a thread that is no more has kept goes back, and the thread. */
+static void thread_bury(struct quarry_slab *slab, struct slab_thread *thread)
+{
+    struct slab_gone gone = {.first = NULL};
+
+    slab_thread_empty(thread, &gone);
+    thread_end(slab, thread);
+    (void)slab_pages_free(slab, &gone);
+}
+
+/* ---- threads that end ----------------------------------------------------------------------- */
+
+/* The ending thread's struct in a slot, whose slab cannot be destroyed before it is unpinned. */
+static struct slab_thread *slot_pin(uint32_t slot)
+{
+    os_mutex_lock(&slabs.mutex);
+    struct slab_thread *thread = slab_tls.thread[slot];
+    if (thread != &slab_thread_none) {
+        Q_ASSERT(slabs.slab[slot] == thread->slab);
+        thread->slab->pin_count++;
+    }
+    os_mutex_unlock(&slabs.mutex);
+    return thread;
+}
+
+static void slab_unpin(struct quarry_slab *slab)
+{
+    os_mutex_lock(&slabs.mutex);
+    slab->pin_count--;
+    os_mutex_unlock(&slabs.mutex);
+}
+
+/* Runs at the exit of each thread that has used a slab. */
+static void slabs_thread_exit(void)
+{
+    for (uint32_t slot = 0; slot < SLAB_SLABS_MAX; slot++) {
+        struct slab_thread *thread = slot_pin(slot);
+        if (thread == &slab_thread_none) {
+            continue;
+        }
+        struct quarry_slab *slab = thread->slab;
+        struct slab_gone gone = {.first = NULL};
+        slab_tls.thread[slot] = &slab_thread_none;
+        /* As its last work inside: those who hold threads_mutex wait for it to leave. */
+        (void)os_gate_enter(&thread->gate, &slab->threads_mutex);
+        slab_thread_empty(thread, &gone);
+        os_gate_leave(&thread->gate);
+        thread_end(slab, thread);
+        (void)slab_pages_free(slab, &gone);
+        slab_unpin(slab);
+    }
+}
+
+void slab_threads_fini(struct quarry_slab *slab)
+{
+    while (slab->threads != NULL) {
+        thread_bury(slab, slab->threads);
+    }
+}
+
+void slab_threads_bury_others(struct quarry_slab *slab)
+{
+    struct slab_thread *thread = slab->threads;
+
+    while (thread != NULL) {
+        struct slab_thread *next = thread->next;
+        if (thread != *slab_thread_slot(slab)) {
+            thread_bury(slab, thread);
+        }
+        thread = next;
+    }
+}
+
+/* ---- the table of slabs --------------------------------------------------------------------- */
+
+static enum quarry_status slabs_make_ready(void) Q_REQUIRES(&slabs.mutex)
+{
+    if (slabs.is_ready) {
+        return QUARRY_OK;
+    }
+    enum quarry_status status = slab_fork_hooks();
+    if (status == QUARRY_OK) {
+        status = os_thread_exit_hook(slabs_thread_exit);
+    }
+    slabs.is_ready = status == QUARRY_OK;
+    return status;
+}
+
+enum quarry_status slab_enter(struct quarry_slab *slab)
+{
+    os_mutex_lock(&slabs.mutex);
+    enum quarry_status status = slabs_make_ready();
+    for (uint32_t slot = 0; status == QUARRY_OK; slot++) {
+        if (slot == SLAB_SLABS_MAX) {
+            status = QUARRY_TOO_MANY;
+        } else if (slabs.slab[slot] == NULL) {
+            slab->slot = slot;
+            os_mutex_init(&slab->threads_mutex, OS_RANK_SLAB_MOVE, slot + 1);
+            os_mutex_init(&slab->meta.mutex, OS_RANK_SLAB_PAGES, slot);
+            slabs.slab[slot] = slab;
+            slab->tls_offset = (char *)&slab_tls.thread[slot] - (char *)__builtin_thread_pointer();
+            break;
+        }
+    }
+    os_mutex_unlock(&slabs.mutex);
+    return status;
+}
+
+/* Clears the slot in all threads' storage, under the lock that they pass when they end. */
+static void slots_clear(struct quarry_slab *slab) Q_REQUIRES(&slabs.mutex)
+{
+    slab_lock(slab, &slab->threads_mutex);
+    for (struct slab_thread *thread = slab->threads; thread != NULL; thread = thread->next) {
+        *thread->remembered = &slab_thread_none;
+    }
+    slab_unlock(slab, &slab->threads_mutex);
+}
+
+void slab_leave(struct quarry_slab *slab)
+{
+    os_mutex_lock(&slabs.mutex);
+    slots_clear(slab);
+    while (slab->pin_count != 0) {
+        os_mutex_unlock(&slabs.mutex);
+        os_yield();
+        os_mutex_lock(&slabs.mutex);
+    }
+    Q_ASSERT(slabs.slab[slab->slot] == slab);
+    slabs.slab[slab->slot] = NULL;
+    os_mutex_unlock(&slabs.mutex);
+}
+
+/* ---- around forks --------------------------------------------------------------------------- */
+
+struct quarry_slab *const *slab_slabs_lock(void)
+{
+    os_mutex_lock(&slabs.mutex);
+    return slabs.slab;
+}
+
+void slab_slabs_unlock(void)
+{
+    os_mutex_unlock(&slabs.mutex);
+}
+
+void slab_slabs_after_fork(void)
+{
+    os_mutex_reset_after_fork(&slabs.mutex);
+}
