@@ -11,6 +11,7 @@
 #include <interleave_hooks.h>
 
 #define INTERLEAVE_THREADS_MAX 4
+#define INTERLEAVE_TRUSTED_MAX 8
 
 struct interleave_scenario {
     const char *name;
@@ -29,6 +30,12 @@ struct interleave_scenario {
     uint32_t steps;       /* more in one schedule are a livelock; 0: 4,000 */
     bool has_no_oddities; /* sequential consistency alone */
     bool has_no_barrier;  /* os_has_process_barrier says false */
+    bool has_late_exits;  /* threads exit when all have ended: their exit hooks are not explored */
+    /*
+     * Parts of paths, as "/src/page/"; up to the first NULL: code that is trusted, for it has
+     * scenarios of its own. Its operations are modelled, but no places to switch threads.
+     */
+    const char *trusted[INTERLEAVE_TRUSTED_MAX];
 };
 
 /* What a planted bug does to an operation. */

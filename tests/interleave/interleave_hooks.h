@@ -45,7 +45,7 @@ enum interleave_order {
 
 /* An operation in the source. The strings live for ever. */
 struct interleave_site {
-    const char *file;
+    const char *file; /* its path */
     const char *function;
     const char *object; /* as written */
     int line;
@@ -54,7 +54,7 @@ struct interleave_site {
 };
 
 #define INTERLEAVE_SITE(KIND, ORDER, TEXT)                                                         \
-    (&(const struct interleave_site){.file = __FILE_NAME__,                                        \
+    (&(const struct interleave_site){.file = __FILE__,                                             \
                                      .function = __func__,                                         \
                                      .object = TEXT,                                               \
                                      .line = __LINE__,                                             \

@@ -114,7 +114,8 @@ static void put_off_one(const struct interleave_site *site, volatile void *objec
 }
 
 /* The location of an operation; others may have gone first. */
-static struct memory_location *approach(const volatile void *object, size_t bytes)
+static struct memory_location *approach(const struct interleave_site *site,
+                                        const volatile void *object, size_t bytes)
 {
     struct memory_location *location = memory_find(object, bytes);
     uint8_t mask = (uint8_t)(1u << schedule_thread());
@@ -126,7 +127,7 @@ static struct memory_location *approach(const volatile void *object, size_t byte
             schedule_restart();
         }
     }
-    schedule_point((location->thread_mask & ~mask) != 0);
+    schedule_point((location->thread_mask & ~mask) != 0 && !schedule_trusts(site->file));
     return memory_find(object, bytes);
 }
 
@@ -144,7 +145,7 @@ uint64_t interleave_load(const struct interleave_site *site, const volatile void
         note(site, object, TRACE_SKIPPED);
         return planted->value;
     }
-    struct memory_location *location = approach(object, bytes);
+    struct memory_location *location = approach(site, object, bytes);
     enum interleave_order order = order_of(site);
     uint32_t count = memory_candidates(location, schedule_thread(), order, numbers);
     uint32_t taken = schedule_choose_odd(count);
@@ -161,7 +162,7 @@ uint64_t interleave_load(const struct interleave_site *site, const volatile void
 static void store_now(const struct interleave_site *site, volatile void *object, size_t bytes,
                       uint64_t value)
 {
-    struct memory_location *location = approach(object, bytes);
+    struct memory_location *location = approach(site, object, bytes);
 
     memory_store(location, schedule_thread(), order_of(site), cut(value, bytes));
     schedule_note_store();
@@ -205,7 +206,7 @@ static uint64_t result_of(enum interleave_kind kind, uint64_t before, uint64_t o
 static uint64_t modify_now(const struct interleave_site *site, volatile void *object, size_t bytes,
                            uint64_t operand)
 {
-    struct memory_location *location = approach(object, bytes);
+    struct memory_location *location = approach(site, object, bytes);
     uint32_t thread = schedule_thread();
     enum interleave_order order = order_of(site);
     uint64_t before = memory_load(location, thread, order, location->newest);
@@ -295,7 +296,7 @@ static bool cas_now(const struct interleave_site *site, volatile void *object, s
                     void *expected, uint64_t desired)
 {
     uint16_t numbers[MEMORY_CANDIDATES_MAX], failures[MEMORY_CANDIDATES_MAX + 1];
-    struct memory_location *location = approach(object, bytes);
+    struct memory_location *location = approach(site, object, bytes);
     uint64_t wanted = memory_raw_load(expected, bytes), newest = memory_newest(location);
     uint32_t count =
         memory_candidates(location, schedule_thread(), failure_order(order_of(site)), numbers);
@@ -442,7 +443,7 @@ void interleave_mutex_lock(const struct interleave_site *site,
         return;
     }
     check_order(mutex);
-    struct memory_location *location = approach(&mutex->state, sizeof mutex->state);
+    struct memory_location *location = approach(site, &mutex->state, sizeof mutex->state);
     while (location->owner != 0) {
         schedule_wait_mutex(location);
     }
@@ -456,7 +457,7 @@ bool interleave_mutex_try_lock(const struct interleave_site *site,
     if (!schedule_is_on()) {
         return (os_mutex_try_lock)(mutex);
     }
-    struct memory_location *location = approach(&mutex->state, sizeof mutex->state);
+    struct memory_location *location = approach(site, &mutex->state, sizeof mutex->state);
     bool is_free = location->owner == 0;
     if (is_free) {
         take(mutex, location);
@@ -477,7 +478,7 @@ void interleave_mutex_unlock(const struct interleave_site *site,
         return;
     }
     note_taken(mutex, false);
-    struct memory_location *location = approach(&mutex->state, sizeof mutex->state);
+    struct memory_location *location = approach(site, &mutex->state, sizeof mutex->state);
     memory_unlock(location, schedule_thread());
     memory_raw_store(&mutex->state, sizeof mutex->state, 0);
     location->values[location->newest % MEMORY_VALUES_MAX].bits = 0;
@@ -491,7 +492,7 @@ void interleave_futex_wait(const struct interleave_site *site, _Atomic uint32_t 
     if (!schedule_is_on()) {
         return;
     }
-    struct memory_location *location = approach(word, sizeof *word);
+    struct memory_location *location = approach(site, word, sizeof *word);
     bool sleeps = memory_newest(location) == expected;
     memory_compiler_barrier(schedule_thread());
     note(site, word, sleeps ? TRACE_PLAIN : TRACE_FAILED);
@@ -510,7 +511,7 @@ void interleave_futex_wake(const struct interleave_site *site, _Atomic uint32_t 
         note(site, word, TRACE_SKIPPED);
         return;
     }
-    struct memory_location *location = approach(word, sizeof *word);
+    struct memory_location *location = approach(site, word, sizeof *word);
     memory_compiler_barrier(schedule_thread());
     schedule_wake_futex(location, waiter_count);
     note(site, word, TRACE_PLAIN);
@@ -571,13 +572,20 @@ enum quarry_status os_thread_exit_arm(void)
     return QUARRY_OK;
 }
 
-void operations_end_thread(void)
+void operations_exit_thread(void)
 {
     for (int round = 0; is_armed && round < 4; round++) {
         is_armed = false;
         for (uint32_t i = exit_hook_count; i-- > 0;) {
             exit_hooks[i]();
         }
+    }
+}
+
+void operations_end_thread(bool exits)
+{
+    if (exits) {
+        operations_exit_thread();
     }
     if (put_off[schedule_thread()].object != NULL) {
         put_off[schedule_thread()].is_new = false;

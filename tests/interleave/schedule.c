@@ -29,6 +29,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "interleave/coroutine.h"
@@ -36,10 +37,11 @@
 #include "interleave/operations.h"
 #include "interleave/trace.h"
 
-#define CHOICES_MAX  16384u
-#define SPIN_MAX     200u
-#define RESTARTS_MAX 200u
-#define SECONDS_MAX  120u
+#define CHOICES_MAX   16384u
+#define SPIN_MAX      200u
+#define RESTARTS_MAX  200u
+#define SECONDS_MAX   120u
+#define TRUST_ANSWERS 256u
 
 enum thread_state { READY, WAITS_MUTEX, WAITS_FUTEX, ENDED };
 
@@ -63,8 +65,6 @@ static struct {
     uint32_t thread_count;
     struct thread threads[INTERLEAVE_THREADS_MAX];
     uint32_t current;
-    bool is_on;    /* threads run */
-    bool is_quiet; /* within a thread: an invariant is being checked */
     bool must_restart;
     uint64_t store_count;
     uint32_t preemptions_left;
@@ -74,6 +74,8 @@ static struct {
     uint32_t choice_at;
     uint64_t begin_ns;
 } run;
+
+bool schedule_is_on_now;
 
 /* ---- switching ------------------------------------------------------------------------------ */
 
@@ -150,14 +152,9 @@ static bool pass_on(void)
     return true;
 }
 
-bool schedule_is_on(void)
-{
-    return run.is_on && !run.is_quiet;
-}
-
 void schedule_quiet(bool is_quiet)
 {
-    run.is_quiet = is_quiet;
+    schedule_is_on_now = !is_quiet;
 }
 
 uint32_t schedule_thread(void)
@@ -255,9 +252,9 @@ void schedule_end_step(void)
         schedule_finding(INTERLEAVE_LIVELOCK, "livelock: more than %u steps", most);
     }
     if (run.scenario->invariant != NULL) {
-        run.is_quiet = true;
+        schedule_quiet(true);
         run.scenario->invariant();
-        run.is_quiet = false;
+        schedule_quiet(false);
     }
 }
 
@@ -331,18 +328,25 @@ void schedule_check_plain(uintptr_t address, size_t bytes, bool is_write, const 
 
 /* ---- threads and schedules ------------------------------------------------------------------ */
 
-/* What a thread runs; never returns. */
+/*
+ * What a thread runs; never returns. One that has ended leaves for another, the last one for the
+ * explorer, who may come back to have it exit.
+ */
 static void thread_main(void)
 {
-    run.scenario->threads[run.current]();
-    operations_end_thread();
     struct thread *own = &run.threads[run.current];
+
+    run.scenario->threads[run.current]();
+    operations_end_thread(!run.scenario->has_late_exits);
     own->state = ENDED;
     run.store_count++;
-    if (!all_have_ended() && !pass_on()) {
+    if (all_have_ended()) {
+        coroutine_switch(run.current, COROUTINE_EXPLORER);
+    } else if (!pass_on()) {
         schedule_finding(INTERLEAVE_DEADLOCK, "deadlock: those that have not ended all wait");
     }
-    coroutine_switch(run.current, COROUTINE_EXPLORER);
+    operations_exit_thread();
+    coroutine_switch((uint32_t)(own - run.threads), COROUTINE_EXPLORER);
     abort();
 }
 
@@ -363,9 +367,12 @@ static void run_threads(void)
         thread_make(i);
     }
     run.current = schedule_choose(run.thread_count);
-    run.is_on = true;
+    schedule_is_on_now = true;
     coroutine_switch(COROUTINE_EXPLORER, run.current);
-    run.is_on = false;
+    schedule_is_on_now = false;
+    for (uint32_t i = 0; run.scenario->has_late_exits && i < run.thread_count; i++) {
+        coroutine_switch(COROUTINE_EXPLORER, i);
+    }
 }
 
 static void run_schedule(void)
@@ -440,6 +447,26 @@ void schedule_explore(const struct interleave_scenario *scenario,
 void schedule_restart(void)
 {
     run.must_restart = true;
+}
+
+/* Remembers the answer for the string, which is always at the same address. */
+bool schedule_trusts(const char *file)
+{
+    static struct {
+        const char *file;
+        bool is_trusted;
+    } answers[TRUST_ANSWERS];
+    uint32_t slot =
+        (uint32_t)((uintptr_t)file * UINT64_C(0x9e3779b97f4a7c15) >> 32) % TRUST_ANSWERS;
+
+    if (answers[slot].file != file) {
+        answers[slot].file = file;
+        answers[slot].is_trusted = false;
+        for (uint32_t i = 0; i < INTERLEAVE_TRUSTED_MAX && run.scenario->trusted[i] != NULL; i++) {
+            answers[slot].is_trusted |= strstr(file, run.scenario->trusted[i]) != NULL;
+        }
+    }
+    return answers[slot].is_trusted;
 }
 
 bool schedule_has_barrier(void)

@@ -9,7 +9,7 @@
 struct memory_location;
 
 /* Whether the calling code is in a scenario's thread and its operations are to be explored. */
-bool schedule_is_on(void);
+static inline bool schedule_is_on(void);
 uint32_t schedule_thread(void);
 /* While quiet, the thread's operations act on memory as it is, unseen. */
 void schedule_quiet(bool is_quiet);
@@ -41,9 +41,18 @@ void schedule_explore(const struct interleave_scenario *scenario,
 /* The scenario has to begin anew: something turns out to be shared. */
 void schedule_restart(void);
 bool schedule_has_barrier(void);
+/* Whether code in a file is trusted: no place to switch. */
+bool schedule_trusts(const char *file);
 
 /* Tells of a finding with the schedule that led to it, and ends the child. */
 Q_NORETURN void schedule_finding(enum interleave_verdict verdict, const char *format, ...)
     Q_PRINTF(2, 3);
+
+/* Written by schedule.c alone. */
+extern bool schedule_is_on_now;
+static inline bool schedule_is_on(void)
+{
+    return schedule_is_on_now;
+}
 
 #endif

@@ -1,6 +1,7 @@
 #include "interleave/trace.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* Longer schedules lose their beginning. */
 #define STEPS_MAX   8192u
@@ -87,6 +88,13 @@ static const char *note_text(enum trace_note note)
     return note == TRACE_SKIPPED ? "  [left out]" : note == TRACE_PUT_OFF ? "  [put off]" : "";
 }
 
+static const char *file_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash == NULL ? path : slash + 1;
+}
+
 static int print_step(uint32_t number, char *text, size_t capacity)
 {
     const struct trace_step *step = &steps[number % STEPS_MAX];
@@ -97,7 +105,8 @@ static int print_step(uint32_t number, char *text, size_t capacity)
     return snprintf(text, capacity, "%5u. thread %u: %s%s%s %s%s (%s:%d, %s)%s\n", number + 1,
                     step->thread + 1, kind_names[step->site.kind], is_ordered ? "_" : "",
                     is_ordered ? order_names[step->site.order] : "", step->site.object, values,
-                    step->site.file, step->site.line, step->site.function, note_text(step->note));
+                    file_name(step->site.file), step->site.line, step->site.function,
+                    note_text(step->note));
 }
 
 size_t trace_print(char *text, size_t capacity)
