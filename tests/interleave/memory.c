@@ -22,6 +22,8 @@
  * Views also hold a vector clock, by which plain accesses are checked for races: an access is in
  * order after another if the thread's view has the clock that the other's thread had then.
  *
+ * Objects that one thread alone touches have no values to remember; see memory_touch.
+ *
  * Not modelled: a load that returns what is stored later in the schedule (load buffering), though
  * the race check finds the plain accesses that this would hurt; a store that comes, in the order of
  * its location, before one that was made earlier in the schedule; accesses of differing sizes to
@@ -36,7 +38,8 @@
 
 #include "interleave/schedule.h"
 
-#define HASH_SLOTS     2048u  /* a power of two, four times the locations */
+#define PLACES         32768u /* a power of two: slots for objects that are touched at all */
+#define PLACES_MAX     (PLACES / 2)
 #define VIEWS_MAX      8192u  /* of one schedule */
 #define PLAIN_WORDS    65536u /* a power of two: 8-byte words that plain accesses touch */
 #define PLAIN_ACCESSES INTERLEAVE_THREADS_MAX
@@ -54,7 +57,8 @@ struct plain_word {
 
 static struct memory_location locations[MEMORY_LOCATIONS_MAX];
 static uint32_t location_count;
-static uint16_t slots[HASH_SLOTS]; /* index + 1, or 0 */
+static struct memory_place places[PLACES];
+static uint32_t place_count;
 static struct memory_view views[VIEWS_MAX];
 static uint32_t view_count;
 static struct plain_word plain_words[PLAIN_WORDS];
@@ -99,8 +103,8 @@ void memory_raw_store(volatile void *object, size_t bytes, uint64_t bits)
 
 void memory_reset(void)
 {
-    location_count = 0;
-    memset(slots, 0, sizeof slots);
+    location_count = place_count = 0;
+    memset(places, 0, sizeof places);
 }
 
 void memory_begin_schedule(void)
@@ -159,7 +163,8 @@ static void append(struct memory_location *location, uint64_t bits)
 static struct memory_location *location_add(const volatile void *object)
 {
     if (location_count == MEMORY_LOCATIONS_MAX) {
-        schedule_finding(INTERLEAVE_UNBOUNDED, "more than %u atomics", MEMORY_LOCATIONS_MAX);
+        schedule_finding(INTERLEAVE_UNBOUNDED, "more than %u atomics are shared",
+                         MEMORY_LOCATIONS_MAX);
     }
     struct memory_location *location = &locations[location_count];
     *location = (struct memory_location){.address = object, .index = (uint16_t)location_count};
@@ -167,26 +172,51 @@ static struct memory_location *location_add(const volatile void *object)
     return location;
 }
 
-static struct memory_location *location_at(const volatile void *object)
+static struct memory_place *place_at(const volatile void *object)
 {
     uint64_t hash = ((uintptr_t)object * UINT64_C(0x9e3779b97f4a7c15)) >> 32;
 
     for (;; hash++) {
-        uint16_t *slot = &slots[hash % HASH_SLOTS];
-        if (*slot == 0) {
-            struct memory_location *location = location_add(object);
-            *slot = (uint16_t)(location->index + 1);
-            return location;
+        struct memory_place *place = &places[hash % PLACES];
+        if (place->address == object) {
+            return place;
         }
-        if (locations[*slot - 1].address == object) {
-            return &locations[*slot - 1];
+        if (place->address == NULL) {
+            if (place_count++ == PLACES_MAX) {
+                schedule_finding(INTERLEAVE_UNBOUNDED, "more than %u atomics", PLACES_MAX);
+            }
+            place->address = object;
+            return place;
         }
     }
 }
 
-struct memory_location *memory_find(const volatile void *object, size_t bytes)
+struct memory_place *memory_touch(const volatile void *object, uint32_t thread, bool *ret_is_new)
 {
-    struct memory_location *location = location_at(object);
+    struct memory_place *place = place_at(object);
+    uint8_t mask = (uint8_t)(1u << thread), others = place->thread_mask & (uint8_t)~mask;
+
+    *ret_is_new = others != 0 && (place->thread_mask & mask) == 0;
+    if (*ret_is_new) {
+        /* What the other has released here was not kept: this schedule knows too much, and is not
+         * the last. */
+        view_join(&thread_views[thread], &thread_views[place->last_thread]);
+    }
+    place->thread_mask |= mask;
+    place->last_thread = (uint8_t)thread;
+    if (place->location == NULL && others != 0) {
+        place->location = location_add(object);
+    }
+    return place;
+}
+
+struct memory_location *memory_find(struct memory_place *place, size_t bytes)
+{
+    const volatile void *object = place->address;
+    if (place->location == NULL) {
+        place->location = location_add(object);
+    }
+    struct memory_location *location = place->location;
     uint64_t bits = memory_raw_load(object, bytes);
 
     if (location->schedule != schedule_number) {
@@ -224,7 +254,7 @@ uint32_t memory_candidates(const struct memory_location *location, uint32_t thre
     return count;
 }
 
-static void settle_if_ordered(uint32_t thread, enum interleave_order order)
+void memory_settle(uint32_t thread, enum interleave_order order)
 {
     if (order == INTERLEAVE_ACQ_REL || order == INTERLEAVE_SEQ_CST) {
         memory_compiler_barrier(thread);
@@ -247,7 +277,7 @@ uint64_t memory_load(struct memory_location *location, uint32_t thread, enum int
     if (order == INTERLEAVE_SEQ_CST && location->seq_cst < number) {
         location->seq_cst = number;
     }
-    settle_if_ordered(thread, order);
+    memory_settle(thread, order);
     return value->bits;
 }
 
@@ -268,7 +298,7 @@ static void store(struct memory_location *location, uint32_t thread, enum interl
     if (order == INTERLEAVE_SEQ_CST) {
         location->seq_cst = location->newest;
     }
-    settle_if_ordered(thread, order);
+    memory_settle(thread, order);
     memory_raw_store((volatile void *)(uintptr_t)location->address, location->bytes, bits);
 }
 

@@ -6,7 +6,7 @@
 
 #include "interleave/interleave.h"
 
-/* Locations that one exploration may touch. Doubling it doubles the cost of a release. */
+/* Shared locations that one exploration may touch. Doubling it doubles the cost of a release. */
 #define MEMORY_LOCATIONS_MAX 512u
 /* Values that a location remembers: more than a thread may be behind. */
 #define MEMORY_VALUES_MAX 64u
@@ -34,7 +34,6 @@ struct memory_value {
 struct memory_location {
     const volatile void *address;
     uint16_t index;
-    uint8_t thread_mask; /* who has touched it, in any schedule so far */
     /* Of one schedule: */
     uint32_t schedule;
     uint8_t bytes;
@@ -46,13 +45,26 @@ struct memory_location {
     struct memory_value values[MEMORY_VALUES_MAX];
 };
 
+/*
+ * Where an object is: one that a single thread touches, in all schedules so far, has nothing to
+ * remember.
+ */
+struct memory_place {
+    const volatile void *address;
+    uint8_t thread_mask;              /* who has touched it */
+    uint8_t last_thread;              /* who touched it last */
+    struct memory_location *location; /* NULL: not shared yet */
+};
+
 /* Forgets all locations: a new exploration. */
 void memory_reset(void);
 /* Everything is as memory has it, and known to everybody. */
 void memory_begin_schedule(void);
 
+/* The place of an object, which `thread` touches; `ret_is_new`: it turns out to be shared. */
+struct memory_place *memory_touch(const volatile void *object, uint32_t thread, bool *ret_is_new);
 /* The location of an object, in step with what memory holds: plain writes are seen here. */
-struct memory_location *memory_find(const volatile void *object, size_t bytes);
+struct memory_location *memory_find(struct memory_place *place, size_t bytes);
 uint64_t memory_newest(const struct memory_location *location);
 
 /*
@@ -74,6 +86,8 @@ void memory_unlock(struct memory_location *location, uint32_t thread);
 
 /* What the thread has stored may no longer be moved behind what it does next. */
 void memory_compiler_barrier(uint32_t thread);
+/* An operation of `order` has been: the strong ones are barriers for the compiler. */
+void memory_settle(uint32_t thread, enum interleave_order order);
 void memory_process_barrier(uint32_t thread);
 
 /*

@@ -113,22 +113,36 @@ static void put_off_one(const struct interleave_site *site, volatile void *objec
     note(site, object, TRACE_PUT_OFF);
 }
 
-/* The location of an operation; others may have gone first. */
+/* The place of an operation; others may have gone first. */
+static struct memory_place *approach_place(const struct interleave_site *site,
+                                           const volatile void *object)
+{
+    bool is_new;
+    struct memory_place *place = memory_touch(object, schedule_thread(), &is_new);
+
+    if (is_new) {
+        schedule_restart(); /* from now on it is a place to switch; earlier it was none */
+    }
+    bool is_shared = (place->thread_mask & (place->thread_mask - 1)) != 0;
+    schedule_point(is_shared && !schedule_trusts(site->file));
+    place->last_thread = (uint8_t)schedule_thread();
+    return place;
+}
+
+/* Its location; NULL: nobody else touches the object, and memory will do. */
 static struct memory_location *approach(const struct interleave_site *site,
                                         const volatile void *object, size_t bytes)
 {
-    struct memory_location *location = memory_find(object, bytes);
-    uint8_t mask = (uint8_t)(1u << schedule_thread());
+    struct memory_place *place = approach_place(site, object);
 
-    if ((location->thread_mask & mask) == 0) {
-        location->thread_mask |= mask;
-        /* From now on it is a place to switch; earlier it was none. */
-        if ((location->thread_mask & (location->thread_mask - 1)) != 0) {
-            schedule_restart();
-        }
-    }
-    schedule_point((location->thread_mask & ~mask) != 0 && !schedule_trusts(site->file));
-    return memory_find(object, bytes);
+    return place->location == NULL ? NULL : memory_find(place, bytes);
+}
+
+/* Mutexes and futexes always have one. */
+static struct memory_location *approach_lock(const struct interleave_site *site,
+                                             _Atomic uint32_t *word)
+{
+    return memory_find(approach_place(site, word), sizeof *word);
 }
 
 /* ---- atomics -------------------------------------------------------------------------------- */
@@ -147,13 +161,17 @@ uint64_t interleave_load(const struct interleave_site *site, const volatile void
     }
     struct memory_location *location = approach(site, object, bytes);
     enum interleave_order order = order_of(site);
-    uint32_t count = memory_candidates(location, schedule_thread(), order, numbers);
-    uint32_t taken = schedule_choose_odd(count);
-    uint64_t bits = memory_load(location, schedule_thread(), order, numbers[taken]);
+    uint32_t taken = 0;
+    uint64_t newest = memory_raw_load(object, bytes), bits = newest;
+    if (location != NULL) {
+        uint32_t count = memory_candidates(location, schedule_thread(), order, numbers);
+        taken = schedule_choose_odd(count);
+        bits = memory_load(location, schedule_thread(), order, numbers[taken]);
+    }
     end_step(&(struct trace_step){.site = *site,
                                   .object = object,
                                   .before = bits,
-                                  .other = memory_newest(location),
+                                  .other = newest,
                                   .thread = (uint8_t)schedule_thread(),
                                   .note = taken > 0 ? TRACE_OLD : TRACE_PLAIN});
     return bits;
@@ -164,7 +182,13 @@ static void store_now(const struct interleave_site *site, volatile void *object,
 {
     struct memory_location *location = approach(site, object, bytes);
 
-    memory_store(location, schedule_thread(), order_of(site), cut(value, bytes));
+    enum interleave_order order = order_of(site);
+    if (location != NULL) {
+        memory_store(location, schedule_thread(), order, cut(value, bytes));
+    } else {
+        memory_raw_store(object, bytes, value);
+        memory_settle(schedule_thread(), order);
+    }
     schedule_note_store();
     end_step(&(struct trace_step){.site = *site,
                                   .object = object,
@@ -209,10 +233,16 @@ static uint64_t modify_now(const struct interleave_site *site, volatile void *ob
     struct memory_location *location = approach(site, object, bytes);
     uint32_t thread = schedule_thread();
     enum interleave_order order = order_of(site);
-    uint64_t before = memory_load(location, thread, order, location->newest);
+    uint64_t before = memory_raw_load(object, bytes);
     uint64_t after = cut(result_of(site->kind, before, operand), bytes);
 
-    memory_modify(location, thread, order, after);
+    if (location != NULL) {
+        (void)memory_load(location, thread, order, location->newest);
+        memory_modify(location, thread, order, after);
+    } else {
+        memory_raw_store(object, bytes, after);
+        memory_settle(thread, order);
+    }
     schedule_note_store();
     end_step(&(struct trace_step){.site = *site,
                                   .object = object,
@@ -288,6 +318,40 @@ static void cas_succeed(const struct interleave_site *site, struct memory_locati
     schedule_note_store();
 }
 
+static bool cas_raw(volatile void *object, size_t bytes, void *expected, uint64_t desired)
+{
+    uint64_t before = memory_raw_load(object, bytes);
+
+    if (before != memory_raw_load(expected, bytes)) {
+        memory_raw_store(expected, bytes, before);
+        return false;
+    }
+    memory_raw_store(object, bytes, desired);
+    return true;
+}
+
+/* On an object that nobody else touches; the weak one may still fail for no reason. */
+static bool cas_alone(const struct interleave_site *site, volatile void *object, size_t bytes,
+                      void *expected, uint64_t desired)
+{
+    uint64_t before = memory_raw_load(object, bytes), wanted = memory_raw_load(expected, bytes);
+    bool is_odd =
+        before == wanted && site->kind == INTERLEAVE_CAS_WEAK && schedule_choose_odd(2) > 0;
+    bool is_done = !is_odd && cas_raw(object, bytes, expected, desired);
+
+    memory_settle(schedule_thread(), order_of(site));
+    end_step(&(struct trace_step){.site = *site,
+                                  .object = object,
+                                  .before = before,
+                                  .after = desired,
+                                  .other = wanted,
+                                  .thread = (uint8_t)schedule_thread(),
+                                  .note = is_odd    ? TRACE_ODD
+                                          : is_done ? TRACE_PLAIN
+                                                    : TRACE_FAILED});
+    return is_done;
+}
+
 /*
  * What a CAS may do: with the newest value, succeed or fail as they compare; fail by an old value
  * that differs from what it expects; the weak one, fail by the newest though it equals it.
@@ -297,6 +361,9 @@ static bool cas_now(const struct interleave_site *site, volatile void *object, s
 {
     uint16_t numbers[MEMORY_CANDIDATES_MAX], failures[MEMORY_CANDIDATES_MAX + 1];
     struct memory_location *location = approach(site, object, bytes);
+    if (location == NULL) {
+        return cas_alone(site, object, bytes, expected, desired);
+    }
     uint64_t wanted = memory_raw_load(expected, bytes), newest = memory_newest(location);
     uint32_t count =
         memory_candidates(location, schedule_thread(), failure_order(order_of(site)), numbers);
@@ -344,18 +411,6 @@ static bool cas_torn(const struct interleave_site *site, volatile void *object, 
     half.kind = INTERLEAVE_STORE;
     half.order = memory_releases(site->order) ? INTERLEAVE_RELEASE : INTERLEAVE_RELAXED;
     store_now(&half, object, bytes, desired);
-    return true;
-}
-
-static bool cas_raw(volatile void *object, size_t bytes, void *expected, uint64_t desired)
-{
-    uint64_t before = memory_raw_load(object, bytes);
-
-    if (before != memory_raw_load(expected, bytes)) {
-        memory_raw_store(expected, bytes, before);
-        return false;
-    }
-    memory_raw_store(object, bytes, desired);
     return true;
 }
 
@@ -443,7 +498,7 @@ void interleave_mutex_lock(const struct interleave_site *site,
         return;
     }
     check_order(mutex);
-    struct memory_location *location = approach(site, &mutex->state, sizeof mutex->state);
+    struct memory_location *location = approach_lock(site, &mutex->state);
     while (location->owner != 0) {
         schedule_wait_mutex(location);
     }
@@ -457,7 +512,7 @@ bool interleave_mutex_try_lock(const struct interleave_site *site,
     if (!schedule_is_on()) {
         return (os_mutex_try_lock)(mutex);
     }
-    struct memory_location *location = approach(site, &mutex->state, sizeof mutex->state);
+    struct memory_location *location = approach_lock(site, &mutex->state);
     bool is_free = location->owner == 0;
     if (is_free) {
         take(mutex, location);
@@ -478,7 +533,7 @@ void interleave_mutex_unlock(const struct interleave_site *site,
         return;
     }
     note_taken(mutex, false);
-    struct memory_location *location = approach(site, &mutex->state, sizeof mutex->state);
+    struct memory_location *location = approach_lock(site, &mutex->state);
     memory_unlock(location, schedule_thread());
     memory_raw_store(&mutex->state, sizeof mutex->state, 0);
     location->values[location->newest % MEMORY_VALUES_MAX].bits = 0;
@@ -492,7 +547,7 @@ void interleave_futex_wait(const struct interleave_site *site, _Atomic uint32_t 
     if (!schedule_is_on()) {
         return;
     }
-    struct memory_location *location = approach(site, word, sizeof *word);
+    struct memory_location *location = approach_lock(site, word);
     bool sleeps = memory_newest(location) == expected;
     memory_compiler_barrier(schedule_thread());
     note(site, word, sleeps ? TRACE_PLAIN : TRACE_FAILED);
@@ -511,7 +566,7 @@ void interleave_futex_wake(const struct interleave_site *site, _Atomic uint32_t 
         note(site, word, TRACE_SKIPPED);
         return;
     }
-    struct memory_location *location = approach(site, word, sizeof *word);
+    struct memory_location *location = approach_lock(site, word);
     memory_compiler_barrier(schedule_thread());
     schedule_wake_futex(location, waiter_count);
     note(site, word, TRACE_PLAIN);
