@@ -148,4 +148,9 @@ static inline void atomic_compiler_barrier(void)
     atomic_signal_fence(memory_order_seq_cst);
 }
 
+/* Every name above as a call of the model checker: for the programs of tests/interleave alone. */
+#ifdef QUARRY_INTERLEAVE
+#include <interleave_atomic.h>
+#endif
+
 #endif

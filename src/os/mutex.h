@@ -80,4 +80,9 @@ static inline void os_mutex_assert_held(const struct os_mutex *mutex) Q_NO_THREA
         os_mutex_check_held(mutex);
 }
 
+/* Locks and waits as calls of the model checker: for the programs of tests/interleave alone. */
+#ifdef QUARRY_INTERLEAVE
+#include <interleave_os.h>
+#endif
+
 #endif
