@@ -142,7 +142,7 @@ static void charge_beyond(void)
 static void end_the_giver(void)
 {
     os_mutex_lock(&part->budget->mutex);
-    other->is_ending = true;
+    other->is_paused = true;
     os_mutex_unlock(&part->budget->mutex);
     while (atomic_load_acquire_u32(&other->caller_count) > 0) {
         os_yield();
