@@ -135,6 +135,7 @@ static void budget_forget_callers(struct budget *budget)
 
     for (; account != NULL; account = budget_after(&budget->root, account)) {
         atomic_store_relaxed_u32(&account->caller_count, account == entered ? 1 : 0);
+        account->worth.is_telling = account->worth.is_telling && account == entered;
     }
     for (uint32_t i = 0; i < BUDGET_LISTENERS_MAX; i++) {
         atomic_store_relaxed_u32(&budget->pressure.listener[i].caller_count, 0);
