@@ -232,7 +232,7 @@ static void locking_a_held_mutex_again_aborts(void **state)
     (void)state;
     struct pair pair = make_pair(OS_RANK_LEAF, 4, OS_RANK_NONE, 0);
     child_assert_aborts(lock_first_twice, &pair,
-                        "a thread waits for the mutex it holds: rank 100 order 4");
+                        "a thread waits for the mutex it holds: rank 200 order 4");
 }
 
 static void *lock_and_leave(void *mutex) Q_NO_THREAD_SAFETY_ANALYSIS
@@ -246,12 +246,12 @@ static void only_the_owner_may_unlock(void **state)
     (void)state;
     struct pair pair = make_pair(OS_RANK_LEAF, 4, OS_RANK_NONE, 0);
     pthread_t thread;
-    child_assert_aborts(unlock_first, &pair, "a mutex is not held by this thread: rank 100");
-    child_assert_aborts(assert_first_held, &pair, "a mutex is not held by this thread: rank 100");
+    child_assert_aborts(unlock_first, &pair, "a mutex is not held by this thread: rank 200");
+    child_assert_aborts(assert_first_held, &pair, "a mutex is not held by this thread: rank 200");
     assert_int_equal(pthread_create(&thread, NULL, lock_and_leave, &pair.first), 0);
     assert_int_equal(pthread_join(thread, NULL), 0);
-    child_assert_aborts(unlock_first, &pair, "a mutex is not held by this thread: rank 100");
-    child_assert_aborts(assert_first_held, &pair, "a mutex is not held by this thread: rank 100");
+    child_assert_aborts(unlock_first, &pair, "a mutex is not held by this thread: rank 200");
+    child_assert_aborts(assert_first_held, &pair, "a mutex is not held by this thread: rank 200");
 }
 
 #endif
