@@ -27,7 +27,7 @@ struct interleave_scenario {
     void (*check)(void);
     uint32_t preemptions; /* most in a schedule; 0: 3 */
     uint32_t oddities;    /* most loads of old values and weak CAS failures; 0: 2 */
-    uint32_t steps;       /* more in one schedule are a livelock; 0: 4,000 */
+    uint32_t steps;       /* more in one schedule are a livelock; 0: 20,000 */
     bool has_no_oddities; /* sequential consistency alone */
     bool has_no_barrier;  /* os_has_process_barrier says false */
     bool has_late_exits;  /* threads exit when all have ended: their exit hooks are not explored */

@@ -18,8 +18,8 @@
  * Which those are is learned on the way, and the exploration begins anew when one more is found.
  *
  * A thread that yields lets others go first, and looks again when something has been stored; one
- * that goes on for SPIN_MAX operations while others wait is made to yield. So loops that wait for
- * another thread end, and those that do not are told by the number of steps.
+ * that goes on for SPIN_MAX operations without a store, while others wait, is made to yield. So
+ * loops that wait for another thread end, and those that do not are told by the number of steps.
  *
  * Rejected: sleep sets, which do not go with a bound on preemptions; one thread a step in a fixed
  * rotation with delays, which bounds better and shows worse what happened.
@@ -38,7 +38,7 @@
 #include "interleave/trace.h"
 
 #define CHOICES_MAX   16384u
-#define SPIN_MAX      200u
+#define SPIN_MAX      1000u
 #define RESTARTS_MAX  200u
 #define SECONDS_MAX   120u
 #define TRUST_ANSWERS 256u
@@ -51,7 +51,7 @@ struct thread {
     bool has_timeout;
     bool has_yielded;
     uint64_t yield_stores; /* how many there were when it yielded */
-    uint32_t run_length;   /* operations since it went on */
+    uint32_t run_length;   /* operations since it went on, or has stored */
 };
 
 struct choice {
@@ -241,11 +241,12 @@ void schedule_yield(void)
 void schedule_note_store(void)
 {
     run.store_count++;
+    run.threads[run.current].run_length = 0;
 }
 
 void schedule_end_step(void)
 {
-    uint32_t most = run.scenario->steps != 0 ? run.scenario->steps : 4000;
+    uint32_t most = run.scenario->steps != 0 ? run.scenario->steps : 20000;
 
     memory_end_step(run.current);
     if (trace_count() > most) {

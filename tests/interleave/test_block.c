@@ -11,8 +11,7 @@
 #include "interleave/interleave.h"
 
 #define PAYLOAD_BYTES 16384u
-/* A table of 2^7 buckets grows when it has more entries. */
-#define KEY_FIRST 1u
+#define KEY_FIRST     1u
 
 /* What stands below has scenarios of its own; threads' ends are not what these are about. */
 #define ABOVE_SLABS                                                                                \
@@ -34,17 +33,22 @@ static struct quarry_block_key key_of(uint64_t number)
 }
 
 /* The payload says whose it is. */
-static void put(uint64_t number)
+static void put_sized(uint64_t number, size_t payload_bytes)
 {
     struct quarry_block_key key = key_of(number);
     struct quarry_block block;
-    enum quarry_status status = quarry_block_alloc(cache, PAYLOAD_BYTES, 0, &block);
+    enum quarry_status status = quarry_block_alloc(cache, payload_bytes, 0, &block);
 
     Q_ASSERT(status == QUARRY_OK);
     interleave_write((uint64_t *)quarry_block_data(&block), number);
     status = quarry_block_cache_put(cache, &key, tag, &block);
     Q_ASSERT(status == QUARRY_OK);
     quarry_block_release(cache, &block);
+}
+
+static void put(uint64_t number)
+{
+    put_sized(number, PAYLOAD_BYTES);
 }
 
 static bool get(uint64_t number)
@@ -71,6 +75,9 @@ static void make(void)
     put(KEY_FIRST);
 }
 
+/* Which it was at the beginning. */
+static block_table first_table;
+
 static void unmake(void)
 {
     struct quarry_error error = {0};
@@ -80,6 +87,23 @@ static void unmake(void)
     (void)quarry_memory_trim(memory());
 }
 
+static bool is_full(const struct block_shard *shard)
+{
+    return shard->used >= block_table_room(atomic_load_relaxed_uptr(&shard->table)) &&
+           shard->clock.free_count > 0;
+}
+
+/* One entry more, and the table grows. */
+static void make_nearly_grown(void)
+{
+    make();
+    const struct block_shard *shard = &cache->shards[0];
+    for (uint64_t number = 1000; !is_full(shard); number++) {
+        put_sized(number, 64);
+    }
+    first_table = atomic_load_relaxed_uptr(&shard->table);
+}
+
 /* ---- lookups, and what may come between ------------------------------------------------------ */
 
 static void look(void)
@@ -87,10 +111,20 @@ static void look(void)
     (void)get(KEY_FIRST);
 }
 
-static void look_for_both(void)
+/* It stays where it is, so a miss would be a false one. */
+static void find(void)
 {
-    (void)get(KEY_FIRST);
+    Q_ASSERT(get(KEY_FIRST));
+}
+
+static void look_for_next(void)
+{
     (void)get(KEY_FIRST + 1);
+}
+
+static void put_next(void)
+{
+    put(KEY_FIRST + 1);
 }
 
 /* Has the cells that this thread retired come back, if their readers have left. */
@@ -126,24 +160,50 @@ static void move_all(void)
     (void)quarry_block_cache_shrink(cache, 1);
 }
 
+static void unmake_grown(void)
+{
+    Q_ASSERT(atomic_load_relaxed_uptr(&cache->shards[0].table) != first_table);
+    unmake();
+}
+
 static const struct interleave_scenario replaced = {
     .name = "block, look up while a block's memory becomes another's",
     .set_up = make,
-    .threads = {look_for_both, replace_by_another},
+    .threads = {look, replace_by_another},
     .check = unmake,
     ABOVE_SLABS,
-    .oddities = 1,
     .preemptions = 2,
+    .oddities = 1,
+};
+
+static const struct interleave_scenario entered = {
+    .name = "block, look up while it is entered",
+    .set_up = make,
+    .threads = {look_for_next, put_next},
+    .check = unmake,
+    ABOVE_SLABS,
+    .preemptions = 2,
+    .oddities = 1,
+};
+
+static const struct interleave_scenario grown = {
+    .name = "block, look up while the table grows",
+    .set_up = make_nearly_grown,
+    .threads = {find, put_next},
+    .check = unmake_grown,
+    ABOVE_SLABS,
+    .preemptions = 2,
+    .oddities = 1,
 };
 
 static const struct interleave_scenario evicted = {
     .name = "block, look up while it is evicted",
     .set_up = make,
-    .threads = {look, look, evict_all},
+    .threads = {look, evict_all},
     .check = unmake,
     ABOVE_SLABS,
-    .oddities = 1,
     .preemptions = 2,
+    .oddities = 1,
 };
 
 static const struct interleave_scenario moved = {
@@ -152,8 +212,8 @@ static const struct interleave_scenario moved = {
     .threads = {look, move_all},
     .check = unmake,
     ABOVE_SLABS,
-    .oddities = 1,
     .preemptions = 2,
+    .has_no_oddities = true,
 };
 
 /* ---- tests ---------------------------------------------------------------------------------- */
@@ -162,15 +222,39 @@ static void a_lookup_finds_its_block_or_none(void **state)
 {
     (void)state;
     interleave_expect_clean(&replaced);
+    interleave_expect_clean(&entered);
+    interleave_expect_clean(&grown);
     interleave_expect_clean(&evicted);
     interleave_expect_clean(&moved);
+}
+
+static void bugs_in_looking_up_are_found(void **state)
+{
+    static const struct interleave_plant plants[] = {
+        {"ref_count_try_acquire", INTERLEAVE_CAS_WEAK, NULL, INTERLEAVE_SKIP, 1},
+        {"ref_count_try_acquire", INTERLEAVE_CAS_WEAK, NULL, INTERLEAVE_TEAR, 0},
+        {"ref_epoch_is_past", INTERLEAVE_LOAD, "safe", INTERLEAVE_SKIP, 99},
+        {"ref_count_release", INTERLEAVE_SUB, NULL, INTERLEAVE_WEAKEN, 0},
+    };
+
+    static const struct interleave_plant at_slot = {"block_slot_set", INTERLEAVE_STORE, NULL,
+                                                    INTERLEAVE_WEAKEN, 0};
+    static const struct interleave_plant at_table = {"install_table", INTERLEAVE_STORE, "table",
+                                                     INTERLEAVE_WEAKEN, 0};
+
+    (void)state;
+    interleave_expect_found(&entered, &at_slot);
+    interleave_expect_found(&grown, &at_table);
+    for (size_t i = 0; i < sizeof plants / sizeof plants[0]; i++) {
+        interleave_expect_found(&replaced, &plants[i]);
+    }
 }
 
 static int set_up(void **state)
 {
     (void)state;
     heap_begin(&(struct heap_setup){.reserved_bytes = Q_GIB(64), .has_real_backing = true});
-    ref_leak_set_every(1);
+    ref_leak_set_every(UINT32_MAX); /* none, rather than one at random */
     return 0;
 }
 
@@ -178,6 +262,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_lookup_finds_its_block_or_none),
+        cmocka_unit_test(bugs_in_looking_up_are_found),
     };
 
     return cmocka_run_group_tests(tests, set_up, heap_tear_down);
