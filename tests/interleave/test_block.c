@@ -254,7 +254,7 @@ static int set_up(void **state)
 {
     (void)state;
     heap_begin(&(struct heap_setup){.reserved_bytes = Q_GIB(64), .has_real_backing = true});
-    ref_leak_set_every(UINT32_MAX); /* none, rather than one at random */
+    ref_leak_set_every(REF_LEAK_EVERY_MAX); /* none, rather than one at random */
     return 0;
 }
 
