@@ -20,6 +20,10 @@ struct slab_gone {
  */
 enum quarry_status slab_page_add(struct slab_class *class);
 
+/* The class has a page more, of a number that has none. */
+void slab_page_install_locked(struct slab_class *class, struct slab_page *page)
+    Q_REQUIRES(&class->mutex);
+
 /* Gives pages back: their cells at once, their records when readers have left. No lock held.
  * Returns: bytes of the pages. */
 uint64_t slab_pages_free(struct quarry_slab *slab, struct slab_gone *gone);

@@ -102,10 +102,10 @@ struct slab_magazine {
 
 /*
  * Cells that a thread has retired and that nobody else knows of: as many as its ring has. Each
- * quarter has the epoch move on, so that the oldest are past before the ring is full; doubling it
- * halves that, 2 µs for 64 cells.
+ * quarter has the epoch move on, 2 µs for 60 cells, so that the oldest are past before the ring is
+ * full. With the magazines' table it fills the 8 KiB that a thread has.
  */
-#define SLAB_LIMBO_CELLS 256u
+#define SLAB_LIMBO_CELLS 240u
 /* And no more than so many bytes, but for one cell. */
 #define SLAB_LIMBO_BYTES Q_MIB(1)
 
@@ -140,6 +140,8 @@ struct slab_thread {
     uint64_t serial; /* const: they rise */
     struct slab_thread *next, *previous;
 };
+
+Q_STATIC_ASSERT(sizeof(struct slab_thread) <= PAGE_BYTES, "a thread is a page");
 
 /* Slabs at a time in a process: each has a word in every thread's storage. */
 #define SLAB_SLABS_MAX 32u
