@@ -9,6 +9,7 @@
 
 #include <bench/malloc/malloc.h>
 #include <bench/pages.h>
+#include <bench/slab/slab.h>
 
 struct benchmark {
     const char *name;
@@ -19,6 +20,7 @@ struct benchmark {
 static const struct benchmark benchmarks[] = {
     {"pages", "the page heap beside malloc libraries and mmap", bench_pages_main},
     {"malloc", "malloc in Quarry and other libraries: twelve workloads", bench_malloc_main},
+    {"slab", "cells of a slab and arenas beside malloc", bench_slab_main},
 };
 
 static void print_help(FILE *file)
