@@ -14,10 +14,10 @@
 #include "interleave/schedule.h"
 
 /* What the compiler calls; nobody else does, so there is no header. */
-#define PLAIN_DECLARE(name) void name(const void *address)
+#define PLAIN_DECLARE(name) void name(void *address)
 #define PLAIN_ONE(name, bytes, is_write)                                                           \
     PLAIN_DECLARE(name);                                                                           \
-    void name(const void *address)                                                                 \
+    void name(void *address)                                                                       \
     {                                                                                              \
         check(address, bytes, is_write, __builtin_return_address(0));                              \
     }
@@ -42,14 +42,14 @@ PLAIN_BOTH(4, 4)
 PLAIN_BOTH(8, 8)
 PLAIN_BOTH(16, 16)
 
-void __tsan_read_range(const void *address, size_t bytes);
-void __tsan_read_range(const void *address, size_t bytes)
+void __tsan_read_range(void *address, size_t bytes);
+void __tsan_read_range(void *address, size_t bytes)
 {
     check(address, bytes, false, __builtin_return_address(0));
 }
 
-void __tsan_write_range(const void *address, size_t bytes);
-void __tsan_write_range(const void *address, size_t bytes)
+void __tsan_write_range(void *address, size_t bytes);
+void __tsan_write_range(void *address, size_t bytes)
 {
     check(address, bytes, true, __builtin_return_address(0));
 }
@@ -59,8 +59,8 @@ void __tsan_init(void)
 {
 }
 
-void __tsan_func_entry(const void *caller);
-void __tsan_func_entry(const void *caller)
+void __tsan_func_entry(void *caller);
+void __tsan_func_entry(void *caller)
 {
     (void)caller;
 }

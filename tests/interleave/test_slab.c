@@ -298,7 +298,9 @@ static void bugs_in_finding_cells_are_found(void **state)
     };
 
     expect_all_found(&reused, plants, sizeof plants / sizeof plants[0]);
-    expect_all_found(&added, in_pages, 2);
+    if (INTERLEAVE_SEES_PLAIN) {
+        expect_all_found(&added, in_pages, 2);
+    }
     expect_all_found(&dropped, in_pages + 2, 1);
 }
 
@@ -317,7 +319,7 @@ static void bugs_in_keeping_threads_out_are_found(void **state)
 
     (void)state;
     expect_all_found(&trimmed, at_trim, sizeof at_trim / sizeof at_trim[0]);
-    expect_all_found(&moved_from_under, at_move, sizeof at_move / sizeof at_move[0]);
+    expect_all_found(&moved_from_under, at_move, INTERLEAVE_SEES_PLAIN ? 2 : 1);
 }
 
 static int set_up(void **state)
