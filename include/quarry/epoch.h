@@ -46,7 +46,7 @@ struct quarry_epoch;
  * `memory`: borrowed until the domain is destroyed; it is charged for the domain.
  * `ret_epoch`: own; end it with quarry_epoch_destroy.
  * Errors: QUARRY_TOO_MANY (QUARRY_EPOCHS_MAX domains), QUARRY_NO_MEMORY, QUARRY_NO_ADDRESS.
- * Threads: any. Cost: 256 bytes of the budget.
+ * Threads: any. Cost: 128 bytes of the budget.
  */
 QUARRY_EXPORT enum quarry_status quarry_epoch_create(struct quarry_memory *memory,
                                                      struct quarry_epoch **ret_epoch);

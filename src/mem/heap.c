@@ -330,12 +330,13 @@ static void lifetime_link(struct mem_lifetime *lifetime)
     os_mutex_unlock(&heap->pools_mutex);
 }
 
-static void lifetime_unlink(struct mem_lifetime *lifetime) Q_REQUIRES(&lifetime->heap->pools_mutex)
+static void lifetime_unlink(struct mem_heap *heap, struct mem_lifetime *lifetime)
+    Q_REQUIRES(&heap->pools_mutex)
 {
     if (lifetime->previous != NULL) {
         lifetime->previous->next = lifetime->next;
     } else {
-        lifetime->heap->lifetimes = lifetime->next;
+        heap->lifetimes = lifetime->next;
     }
     if (lifetime->next != NULL) {
         lifetime->next->previous = lifetime->previous;
@@ -441,7 +442,7 @@ void mem_lifetime_end(struct mem_lifetime *lifetime)
     lifetime_give_records(lifetime);
     lifetime_visit_pools(lifetime, pool_end);
     mem_map_forget_lane(&heap->map, lane);
-    lifetime_unlink(lifetime);
+    lifetime_unlink(heap, lifetime);
     os_mutex_unlock(&heap->pools_mutex);
     if (heap->observer.ended != NULL) {
         heap->observer.ended(heap->observer.argument, lane->base, lane->reserved_bytes);

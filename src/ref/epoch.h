@@ -22,6 +22,9 @@
 /* Advances after which a stamp taken before the first is past, if nobody is inside. */
 #define REF_EPOCH_ADVANCES 2u
 
+/* Frames of the stack that a debug build keeps of each entry. */
+#define REF_EPOCH_FRAMES_MAX 12u
+
 /* Bits of a reader's word, and of `now`: how often it has entered, and when. */
 #define REF_EPOCH_DEPTH_BITS 12
 #define REF_EPOCH_DEPTH_MASK ((UINT64_C(1) << REF_EPOCH_DEPTH_BITS) - 1)
@@ -35,6 +38,11 @@ struct ref_epoch_reader {
     struct ref_epoch_reader *next, *previous;
     uint64_t seen_epoch; /* that it was inside with at the last look at it; 0: outside */
     uint64_t seen_ns;    /* when it was first seen so */
+#ifdef QUARRY_DEBUG_CHECKS
+    /* by the thread: how it entered */
+    uint32_t pc_count;
+    uint64_t pcs[REF_EPOCH_FRAMES_MAX];
+#endif
 };
 
 /* A thread in all domains. */

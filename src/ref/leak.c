@@ -30,13 +30,13 @@
  * Locking: a ledger's mutex around its tables. The stack is taken, and the clock read, before.
  * Rooms make system calls under it, once for 64 KiB.
  *
- * Cost: a note that is not recorded, four instructions inline; one that is, a call stack (0.16 µs a
- * frame) and 80 ns for the clock, hashing, comparing and the lock; forgetting 20 ns.
+ * Cost: a note that is not recorded, four instructions inline, 1 ns. One that is recorded and
+ * forgotten, 1.06 µs in a stack of 5 frames and 1.8 µs in one of 13, nearly all of it unwinding.
  *
- * Rejected: keeping stacks in the records (five times the memory, and growing with what is out
- * instead of with the program's size); frame pointers instead of unwind tables (distributions
- * compile without: half of the frames are missing); one ledger for the process (closing one thing
- * would have to look through what all the others hold).
+ * Rejected: keeping stacks in the records (four times the memory, growing with what is out instead
+ * of with the program's size); frame pointers instead of unwind tables (distributions compile
+ * without, and a walk along what is none may leave the stack); one ledger for the process (closing
+ * one thing would have to look through what all the others hold).
  */
 #include <ref/leak.h>
 
@@ -65,7 +65,7 @@
 
 Q_STATIC_ASSERT(REF_LEAK_RECORDS_MAX == UINT32_C(1) << SLOT_BITS, "a token has room for a slot");
 
-_Thread_local uint32_t ref_leak_countdown;
+_Thread_local int32_t ref_leak_countdown;
 static _Thread_local uint64_t random_state; /* 0: the thread has drawn nothing yet */
 static _Atomic uint32_t record_every = EVERY_DEFAULT;
 
@@ -132,13 +132,13 @@ static bool take_turn(struct os *os)
         return true;
     }
     /* 0 to 2 × every - 2: every - 1 in the mean. */
-    ref_leak_countdown = (uint32_t)(drawn % (2 * (uint64_t)every - 1));
+    ref_leak_countdown = (int32_t)(drawn % (2 * (uint64_t)every - 1));
     return !is_first;
 }
 
 void ref_leak_set_every(uint32_t every)
 {
-    Q_ASSERT(every >= 1);
+    Q_ASSERT(every >= 1 && every <= REF_LEAK_EVERY_MAX);
     atomic_store_relaxed_u32(&record_every, every);
     ref_leak_countdown = 0;
 }

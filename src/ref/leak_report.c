@@ -88,10 +88,14 @@ static void print_leak(const struct ref_leak *leak)
 {
     struct text text = {.length = 0};
 
-    text_add(&text, "quarry: leak: %s: %.*s 0x%llx, for %llu.%03llu s, by thread %u\n", leak->owner,
+    text_add(&text, "quarry: leak: %s: %.*s 0x%llx, for %llu.%03llu s", leak->owner,
              NAME_CHARACTERS_MAX, leak->kind, (unsigned long long)leak->object,
              (unsigned long long)(leak->age_ns / Q_SECOND_NS),
-             (unsigned long long)(leak->age_ns % Q_SECOND_NS / Q_MS_NS), leak->thread_id);
+             (unsigned long long)(leak->age_ns % Q_SECOND_NS / Q_MS_NS));
+    if (leak->thread_id != 0) {
+        text_add(&text, ", by thread %u", leak->thread_id);
+    }
+    text_add(&text, "\n");
     for (uint32_t i = 0; i < leak->pc_count; i++) {
         text_add_frame(&text, i, leak->pcs[i]);
     }

@@ -399,6 +399,10 @@ static void misuse_ends_the_program_with_its_name(void **state)
     (void)state;
     child_assert_aborts(destroy_inside, NULL, "an epoch destroyed with somebody inside: 0x");
     child_assert_aborts(destroy_inside, NULL, "leak: epoch: reader");
+    child_assert_aborts(destroy_inside, NULL, "quarry:   #0 test_ref_epoch+0x");
+#ifdef QUARRY_DEBUG_CHECKS
+    child_assert_aborts(destroy_inside, NULL, "quarry:   #2 test_ref_epoch+0x");
+#endif
     child_assert_aborts(leave_too_often, NULL, "an epoch left that was not entered: 0x");
     child_assert_aborts(leave_without_entering, NULL, "an epoch left that was not entered: 0x");
 }
