@@ -94,6 +94,10 @@ static void check_texts(const struct mem_stats_snapshot *shot)
         Q_ASSERT(mem_stats_owner_name(shot, shot->rows[i].owner) != NULL);
         Q_ASSERT(mem_stats_lifetime_name(shot, shot->rows[i].lifetime) != NULL);
     }
+    for (uint32_t i = 0; i < shot->account_count; i++) {
+        Q_ASSERT(strlen(shot->accounts[i].name) < MEM_STATS_NAME_BYTES);
+        Q_ASSERT(shot->accounts[i].depth <= MEM_STATS_ACCOUNT_DEPTH_MAX);
+    }
     for (uint32_t i = 0; i < shot->module_count; i++) {
         Q_ASSERT(strlen(shot->modules[i].path) < MEM_STATS_PATH_BYTES);
         Q_ASSERT(shot->modules[i].build_id_bytes <= MEM_STATS_BUILD_ID_BYTES);
@@ -109,6 +113,8 @@ static void check_snapshot(const struct mem_stats_snapshot *shot)
     Q_ASSERT(shot->module_count <= MEM_STATS_MODULES_MAX);
     Q_ASSERT(shot->stack_count <= MEM_STATS_STACKS_MAX);
     Q_ASSERT(shot->map_bytes <= MEM_STATS_MAP_MAX_BYTES);
+    Q_ASSERT(shot->account_count <= MEM_STATS_ACCOUNTS_MAX);
+    Q_ASSERT(shot->totals->pressure < MEM_STATS_PRESSURE_LEVELS);
     check_texts(shot);
     for (uint32_t i = 0; i < shot->stack_count; i++) {
         check_stack(&shot->stacks[i]);

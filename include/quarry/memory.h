@@ -445,8 +445,7 @@ struct quarry_account_options {
      * it to that.
      */
     bool is_all_pages;
-    /* Asks it for memory; as quarry_reclaim_function. NULL: it has none to give. */
-    uint64_t (*reclaim)(void *argument, uint64_t wanted_bytes);
+    quarry_reclaim_function *reclaim;           /* NULL: it has no memory to give */
     quarry_account_value_function *value;       /* NULL: not elastic */
     quarry_account_target_function *set_target; /* NULL: it does not want to know */
     void *argument; /* of all three; borrowed until the account is destroyed */

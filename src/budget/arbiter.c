@@ -32,6 +32,7 @@
  *   1. Targets add up to no more than the room, floors excepted.
  *   2. floor ≤ target ≤ ceiling, for every account and above it; a ceiling beats floors below it.
  *   3. The same clock and the same values give the same moves.
+ *   4. An account is told by one thread at a time, and last of its last target.
  *
  * Locking: the tree's mutex for the arithmetic; accounts are asked and told without it.
  * Cost: O(accounts) a tick.
@@ -147,7 +148,26 @@ void budget_arbiter_join_locked(struct quarry_account *account)
 static bool wants_to_know(const struct quarry_account *account)
 {
     return is_elastic(account) && account->functions.set_target != NULL &&
+           !account->worth.is_telling &&
            account->worth.told_target_bytes != atomic_load_relaxed_u64(&account->target_bytes);
+}
+
+/* Invariant 4. */
+static void tell_target(struct quarry_account *account)
+{
+    struct os_mutex *mutex = &account->budget->mutex;
+
+    os_mutex_lock(mutex);
+    while (wants_to_know(account)) {
+        uint64_t target_bytes = atomic_load_relaxed_u64(&account->target_bytes);
+        account->worth.told_target_bytes = target_bytes;
+        account->worth.is_telling = true;
+        os_mutex_unlock(mutex);
+        account->functions.set_target(account->functions.argument, target_bytes);
+        os_mutex_lock(mutex);
+        account->worth.is_telling = false;
+    }
+    os_mutex_unlock(mutex);
 }
 
 static void tell_targets(struct budget *budget)
@@ -155,11 +175,7 @@ static void tell_targets(struct budget *budget)
     struct quarry_account *account = NULL;
 
     while ((account = budget_tour(budget, account, wants_to_know)) != NULL) {
-        os_mutex_lock(&budget->mutex);
-        uint64_t target_bytes = atomic_load_relaxed_u64(&account->target_bytes);
-        account->worth.told_target_bytes = target_bytes;
-        os_mutex_unlock(&budget->mutex);
-        account->functions.set_target(account->functions.argument, target_bytes);
+        tell_target(account);
     }
 }
 

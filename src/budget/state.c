@@ -1,19 +1,21 @@
 /*
  * Reading accounts, and checking them.
  */
+#include <budget/state.h>
+
 #include <string.h>
 
 #include <budget/tick.h>
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
-/* With the tree's mutex held. */
-static void account_state(const struct quarry_account *account, struct quarry_account_state *state)
+void budget_account_state(const struct quarry_account *account,
+                          struct quarry_account_state *ret_state)
 {
     uint64_t ceiling_bytes = atomic_load_relaxed_u64(&account->ceiling_bytes);
     uint64_t target_bytes = atomic_load_relaxed_u64(&account->target_bytes);
 
-    *state = (struct quarry_account_state){
+    *ret_state = (struct quarry_account_state){
         .owner = account->owner,
         .depth = account->depth,
         .share = account->share,
@@ -31,16 +33,16 @@ static void account_state(const struct quarry_account *account, struct quarry_ac
         .loss_value = account->worth.loss_value,
         .is_elastic = account->functions.value != NULL,
     };
-    memcpy(state->name, account->name, sizeof(state->name));
+    memcpy(ret_state->name, account->name, sizeof(ret_state->name));
     if (account->parent == NULL) {
-        state->ceiling_bytes = budget_limit_bytes(account->budget);
+        ret_state->ceiling_bytes = budget_limit_bytes(account->budget);
     }
 }
 
 void quarry_account_read(struct quarry_account *account, struct quarry_account_state *ret_state)
 {
     os_mutex_lock(&account->budget->mutex);
-    account_state(account, ret_state);
+    budget_account_state(account, ret_state);
     os_mutex_unlock(&account->budget->mutex);
 }
 
@@ -57,7 +59,7 @@ size_t quarry_memory_accounts(struct quarry_memory *memory, struct quarry_accoun
     for (struct quarry_account *account = &budget->root; account != NULL;
          account = budget_after(&budget->root, account)) {
         if (count < state_capacity) {
-            account_state(account, &states[count]);
+            budget_account_state(account, &states[count]);
         }
         count++;
     }

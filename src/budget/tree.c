@@ -19,6 +19,7 @@
  */
 #include <budget/tree.h>
 
+#include <budget/rows.h>
 #include <budget/tick.h>
 
 static struct {
@@ -134,6 +135,7 @@ static void budget_forget_callers(struct budget *budget)
 
     for (; account != NULL; account = budget_after(&budget->root, account)) {
         atomic_store_relaxed_u32(&account->caller_count, account == entered ? 1 : 0);
+        account->worth.is_telling = account->worth.is_telling && account == entered;
     }
     for (uint32_t i = 0; i < BUDGET_LISTENERS_MAX; i++) {
         atomic_store_relaxed_u32(&budget->pressure.listener[i].caller_count, 0);
@@ -166,6 +168,7 @@ static void budget_end(void *argument)
 
     page_heap_remove_tick(budget->heap, budget_tick, budget);
     page_heap_remove_reclaimer(budget->heap, budget_reclaim, budget);
+    mem_census_set_accounts(budget->heap, NULL, NULL);
     os_mutex_lock(&budgets.mutex);
     atomic_store_release_ptr(&budgets.budget[budget->heap->slot], NULL);
     os_mutex_unlock(&budgets.mutex);
@@ -233,6 +236,7 @@ static enum quarry_status budget_make(struct page_heap *heap, struct budget **re
         page_metadata_give(&heap->metadata, piece, sizeof(struct budget));
         return status;
     }
+    mem_census_set_accounts(heap, budget_fill_census, piece);
     /* Pairs with the acquire in budget_of. */
     atomic_store_release_ptr(&budgets.budget[heap->slot], piece);
     *ret_budget = piece;

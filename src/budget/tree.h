@@ -38,6 +38,7 @@ struct budget_worth {
     bool has_values;                 /* it has been asked at least once */
     double weight;                   /* of the room for elastic accounts; their sum is the whole */
     uint64_t told_target_bytes;      /* what set_target was last told; UINT64_MAX: nothing yet */
+    bool is_telling;                 /* somebody is in set_target, and looks again after it */
     /* Scratch of one distribution: of the elastic accounts in the subtree. */
     bool has_elastic;
     bool is_fixed; /* its part is decided */

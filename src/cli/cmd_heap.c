@@ -7,6 +7,7 @@
  *   --pprof FILE     the profile as pprof reads it                   profile
  *   --sample BYTES   changes the mean distance between samples, in the process, at once
  */
+#include <cli/account_text.h>
 #include <cli/cli.h>
 #include <cli/heap_json.h>
 #include <cli/heap_text.h>
@@ -198,6 +199,10 @@ static enum quarry_status print_text(const struct heap_options *options,
         heap_text_ledger(stdout, snapshot);
         puts("\nowners and lifetimes, most fragmented first");
         heap_text_rows(stdout, snapshot);
+        if (account_text_has_budget(snapshot)) {
+            puts("\nthe budget");
+            heap_text_accounts(stdout, snapshot);
+        }
         puts("\nsize classes, most waste first");
         heap_text_classes(stdout, snapshot, options->top);
     }

@@ -23,8 +23,8 @@ extern const char *const doctor_severity_names[];
 #define DOCTOR_TEXT_BYTES   640u
 #define DOCTOR_ADVICE_BYTES 320u
 #define DOCTOR_NO_STACK     UINT32_MAX
-/* One for each rule, and one for each fragmented row up to a dozen. */
-#define DOCTOR_FINDINGS_MAX 28u
+/* One for each rule, and one for each fragmented row up to a dozen and full account up to four. */
+#define DOCTOR_FINDINGS_MAX 34u
 
 struct doctor_finding {
     const char *cause; /* a word, for scripts */
@@ -55,7 +55,7 @@ void doctor_before_fini(struct doctor_before *before);
 
 /*
  * Examines a heap. `before`: NULL for one look alone, which cannot see growth.
- * `ret_report`: findings by bytes, most first. About 30 KiB: not for a small stack.
+ * `ret_report`: findings by bytes, most first. About 36 KiB: not for a small stack.
  */
 void doctor_examine(const struct process *process, struct symbols *symbols,
                     const struct doctor_before *before, struct doctor_report *ret_report);

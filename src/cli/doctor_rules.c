@@ -15,6 +15,7 @@
  *   churn             a stack whose objects die as soon as they are made
  *   hardened          checks that cost memory are on
  *   sampling          stacks are not known, or not all
+ *   pressure, ceiling see doctor_budget.c
  *
  * Bytes are worth a finding when they are 1 MiB and a twentieth of what is committed: below, there
  * is nothing to win. A tenth is worth a change, a quarter is critical. The numbers are choices, by
@@ -26,6 +27,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#include <cli/doctor_say.h>
 
 #define WORTH_BYTES      Q_MIB(1)
 #define WORTH_PERCENT    5.0
@@ -47,8 +50,7 @@
 
 /* ---- findings ------------------------------------------------------------------------------- */
 
-Q_PRINTF(3, 4)
-static void say(char *text, size_t bytes, const char *format, ...)
+void doctor_say(char *text, size_t bytes, const char *format, ...)
 {
     size_t length = strlen(text);
     va_list arguments;
@@ -58,11 +60,10 @@ static void say(char *text, size_t bytes, const char *format, ...)
     va_end(arguments);
 }
 
-#define SAY(finding, ...)    say((finding)->text, sizeof((finding)->text), __VA_ARGS__)
-#define ADVISE(finding, ...) say((finding)->advice, sizeof((finding)->advice), __VA_ARGS__)
+#define SAY    DOCTOR_SAY
+#define ADVISE DOCTOR_ADVISE
 
-/* A new finding; NULL when there are too many, which only tables of rows can be. */
-static struct doctor_finding *find(struct doctor_case *c, const char *cause,
+struct doctor_finding *doctor_find(struct doctor_case *c, const char *cause,
                                    enum doctor_severity severity, uint64_t bytes)
 {
     if (c->report->count == DOCTOR_FINDINGS_MAX) {
@@ -156,8 +157,8 @@ static void examine_row(struct doctor_case *c, const struct mem_stats_row *row)
 {
     const struct pinned pinned = pinned_of(c, row);
     char bytes[SIZE_TEXT_BYTES];
-    struct doctor_finding *finding =
-        find(c, "fragmentation", severity_of(c, row->sparse_free_bytes), row->sparse_free_bytes);
+    struct doctor_finding *finding = doctor_find(
+        c, "fragmentation", severity_of(c, row->sparse_free_bytes), row->sparse_free_bytes);
 
     if (finding == NULL) {
         return;
@@ -197,7 +198,7 @@ static void rule_partly_filled(struct doctor_case *c)
     if (!is_worth_it(c, bytes)) {
         return;
     }
-    struct doctor_finding *finding = find(c, "partly-filled", severity_of(c, bytes), bytes);
+    struct doctor_finding *finding = doctor_find(c, "partly-filled", severity_of(c, bytes), bytes);
     if (finding != NULL) {
         SAY(finding,
             "%s are free in spans that are empty, or half full or more: room for objects of the "
@@ -220,7 +221,7 @@ static void rule_thread_caches(struct doctor_case *c)
     if (!is_worth_it(c, bytes)) {
         return;
     }
-    struct doctor_finding *finding = find(c, "thread-caches", severity_of(c, bytes), bytes);
+    struct doctor_finding *finding = doctor_find(c, "thread-caches", severity_of(c, bytes), bytes);
     if (finding != NULL) {
         SAY(finding, "%s of free objects are cached by %" PRIu64 " threads, %s each on average.",
             size_format(bytes, text), thread_count,
@@ -236,7 +237,8 @@ static void rule_page_caches(struct doctor_case *c)
     char text[SIZE_TEXT_BYTES];
     struct doctor_finding *finding;
 
-    if (is_worth_it(c, bytes) && (finding = find(c, "page-caches", DOCTOR_NOTE, bytes)) != NULL) {
+    if (is_worth_it(c, bytes) &&
+        (finding = doctor_find(c, "page-caches", DOCTOR_NOTE, bytes)) != NULL) {
         SAY(finding, "%s are free pages that threads keep for their next allocations.",
             size_format(bytes, text));
         ADVISE(finding, "The heap takes them back by itself when the limit is near; malloc_trim(0) "
@@ -250,7 +252,8 @@ static void rule_free_pages(struct doctor_case *c)
     char text[SIZE_TEXT_BYTES];
     struct doctor_finding *finding;
 
-    if (is_worth_it(c, bytes) && (finding = find(c, "free-pages", DOCTOR_NOTE, bytes)) != NULL) {
+    if (is_worth_it(c, bytes) &&
+        (finding = doctor_find(c, "free-pages", DOCTOR_NOTE, bytes)) != NULL) {
         SAY(finding,
             "%s are free and have not gone back to the kernel yet. The scavenger begins 0.6 s "
             "after "
@@ -304,7 +307,7 @@ static void rule_rounding(struct doctor_case *c)
     struct doctor_finding *finding;
 
     if (is_worth_it(c, bytes) &&
-        (finding = find(c, "rounding", severity_of(c, bytes), bytes)) != NULL) {
+        (finding = doctor_find(c, "rounding", severity_of(c, bytes), bytes)) != NULL) {
         SAY(finding,
             "About %s of the live objects were never asked for: sizes are rounded up to "
             "their class.",
@@ -324,7 +327,7 @@ static void rule_metadata(struct doctor_case *c)
     struct doctor_finding *finding;
 
     if (is_worth_it(c, bytes) &&
-        (finding = find(c, "metadata", severity_of(c, bytes), bytes)) != NULL) {
+        (finding = doctor_find(c, "metadata", severity_of(c, bytes), bytes)) != NULL) {
         SAY(finding, "%s are the heap's own structures, %.0f %% of all, statistics included.",
             size_format(bytes, text), figures_percent(bytes, c->figures.committed_bytes));
         ADVISE(finding,
@@ -348,8 +351,8 @@ static void rule_limit(struct doctor_case *c)
     if (ledger->limit_bytes == 0 || (percent < LIMIT_WARNING_PERCENT && refused_count == 0)) {
         return;
     }
-    finding =
-        find(c, "limit", is_critical ? DOCTOR_CRITICAL : DOCTOR_WARNING, ledger->committed_bytes);
+    finding = doctor_find(c, "limit", is_critical ? DOCTOR_CRITICAL : DOCTOR_WARNING,
+                          ledger->committed_bytes);
     if (finding == NULL) {
         return;
     }
@@ -374,7 +377,7 @@ static void rule_peak(struct doctor_case *c)
     if (peak < now + now / 2 || peak - now < PEAK_WORTH_BYTES) {
         return;
     }
-    struct doctor_finding *finding = find(c, "peak", DOCTOR_NOTE, peak - now);
+    struct doctor_finding *finding = doctor_find(c, "peak", DOCTOR_NOTE, peak - now);
     if (finding == NULL) {
         return;
     }
@@ -430,7 +433,7 @@ static void rule_growth(struct doctor_case *c)
     const struct quarry_ledger *ledger = &c->snapshot->totals->ledger;
     bool is_urgent = hourly > (double)sat_sub_u64(ledger->limit_bytes, ledger->committed_bytes);
     struct doctor_finding *finding =
-        find(c, "growth", is_urgent ? DOCTOR_WARNING : DOCTOR_NOTE, bytes);
+        doctor_find(c, "growth", is_urgent ? DOCTOR_WARNING : DOCTOR_NOTE, bytes);
     if (finding == NULL) {
         return;
     }
@@ -474,7 +477,7 @@ static void rule_churn(struct doctor_case *c)
         return;
     }
     /* It holds nothing: what it costs is time. */
-    struct doctor_finding *finding = find(c, "churn", DOCTOR_NOTE, 0);
+    struct doctor_finding *finding = doctor_find(c, "churn", DOCTOR_NOTE, 0);
     if (finding == NULL) {
         return;
     }
@@ -495,7 +498,7 @@ static void rule_hardened(struct doctor_case *c)
     struct doctor_finding *finding;
 
     if (c->snapshot->head->is_hardened != 0 &&
-        (finding = find(c, "hardened", DOCTOR_NOTE, 0)) != NULL) {
+        (finding = doctor_find(c, "hardened", DOCTOR_NOTE, 0)) != NULL) {
         SAY(finding, "Hardened mode is on: objects are checked when they are freed, which costs "
                      "memory and time.");
         ADVISE(finding,
@@ -515,7 +518,7 @@ static void rule_sampling(struct doctor_case *c)
     if (head->sample_mean_bytes != 0 && dropped_count == 0) {
         return;
     }
-    finding = find(c, "sampling", DOCTOR_NOTE, 0);
+    finding = doctor_find(c, "sampling", DOCTOR_NOTE, 0);
     if (finding == NULL) {
         return;
     }
@@ -532,11 +535,8 @@ static void rule_sampling(struct doctor_case *c)
 }
 
 doctor_rule *const doctor_rules[] = {
-    rule_fragmentation, rule_partly_filled,
-    rule_thread_caches, rule_page_caches,
-    rule_free_pages,    rule_rounding,
-    rule_metadata,      rule_limit,
-    rule_peak,          rule_growth,
-    rule_churn,         rule_hardened,
-    rule_sampling,      NULL,
+    rule_fragmentation, rule_partly_filled,   rule_thread_caches,  rule_page_caches,
+    rule_free_pages,    rule_rounding,        rule_metadata,       rule_limit,
+    rule_peak,          rule_growth,          rule_churn,          rule_hardened,
+    rule_sampling,      doctor_rule_pressure, doctor_rule_ceiling, NULL,
 };

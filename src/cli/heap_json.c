@@ -32,6 +32,7 @@ static void put_ledger(struct json *json, const struct quarry_ledger *ledger)
     json_u64(json, "free_backed_bytes", ledger->free_backed_bytes);
     json_u64(json, "metadata_bytes", ledger->metadata_bytes);
     json_u64(json, "in_flight_bytes", ledger->in_flight_bytes);
+    json_u64(json, "set_aside_bytes", ledger->set_aside_bytes);
     json_u64(json, "committed_bytes", ledger->committed_bytes);
     json_u64(json, "limit_bytes", ledger->limit_bytes);
     json_u64(json, "peak_bytes", ledger->peak_bytes);
@@ -110,6 +111,50 @@ static void put_classes(struct json *json, const struct mem_stats_snapshot *snap
         json_u64(json, "tail_bytes", class->tail_bytes);
         json_u64(json, "waste_bytes", figures_class_waste(class));
         json_object_end(json);
+    }
+    json_array_end(json);
+}
+
+/* ---- the budget ----------------------------------------------------------------------------- */
+
+static void put_budget(struct json *json, const struct mem_stats_totals *totals)
+{
+    json_object(json, "budget");
+    json_string(json, "pressure", quarry_pressure_name((enum quarry_pressure)totals->pressure));
+    json_u64(json, "account_count", totals->account_count);
+    json_u64(json, "target_move_count", totals->target_move_count);
+    json_u64(json, "set_aside_goal_bytes", totals->set_aside_goal_bytes);
+    json_u64(json, "set_aside_paid_bytes", totals->set_aside_paid_bytes);
+    json_object_end(json);
+}
+
+static void put_account(struct json *json, const struct mem_stats_account *account)
+{
+    json_object(json, NULL);
+    json_string(json, "account", account->name);
+    json_u64(json, "depth", account->depth);
+    json_u64(json, "share", account->share);
+    json_u64(json, "priority", account->priority);
+    json_u64(json, "own_bytes", account->own_bytes);
+    json_u64(json, "charged_bytes", account->charged_bytes);
+    json_u64(json, "peak_bytes", account->peak_bytes);
+    json_u64(json, "floor_bytes", account->floor_bytes);
+    json_u64(json, "ceiling_bytes", account->ceiling_bytes);
+    json_u64(json, "target_bytes", account->target_bytes);
+    json_u64(json, "refused_count", account->refused_count);
+    json_u64(json, "asked_count", account->asked_count);
+    json_u64(json, "reclaimed_bytes", account->reclaimed_bytes);
+    json_u64(json, "growth_millihits_per_s_mib", account->growth_milli_per_mib);
+    json_u64(json, "loss_millihits_per_s_mib", account->loss_milli_per_mib);
+    json_bool(json, "is_elastic", account->is_elastic != 0);
+    json_object_end(json);
+}
+
+static void put_accounts(struct json *json, const struct mem_stats_snapshot *snapshot)
+{
+    json_array(json, "accounts");
+    for (uint32_t i = 0; i < snapshot->account_count; i++) {
+        put_account(json, &snapshot->accounts[i]);
     }
     json_array_end(json);
 }
@@ -211,6 +256,8 @@ enum quarry_status heap_json_print(FILE *file, const struct process *process,
         put_waste(&json, &figures);
         put_rows(&json, snapshot);
         put_classes(&json, snapshot);
+        put_budget(&json, snapshot->totals);
+        put_accounts(&json, snapshot);
         for (uint32_t i = 0; i < LIST_COUNT; i++) {
             put_list(&json, list_names[i], process, symbols, &lists[i], stack_max);
         }

@@ -6,6 +6,7 @@
  */
 #include <cli/heap_text.h>
 
+#include <cli/account_text.h>
 #include <cli/cli.h>
 
 #include <inttypes.h>
@@ -118,6 +119,21 @@ void heap_text_rows(FILE *file, const struct mem_stats_snapshot *snapshot)
                 size_format(row->large_bytes, large), size_format(row_free, wasted),
                 figures_percent(row_free, row->span_bytes), row->sparse_span_count,
                 row->span_count);
+    }
+}
+
+/* ---- accounts ------------------------------------------------------------------------------- */
+
+void heap_text_accounts(FILE *file, const struct mem_stats_snapshot *snapshot)
+{
+    char line[ACCOUNT_TEXT_BYTES];
+
+    fprintf(file, "  %s\n", account_text_budget(snapshot, line));
+    if (snapshot->account_count > 0) {
+        fprintf(file, "  %s\n", account_text_heading);
+    }
+    for (uint32_t i = 0; i < snapshot->account_count; i++) {
+        fprintf(file, "  %s\n", account_text_line(&snapshot->accounts[i], line));
     }
 }
 

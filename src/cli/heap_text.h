@@ -14,6 +14,8 @@
 void heap_text_ledger(FILE *file, const struct mem_stats_snapshot *snapshot);
 /* The waste by cause alone, what there is of each. */
 void heap_text_waste(FILE *file, const struct figures *figures);
+/* The budget: pressure, what is set aside, the tree of accounts. */
+void heap_text_accounts(FILE *file, const struct mem_stats_snapshot *snapshot);
 /* Owners × lifetimes with their fragmentation. */
 void heap_text_rows(FILE *file, const struct mem_stats_snapshot *snapshot);
 /* The classes that have spans, most waste first; at most `class_max`. */

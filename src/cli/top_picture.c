@@ -5,9 +5,10 @@
  *   budget  ████████▓▓▒▒░░························   312 MiB of 512 MiB, 61 %
  *   █ live 240 MiB  ▓ free in spans 31 MiB  ▒ cached 9 MiB  ░ free 20 MiB  m metadata 3 MiB
  *   allocations 120,000/s ...
+ *   pressure none  set aside 4 MiB of 4 MiB ...                 where there is a budget of accounts
  *
  *   owner   lifetime   spans   live   large   fragmentation   sparse
- *   ...                                             four tables share the rows that are left
+ *   ...                                             the tables share the rows that are left
  *
  * The bar is the limit when at least a sixteenth of it is used; else the peak, for a limit of all
  * of the machine's memory would leave an empty bar.
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <cli/account_text.h>
 #include <cli/figures.h>
 #include <cli/heap_text.h>
 
@@ -26,10 +28,21 @@
 #define BAR_OF_LIMIT  16u /* the bar is the limit from 1 / 16 of it on */
 #define BAR_TEXT_MIN  30u
 #define BAR_WIDTH_MIN 10u
-#define TABLES        4u
+#define TABLES        5u
 #define STACK_COLUMN  26u
 
-enum part { PART_LIVE, PART_SPANS, PART_CACHED, PART_FREE, PART_METADATA, PART_UNUSED, PARTS };
+enum part {
+    PART_LIVE,
+    PART_SPANS,
+    PART_CACHED,
+    PART_FREE,
+    PART_ASIDE,
+    PART_METADATA,
+    PART_UNUSED,
+    PARTS
+};
+
+enum table { TABLE_ROWS, TABLE_ACCOUNTS, TABLE_CLASSES, TABLE_LIVE, TABLE_PINNED };
 
 struct part_look {
     const char *name;
@@ -43,6 +56,7 @@ static const struct part_look part_looks[PARTS] = {
     [PART_SPANS] = {"free in spans ", CANVAS_PARTLY, 0x2593, ':'},
     [PART_CACHED] = {"cached ", CANVAS_CACHED, 0x2592, '+'},
     [PART_FREE] = {"free ", CANVAS_FREE, 0x2591, '-'},
+    [PART_ASIDE] = {"set aside ", CANVAS_CACHED, 0x25a4, 's'},
     [PART_METADATA] = {"metadata ", CANVAS_METADATA, 0x2591, 'm'},
     [PART_UNUSED] = {"", CANVAS_DIM, 0xb7, '.'},
 };
@@ -88,6 +102,7 @@ static void sum_parts(struct drawing *d)
     d->part_bytes[PART_SPANS] = sat_add_u64(waste[WASTE_SPANS], waste[WASTE_TAILS]);
     d->part_bytes[PART_CACHED] = sat_add_u64(waste[WASTE_THREAD_CACHE], waste[WASTE_PAGE_CACHE]);
     d->part_bytes[PART_FREE] = waste[WASTE_FREE];
+    d->part_bytes[PART_ASIDE] = d->snapshot->totals->ledger.set_aside_bytes;
     d->part_bytes[PART_METADATA] = waste[WASTE_METADATA];
 }
 
@@ -140,6 +155,9 @@ static void draw_parts(struct drawing *d)
 
     for (uint32_t part = 0; part < PART_UNUSED; part++) {
         const struct part_look *look = &part_looks[part];
+        if (part == PART_ASIDE && d->part_bytes[part] == 0) {
+            continue;
+        }
         (void)size_format(d->part_bytes[part], text);
         uint32_t length = (uint32_t)(2 + strlen(look->name) + strlen(text));
         if (column > 0 && column + length > d->canvas->width) {
@@ -181,6 +199,16 @@ static void draw_counts(struct drawing *d)
     d->row++;
 }
 
+static void draw_pressure(struct drawing *d)
+{
+    char line[ACCOUNT_TEXT_BYTES];
+
+    if (account_text_has_budget(d->snapshot)) {
+        (void)canvas_text(d->canvas, d->row++, 0, CANVAS_PLAIN, "%s",
+                          account_text_budget(d->snapshot, line));
+    }
+}
+
 /* ---- tables --------------------------------------------------------------------------------- */
 
 static void draw_heading(struct drawing *d, const char *text)
@@ -207,6 +235,20 @@ static void draw_rows(struct drawing *d, uint32_t row_max)
                           size_format(row->live_bytes, live), size_format(row->large_bytes, large),
                           size_format(row_free, wasted), figures_percent(row_free, row->span_bytes),
                           row->sparse_span_count, row->span_count);
+    }
+}
+
+static void draw_accounts(struct drawing *d, uint32_t row_max)
+{
+    char line[ACCOUNT_TEXT_BYTES];
+
+    if (d->snapshot->account_count == 0) {
+        return;
+    }
+    draw_heading(d, account_text_heading);
+    for (uint32_t i = 0; i < d->snapshot->account_count && i < row_max; i++) {
+        (void)canvas_text(d->canvas, d->row++, 0, CANVAS_PLAIN, "%s",
+                          account_text_line(&d->snapshot->accounts[i], line));
     }
 }
 
@@ -294,17 +336,23 @@ static void draw_tables(struct drawing *d, const struct stack_list *live,
                         const struct stack_list *pinned)
 {
     uint32_t index[MEM_STATS_CLASSES_MAX];
-    const uint32_t wanted[TABLES] = {d->snapshot->row_count,
-                                     heap_text_sort_classes(d->snapshot, index), live->count,
-                                     pinned->count};
+    const uint32_t wanted[TABLES] = {
+        [TABLE_ROWS] = d->snapshot->row_count,
+        [TABLE_ACCOUNTS] = d->snapshot->account_count,
+        [TABLE_CLASSES] = heap_text_sort_classes(d->snapshot, index),
+        [TABLE_LIVE] = live->count,
+        [TABLE_PINNED] = pinned->count,
+    };
     uint32_t given[TABLES];
-    uint32_t used = d->row + 2 * TABLES; /* a blank row and a heading for each */
+    uint32_t table_count = TABLES - (wanted[TABLE_ACCOUNTS] == 0);
+    uint32_t used = d->row + 2 * table_count; /* a blank row and a heading for each */
 
     share_rows(d->canvas->height > used ? d->canvas->height - used : 0, wanted, given);
-    draw_rows(d, given[0]);
-    draw_classes(d, given[1]);
-    draw_stacks(d, live, STACKS_BY_LIVE, given[2]);
-    draw_stacks(d, pinned, STACKS_BY_PINNED, given[3]);
+    draw_rows(d, given[TABLE_ROWS]);
+    draw_accounts(d, given[TABLE_ACCOUNTS]);
+    draw_classes(d, given[TABLE_CLASSES]);
+    draw_stacks(d, live, STACKS_BY_LIVE, given[TABLE_LIVE]);
+    draw_stacks(d, pinned, STACKS_BY_PINNED, given[TABLE_PINNED]);
 }
 
 enum quarry_status top_picture_draw(struct canvas *canvas, const struct top_picture *picture)
@@ -323,6 +371,7 @@ enum quarry_status top_picture_draw(struct canvas *canvas, const struct top_pict
         draw_budget(&d);
         draw_parts(&d);
         draw_counts(&d);
+        draw_pressure(&d);
         draw_tables(&d, &live, &pinned);
     }
     stack_list_fini(&live);

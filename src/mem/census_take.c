@@ -19,6 +19,12 @@
 
 #define LARGE_ROW MEM_CLASSES
 
+/* Who fills in accounts, by the slot of the page heap; `argument` is written before. */
+static struct {
+    _Atomic(void *) fill; /* mem_census_accounts_function *, or NULL */
+    void *argument;
+} accounts_of[PAGE_HEAPS_MAX];
+
 /* A plain word that its thread is writing. */
 static uint64_t peek(const uint64_t *word)
 {
@@ -201,6 +207,30 @@ static bool span_of(void *argument, const void *object, uint32_t *ret_capacity, 
     return true;
 }
 
+/* ---- accounts ------------------------------------------------------------------------------- */
+
+void mem_census_set_accounts(struct page_heap *pages, mem_census_accounts_function *fill,
+                             void *argument)
+{
+    accounts_of[pages->slot].argument = argument;
+    /* Pairs with the acquire in census_accounts. */
+    atomic_store_release_ptr(&accounts_of[pages->slot].fill, (void *)fill);
+}
+
+static void census_accounts(struct mem_census *census, const struct page_heap *pages)
+{
+    mem_census_accounts_function *fill =
+        (mem_census_accounts_function *)atomic_load_acquire_ptr(&accounts_of[pages->slot].fill);
+    struct mem_stats_totals *totals = &census->totals;
+
+    census->account_count = 0;
+    totals->set_aside_goal_bytes = atomic_load_relaxed_u64(&pages->reserve.goal_bytes);
+    totals->set_aside_paid_bytes = atomic_load_relaxed_u64(&pages->reserve.used_bytes);
+    if (fill != NULL) {
+        fill(accounts_of[pages->slot].argument, census);
+    }
+}
+
 void mem_census_take(struct mem_heap *heap, struct mem_census *census)
 {
     census_clear(census);
@@ -220,6 +250,7 @@ void mem_census_take(struct mem_heap *heap, struct mem_census *census)
     }
     census_sum(census, heap);
     os_mutex_unlock(&heap->pools_mutex);
+    census_accounts(census, heap->pages);
     (void)page_heap_ledger(heap->pages, &census->totals.ledger, NULL, 0);
     census->limit_bytes = census->totals.ledger.limit_bytes;
     census->heap = heap->pages;

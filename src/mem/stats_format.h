@@ -8,11 +8,11 @@
  *
  * Two kinds of sections:
  *
- *   snapshot   totals, rows, classes, modules, heap map, and what stacks pin: written by a refresh,
- *              under the seqlock in the head. Odd: being written.
- *   in place   stacks and samples: written as allocations are sampled and freed, each word by
- *              itself. A stack is there once its hash is not 0, and stays. A sample has a seqlock
- * of its own, its version, and is there while its address is not 0.
+ *   snapshot   totals, rows, classes, modules, heap map, accounts, and what stacks pin: written by
+ * a refresh, under the seqlock in the head. Odd: being written. in place   stacks and samples:
+ * written as allocations are sampled and freed, each word by itself. A stack is there once its hash
+ * is not 0, and stays. A sample has a seqlock of its own, its version, and is there while its
+ * address is not 0.
  *
  * All fields are native integers on their natural alignment: writer and reader run on one machine.
  * Here they are plain, for the reader's copy; in the segment itself each word is atomic.
@@ -30,6 +30,12 @@
 
 /* Owners × lifetimes shown one by one; the last row sums up the rest when there are more. */
 #define MEM_STATS_ROWS_MAX 256u
+/* Accounts shown: the first so many of the tree. */
+#define MEM_STATS_ACCOUNTS_MAX 256u
+/* Levels below the root that an account may be at. */
+#define MEM_STATS_ACCOUNT_DEPTH_MAX 8u
+/* Levels of pressure: enum quarry_pressure. */
+#define MEM_STATS_PRESSURE_LEVELS 4u
 /* Size classes: 67 exist; room for a finer table within this version. */
 #define MEM_STATS_CLASSES_MAX 80u
 /* Executable mappings that are listed; addresses in others stay without a name. */
@@ -66,6 +72,7 @@ enum mem_stats_section_id {
     MEM_STATS_MAP, /* records of 1 byte */
     MEM_STATS_STACKS,
     MEM_STATS_SAMPLES,
+    MEM_STATS_ACCOUNTS, /* a snapshot section again */
     MEM_STATS_SECTIONS, /* how many there are */
 };
 
@@ -135,6 +142,34 @@ struct mem_stats_totals {
     uint64_t span_integral_kib_ms;         /* of span_bytes + large_bytes */
     uint64_t pinned_span_bytes;            /* sum over the stacks */
     uint64_t pinned_live_bytes;            /* sum over the stacks */
+    /* The budget. */
+    uint64_t pressure;             /* enum quarry_pressure */
+    uint64_t account_count;        /* in the tree, the root included; more than are shown, maybe */
+    uint64_t target_move_count;    /* times that memory was shifted between accounts */
+    uint64_t set_aside_goal_bytes; /* that are to be set aside */
+    uint64_t set_aside_paid_bytes; /* paid for out of it, since the start */
+};
+
+/* An account, each before those below it, the root first. Bytes unless the name says otherwise. */
+struct mem_stats_account {
+    uint32_t owner; /* 0: the root */
+    uint32_t depth; /* 0: the root */
+    uint32_t share;
+    uint32_t priority;
+    char name[MEM_STATS_NAME_BYTES]; /* all parts; "" for the root */
+    uint64_t own_bytes;
+    uint64_t charged_bytes;
+    uint64_t peak_bytes;
+    uint64_t floor_bytes;
+    uint64_t ceiling_bytes; /* 0: no bound */
+    uint64_t target_bytes;  /* 0: none */
+    uint64_t refused_count;
+    uint64_t asked_count;
+    uint64_t reclaimed_bytes;
+    uint64_t growth_milli_per_mib; /* hits a second that a MiB more would bring, × 1000 */
+    uint64_t loss_milli_per_mib;   /* hits a second that its coldest MiB brings, × 1000 */
+    uint32_t is_elastic;           /* 0 or 1 */
+    uint32_t zero;
 };
 
 struct mem_stats_row {
@@ -238,17 +273,20 @@ struct mem_stats_sample {
 #define MEM_STATS_AT_STACKS (MEM_STATS_AT_MAP + MEM_STATS_MAP_MAX_BYTES)
 #define MEM_STATS_AT_SAMPLES                                                                       \
     (MEM_STATS_AT_STACKS + MEM_STATS_ROOM(struct mem_stats_stack, MEM_STATS_STACKS_MAX))
-#define MEM_STATS_BYTES                                                                            \
+#define MEM_STATS_AT_ACCOUNTS                                                                      \
     (MEM_STATS_AT_SAMPLES + MEM_STATS_ROOM(struct mem_stats_sample, MEM_STATS_SAMPLES_MAX))
+#define MEM_STATS_BYTES                                                                            \
+    (MEM_STATS_AT_ACCOUNTS + MEM_STATS_ROOM(struct mem_stats_account, MEM_STATS_ACCOUNTS_MAX))
 
 Q_STATIC_ASSERT(sizeof(struct mem_stats_section) == 24, "see docs/formats/heap-stats.md");
-Q_STATIC_ASSERT(sizeof(struct mem_stats_head) == 576, "see docs/formats/heap-stats.md");
-Q_STATIC_ASSERT(sizeof(struct mem_stats_totals) == 256, "see docs/formats/heap-stats.md");
+Q_STATIC_ASSERT(sizeof(struct mem_stats_head) == 600, "see docs/formats/heap-stats.md");
+Q_STATIC_ASSERT(sizeof(struct mem_stats_totals) == 296, "see docs/formats/heap-stats.md");
 Q_STATIC_ASSERT(sizeof(struct mem_stats_row) == 120, "see docs/formats/heap-stats.md");
 Q_STATIC_ASSERT(sizeof(struct mem_stats_class) == 64, "see docs/formats/heap-stats.md");
 Q_STATIC_ASSERT(sizeof(struct mem_stats_module) == 312, "see docs/formats/heap-stats.md");
 Q_STATIC_ASSERT(sizeof(struct mem_stats_stack) == 656, "see docs/formats/heap-stats.md");
 Q_STATIC_ASSERT(sizeof(struct mem_stats_sample) == 72, "see docs/formats/heap-stats.md");
+Q_STATIC_ASSERT(sizeof(struct mem_stats_account) == 144, "see docs/formats/heap-stats.md");
 
 /* The bucket of an age at free. Cost: a few instructions. */
 static inline uint32_t mem_stats_age_bucket(uint64_t age_ns)

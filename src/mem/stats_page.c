@@ -2,8 +2,8 @@
  * The statistics segment, the writer's part that sampling needs: making it, paying for it, forking.
  * stats_refresh.c writes the snapshot sections.
  *
- *   | head | totals | rows | classes | modules | heap map | stacks … | samples … |
- *     4 K    4 K      32 K   8 K       156 K     1 M        10.3 M     4.5 M        16 MiB in all
+ *   | head | totals | rows | classes | modules | heap map | stacks … | samples … | accounts |
+ *     4 K    4 K      32 K   8 K       156 K     1 M        10.3 M     4.5 M       36 K     16 MiB
  *
  * Only what is written is ever backed by memory: a small process pays for the head, the first few
  * records of each section, and whatever its stacks and live samples take.
@@ -42,6 +42,8 @@ static const struct section_layout layout[MEM_STATS_SECTIONS] = {
                           MEM_STATS_STACKS_MAX},
     [MEM_STATS_SAMPLES] = {MEM_STATS_AT_SAMPLES, sizeof(struct mem_stats_sample),
                            MEM_STATS_SAMPLES_MAX},
+    [MEM_STATS_ACCOUNTS] = {MEM_STATS_AT_ACCOUNTS, sizeof(struct mem_stats_account),
+                            MEM_STATS_ACCOUNTS_MAX},
 };
 
 struct mem_stats_section mem_stats_layout(enum mem_stats_section_id id)

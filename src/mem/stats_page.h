@@ -201,6 +201,7 @@ struct mem_stats_snapshot {
     const struct mem_stats_module *modules;
     const uint8_t *map; /* as page_heap_map_parse reads it; nothing in it is checked */
     const struct mem_stats_stack *stacks;
+    const struct mem_stats_account *accounts; /* the root first; none without a tree */
     const struct mem_stats_sample *samples; /* alive, without gaps; each with a stack that exists */
     uint32_t row_count;
     uint32_t class_count;
@@ -208,6 +209,7 @@ struct mem_stats_snapshot {
     uint32_t map_bytes; /* 0: the heap is too large for one, or has not been drawn yet */
     uint32_t stack_count;
     uint32_t sample_count;
+    uint32_t account_count;
 };
 
 /*

@@ -106,8 +106,10 @@ static enum quarry_status copy_once(const struct mem_stats_reader *reader,
     if (status == QUARRY_OK) {
         status = before % 2 != 0 ? QUARRY_BUSY : copy_bytes(reader, 0, head, sizeof(*head), error);
     }
-    for (int id = 0; id < MEM_STATS_SAMPLES && status == QUARRY_OK; id++) {
-        status = copy_section(reader, (enum mem_stats_section_id)id, error);
+    for (int id = 0; id < MEM_STATS_SECTIONS && status == QUARRY_OK; id++) {
+        if (id != MEM_STATS_SAMPLES) {
+            status = copy_section(reader, (enum mem_stats_section_id)id, error);
+        }
     }
     if (status == QUARRY_OK) {
         status = copy_bytes(reader, sequence_at, &after, sizeof(after), error);
@@ -238,6 +240,30 @@ static enum quarry_status parse_stacks(const struct mem_stats_stack *stacks, uin
     return QUARRY_OK;
 }
 
+static enum quarry_status parse_accounts(struct mem_stats_account *accounts, uint32_t count,
+                                         struct quarry_error *error)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (accounts[i].depth > MEM_STATS_ACCOUNT_DEPTH_MAX) {
+            return error_set(error, QUARRY_CORRUPT,
+                             "heap statistics: account %u of %u is %u levels below the root", i,
+                             count, accounts[i].depth);
+        }
+        text_close(accounts[i].name, sizeof(accounts[i].name));
+    }
+    return QUARRY_OK;
+}
+
+static enum quarry_status parse_totals(const struct mem_stats_snapshot *snapshot,
+                                       struct quarry_error *error)
+{
+    if (snapshot->is_refreshed && snapshot->totals->pressure >= MEM_STATS_PRESSURE_LEVELS) {
+        return error_set(error, QUARRY_CORRUPT, "heap statistics: there is no pressure %llu",
+                         (unsigned long long)snapshot->totals->pressure);
+    }
+    return QUARRY_OK;
+}
+
 /* Moves the samples that are alive and make sense to the front. Returns: how many. */
 static uint32_t samples_compact(struct mem_stats_sample *samples, uint32_t count,
                                 uint32_t stack_count)
@@ -269,12 +295,14 @@ static struct mem_stats_snapshot snapshot_of(char *image)
         .map = (const void *)(image + MEM_STATS_AT_MAP),
         .stacks = (const void *)(image + MEM_STATS_AT_STACKS),
         .samples = (const void *)(image + MEM_STATS_AT_SAMPLES),
+        .accounts = (const void *)(image + MEM_STATS_AT_ACCOUNTS),
         .row_count = (uint32_t)section[MEM_STATS_ROWS].count,
         .class_count = (uint32_t)section[MEM_STATS_CLASSES].count,
         .module_count = (uint32_t)section[MEM_STATS_MODULES].count,
         .map_bytes = (uint32_t)section[MEM_STATS_MAP].count,
         .stack_count = (uint32_t)section[MEM_STATS_STACKS].count,
         .sample_count = (uint32_t)section[MEM_STATS_SAMPLES].count,
+        .account_count = (uint32_t)section[MEM_STATS_ACCOUNTS].count,
     };
 }
 
@@ -297,6 +325,13 @@ enum quarry_status mem_stats_parse(void *image, struct mem_stats_snapshot *ret_s
     status = parse_modules((void *)(base + MEM_STATS_AT_MODULES), snapshot.module_count, error);
     if (status == QUARRY_OK) {
         status = parse_stacks(snapshot.stacks, snapshot.stack_count, error);
+    }
+    if (status == QUARRY_OK) {
+        status =
+            parse_accounts((void *)(base + MEM_STATS_AT_ACCOUNTS), snapshot.account_count, error);
+    }
+    if (status == QUARRY_OK) {
+        status = parse_totals(&snapshot, error);
     }
     if (status != QUARRY_OK) {
         return status;

@@ -322,11 +322,13 @@ static void publish(struct refresh *refresh, uint64_t now_ns)
     uint32_t total_count = section_prepare(refresh, MEM_STATS_TOTALS, 1);
     uint32_t row_count = section_prepare(refresh, MEM_STATS_ROWS, census->row_count);
     uint32_t class_count = section_prepare(refresh, MEM_STATS_CLASSES, census->class_count);
+    uint32_t account_count = section_prepare(refresh, MEM_STATS_ACCOUNTS, census->account_count);
 
     sequence_begin(refresh);
     section_publish(refresh, MEM_STATS_TOTALS, &refresh->totals, total_count);
     section_publish(refresh, MEM_STATS_ROWS, census->row, row_count);
     section_publish(refresh, MEM_STATS_CLASSES, census->class, class_count);
+    section_publish(refresh, MEM_STATS_ACCOUNTS, census->account, account_count);
     section_publish(refresh, MEM_STATS_MAP, refresh->stats->map_room.base, refresh->map_bytes);
     publish_pinners(refresh);
     publish_head(refresh, now_ns);
@@ -361,6 +363,7 @@ enum quarry_status mem_stats_refresh(struct mem_stats *stats, const struct mem_c
 
     Q_ASSERT(census->row_count <= MEM_STATS_ROWS_MAX);
     Q_ASSERT(census->class_count <= MEM_STATS_CLASSES_MAX);
+    Q_ASSERT(census->account_count <= MEM_STATS_ACCOUNTS_MAX);
     /* Acquire: pairs with the release below; the rooms are as the last refresh left them. */
     if (atomic_exchange_acquire_u32(&stats->is_refreshing, 1) != 0) {
         return QUARRY_BUSY; /* invariant 1 */

@@ -112,7 +112,8 @@ static void ledger_update(void)
 
     ledger->in_use_bytes = census.totals.span_bytes + census.totals.large_bytes;
     ledger->committed_bytes = ledger->in_use_bytes + ledger->cached_bytes +
-                              ledger->free_backed_bytes + ledger->metadata_bytes;
+                              ledger->free_backed_bytes + ledger->metadata_bytes +
+                              ledger->set_aside_bytes;
     ledger->peak_bytes = size_max_u64(ledger->peak_bytes, ledger->committed_bytes);
 }
 
@@ -225,6 +226,38 @@ void fake_set_free(uint64_t free_backed_bytes, uint64_t thread_cached_bytes)
     census.totals.ledger.free_backed_bytes = free_backed_bytes;
     census.totals.thread_cached_bytes = thread_cached_bytes;
     census.totals.span_bytes += thread_cached_bytes;
+    ledger_update();
+}
+
+void fake_set_budget(uint64_t pressure, uint64_t refused_count)
+{
+    struct mem_stats_totals *totals = &census.totals;
+
+    census.account[0] = (struct mem_stats_account){
+        .share = 1, .charged_bytes = Q_MIB(40), .ceiling_bytes = totals->ledger.limit_bytes};
+    census.account[1] = (struct mem_stats_account){
+        .owner = 3, .depth = 1, .share = 1, .name = "kv", .charged_bytes = Q_MIB(40)};
+    census.account[2] = (struct mem_stats_account){
+        .owner = 4,
+        .depth = 2,
+        .share = 3,
+        .name = "kv.block\x1b",
+        .charged_bytes = Q_MIB(40),
+        .floor_bytes = Q_MIB(4),
+        .ceiling_bytes = Q_MIB(48),
+        .target_bytes = Q_MIB(44),
+        .refused_count = refused_count,
+        .growth_milli_per_mib = 12500,
+        .loss_milli_per_mib = 3000,
+        .is_elastic = 1,
+    };
+    census.account_count = 3;
+    totals->account_count = 3;
+    totals->target_move_count = 17;
+    totals->pressure = pressure;
+    totals->set_aside_goal_bytes = Q_MIB(2);
+    totals->set_aside_paid_bytes = Q_MIB(5);
+    totals->ledger.set_aside_bytes = Q_MIB(1);
     ledger_update();
 }
 

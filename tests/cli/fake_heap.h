@@ -34,6 +34,9 @@ FAKE_EXPORT void fake_set_limit(uint64_t limit_bytes);
 FAKE_EXPORT void fake_set_peak(uint64_t peak_bytes);
 FAKE_EXPORT void fake_set_free(uint64_t free_backed_bytes, uint64_t thread_cached_bytes);
 
+/* A tree of three accounts, one refused `refused_count` times; a level of pressure; 1 MiB aside. */
+FAKE_EXPORT void fake_set_budget(uint64_t pressure, uint64_t refused_count);
+
 FAKE_EXPORT void fake_refresh(void);
 FAKE_EXPORT bool fake_wants_refresh(void);
 FAKE_EXPORT uint64_t fake_sample_mean(void);

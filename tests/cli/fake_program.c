@@ -127,6 +127,13 @@ static void plant_crowded(void)
     fake_set_hardened(true);
 }
 
+/* Accounts under pressure: level 2 of 3 is high. */
+static void plant_budgeted(void)
+{
+    plant_healthy();
+    fake_set_budget(2, 9);
+}
+
 /* Nothing is sampled. */
 static void plant_blind(void)
 {
@@ -137,9 +144,9 @@ static void plant_blind(void)
 static const struct {
     const char *name;
     void (*plant)(void);
-} scenes[] = {{"all", plant_all},         {"healthy", plant_healthy}, {"small", plant_small},
-              {"crowded", plant_crowded}, {"blind", plant_blind},     {"growing", plant_healthy},
-              {"silent", plant_healthy},  {"leaving", plant_all}};
+} scenes[] = {{"all", plant_all},         {"healthy", plant_healthy},   {"small", plant_small},
+              {"crowded", plant_crowded}, {"blind", plant_blind},       {"growing", plant_healthy},
+              {"silent", plant_healthy},  {"budgeted", plant_budgeted}, {"leaving", plant_all}};
 
 static void plant(const char *name)
 {

@@ -263,6 +263,55 @@ static void top_prints_one_picture_where_there_is_no_terminal(void **state)
     run_free(&plain);
 }
 
+static void top_shows_accounts_where_there_are_some(void **state)
+{
+    struct fake fake = fake_start("budgeted");
+    struct run text = RUN_TO(0, "top", fake.pid_text, "--ascii");
+    struct run without = RUN_TO(0, "top", shared.pid_text, "--ascii");
+    struct run json = JSON_TO(0, "top", fake.pid_text, "--json");
+    struct run heap = RUN_TO(0, "heap", fake.pid_text);
+
+    (void)state;
+    assert_has(text.out, "pressure high  set aside 1 MiB of 2 MiB, 5 MiB used  accounts 3  "
+                         "shifted 17 times");
+    assert_has(text.out, "s set aside 1 MiB");
+    assert_has(text.out, "\n(memory)  ");
+    assert_has(text.out, "\n  kv  ");
+    assert_has(text.out, "\n    block");
+    assert_has(text.out, "     12.5         3        9");
+    assert_has_not(text.out, "\x1b");
+    assert_has_not(without.out, "pressure");
+    assert_has_not(without.out, "(memory)");
+    assert_has_not(without.out, "set aside");
+    assert_has(json.out, "\"budget\":{\"pressure\":\"high\",\"account_count\":3");
+    assert_int_equal(number_after(json.out, "\"ledger\"", "set_aside_bytes"), MIB);
+    assert_int_equal(number_after(json.out, "\"kv.block", "target_bytes"), 44 * MIB);
+    assert_int_equal(number_after(json.out, "\"kv.block", "refused_count"), 9);
+    assert_int_equal(number_after(json.out, "\"kv.block", "growth_millihits_per_s_mib"), 12500);
+    assert_has(heap.out, "the budget\n  pressure high");
+    assert_has(heap.out, "\n    kv  ");
+    assert_has_not(heap.out, "\x1b");
+    run_free(&text);
+    run_free(&without);
+    run_free(&json);
+    run_free(&heap);
+    fake_stop(&fake);
+}
+
+static void the_doctor_sees_pressure_and_ceilings(void **state)
+{
+    struct fake fake = fake_start("budgeted");
+    struct run run = JSON_TO(3, "doctor", fake.pid_text, "--json");
+
+    (void)state;
+    assert_has(run.out, "The pressure is high");
+    assert_has(run.out, "was refused memory 9 times at its ceiling: 40 MiB of 48 MiB");
+    assert_has(run.out, "\"cause\":\"ceiling\"");
+    assert_has(run.out, "\"cause\":\"pressure\"");
+    run_free(&run);
+    fake_stop(&fake);
+}
+
 static void top_is_one_json_object_on_demand(void **state)
 {
     struct run run = JSON_TO(0, "top", shared.pid_text, "--json");
@@ -583,6 +632,8 @@ int main(void)
         cmocka_unit_test(heap_changes_how_often_the_process_samples),
         cmocka_unit_test(a_profile_that_cannot_be_written_is_a_failure),
         cmocka_unit_test(top_prints_one_picture_where_there_is_no_terminal),
+        cmocka_unit_test(top_shows_accounts_where_there_are_some),
+        cmocka_unit_test(the_doctor_sees_pressure_and_ceilings),
         cmocka_unit_test(top_is_one_json_object_on_demand),
         cmocka_unit_test(top_runs_in_a_terminal_until_q_is_pressed),
         cmocka_unit_test(top_ends_when_the_process_does),

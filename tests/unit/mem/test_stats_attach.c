@@ -272,11 +272,11 @@ static void a_process_without_quarry_is_told(void **state)
 
 static void another_version_is_told(void **state)
 {
-    pid_t shared = process_start((struct plan){.version = 2, .may_share_under_filter = true});
+    pid_t shared = process_start((struct plan){.version = 1, .may_share_under_filter = true});
     pid_t private = process_start((struct plan){.version = 3, .is_filtered = true});
 
     (void)state;
-    assert_refused(shared, QUARRY_UNSUPPORTED, "version 2");
+    assert_refused(shared, QUARRY_UNSUPPORTED, "version 1");
     assert_refused(private, QUARRY_UNSUPPORTED, "version 3");
     process_kill(shared);
     process_kill(private);

@@ -15,7 +15,7 @@ static void a_segment_names_its_process_and_layout(void **state)
     refresh();
     struct mem_stats_snapshot shot = rig_snapshot();
     assert_memory_equal(&shot.head->magic, "QHEAPSTA", 8);
-    assert_int_equal(shot.head->version, 1);
+    assert_int_equal(shot.head->version, MEM_STATS_VERSION);
     assert_int_equal(shot.head->pid, getpid());
     assert_int_equal(shot.head->segment_bytes, MEM_STATS_BYTES);
     assert_non_null(strstr(shot.head->command, "test_mem_stats_page"));

@@ -43,6 +43,8 @@ static int set_up(void **state)
         (struct mem_stats_stack){.hash = 1, .depth = 2, .pc = {10, 20}};
     *(struct mem_stats_sample *)record(MEM_STATS_SAMPLES, 0) =
         (struct mem_stats_sample){.version = 2, .address = 16};
+    *(struct mem_stats_account *)record(MEM_STATS_ACCOUNTS, 0) =
+        (struct mem_stats_account){.depth = 1, .name = "kv", .charged_bytes = 7};
     return 0;
 }
 
@@ -73,8 +75,8 @@ static void a_sound_image_is_accepted(void **state)
 
 /* The examples of docs/formats/heap-stats.md. */
 static const uint8_t example_head[] = {
-    0x51, 0x48, 0x45, 0x41, 0x50, 0x53, 0x54, 0x41, 0x01, 0x00, 0x00, 0x00, 0x40, 0x02, 0x00, 0x00,
-    0x00, 0x30, 0xff, 0x00, 0x00, 0x00, 0x00, 0x00, 0xd2, 0x04, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x51, 0x48, 0x45, 0x41, 0x50, 0x53, 0x54, 0x41, 0x02, 0x00, 0x00, 0x00, 0x58, 0x02, 0x00, 0x00,
+    0x00, 0xc0, 0xff, 0x00, 0x00, 0x00, 0x00, 0x00, 0xd2, 0x04, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
 };
 static const uint8_t example_sample[] = {
     0x02, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x40, 0x00, 0x01, 0x00, 0x00, 0x7f, 0x00,
@@ -114,11 +116,15 @@ static void the_layout_is_the_documented_one(void **state)
     assert_int_equal(offsetof(struct mem_stats_head, sampled_count), 104);
     assert_int_equal(offsetof(struct mem_stats_head, charged_bytes), 144);
     assert_int_equal(offsetof(struct mem_stats_head, section), 152);
-    assert_int_equal(offsetof(struct mem_stats_head, command), 320);
-    assert_int_equal(offsetof(struct mem_stats_totals, span_bytes), 80);
-    assert_int_equal(offsetof(struct mem_stats_totals, alloc_count), 136);
-    assert_int_equal(offsetof(struct mem_stats_totals, observed_ns), 200);
-    assert_int_equal(offsetof(struct mem_stats_totals, pinned_live_bytes), 240);
+    assert_int_equal(offsetof(struct mem_stats_head, command), 344);
+    assert_int_equal(offsetof(struct mem_stats_totals, span_bytes), 88);
+    assert_int_equal(offsetof(struct mem_stats_totals, alloc_count), 144);
+    assert_int_equal(offsetof(struct mem_stats_totals, observed_ns), 208);
+    assert_int_equal(offsetof(struct mem_stats_totals, pinned_live_bytes), 248);
+    assert_int_equal(offsetof(struct mem_stats_totals, pressure), 256);
+    assert_int_equal(offsetof(struct mem_stats_totals, set_aside_paid_bytes), 288);
+    assert_int_equal(offsetof(struct mem_stats_account, own_bytes), 48);
+    assert_int_equal(offsetof(struct mem_stats_account, is_elastic), 136);
     assert_int_equal(offsetof(struct mem_stats_row, span_bytes), 72);
     assert_int_equal(offsetof(struct mem_stats_module, path), 56);
     assert_int_equal(offsetof(struct mem_stats_stack, free), 64);
@@ -128,7 +134,8 @@ static void the_layout_is_the_documented_one(void **state)
     assert_int_equal(offsetof(struct mem_stats_sample, stack), 56);
     assert_int_equal(mem_stats_layout(MEM_STATS_STACKS).offset, 1257472);
     assert_int_equal(mem_stats_layout(MEM_STATS_SAMPLES).offset, 12005376);
-    assert_int_equal(MEM_STATS_BYTES, 16723968);
+    assert_int_equal(mem_stats_layout(MEM_STATS_ACCOUNTS).offset, 16723968);
+    assert_int_equal(MEM_STATS_BYTES, 16760832);
 }
 
 static void every_fixed_field_of_the_head_is_checked(void **state)
@@ -191,17 +198,20 @@ static void texts_without_an_end_are_closed(void **state)
     struct mem_stats_snapshot shot;
     struct mem_stats_row *row = record(MEM_STATS_ROWS, 0);
     struct mem_stats_module *module = record(MEM_STATS_MODULES, 0);
+    struct mem_stats_account *account = record(MEM_STATS_ACCOUNTS, 0);
 
     (void)state;
     memset(head->command, 'x', sizeof(head->command));
     memset(row->owner_name, 'x', sizeof(row->owner_name));
     memset(row->lifetime_name, 'x', sizeof(row->lifetime_name));
     memset(module->path, 'x', sizeof(module->path));
+    memset(account->name, 'x', sizeof(account->name));
     assert_int_equal(parse(&shot), QUARRY_OK);
     assert_int_equal(strlen(shot.head->command), MEM_STATS_COMMAND_BYTES - 1);
     assert_int_equal(strlen(shot.rows[0].owner_name), MEM_STATS_NAME_BYTES - 1);
     assert_int_equal(strlen(shot.rows[0].lifetime_name), MEM_STATS_NAME_BYTES - 1);
     assert_int_equal(strlen(shot.modules[0].path), MEM_STATS_PATH_BYTES - 1);
+    assert_int_equal(strlen(shot.accounts[0].name), MEM_STATS_NAME_BYTES - 1);
 }
 
 static void modules_that_cannot_be_are_refused(void **state)
@@ -257,6 +267,41 @@ static void without_a_refresh_totals_are_zero(void **state)
     assert_int_equal(shot.totals->live_bytes, 0);
 }
 
+static void an_account_is_at_most_eight_levels_deep(void **state)
+{
+    struct mem_stats_snapshot shot;
+    struct mem_stats_account *account = record(MEM_STATS_ACCOUNTS, 0);
+
+    (void)state;
+    account->depth = MEM_STATS_ACCOUNT_DEPTH_MAX;
+    assert_int_equal(parse(&shot), QUARRY_OK);
+    assert_int_equal(shot.account_count, 1);
+    assert_int_equal(shot.accounts[0].charged_bytes, 7);
+    account->depth++;
+    assert_int_equal(parse(&shot), QUARRY_CORRUPT);
+    account->depth = UINT32_MAX;
+    assert_int_equal(parse(&shot), QUARRY_CORRUPT);
+    head->section[MEM_STATS_ACCOUNTS].count = 0; /* nobody looks at it */
+    assert_int_equal(parse(&shot), QUARRY_OK);
+}
+
+static void there_are_four_levels_of_pressure(void **state)
+{
+    struct mem_stats_snapshot shot;
+    struct mem_stats_totals *totals = record(MEM_STATS_TOTALS, 0);
+
+    (void)state;
+    totals->pressure = QUARRY_PRESSURE_CRITICAL;
+    assert_int_equal(parse(&shot), QUARRY_OK);
+    totals->pressure++;
+    assert_int_equal(parse(&shot), QUARRY_CORRUPT);
+    totals->pressure = UINT64_MAX;
+    assert_int_equal(parse(&shot), QUARRY_CORRUPT);
+    head->refresh_count = 0; /* totals mean nothing yet */
+    assert_int_equal(parse(&shot), QUARRY_OK);
+    assert_int_equal(shot.totals->pressure, 0);
+}
+
 #define PARSE_TEST(f) cmocka_unit_test_setup(f, set_up)
 
 int main(void)
@@ -269,6 +314,8 @@ int main(void)
         PARSE_TEST(every_field_of_every_section_is_checked),
         PARSE_TEST(a_full_section_is_no_error),
         PARSE_TEST(texts_without_an_end_are_closed),
+        PARSE_TEST(an_account_is_at_most_eight_levels_deep),
+        PARSE_TEST(there_are_four_levels_of_pressure),
         PARSE_TEST(modules_that_cannot_be_are_refused),
         PARSE_TEST(stacks_that_cannot_be_are_refused),
         PARSE_TEST(samples_that_make_no_sense_are_left_out),

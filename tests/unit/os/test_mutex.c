@@ -199,7 +199,7 @@ static void a_lower_rank_after_a_higher_one_aborts_and_names_both(void **state)
     (void)state;
     struct pair pair = make_pair(OS_RANK_METADATA, 1, OS_RANK_LANE, 7);
     child_assert_aborts(lock_both, &pair,
-                        "locks out of order: rank 50 order 7 while holding rank 60 order 1");
+                        "locks out of order: rank 90 order 7 while holding rank 100 order 1");
 }
 
 static void the_same_rank_in_falling_or_equal_order_aborts(void **state)
@@ -207,8 +207,8 @@ static void the_same_rank_in_falling_or_equal_order_aborts(void **state)
     (void)state;
     struct pair falling = make_pair(OS_RANK_LANE, 8, OS_RANK_LANE, 7);
     struct pair equal = make_pair(OS_RANK_LANE, 7, OS_RANK_LANE, 7);
-    child_assert_aborts(lock_both, &falling, "rank 50 order 7 while holding rank 50 order 8");
-    child_assert_aborts(lock_both, &equal, "rank 50 order 7 while holding rank 50 order 7");
+    child_assert_aborts(lock_both, &falling, "rank 90 order 7 while holding rank 90 order 8");
+    child_assert_aborts(lock_both, &equal, "rank 90 order 7 while holding rank 90 order 7");
 }
 
 static void unranked_mutexes_go_with_any(void **state)

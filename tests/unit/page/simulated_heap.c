@@ -44,7 +44,7 @@ void heap_check(void)
     assert_int_equal(totals.in_flight_bytes, 0);
     assert_true(totals.committed_bytes <= totals.limit_bytes);
     assert_int_equal(totals.in_use_bytes + totals.cached_bytes + totals.free_backed_bytes +
-                         totals.metadata_bytes,
+                         totals.metadata_bytes + totals.set_aside_bytes,
                      totals.committed_bytes);
 }
 
