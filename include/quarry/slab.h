@@ -35,9 +35,10 @@
  * and repoints what refers to it. Readers go on meanwhile: they find the old cell or the new one,
  * both whole.
  *
- * Sizes: a request rounds up to the next class. There are 8 classes in each doubling at first; as
- * a slab sees what sizes are asked for it splits the classes where that saves most, down to 32 a
- * doubling, or 8 bytes. Cells of up to 512 bytes are aligned to 8 bytes, larger ones to 16.
+ * Sizes: a request rounds up to the next class. There are 12 classes in each doubling at first, 3 %
+ * more than was asked for on average; as a slab sees what sizes are asked for it splits the classes
+ * where that saves most, down to 32 a doubling, or 8 bytes. Cells of up to 512 bytes are aligned to
+ * 8 bytes, larger ones to 16.
  *
  * Threads: every call from any thread at once, but create and destroy, unless it says otherwise;
  * not from signal handlers. Threads keep a few free cells of the classes they use, up to 64 or
@@ -95,7 +96,7 @@ struct quarry_slab_options {
     struct quarry_account
         *account;               /* charged for all of it; NULL: an owner of its name, no charge */
     struct quarry_epoch *epoch; /* NULL: no readers without a lock; retiring is giving */
-    /* Classes in each doubling: 8, 16 or 32, for good. 0: 8, and split as sizes are seen. */
+    /* Classes in each doubling: 8, 16 or 32, for good. 0: 12, split as sizes are seen. */
     uint32_t classes_per_doubling;
     /* Keeps a call stack of each cell taken (debug builds, or a sample), told at destroy. */
     bool tracks_cells;
@@ -111,7 +112,8 @@ struct quarry_slab_options {
  * `error`: says what was wrong; may be NULL.
  * Errors: QUARRY_BAD_INPUT (name, lane, classes_per_doubling), QUARRY_TOO_MANY (32 slabs at a time
  * in a process), QUARRY_NO_MEMORY, QUARRY_NO_ADDRESS.
- * Cost: 40 KiB of the budget; 5 KiB more for each thread that uses it.
+ * Cost: 40 KiB of the budget; 8 KiB more for each thread that uses it, and a
+ * kilobyte for each class it uses.
  */
 QUARRY_EXPORT enum quarry_status quarry_slab_create(struct quarry_memory *memory,
                                                     const struct quarry_slab_options *options,
@@ -153,7 +155,7 @@ struct quarry_cell {
  * until the owner lets a move of it go ahead.
  * Errors: QUARRY_NO_MEMORY, QUARRY_NO_ADDRESS, QUARRY_NO_SPACE (a lane with a file);
  * QUARRY_BAD_INPUT (0 bytes), QUARRY_TOO_LARGE; QUARRY_TOO_MANY (65,536 pages of the class).
- * Threads: no lock held that a reclaimer of the memory takes. Cost: 35 instructions from the
+ * Threads: no lock held that a reclaimer of the memory takes. Cost: 29 instructions from the
  * thread's own cells, without a lock.
  */
 QUARRY_EXPORT enum quarry_status quarry_slab_take(struct quarry_slab *slab, size_t bytes,
@@ -164,7 +166,7 @@ QUARRY_EXPORT enum quarry_status quarry_slab_take(struct quarry_slab *slab, size
  * here on.
  *
  * `ref`: given; QUARRY_REF_NIL does nothing. One that is stale already ends the program.
- * Cost: 40 instructions, into the thread's own cells.
+ * Cost: 45 instructions, into the thread's own cells.
  */
 QUARRY_EXPORT void quarry_slab_give(struct quarry_slab *slab, quarry_ref ref);
 
@@ -244,12 +246,13 @@ QUARRY_EXPORT size_t quarry_slab_live_refs(struct quarry_slab *slab, uint32_t cl
  * Moves a cell's contents, for its owner. Under whatever lock guards what refers to the cell: sees
  * whether that still says `old_ref`; if so copies the contents and has it say `new_ref`.
  *
- * `old_data`: as it is, or, if the owner has given the cell back meanwhile, as it was.
- * `new_data`: a cell of its own, of as many `bytes`.
- * Returns: whether it did. If so the old cell is the slab's to retire, and the new one the owner's.
- * If not (the cell is somebody else's by now, or is pinned) both stay what they are.
- * Threads: that which moves, inside the slab's epoch, no lock of Quarry held. It may give and
- * retire cells; it takes none, and does not move.
+ * `old_data`: as it is, or, if the owner has given the cell back meanwhile, as it was. That of a
+ * cell just taken may not have been written yet: what is read of it before the index is asked (a
+ * key, a hash) must be read and written atomically, and be taken for a guess. `new_data`: a cell of
+ * its own, of as many `bytes`. Returns: whether it did. If so the old cell is the slab's to retire,
+ * and the new one the owner's. If not (the cell is somebody else's by now, or is pinned) both stay
+ * what they are. Threads: that which moves, inside the slab's epoch, no lock of Quarry held. It may
+ * give and retire cells; it takes none, and does not move.
  */
 typedef bool quarry_slab_move_function(void *argument, quarry_ref old_ref, const void *old_data,
                                        quarry_ref new_ref, void *new_data, size_t bytes);
@@ -298,9 +301,10 @@ struct quarry_slab_stats {
     uint64_t cached_bytes;   /* with threads, for their next takes */
     uint64_t limbo_count;    /* retired, with readers that may look at them */
     uint64_t limbo_bytes;
-    uint64_t free_bytes;  /* free cells of pages */
-    uint64_t tail_bytes;  /* ends of pages too short for a cell */
-    uint64_t worn_count;  /* cells set aside until their page goes: their generations ran out */
+    uint64_t free_bytes; /* free cells of pages */
+    uint64_t tail_bytes; /* ends of pages too short for a cell */
+    uint64_t worn_count; /* cells set aside until their page goes: their generations ran out */
+    uint64_t worn_bytes;
     uint32_t class_count; /* classes that have, or had, a page */
     uint64_t split_count; /* classes split because of the sizes asked for */
     uint64_t moved_count; /* cells moved, ever */

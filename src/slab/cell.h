@@ -26,10 +26,9 @@
 
 /*
  * Generations: odd while the cell is in use, or with a thread that will hand it out under just this
- * one; even while it is free or retired. The last life is 0xfffd, after which the cell is worn.
+ * one; even while it is free or retired. After the last life it is 0, and the cell is worn.
  */
-#define SLAB_GENERATION_LAST 0xfffdu
-#define SLAB_GENERATION_WORN 0xfffeu
+#define SLAB_GENERATION_LAST 0xffffu
 
 static inline uint32_t slab_ref_generation(quarry_ref ref)
 {
@@ -91,18 +90,23 @@ struct slab_table {
     _Atomic(void *) page[];   /* struct slab_page * */
 };
 
-/* A page without cells: every generation is 0, which no ref has. */
-extern const struct slab_page *const slab_page_none;
+/* A page without cells: the generation of each of 65,536 is 0, which no ref has. */
+extern union slab_page_space {
+    struct slab_page page;
+    char bytes[sizeof(struct slab_page) + ((size_t)UINT16_MAX + 1) * sizeof(uint16_t)];
+} slab_page_space_none;
+#define slab_page_none (&slab_page_space_none.page)
 
-/* What a struct quarry_slab begins with. */
+/* What a struct quarry_slab begins with: struct slab_table *, never NULL, by class. */
 struct slab_tables {
-    _Atomic(void *) table[SLAB_CLASSES_MAX]; /* struct slab_table *, never NULL */
+    _Atomic(void *) table[SLAB_CLASSES_MAX];  /* of all pages: for readers */
+    _Atomic(void *) active[SLAB_CLASSES_MAX]; /* of those whose cells threads may keep */
 };
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
 /* The record of a ref's page; slab_page_none for one that is no page's. Any number will do. */
-static inline const struct slab_page *slab_page_of(const struct quarry_slab *slab, quarry_ref ref)
+static inline struct slab_page *slab_page_of(const struct quarry_slab *slab, quarry_ref ref)
 {
     const struct slab_tables *tables = (const struct slab_tables *)(const void *)slab;
     uint32_t class_id = QUARRY_REF_CLASS(ref), index = QUARRY_REF_PAGE(ref);
@@ -130,9 +134,8 @@ static inline void *slab_data(const struct quarry_slab *slab, quarry_ref ref)
     uint32_t cell = QUARRY_REF_CELL(ref);
 
     /*
-     * The record without cells has generations for all cells there can be; a real one has as many
-     * as cells, and refs to others do not come from here. Acquire: pairs with the release in
-     * slab_generation_set, so that who reads a new life's generation sees the end of the old one.
+     * Acquire: pairs with the release in slab_generation_set, so that who reads a new life's
+     * generation sees the end of the old one.
      */
     if (Q_UNLIKELY(cell >= page->cell_count ||
                    atomic_load_acquire_u16(&page->generation[cell]) != slab_ref_generation(ref))) {

@@ -25,9 +25,18 @@ void slab_class_asked_locked(struct slab_class *class, size_t bytes, uint32_t co
     Q_REQUIRES(&class->mutex);
 
 /*
- * Splits the class if the sizes that it was asked for would waste clearly less in two. To be called
- * now and then as it grows; no lock held, in no gate. Returns: whether it did.
+ * Splits the class if the sizes that it was asked for would waste clearly less in two. No lock
+ * held, in no gate. Returns: whether it did.
  */
 bool slab_class_adapt(struct slab_class *class);
+
+/* Cells taken after which a class is looked at, where it gets no page meanwhile. */
+#define SLAB_ASKED_LOOK 8192u
+
+/* Whether it is time for slab_class_adapt. */
+static inline bool slab_class_is_due(const struct slab_class *class)
+{
+    return atomic_load_relaxed_u32(&class->asked_count) >= SLAB_ASKED_LOOK;
+}
 
 #endif

@@ -5,7 +5,8 @@
  * the child finds every structure whole. What it does not find are the other threads: what they had
  * kept is given back to the pages, as when a thread ends. A page that one of them was emptying is
  * as any other again, or goes when readers have left; cells that it had taken to move others to,
- * and had not yet, stay taken.
+ * and had not yet, stay taken; a page that one of them was about to add or to give back is
+ * nobody's.
  *
  * The locks are taken in order of rank, those of one rank in that of slabs and classes: the table
  * of slabs, each slab's threads, each class, each slab's metadata.
@@ -71,6 +72,7 @@ static void slab_reset(struct quarry_slab *slab) Q_NO_THREAD_SAFETY_ANALYSIS
 {
     for (struct slab_thread *thread = slab->threads; thread != NULL; thread = thread->next) {
         os_gate_resume(&thread->gate);
+        slab_thread_open(thread);
     }
     os_mutex_reset_after_fork(&slab->meta.mutex);
     CLASSES_FOR_EACH(slab, class)
@@ -79,6 +81,7 @@ static void slab_reset(struct quarry_slab *slab) Q_NO_THREAD_SAFETY_ANALYSIS
     }
     os_mutex_reset_after_fork(&slab->threads_mutex);
     slab->pin_count = 0;
+    slab->is_forked = true;
 }
 
 static void fork_child(void)

@@ -64,41 +64,59 @@ void slab_limbo_reap(struct slab_thread *thread, uint32_t most, struct slab_gone
     }
 }
 
-static void retired_spill(struct slab_class *class, struct slab_retired retired)
+static struct slab_class *oldest_class(struct slab_thread *thread)
 {
-    slab_lock(class->slab, &class->mutex);
-    slab_cell_limbo_locked(class, retired.ref, retired.stamp);
-    slab_unlock(class->slab, &class->mutex);
+    return slab_class_of(thread->slab, QUARRY_REF_CLASS(slab_limbo_oldest(&thread->limbo)->ref));
+}
+
+/* The oldest, and those behind it of the same class, up to `most`: the lock is taken once. */
+static uint32_t limbo_spill_some(struct slab_thread *thread, uint32_t most)
+{
+    struct slab_class *class = oldest_class(thread);
+    uint32_t count = 0;
+
+    slab_lock(thread->slab, &class->mutex);
+    while (count < most && oldest_class(thread) == class) {
+        struct slab_retired retired = limbo_pop(&thread->limbo, class->cell_bytes);
+        slab_cell_limbo_locked(class, retired.ref, retired.stamp);
+        count++;
+    }
+    slab_unlock(thread->slab, &class->mutex);
+    return count;
 }
 
 void slab_limbo_spill(struct slab_thread *thread, uint32_t count)
 {
+    Q_DCHECK(count <= thread->limbo.count);
+    while (count != 0) {
+        count -= limbo_spill_some(thread, (uint32_t)size_min_u64(count, SLAB_BATCH_CELLS));
+    }
+}
+
+/* Once round the ring: what is not of the page goes in again behind. */
+static void limbo_spill_page_locked(struct slab_thread *thread, struct slab_class *class,
+                                    const struct slab_page *page) Q_REQUIRES(&class->mutex)
+{
     struct slab_limbo *limbo = &thread->limbo;
 
-    Q_DCHECK(count <= limbo->count);
-    for (uint32_t i = 0; i < count; i++) {
-        quarry_ref ref = slab_limbo_oldest(limbo)->ref;
-        struct slab_class *class = slab_class_of(thread->slab, QUARRY_REF_CLASS(ref));
-        retired_spill(class, limbo_pop(limbo, class->cell_bytes));
+    for (uint32_t i = limbo->count; i > 0; i--) {
+        const struct slab_class *its = oldest_class(thread);
+        struct slab_retired retired = limbo_pop(limbo, its->cell_bytes);
+        if (its == class && QUARRY_REF_PAGE(retired.ref) == page->index) {
+            slab_cell_limbo_locked(class, retired.ref, retired.stamp);
+        } else {
+            slab_limbo_push(limbo, retired.ref, retired.stamp, its->cell_bytes);
+        }
     }
 }
 
 void slab_limbo_spill_page(struct slab_thread *thread, const struct slab_page *page)
 {
-    struct slab_limbo *limbo = &thread->limbo;
     struct slab_class *class = slab_class_of(thread->slab, page->class_id);
 
-    /* Once round: what is not of the page goes in again behind. */
-    for (uint32_t i = limbo->count; i > 0; i--) {
-        const struct slab_class *its =
-            slab_class_of(thread->slab, QUARRY_REF_CLASS(slab_limbo_oldest(limbo)->ref));
-        struct slab_retired retired = limbo_pop(limbo, its->cell_bytes);
-        if (its == class && QUARRY_REF_PAGE(retired.ref) == page->index) {
-            retired_spill(class, retired);
-        } else {
-            slab_limbo_push(limbo, retired.ref, retired.stamp, its->cell_bytes);
-        }
-    }
+    slab_lock(thread->slab, &class->mutex);
+    limbo_spill_page_locked(thread, class, page);
+    slab_unlock(thread->slab, &class->mutex);
 }
 
 static bool settle_some(struct slab_class *class, uint64_t *bytes)

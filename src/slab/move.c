@@ -62,13 +62,11 @@ static void threads_strip(struct slab_class *class, struct slab_page *page)
 {
     struct slab_gone gone = {.first = NULL};
 
-    slab_threads_stop(class->slab);
     if (page != NULL) {
         slab_threads_strip_page(class->slab, page, &gone);
     } else {
         slab_threads_strip_class(class->slab, class->id, &gone);
     }
-    slab_threads_resume(class->slab);
     (void)slab_pages_free(class->slab, &gone);
 }
 
@@ -307,9 +305,7 @@ static uint64_t class_trim(struct slab_class *class)
 {
     struct slab_gone gone = {.first = NULL};
 
-    slab_threads_stop(class->slab);
     slab_threads_strip_class(class->slab, class->id, &gone);
-    slab_threads_resume(class->slab);
     uint64_t bytes = slab_pages_free(class->slab, &gone);
     bytes += slab_limbo_settle(class);
     slab_lock(class->slab, &class->mutex);
@@ -323,9 +319,7 @@ uint64_t quarry_slab_trim(struct quarry_slab *slab)
     uint64_t bytes = 0;
 
     if (slab->epoch != NULL) {
-        slab_threads_stop(slab);
         slab_threads_spill(slab);
-        slab_threads_resume(slab);
         slab_limbo_advance(slab);
     }
     for (uint32_t id = 1; id < atomic_load_acquire_u32(&slab->class_count); id++) {

@@ -37,23 +37,18 @@
  */
 #include <slab/page.h>
 
-#include <string.h>
-
-#include <slab/meta.h>
 #include <slab/table.h>
 
 /* How many pages of a list are compared by address. */
 #define LOOK_AT 8u
+/* Pages that cells are taken from under one lock: those that are nearly full have few each. */
+#define TAKE_PAGES 8u
 /* Pages that are looked at for limbo that is past, and cells that are freed, at one time: a few
  * microseconds under the lock. */
-#define SETTLE_PAGES 64u
-#define SETTLE_CELLS 1024u
+#define SETTLE_PAGES 16u
+#define SETTLE_CELLS 512u
 
-static const struct slab_page page_none = {
-    .state = SLAB_PAGE_LEAVING,
-    .fill = SLAB_FILL_NONE,
-};
-const struct slab_page *const slab_page_none = &page_none;
+union slab_page_space slab_page_space_none;
 
 /* ---- lists ---------------------------------------------------------------------------------- */
 
@@ -206,145 +201,9 @@ void slab_spares_drop_locked(struct slab_class *class, struct slab_gone *gone)
     }
 }
 
-/* The generation that the page's cells have reached. */
-static uint32_t page_generation_max(const struct slab_page *page)
-{
-    uint32_t most = 0;
+/* ---- a page that comes ---------------------------------------------------------------------- */
 
-    for (uint32_t cell = 0; cell < page->cell_count; cell++) {
-        most = (uint32_t)size_max_u64(most, slab_generation(page, cell));
-    }
-    return most;
-}
-
-static void record_free(struct quarry_slab *slab, struct slab_page *page)
-{
-    slab_meta_give(slab, page, page->record_bytes);
-}
-
-/* Keeps a record until readers that may be in it have left. */
-static void record_bury(struct quarry_slab *slab, struct slab_page *page)
-{
-    if (slab->epoch == NULL) {
-        record_free(slab, page);
-        return;
-    }
-    page->limbo_stamp = ref_epoch_now(slab->epoch);
-    slab_lock(slab, &slab->meta.mutex);
-    page->next = slab->dead;
-    slab->dead = page;
-    slab_unlock(slab, &slab->meta.mutex);
-}
-
-/* Takes one dead record that is past; NULL: none is. */
-static struct slab_page *record_exhume(struct quarry_slab *slab, bool is_ending)
-{
-    slab_lock(slab, &slab->meta.mutex);
-    struct slab_page **link = &slab->dead;
-    while (*link != NULL && !is_ending && !ref_epoch_is_past(slab->epoch, (*link)->limbo_stamp)) {
-        link = &(*link)->next;
-    }
-    struct slab_page *page = *link;
-    if (page != NULL) {
-        *link = page->next;
-    }
-    slab_unlock(slab, &slab->meta.mutex);
-    return page;
-}
-
-void slab_records_free(struct quarry_slab *slab, bool is_ending)
-{
-    struct slab_page *page;
-
-    while ((page = record_exhume(slab, is_ending)) != NULL) {
-        record_free(slab, page);
-    }
-}
-
-/* Puts pages in order of their addresses, the highest first. Insertion: there are few. */
-static void gone_sort(struct slab_gone *gone)
-{
-    struct slab_page *sorted = NULL;
-
-    while (gone->first != NULL) {
-        struct slab_page *page = gone->first, **link = &sorted;
-        gone->first = page->next;
-        while (*link != NULL && (*link)->base > page->base) {
-            link = &(*link)->next;
-        }
-        page->next = *link;
-        *link = page;
-    }
-    gone->first = sorted;
-}
-
-uint64_t slab_pages_free(struct quarry_slab *slab, struct slab_gone *gone)
-{
-    uint64_t bytes = 0;
-
-    if (gone->first == NULL) {
-        return 0;
-    }
-    gone_sort(gone);
-    while (gone->first != NULL) {
-        struct slab_page *page = gone->first;
-        struct slab_class *class = slab_class_of(slab, page->class_id);
-        uint32_t generation = page_generation_max(page);
-        gone->first = page->next;
-        slab_lock(slab, &class->mutex);
-        slab_index_give_locked(class, page->index, generation);
-        slab_unlock(slab, &class->mutex);
-        bytes += (uint64_t)page->page_count << PAGE_SHIFT;
-        slab_run_give(slab, page->base, page->page_count, &slab->page_bytes);
-        record_bury(slab, page);
-    }
-    slab_records_free(slab, false);
-    return bytes;
-}
-
-/* ---- new pages ------------------------------------------------------------------------------ */
-
-size_t slab_record_bytes(uint32_t cell_count, bool has_tokens)
-{
-    size_t words = size_ceil_div(cell_count, 64);
-    size_t generations = size_align_up(cell_count * sizeof(uint16_t), sizeof(uint64_t));
-
-    return sizeof(struct slab_page) + generations + 2 * words * sizeof(uint64_t) +
-           (has_tokens ? cell_count * sizeof(uint32_t) : 0);
-}
-
-/* Every cell free, its next life that after `generation`. `page` is zero. */
-static void page_init(struct slab_page *page, const struct slab_class *class, char *base,
-                      struct slab_shape shape, uint32_t generation)
-{
-    size_t generation_bytes = size_align_up(shape.cell_count * sizeof(uint16_t), sizeof(uint64_t));
-    char *after = (char *)page + offsetof(struct slab_page, generation) + generation_bytes;
-
-    page->base = base;
-    page->cell_bytes = class->cell_bytes;
-    page->cell_count = shape.cell_count;
-    page->page_count = shape.page_count;
-    page->word_count = (uint32_t)size_ceil_div(shape.cell_count, 64);
-    page->class_id = (uint16_t) class->id;
-    page->free_bits = (uint64_t *)(void *)after;
-    page->limbo_bits = page->free_bits + page->word_count;
-    page->record_bytes = slab_record_bytes(shape.cell_count, class->slab->leaks != NULL);
-    if (class->slab->leaks != NULL) {
-        page->token = (uint32_t *)(void *)(page->limbo_bits + page->word_count);
-    }
-    page->free_count = shape.cell_count;
-    page->fill = SLAB_FILL_NONE;
-    for (uint32_t cell = 0; generation != 0 && cell < shape.cell_count; cell++) {
-        slab_generation_set(page, cell, generation);
-    }
-    for (uint32_t word = 0; word < page->word_count; word++) {
-        page->free_bits[word] =
-            bits_mask_u64(0, (uint32_t)size_min(64, shape.cell_count - (size_t)word * 64));
-    }
-}
-
-static void page_install_locked(struct slab_class *class, struct slab_page *page)
-    Q_REQUIRES(&class->mutex)
+void slab_page_install_locked(struct slab_class *class, struct slab_page *page)
 {
     class->page_count++;
     class->page_taken_count++;
@@ -353,73 +212,6 @@ static void page_install_locked(struct slab_class *class, struct slab_page *page
     class->free_count += page->free_count;
     page_file(class, page);
     slab_table_publish_locked(class, page->index, page);
-}
-
-/* A page is about an eighth of what the class has, so that its free end is no more of it. */
-static struct slab_shape shape_for_next(const struct slab_class *class, uint64_t page_bytes)
-{
-    uint64_t eighth = page_bytes / 8 >> (PAGE_SHIFT + bits_log2_floor_u32(SLAB_PAGE_PAGES_FIRST));
-
-    return class->shape[eighth == 0 ? 0
-                                    : size_min_u64(bits_log2_floor_u64(eighth), SLAB_SHAPES - 1)];
-}
-
-/* The memory of a page: its cells and its record. */
-static enum quarry_status page_memory_take(struct quarry_slab *slab, struct slab_shape shape,
-                                           void **ret_base, void **ret_record)
-{
-    enum quarry_status status = slab_run_take(slab, shape.page_count, &slab->page_bytes, ret_base);
-
-    if (status != QUARRY_OK) {
-        return status;
-    }
-    status =
-        slab_meta_take(slab, slab_record_bytes(shape.cell_count, slab->leaks != NULL), ret_record);
-    if (status != QUARRY_OK) {
-        slab_run_give(slab, *ret_base, shape.page_count, &slab->page_bytes);
-    }
-    return status;
-}
-
-static enum quarry_status page_add_shape(struct slab_class *class, struct slab_shape shape)
-{
-    struct quarry_slab *slab = class->slab;
-    void *base, *record;
-    uint16_t index;
-    uint32_t generation;
-    enum quarry_status status = page_memory_take(slab, shape, &base, &record);
-
-    if (status != QUARRY_OK) {
-        return status;
-    }
-    status = slab_index_take(class, &index, &generation);
-    if (status != QUARRY_OK) {
-        slab_meta_give(slab, record, slab_record_bytes(shape.cell_count, slab->leaks != NULL));
-        slab_run_give(slab, base, shape.page_count, &slab->page_bytes);
-        return status;
-    }
-    struct slab_page *page = record;
-    page_init(page, class, base, shape, generation);
-    page->index = index;
-    slab_lock(slab, &class->mutex);
-    page_install_locked(class, page);
-    slab_unlock(slab, &class->mutex);
-    return QUARRY_OK;
-}
-
-enum quarry_status slab_page_add(struct slab_class *class)
-{
-    struct quarry_slab *slab = class->slab;
-
-    slab_lock(slab, &class->mutex);
-    struct slab_shape shape = shape_for_next(class, class->page_bytes);
-    slab_unlock(slab, &class->mutex);
-    enum quarry_status status = page_add_shape(class, shape);
-    /* Where a large page does not fit the budget, or the lane in one piece, a small one may. */
-    if (status != QUARRY_OK && shape.page_count != class->shape[0].page_count) {
-        status = page_add_shape(class, class->shape[0]);
-    }
-    return status;
 }
 
 /* ---- taking --------------------------------------------------------------------------------- */
@@ -470,7 +262,7 @@ uint32_t slab_cells_take_locked(struct slab_class *class, struct slab_entry *ent
 {
     uint32_t count = 0;
 
-    while (count < want) {
+    for (uint32_t i = 0; count < want && i < TAKE_PAGES; i++) {
         struct slab_page *page = page_choose(class);
         if (page == NULL) {
             break;
@@ -486,7 +278,7 @@ uint32_t slab_cells_take_locked(struct slab_class *class, struct slab_entry *ent
 
 /* ---- giving --------------------------------------------------------------------------------- */
 
-/* A cell whose generation is even now, and that no reader can be in, is free, or worn. */
+/* A cell whose generation is even now, and that no reader can be in, is free; */
 static void page_put_locked(struct slab_class *class, struct slab_page *page, uint32_t cell)
     Q_REQUIRES(&class->mutex)
 {
@@ -494,11 +286,6 @@ static void page_put_locked(struct slab_class *class, struct slab_page *page, ui
 
     Q_DCHECK(slab_generation(page, cell) % 2 == 0);
     Q_ASSERT((page->free_bits[word] >> cell % 64 & 1) == 0);
-    if (slab_generation(page, cell) == SLAB_GENERATION_WORN) {
-        page->worn_count++;
-        class->worn_count++;
-        return;
-    }
     page->free_bits[word] |= UINT64_C(1) << cell % 64;
     page->free_count++;
     page->first_word = (uint32_t)size_min_u64(page->first_word, word);
@@ -507,6 +294,18 @@ static void page_put_locked(struct slab_class *class, struct slab_page *page, ui
     } else {
         class->idle_count++;
     }
+}
+
+/* or, after a life, worn, if that was the last. */
+static void page_put_used_locked(struct slab_class *class, struct slab_page *page, uint32_t cell)
+    Q_REQUIRES(&class->mutex)
+{
+    if (slab_generation(page, cell) != 0) {
+        page_put_locked(class, page, cell);
+        return;
+    }
+    page->worn_count++;
+    class->worn_count++;
 }
 
 void slab_cell_return_locked(struct slab_class *class, quarry_ref ref, struct slab_gone *gone)
@@ -527,7 +326,7 @@ void slab_cell_give_locked(struct slab_class *class, quarry_ref ref, struct slab
 
     Q_ASSERT_MSG(slab_generation(page, cell) == slab_ref_generation(ref), "the ref is stale");
     slab_generation_set(page, cell, slab_ref_generation(ref) + 1);
-    page_put_locked(class, page, cell);
+    page_put_used_locked(class, page, cell);
     page_refile_locked(class, page, gone);
 }
 
@@ -562,7 +361,7 @@ void slab_cell_limbo_locked(struct slab_class *class, quarry_ref ref, uint64_t s
     struct slab_page *page = slab_page_held(class, ref);
     uint32_t cell = QUARRY_REF_CELL(ref);
 
-    Q_ASSERT(slab_generation(page, cell) == slab_ref_generation(ref) + 1);
+    Q_ASSERT(slab_generation(page, cell) == (uint16_t)(slab_ref_generation(ref) + 1));
     page_limbo_add(class, page, cell, stamp);
 }
 
@@ -571,8 +370,8 @@ void slab_cell_unlimbo_locked(struct slab_class *class, quarry_ref ref, struct s
     struct slab_page *page = slab_page_held(class, ref);
     uint32_t cell = QUARRY_REF_CELL(ref);
 
-    Q_ASSERT(slab_generation(page, cell) == slab_ref_generation(ref) + 1);
-    page_put_locked(class, page, cell);
+    Q_ASSERT(slab_generation(page, cell) == (uint16_t)(slab_ref_generation(ref) + 1));
+    page_put_used_locked(class, page, cell);
     page_refile_locked(class, page, gone);
 }
 
@@ -587,7 +386,7 @@ static uint32_t page_settle_locked(struct slab_class *class, struct slab_page *p
         count += bits_count_u64(limbo);
         page->limbo_bits[word] = 0;
         for (uint64_t bits = limbo; bits != 0; bits &= bits - 1) {
-            page_put_locked(class, page, word * 64 + bits_trailing_zeros_u64(bits));
+            page_put_used_locked(class, page, word * 64 + bits_trailing_zeros_u64(bits));
         }
     }
     class->limbo_count -= count;
@@ -623,8 +422,8 @@ void slab_page_withdraw_locked(struct slab_class *class, struct slab_page *page)
     page_unfile(class, page);
     class->free_count -= page->free_count;
     class->idle_count += page->free_count;
-    /* Pairs with the load in a thread's fast path, by way of its gate (see move.c). */
     atomic_store_relaxed_u32(&page->state, SLAB_PAGE_MOVING);
+    slab_table_publish_locked(class, page->index, page);
 }
 
 void slab_page_restore_locked(struct slab_class *class, struct slab_page *page,
@@ -632,6 +431,7 @@ void slab_page_restore_locked(struct slab_class *class, struct slab_page *page,
 {
     Q_ASSERT(atomic_load_relaxed_u32(&page->state) == SLAB_PAGE_MOVING);
     atomic_store_relaxed_u32(&page->state, SLAB_PAGE_ACTIVE);
+    slab_table_publish_locked(class, page->index, page);
     class->free_count += page->free_count;
     class->idle_count -= page->free_count;
     page_refile_locked(class, page, gone);

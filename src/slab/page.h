@@ -20,6 +20,10 @@ struct slab_gone {
  */
 enum quarry_status slab_page_add(struct slab_class *class);
 
+/* The class has a page more, of a number that has none. */
+void slab_page_install_locked(struct slab_class *class, struct slab_page *page)
+    Q_REQUIRES(&class->mutex);
+
 /* Gives pages back: their cells at once, their records when readers have left. No lock held.
  * Returns: bytes of the pages. */
 uint64_t slab_pages_free(struct quarry_slab *slab, struct slab_gone *gone);
@@ -73,16 +77,6 @@ static inline uint32_t slab_page_out_count(const struct slab_page *page)
     return page->cell_count - page->free_count - page->limbo_count - page->worn_count;
 }
 
-/* Sets a cell's generation. Pairs with the acquire in slab_data. */
-static inline void slab_generation_set(struct slab_page *page, uint32_t cell, uint32_t generation)
-{
-    atomic_store_release_u16(&page->generation[cell], (uint16_t)generation);
-}
-static inline uint32_t slab_generation(const struct slab_page *page, uint32_t cell)
-{
-    return atomic_load_relaxed_u16(&page->generation[cell]);
-}
-
 /* The record of a ref that is in use, or with a thread, or retired: it cannot go away. */
 static inline struct slab_page *slab_page_held(const struct slab_class *class, quarry_ref ref)
 {
@@ -96,7 +90,7 @@ static inline struct slab_page *slab_page_held(const struct slab_class *class, q
 static inline struct slab_page *slab_page_held_by_ref(const struct quarry_slab *slab,
                                                       quarry_ref ref)
 {
-    return (struct slab_page *)(uintptr_t)slab_page_of(slab, ref);
+    return slab_page_of(slab, ref);
 }
 
 /* Which list a page belongs in. */

@@ -5,7 +5,8 @@
  * cells of 32 KiB and 64 bytes. The page heap hands out any number of pages of 8 KiB, so a page may
  * be a little shorter or longer: 129 of them hold 32 such cells and waste 0.8 %. Looking at all
  * lengths between 7/8 and 17/16 of the target leaves at most 1.2 % for cells of up to 64 KiB, and
- * 0.1 % for those of up to 4 KiB.
+ * 0.1 % for those of up to 4 KiB. Larger cells are multiples of 2 KiB at least, so one or a few of
+ * them fill some length almost to its end.
  */
 #include <slab/size.h>
 
@@ -13,17 +14,20 @@
 
 /* A ref numbers the cells of a page in 16 bits. */
 #define CELLS_MAX 65536u
-/* A shape that wastes less than one part in so many is as good as any. */
-#define WASTE_GOOD 256u
+/* Larger cells may have pages shorter than the target. */
+#define CELL_LARGE_BYTES Q_KIB(64)
 
-uint32_t slab_step_bound(uint32_t step, uint32_t per_doubling)
+uint64_t slab_step_bound(uint64_t step, uint32_t per_doubling)
 {
-    Q_DCHECK(per_doubling == 8 || per_doubling == 16 || per_doubling == 32);
     size_t bytes = size_max(slab_step_bytes(step), SLAB_CELL_BYTES_MIN);
     size_t doubling = (size_t)1 << bits_log2_floor_u64(bytes - 1);
-    size_t spacing = size_max(doubling / per_doubling, SLAB_GRAIN_BYTES);
+    uint32_t parts = per_doubling;
 
-    return slab_step(size_align_up(bytes, spacing));
+    Q_DCHECK(per_doubling == 8 || per_doubling == 12 || per_doubling == 16 || per_doubling == 32);
+    if (per_doubling == 12) {
+        parts = bytes <= doubling + doubling / 2 ? 16 : 8;
+    }
+    return slab_step(size_align_up(bytes, size_max(doubling / parts, SLAB_GRAIN_BYTES)));
 }
 
 static struct slab_shape shape_of(size_t cell_bytes, uint32_t page_count)
@@ -43,17 +47,15 @@ struct slab_shape slab_shape_choose(size_t cell_bytes, uint32_t target)
     uint32_t least = (uint32_t)(size_align_up(cell_bytes, PAGE_BYTES) >> PAGE_SHIFT);
     uint32_t low = (uint32_t)size_max_u64(target - target / 8, least);
     uint32_t high = (uint32_t)size_max_u64(target + target / 16, low);
-    struct slab_shape best = shape_of(cell_bytes, low);
+    /* Of a few large cells each is a large part of the page: any length that they fill will do. */
+    struct slab_shape best = shape_of(cell_bytes, cell_bytes > CELL_LARGE_BYTES ? least : low);
 
     Q_ASSERT(cell_bytes >= SLAB_CELL_BYTES_MIN && cell_bytes <= QUARRY_SLAB_CELL_BYTES_MAX);
-    for (uint32_t page_count = low + 1; page_count <= high; page_count++) {
+    for (uint32_t page_count = best.page_count + 1; page_count <= high; page_count++) {
         struct slab_shape shape = shape_of(cell_bytes, page_count);
-        uint64_t best_waste = shape_waste(best, cell_bytes);
-        if (best_waste * WASTE_GOOD < (uint64_t)best.page_count << PAGE_SHIFT) {
-            break;
-        }
-        /* Relative to their lengths: a / b < c / d. */
-        if (shape_waste(shape, cell_bytes) * best.page_count < best_waste * shape.page_count) {
+        /* Relative to their lengths: a / b <= c / d. */
+        if (shape_waste(shape, cell_bytes) * best.page_count <=
+            shape_waste(best, cell_bytes) * shape.page_count) {
             best = shape;
         }
     }

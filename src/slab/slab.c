@@ -1,7 +1,7 @@
 /*
  * Slabs: their life, and their door.
  *
- * A slab is a struct of two pages of 8 KiB, taken from its lane like everything else it has, and
+ * A slab is a struct of three pages of 8 KiB, taken from its lane like everything else it has, and
  * what types.h draws. All of its memory is in runs of its owner and charged to its account, so a
  * row of the ledger is the whole of it: cells, records and what threads keep.
  *
@@ -25,7 +25,10 @@
 #include <slab/thread.h>
 
 #define SLAB_STRUCT_PAGES ((uint32_t)((sizeof(struct quarry_slab) + PAGE_BYTES - 1) / PAGE_BYTES))
-Q_STATIC_ASSERT(sizeof(struct quarry_slab) <= 2 * PAGE_BYTES, "a slab is two pages");
+Q_STATIC_ASSERT(sizeof(struct quarry_slab) <= 3 * PAGE_BYTES, "a slab is three pages");
+/* Classes in a doubling to begin with, where they are split later: see class.c. */
+#define PER_DOUBLING_FIRST 12u
+
 Q_STATIC_ASSERT(SLAB_CLASSES_MAX <= UINT16_MAX, "a class fits a ref");
 
 /* ---- creating ------------------------------------------------------------------------------- */
@@ -60,7 +63,7 @@ static void slab_init(struct quarry_slab *slab, struct page_heap *heap,
     slab->epoch = options->epoch;
     slab->owner = owner;
     slab->is_adaptive = options->classes_per_doubling == 0;
-    slab->per_doubling = slab->is_adaptive ? 8 : options->classes_per_doubling;
+    slab->per_doubling = slab->is_adaptive ? PER_DOUBLING_FIRST : options->classes_per_doubling;
     slab->times_locks = options->times_locks;
     (void)strncpy(slab->name, options->name, sizeof(slab->name) - 1);
     atomic_store_relaxed_u64(&slab->metadata_bytes, (uint64_t)SLAB_STRUCT_PAGES << PAGE_SHIFT);
@@ -177,7 +180,7 @@ void quarry_slab_destroy(struct quarry_slab *slab)
     slab_records_free(slab, true);
     slab_classes_fini(slab);
     slab_meta_fini(slab);
-    Q_ASSERT(atomic_load_relaxed_u64(&slab->page_bytes) == 0);
+    Q_ASSERT(atomic_load_relaxed_u64(&slab->page_bytes) == 0 || slab->is_forked);
     slab_struct_give(slab);
 }
 
@@ -214,34 +217,34 @@ quarry_ref quarry_slab_ref(const struct quarry_slab *slab, uint64_t ref48)
 
 /* ---- locks, timed --------------------------------------------------------------------------- */
 
-/* Timed locks that a thread holds at a time: its slab's threads, a class, metadata. */
-#define TIMED_DEPTH_MAX 8u
-
+/* The calling thread's timed locks: how many, and since when the outermost. */
 static _Thread_local struct {
     uint32_t depth;
-    uint64_t since_ns[TIMED_DEPTH_MAX];
+    uint64_t since_ns;
 } timed;
 
-void slab_lock_note_taken(struct quarry_slab *slab)
+void slab_lock_note_taken(void)
 {
-    Q_ASSERT(timed.depth < TIMED_DEPTH_MAX);
-    timed.since_ns[timed.depth++] = os_thread_cpu_ns(slab->heap->os);
+    if (timed.depth++ == 0) {
+        timed.since_ns = os_thread_cpu_ns(os_real());
+    }
 }
 
 void slab_lock_forget_time(struct quarry_slab *slab)
 {
-    if (slab->times_locks) {
-        Q_ASSERT(timed.depth > 0);
-        timed.since_ns[timed.depth - 1] = os_thread_cpu_ns(slab->heap->os);
+    if (slab->times_locks && timed.depth == 1) {
+        timed.since_ns = os_thread_cpu_ns(os_real());
     }
 }
 
 void slab_lock_note_given(struct quarry_slab *slab)
 {
     Q_ASSERT(timed.depth > 0);
-    uint64_t held_ns = os_thread_cpu_ns(slab->heap->os) - timed.since_ns[--timed.depth];
+    if (--timed.depth != 0) {
+        return;
+    }
+    uint64_t held_ns = os_thread_cpu_ns(os_real()) - timed.since_ns;
     uint64_t most_ns = atomic_load_relaxed_u64(&slab->lock_cpu_ns_max);
-
     while (held_ns > most_ns &&
            !atomic_cas_weak_relaxed_u64(&slab->lock_cpu_ns_max, &most_ns, held_ns)) {
     }

@@ -2,7 +2,7 @@
  * The door of `slab`: cells named by refs, in pages that can be emptied. Other folders include this
  * header and no other of the folder. README.md lists the parts in reading order.
  *
- * Beside the public calls: slab_data and slab_data_unchecked, inline.
+ * Beside the public calls: slab_data, slab_data_unchecked, slab_take and slab_give, inline.
  */
 #ifndef QUARRY_SLAB_SLAB_H
 #define QUARRY_SLAB_SLAB_H
@@ -10,5 +10,6 @@
 #include <quarry/slab.h>
 
 #include <slab/cell.h>
+#include <slab/take.h>
 
 #endif

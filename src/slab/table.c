@@ -27,6 +27,14 @@
 
 struct slab_table slab_table_none = {.capacity = 0};
 
+/* Behind a table, in the same piece, is that of active pages; the empty table is both. */
+static inline struct slab_table *active_of(struct slab_table *table)
+{
+    size_t bytes = sizeof(*table) + table->capacity * sizeof(_Atomic(void *));
+
+    return table->capacity == 0 ? table : (struct slab_table *)(void *)((char *)table + bytes);
+}
+
 /* ---- lines of numbers ----------------------------------------------------------------------- */
 
 static void queue_push(struct slab_index *index, struct slab_queue *queue, uint16_t number)
@@ -54,7 +62,22 @@ static uint16_t queue_pop(const struct slab_index *index, struct slab_queue *que
 
 static size_t table_bytes(uint32_t capacity)
 {
-    return sizeof(struct slab_table) + capacity * sizeof(_Atomic(void *));
+    return 2 * (sizeof(struct slab_table) + capacity * sizeof(_Atomic(void *)));
+}
+
+static void places_copy(struct slab_table *table, const struct slab_table *old)
+{
+    for (uint32_t i = 0; i < old->capacity; i++) {
+        atomic_store_relaxed_ptr(&table->page[i], atomic_load_relaxed_ptr(&old->page[i]));
+    }
+}
+
+static void table_init(struct slab_table *table, uint32_t capacity)
+{
+    table->capacity = capacity;
+    for (uint32_t i = 0; i < capacity; i++) {
+        atomic_store_relaxed_ptr(&table->page[i], slab_page_none);
+    }
 }
 
 static void table_copy_locked(struct slab_class *class, struct slab_table *table,
@@ -62,11 +85,8 @@ static void table_copy_locked(struct slab_class *class, struct slab_table *table
 {
     struct slab_table *old = class->table;
 
-    for (uint32_t i = 0; i < table->capacity; i++) {
-        void *page = i < old->capacity ? atomic_load_relaxed_ptr(&old->page[i])
-                                       : (void *)(uintptr_t)slab_page_none;
-        atomic_store_relaxed_ptr(&table->page[i], page);
-    }
+    places_copy(table, old);
+    places_copy(active_of(table), active_of(old));
     if (old->capacity != 0) {
         memcpy(index, class->index, old->capacity * sizeof(*index));
     }
@@ -89,6 +109,7 @@ static bool table_install(struct slab_class *class, struct slab_table *table,
         *index = old;
         /* Pairs with the acquire in slab_page_of. */
         atomic_store_release_ptr(&slab->tables.table[class->id], table);
+        atomic_store_release_ptr(&slab->tables.active[class->id], active_of(table));
     }
     slab_unlock(slab, &class->mutex);
     return is_larger;
@@ -113,7 +134,8 @@ static enum quarry_status table_grow(struct slab_class *class, uint32_t old_capa
         return status;
     }
     struct slab_index *index = places;
-    ((struct slab_table *)table)->capacity = capacity;
+    table_init(table, capacity);
+    table_init(active_of(table), capacity);
     if (!table_install(class, table, &index)) {
         slab_meta_give(slab, table, table_bytes(capacity));
         slab_meta_give(slab, index, capacity * sizeof(*index));
@@ -174,10 +196,12 @@ void slab_index_give_locked(struct slab_class *class, uint16_t index, uint32_t g
 
 void slab_table_publish_locked(struct slab_class *class, uint16_t index, struct slab_page *page)
 {
-    void *record = page != NULL ? page : (void *)(uintptr_t)slab_page_none;
+    bool is_active = page != NULL && atomic_load_relaxed_u32(&page->state) == SLAB_PAGE_ACTIVE;
 
-    /* Pairs with the acquire in slab_page_of. */
-    atomic_store_release_ptr(&class->table->page[index], record);
+    /* Pairs with the acquire in slab_page_of; the second with that in slab_page_active. */
+    atomic_store_release_ptr(&class->table->page[index], page != NULL ? page : slab_page_none);
+    atomic_store_release_ptr(&active_of(class->table)->page[index],
+                             is_active ? page : slab_page_none);
 }
 
 void slab_table_fini(struct slab_class *class)

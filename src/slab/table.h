@@ -30,7 +30,10 @@ enum quarry_status slab_index_take(struct slab_class *class, uint16_t *ret_index
 void slab_index_give_locked(struct slab_class *class, uint16_t index, uint32_t generation)
     Q_REQUIRES(&class->mutex);
 
-/* Has a number lead to a record; NULL: to none. */
+/*
+ * Has a number lead to a record, NULL: to none; and, if the page is active, threads that give or
+ * retire its cells.
+ */
 void slab_table_publish_locked(struct slab_class *class, uint16_t index, struct slab_page *page)
     Q_REQUIRES(&class->mutex);
 

@@ -36,16 +36,19 @@ void slab_threads_stop(struct quarry_slab *slab) Q_ACQUIRE(&slab->threads_mutex)
 void slab_threads_resume(struct quarry_slab *slab) Q_RELEASE(&slab->threads_mutex);
 
 /*
- * With all threads stopped: puts back what they have of a page, retired cells too; or what is in
- * their magazines of a class; or leaves to their pages what they have retired.
+ * Stops each thread for a moment, one after the other, and puts back what it has of a page that has
+ * been withdrawn, retired cells too; or what is in its magazine of a class; or leaves to their
+ * pages what it has retired. No lock held, in no gate.
  */
 void slab_threads_strip_page(struct quarry_slab *slab, struct slab_page *page,
-                             struct slab_gone *gone) Q_REQUIRES(&slab->threads_mutex);
-void slab_threads_strip_class(struct quarry_slab *slab, uint32_t class_id, struct slab_gone *gone)
-    Q_REQUIRES(&slab->threads_mutex);
-void slab_threads_spill(struct quarry_slab *slab) Q_REQUIRES(&slab->threads_mutex);
+                             struct slab_gone *gone);
+void slab_threads_strip_class(struct quarry_slab *slab, uint32_t class_id, struct slab_gone *gone);
+void slab_threads_spill(struct quarry_slab *slab);
 /* Puts back all that one thread has. It is inside, or stopped, or no more. */
 void slab_thread_empty(struct slab_thread *thread, struct slab_gone *gone);
+
+/* After its gate was stopped: the thread finds its magazines again. */
+void slab_thread_open(struct slab_thread *thread);
 
 /* Cells in a magazine. */
 static inline uint32_t slab_magazine_count(const struct slab_magazine *magazine)

@@ -71,6 +71,7 @@ struct slab_class {
     uint64_t page_taken_count;        /* ever */
     uint64_t page_given_count;        /* ever */
     uint64_t asked[SLAB_ASKED_STEPS]; /* cells taken for requests of `step` less the index */
+    _Atomic uint32_t asked_count;     /* since the last look at them; read without the lock */
     uint32_t random;                  /* state: how many cells the next refill takes */
 };
 
@@ -101,12 +102,15 @@ struct slab_magazine {
 
 /*
  * Cells that a thread has retired and that nobody else knows of: as many as its ring has. Each
- * quarter has the epoch move on, so that the oldest are past before the ring is full; doubling it
- * halves that, 2 µs for 64 cells.
+ * quarter has the epoch move on, 2 µs for 60 cells, so that the oldest are past before the ring is
+ * full. With the magazines' table it fills the 8 KiB that a thread has.
  */
-#define SLAB_LIMBO_CELLS 256u
+#define SLAB_LIMBO_CELLS 240u
 /* And no more than so many bytes, but for one cell. */
 #define SLAB_LIMBO_BYTES Q_MIB(1)
+
+/* Cells that are put back, or left to their pages, under one lock: a few cache misses each. */
+#define SLAB_BATCH_CELLS 16u
 
 struct slab_retired {
     quarry_ref ref; /* as it was when it was retired */
@@ -123,6 +127,8 @@ struct slab_limbo {
 
 struct slab_thread {
     struct os_gate gate; /* the thread is inside while it uses the rest */
+    /* `magazine`, while the gate is open; slab_magazines_none, while it is not, or is fenced */
+    _Atomic(void *) open;
     /* its thread while inside, or whoever has stopped it */
     struct slab_magazine *magazine[SLAB_CLASSES_MAX]; /* slab_magazine_none where there is none */
     struct slab_limbo limbo;
@@ -131,8 +137,11 @@ struct slab_thread {
     uint32_t thread_id;
     struct slab_thread **remembered; /* in its thread's storage */
     /* guarded by the slab's threads_mutex */
+    uint64_t serial; /* const: they rise */
     struct slab_thread *next, *previous;
 };
+
+Q_STATIC_ASSERT(sizeof(struct slab_thread) <= PAGE_BYTES, "a thread is a page");
 
 /* Slabs at a time in a process: each has a word in every thread's storage. */
 #define SLAB_SLABS_MAX 32u
@@ -145,8 +154,9 @@ extern _Thread_local struct slab_tls slab_tls;
 
 /* A thread that can neither enter its gate nor has cells: its owner takes the slow paths. */
 extern struct slab_thread slab_thread_none;
-/* A magazine that is empty and full. */
+/* A magazine that is empty and full; and one for each class. */
 extern struct slab_magazine slab_magazine_none;
+extern struct slab_magazine *slab_magazines_none[SLAB_CLASSES_MAX];
 
 /* ---- metadata ------------------------------------------------------------------------------- */
 
@@ -184,6 +194,7 @@ struct quarry_slab {
     uint32_t per_doubling; /* classes in a doubling to begin with */
     bool is_adaptive;
     bool times_locks;
+    bool is_forked; /* in a child of fork: pages that were on their way may be lost */
     struct page_heap *heap;
     struct page_lane *lane;
     struct quarry_account *account; /* NULL: none */
@@ -208,7 +219,8 @@ struct quarry_slab {
 
     struct os_mutex threads_mutex; /* rank SLAB_MOVE */
     /* guarded by threads_mutex */
-    struct slab_thread *threads;
+    struct slab_thread *threads; /* the newest first */
+    uint64_t last_serial;
 
     /* atomic */
     _Atomic uint32_t is_moving; /* somebody is moving cells */
@@ -237,10 +249,22 @@ static inline struct slab_thread **slab_thread_slot(const struct quarry_slab *sl
     return (struct slab_thread **)(void *)((char *)__builtin_thread_pointer() + slab->tls_offset);
 }
 
+/* ---- generations ---------------------------------------------------------------------------- */
+
+/* Sets a cell's generation. Pairs with the acquire in slab_data. */
+static inline void slab_generation_set(struct slab_page *page, uint64_t cell, uint32_t generation)
+{
+    atomic_store_release_u16(&page->generation[cell], (uint16_t)generation);
+}
+static inline uint32_t slab_generation(const struct slab_page *page, uint64_t cell)
+{
+    return atomic_load_relaxed_u16(&page->generation[cell]);
+}
+
 /* ---- locks, timed where the slab is made so ------------------------------------------------- */
 
-/* CPU time at which the calling thread took its timed locks, by their depth. */
-void slab_lock_note_taken(struct quarry_slab *slab);
+/* Notes for how long the calling thread holds the outermost of its locks, in CPU time. */
+void slab_lock_note_taken(void);
 void slab_lock_note_given(struct quarry_slab *slab);
 /* The time of the lock taken last begins now: until here it was spent in waiting, or checking. */
 void slab_lock_forget_time(struct quarry_slab *slab);
@@ -249,7 +273,7 @@ static inline void slab_lock(struct quarry_slab *slab, struct os_mutex *mutex) Q
 {
     os_mutex_lock(mutex);
     if (Q_UNLIKELY(slab->times_locks)) {
-        slab_lock_note_taken(slab);
+        slab_lock_note_taken();
     }
 }
 

@@ -198,6 +198,7 @@ static void stats_add_class(struct quarry_slab_stats *stats, const struct slab_c
     stats->tail_bytes += class->page_bytes - class->cell_count * class->cell_bytes;
     stats->page_bytes += class->page_bytes;
     stats->worn_count += class->worn_count;
+    stats->worn_bytes += class->worn_count * class->cell_bytes;
     stats->worn_page_count += class->worn_indices.count;
     stats->page_taken_count += class->page_taken_count;
     stats->page_given_count += class->page_given_count;

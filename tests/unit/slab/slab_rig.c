@@ -18,9 +18,8 @@ void slab_begin(const struct slab_setup *setup)
 {
     struct quarry_error error = {0};
 
-    heap_begin(&(struct heap_setup){.limit_bytes = setup->limit_bytes,
-                                    .reserved_bytes = Q_GIB(16),
-                                    .has_real_backing = true});
+    heap_begin(&(struct heap_setup){
+        .limit_bytes = setup->limit_bytes, .reserved_bytes = Q_GIB(16), .has_real_backing = true});
     lane = lane_make_sized("slab", Q_GIB(4));
     struct quarry_account_options account_options = {
         .name = "cells", .ceiling_bytes = setup->ceiling_bytes, .is_all_pages = true};
@@ -64,7 +63,7 @@ void slab_check(void)
     }
     struct quarry_slab_stats stats = slab_stats();
     assert_int_equal(stats.page_bytes, stats.live_bytes + stats.cached_bytes + stats.limbo_bytes +
-                                           stats.free_bytes + stats.tail_bytes);
+                                           stats.free_bytes + stats.worn_bytes + stats.tail_bytes);
     quarry_account_read(account, &state);
     assert_int_equal(state.own_bytes, stats.page_bytes + stats.metadata_bytes);
     assert_int_equal(owner_pages_in(quarry_account_owner(account), lane) << PAGE_SHIFT,
