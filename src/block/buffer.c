@@ -49,13 +49,6 @@ static uint64_t large_ref(struct quarry_block_cache *cache)
     return serial >> 32 << 48 | LARGE_CLASS << 32 | (serial & UINT32_MAX);
 }
 
-static void large_free(struct quarry_block_cache *cache, void *base, uint64_t bytes)
-{
-    quarry_account_pages_free(cache->account, cache->lane, base);
-    /* Relaxed: figures. */
-    (void)atomic_sub_relaxed_u64(&cache->large_bytes, bytes);
-}
-
 static void large_push(struct quarry_block_cache *cache, struct block_large *large)
 {
     void *first = atomic_load_relaxed_ptr(&cache->large_limbo);
@@ -66,27 +59,22 @@ static void large_push(struct quarry_block_cache *cache, struct block_large *lar
     } while (!atomic_cas_weak_release_ptr(&cache->large_limbo, &first, large));
 }
 
-uint64_t block_large_collect(struct quarry_block_cache *cache)
+void block_large_collect(struct quarry_block_cache *cache)
 {
-    uint64_t freed_bytes = 0;
-
     if (Q_LIKELY(atomic_load_relaxed_ptr(&cache->large_limbo) == NULL)) {
-        return 0;
+        return;
     }
     struct block_large *large = atomic_exchange_acquire_ptr(&cache->large_limbo, NULL);
     while (large != NULL) {
         struct block_large *next = large->next;
         if (ref_epoch_is_past(cache->epoch, large->stamp)) {
             void *base = block_header_of(large);
-            uint64_t bytes = quarry_pages_count(cache->lane, base) * QUARRY_PAGE_BYTES;
-            large_free(cache, base, bytes);
-            freed_bytes += bytes;
+            quarry_account_pages_free(cache->account, cache->lane, base);
         } else {
             large_push(cache, large);
         }
         large = next;
     }
-    return freed_bytes;
 }
 
 static enum quarry_status large_take(struct quarry_block_cache *cache, size_t bytes,
@@ -94,7 +82,7 @@ static enum quarry_status large_take(struct quarry_block_cache *cache, size_t by
 {
     uint64_t page_count = (bytes + QUARRY_PAGE_BYTES - 1) / QUARRY_PAGE_BYTES;
 
-    (void)block_large_collect(cache);
+    block_large_collect(cache);
     enum quarry_status status =
         quarry_account_pages_alloc(cache->account, cache->lane, page_count, &ret_cell->data);
     if (status != QUARRY_OK) {
@@ -109,16 +97,20 @@ static enum quarry_status large_take(struct quarry_block_cache *cache, size_t by
 static void large_give(struct quarry_block_cache *cache, struct block_header *header,
                        bool was_entered)
 {
+    uint64_t bytes = quarry_pages_count(cache->lane, header) * QUARRY_PAGE_BYTES;
+
+    /* Relaxed: figures. */
     (void)atomic_sub_relaxed_u64(&cache->large_count, 1);
+    (void)atomic_sub_relaxed_u64(&cache->large_bytes, bytes);
     if (!was_entered) {
-        large_free(cache, header, quarry_pages_count(cache->lane, header) * QUARRY_PAGE_BYTES);
+        quarry_account_pages_free(cache->account, cache->lane, header);
         return;
     }
     struct block_large *large = block_header_data(header);
     large->stamp = ref_epoch_now(cache->epoch);
     large_push(cache, large);
     ref_epoch_advance(cache->epoch);
-    (void)block_large_collect(cache);
+    block_large_collect(cache);
 }
 
 /* ---- making and freeing --------------------------------------------------------------------- */

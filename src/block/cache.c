@@ -327,8 +327,8 @@ enum quarry_status quarry_block_cache_close(struct quarry_block_cache *cache)
     for (uint32_t i = 0; i < REF_EPOCH_ADVANCES; i++) {
         ref_epoch_advance(cache->epoch);
     }
-    (void)block_large_collect(cache);
-    Q_ASSERT(atomic_load_relaxed_u64(&cache->large_bytes) == 0);
+    block_large_collect(cache);
+    Q_ASSERT(atomic_load_relaxed_ptr(&cache->large_limbo) == NULL);
     unmake(cache);
     return QUARRY_OK;
 }

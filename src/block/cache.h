@@ -64,8 +64,8 @@ uint64_t block_buffer_bytes(const struct quarry_block_cache *cache,
                             const struct block_header *header);
 /* The last reference is gone. No lock held. */
 void block_buffer_free(struct quarry_block_cache *cache, struct block_header *header);
-/* Gives large blocks back whose readers have left. Returns: bytes. */
-uint64_t block_large_collect(struct quarry_block_cache *cache);
+/* Gives large blocks back whose readers have left. */
+void block_large_collect(struct quarry_block_cache *cache);
 
 /* A handle for a reference that the caller has, on behalf of the user. */
 static inline struct quarry_block block_handle(struct quarry_block_cache *cache,

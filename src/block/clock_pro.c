@@ -42,8 +42,7 @@
  *
  * Cost: an eviction visits as many entries as are referenced before one that is not, each once; a
  * line of memory for the entry, and 64 referenced bits share one. Neighbours in the ring are
- * touched when an entry enters or leaves. The next entries in the hands' way are prefetched at the
- * end of a call, for the next one.
+ * touched when an entry enters or leaves. A hand fetches the entry after the one that it looks at.
  *
  * Rejected: links of 64 bits, with which an entry is two lines; the referenced bit in the entry,
  * with which every hit touches a third line; the referenced bit in the block, with which the hands
@@ -246,6 +245,7 @@ static void run_hand_hot(struct clock_pro *clock)
     }
     uint32_t entry = clock->hand_hot;
     struct clock_pro_entry *own = clock_pro_entry(clock, entry);
+    __builtin_prefetch(clock_pro_entry(clock, own->next), 1);
     if (own->type == CLOCK_PRO_HOT && !take_referenced(clock, entry)) {
         become(clock, own, CLOCK_PRO_COLD);
     }
@@ -267,6 +267,7 @@ static void run_hand_cold(struct clock_pro *clock)
     uint32_t entry = clock->hand_cold;
     struct clock_pro_entry *own = clock_pro_entry(clock, entry);
 
+    __builtin_prefetch(clock_pro_entry(clock, own->next), 1);
     if (own->type == CLOCK_PRO_COLD) {
         if (take_referenced(clock, entry)) {
             become(clock, own, CLOCK_PRO_HOT);

@@ -16,8 +16,8 @@
 
 /* A page of cells is about as large: less evicted is less than a page, and nothing comes back. */
 #define SHRINK_BYTES_MIN ((uint64_t)1 << 20)
-/* Rounds of evicting and compacting in one call. */
-#define SHRINK_ROUNDS 3u
+/* Rounds of giving back and evicting in one call, the first without having evicted. */
+#define SHRINK_ROUNDS 4u
 
 /* ---- capacity ------------------------------------------------------------------------------- */
 
@@ -111,28 +111,39 @@ static void let_readers_pass(struct quarry_block_cache *cache)
     }
 }
 
-static uint64_t compact(struct quarry_block_cache *cache, uint64_t wanted_bytes)
+/* What the account has charged: blocks, free cells, tables. */
+static uint64_t charged_bytes(const struct quarry_block_cache *cache)
 {
-    uint64_t large_bytes = block_large_collect(cache);
+    struct quarry_account_state state;
 
-    if (large_bytes >= wanted_bytes) {
-        return large_bytes;
-    }
-    return large_bytes +
-           quarry_slab_compact(cache->slab, wanted_bytes - large_bytes, move_block, cache);
+    quarry_account_read(cache->account, &state);
+    return state.own_bytes;
+}
+
+/* Gives back what is free. Pages whose last cells were moved or retired go once readers have left.
+ */
+static void give_free(struct quarry_block_cache *cache, uint64_t wanted_bytes)
+{
+    let_readers_pass(cache);
+    block_large_collect(cache);
+    (void)quarry_slab_compact(cache->slab, wanted_bytes, move_block, cache);
+    let_readers_pass(cache);
+    (void)quarry_slab_trim(cache->slab);
 }
 
 uint64_t quarry_block_cache_shrink(struct quarry_block_cache *cache, uint64_t wanted_bytes)
 {
-    uint64_t given_bytes = compact(cache, wanted_bytes);
+    uint64_t before_bytes = charged_bytes(cache), given_bytes = 0;
 
-    for (uint32_t i = 0; i < SHRINK_ROUNDS && given_bytes < wanted_bytes; i++) {
+    for (uint32_t i = 0; i < SHRINK_ROUNDS; i++) {
+        give_free(cache, wanted_bytes - given_bytes); /* perhaps that is enough */
+        given_bytes = sat_sub_u64(before_bytes, charged_bytes(cache));
+        if (given_bytes >= wanted_bytes) {
+            break;
+        }
         uint64_t lacking_bytes = wanted_bytes - given_bytes;
-        uint64_t evicted_bytes = block_cache_evict(
-            cache, lacking_bytes < SHRINK_BYTES_MIN ? SHRINK_BYTES_MIN : lacking_bytes);
-        let_readers_pass(cache);
-        given_bytes += compact(cache, lacking_bytes);
-        if (evicted_bytes == 0) {
+        if (block_cache_evict(cache, lacking_bytes < SHRINK_BYTES_MIN ? SHRINK_BYTES_MIN
+                                                                      : lacking_bytes) == 0) {
             break;
         }
     }

@@ -32,9 +32,9 @@
  * shrink.
  *
  * Cost: an insertion touches the lines of its slot, its entry and the two before hand_hot, its
- * file's head and its neighbour; an eviction those of the entry, its slot and its block. What the
- * hands come to next is prefetched at the end of an insertion, and what hangs on it at the
- * beginning of the next.
+ * file's head and its neighbour; an eviction those of the entry, its slot and its block. At the end
+ * of an insertion what the next one will touch is prefetched: what hangs on the entries that the
+ * hands are at, and the entries after them.
  */
 #include <block/shard.h>
 
@@ -357,8 +357,8 @@ static enum quarry_status enter_new(struct block_shard *shard, const struct bloc
 }
 
 /*
- * Of a key that is there. `place`: its slot, which nothing that is evicted meanwhile moves. One that
- * is larger than the target would have everything else evicted before itself.
+ * Of a key that is there. `place`: its slot, which nothing that is evicted meanwhile moves. One
+ * that is larger than the target would have everything else evicted before itself.
  */
 static enum quarry_status enter_again(struct block_shard *shard, const struct block_put *put,
                                       uint32_t number, _Atomic uint64_t *place)
@@ -409,9 +409,6 @@ static enum quarry_status enter(struct block_shard *shard, const struct block_pu
 /* What an eviction at the hand would touch beyond the entry. */
 static void prefetch_behind(const struct block_shard *shard, uint32_t number)
 {
-    if (number == CLOCK_PRO_NONE) {
-        return;
-    }
     const struct clock_pro_entry *entry = clock_pro_entry(&shard->clock, number);
     block_table_prefetch(table_of(shard), hash_of(entry));
     if (entry->value != 0) {
@@ -424,11 +421,18 @@ static void prefetch_behind(const struct block_shard *shard, uint32_t number)
     }
 }
 
-static void prefetch_entry(const struct block_shard *shard, uint32_t number)
+/*
+ * For the next insertion: what hangs on the entry that a hand is at, whose line has been here since
+ * the insertion before, and the line of the entry after it.
+ */
+static void prefetch_hand(const struct block_shard *shard, uint32_t number)
 {
-    if (number != CLOCK_PRO_NONE) {
-        __builtin_prefetch(clock_pro_entry(&shard->clock, number), 1);
+    if (number == CLOCK_PRO_NONE) {
+        return;
     }
+    prefetch_behind(shard, number);
+    __builtin_prefetch(clock_pro_entry(&shard->clock, clock_pro_entry(&shard->clock, number)->next),
+                       1);
 }
 
 enum quarry_status block_shard_put(struct block_shard *shard, const struct block_put *put,
@@ -439,11 +443,9 @@ enum quarry_status block_shard_put(struct block_shard *shard, const struct block
         unlock(shard, victims);
         return QUARRY_NO_MEMORY;
     }
-    prefetch_behind(shard, shard->clock.hand_cold);
-    prefetch_behind(shard, shard->clock.hand_test);
     enum quarry_status status = enter(shard, put);
-    prefetch_entry(shard, shard->clock.hand_cold);
-    prefetch_entry(shard, shard->clock.hand_test);
+    prefetch_hand(shard, shard->clock.hand_cold);
+    prefetch_hand(shard, shard->clock.hand_test);
     bool has_old_tables = shard->old_tables != 0;
     unlock(shard, victims);
     if (Q_UNLIKELY(has_old_tables)) {

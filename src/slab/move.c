@@ -332,18 +332,40 @@ uint64_t quarry_slab_trim(struct quarry_slab *slab)
 /* A page that is worth emptying. */
 struct victim {
     struct slab_class *class;
+    const struct slab_page *page; /* compared, never followed */
     uint32_t index;
     uint64_t live_bytes; /* to be copied */
     uint64_t page_bytes; /* to be given back */
 };
 
+/*
+ * Pages that could not be emptied in this call: a cell or two are pinned, and the owner declines
+ * each time. Others of the class may go all the same; after so many the call gives up.
+ */
+#define STUCK_MAX 16u
+
+struct stuck {
+    const struct slab_page *page[STUCK_MAX]; /* compared, never followed */
+    uint32_t count;
+};
+
+static bool is_stuck(const struct stuck *stuck, const struct slab_page *page)
+{
+    for (uint32_t i = 0; i < stuck->count; i++) {
+        if (stuck->page[i] == page) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Of the sparsest pages of a class that of the highest address; NULL: none is partly free. */
-static struct slab_page *class_sparsest(const struct slab_class *class)
+static struct slab_page *class_sparsest(const struct slab_class *class, const struct stuck *stuck)
 {
     for (uint32_t fill = SLAB_FILLS; fill-- > 0;) {
-        struct slab_page *best = class->fill[fill], *page = best;
-        for (uint32_t i = 0; page != NULL && i < LOOK_AT; i++, page = page->next) {
-            if (page->base > best->base) {
+        struct slab_page *best = NULL, *page = class->fill[fill];
+        for (uint32_t i = 0; page != NULL && i < LOOK_AT + STUCK_MAX; i++, page = page->next) {
+            if ((best == NULL || page->base > best->base) && !is_stuck(stuck, page)) {
                 best = page;
             }
         }
@@ -355,30 +377,29 @@ static struct slab_page *class_sparsest(const struct slab_class *class)
 }
 
 /* The class' best page, if it is better than what was found before and its cells fit elsewhere. */
-static void victim_consider(struct victim *victim, struct slab_class *class)
+static void victim_consider(struct victim *victim, struct slab_class *class,
+                            const struct stuck *stuck)
 {
     slab_lock(class->slab, &class->mutex);
-    const struct slab_page *page = class_sparsest(class);
+    const struct slab_page *page = class_sparsest(class, stuck);
     if (page != NULL && class->free_count - page->free_count >= slab_page_out_count(page)) {
         uint64_t live_bytes = (uint64_t)slab_page_out_count(page) * class->cell_bytes;
         uint64_t page_bytes = (uint64_t)page->page_count << PAGE_SHIFT;
         if (victim->class == NULL ||
             live_bytes * victim->page_bytes < victim->live_bytes * page_bytes) {
-            *victim = (struct victim){class, page->index, live_bytes, page_bytes};
+            *victim = (struct victim){class, page, page->index, live_bytes, page_bytes};
         }
     }
     slab_unlock(class->slab, &class->mutex);
 }
 
-/* Over all classes but those that failed before. */
-static struct victim victim_choose(struct quarry_slab *slab, const bool *is_failed)
+/* Over all classes. */
+static struct victim victim_choose(struct quarry_slab *slab, const struct stuck *stuck)
 {
     struct victim victim = {.class = NULL};
 
     for (uint32_t id = 1; id < atomic_load_acquire_u32(&slab->class_count); id++) {
-        if (!is_failed[id]) {
-            victim_consider(&victim, slab_class_of(slab, id));
-        }
+        victim_consider(&victim, slab_class_of(slab, id), stuck);
     }
     return victim;
 }
@@ -386,11 +407,11 @@ static struct victim victim_choose(struct quarry_slab *slab, const bool *is_fail
 static uint64_t compact_moving(struct quarry_slab *slab, uint64_t wanted_bytes,
                                quarry_slab_move_function *move, void *argument)
 {
-    bool is_failed[SLAB_CLASSES_MAX] = {false};
+    struct stuck stuck = {.count = 0};
     uint64_t bytes = 0;
 
-    while (bytes < wanted_bytes) {
-        struct victim victim = victim_choose(slab, is_failed);
+    while (bytes < wanted_bytes && stuck.count < STUCK_MAX) {
+        struct victim victim = victim_choose(slab, &stuck);
         if (victim.class == NULL) {
             break;
         }
@@ -399,7 +420,7 @@ static uint64_t compact_moving(struct quarry_slab *slab, uint64_t wanted_bytes,
             mover_run(&mover) == QUARRY_OK) {
             bytes += victim.page_bytes;
         } else {
-            is_failed[victim.class->id] = true;
+            stuck.page[stuck.count++] = victim.page;
         }
     }
     return bytes;

@@ -309,6 +309,26 @@ static void the_capacity_changes_while_running(void **state)
     cache_check();
 }
 
+static void blocks_of_usual_sizes_waste_three_percent_at_most(void **state)
+{
+    (void)state;
+    for (size_t bytes = 4096; bytes <= 32768; bytes *= 2) {
+        quarry_block_cache_set_capacity(cache, Q_MIB(200));
+        uint64_t count = Q_MIB(192) / bytes; /* the first pages of a size are small */
+        for (uint64_t n = 0; n < count; n++) {
+            assert_int_equal(enter(n, bytes), QUARRY_OK);
+        }
+        struct quarry_block_stats stats = stats_now();
+        assert_int_equal(stats.hot_count + stats.cold_count, count);
+        uint64_t held_bytes = heap_totals().in_use_bytes - stats.metadata_bytes;
+        double waste = (double)held_bytes / (double)(count * bytes) - 1;
+        print_message("%zu: %.2f %%\n", bytes, waste * 100);
+        assert_true(waste < 0.03);
+        quarry_block_cache_set_capacity(cache, 1);
+        (void)quarry_block_cache_shrink(cache, UINT64_MAX);
+    }
+}
+
 /* ---- closing -------------------------------------------------------------------------------- */
 
 static uint32_t leaks_told;
@@ -385,6 +405,8 @@ int main(void)
                                         cache_tear_down),
         cmocka_unit_test_setup_teardown(the_capacity_changes_while_running, cache_set_up,
                                         cache_tear_down),
+        cmocka_unit_test_setup_teardown(blocks_of_usual_sizes_waste_three_percent_at_most,
+                                        cache_set_up, cache_tear_down),
         cmocka_unit_test_setup_teardown(closing_with_a_block_out_is_refused_and_told, cache_set_up,
                                         cache_tear_down),
     };
