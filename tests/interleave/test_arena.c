@@ -331,7 +331,7 @@ static int set_up(void **state)
     (void)state;
     heap_begin(&(struct heap_setup){0});
     lane = lane_make("lane");
-    ref_leak_set_every(UINT32_MAX); /* none, rather than one at random */
+    ref_leak_set_every(REF_LEAK_EVERY_MAX); /* none, rather than one at random */
     return quarry_account_create(memory(), &(struct quarry_account_options){.name = "arenas"},
                                  &account, NULL) == QUARRY_OK
                ? 0

@@ -268,6 +268,11 @@ static void a_cell_is_in_one_place(void **state)
 {
     (void)state;
     interleave_expect_clean(&trimmed);
+}
+
+static void a_page_is_moved_from_under_its_users(void **state)
+{
+    (void)state;
     interleave_expect_clean(&moved);
     interleave_expect_clean(&moved_from_under);
 }
@@ -335,6 +340,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_ref_never_leads_to_anothers_bytes),
         cmocka_unit_test(a_cell_is_in_one_place),
+        cmocka_unit_test(a_page_is_moved_from_under_its_users),
         cmocka_unit_test(bugs_in_finding_cells_are_found),
         cmocka_unit_test(bugs_in_keeping_threads_out_are_found),
     };
