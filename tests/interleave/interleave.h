@@ -91,6 +91,11 @@ void interleave_expect_clean(const struct interleave_scenario *scenario);
 void interleave_expect_found(const struct interleave_scenario *scenario,
                              const struct interleave_plant *plant);
 
+/*
+ * INTERLEAVE_SEES_PLAIN, from CMakeLists.txt: whether the product's own plain accesses are checked
+ * for races. Bugs that nothing else shows can be planted only where it is 1.
+ */
+
 /* In a scenario's thread: its index from 0; and a free choice, each of 0 to count - 1 being tried.
  */
 uint32_t interleave_thread(void);

@@ -475,23 +475,34 @@ bool schedule_has_barrier(void)
     return run.scenario == NULL || !run.scenario->has_no_barrier;
 }
 
+static void tell_outside(const char *format, va_list arguments)
+{
+    (void)vfprintf(stderr, format, arguments);
+    (void)fputc('\n', stderr);
+    abort();
+}
+
+static void tell(struct interleave_result *result, enum interleave_verdict verdict,
+                 const char *format, va_list arguments)
+{
+    result->verdict = verdict;
+    result->schedule_count++;
+    int length = vsnprintf(result->text, 1024, format, arguments);
+    size_t used = size_min((size_t)(length < 0 ? 0 : length), 1023);
+    used += (size_t)snprintf(result->text + used, sizeof result->text - used, "\n");
+    (void)trace_print(result->text + used, sizeof result->text - used);
+}
+
 void schedule_finding(enum interleave_verdict verdict, const char *format, ...)
 {
-    struct interleave_result *result = run.result;
+    va_list arguments;
 
-    if (result == NULL) {
-        abort();
+    va_start(arguments, format);
+    if (run.result == NULL) {
+        tell_outside(format, arguments);
+    } else if (run.result->verdict == INTERLEAVE_CLEAN) {
+        tell(run.result, verdict, format, arguments);
     }
-    if (result->verdict == INTERLEAVE_CLEAN) {
-        result->verdict = verdict;
-        result->schedule_count++;
-        va_list arguments;
-        va_start(arguments, format);
-        int length = vsnprintf(result->text, 1024, format, arguments);
-        va_end(arguments);
-        size_t used = size_min_u64((uint64_t)length, 1023);
-        used += (size_t)snprintf(result->text + used, sizeof result->text - used, "\n");
-        (void)trace_print(result->text + used, sizeof result->text - used);
-    }
+    va_end(arguments);
     _exit(1);
 }

@@ -192,7 +192,7 @@ static const struct interleave_scenario grown = {
     .threads = {find, put_next},
     .check = unmake_grown,
     ABOVE_SLABS,
-    .preemptions = 2,
+    .preemptions = 1,
     .oddities = 1,
 };
 
@@ -212,7 +212,7 @@ static const struct interleave_scenario moved = {
     .threads = {look, move_all},
     .check = unmake,
     ABOVE_SLABS,
-    .preemptions = 2,
+    .preemptions = 1,
     .has_no_oddities = true,
 };
 
@@ -223,8 +223,18 @@ static void a_lookup_finds_its_block_or_none(void **state)
     (void)state;
     interleave_expect_clean(&replaced);
     interleave_expect_clean(&entered);
-    interleave_expect_clean(&grown);
     interleave_expect_clean(&evicted);
+}
+
+static void so_it_does_while_the_table_grows(void **state)
+{
+    (void)state;
+    interleave_expect_clean(&grown);
+}
+
+static void so_it_does_while_memory_is_given_back(void **state)
+{
+    (void)state;
     interleave_expect_clean(&moved);
 }
 
@@ -262,6 +272,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_lookup_finds_its_block_or_none),
+        cmocka_unit_test(so_it_does_while_the_table_grows),
+        cmocka_unit_test(so_it_does_while_memory_is_given_back),
         cmocka_unit_test(bugs_in_looking_up_are_found),
     };
 

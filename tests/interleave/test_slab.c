@@ -268,6 +268,11 @@ static void a_cell_is_in_one_place(void **state)
 {
     (void)state;
     interleave_expect_clean(&trimmed);
+}
+
+static void a_page_is_moved_from_under_its_users(void **state)
+{
+    (void)state;
     interleave_expect_clean(&moved);
     interleave_expect_clean(&moved_from_under);
 }
@@ -298,7 +303,9 @@ static void bugs_in_finding_cells_are_found(void **state)
     };
 
     expect_all_found(&reused, plants, sizeof plants / sizeof plants[0]);
-    expect_all_found(&added, in_pages, 2);
+    if (INTERLEAVE_SEES_PLAIN) {
+        expect_all_found(&added, in_pages, 2);
+    }
     expect_all_found(&dropped, in_pages + 2, 1);
 }
 
@@ -317,7 +324,7 @@ static void bugs_in_keeping_threads_out_are_found(void **state)
 
     (void)state;
     expect_all_found(&trimmed, at_trim, sizeof at_trim / sizeof at_trim[0]);
-    expect_all_found(&moved_from_under, at_move, sizeof at_move / sizeof at_move[0]);
+    expect_all_found(&moved_from_under, at_move, INTERLEAVE_SEES_PLAIN ? 2 : 1);
 }
 
 static int set_up(void **state)
@@ -333,6 +340,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_ref_never_leads_to_anothers_bytes),
         cmocka_unit_test(a_cell_is_in_one_place),
+        cmocka_unit_test(a_page_is_moved_from_under_its_users),
         cmocka_unit_test(bugs_in_finding_cells_are_found),
         cmocka_unit_test(bugs_in_keeping_threads_out_are_found),
     };
