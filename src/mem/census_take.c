@@ -28,7 +28,8 @@ static struct {
 /* A plain word that its thread is writing. */
 static uint64_t peek(const uint64_t *word)
 {
-    return __atomic_load_n(word, __ATOMIC_RELAXED);
+    /* Relaxed: the figure may be any that it has had meanwhile. */
+    return atomic_load_relaxed_u64((const _Atomic uint64_t *)word);
 }
 
 /* ---- rows ----------------------------------------------------------------------------------- */
