@@ -338,7 +338,10 @@ static void thread_main(void)
     struct thread *own = &run.threads[run.current];
 
     run.scenario->threads[run.current]();
-    operations_end_thread(!run.scenario->has_late_exits);
+    if (!run.scenario->has_late_exits) {
+        operations_exit_thread();
+    }
+    operations_end_thread();
     own->state = ENDED;
     run.store_count++;
     if (all_have_ended()) {
@@ -475,13 +478,14 @@ bool schedule_has_barrier(void)
     return run.scenario == NULL || !run.scenario->has_no_barrier;
 }
 
-static void tell_outside(const char *format, va_list arguments)
+Q_PRINTF(1, 0) static void tell_outside(const char *format, va_list arguments)
 {
     (void)vfprintf(stderr, format, arguments);
     (void)fputc('\n', stderr);
     abort();
 }
 
+Q_PRINTF(3, 0)
 static void tell(struct interleave_result *result, enum interleave_verdict verdict,
                  const char *format, va_list arguments)
 {
