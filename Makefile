@@ -34,6 +34,8 @@ bench:
 	@tools/build release 'release (gcc)'
 	@build/release/bin/quarry bench pages
 	@build/release/bin/quarry bench malloc
+	@build/release/bin/quarry bench slab
+	@build/release/bin/quarry bench blocks
 
 fuzz:
 	@tools/fuzz '$(TIME)'

@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <bench/blocks/blocks.h>
 #include <bench/malloc/malloc.h>
 #include <bench/pages.h>
+#include <bench/slab/slab.h>
 
 struct benchmark {
     const char *name;
@@ -19,6 +21,8 @@ struct benchmark {
 static const struct benchmark benchmarks[] = {
     {"pages", "the page heap beside malloc libraries and mmap", bench_pages_main},
     {"malloc", "malloc in Quarry and other libraries: twelve workloads", bench_malloc_main},
+    {"slab", "cells of a slab and arenas beside malloc", bench_slab_main},
+    {"blocks", "what caches of blocks keep, and how fast they are", bench_blocks_main},
 };
 
 static void print_help(FILE *file)

@@ -6,6 +6,7 @@
  */
 #include <bench/callgrind.h>
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,10 @@
 
 /* Words of a command line that is counted, its NULL too. */
 #define WORDS_MAX 16u
+/* "18446744073709551615" and its NUL. */
+#define NUMBER_BYTES 21u
+/* The longer of two runs has so many times the steps of the shorter one. */
+#define LONGER 3u
 
 /* Finds "totals: N" in a callgrind file. */
 static bool read_totals(const char *path, uint64_t *ret_count)
@@ -57,6 +62,26 @@ bool bench_child_callgrind(const char *const *argv, const char *preload, char *o
                    read_totals(path, ret_instruction_count);
     (void)unlink(path);
     return is_done;
+}
+
+bool bench_child_callgrind_steps(const char **argv, size_t step_word, const char *preload,
+                                 uint64_t step_count, double *ret_instructions)
+{
+    char steps[NUMBER_BYTES];
+    char output[BENCH_CHILD_OUTPUT_BYTES];
+    uint64_t counted[2];
+
+    Q_ASSERT(step_count > 0);
+    argv[step_word] = steps;
+    for (size_t i = 0; i < 2; i++) {
+        (void)snprintf(steps, sizeof steps, "%" PRIu64, i == 0 ? step_count : LONGER * step_count);
+        if (!bench_child_callgrind(argv, preload, output, &counted[i])) {
+            return false;
+        }
+    }
+    *ret_instructions =
+        ((double)counted[1] - (double)counted[0]) / (double)((LONGER - 1) * step_count);
+    return counted[1] > counted[0];
 }
 
 bool bench_child_has_valgrind(void)

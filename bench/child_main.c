@@ -3,6 +3,9 @@
  *
  *   quarry-bench-child pages …      one measurement of `quarry bench pages`
  *   quarry-bench-child malloc …     one of `quarry bench malloc`
+ *   quarry-bench-child slab …       one of `quarry bench slab`
+ *   quarry-bench-child blocks …     one of `quarry bench blocks`, of Quarry's caches and of
+ * policies
  *
  * It is apart from `quarry` because it must not hold a malloc: a definition in the program itself
  * goes before any that is preloaded. It is for `quarry bench` to run; a person may run such a line
@@ -11,8 +14,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <bench/blocks/blocks.h>
 #include <bench/malloc/measure.h>
 #include <bench/pages_child.h>
+#include <bench/slab/slab.h>
 
 struct measurement {
     const char *name;
@@ -22,6 +27,8 @@ struct measurement {
 static const struct measurement measurements[] = {
     {"pages", bench_pages_child_main},
     {"malloc", bench_malloc_child_main},
+    {"slab", bench_slab_child_main},
+    {"blocks", bench_blocks_child_main},
 };
 
 int main(int argc, char **argv)

@@ -1,20 +1,14 @@
 /*
  * Reading the command line, and the manual.
- *
- * Later options win; --quick sets what other options may set again, so it is applied first wherever
- * it stands. A number out of range is refused and not clamped: a benchmark that measures something
- * other than what was asked for is worse than none.
  */
 #include <bench/options.h>
 
-#include <errno.h>
 #include <getopt.h>
-#include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <base/base.h>
 
+#include <bench/command_line.h>
 #include <bench/workload.h>
 
 #define ROUNDS_DEFAULT      7u
@@ -76,45 +70,9 @@ static void make_quick(struct bench_options *options)
     options->spike_seconds = SPIKE_QUICK_SECONDS;
 }
 
-enum quarry_status bench_options_number(const char *option, const char *text, uint64_t min,
-                                        uint64_t max, uint64_t *ret_number,
-                                        struct quarry_error *error)
+static const char *subject_name(size_t index)
 {
-    char *end = NULL;
-
-    errno = 0;
-    uint64_t number = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || number < min ||
-        number > max) {
-        return error_set(error, QUARRY_BAD_INPUT,
-                         "--%s %s: wants a number from %" PRIu64 " to %" PRIu64, option, text, min,
-                         max);
-    }
-    *ret_number = number;
-    return QUARRY_OK;
-}
-
-/* Reads a comma list of peers; Quarry itself is always wanted. */
-static enum quarry_status parse_against(const char *list, struct bench_options *options,
-                                        struct quarry_error *error)
-{
-    char name[32];
-    bool is_wanted[BENCH_SUBJECT_COUNT] = {[BENCH_QUARRY] = true};
-
-    for (const char *at = list; *at != '\0'; at += strspn(at, ",")) {
-        size_t bytes = strcspn(at, ",");
-        (void)snprintf(name, sizeof name, "%.*s", (int)size_min(bytes, sizeof name - 1), at);
-        const struct bench_subject *subject = bench_subject_find(name);
-        if (subject == NULL) {
-            return error_set(error, QUARRY_BAD_INPUT,
-                             "--against %s: there are glibc, jemalloc, mimalloc, tcmalloc, mmap",
-                             name);
-        }
-        is_wanted[subject - bench_subject_at(0)] = true;
-        at += bytes;
-    }
-    memcpy(options->is_wanted, is_wanted, sizeof is_wanted);
-    return QUARRY_OK;
+    return bench_subject_at(index)->name;
 }
 
 static enum quarry_status parse_spike_bytes(const char *text, struct bench_options *options,
@@ -131,9 +89,10 @@ static enum quarry_status parse_spike_bytes(const char *text, struct bench_optio
     return QUARRY_OK;
 }
 
-static enum quarry_status apply(int key, const char *value, struct bench_options *options,
+static enum quarry_status apply(void *context, int key, const char *value,
                                 struct quarry_error *error)
 {
+    struct bench_options *options = context;
     enum quarry_status status = QUARRY_OK;
     uint64_t number = 0;
 
@@ -151,16 +110,18 @@ static enum quarry_status apply(int key, const char *value, struct bench_options
         options->row_pattern = value;
         break;
     case KEY_AGAINST:
-        return parse_against(value, options, error);
+        return bench_command_line_against(value, subject_name, BENCH_SUBJECT_COUNT,
+                                          options->is_wanted, error);
     case KEY_SPIKE_BYTES:
         return parse_spike_bytes(value, options, error);
     case KEY_SPIKE_SECONDS:
-        return bench_options_number("spike-seconds", value, 0, SPIKE_SECONDS,
-                                    &options->spike_seconds, error);
+        return bench_command_line_number("spike-seconds", value, 0, SPIKE_SECONDS,
+                                         &options->spike_seconds, error);
     case KEY_ITERATIONS:
-        return bench_options_number("iterations", value, 1, PAIRS_MAX, &options->pair_count, error);
+        return bench_command_line_number("iterations", value, 1, PAIRS_MAX, &options->pair_count,
+                                         error);
     case KEY_ROUNDS:
-        status = bench_options_number("rounds", value, 1, BENCH_ROUNDS_MAX, &number, error);
+        status = bench_command_line_number("rounds", value, 1, BENCH_ROUNDS_MAX, &number, error);
         options->round_count = status == QUARRY_OK ? (size_t)number : options->round_count;
         break;
     default:
@@ -169,45 +130,20 @@ static enum quarry_status apply(int key, const char *value, struct bench_options
     return status;
 }
 
-bool bench_options_has_quick(int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--quick") == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 enum quarry_status bench_options_parse(int argc, char **argv, struct bench_options *ret_options,
                                        struct quarry_error *error)
 {
     struct bench_options options = defaults();
 
-    if (bench_options_has_quick(argc, argv)) {
+    if (bench_command_line_has_quick(argc, argv)) {
         make_quick(&options);
     }
-    optind = 0; /* starts getopt over: the program has used it for its own options */
-    opterr = 0;
-    for (;;) {
-        int key = getopt_long(argc, argv, "+h", long_options, NULL);
-        if (key == -1) {
-            break;
-        }
-        if (key == '?') {
-            return error_set(error, QUARRY_BAD_INPUT,
-                             "unknown option, or one without its value: %s", argv[optind - 1]);
-        }
-        enum quarry_status status = apply(key, optarg, &options, error);
-        if (status != QUARRY_OK) {
-            return status;
-        }
+    enum quarry_status status =
+        bench_command_line_walk(argc, argv, long_options, apply, &options, error);
+    if (status == QUARRY_OK) {
+        *ret_options = options;
     }
-    if (optind < argc) {
-        return error_set(error, QUARRY_BAD_INPUT, "takes options only, not '%s'", argv[optind]);
-    }
-    *ret_options = options;
-    return QUARRY_OK;
+    return status;
 }
 
 static const char help_head[] =

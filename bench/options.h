@@ -35,16 +35,6 @@ struct bench_options {
 enum quarry_status bench_options_parse(int argc, char **argv, struct bench_options *ret_options,
                                        struct quarry_error *error);
 
-/*
- * For the command lines of other benchmarks: reads the number of an option.
- * Errors: BAD_INPUT: it is none, or not from `min` to `max`.
- */
-enum quarry_status bench_options_number(const char *option, const char *text, uint64_t min,
-                                        uint64_t max, uint64_t *ret_number,
-                                        struct quarry_error *error);
-/* Whether --quick stands anywhere: it goes first, so that others may set again what it sets. */
-bool bench_options_has_quick(int argc, char **argv);
-
 /* Prints the manual of `quarry bench pages`. */
 void bench_options_help(FILE *file);
 

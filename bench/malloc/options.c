@@ -1,5 +1,5 @@
 /*
- * Reading the command line, and the manual. The rules are those of bench/options.c.
+ * Reading the command line, and the manual. The rules are those of bench/command_line.c.
  */
 #include <bench/malloc/options.h>
 
@@ -8,6 +8,7 @@
 
 #include <base/base.h>
 
+#include <bench/command_line.h>
 #include <bench/malloc/programs.h>
 #include <bench/malloc/rows.h>
 #include <bench/malloc/spike.h>
@@ -57,28 +58,9 @@ static struct bench_malloc_options defaults(bool is_quick)
     return options;
 }
 
-/* Reads a comma list of peers; Quarry itself is always wanted. */
-static enum quarry_status parse_against(const char *list, struct bench_malloc_options *options,
-                                        struct quarry_error *error)
+static const char *subject_name(size_t index)
 {
-    char name[32];
-    bool is_wanted[BENCH_MALLOC_SUBJECTS] = {[BENCH_QUARRY] = true};
-
-    for (const char *at = list; *at != '\0'; at += strspn(at, ",")) {
-        size_t bytes = strcspn(at, ",");
-        (void)snprintf(name, sizeof name, "%.*s", (int)size_min(bytes, sizeof name - 1), at);
-        const struct bench_subject *subject = bench_malloc_subject_find(name);
-        if (subject == NULL) {
-            return error_set(error, QUARRY_BAD_INPUT,
-                             "--against %s: there are glibc, jemalloc, mimalloc, tcmalloc, "
-                             "tbbmalloc",
-                             name);
-        }
-        is_wanted[subject - bench_malloc_subject_at(0)] = true;
-        at += bytes;
-    }
-    memcpy(options->is_wanted, is_wanted, sizeof is_wanted);
-    return QUARRY_OK;
+    return bench_malloc_subject_at(index)->name;
 }
 
 static enum quarry_status parse_rounds(const char *text, struct bench_malloc_options *options,
@@ -86,15 +68,17 @@ static enum quarry_status parse_rounds(const char *text, struct bench_malloc_opt
 {
     uint64_t number = 0;
     enum quarry_status status =
-        bench_options_number("rounds", text, 1, BENCH_ROUNDS_MAX, &number, error);
+        bench_command_line_number("rounds", text, 1, BENCH_ROUNDS_MAX, &number, error);
 
     options->round_count = status == QUARRY_OK ? (size_t)number : options->round_count;
     return status;
 }
 
-static enum quarry_status apply(int key, const char *value, struct bench_malloc_options *options,
+static enum quarry_status apply(void *context, int key, const char *value,
                                 struct quarry_error *error)
 {
+    struct bench_malloc_options *options = context;
+
     switch (key) {
     case KEY_JSON:
         options->is_json = true;
@@ -112,7 +96,8 @@ static enum quarry_status apply(int key, const char *value, struct bench_malloc_
         options->row_pattern = value;
         break;
     case KEY_AGAINST:
-        return parse_against(value, options, error);
+        return bench_command_line_against(value, subject_name, BENCH_MALLOC_SUBJECTS,
+                                          options->is_wanted, error);
     case KEY_ROUNDS:
         return parse_rounds(value, options, error);
     case KEY_STORY:
@@ -151,31 +136,17 @@ enum quarry_status bench_malloc_options_parse(int argc, char **argv,
                                               struct bench_malloc_options *ret_options,
                                               struct quarry_error *error)
 {
-    struct bench_malloc_options options = defaults(bench_options_has_quick(argc, argv));
+    struct bench_malloc_options options = defaults(bench_command_line_has_quick(argc, argv));
+    enum quarry_status status =
+        bench_command_line_walk(argc, argv, long_options, apply, &options, error);
 
-    optind = 0; /* starts getopt over: the program has used it for its own options */
-    opterr = 0;
-    for (;;) {
-        int key = getopt_long(argc, argv, "+h", long_options, NULL);
-        if (key == -1) {
-            break;
-        }
-        if (key == '?') {
-            return error_set(error, QUARRY_BAD_INPUT,
-                             "unknown option, or one without its value: %s", argv[optind - 1]);
-        }
-        enum quarry_status status = apply(key, optarg, &options, error);
-        if (status != QUARRY_OK) {
-            return status;
-        }
-    }
-    if (optind < argc) {
-        return error_set(error, QUARRY_BAD_INPUT, "takes options only, not '%s'", argv[optind]);
+    if (status != QUARRY_OK) {
+        return status;
     }
     if (options.round_count == 0) {
         options.round_count = usual_rounds(&options);
     }
-    enum quarry_status status = check_kinds(&options, error);
+    status = check_kinds(&options, error);
     if (status == QUARRY_OK) {
         *ret_options = options;
     }

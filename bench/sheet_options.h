@@ -1,0 +1,38 @@
+/*
+ * The command line of the benchmarks that are sheets (sheet.h): they all take the same options.
+ */
+#ifndef QUARRY_BENCH_SHEET_OPTIONS_H
+#define QUARRY_BENCH_SHEET_OPTIONS_H
+
+#include <quarry/status.h>
+
+#include <bench/sheet.h>
+
+struct bench_sheet_options {
+    bool is_json;
+    bool is_help;
+    bool is_quick;
+    bool has_instructions; /* count instructions instead of measuring time */
+    size_t round_count;
+    const char *row_pattern; /* for fnmatch; borrowed from argv */
+    bool is_wanted[BENCH_COLUMNS_MAX];
+};
+
+/*
+ * Reads the options after the benchmark's name. `column`: `column_count` of them, borrowed.
+ * `ret_options` is written only on success.
+ * Errors: BAD_INPUT, with what is wrong in `error`.
+ */
+enum quarry_status bench_sheet_options_parse(int argc, char **argv,
+                                             const struct bench_column *column, size_t column_count,
+                                             struct bench_sheet_options *ret_options,
+                                             struct quarry_error *error);
+
+/* A sheet on stdout for those options, in which nobody is absent so far. */
+struct bench_sheet bench_sheet_of(const char *bench, const struct bench_column *column,
+                                  size_t column_count, const struct bench_sheet_options *options);
+
+/* The part of a manual that is about them: OPTIONS, as the shell's users read it. */
+void bench_sheet_options_help(FILE *file, bool has_instructions);
+
+#endif
