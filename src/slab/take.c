@@ -144,8 +144,8 @@ static bool class_strip(struct slab_class *class)
 }
 
 /*
- * Gets a class free cells: from limbo, by another page, or from other threads. Or splits it, and
- * the request may be another class'.
+ * Gets a class free cells: from limbo, by another page, or from other threads. Or splits it, or has
+ * it served by another, and the request may be another class'.
  */
 static enum quarry_status class_feed(struct slab_class *class)
 {
@@ -156,7 +156,7 @@ static enum quarry_status class_feed(struct slab_class *class)
             return QUARRY_OK;
         }
     }
-    if (slab_class_adapt(class)) {
+    if (slab_class_recall(class) || slab_class_adapt(class) || slab_class_borrow(class)) {
         return QUARRY_OK;
     }
     enum quarry_status status = slab_page_add(class);

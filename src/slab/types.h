@@ -73,6 +73,8 @@ struct slab_class {
     uint64_t asked[SLAB_ASKED_STEPS]; /* cells taken for requests of `step` less the index */
     _Atomic uint32_t asked_count;     /* since the last look at them; read without the lock */
     uint32_t random;                  /* state: how many cells the next refill takes */
+    _Atomic uint32_t is_lending;      /* serves requests of others; written under meta.mutex */
+    _Atomic uint32_t own_below;       /* when it does: requests of steps further below are theirs */
 };
 
 /* ---- threads -------------------------------------------------------------------------------- */
@@ -210,6 +212,7 @@ struct quarry_slab {
     uint16_t bound[SLAB_STEPS]; /* a class of the step's own bound: its id, or SLAB_BOUND_… */
     uint16_t exact[SLAB_STEPS]; /* a class of a size within the step: its id, or 0 */
     uint32_t exact_count;
+    uint16_t lender[SLAB_CLASSES_MAX]; /* serves a class' requests for it: its id, or 0 */
     uint64_t split_count;
     struct slab_page *dead; /* records of pages that are gone, while readers may be in them */
 
