@@ -93,12 +93,20 @@ struct slab_entry {
 /* And the most bytes, where that is fewer. */
 #define SLAB_MAGAZINE_BYTES_MAX Q_KIB(32)
 
+/*
+ * A magazine from which a thread takes again what it has just put back grows, each time to twice as
+ * much, up to so many cells and bytes; and all of a thread's together by so many bytes.
+ */
+#define SLAB_MAGAZINE_CELLS_GROWN 256u
+#define SLAB_MAGAZINE_BYTES_GROWN Q_KIB(512)
+#define SLAB_GROWN_BYTES_MAX      Q_MIB(1)
+
 /* Free cells of one class that a thread keeps; the newest on top. */
 struct slab_magazine {
-    struct slab_entry *top;   /* entry[0]: there are none */
-    struct slab_entry *limit; /* const: top when it is full */
-    uint32_t class_id;        /* const */
-    uint32_t reserved;
+    struct slab_entry *top;    /* entry[0]: there are none */
+    struct slab_entry *limit;  /* top when it is full */
+    uint32_t class_id;         /* const */
+    uint32_t has_put_back;     /* cells that did not fit, since it was filled last */
     struct slab_entry entry[]; /* the first is no cell, and stays */
 };
 
@@ -134,6 +142,7 @@ struct slab_thread {
     /* its thread while inside, or whoever has stopped it */
     struct slab_magazine *magazine[SLAB_CLASSES_MAX]; /* slab_magazine_none where there is none */
     struct slab_limbo limbo;
+    uint64_t grown_bytes; /* by which magazines hold more than they did at first */
     /* const */
     struct quarry_slab *slab;
     uint32_t thread_id;
