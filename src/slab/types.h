@@ -223,7 +223,8 @@ struct quarry_slab {
     uint32_t exact_count;
     uint16_t lender[SLAB_CLASSES_MAX]; /* serves a class' requests for it: its id, or 0 */
     uint64_t split_count;
-    struct slab_page *dead; /* records of pages that are gone, while readers may be in them */
+    /* records of pages that are gone, while readers may be in them; the first has been longest */
+    struct slab_page *dead, *dead_last;
 
     uint32_t pin_count; /* guarded by the table of slabs' mutex: threads that are ending */
 
