@@ -27,7 +27,8 @@
  * have been replaced that was 22 % of what was asked for. So a class that would get another page
  * looks for one up to a tenth of a doubling larger, of whose cells 3 % are free, and has its
  * requests sent there, until that one has none left either. Requests pay with cells a little too
- * large for memory that nobody would use.
+ * large for memory that nobody would use. Of 772 MB that were asked for, once replaced, there are
+ * 8.0 % more in pages: 2.7 % in cells, 4.7 % free; compacting leaves 1.7 % free, 4.7 % in all.
  *
  *   class            344   352   368             free: 352 has many, 344 none
  *   lender           352    .     .              map: requests of 337 to 352 go to 352
