@@ -37,12 +37,15 @@
  *
  * Sizes: a request rounds up to the next class. There are 12 classes in each doubling at first, 3 %
  * more than was asked for on average; as a slab sees what sizes are asked for it splits the classes
- * where that saves most, down to 32 a doubling, or 8 bytes. Cells of up to 512 bytes are aligned to
- * 8 bytes, larger ones to 16.
+ * where that saves most, down to 32 a doubling, or 8 bytes. In a slab of 128 MiB or more a class
+ * that is full has cells a tenth of a doubling larger used, where those are left over. Cells of up
+ * to 512 bytes are aligned to 8 bytes, larger ones to 16.
  *
  * Threads: every call from any thread at once, but create and destroy, unless it says otherwise;
  * not from signal handlers. Threads keep a few free cells of the classes they use, up to 64 or
- * 32 KiB of each, and give them up when they end, for quarry_slab_trim, and when a page is moved.
+ * 32 KiB of each, and up to 256 or 512 KiB of those that they take and give in larger batches, by
+ * which they keep 1 MiB more at most. They give them up when they end, for quarry_slab_trim, and
+ * when a page is moved.
  *
  * Forks: the child finds the slab whole. Cells that were taken stay so; those that other threads
  * kept for their next takes are free.

@@ -19,9 +19,19 @@
  * many cells a refill takes is random, so that no pattern of requests escapes it. When a class gets
  * another page, or has taken 8,192 cells, it considers the steps within it: at which of them would
  * a class of its own save most? It is made if that saves 1 % of what the class has in use, and more
- * than half a page of a new class (32 KiB). Cells that were taken stay where they are; a class that
- * nobody is sent to any more drains, or is compacted. Classes are never joined again: an empty one
- * costs its record.
+ * than half a page of a new class (32 KiB). Cells that were taken stay where they are. Classes are
+ * never joined again: an empty one costs its record.
+ *
+ * Lending. A class that was split, or whose sizes are asked for less, is left with free cells in
+ * nearly all of its pages, and no page becomes empty: after a million pieces of log-normal sizes
+ * have been replaced that was 22 % of what was asked for. So a class that would get another page
+ * looks for one up to a tenth of a doubling larger, of whose cells 3 % are free, and has its
+ * requests sent there, until that one has none left either. Requests pay with cells a little too
+ * large for memory that nobody would use. Of 772 MB that were asked for, once replaced, there are
+ * 8.0 % more in pages: 2.7 % in cells, 4.7 % free; compacting leaves 1.7 % free, 4.7 % in all.
+ *
+ *   class            344   352   368             free: 352 has many, 344 none
+ *   lender           352    .     .              map: requests of 337 to 352 go to 352
  *
  * Considered and left: classes by quantiles of what was asked for, which would fit any distribution
  * still better. But all of the gain that there is below 32 a doubling is 1.1 %.
@@ -42,7 +52,16 @@
 
 /* ---- the map -------------------------------------------------------------------------------- */
 
-/* Writes what the fast path reads, from bound and exact. */
+/* The class that serves a class' requests at present. */
+static uint32_t map_lender_locked(const struct quarry_slab *slab, uint32_t class_id)
+    Q_REQUIRES(&slab->meta.mutex)
+{
+    uint32_t lender = slab->lender[class_id];
+
+    return lender == 0 ? class_id : lender;
+}
+
+/* Writes what the fast path reads, from bound, exact and lender. */
 static void map_write_locked(struct quarry_slab *slab) Q_REQUIRES(&slab->meta.mutex)
 {
     uint16_t above = SLAB_BOUND_NONE;
@@ -51,7 +70,9 @@ static void map_write_locked(struct quarry_slab *slab) Q_REQUIRES(&slab->meta.mu
         if (slab->bound[step] != SLAB_BOUND_NONE) {
             above = slab->bound[step];
         }
-        uint16_t class_id = above == SLAB_BOUND_UNMADE || slab->exact[step] != 0 ? 0 : above;
+        uint16_t class_id = above == SLAB_BOUND_UNMADE || slab->exact[step] != 0
+                                ? 0
+                                : (uint16_t)map_lender_locked(slab, above);
         if (slab->exact[step] != 0) {
             above = slab->exact[step];
         }
@@ -88,7 +109,7 @@ static uint32_t map_find_locked(const struct quarry_slab *slab, size_t bytes, ui
             return 0;
         }
         if (slab->bound[step] != SLAB_BOUND_NONE) {
-            return slab->bound[step];
+            return map_lender_locked(slab, slab->bound[step]);
         }
     }
     Q_UNREACHABLE();
@@ -216,6 +237,11 @@ void slab_class_asked_locked(struct slab_class *class, size_t bytes, uint32_t co
 {
     uint64_t below = class->step - slab_step(bytes);
 
+    /* What others have been asked for says nothing about the class. */
+    if (atomic_load_relaxed_u32(&class->is_lending) != 0 &&
+        below > atomic_load_relaxed_u32(&class->own_below)) {
+        return;
+    }
     class->asked[size_min_u64(below, SLAB_ASKED_STEPS - 1)] += count;
     atomic_store_relaxed_u32(&class->asked_count,
                              atomic_load_relaxed_u32(&class->asked_count) + count);
@@ -285,5 +311,115 @@ bool slab_class_adapt(struct slab_class *class)
         class->asked[below] = 0; /* these go elsewhere from now on */
     }
     slab_unlock(slab, &class->mutex);
+    return true;
+}
+
+/* ---- lending -------------------------------------------------------------------------------- */
+
+/* A lender has so much free: one in so many of its cells, and bytes. */
+/* Steps that a lender is above those whom it serves: a tenth of a doubling. */
+#define LEND_STEPS 3u
+#define LEND_PART  32u
+#define LEND_BYTES ((uint64_t)SLAB_PAGE_PAGES_FIRST << PAGE_SHIFT << 1)
+/*
+ * In a smaller slab most of what is free is in each class' first pages, and lending would cost as
+ * much in cells that are too large as it brings.
+ */
+#define LEND_SLAB_BYTES Q_MIB(128)
+/* Classes that are looked at: a bound and a size of its own in each step. */
+#define LENDERS_MAX (2 * LEND_STEPS)
+
+/* Classes a little larger than one, the nearest first. */
+static uint32_t lenders_list(struct slab_class *class, uint16_t lenders[LENDERS_MAX])
+{
+    struct quarry_slab *slab = class->slab;
+    uint32_t count = 0, last = (uint32_t)size_min_u64(class->step + LEND_STEPS, SLAB_STEPS - 1);
+
+    slab_lock(slab, &slab->meta.mutex);
+    for (uint32_t step = class->step + 1; step <= last; step++) {
+        if (slab->exact[step] != 0) {
+            lenders[count++] = slab->exact[step];
+        }
+        if (slab->bound[step] != SLAB_BOUND_NONE && slab->bound[step] != SLAB_BOUND_UNMADE) {
+            lenders[count++] = slab->bound[step];
+        }
+    }
+    slab_unlock(slab, &slab->meta.mutex);
+    return count;
+}
+
+static bool class_may_lend(struct slab_class *class)
+{
+    slab_lock(class->slab, &class->mutex);
+    bool may_lend = class->free_count * LEND_PART >= class->cell_count &&
+                    class->free_count * class->cell_bytes >= LEND_BYTES;
+    slab_unlock(class->slab, &class->mutex);
+    return may_lend;
+}
+
+/* Steps from the class' own down to the lowest that is not another's. */
+static uint32_t own_below_locked(const struct quarry_slab *slab, const struct slab_class *class)
+    Q_REQUIRES(&slab->meta.mutex)
+{
+    uint32_t below = 0;
+
+    while (below + 1 < class->step &&
+           (slab->bound[class->step - below - 1] == SLAB_BOUND_NONE ||
+            slab->bound[class->step - below - 1] == SLAB_BOUND_UNMADE) &&
+           slab->exact[class->step - below - 1] == 0) {
+        below++;
+    }
+    return below;
+}
+
+static void class_lend(struct slab_class *class, struct slab_class *lender)
+{
+    struct quarry_slab *slab = class->slab;
+
+    slab_lock(slab, &slab->meta.mutex);
+    slab->lender[class->id] = (uint16_t)lender->id;
+    /* Relaxed: what is counted a moment too late is a sample. */
+    atomic_store_relaxed_u32(&lender->own_below, own_below_locked(slab, lender));
+    atomic_store_relaxed_u32(&lender->is_lending, 1);
+    map_write_locked(slab);
+    slab_unlock(slab, &slab->meta.mutex);
+}
+
+bool slab_class_borrow(struct slab_class *class)
+{
+    uint16_t lenders[LENDERS_MAX];
+
+    /* A size that was asked for by name keeps its cells. */
+    if (!class->slab->is_adaptive || slab_step_bytes(class->step) != class->cell_bytes ||
+        atomic_load_relaxed_u64(&class->slab->page_bytes) < LEND_SLAB_BYTES) {
+        return false;
+    }
+    uint32_t count = lenders_list(class, lenders);
+    for (uint32_t i = 0; i < count; i++) {
+        struct slab_class *lender = slab_class_of(class->slab, lenders[i]);
+        if (class_may_lend(lender)) {
+            class_lend(class, lender);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool slab_class_recall(struct slab_class *class)
+{
+    struct quarry_slab *slab = class->slab;
+
+    if (atomic_load_relaxed_u32(&class->is_lending) == 0) {
+        return false;
+    }
+    slab_lock(slab, &slab->meta.mutex);
+    for (uint32_t id = 1; id < atomic_load_relaxed_u32(&slab->class_count); id++) {
+        if (slab->lender[id] == class->id) {
+            slab->lender[id] = 0;
+        }
+    }
+    atomic_store_relaxed_u32(&class->is_lending, 0);
+    map_write_locked(slab);
+    slab_unlock(slab, &slab->meta.mutex);
     return true;
 }

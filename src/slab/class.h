@@ -30,6 +30,14 @@ void slab_class_asked_locked(struct slab_class *class, size_t bytes, uint32_t co
  */
 bool slab_class_adapt(struct slab_class *class);
 
+/*
+ * Has a class without free cells served by one a little larger that has many, until that has none
+ * either. No lock held, in no gate. Returns: whether there is one.
+ */
+bool slab_class_borrow(struct slab_class *class);
+/* Ends that for all whom the class serves. Likewise. Returns: whether it served any. */
+bool slab_class_recall(struct slab_class *class);
+
 /* Cells taken after which a class is looked at, where it gets no page meanwhile. */
 #define SLAB_ASKED_LOOK 8192u
 

@@ -24,8 +24,67 @@
     for (uint32_t id_ = 1; id_ < atomic_load_acquire_u32(&(slab)->class_count); id_++)             \
         for (struct slab_class *class = slab_class_of((slab), id_); class != NULL; class = NULL)
 
-/* The table, between the hooks. */
+/* Between the hooks: the table, and how many classes of each slab are locked, by slot. */
 static struct quarry_slab *const *forking;
+static uint32_t locked_count[SLAB_SLABS_MAX];
+
+/* Locks the classes that have been made since the last time. */
+static void new_classes_lock(struct quarry_slab *slab) Q_NO_THREAD_SAFETY_ANALYSIS
+{
+    uint32_t class_count = atomic_load_acquire_u32(&slab->class_count);
+
+    for (uint32_t id = locked_count[slab->slot]; id < class_count; id++) {
+        os_mutex_lock(&slab_class_of(slab, id)->mutex);
+    }
+    locked_count[slab->slot] = class_count;
+}
+
+static void metas_lock(void) Q_NO_THREAD_SAFETY_ANALYSIS
+{
+    SLABS_FOR_EACH(forking, slab)
+    {
+        os_mutex_lock(&slab->meta.mutex);
+    }
+}
+
+static void metas_unlock(void) Q_NO_THREAD_SAFETY_ANALYSIS
+{
+    SLABS_FOR_EACH(forking, slab)
+    {
+        os_mutex_unlock(&slab->meta.mutex);
+    }
+}
+
+/* Whether a class was made after its slab's had been locked. With the metas locked none is. */
+static bool has_new_classes(void)
+{
+    bool has_new = false;
+
+    SLABS_FOR_EACH(forking, slab)
+    {
+        has_new |= atomic_load_acquire_u32(&slab->class_count) != locked_count[slab->slot];
+    }
+    return has_new;
+}
+
+/*
+ * All classes, and what keeps others from being made. Classes come before metadata in rank, and are
+ * made under the latter: so those that were made between are locked in another turn.
+ */
+static void classes_and_metas_lock(void)
+{
+    for (;;) {
+        SLABS_FOR_EACH(forking, slab)
+        {
+            new_classes_lock(slab);
+        }
+        metas_lock();
+        if (!has_new_classes()) {
+            return;
+        }
+        metas_unlock();
+    }
+}
 
 /* The locks outlive the function, which the analysis cannot follow. */
 static void fork_prepare(void) Q_NO_THREAD_SAFETY_ANALYSIS
@@ -34,26 +93,14 @@ static void fork_prepare(void) Q_NO_THREAD_SAFETY_ANALYSIS
     SLABS_FOR_EACH(forking, slab)
     {
         slab_threads_stop(slab);
+        locked_count[slab->slot] = 1; /* ids begin with 1 */
     }
-    SLABS_FOR_EACH(forking, slab)
-    {
-        CLASSES_FOR_EACH(slab, class)
-        {
-            os_mutex_lock(&class->mutex);
-        }
-    }
-    SLABS_FOR_EACH(forking, slab)
-    {
-        os_mutex_lock(&slab->meta.mutex);
-    }
+    classes_and_metas_lock();
 }
 
+/* Classes first: once its metadata are unlocked a slab may have more of them. */
 static void fork_parent(void) Q_NO_THREAD_SAFETY_ANALYSIS
 {
-    SLABS_FOR_EACH(forking, slab)
-    {
-        os_mutex_unlock(&slab->meta.mutex);
-    }
     SLABS_FOR_EACH(forking, slab)
     {
         CLASSES_FOR_EACH(slab, class)
@@ -61,6 +108,7 @@ static void fork_parent(void) Q_NO_THREAD_SAFETY_ANALYSIS
             os_mutex_unlock(&class->mutex);
         }
     }
+    metas_unlock();
     SLABS_FOR_EACH(forking, slab)
     {
         slab_threads_resume(slab);

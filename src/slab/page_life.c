@@ -42,22 +42,26 @@ static void record_bury(struct quarry_slab *slab, struct slab_page *page)
     }
     page->limbo_stamp = ref_epoch_now(slab->epoch);
     slab_lock(slab, &slab->meta.mutex);
-    page->next = slab->dead;
-    slab->dead = page;
+    page->next = NULL;
+    if (slab->dead == NULL) {
+        slab->dead = page;
+    } else {
+        slab->dead_last->next = page;
+    }
+    slab->dead_last = page;
     slab_unlock(slab, &slab->meta.mutex);
 }
 
-/* Takes one dead record that is past; NULL: none is. */
+/* Takes the record that has been dead longest if it is past; NULL: it is not, or there is none. */
 static struct slab_page *record_exhume(struct quarry_slab *slab, bool is_ending)
 {
     slab_lock(slab, &slab->meta.mutex);
-    struct slab_page **link = &slab->dead;
-    while (*link != NULL && !is_ending && !ref_epoch_is_past(slab->epoch, (*link)->limbo_stamp)) {
-        link = &(*link)->next;
+    struct slab_page *page = slab->dead;
+    if (page != NULL && !is_ending && !ref_epoch_is_past(slab->epoch, page->limbo_stamp)) {
+        page = NULL;
     }
-    struct slab_page *page = *link;
     if (page != NULL) {
-        *link = page->next;
+        slab->dead = page->next;
     }
     slab_unlock(slab, &slab->meta.mutex);
     return page;

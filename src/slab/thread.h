@@ -60,6 +60,12 @@ static inline uint32_t slab_magazine_capacity(const struct slab_magazine *magazi
     return (uint32_t)(magazine->limit - magazine->entry);
 }
 
+/*
+ * Makes the thread's magazine for a class larger, if cells went to and fro. No lock held, in no
+ * gate. Without memory it stays as it is.
+ */
+void slab_magazine_grow(struct slab_thread *thread, const struct slab_class *class);
+
 /* Puts the `count` oldest cells of a magazine back. Inside the gate, or with it stopped. */
 void slab_magazine_flush(struct slab_class *class, struct slab_magazine *magazine, uint32_t count,
                          struct slab_gone *gone);

@@ -73,6 +73,8 @@ struct slab_class {
     uint64_t asked[SLAB_ASKED_STEPS]; /* cells taken for requests of `step` less the index */
     _Atomic uint32_t asked_count;     /* since the last look at them; read without the lock */
     uint32_t random;                  /* state: how many cells the next refill takes */
+    _Atomic uint32_t is_lending;      /* serves requests of others; written under meta.mutex */
+    _Atomic uint32_t own_below;       /* when it does: requests of steps further below are theirs */
 };
 
 /* ---- threads -------------------------------------------------------------------------------- */
@@ -91,12 +93,20 @@ struct slab_entry {
 /* And the most bytes, where that is fewer. */
 #define SLAB_MAGAZINE_BYTES_MAX Q_KIB(32)
 
+/*
+ * A magazine from which a thread takes again what it has just put back grows, each time to twice as
+ * much, up to so many cells and bytes; and all of a thread's together by so many bytes.
+ */
+#define SLAB_MAGAZINE_CELLS_GROWN 256u
+#define SLAB_MAGAZINE_BYTES_GROWN Q_KIB(512)
+#define SLAB_GROWN_BYTES_MAX      Q_MIB(1)
+
 /* Free cells of one class that a thread keeps; the newest on top. */
 struct slab_magazine {
-    struct slab_entry *top;   /* entry[0]: there are none */
-    struct slab_entry *limit; /* const: top when it is full */
-    uint32_t class_id;        /* const */
-    uint32_t reserved;
+    struct slab_entry *top;    /* entry[0]: there are none */
+    struct slab_entry *limit;  /* top when it is full */
+    uint32_t class_id;         /* const */
+    uint32_t has_put_back;     /* cells that did not fit, since it was filled last */
     struct slab_entry entry[]; /* the first is no cell, and stays */
 };
 
@@ -132,6 +142,7 @@ struct slab_thread {
     /* its thread while inside, or whoever has stopped it */
     struct slab_magazine *magazine[SLAB_CLASSES_MAX]; /* slab_magazine_none where there is none */
     struct slab_limbo limbo;
+    uint64_t grown_bytes; /* by which magazines hold more than they did at first */
     /* const */
     struct quarry_slab *slab;
     uint32_t thread_id;
@@ -212,8 +223,10 @@ struct quarry_slab {
     uint16_t bound[SLAB_STEPS]; /* a class of the step's own bound: its id, or SLAB_BOUND_… */
     uint16_t exact[SLAB_STEPS]; /* a class of a size within the step: its id, or 0 */
     uint32_t exact_count;
+    uint16_t lender[SLAB_CLASSES_MAX]; /* serves a class' requests for it: its id, or 0 */
     uint64_t split_count;
-    struct slab_page *dead; /* records of pages that are gone, while readers may be in them */
+    /* records of pages that are gone, while readers may be in them; the first has been longest */
+    struct slab_page *dead, *dead_last;
 
     uint32_t pin_count; /* guarded by the table of slabs' mutex: threads that are ending */
 

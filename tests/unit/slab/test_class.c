@@ -131,6 +131,47 @@ static void a_class_whose_sizes_fit_does_not_split(void **state)
     index_clear();
 }
 
+/* 4608 bytes are two steps above 4352. */
+static void a_class_lends_what_it_has_left_over(void **state)
+{
+    (void)state;
+    for (uint64_t key = 0; key < 40000; key++) {
+        index_put(key, 4608);
+    }
+    for (uint64_t key = 0; key < 40000; key += 2) {
+        index_remove(key);
+    }
+    uint64_t page_bytes = slab_stats().page_bytes;
+    for (uint64_t key = 0; key < 39000; key += 2) {
+        index_put(key, 4352);
+    }
+    assert_int_equal(slab_stats().page_bytes, page_bytes);
+    assert_int_equal(quarry_slab_cell_bytes(slab, index_slots[38998].ref), 4608);
+    /* It has no more: the smaller ones have pages of their own from now on. */
+    for (uint64_t key = 40000; key < 45000; key++) {
+        index_put(key, 4352);
+    }
+    assert_true(slab_stats().page_bytes > page_bytes);
+    assert_int_equal(quarry_slab_cell_bytes(slab, index_slots[44999].ref), 4352);
+    slab_check();
+    index_check();
+    index_clear();
+}
+
+static void a_small_slab_lends_nothing(void **state)
+{
+    (void)state;
+    for (uint64_t key = 0; key < 4000; key++) {
+        index_put(key, 4608);
+    }
+    for (uint64_t key = 0; key < 4000; key += 2) {
+        index_remove(key);
+    }
+    index_put(0, 4352);
+    assert_int_equal(quarry_slab_cell_bytes(slab, index_slots[0].ref), 4352);
+    index_clear();
+}
+
 static int fixed_set_up(void **state)
 {
     (void)state;
@@ -156,6 +197,8 @@ int main(void)
         TEST(log_normal_sizes_waste_at_most_four_percent),
         TEST(a_class_splits_where_it_saves_most),
         TEST(a_small_class_does_not_split),
+        TEST(a_class_lends_what_it_has_left_over),
+        TEST(a_small_slab_lends_nothing),
         TEST(a_class_whose_sizes_fit_does_not_split),
         cmocka_unit_test_setup_teardown(fixed_classes_stay_as_they_are, fixed_set_up,
                                         slab_tear_down),

@@ -152,6 +152,52 @@ static void another_thread_may_give_what_one_took(void **state)
     slab_check();
 }
 
+/* ---- batches -------------------------------------------------------------------------------- */
+
+/* Takes some and gives them back, so many times. */
+static void take_and_give_batches(size_t bytes, uint32_t count, uint32_t rounds)
+{
+    quarry_ref refs[256];
+
+    assert_true(count <= COUNT_OF(refs));
+    for (uint32_t round = 0; round < rounds; round++) {
+        for (uint32_t i = 0; i < count; i++) {
+            refs[i] = take_filled(bytes, i);
+        }
+        for (uint32_t i = 0; i < count; i++) {
+            assert_true(is_filled(quarry_slab_data(slab, refs[i]), bytes, i));
+            quarry_slab_give(slab, refs[i]);
+        }
+    }
+}
+
+static void batches_make_no_pages_come_and_go(void **state)
+{
+    (void)state;
+    take_and_give_batches(4096, 100, 10);
+    struct quarry_slab_stats before = slab_stats();
+    take_and_give_batches(4096, 100, 100);
+    struct quarry_slab_stats after = slab_stats();
+    assert_int_equal(after.page_taken_count, before.page_taken_count);
+    assert_int_equal(after.page_given_count, before.page_given_count);
+    slab_check();
+    assert_true(quarry_slab_trim(slab) > 0);
+    assert_int_equal(slab_stats().page_bytes, 0);
+}
+
+static void batches_of_many_sizes_stay_within_what_a_thread_may_keep(void **state)
+{
+    const uint32_t size_count = 12;
+
+    (void)state;
+    for (uint32_t i = 0; i < size_count; i++) {
+        take_and_give_batches(1024 + i * 400, 100, 10);
+    }
+    assert_true(slab_stats().cached_bytes <= SLAB_GROWN_BYTES_MAX + size_count * Q_KIB(32));
+    assert_true(slab_stats().cached_bytes > SLAB_GROWN_BYTES_MAX / 2);
+    slab_check();
+}
+
 /* ---- several slabs -------------------------------------------------------------------------- */
 
 static enum quarry_status make_slab(const char *name, struct quarry_slab **ret_slab)
@@ -263,6 +309,8 @@ int main(void)
         TEST(a_page_whose_cells_a_sleeper_keeps_can_be_moved),
         TEST(cells_that_a_sleeper_keeps_serve_who_has_no_memory),
         TEST(another_thread_may_give_what_one_took),
+        TEST(batches_make_no_pages_come_and_go),
+        TEST(batches_of_many_sizes_stay_within_what_a_thread_may_keep),
         TEST(a_process_has_so_many_slabs),
         TEST(a_thread_outlives_a_slab_and_uses_the_next),
         TEST(giving_what_is_stale_ends_the_program),
