@@ -10,11 +10,6 @@
  *   2. Nothing is called with a tree's mutex held: it is a leaf, whatever its rank.
  *   3. A thread is inside one account at most.
  *
- * Around a fork the mutexes are taken without regard to the order in which layers have registered
- * their hooks: a layer above that was first to be used has its locks taken later than this one's,
- * though they rank lower. That is safe because of invariant 2, for a tree; and who makes a tree,
- * under the table's mutex, wants locks of the page heap alone, whose hooks run last.
- *
  * Locking: the table's mutex < a tree's. Charges take neither (account.c).
  */
 #include <budget/tree.h>
@@ -25,7 +20,6 @@
 static struct {
     struct os_mutex mutex;
     /* guarded by mutex */
-    bool is_ready;                          /* hooks are registered */
     _Atomic(void *) budget[PAGE_HEAPS_MAX]; /* struct budget *, by the heap's slot */
 } budgets = {.mutex = {.rank = OS_RANK_BUDGET}};
 
@@ -98,21 +92,13 @@ uint64_t budget_limit_bytes(const struct budget *budget)
 
 /* ---- forks ---------------------------------------------------------------------------------- */
 
-/* Not in order of rank: see the essay. */
-static void fork_lock(struct os_mutex *mutex) Q_NO_THREAD_SAFETY_ANALYSIS
-{
-    while (!os_mutex_try_lock(mutex)) {
-        os_yield();
-    }
-}
-
 static void budgets_fork_prepare(void) Q_NO_THREAD_SAFETY_ANALYSIS
 {
-    fork_lock(&budgets.mutex);
+    os_mutex_lock(&budgets.mutex);
     for (uint32_t slot = 0; slot < PAGE_HEAPS_MAX; slot++) {
         struct budget *budget = atomic_load_acquire_ptr(&budgets.budget[slot]);
         if (budget != NULL) {
-            fork_lock(&budget->mutex);
+            os_mutex_lock(&budget->mutex);
         }
     }
 }
@@ -207,26 +193,12 @@ static enum quarry_status budget_register(struct budget *budget)
     return status;
 }
 
-static enum quarry_status budgets_make_ready(void) Q_REQUIRES(&budgets.mutex)
-{
-    enum quarry_status status = QUARRY_OK;
-
-    if (!budgets.is_ready) {
-        status = os_fork_hooks(budgets_fork_prepare, budgets_fork_parent, budgets_fork_child);
-        budgets.is_ready = status == QUARRY_OK;
-    }
-    return status;
-}
-
 static enum quarry_status budget_make(struct page_heap *heap, struct budget **ret_budget)
     Q_REQUIRES(&budgets.mutex)
 {
     void *piece;
-    enum quarry_status status = budgets_make_ready();
+    enum quarry_status status = page_metadata_take(&heap->metadata, sizeof(struct budget), &piece);
 
-    if (status == QUARRY_OK) {
-        status = page_metadata_take(&heap->metadata, sizeof(struct budget), &piece);
-    }
     if (status != QUARRY_OK) {
         return status;
     }
@@ -249,6 +221,10 @@ enum quarry_status budget_find(struct page_heap *heap, struct budget **ret_budge
     enum quarry_status status = QUARRY_OK;
 
     if (budget == NULL) {
+        status = os_fork_hooks(OS_RANK_BUDGET, budgets_fork_prepare, budgets_fork_parent,
+                               budgets_fork_child);
+    }
+    if (budget == NULL && status == QUARRY_OK) {
         os_mutex_lock(&budgets.mutex);
         budget = budget_of(heap);
         if (budget == NULL) {
