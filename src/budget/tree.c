@@ -49,6 +49,11 @@ bool budget_is_inside(void)
     return entered != NULL;
 }
 
+bool budget_is_inside_of(const struct quarry_account *account)
+{
+    return entered == account;
+}
+
 struct quarry_account *budget_after(const struct quarry_account *top,
                                     struct quarry_account *account)
 {
@@ -122,9 +127,11 @@ static void budget_forget_callers(struct budget *budget)
     for (; account != NULL; account = budget_after(&budget->root, account)) {
         atomic_store_relaxed_u32(&account->caller_count, account == entered ? 1 : 0);
         account->worth.is_telling = account->worth.is_telling && account == entered;
+        account->is_paused = account->is_paused || account->pauses_in_child;
     }
     for (uint32_t i = 0; i < BUDGET_LISTENERS_MAX; i++) {
-        atomic_store_relaxed_u32(&budget->pressure.listener[i].caller_count, 0);
+        struct budget_listener *listener = &budget->pressure.listener[i];
+        atomic_store_relaxed_u32(&listener->caller_count, budget_is_told(listener) ? 1 : 0);
     }
 }
 
