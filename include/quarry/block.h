@@ -164,7 +164,11 @@ struct quarry_block_cache_options {
      * not admitted.
      */
     uint32_t shard_count;
-    uint32_t loads_max; /* loads at a time, others wait; 0: any number */
+    /*
+     * Loads at a time, others wait; 0: any number. What a load has loaded for itself is not
+     * counted.
+     */
+    uint32_t loads_max;
     /*
      * The capacity follows what the memory's arbiter assigns to its account, from the first
      * assignment on: bytes flow between the caches of a memory to where they bring most hits.
@@ -239,8 +243,8 @@ QUARRY_EXPORT enum quarry_status quarry_block_cache_put(struct quarry_block_cach
  * Reads what a key stands for into a block made by quarry_block_alloc.
  *
  * `argument`: as given. `ret_block`: own, held by nobody else. Returns: QUARRY_OK or what went
- * wrong. Threads: called by one of those who wait for the key, with no lock held; it may look up
- * other keys, but not wait for this one.
+ * wrong. Threads: called by one of those who wait for the key, with no lock held. It may look up
+ * other keys, but not wait for this one, nor for one whose load waits for this one.
  */
 typedef enum quarry_status quarry_block_load_function(void *argument,
                                                       const struct quarry_block_key *key,

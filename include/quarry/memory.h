@@ -446,6 +446,11 @@ struct quarry_account_options {
      */
     bool is_all_pages;
     bool begins_paused; /* none of its functions is called before quarry_account_resume */
+    /*
+     * In the child of a fork it is paused: for functions that another thread of the parent may have
+     * been inside of, with a lock that nobody gives back there.
+     */
+    bool pauses_in_child;
     quarry_reclaim_function *reclaim;           /* NULL: it has no memory to give */
     quarry_account_value_function *value;       /* NULL: not elastic */
     quarry_account_target_function *set_target; /* NULL: it does not want to know */

@@ -160,6 +160,7 @@ static enum quarry_status make_account(struct quarry_block_cache *cache, const s
         .ceiling_bytes = options->ceiling_bytes,
         .is_all_pages = true,
         .begins_paused = true,
+        .pauses_in_child = true,
         .reclaim = block_cache_on_reclaim,
         .value = options->is_elastic ? block_cache_on_value : NULL,
         .set_target = options->is_elastic ? block_cache_on_target : NULL,

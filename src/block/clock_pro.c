@@ -319,7 +319,7 @@ bool clock_pro_revive(struct clock_pro *clock, uint32_t entry, uint32_t bytes)
     clock->revived_count++;
     sum_subtract(clock, own);
     ring_leave(clock, entry);
-    clock->cold_target_bytes += bytes;
+    clock->cold_target_bytes = sat_add_u64(clock->cold_target_bytes, bytes);
     if (clock->cold_target_bytes > target) {
         clock->cold_target_bytes = target; /* invariant 3 */
     }

@@ -22,6 +22,9 @@
  * nothing and finding nothing: lookups take none, or after many failures the shard's, which ranks
  * higher. Loads run with no lock held.
  *
+ * How many load at a time may be bounded. A loader may want other keys for its own; what it loads
+ * for them is not counted, or loaders that all wait for a place would keep all of them.
+ *
  * A background reader's block is not admitted, unless a foreground reader waits for it.
  */
 #include <block/cache.h>
@@ -189,6 +192,28 @@ static void load_end(struct quarry_block_cache *cache)
 
 /* ---- loading -------------------------------------------------------------------------------- */
 
+/* Whether the calling thread is inside a load, of any cache. */
+static _Thread_local bool is_loading;
+
+static enum quarry_status load_bounded(struct quarry_block_cache *cache,
+                                       const struct quarry_block_key *key,
+                                       quarry_block_load_function *load, void *argument,
+                                       struct quarry_block *ret_block)
+{
+    bool is_outermost = !is_loading, is_counted = is_outermost && cache->loads_max != 0;
+
+    if (is_counted) {
+        load_begin(cache);
+    }
+    is_loading = true;
+    enum quarry_status status = load(argument, key, ret_block);
+    is_loading = !is_outermost;
+    if (is_counted) {
+        load_end(cache);
+    }
+    return status;
+}
+
 /* Whether the block is to be admitted, and whether somebody waits for it already. */
 static bool is_for_all(struct block_shard *shard, const struct block_load *turn, bool *ret_wanted)
 {
@@ -225,13 +250,8 @@ static enum quarry_status load_and_share(struct quarry_block_cache *cache,
                                          quarry_block_load_function *load, void *argument,
                                          struct quarry_block *ret_block)
 {
-    if (cache->loads_max != 0) {
-        load_begin(cache);
-    }
-    enum quarry_status status = load(argument, &turn->key, ret_block);
-    if (cache->loads_max != 0) {
-        load_end(cache);
-    }
+    enum quarry_status status = load_bounded(cache, &turn->key, load, argument, ret_block);
+
     if (status == QUARRY_OK) {
         load_succeeded(cache, shard, turn, ret_block);
     } else {

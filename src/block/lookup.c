@@ -87,6 +87,7 @@ struct block_header *block_lookup(struct quarry_block_cache *cache,
 bool quarry_block_cache_get(struct quarry_block_cache *cache, const struct quarry_block_key *key,
                             struct quarry_block_tag tag, struct quarry_block *ret_block)
 {
+    Q_ASSERT(tag.kind < QUARRY_BLOCK_KINDS && tag.level < QUARRY_BLOCK_LEVELS);
     struct block_header *header = block_lookup(cache, key, block_key_hash(key), tag.is_background);
 
     block_lookups_count(&cache->lookups, tag, header == NULL ? BLOCK_MISS : BLOCK_HIT);

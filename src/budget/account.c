@@ -46,8 +46,10 @@ static uint64_t account_ceiling_bytes(const struct quarry_account *account)
     return atomic_load_relaxed_u64(&account->ceiling_bytes);
 }
 
-static void account_note_peak(struct quarry_account *account, uint64_t charged_bytes)
+/* Of a charge that all levels have taken: what one of them refused was never charged. */
+static void account_note_peak(struct quarry_account *account)
 {
+    uint64_t charged_bytes = atomic_load_relaxed_u64(&account->charged_bytes);
     uint64_t peak_bytes = atomic_load_relaxed_u64(&account->peak_bytes);
 
     while (charged_bytes > peak_bytes &&
@@ -67,7 +69,6 @@ static bool account_try_add(struct quarry_account *account, uint64_t bytes)
         }
     } while (!atomic_cas_weak_relaxed_u64(&account->charged_bytes, &charged_bytes,
                                           charged_bytes + bytes)); /* invariant 2 */
-    account_note_peak(account, charged_bytes + bytes);
     return true;
 }
 
@@ -91,10 +92,13 @@ static struct quarry_account *account_try_charge(struct quarry_account *account,
     }
     if (level != NULL) {
         accounts_subtract(account, level, bytes);
-    } else {
-        (void)atomic_add_relaxed_u64(&account->own_bytes, bytes);
+        return level;
     }
-    return level;
+    (void)atomic_add_relaxed_u64(&account->own_bytes, bytes);
+    for (level = account; level != NULL; level = level->parent) {
+        account_note_peak(level);
+    }
+    return NULL;
 }
 
 static void account_note_refused(struct quarry_account *account)
@@ -264,6 +268,7 @@ static void account_init(struct quarry_account *account,
     account->depth = account->parent->depth + 1;
     account->priority = options->priority;
     account->is_all_pages = options->is_all_pages;
+    account->pauses_in_child = options->pauses_in_child;
     account->is_paused = options->begins_paused;
     account->share = options->share == 0 ? 1 : options->share;
     account->worth.told_target_bytes = BUDGET_NO_BOUND;
@@ -397,6 +402,8 @@ static void account_unlink(struct quarry_account *account)
 
 void quarry_account_pause(struct quarry_account *account)
 {
+    Q_ASSERT_MSG(!budget_is_inside_of(account),
+                 "an account is paused or destroyed from within its own functions");
     os_mutex_lock(&account->budget->mutex);
     account->is_paused = true;
     os_mutex_unlock(&account->budget->mutex);

@@ -108,6 +108,14 @@ static uint32_t level_next(struct budget *budget, uint64_t now_ns)
 
 /* ---- listeners ------------------------------------------------------------------------------ */
 
+/* The listener that the calling thread is inside. */
+static _Thread_local const struct budget_listener *told;
+
+bool budget_is_told(const struct budget_listener *listener)
+{
+    return told == listener;
+}
+
 /* Enters the listener in a slot, or returns NULL. */
 static quarry_pressure_function *listener_enter(struct budget *budget, uint32_t slot,
                                                 void **ret_argument)
@@ -127,12 +135,15 @@ static quarry_pressure_function *listener_enter(struct budget *budget, uint32_t 
 static void tell_listeners(struct budget *budget, uint32_t level)
 {
     for (uint32_t slot = 0; slot < BUDGET_LISTENERS_MAX; slot++) {
+        struct budget_listener *listener = &budget->pressure.listener[slot];
         void *argument;
         quarry_pressure_function *changed = listener_enter(budget, slot, &argument);
         if (changed != NULL) {
+            told = listener;
             changed(argument, (enum quarry_pressure)level);
+            told = NULL;
             /* Pairs with the acquire load when it is removed. */
-            (void)atomic_sub_release_u32(&budget->pressure.listener[slot].caller_count, 1);
+            (void)atomic_sub_release_u32(&listener->caller_count, 1);
         }
     }
 }
@@ -223,6 +234,8 @@ void quarry_memory_remove_pressure_listener(struct quarry_memory *memory,
         }
     }
     os_mutex_unlock(&budget->mutex);
+    Q_ASSERT_MSG(removed == NULL || !budget_is_told(removed),
+                 "a pressure listener is removed from within itself");
     /* Pairs with the release in tell_listeners. */
     while (removed != NULL && atomic_load_acquire_u32(&removed->caller_count) > 0) {
         os_yield();

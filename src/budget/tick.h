@@ -28,5 +28,7 @@ void budget_tick(void *argument);
 /* Returns whether any account had hits to tell. */
 bool budget_arbitrate(struct budget *budget, uint64_t now_ns);
 void budget_press(struct budget *budget, uint64_t now_ns);
+/* Whether the calling thread is inside a listener. */
+bool budget_is_told(const struct budget_listener *listener);
 
 #endif

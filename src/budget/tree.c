@@ -10,11 +10,6 @@
  *   2. Nothing is called with a tree's mutex held: it is a leaf, whatever its rank.
  *   3. A thread is inside one account at most.
  *
- * Around a fork the mutexes are taken without regard to the order in which layers have registered
- * their hooks: a layer above that was first to be used has its locks taken later than this one's,
- * though they rank lower. That is safe because of invariant 2, for a tree; and who makes a tree,
- * under the table's mutex, wants locks of the page heap alone, whose hooks run last.
- *
  * Locking: the table's mutex < a tree's. Charges take neither (account.c).
  */
 #include <budget/tree.h>
@@ -25,7 +20,6 @@
 static struct {
     struct os_mutex mutex;
     /* guarded by mutex */
-    bool is_ready;                          /* hooks are registered */
     _Atomic(void *) budget[PAGE_HEAPS_MAX]; /* struct budget *, by the heap's slot */
 } budgets = {.mutex = {.rank = OS_RANK_BUDGET}};
 
@@ -53,6 +47,11 @@ void budget_leave(struct quarry_account *account)
 bool budget_is_inside(void)
 {
     return entered != NULL;
+}
+
+bool budget_is_inside_of(const struct quarry_account *account)
+{
+    return entered == account;
 }
 
 struct quarry_account *budget_after(const struct quarry_account *top,
@@ -98,21 +97,13 @@ uint64_t budget_limit_bytes(const struct budget *budget)
 
 /* ---- forks ---------------------------------------------------------------------------------- */
 
-/* Not in order of rank: see the essay. */
-static void fork_lock(struct os_mutex *mutex) Q_NO_THREAD_SAFETY_ANALYSIS
-{
-    while (!os_mutex_try_lock(mutex)) {
-        os_yield();
-    }
-}
-
 static void budgets_fork_prepare(void) Q_NO_THREAD_SAFETY_ANALYSIS
 {
-    fork_lock(&budgets.mutex);
+    os_mutex_lock(&budgets.mutex);
     for (uint32_t slot = 0; slot < PAGE_HEAPS_MAX; slot++) {
         struct budget *budget = atomic_load_acquire_ptr(&budgets.budget[slot]);
         if (budget != NULL) {
-            fork_lock(&budget->mutex);
+            os_mutex_lock(&budget->mutex);
         }
     }
 }
@@ -136,9 +127,11 @@ static void budget_forget_callers(struct budget *budget)
     for (; account != NULL; account = budget_after(&budget->root, account)) {
         atomic_store_relaxed_u32(&account->caller_count, account == entered ? 1 : 0);
         account->worth.is_telling = account->worth.is_telling && account == entered;
+        account->is_paused = account->is_paused || account->pauses_in_child;
     }
     for (uint32_t i = 0; i < BUDGET_LISTENERS_MAX; i++) {
-        atomic_store_relaxed_u32(&budget->pressure.listener[i].caller_count, 0);
+        struct budget_listener *listener = &budget->pressure.listener[i];
+        atomic_store_relaxed_u32(&listener->caller_count, budget_is_told(listener) ? 1 : 0);
     }
 }
 
@@ -207,26 +200,12 @@ static enum quarry_status budget_register(struct budget *budget)
     return status;
 }
 
-static enum quarry_status budgets_make_ready(void) Q_REQUIRES(&budgets.mutex)
-{
-    enum quarry_status status = QUARRY_OK;
-
-    if (!budgets.is_ready) {
-        status = os_fork_hooks(budgets_fork_prepare, budgets_fork_parent, budgets_fork_child);
-        budgets.is_ready = status == QUARRY_OK;
-    }
-    return status;
-}
-
 static enum quarry_status budget_make(struct page_heap *heap, struct budget **ret_budget)
     Q_REQUIRES(&budgets.mutex)
 {
     void *piece;
-    enum quarry_status status = budgets_make_ready();
+    enum quarry_status status = page_metadata_take(&heap->metadata, sizeof(struct budget), &piece);
 
-    if (status == QUARRY_OK) {
-        status = page_metadata_take(&heap->metadata, sizeof(struct budget), &piece);
-    }
     if (status != QUARRY_OK) {
         return status;
     }
@@ -249,6 +228,10 @@ enum quarry_status budget_find(struct page_heap *heap, struct budget **ret_budge
     enum quarry_status status = QUARRY_OK;
 
     if (budget == NULL) {
+        status = os_fork_hooks(OS_RANK_BUDGET, budgets_fork_prepare, budgets_fork_parent,
+                               budgets_fork_child);
+    }
+    if (budget == NULL && status == QUARRY_OK) {
         os_mutex_lock(&budgets.mutex);
         budget = budget_of(heap);
         if (budget == NULL) {

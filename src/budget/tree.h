@@ -56,6 +56,7 @@ struct quarry_account {
     uint32_t depth;
     uint32_t priority;
     bool is_all_pages;
+    bool pauses_in_child;
     char name[QUARRY_NAME_BYTES];
 
     /* atomic */
@@ -156,5 +157,6 @@ void budget_enter_locked(struct quarry_account *account);
 void budget_leave(struct quarry_account *account);
 /* Whether the calling thread is inside some account's functions. */
 bool budget_is_inside(void);
+bool budget_is_inside_of(const struct quarry_account *account);
 
 #endif

@@ -80,14 +80,15 @@ static void heaps_fork_child(void) Q_NO_THREAD_SAFETY_ANALYSIS
 /* Registers the hooks, once; before anybody holds a lock that a fork would leave locked. */
 enum quarry_status mem_heaps_make_ready(void)
 {
-    enum quarry_status status = QUARRY_OK;
+    enum quarry_status status =
+        os_fork_hooks(OS_RANK_MEM_MAKING, heaps_fork_prepare, heaps_fork_parent, heaps_fork_child);
 
+    if (status != QUARRY_OK) {
+        return status;
+    }
     os_mutex_lock(&heaps.mutex);
     if (!heaps.is_ready) {
-        status = os_fork_hooks(heaps_fork_prepare, heaps_fork_parent, heaps_fork_child);
-        if (status == QUARRY_OK) {
-            status = os_thread_exit_hook(heaps_thread_exit);
-        }
+        status = os_thread_exit_hook(heaps_thread_exit);
         heaps.is_ready = status == QUARRY_OK;
     }
     os_mutex_unlock(&heaps.mutex);

@@ -295,8 +295,11 @@ void os_thread_forget(struct os_thread *thread);
  */
 static inline uint32_t os_thread_id(void);
 
-/* Hooks at the exit of a thread: one for each layer that keeps something for threads. */
-#define OS_THREAD_EXIT_HOOKS_MAX 4u
+/*
+ * Hooks at the exit of a thread: one for each layer that keeps something for threads, of which
+ * there are four (page, mem, ref, slab). Each costs a word.
+ */
+#define OS_THREAD_EXIT_HOOKS_MAX 8u
 
 /*
  * Has `hook` called at the exit of every thread that called os_thread_exit_arm, before its thread
@@ -321,11 +324,19 @@ bool os_thread_is_first(void);
  */
 bool os_thread_is_last(void);
 
+/* Hooks around fork: one for each layer that has locks. */
+#define OS_FORK_HOOKS_MAX 8u
+
 /*
- * Has the three called around fork() as pthread_atfork does. Called once by each layer that needs
- * it, lowest layer first. Errors: NO_MEMORY.
+ * Has the three called around fork(): `prepare` in rising rank of all that are registered, before
+ * it; the other two in falling rank, after it. Registering a `prepare` again does nothing.
+ *
+ * `rank`: the lowest of the locks that `prepare` takes.
+ * Errors: NO_MEMORY, TOO_MANY (OS_FORK_HOOKS_MAX). Threads: any, in any order of layers, with no
+ * lock held that a fork would leave locked in the child: before the layer takes its first.
  */
-enum quarry_status os_fork_hooks(void (*prepare)(void), void (*parent)(void), void (*child)(void));
+enum quarry_status os_fork_hooks(enum os_rank rank, void (*prepare)(void), void (*parent)(void),
+                                 void (*child)(void));
 
 /*
  * A full memory barrier on every CPU that runs a thread of this process: after it returns, each

@@ -125,19 +125,20 @@ static enum quarry_status heaps_make_ready(void) Q_REQUIRES(&heaps.mutex)
     if (heaps.is_ready) {
         return QUARRY_OK;
     }
-    enum quarry_status status =
-        os_fork_hooks(heaps_fork_prepare, heaps_fork_parent, heaps_fork_child);
-    if (status == QUARRY_OK) {
-        status = os_thread_exit_hook(heaps_thread_exit);
-    }
+    enum quarry_status status = os_thread_exit_hook(heaps_thread_exit);
     heaps.is_ready = status == QUARRY_OK;
     return status;
 }
 
 static enum quarry_status heaps_enter(struct page_heap *heap)
 {
-    enum quarry_status status;
+    /* Before the lock is taken that a fork would leave locked. */
+    enum quarry_status status =
+        os_fork_hooks(OS_RANK_HEAPS, heaps_fork_prepare, heaps_fork_parent, heaps_fork_child);
 
+    if (status != QUARRY_OK) {
+        return status;
+    }
     os_mutex_lock(&heaps.mutex);
     status = heaps_make_ready();
     for (uint32_t slot = 0; status == QUARRY_OK; slot++) {

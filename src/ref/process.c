@@ -5,9 +5,9 @@
  *   domain[QUARRY_EPOCHS_MAX]     by slot, the place of a thread's reader in its storage
  *   ledgers ──> first ──> … ──> last      oldest first, which is the order of their locks
  *
- * Hooks are registered after those of `mem`, and those after the ones of `page`, so that around a
- * fork locks are taken in order of rank: this table's, the domains', the ledgers', then those of
- * the layers below. In the child a domain has the forking thread at most; a ledger keeps its
+ * Exit hooks are registered after those of `mem`, so that a thread that ends still has what lies
+ * below. Around a fork locks are taken in order of rank: this table's, the domains', the ledgers'.
+ * In the child a domain has the forking thread at most; a ledger keeps its
  * records, for what was out is out there too.
  *
  * Locking: one mutex, the first of rank EPOCH. Held for a few stores; by a thread that ends, while
@@ -91,28 +91,21 @@ static void process_fork_child(void) Q_NO_THREAD_SAFETY_ANALYSIS
 
 /* ---- the door ------------------------------------------------------------------------------- */
 
-static enum quarry_status register_hooks(void)
-{
-    enum quarry_status status =
-        os_fork_hooks(process_fork_prepare, process_fork_parent, process_fork_child);
-
-    if (status == QUARRY_OK) {
-        status = os_thread_exit_hook(process_thread_exit);
-    }
-    return status;
-}
-
 enum quarry_status ref_process_make_ready(void)
 {
     enum quarry_status status = mem_heaps_make_ready();
 
+    if (status == QUARRY_OK) {
+        status = os_fork_hooks(OS_RANK_EPOCH, process_fork_prepare, process_fork_parent,
+                               process_fork_child);
+    }
     if (status != QUARRY_OK) {
         return status;
     }
     os_mutex_lock(&process.mutex);
     if (!process.is_ready) {
         ref_lifetimes_watch();
-        status = register_hooks();
+        status = os_thread_exit_hook(process_thread_exit);
         process.is_ready = status == QUARRY_OK;
     }
     os_mutex_unlock(&process.mutex);

@@ -60,12 +60,12 @@ struct slab_page {
     uint32_t cell_count;
     _Atomic uint32_t state; /* an enum slab_page_state; written under the class' mutex */
     uint16_t class_id;
-    uint16_t index;       /* in the table: the page of refs */
-    uint32_t page_count;  /* of 8 KiB */
-    uint32_t word_count;  /* of a bitmap */
-    uint64_t *free_bits;  /* guarded by the class' mutex: neither in use nor with a thread */
-    uint64_t *limbo_bits; /* guarded by the class' mutex: retired, waiting for readers */
-    uint32_t *token;      /* of each live cell in the leak ledger; NULL: none is kept */
+    uint16_t index;          /* in the table: the page of refs */
+    uint32_t page_count;     /* of 8 KiB */
+    uint32_t word_count;     /* of a bitmap */
+    uint64_t *free_bits;     /* guarded by the class' mutex: neither in use nor with a thread */
+    uint64_t *limbo_bits;    /* guarded by the class' mutex: retired, waiting for readers */
+    _Atomic uint32_t *token; /* of each live cell in the leak ledger; NULL: none is kept */
     size_t record_bytes;
 
     /* guarded by the class' mutex */

@@ -148,5 +148,5 @@ static void fork_child(void)
 
 enum quarry_status slab_fork_hooks(void)
 {
-    return os_fork_hooks(fork_prepare, fork_parent, fork_child);
+    return os_fork_hooks(OS_RANK_SLAB_MOVE, fork_prepare, fork_parent, fork_child);
 }

@@ -102,18 +102,34 @@ static void mover_return(struct mover *mover)
     (void)slab_pages_free(class->slab, &gone);
 }
 
+/*
+ * What the leak ledger has of a cell goes to the new one before the owner is asked: once he has
+ * moved it, another thread may find the new one and give it back. If he does not, it is taken away
+ * again; until then both have it, and whoever gives the old one back forgets it as ever.
+ */
+static void mover_copy_token(const struct mover *mover, uint32_t cell, quarry_ref new_ref)
+{
+    if (mover->page->token != NULL) {
+        struct slab_page *new_page = slab_page_held_by_ref(mover->class->slab, new_ref);
+        atomic_store_relaxed_u32(&new_page->token[QUARRY_REF_CELL(new_ref)],
+                                 atomic_load_relaxed_u32(&mover->page->token[cell]));
+    }
+}
+
+static void mover_clear_token(struct slab_page *page, uint32_t cell)
+{
+    if (page->token != NULL) {
+        atomic_store_relaxed_u32(&page->token[cell], 0);
+    }
+}
+
 /* The owner has moved a cell: the old one is ours, and nobody finds it any more. */
-static void mover_retire(struct mover *mover, quarry_ref ref, quarry_ref new_ref)
+static void mover_retire(struct mover *mover, quarry_ref ref)
 {
     struct slab_class *class = mover->class;
     struct slab_gone gone = {.first = NULL};
 
-    if (mover->page->token != NULL) {
-        struct slab_page *new_page = slab_page_held_by_ref(class->slab, new_ref);
-        uint32_t *token = &mover->page->token[QUARRY_REF_CELL(ref)];
-        new_page->token[QUARRY_REF_CELL(new_ref)] = *token;
-        *token = 0;
-    }
+    mover_clear_token(mover->page, QUARRY_REF_CELL(ref));
     slab_lock(class->slab, &class->mutex);
     if (class->slab->epoch != NULL) {
         slab_cell_retire_locked(class, ref);
@@ -150,9 +166,13 @@ static bool mover_ask(struct mover *mover, uint32_t cell, struct slab_entry to, 
     uint32_t generation = atomic_load_acquire_u16(&page->generation[cell]);
     if (generation % 2 != 0) {
         *ret_ref = slab_ref_make(generation, page->class_id, page->index, cell);
+        mover_copy_token(mover, cell, to.ref);
         is_moved = mover->move(mover->argument, *ret_ref, slab_page_cell(page, cell), to.ref,
                                to.data, page->cell_bytes);
-        mover->declined_count += is_moved ? 0 : 1;
+        if (!is_moved) {
+            mover->declined_count++;
+            mover_clear_token(slab_page_held_by_ref(slab, to.ref), QUARRY_REF_CELL(to.ref));
+        }
     }
     epoch_leave(slab);
     return is_moved;
@@ -166,7 +186,7 @@ static void mover_move(struct mover *mover, uint32_t cell)
     if (mover_ask(mover, cell, to, &ref)) {
         mover->entry_count--;
         mover->moved_count++;
-        mover_retire(mover, ref, to.ref);
+        mover_retire(mover, ref);
     }
 }
 

@@ -145,7 +145,7 @@ static void page_init(struct slab_page *page, const struct slab_class *class, ch
     page->limbo_bits = page->free_bits + page->word_count;
     page->record_bytes = slab_record_bytes(shape.cell_count, class->slab->leaks != NULL);
     if (class->slab->leaks != NULL) {
-        page->token = (uint32_t *)(void *)(page->limbo_bits + page->word_count);
+        page->token = (_Atomic uint32_t *)(void *)(page->limbo_bits + page->word_count);
     }
     page->free_count = shape.cell_count;
     page->fill = SLAB_FILL_NONE;

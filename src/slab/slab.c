@@ -99,8 +99,8 @@ static void slab_struct_give(struct quarry_slab *slab)
 }
 
 /*
- * The leak ledger's hooks for forks come before a slab's, whose locks come before its own: so a
- * ledger is made here in any case.
+ * The exit hook of epochs and ledgers comes before a slab's, so that a thread that ends leaves its
+ * slabs first: a ledger is made here in any case.
  */
 static enum quarry_status slab_init_leaks(struct quarry_slab *slab, bool tracks_cells)
 {

@@ -35,7 +35,9 @@ static void cell_note(struct quarry_slab *slab, quarry_ref ref)
 {
     if (Q_UNLIKELY(slab->leaks != NULL)) {
         struct slab_page *page = slab_page_held_by_ref(slab, ref);
-        page->token[QUARRY_REF_CELL(ref)] = ref_leak_note(slab->leaks, "cell", ref);
+        /* Relaxed: by who holds the cell; a mover only copies it. */
+        atomic_store_relaxed_u32(&page->token[QUARRY_REF_CELL(ref)],
+                                 ref_leak_note(slab->leaks, "cell", ref));
     }
 }
 
@@ -43,8 +45,9 @@ static void cell_forget(struct quarry_slab *slab, quarry_ref ref)
 {
     if (Q_UNLIKELY(slab->leaks != NULL)) {
         struct slab_page *page = slab_page_held_by_ref(slab, ref);
-        ref_leak_forget(slab->leaks, page->token[QUARRY_REF_CELL(ref)]);
-        page->token[QUARRY_REF_CELL(ref)] = 0;
+        _Atomic uint32_t *token = &page->token[QUARRY_REF_CELL(ref)];
+        ref_leak_forget(slab->leaks, atomic_load_relaxed_u32(token));
+        atomic_store_relaxed_u32(token, 0);
     }
 }
 

@@ -31,7 +31,8 @@
  * threads of which one takes and another gives as well, but the cells in it look live: readers of
  * pages, moving and trimming would have to look through it, and it is memory that nobody owns.
  *
- * A slab that tracks its cells gives nobody a struct: each take and give is a slow path then.
+ * A slab that tracks its cells gives nobody a struct: each take and give is a slow path then. So it
+ * is in a thread whose exit hook has run, where destructors that come later use a slab.
  *
  * Locking: the table of slabs, rank SLAB_MOVE, order 0; a slab's threads_mutex, the same rank,
  * order 1 + slot; then, inside a gate or with it stopped, a class' mutex.
@@ -61,11 +62,14 @@ _Thread_local struct slab_tls slab_tls = {
     .thread = {[0 ... SLAB_SLABS_MAX - 1] = &slab_thread_none},
 };
 
+/* The thread's exit hook has run: nobody would take a struct of it off again. */
+static _Thread_local bool is_ending;
+
 static struct {
     struct os_mutex mutex; /* rank SLAB_MOVE, order 0; init by the first slab */
     /* guarded by mutex */
     struct quarry_slab *slab[SLAB_SLABS_MAX];
-    bool is_ready; /* hooks are registered */
+    bool is_ready; /* the exit hook is registered */
 } slabs = {.mutex = {.rank = OS_RANK_SLAB_MOVE}};
 
 /* ---- magazines ------------------------------------------------------------------------------ */
@@ -84,6 +88,11 @@ struct slab_magazine *slab_magazine_find(struct slab_thread *thread, const struc
     }
     if (slab_meta_take(thread->slab, magazine_bytes(class->magazine_cells), &piece) != QUARRY_OK) {
         return &slab_magazine_none;
+    }
+    /* Taking memory may have asked a reclaimer, which came by here and left cells in its own. */
+    if (thread->magazine[class->id] != &slab_magazine_none) {
+        slab_meta_give(thread->slab, piece, magazine_bytes(class->magazine_cells));
+        return thread->magazine[class->id];
     }
     struct slab_magazine *magazine = piece;
     magazine->class_id = class->id;
@@ -392,7 +401,7 @@ struct slab_thread *slab_thread_find(struct quarry_slab *slab)
     struct slab_thread **slot = slab_thread_slot(slab);
     void *piece;
 
-    if (*slot != &slab_thread_none || slab->leaks != NULL) {
+    if (*slot != &slab_thread_none || slab->leaks != NULL || is_ending) {
         return *slot;
     }
     if (os_thread_exit_arm() != QUARRY_OK ||
@@ -466,6 +475,7 @@ static void slab_unpin(struct quarry_slab *slab)
 /* Runs at the exit of each thread that has used a slab. */
 static void slabs_thread_exit(void)
 {
+    is_ending = true;
     for (uint32_t slot = 0; slot < SLAB_SLABS_MAX; slot++) {
         struct slab_thread *thread = slot_pin(slot);
         if (thread == &slab_thread_none) {
@@ -511,18 +521,20 @@ static enum quarry_status slabs_make_ready(void) Q_REQUIRES(&slabs.mutex)
     if (slabs.is_ready) {
         return QUARRY_OK;
     }
-    enum quarry_status status = slab_fork_hooks();
-    if (status == QUARRY_OK) {
-        status = os_thread_exit_hook(slabs_thread_exit);
-    }
+    enum quarry_status status = os_thread_exit_hook(slabs_thread_exit);
     slabs.is_ready = status == QUARRY_OK;
     return status;
 }
 
 enum quarry_status slab_enter(struct quarry_slab *slab)
 {
+    enum quarry_status status = slab_fork_hooks();
+
+    if (status != QUARRY_OK) {
+        return status;
+    }
     os_mutex_lock(&slabs.mutex);
-    enum quarry_status status = slabs_make_ready();
+    status = slabs_make_ready();
     for (uint32_t slot = 0; status == QUARRY_OK; slot++) {
         if (slot == SLAB_SLABS_MAX) {
             status = QUARRY_TOO_MANY;

@@ -207,6 +207,29 @@ static void a_peek_does_not_count_as_use(void **state)
 
 /* ---- removing ------------------------------------------------------------------------------- */
 
+/* The cold target is the whole range, and grows with each ghost that comes back. */
+static void a_cache_without_bound_counts_its_ghosts_right(void **state)
+{
+    (void)state;
+    for (uint64_t n = 0; n < 400; n++) {
+        assert_int_equal(enter(n, 4096), QUARRY_OK);
+    }
+    assert_true(quarry_block_cache_shrink(cache, Q_MIB(1)) >= Q_MIB(1));
+    assert_true(stats_now().ghost_count > 200);
+    for (uint64_t n = 0; n < 400; n++) {
+        assert_int_equal(enter(n, 4096), QUARRY_OK);
+    }
+    assert_int_equal(stats_now().cold_target_bytes, UINT64_MAX);
+}
+
+static int set_up_without_bound(void **state)
+{
+    (void)state;
+    cache_begin(0, &(struct quarry_block_cache_options){
+                       .name = "block", .capacity_bytes = UINT64_MAX, .shard_count = 1});
+    return 0;
+}
+
 static void an_erased_key_is_gone_with_its_ghost(void **state)
 {
     (void)state;
@@ -393,6 +416,8 @@ int main(void)
                                         cache_set_up, cache_tear_down),
         cmocka_unit_test_setup_teardown(a_peek_does_not_count_as_use, cache_set_up,
                                         cache_tear_down),
+        cmocka_unit_test_setup_teardown(a_cache_without_bound_counts_its_ghosts_right,
+                                        set_up_without_bound, cache_tear_down),
         cmocka_unit_test_setup_teardown(an_erased_key_is_gone_with_its_ghost, cache_set_up,
                                         cache_tear_down),
         cmocka_unit_test_setup_teardown(evicting_a_file_takes_all_of_it_and_nothing_else,

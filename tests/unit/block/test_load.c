@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <os/os.h>
 
@@ -100,6 +101,18 @@ static int set_up_bounded(void **state)
     return 0;
 }
 
+static int set_up_one_at_a_time(void **state)
+{
+    static const struct quarry_block_cache_options options = {
+        .name = "block", .capacity_bytes = Q_MIB(64), .loads_max = 1};
+
+    (void)state;
+    memset(&source, 0, sizeof(source));
+    source.bytes = 4096;
+    cache_begin(0, &options);
+    return 0;
+}
+
 static void what_was_loaded_once_is_found_afterwards(void **state)
 {
     (void)state;
@@ -136,6 +149,30 @@ static void what_the_background_loads_is_not_kept(void **state)
     assert_int_equal(get(2, data_tag), QUARRY_OK);
     assert_int_equal(get(2, background_tag), QUARRY_OK);
     assert_int_equal(atomic_load_relaxed_u32(&source.load_count), 2);
+}
+
+static enum quarry_status load_with_index(void *argument, const struct quarry_block_key *key,
+                                          struct quarry_block *ret_block)
+{
+    enum quarry_status status = get(number_of(key) + 1000, data_tag);
+
+    return status == QUARRY_OK ? load(argument, key, ret_block) : status;
+}
+
+static void a_bounded_load_may_load_what_it_needs(void **state)
+{
+    (void)state;
+    struct quarry_block_key key = key_of(1);
+    struct quarry_block block = {0};
+
+    alarm(60); /* it would wait for itself */
+    assert_int_equal(
+        quarry_block_cache_get_or_load(cache, &key, data_tag, load_with_index, &source, &block),
+        QUARRY_OK);
+    (void)alarm(0);
+    quarry_block_release(cache, &block);
+    assert_int_equal(atomic_load_relaxed_u32(&source.load_count), 2);
+    assert_true(is_there(1) && is_there(1001));
 }
 
 /* ---- threads -------------------------------------------------------------------------------- */
@@ -321,6 +358,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_too_large_to_be_admitted_is_handed_out_all_the_same,
                                         set_up, cache_tear_down),
         cmocka_unit_test_setup_teardown(what_the_background_loads_is_not_kept, set_up,
+                                        cache_tear_down),
+        cmocka_unit_test_setup_teardown(a_bounded_load_may_load_what_it_needs, set_up_one_at_a_time,
                                         cache_tear_down),
         cmocka_unit_test_setup_teardown(of_many_who_want_a_block_one_loads_it, set_up,
                                         cache_tear_down),

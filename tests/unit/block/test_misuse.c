@@ -3,7 +3,14 @@
  */
 #include "unit/block/block_rig.h"
 
+#include <string.h>
+
 #include "unit/os/child.h"
+
+static struct quarry_memory *memory_of_heap(void)
+{
+    return (struct quarry_memory *)(void *)heap;
+}
 
 static void release_twice(void *argument)
 {
@@ -71,6 +78,21 @@ static void unreserving_more_than_was_reserved_ends_the_program(void **state)
     child_assert_aborts(unreserve_too_much, NULL, "more is unreserved than was reserved");
 }
 
+static void look_up_a_kind_that_is_none(void *argument)
+{
+    struct quarry_block_key key = key_of(1);
+    struct quarry_block block = {0};
+
+    (void)argument;
+    (void)quarry_block_cache_get(cache, &key, (struct quarry_block_tag){.kind = 250}, &block);
+}
+
+static void a_kind_that_is_none_ends_the_program(void **state)
+{
+    (void)state;
+    child_assert_aborts(look_up_a_kind_that_is_none, NULL, "QUARRY_BLOCK_KINDS");
+}
+
 #ifdef QUARRY_DEBUG_CHECKS
 static void a_freed_payload_is_poisoned(void **state)
 {
@@ -106,6 +128,47 @@ static void a_child_reads_what_its_parent_held(void **state)
     }
 }
 
+static uint64_t cache_asked_count(void)
+{
+    struct quarry_account_state states[4];
+    size_t count = quarry_memory_accounts(memory_of_heap(), states, COUNT_OF(states));
+    size_t i = 0;
+
+    while (i < count && strcmp(states[i].name, "block") != 0) {
+        i++;
+    }
+    Q_ASSERT(i < count);
+    return states[i].asked_count;
+}
+
+static void take_all(void *lane)
+{
+    uint64_t asked_count = cache_asked_count();
+    void *run;
+
+    while (quarry_pages_alloc(lane, owner_make("other"), 16, &run) == QUARRY_OK) {
+    }
+    CHILD_CHECK(cache_asked_count() == asked_count);
+}
+
+static void a_child_that_is_short_of_memory_does_not_ask_the_cache(void **state)
+{
+    (void)state;
+    struct page_lane *lane = lane_make("other");
+
+    for (uint64_t n = 0; n < 200; n++) {
+        assert_int_equal(enter(n, 4096), QUARRY_OK);
+    }
+    child_assert_succeeds(take_all, lane);
+}
+
+static int set_up_small(void **state)
+{
+    (void)state;
+    cache_begin(Q_MIB(16), NULL);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -122,6 +185,10 @@ int main(void)
 #endif
         cmocka_unit_test_setup_teardown(a_child_reads_what_its_parent_held, cache_set_up,
                                         cache_tear_down),
+        cmocka_unit_test_setup_teardown(a_kind_that_is_none_ends_the_program, cache_set_up,
+                                        cache_tear_down),
+        cmocka_unit_test_setup_teardown(a_child_that_is_short_of_memory_does_not_ask_the_cache,
+                                        set_up_small, cache_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

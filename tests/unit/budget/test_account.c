@@ -288,6 +288,24 @@ static void pages_that_cannot_be_had_are_not_charged(void **state)
     quarry_account_destroy(account);
 }
 
+static void what_was_refused_is_no_peak(void **state)
+{
+    (void)state;
+    struct quarry_account *parent =
+        account_make(&(struct quarry_account_options){.name = "parent", .ceiling_bytes = 1000});
+    struct quarry_account *account = account_named("a", parent);
+
+    assert_int_equal(quarry_account_charge(account, 600), QUARRY_OK);
+    assert_int_equal(quarry_account_charge(account, 401), QUARRY_NO_MEMORY);
+    assert_int_equal(quarry_account_charge(account, UINT64_MAX), QUARRY_NO_MEMORY);
+    assert_int_equal(account_now(account).peak_bytes, 600);
+    assert_int_equal(account_now(parent).peak_bytes, 600);
+    quarry_account_uncharge(account, 600);
+    budget_check();
+    quarry_account_destroy(account);
+    quarry_account_destroy(parent);
+}
+
 /* ---- ends ----------------------------------------------------------------------------------- */
 
 static void accounts_that_are_left_end_with_the_memory(void **state)
@@ -314,6 +332,23 @@ static void end_charged(void *account)
     quarry_account_destroy(account);
 }
 
+static uint64_t pauses_itself(void *argument, uint64_t wanted_bytes)
+{
+    quarry_account_pause(*(struct quarry_account **)argument);
+    return wanted_bytes;
+}
+
+static void pause_from_within(void *unused)
+{
+    struct quarry_account *own = NULL;
+
+    (void)unused;
+    own = account_make(&(struct quarry_account_options){
+        .name = "own", .ceiling_bytes = 100, .reclaim = pauses_itself, .argument = &own});
+    (void)quarry_account_charge(own, 100);
+    (void)quarry_account_charge(own, 100);
+}
+
 static void misuse_ends_the_program_with_a_message(void **state)
 {
     (void)state;
@@ -324,6 +359,7 @@ static void misuse_ends_the_program_with_a_message(void **state)
     child_assert_aborts(take_back_too_much, kv, "more is taken back");
     child_assert_aborts(end_charged, block, "still charged");
     child_assert_aborts(end_charged, kv, "has children");
+    child_assert_aborts(pause_from_within, NULL, "from within its own functions");
     quarry_account_uncharge(block, 100);
     quarry_account_destroy(block);
     quarry_account_destroy(kv);
@@ -405,6 +441,7 @@ int main(void)
                                         heap_tear_down),
         cmocka_unit_test_setup_teardown(pages_that_cannot_be_had_are_not_charged, heap_set_up,
                                         heap_tear_down),
+        cmocka_unit_test_setup_teardown(what_was_refused_is_no_peak, heap_set_up, heap_tear_down),
         cmocka_unit_test_setup_teardown(accounts_that_are_left_end_with_the_memory, heap_set_up,
                                         heap_tear_down),
         cmocka_unit_test_setup_teardown(misuse_ends_the_program_with_a_message, heap_set_up,

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "unit/os/child.h"
+
 #define LIMIT_BYTES Q_MIB(64)
 
 static struct page_lane *lane;
@@ -245,6 +247,26 @@ static void listeners_are_told_of_every_change_once(void **state)
     quarry_memory_remove_pressure_listener(memory_now(), note, &first);
 }
 
+static void remove_itself(void *argument, enum quarry_pressure level)
+{
+    (void)level;
+    quarry_memory_remove_pressure_listener(memory_now(), remove_itself, argument);
+}
+
+static void listen_once(void *unused)
+{
+    (void)unused;
+    (void)quarry_memory_add_pressure_listener(memory_now(), remove_itself, NULL);
+    hold_milli(975);
+    turns(3);
+}
+
+static void a_listener_that_removes_itself_ends_the_program(void **state)
+{
+    (void)state;
+    child_assert_aborts(listen_once, NULL, "removed from within itself");
+}
+
 static void there_are_sixteen_listeners(void **state)
 {
     (void)state;
@@ -290,6 +312,7 @@ int main(void)
         TEST(a_refusal_is_high_and_refusals_that_go_on_are_critical),
         TEST(a_charge_refused_by_the_memory_counts_and_one_by_a_ceiling_does_not),
         TEST(listeners_are_told_of_every_change_once),
+        TEST(a_listener_that_removes_itself_ends_the_program),
         TEST(there_are_sixteen_listeners),
     };
 

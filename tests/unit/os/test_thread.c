@@ -326,6 +326,10 @@ static void low_child(void)
 {
     note("c");
 }
+static void middle_prepare(void)
+{
+    note("m");
+}
 static void high_prepare(void)
 {
     note("P");
@@ -339,22 +343,30 @@ static void high_child(void)
     note("C");
 }
 
+static void more_hooks(void)
+{
+}
+
+/* Ranks of a layer, of one above it, and one between, which registers last. */
 static void fork_with_hooks(void *unused)
 {
     (void)unused;
-    CHILD_CHECK(os_fork_hooks(low_prepare, low_parent, low_child) == QUARRY_OK);
-    CHILD_CHECK(os_fork_hooks(high_prepare, high_parent, high_child) == QUARRY_OK);
+    CHILD_CHECK(os_fork_hooks(OS_RANK_SLAB_MOVE, high_prepare, high_parent, high_child) ==
+                QUARRY_OK);
+    CHILD_CHECK(os_fork_hooks(OS_RANK_HEAPS, low_prepare, low_parent, low_child) == QUARRY_OK);
+    CHILD_CHECK(os_fork_hooks(OS_RANK_EPOCH, middle_prepare, more_hooks, more_hooks) == QUARRY_OK);
+    CHILD_CHECK(os_fork_hooks(OS_RANK_HEAPS, low_prepare, low_parent, low_child) == QUARRY_OK);
     pid_t pid = fork();
     CHILD_CHECK(pid >= 0);
     if (pid == 0)
-        _exit(strcmp(calls_made, "PpcC") == 0 ? 0 : 1);
-    CHILD_CHECK(strcmp(calls_made, "PpaA") == 0);
+        _exit(strcmp(calls_made, "PmpcC") == 0 ? 0 : 1);
+    CHILD_CHECK(strcmp(calls_made, "PmpaA") == 0);
     int status = 0;
     CHILD_CHECK(waitpid(pid, &status, 0) == pid);
     CHILD_CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
-static void fork_hooks_run_from_the_top_down_and_back_up(void **state)
+static void fork_hooks_run_by_rank_in_whatever_order_they_were_registered(void **state)
 {
     (void)state;
     child_assert_succeeds(fork_with_hooks, NULL);
@@ -374,7 +386,7 @@ int main(void)
         cmocka_unit_test(the_exit_hook_runs_in_threads_that_armed_it),
         cmocka_unit_test(the_last_exit_hook_is_called_first),
         cmocka_unit_test(the_exit_hook_needs_a_key),
-        cmocka_unit_test(fork_hooks_run_from_the_top_down_and_back_up),
+        cmocka_unit_test(fork_hooks_run_by_rank_in_whatever_order_they_were_registered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -130,10 +130,34 @@ static void a_child_finds_the_slab_whole(void **state)
     assert_int_equal(slab_stats().live_count, 0);
 }
 
+static void a_child_finds_all_classes(void **state)
+{
+    quarry_ref refs[300];
+
+    (void)state;
+    for (uint32_t i = 0; i < COUNT_OF(refs); i++) {
+        refs[i] = take_filled(16 + (size_t)i * i * 5, i);
+    }
+    assert_true(slab_stats().class_count > 160);
+    fork_once();
+    for (uint32_t i = 0; i < COUNT_OF(refs); i++) {
+        quarry_slab_give(slab, refs[i]);
+    }
+}
+
+static int set_up_many_classes(void **state)
+{
+    (void)state;
+    slab_begin(&(struct slab_setup){.classes_per_doubling = 32});
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_child_finds_the_slab_whole, slab_set_up, slab_tear_down),
+        cmocka_unit_test_setup_teardown(a_child_finds_all_classes, set_up_many_classes,
+                                        slab_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

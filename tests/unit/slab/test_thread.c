@@ -23,7 +23,6 @@ static void *take_and_give(void *argument)
             quarry_slab_retire(slab, refs[i]);
         }
     }
-    assert_true(slab_stats().cached_bytes > 0);
     return NULL;
 }
 
@@ -198,6 +197,32 @@ static void batches_of_many_sizes_stay_within_what_a_thread_may_keep(void **stat
     slab_check();
 }
 
+static pthread_key_t late_key;
+
+/* After all other keys' destructors, in as many rounds as there are. */
+static void use_late(void *value)
+{
+    (void)take_and_give(NULL);
+    (void)pthread_setspecific(late_key, value);
+}
+
+static void *use_at_the_end(void *argument)
+{
+    (void)argument;
+    assert_int_equal(pthread_setspecific(late_key, &late_key), 0);
+    return NULL;
+}
+
+static void a_thread_that_uses_a_slab_to_the_last_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    assert_int_equal(pthread_key_create(&late_key, use_late), 0);
+    in_thread(use_at_the_end, NULL);
+    assert_int_equal(pthread_key_delete(late_key), 0);
+    assert_int_equal(slab_stats().cached_bytes, 0);
+    assert_int_equal(slab_stats().live_count, 0);
+}
+
 /* ---- several slabs -------------------------------------------------------------------------- */
 
 static enum quarry_status make_slab(const char *name, struct quarry_slab **ret_slab)
@@ -305,6 +330,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, slab_set_up, slab_tear_down)
         TEST(a_thread_that_ends_leaves_nothing_behind),
+        TEST(a_thread_that_uses_a_slab_to_the_last_leaves_nothing_behind),
         TEST(trimming_takes_what_a_sleeper_keeps),
         TEST(a_page_whose_cells_a_sleeper_keeps_can_be_moved),
         TEST(cells_that_a_sleeper_keeps_serve_who_has_no_memory),

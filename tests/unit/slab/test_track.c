@@ -80,6 +80,50 @@ static void a_cell_that_was_moved_is_told_of_once(void **state)
     assert_int_equal(told_objects, ref); /* as it was taken */
 }
 
+/* As if another thread had found the new ref at once, and dropped its item. */
+static bool move_and_drop(void *argument, quarry_ref old_ref, const void *old_data,
+                          quarry_ref new_ref, void *new_data, size_t bytes)
+{
+    bool is_moved = index_move(argument, old_ref, old_data, new_ref, new_data, bytes);
+
+    quarry_slab_retire(slab, new_ref);
+    return is_moved;
+}
+
+static void a_cell_that_was_moved_and_given_at_once_is_not_told_of(void **state)
+{
+    (void)state;
+    index_put(1, 100);
+    quarry_ref ref = index_slots[1].ref;
+    assert_int_equal(quarry_slab_move_page(slab, QUARRY_REF_CLASS(ref), QUARRY_REF_PAGE(ref),
+                                           move_and_drop, NULL),
+                     QUARRY_OK);
+    assert_int_equal(slab_stats().live_count, 0);
+    slab_end();
+    assert_int_equal(told_count, 0);
+}
+
+static bool decline(void *argument, quarry_ref old_ref, const void *old_data, quarry_ref new_ref,
+                    void *new_data, size_t bytes)
+{
+    (void)argument, (void)old_ref, (void)old_data, (void)new_ref, (void)new_data, (void)bytes;
+    return false;
+}
+
+static void a_cell_that_was_not_moved_is_told_of_once(void **state)
+{
+    (void)state;
+    index_put(1, 100);
+    quarry_ref ref = index_slots[1].ref;
+    assert_int_equal(
+        quarry_slab_move_page(slab, QUARRY_REF_CLASS(ref), QUARRY_REF_PAGE(ref), decline, NULL),
+        QUARRY_BUSY);
+    quarry_slab_give(slab, take_filled(100, 2)); /* of the page that it was to go to */
+    slab_end();
+    assert_int_equal(told_count, 1);
+    assert_int_equal(told_objects, ref);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -87,6 +131,8 @@ int main(void)
         TEST(cells_that_are_out_are_told_of),
         TEST(a_slab_whose_cells_were_all_given_is_silent),
         TEST(a_cell_that_was_moved_is_told_of_once),
+        TEST(a_cell_that_was_moved_and_given_at_once_is_not_told_of),
+        TEST(a_cell_that_was_not_moved_is_told_of_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
