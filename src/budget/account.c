@@ -87,6 +87,7 @@ static struct quarry_account *account_try_charge(struct quarry_account *account,
 {
     struct quarry_account *level = account;
 
+    Q_ASSUME(account != NULL); /* for the compiler, which makes a copy for NULL and warns of it */
     while (level != NULL && account_try_add(level, bytes)) {
         level = level->parent;
     }
