@@ -106,7 +106,8 @@ QUARRY_EXPORT enum quarry_status quarry_memory_create(const struct quarry_memory
                                                       struct quarry_error *error);
 
 /*
- * Ends a memory: its lanes are destroyed, all of its memory goes back.
+ * Ends a memory: its lanes are destroyed, all of its memory goes back. Accounts and lifetimes end
+ * with it; epochs, slabs, arena keepers and block caches have ended before, or the program does.
  *
  * `memory`: given; NULL does nothing. Threads: no other thread uses the memory any more.
  */

@@ -46,7 +46,6 @@ static uint64_t account_ceiling_bytes(const struct quarry_account *account)
     return atomic_load_relaxed_u64(&account->ceiling_bytes);
 }
 
-/* Of a charge that all levels have taken: what one of them refused was never charged. */
 static void account_note_peak(struct quarry_account *account)
 {
     uint64_t charged_bytes = atomic_load_relaxed_u64(&account->charged_bytes);
@@ -55,6 +54,15 @@ static void account_note_peak(struct quarry_account *account)
     while (charged_bytes > peak_bytes &&
            !atomic_cas_weak_relaxed_u64(&account->peak_bytes, &peak_bytes, charged_bytes)) {
     }
+}
+
+/* Of a charge that all levels have taken: what one of them refused was never charged. */
+static void accounts_note_peak(struct quarry_account *account)
+{
+    do {
+        account_note_peak(account);
+        account = account->parent;
+    } while (account != NULL);
 }
 
 /* One level. */
@@ -87,18 +95,15 @@ static struct quarry_account *account_try_charge(struct quarry_account *account,
 {
     struct quarry_account *level = account;
 
-    Q_ASSUME(account != NULL); /* for the compiler, which makes a copy for NULL and warns of it */
-    while (level != NULL && account_try_add(level, bytes)) {
+    do {
+        if (!account_try_add(level, bytes)) {
+            accounts_subtract(account, level, bytes);
+            return level;
+        }
         level = level->parent;
-    }
-    if (level != NULL) {
-        accounts_subtract(account, level, bytes);
-        return level;
-    }
+    } while (level != NULL);
+    accounts_note_peak(account);
     (void)atomic_add_relaxed_u64(&account->own_bytes, bytes);
-    for (level = account; level != NULL; level = level->parent) {
-        account_note_peak(level);
-    }
     return NULL;
 }
 

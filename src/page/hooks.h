@@ -11,8 +11,11 @@ struct page_heap;
 typedef void page_tick_function(void *argument);
 typedef void page_end_function(void *argument);
 
-/* One for each layer that works in the background or builds on the heap; doubling it costs 96 B. */
-#define PAGE_HOOKS_MAX 4u
+/*
+ * One for each layer that works in the background or builds on the heap, of which there are five
+ * (mem, ref, budget, slab, malloc); doubling it costs 192 B.
+ */
+#define PAGE_HOOKS_MAX 8u
 
 struct page_tick {
     _Atomic(void *) function; /* page_tick_function *, or NULL; argument is written before */

@@ -386,6 +386,9 @@ enum quarry_status quarry_epoch_create(struct quarry_memory *memory,
     void *piece;
 
     enum quarry_status status = ref_process_make_ready();
+    if (status == QUARRY_OK) {
+        status = ref_process_watch(heap);
+    }
     if (status != QUARRY_OK) {
         return status;
     }

@@ -77,6 +77,9 @@ enum quarry_status ref_leaks_create(struct page_heap *heap, const char *owner_na
     void *piece;
 
     enum quarry_status status = ref_process_make_ready();
+    if (status == QUARRY_OK) {
+        status = ref_process_watch(heap);
+    }
     if (status != QUARRY_OK) {
         return status;
     }

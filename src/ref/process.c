@@ -16,6 +16,7 @@
 #include <ref/process.h>
 
 #include <mem/mem.h>
+#include <mem/panic.h>
 #include <ref/epoch.h>
 #include <ref/leak_ledger.h>
 #include <ref/lifetimes.h>
@@ -27,6 +28,7 @@ static struct {
     uint64_t last_serial;
     struct quarry_epoch *domain[QUARRY_EPOCHS_MAX];
     struct ref_leaks *first, *last;
+    uint64_t watched[PAGE_HEAPS_MAX]; /* serial numbers of heaps whose end is watched, by slot */
 } process = {.mutex = {.rank = OS_RANK_EPOCH}};
 
 typedef void epoch_visitor(struct quarry_epoch *epoch);
@@ -87,6 +89,42 @@ static void process_fork_child(void) Q_NO_THREAD_SAFETY_ANALYSIS
     }
     visit_epochs(ref_epoch_after_fork);
     os_mutex_reset_after_fork(&process.mutex);
+}
+
+/* ---- memories that end ---------------------------------------------------------------------- */
+
+/* What is left in the tables would be visited by the next thread that ends: better now than then.
+ */
+static void refuse_end(void *argument)
+{
+    const struct page_heap *heap = argument;
+
+    os_mutex_lock(&process.mutex);
+    for (uint32_t slot = 0; slot < QUARRY_EPOCHS_MAX; slot++) {
+        if (process.domain[slot] != NULL && process.domain[slot]->heap == heap) {
+            mem_panic_text("a memory destroyed before an epoch of it: ", process.domain[slot]);
+        }
+    }
+    for (const struct ref_leaks *leaks = process.first; leaks != NULL; leaks = leaks->next) {
+        if (leaks->heap == heap) {
+            mem_panic_text("a memory destroyed before a cache, slab or keeper of it: ledger ",
+                           leaks);
+        }
+    }
+    os_mutex_unlock(&process.mutex);
+}
+
+enum quarry_status ref_process_watch(struct page_heap *heap)
+{
+    enum quarry_status status = QUARRY_OK;
+
+    os_mutex_lock(&process.mutex);
+    if (process.watched[heap->slot] != heap->serial) {
+        status = page_heap_add_end(heap, refuse_end, heap);
+        process.watched[heap->slot] = status == QUARRY_OK ? heap->serial : 0;
+    }
+    os_mutex_unlock(&process.mutex);
+    return status;
 }
 
 /* ---- the door ------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 
 #include <base/base.h>
 
+struct page_heap;
 struct quarry_epoch;
 struct ref_leaks;
 
@@ -15,6 +16,9 @@ struct ref_leaks;
  * Threads: any, with no lock held.
  */
 enum quarry_status ref_process_make_ready(void);
+
+/* Ends the program when the heap ends before what it has of this folder. Errors: TOO_MANY. */
+enum quarry_status ref_process_watch(struct page_heap *heap);
 
 /* Puts a domain into the table, with its slot and serial number. Errors: TOO_MANY. */
 enum quarry_status ref_process_enter_epoch(struct quarry_epoch *epoch);

@@ -69,7 +69,8 @@ static struct {
     struct os_mutex mutex; /* rank SLAB_MOVE, order 0; init by the first slab */
     /* guarded by mutex */
     struct quarry_slab *slab[SLAB_SLABS_MAX];
-    bool is_ready; /* the exit hook is registered */
+    bool is_ready;                    /* the exit hook is registered */
+    uint64_t watched[PAGE_HEAPS_MAX]; /* serial numbers of heaps whose end is watched, by slot */
 } slabs = {.mutex = {.rank = OS_RANK_SLAB_MOVE}};
 
 /* ---- magazines ------------------------------------------------------------------------------ */
@@ -526,6 +527,28 @@ static enum quarry_status slabs_make_ready(void) Q_REQUIRES(&slabs.mutex)
     return status;
 }
 
+/* What is left in the table would be visited by the next thread that ends, and by forks. */
+static void refuse_end(void *heap)
+{
+    os_mutex_lock(&slabs.mutex);
+    for (uint32_t slot = 0; slot < SLAB_SLABS_MAX; slot++) {
+        Q_ASSERT_MSG(slabs.slab[slot] == NULL || slabs.slab[slot]->heap != heap,
+                     "a memory is destroyed before a slab of it");
+    }
+    os_mutex_unlock(&slabs.mutex);
+}
+
+static enum quarry_status slabs_watch(struct page_heap *heap) Q_REQUIRES(&slabs.mutex)
+{
+    enum quarry_status status = QUARRY_OK;
+
+    if (slabs.watched[heap->slot] != heap->serial) {
+        status = page_heap_add_end(heap, refuse_end, heap);
+        slabs.watched[heap->slot] = status == QUARRY_OK ? heap->serial : 0;
+    }
+    return status;
+}
+
 enum quarry_status slab_enter(struct quarry_slab *slab)
 {
     enum quarry_status status = slab_fork_hooks();
@@ -535,6 +558,9 @@ enum quarry_status slab_enter(struct quarry_slab *slab)
     }
     os_mutex_lock(&slabs.mutex);
     status = slabs_make_ready();
+    if (status == QUARRY_OK) {
+        status = slabs_watch(slab->heap);
+    }
     for (uint32_t slot = 0; status == QUARRY_OK; slot++) {
         if (slot == SLAB_SLABS_MAX) {
             status = QUARRY_TOO_MANY;

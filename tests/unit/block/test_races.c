@@ -223,12 +223,85 @@ static void blocks_that_move_are_read_whole(void **state)
     cache_end();
 }
 
+/* ---- one key -------------------------------------------------------------------------------- */
+
+static enum quarry_status load_key(void *unused, const struct quarry_block_key *key,
+                                   struct quarry_block *ret_block)
+{
+    uint64_t n = key->file * 100 + key->offset / 4096;
+    enum quarry_status status = quarry_block_alloc(cache, bytes_of(n), 0, ret_block);
+
+    (void)unused;
+    if (status == QUARRY_OK) {
+        block_fill(ret_block, n);
+    }
+    return status;
+}
+
+/* All that can be done to a key, in a cache that has room for nothing, or for a few. */
+static void fight_for(struct actor *actor, uint64_t n)
+{
+    struct quarry_block_key key = key_of(n);
+    struct quarry_block block = {0};
+
+    switch (random_u64(&actor->random) % 8) {
+    case 0:
+        put(actor, n);
+        break;
+    case 1:
+        (void)quarry_block_cache_erase(cache, &key);
+        break;
+    case 2:
+        (void)quarry_block_cache_evict_file(cache, key.handle, key.file);
+        break;
+    case 3:
+        quarry_block_cache_set_capacity(cache, random_u64(&actor->random) % 2 ? 1 : 20000);
+        break;
+    default:
+        if (quarry_block_cache_get_or_load(cache, &key, data_tag, load_key, NULL, &block) ==
+            QUARRY_OK) {
+            keep(actor, block, n);
+        }
+        break;
+    }
+}
+
+static void *fight(void *argument)
+{
+    struct actor *actor = argument;
+
+    for (uint32_t i = 0; i < STEPS / 4; i++) {
+        fight_for(actor, 1 + random_u64(&actor->random) % 2);
+    }
+    for (uint32_t i = 0; i < HELD; i++) {
+        quarry_block_release(cache, &actor->held[i]);
+    }
+    return NULL;
+}
+
+static void two_keys_are_fought_for_in_a_cache_without_room(void **state)
+{
+    (void)state;
+    cache_begin(0, NULL);
+    memset(actors, 0, sizeof(actors));
+    for (uint32_t i = 0; i < THREADS; i++) {
+        actors[i].random = i + 1;
+        assert_int_equal(pthread_create(&actors[i].thread, NULL, fight, &actors[i]), 0);
+    }
+    for (uint32_t i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(actors[i].thread, NULL), 0);
+        assert_int_equal(actors[i].wrong, 0);
+    }
+    cache_end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_reader_ever_sees_another_blocks_bytes),
         cmocka_unit_test(nor_with_many_shards_and_little_memory),
         cmocka_unit_test(blocks_that_move_are_read_whole),
+        cmocka_unit_test(two_keys_are_fought_for_in_a_cache_without_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,23 +31,23 @@ static void turn(void)
 static void every_layer_has_its_tick(void **state)
 {
     (void)state;
-    char names[] = "abcde";
+    char names[] = "abcdefghi";
 
     for (uint32_t i = 0; i < PAGE_HOOKS_MAX; i++) {
         assert_int_equal(page_heap_add_tick(heap, note, &names[i]), QUARRY_OK);
     }
-    assert_int_equal(page_heap_add_tick(heap, note, &names[4]), QUARRY_TOO_MANY);
+    assert_int_equal(page_heap_add_tick(heap, note, &names[8]), QUARRY_TOO_MANY);
     turn();
-    assert_string_equal(calls, "abcd");
+    assert_string_equal(calls, "abcdefgh");
     page_scavenger_tick(heap); /* no generation has passed */
-    assert_string_equal(calls, "abcd");
+    assert_string_equal(calls, "abcdefgh");
     page_heap_remove_tick(heap, note, &names[1]);
-    page_heap_remove_tick(heap, note, &names[4]); /* was never there */
+    page_heap_remove_tick(heap, note, &names[8]); /* was never there */
     turn();
-    assert_string_equal(calls, "abcdacd");
-    assert_int_equal(page_heap_add_tick(heap, note, &names[4]), QUARRY_OK);
+    assert_string_equal(calls, "abcdefghacdefgh");
+    assert_int_equal(page_heap_add_tick(heap, note, &names[8]), QUARRY_OK);
     turn();
-    assert_string_equal(calls, "abcdacdaecd");
+    assert_string_equal(calls, "abcdefghacdefghaicdefgh");
 }
 
 static _Atomic uint32_t is_inside, may_leave, has_left;
@@ -89,16 +89,16 @@ static void removal_waits_until_the_tick_has_been_left(void **state)
 static void ends_are_called_last_added_first(void **state)
 {
     (void)state;
-    static char names[] = "abcde";
+    static char names[] = "abcdefghi";
 
     for (uint32_t i = 0; i < PAGE_HOOKS_MAX; i++) {
         assert_int_equal(page_heap_add_end(heap, note, &names[i]), QUARRY_OK);
     }
-    assert_int_equal(page_heap_add_end(heap, note, &names[4]), QUARRY_TOO_MANY);
+    assert_int_equal(page_heap_add_end(heap, note, &names[8]), QUARRY_TOO_MANY);
     page_heap_remove_end(heap, note, &names[2]);
-    page_heap_remove_end(heap, note, &names[4]);
+    page_heap_remove_end(heap, note, &names[8]);
     heap_restart(&(struct heap_setup){0});
-    assert_string_equal(calls, "dba");
+    assert_string_equal(calls, "hgfedba");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, heap_tear_down)

@@ -325,6 +325,31 @@ static void giving_what_is_stale_ends_the_program(void **state)
     quarry_slab_give(slab, ref);
 }
 
+static void end_memory(void *unused)
+{
+    struct quarry_slab *left;
+
+    (void)unused;
+    quarry_slab_destroy(slab);
+    quarry_epoch_destroy(epoch);
+    CHILD_CHECK(make_slab("left", &left) == QUARRY_OK);
+    heap_end();
+}
+
+static void end_memory_before_its_epoch(void *unused)
+{
+    (void)unused;
+    quarry_slab_destroy(slab);
+    heap_end();
+}
+
+static void a_memory_does_not_end_before_its_slabs_and_epochs(void **state)
+{
+    (void)state;
+    child_assert_aborts(end_memory, NULL, "a memory is destroyed before a slab of it");
+    child_assert_aborts(end_memory_before_its_epoch, NULL, "a memory destroyed before an epoch");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -340,6 +365,7 @@ int main(void)
         TEST(a_process_has_so_many_slabs),
         TEST(a_thread_outlives_a_slab_and_uses_the_next),
         TEST(giving_what_is_stale_ends_the_program),
+        TEST(a_memory_does_not_end_before_its_slabs_and_epochs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
