@@ -270,7 +270,8 @@ static void create_lane(struct workload *workload, enum workload_lane lane)
     static const char *const name[WORKLOAD_LANES] = {"hot", "cold", "file"};
     const struct page_lane_options options = {.name = name[lane],
                                               .reserved_bytes = LANE_BYTES,
-                                              .file_path = lane == WORKLOAD_FILE ? "pages" : NULL};
+                                              .file_path = lane == WORKLOAD_FILE ? "pages" : NULL,
+                                              .wants_huge_pages = lane == WORKLOAD_COLD};
 
     if (workload->heap != NULL && workload->lane[lane] == NULL) {
         (void)is_ok(workload,
