@@ -32,7 +32,7 @@
  * Locks: the lane's mutex for a look at up to 64 chunks; none during a collapse. Invariant 1 needs
  * one word for a lane, since one thread runs the turns.
  *
- * Cost: 0.3 to 0.6 ms of CPU for 2 MiB, at most 3 % of one CPU; a pass without work reads two
+ * Cost: 0.6 ms of CPU for 2 MiB, at most 3 % of one CPU; a pass without work reads two
  * cache lines for 4 MiB. See docs/decisions/0014-huge-pages-by-collapse.md.
  *
  * Rejected: MADV_HUGEPAGE on whole chunks; collapsing under the lane's lock (half a millisecond in

@@ -16,8 +16,9 @@ struct page_heap;
 #define PAGE_HALF_BYTES (PAGE_CHUNK_BYTES / 2)
 
 /*
- * Share of one CPU. A collapse costs 0.3 to 0.6 ms, nearly all of it copying, so a GiB is done in 6
- * to 10 s; doubling the share halves that.
+ * Share of one CPU. A collapse costs 0.6 ms, nearly all of it copying, so a GiB is done in some 10
+ * s; ten times that where a hypervisor has yet to find the memory. Doubling the share halves the
+ * time.
  */
 #define PAGE_COLLAPSE_CPU 0.03
 /* Worked at least this long in a turn: two or three collapses. */

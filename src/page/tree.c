@@ -286,7 +286,7 @@ void page_tree_half_set(struct page_tree *tree, uint64_t page, enum page_half_st
 {
     static const uint32_t flag[] = {0, PAGE_DENSITY_WAS_WHOLE, PAGE_DENSITY_IS_HUGE};
     enum page_half_state before = page_tree_half_state(tree, page);
-    uint32_t both = (PAGE_DENSITY_WAS_WHOLE | PAGE_DENSITY_IS_HUGE) << half_shift(page);
+    uint32_t both = (uint32_t)(PAGE_DENSITY_WAS_WHOLE | PAGE_DENSITY_IS_HUGE) << half_shift(page);
 
     if (state == before) {
         return;
