@@ -23,7 +23,7 @@ void bench_place_must(enum quarry_status status, const char *what, const struct 
 static void init_memory(struct bench_place *place, struct quarry_error *error)
 {
     struct quarry_memory_options memory = {.limit_bytes = LIMIT_BYTES, .has_no_thread = true};
-    struct quarry_lane_options lane = {.name = "bench"};
+    struct quarry_lane_options lane = {.name = "bench", .wants_huge_pages = true};
     struct quarry_account_options account = {.name = "bench"};
 
     bench_place_must(quarry_memory_create(&memory, &place->memory, error), "memory", error);

@@ -119,7 +119,7 @@ static enum quarry_status take_pages(struct quarry_memory *memory, const struct 
                    plan->shard_count * sizeof(struct block_shard) +
                    plan->stripe_count * sizeof(struct block_stripe);
     uint64_t page_count = (bytes + QUARRY_PAGE_BYTES - 1) / QUARRY_PAGE_BYTES;
-    struct quarry_lane_options lane_options = {.name = plan->name};
+    struct quarry_lane_options lane_options = {.name = plan->name, .wants_huge_pages = true};
     struct quarry_lane *lane = NULL;
     void *base = NULL;
     uint32_t owner = 0;

@@ -27,6 +27,11 @@
  * before it has quite finished with the new one; MAP_NORESERVE leaves it no check to fail in
  * between (strict overcommit: it has just been given the same charge back).
  *
+ * Huge pages come by MADV_COLLAPSE, which acts on a range once, and not by MADV_HUGEPAGE, which
+ * would have the first touch of any OS page back two megabytes. The kernel says EINVAL for an
+ * advice that it does not know, and also for a range of which it has not a single page yet; asking
+ * about no bytes tells the two apart.
+ *
  * Locking: none; the kernel serialises calls of one process by itself. Cost: one system call each,
  * plus up to two more to trim an aligned reservation. Under ASan and TSan the calls go through
  * libc's wrappers, which those tools watch to forget what they knew about an address.
@@ -38,6 +43,9 @@
 #include <os/real.h>
 #include <os/sanitizer.h>
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1 */
+#endif
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24 /* Linux 5.18; older C library headers lack the name */
 #endif
@@ -48,6 +56,7 @@ static bool trim(char *first, char *base, size_t bytes, size_t mapped_bytes);
 static enum quarry_status reserve_failure(const struct os *os, long error);
 static bool address_space_is_limited(void);
 static enum quarry_status decommit_locked(void *base, size_t bytes);
+static bool has_collapse(void *base);
 static void check_range(const struct os *os, const void *base, size_t bytes);
 
 enum quarry_status os_linux_reserve(struct os *os, size_t bytes, size_t align_bytes,
@@ -101,6 +110,18 @@ enum quarry_status os_linux_uncommit(struct os *os, void *base, size_t bytes)
     check_range(os, base, bytes);
     long mapped = map_pages(base, bytes, PROT_NONE, MAP_NORESERVE | MAP_FIXED);
     return mapped >= 0 ? QUARRY_OK : QUARRY_NO_MEMORY;
+}
+
+enum quarry_status os_linux_collapse(struct os *os, void *base, size_t bytes)
+{
+    check_range(os, base, bytes);
+    if (os->huge_page_bytes == 0 || !has_collapse(base))
+        return QUARRY_UNSUPPORTED;
+    Q_ASSERT((((uintptr_t)base | bytes) & (os->huge_page_bytes - 1)) == 0);
+    long result = os_kernel_retry(SYS_madvise, base, bytes, MADV_COLLAPSE);
+    if (result == 0)
+        return QUARRY_OK;
+    return result == -ENOMEM ? QUARRY_NO_MEMORY : QUARRY_BUSY;
 }
 
 enum quarry_status os_linux_release(struct os *os, void *base, size_t bytes)
@@ -184,6 +205,20 @@ static enum quarry_status decommit_locked(void *base, size_t bytes)
     if (result >= 0)
         return QUARRY_OK;
     return result == -ENOMEM ? QUARRY_NO_MEMORY : QUARRY_BUSY;
+}
+
+/* Whether the kernel knows the advice; asked once, about no bytes. */
+static bool has_collapse(void *base)
+{
+    enum { UNKNOWN, KNOWN, MISSING };
+    static _Atomic uint32_t answer;
+    /* Relaxed: every thread that asks is told the same. */
+    uint32_t seen = atomic_load_relaxed_u32(&answer);
+    if (Q_UNLIKELY(seen == UNKNOWN)) {
+        seen = os_kernel(SYS_madvise, base, (size_t)0, MADV_COLLAPSE) == 0 ? KNOWN : MISSING;
+        atomic_store_relaxed_u32(&answer, seen);
+    }
+    return seen == KNOWN;
 }
 
 /* Invariant 1. */

@@ -60,6 +60,15 @@ struct os_ops {
      */
     enum quarry_status (*uncommit)(struct os *os, void *base, size_t bytes);
     /*
+     * Puts huge pages under committed bytes, whole ones: base and length are multiples of
+     * `huge_page_bytes`. Contents stay, and may be read and written meanwhile. All of the range is
+     * backed afterwards, what had not been touched too. May take milliseconds where memory is in
+     * pieces. Errors: UNSUPPORTED (before Linux 6.1, or no huge pages here: it will stay so), BUSY
+     * (pages that cannot move now), NO_MEMORY (none free, or the cgroup is full): as it was, or in
+     * part done.
+     */
+    enum quarry_status (*collapse)(struct os *os, void *base, size_t bytes);
+    /*
      * Ends a reservation or a part of it; the address space may be reused by anybody.
      * Errors: NO_MEMORY (splitting a mapping over the kernel's count of mappings): still reserved,
      * backing and contents kept.
@@ -143,6 +152,10 @@ static inline enum quarry_status os_decommit(struct os *os, void *base, size_t b
 static inline enum quarry_status os_uncommit(struct os *os, void *base, size_t bytes)
 {
     return os->ops->uncommit(os, base, bytes);
+}
+static inline enum quarry_status os_collapse(struct os *os, void *base, size_t bytes)
+{
+    return os->ops->collapse(os, base, bytes);
 }
 static inline enum quarry_status os_release(struct os *os, void *base, size_t bytes)
 {

@@ -31,10 +31,11 @@ enum os_sim_kind {
     OS_SIM_FILE_WRITE = 1 << 10,
     OS_SIM_FILE_NEXT_DATA = 1 << 11,
     OS_SIM_UNCOMMIT = 1 << 12,
+    OS_SIM_COLLAPSE = 1 << 13,
 };
-#define OS_SIM_KIND_COUNT 13
+#define OS_SIM_KIND_COUNT 14
 #define OS_SIM_ANY        ((1u << OS_SIM_KIND_COUNT) - 1)
-#define OS_SIM_ANY_MEMORY 0x100fu
+#define OS_SIM_ANY_MEMORY 0x300fu
 #define OS_SIM_ANY_FILE   0x0ff0u
 
 enum os_sim_fail_mode {
@@ -58,6 +59,8 @@ struct os_sim_options {
     bool decommit_keeps_access;
     uint64_t disk_capacity_bytes;       /* for the blocks of all files; 0: endless */
     uint64_t decommit_cost_ns_per_page; /* time and CPU that a decommit takes, per OS page */
+    uint64_t collapse_cost_ns;          /* time and CPU that a collapse takes, per huge page */
+    bool has_no_collapse;               /* collapse is UNSUPPORTED */
     uint64_t wall_start_ns;             /* what os_wall_ns answers first; 0: 2026-01-01 UTC */
 };
 

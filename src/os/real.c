@@ -24,6 +24,7 @@ static const struct os_ops linux_ops = {
     .commit = os_linux_commit,
     .decommit = os_linux_decommit,
     .uncommit = os_linux_uncommit,
+    .collapse = os_linux_collapse,
     .release = os_linux_release,
     .file_open = os_linux_file_open,
     .file_close = os_linux_file_close,

@@ -10,6 +10,7 @@ enum quarry_status os_linux_reserve_zeros(struct os *os, size_t bytes, void **re
 enum quarry_status os_linux_commit(struct os *os, void *base, size_t bytes);
 enum quarry_status os_linux_decommit(struct os *os, void *base, size_t bytes);
 enum quarry_status os_linux_uncommit(struct os *os, void *base, size_t bytes);
+enum quarry_status os_linux_collapse(struct os *os, void *base, size_t bytes);
 enum quarry_status os_linux_release(struct os *os, void *base, size_t bytes);
 
 enum quarry_status os_linux_file_open(struct os *os, const char *path, struct os_file *ret_file);

@@ -11,7 +11,7 @@
  *   1. Every call that can fail by rule is counted exactly once, before it does anything.
  *   2. A call that fails by rule changes nothing but the counts.
  *   3. The clocks never go back, and move only by os_sim_advance, os_sim_work and the price of a
- *      decommit.
+ *      decommit or a collapse.
  *
  * Locking: one pthread mutex around every call, over the system calls it makes too. That is what a
  * test wants: the books and the kernel always agree. Not an os_mutex: whatever the code under test
@@ -35,6 +35,7 @@ static const struct os_ops sim_ops = {
     .commit = sim_commit,
     .decommit = sim_decommit,
     .uncommit = sim_uncommit,
+    .collapse = sim_collapse,
     .release = sim_release,
     .file_open = sim_file_open,
     .file_close = sim_file_close,

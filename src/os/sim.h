@@ -84,6 +84,7 @@ enum quarry_status sim_reserve_zeros(struct os *os, size_t bytes, void **ret_bas
 enum quarry_status sim_commit(struct os *os, void *base, size_t bytes);
 enum quarry_status sim_decommit(struct os *os, void *base, size_t bytes);
 enum quarry_status sim_uncommit(struct os *os, void *base, size_t bytes);
+enum quarry_status sim_collapse(struct os *os, void *base, size_t bytes);
 enum quarry_status sim_release(struct os *os, void *base, size_t bytes);
 /* Notes that a file lies over a range: it must be reserved and not committed. */
 void sim_note_file_map_locked(struct os_sim_state *state, char *base, size_t bytes);

@@ -38,6 +38,7 @@ static enum quarry_status back_decommit(struct os_sim_state *state, void *base, 
 static void mark_locked(struct os_sim_state *state, struct page_range range, enum sim_page mark);
 static void count_all(struct page_range range, size_t ret_counts[SIM_PAGE_COUNT]);
 static size_t count_pages(struct page_range range, enum sim_page mark);
+static size_t count_usable(const struct os_sim_state *state, struct page_range range);
 static void drop_if_empty_locked(struct os_sim_state *state, struct sim_reservation *reservation);
 static void free_books(struct sim_reservation *reservation);
 
@@ -97,10 +98,8 @@ enum quarry_status sim_decommit(struct os *os, void *base, size_t bytes)
 {
     struct os_sim_state *state = sim_enter(os);
     struct page_range range = find_locked(state, base, bytes);
-    size_t allowed = count_pages(range, SIM_PAGE_COMMITTED);
-    if (state->options.decommit_keeps_access)
-        allowed += count_pages(range, SIM_PAGE_DECOMMITTED);
-    Q_ASSERT_MSG(allowed == range.count, "decommit of pages that are not committed");
+    Q_ASSERT_MSG(count_usable(state, range) == range.count,
+                 "decommit of pages that are not committed");
     enum quarry_status status = sim_call_locked(state, OS_SIM_DECOMMIT);
     if (status == QUARRY_OK)
         status = back_decommit(state, base, bytes);
@@ -125,6 +124,24 @@ enum quarry_status sim_uncommit(struct os *os, void *base, size_t bytes)
     }
     if (status == QUARRY_OK)
         mark_locked(state, range, SIM_PAGE_RESERVED);
+    sim_leave(state);
+    return status;
+}
+
+enum quarry_status sim_collapse(struct os *os, void *base, size_t bytes)
+{
+    struct os_sim_state *state = sim_enter(os);
+    struct page_range range = find_locked(state, base, bytes);
+    Q_ASSERT_MSG(os->huge_page_bytes > 0 &&
+                     (((uintptr_t)base | bytes) & (os->huge_page_bytes - 1)) == 0,
+                 "collapse of parts of huge pages");
+    Q_ASSERT_MSG(count_usable(state, range) == range.count,
+                 "collapse of pages that are not committed");
+    enum quarry_status status = sim_call_locked(state, OS_SIM_COLLAPSE);
+    if (status == QUARRY_OK && state->options.has_no_collapse)
+        status = QUARRY_UNSUPPORTED;
+    if (status == QUARRY_OK)
+        sim_work_locked(state, bytes / os->huge_page_bytes * state->options.collapse_cost_ns);
     sim_leave(state);
     return status;
 }
@@ -277,6 +294,15 @@ static size_t count_pages(struct page_range range, enum sim_page mark)
     size_t counts[SIM_PAGE_COUNT];
     count_all(range, counts);
     return counts[mark];
+}
+
+/* Pages that are committed, or were and may be touched still. */
+static size_t count_usable(const struct os_sim_state *state, struct page_range range)
+{
+    size_t count = count_pages(range, SIM_PAGE_COMMITTED);
+    if (state->options.decommit_keeps_access)
+        count += count_pages(range, SIM_PAGE_DECOMMITTED);
+    return count;
 }
 
 static void drop_if_empty_locked(struct os_sim_state *state, struct sim_reservation *reservation)

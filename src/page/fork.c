@@ -125,6 +125,8 @@ static void lane_land_flights(struct page_lane *lane)
         *piece = (struct page_in_flight){0, 0};
     }
     lane->in_flight_pages = 0;
+    lane->collapsing_page = PAGE_NONE;
+    lane->unbacking_count = 0;
     /* Whoever was waiting for them in page_lane_end is gone: the lane lives on. */
     lane->is_ending = false;
 }

@@ -86,6 +86,7 @@ struct page_lane {
     uint64_t reserved_pages;
     uint32_t chunk_limit; /* chunks that fit */
     bool is_file_backed;
+    bool wants_huge_pages;
     struct page_tree_layout layout;
     char *metadata;
     _Atomic uint32_t *head; /* one a page; words of a run belong to its holder */
@@ -105,8 +106,10 @@ struct page_lane {
     uint64_t last_peak_pages; /* and in the one before */
     struct page_in_flight in_flight[PAGE_IN_FLIGHT_MAX];
     uint64_t in_flight_pages;
-    bool is_ending;   /* scavengers keep out */
-    bool is_foreign;  /* in the child of a fork: the file is the parent's */
+    uint64_t collapsing_page; /* first of the half that becomes a huge page; PAGE_NONE: none */
+    uint32_t unbacking_count; /* threads in page_lane_unback: nothing begins to collapse */
+    bool is_ending;           /* scavengers keep out */
+    bool is_foreign;          /* in the child of a fork: the file is the parent's */
     bool is_adopting; /* file-backed and opened, its old pages not yet told apart: no allocation */
     struct page_lane_counters counters;
 };
@@ -116,6 +119,7 @@ struct page_lane_options {
     const char *name;        /* 1 to 31 bytes */
     uint64_t reserved_bytes; /* rounded up to whole zones; 0: the heap's default */
     const char *file_path;   /* backs the lane with this file instead of anonymous memory */
+    bool wants_huge_pages;   /* as in quarry_lane_options; not with a file */
 };
 
 /* A run of pages just allocated, or why there is none; returned in two registers. */
@@ -287,10 +291,20 @@ enum quarry_status page_lane_decommit(struct page_lane *lane, uint64_t page, uin
 
 /*
  * Takes free, backed pages out of the tree, to be given back without the lock. False: too many
- * pieces are in flight already, or the lane is ending.
+ * pieces are in flight already, the lane is ending, or one of them is being collapsed.
  */
 bool page_lane_begin_flight_locked(struct page_lane *lane, uint64_t page, uint64_t page_count)
     Q_REQUIRES(&lane->mutex);
+/* Whether pages of the half of a chunk at `page` are in flight. */
+bool page_lane_is_flying_locked(const struct page_lane *lane, uint64_t page)
+    Q_REQUIRES(&lane->mutex);
+/* Whether pages are of the half that becomes a huge page: then their backing must stay. */
+static inline bool page_lane_is_collapsing_locked(const struct page_lane *lane, uint64_t page,
+                                                  uint64_t page_count) Q_REQUIRES(&lane->mutex)
+{
+    return lane->collapsing_page != PAGE_NONE && page < lane->collapsing_page + PAGE_HALF_PAGES &&
+           lane->collapsing_page < page + page_count;
+}
 /* Gives them back and frees them, scavenged; or, when the kernel refuses, backed as they were. */
 enum quarry_status page_lane_fly(struct page_lane *lane, uint64_t page, uint64_t page_count,
                                  enum page_scavenge_cause cause);

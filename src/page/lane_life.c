@@ -192,6 +192,7 @@ static enum quarry_status lane_publish(struct page_lane *lane)
         status = QUARRY_EXISTS;
     } else {
         caches_bind(heap, lane->id, lane);
+        (void)atomic_add_relaxed_u32(&heap->scavenger.collapser.lane_count, lane->wants_huge_pages);
         /* Pairs with the acquire in page_heap_lane_of and page_heap_pin_below. */
         atomic_store_release_ptr(&heap->lane[lane->id], lane);
     }
@@ -211,6 +212,8 @@ static void lane_init(struct page_lane *lane, struct page_heap *heap,
     lane->reserved_pages = reserved_bytes >> PAGE_SHIFT;
     lane->chunk_limit = (uint32_t)(reserved_bytes / PAGE_CHUNK_BYTES);
     lane->file.fd = -1;
+    lane->wants_huge_pages = options->wants_huge_pages;
+    lane->collapsing_page = PAGE_NONE;
 }
 
 /* Everything after the struct itself: place, metadata, file. */
@@ -282,6 +285,10 @@ static enum quarry_status options_check(struct page_heap *heap,
                          options->name, (unsigned long long)reserved_bytes,
                          (unsigned long long)heap->space_bytes);
     }
+    if (options->wants_huge_pages && options->file_path != NULL) {
+        return error_set(error, QUARRY_BAD_INPUT, "lane '%s': a file has no huge pages",
+                         options->name);
+    }
     *ret_reserved_bytes =
         is_small ? reserved_bytes : size_align_up_u64(reserved_bytes, PAGE_ZONE_BYTES);
     return QUARRY_OK;
@@ -327,12 +334,15 @@ static void caches_drop_stopped(struct page_heap *heap, const struct page_lane *
     }
 }
 
-/* Keeps scavengers out, until is_ending is false again, and waits until none holds pages. */
+/*
+ * Keeps scavengers out, until is_ending is false again, and waits until none holds pages, nor is
+ * about to make them huge.
+ */
 static void lane_shut_scavengers_out(struct page_lane *lane)
 {
     os_mutex_lock(&lane->mutex);
     lane->is_ending = true;
-    while (lane->in_flight_pages > 0) {
+    while (lane->in_flight_pages > 0 || lane->collapsing_page != PAGE_NONE) {
         os_mutex_unlock(&lane->mutex);
         os_yield();
         os_mutex_lock(&lane->mutex);
@@ -417,6 +427,7 @@ static void lane_unpublish(struct page_lane *lane)
     caches_bind(heap, lane->id, NULL);
     os_mutex_lock(&heap->lanes_mutex);
     atomic_store_relaxed_ptr(&heap->lane[lane->id], NULL);
+    (void)atomic_sub_relaxed_u32(&heap->scavenger.collapser.lane_count, lane->wants_huge_pages);
     os_mutex_unlock(&heap->lanes_mutex);
     page_caches_resume(heap);
     /* Pairs with the release in page_heap_unpin. */

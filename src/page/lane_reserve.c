@@ -202,6 +202,27 @@ static bool lane_next_backed(struct page_lane *lane, uint64_t page, uint64_t end
     return is_found;
 }
 
+/* Keeps pages from being collapsed until unback_end: the kernel would back them again. */
+static void unback_begin(struct page_lane *lane, struct part part)
+{
+    os_mutex_lock(&lane->mutex);
+    while (page_lane_is_collapsing_locked(lane, part.page, part.page_count)) {
+        os_mutex_unlock(&lane->mutex);
+        os_yield();
+        os_mutex_lock(&lane->mutex);
+    }
+    lane->unbacking_count++;
+    os_mutex_unlock(&lane->mutex);
+}
+
+static void unback_end(struct page_lane *lane)
+{
+    os_mutex_lock(&lane->mutex);
+    Q_ASSERT(lane->unbacking_count > 0);
+    lane->unbacking_count--;
+    os_mutex_unlock(&lane->mutex);
+}
+
 enum quarry_status page_lane_unback(struct page_lane *lane, void *base, uint64_t first,
                                     uint64_t page_count, uint64_t *ret_unbacked_pages)
 {
@@ -211,6 +232,7 @@ enum quarry_status page_lane_unback(struct page_lane *lane, void *base, uint64_t
     enum quarry_status status = QUARRY_OK;
 
     *ret_unbacked_pages = 0;
+    unback_begin(lane, part);
     while (status == QUARRY_OK && lane_next_backed(lane, stretch.page + stretch.page_count,
                                                    part.page + page_count, &stretch)) {
         status = page_lane_decommit(lane, stretch.page, stretch.page_count);
@@ -223,5 +245,6 @@ enum quarry_status page_lane_unback(struct page_lane *lane, void *base, uint64_t
             *ret_unbacked_pages += stretch.page_count;
         }
     }
+    unback_end(lane);
     return status;
 }

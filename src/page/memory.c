@@ -158,6 +158,7 @@ enum quarry_status quarry_lane_create(struct quarry_memory *memory,
         .name = options->name,
         .reserved_bytes = options->reserved_bytes,
         .file_path = options->file_path,
+        .wants_huge_pages = options->wants_huge_pages,
     };
     struct page_lane *lane;
     enum quarry_status status = page_lane_create(heap_of(memory), &lane_options, &lane, error);

@@ -633,8 +633,13 @@ void page_cache_flush_stopped(struct page_cache *cache)
     cache_evict(cache, &cache->long_runs, cache->long_runs.count);
     cache_flush_owner(cache, PAGE_OWNER_NONE);
     if (cache->block.free != 0) {
-        uint64_t unbacked_pages = bits_count_u64(cache->block.scavenged);
         os_mutex_lock(&lane->mutex);
+        /* A huge page has backed what nobody has touched. */
+        if (page_lane_is_collapsing_locked(lane, cache->block.first_page, PAGE_BLOCK_PAGES) ||
+            page_tree_half_state(&lane->tree, cache->block.first_page) == PAGE_HALF_HUGE) {
+            cache->block.scavenged = 0;
+        }
+        uint64_t unbacked_pages = bits_count_u64(cache->block.scavenged);
         page_tree_give_block(&lane->tree, cache->block);
         os_mutex_unlock(&lane->mutex);
         page_commit_release(&lane->heap->commit, unbacked_pages << PAGE_SHIFT);

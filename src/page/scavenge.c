@@ -10,6 +10,9 @@
  * Nobody can be given pages in flight, and no system call runs under a lock. Should another thread
  * fork meanwhile, the child finds the piece in in_flight and frees it.
  *
+ * A half of a chunk that is being made a huge page keeps its pages until that is done (collapse.c).
+ * Who is told to take whatever is free waits for it; the background comes back later.
+ *
  * When the kernel refuses a piece, it is freed as it was, backed and charged, and the caller stops:
  * asking again at once would get the same answer.
  */
@@ -21,7 +24,8 @@
 
 bool page_lane_begin_flight_locked(struct page_lane *lane, uint64_t page, uint64_t page_count)
 {
-    if (lane->is_ending || lane->is_foreign) {
+    if (lane->is_ending || lane->is_foreign ||
+        page_lane_is_collapsing_locked(lane, page, page_count)) {
         return false;
     }
     for (uint32_t i = 0; i < PAGE_IN_FLIGHT_MAX; i++) {
@@ -31,6 +35,17 @@ bool page_lane_begin_flight_locked(struct page_lane *lane, uint64_t page, uint64
             lane->in_flight_pages += page_count;
             page_tree_take(&lane->tree, found, page_count, 0);
             (void)atomic_add_relaxed_u32(&lane->heap->scavenger.flight_count, 1);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool page_lane_is_flying_locked(const struct page_lane *lane, uint64_t page)
+{
+    for (uint32_t i = 0; i < PAGE_IN_FLIGHT_MAX; i++) {
+        const struct page_in_flight *piece = &lane->in_flight[i];
+        if (piece->page < page + PAGE_HALF_PAGES && page < piece->page + piece->page_count) {
             return true;
         }
     }
@@ -128,7 +143,13 @@ static uint64_t lane_scavenge_one(struct page_lane *lane, enum page_scavenge_mod
         struct page_bits_candidate piece = chunk_find_piece(lane, chunk, mode, max_pages);
         uint64_t page = ((uint64_t)chunk << PAGE_CHUNK_SHIFT) + piece.first;
         bool is_taken = piece.count > 0 && page_lane_begin_flight_locked(lane, page, piece.count);
+        bool is_in_the_way =
+            piece.count > 0 && page_lane_is_collapsing_locked(lane, page, piece.count);
         os_mutex_unlock(&lane->mutex);
+        if (is_in_the_way && mode == PAGE_SCAVENGE_FORCED) {
+            os_yield();
+            continue;
+        }
         if (is_taken) {
             enum quarry_status status = page_lane_fly(lane, page, piece.count, cause);
             return status == QUARRY_OK ? (uint64_t)piece.count << PAGE_SHIFT : 0;

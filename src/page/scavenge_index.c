@@ -205,6 +205,21 @@ void page_scavenge_index_pass_over(struct page_scavenge_index *index, uint32_t c
     atomic_store_relaxed_u64(&index->chunk[chunk], page_density_pack(density));
 }
 
+uint32_t page_scavenge_index_flags(const struct page_scavenge_index *index, uint32_t chunk)
+{
+    return page_density_unpack(atomic_load_relaxed_u64(&index->chunk[chunk])).flags;
+}
+
+void page_scavenge_index_set_flags(struct page_scavenge_index *index, uint32_t chunk,
+                                   uint32_t cleared, uint32_t set)
+{
+    uint64_t word = atomic_load_relaxed_u64(&index->chunk[chunk]);
+
+    Q_ASSERT((cleared | set) < 1u << PAGE_DENSITY_FLAG_BITS);
+    word &= ~((uint64_t)cleared << DENSITY_FLAGS_SHIFT);
+    atomic_store_relaxed_u64(&index->chunk[chunk], word | (uint64_t)set << DENSITY_FLAGS_SHIFT);
+}
+
 /* ---- generations and the search ------------------------------------------------------------- */
 
 void page_scavenge_index_next_generation(struct page_scavenge_index *index)

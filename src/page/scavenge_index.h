@@ -24,6 +24,9 @@ enum page_density_flag {
     PAGE_DENSITY_HAS_FREE = 1 << 0, /* some page of the chunk may be free and backed */
     /* The background scavenger found only pages of dense huge pages; cleared by the next free. */
     PAGE_DENSITY_PASSED_OVER = 1 << 1,
+    /* Of the low half; of the high one, shifted by one. See collapse.c. */
+    PAGE_DENSITY_WAS_WHOLE = 1 << 2,
+    PAGE_DENSITY_IS_HUGE = 1 << 4,
 };
 
 #define PAGE_DENSITY_FLAG_BITS 6
@@ -71,6 +74,11 @@ void page_scavenge_index_free_scavenged(struct page_scavenge_index *index, uint3
  */
 void page_scavenge_index_set_empty(struct page_scavenge_index *index, uint32_t chunk);
 void page_scavenge_index_pass_over(struct page_scavenge_index *index, uint32_t chunk);
+
+/* Flags of a chunk, without the lane's lock a hint; and changing some of them, with it. */
+uint32_t page_scavenge_index_flags(const struct page_scavenge_index *index, uint32_t chunk);
+void page_scavenge_index_set_flags(struct page_scavenge_index *index, uint32_t chunk,
+                                   uint32_t cleared, uint32_t set);
 
 /* Begins a generation: the background cursor rises to the highest page freed in the last one. */
 void page_scavenge_index_next_generation(struct page_scavenge_index *index);

@@ -245,10 +245,13 @@ uint64_t page_scavenger_run(struct page_heap *heap)
     if (now_ns >= scavenger->resume_at_ns && scavenger_has_work(heap)) {
         scavenger_take_turn(heap, now_ns);
     }
-    if (scavenger->quiet_generations >= SCAVENGER_QUIET_GENERATIONS) {
+    uint64_t collapse_due_ns = page_collapse_turn(heap);
+    if (scavenger->quiet_generations >= SCAVENGER_QUIET_GENERATIONS &&
+        collapse_due_ns == UINT64_MAX) {
         return SCAVENGER_PARK_NS;
     }
-    uint64_t due_ns = scavenger->generation_began_ns + PAGE_GENERATION_NS;
+    uint64_t due_ns =
+        size_min_u64(scavenger->generation_began_ns + PAGE_GENERATION_NS, collapse_due_ns);
     if (scavenger_has_work(heap)) {
         due_ns = size_min_u64(due_ns, scavenger->resume_at_ns);
     }
@@ -384,6 +387,7 @@ void page_scavenger_init(struct page_heap *heap, bool has_thread, double cpu_cou
 
     scavenger->cpu_count = cpu_count;
     page_pacer_init(&scavenger->pacer, scavenger_set_point(heap));
+    page_collapser_init(heap);
     scavenger->generation_began_ns = os_monotonic_ns(heap->os);
     scavenger->work_ended_at_ns = scavenger->generation_began_ns;
     /* Until a generation has passed there is no recent use to measure against. */

@@ -6,6 +6,7 @@
 
 #include <base/base.h>
 #include <os/os.h>
+#include <page/collapse.h>
 #include <page/pacer.h>
 #include <page/scavenge_index.h>
 
@@ -79,6 +80,7 @@ struct page_scavenger {
     char *stack; /* of the thread, charged as metadata; kept over fork */
     /* the scavenger thread, or the one caller of page_scavenger_run */
     struct page_pacer pacer;
+    struct page_collapser collapser;
     uint64_t generation_began_ns;
     uint64_t resume_at_ns; /* not to work before */
     uint64_t ticked_at_ns;
@@ -109,7 +111,8 @@ void page_scavenger_poke(struct page_heap *heap);
 
 /*
  * One turn of the background work, for processes without the thread, and for tests: begins a
- * generation when one is due, works if a goal is unmet and pacing allows.
+ * generation when one is due, works if a goal is unmet and pacing allows, and makes huge pages for
+ * lanes that want them.
  * Returns: nanoseconds until the next turn is due, UINT64_MAX when there is nothing to wait for.
  * Threads: one at a time.
  */

@@ -22,6 +22,7 @@
  *      (bare). Whoever else takes pages takes them backed.
  *   4. total, free, scavenged and bare page counts equal the bitmaps'.
  *   5. The density word of each chunk counts its pages in use.
+ *   6. No page of a half that is marked huge is scavenged; huge_pages counts their pages.
  *
  * Cost: an allocation reads at most five cache lines of summaries and one bitmap; an update
  * recomputes one leaf and climbs until a parent does not change. A run of many chunks recomputes
@@ -247,6 +248,71 @@ uint64_t page_tree_count_scavenged(const struct page_tree *tree, uint64_t page, 
     return scavenged;
 }
 
+/* ---- halves of chunks ----------------------------------------------------------------------- */
+
+/* Flags of a half are those of the low one, shifted. */
+static uint32_t half_shift(uint64_t page)
+{
+    return page % PAGE_CHUNK_PAGES >= PAGE_HALF_PAGES;
+}
+
+bool page_tree_half_is_whole(const struct page_tree *tree, uint64_t page)
+{
+    const struct page_chunk *chunk = &tree->chunk[page >> PAGE_CHUNK_SHIFT];
+    uint32_t first = (uint32_t)(page % PAGE_CHUNK_PAGES) / 64;
+
+    Q_ASSERT(page % PAGE_HALF_PAGES == 0);
+    for (uint32_t word = first; word < first + PAGE_HALF_PAGES / 64; word++) {
+        if (chunk->in_use.word[word] != UINT64_MAX || chunk->scavenged.word[word] != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+enum page_half_state page_tree_half_state(const struct page_tree *tree, uint64_t page)
+{
+    uint32_t flags =
+        page_scavenge_index_flags(&tree->index, (uint32_t)(page >> PAGE_CHUNK_SHIFT)) >>
+        half_shift(page);
+
+    if (flags & PAGE_DENSITY_IS_HUGE) {
+        return PAGE_HALF_HUGE;
+    }
+    return flags & PAGE_DENSITY_WAS_WHOLE ? PAGE_HALF_WHOLE : PAGE_HALF_PLAIN;
+}
+
+void page_tree_half_set(struct page_tree *tree, uint64_t page, enum page_half_state state)
+{
+    static const uint32_t flag[] = {0, PAGE_DENSITY_WAS_WHOLE, PAGE_DENSITY_IS_HUGE};
+    enum page_half_state before = page_tree_half_state(tree, page);
+    uint32_t both = (uint32_t)(PAGE_DENSITY_WAS_WHOLE | PAGE_DENSITY_IS_HUGE) << half_shift(page);
+
+    if (state == before) {
+        return;
+    }
+    /* Invariant 6. */
+    Q_ASSERT(state != PAGE_HALF_HUGE ||
+             page_tree_count_scavenged(tree, page, PAGE_HALF_PAGES) == 0);
+    tree->huge_pages -= before == PAGE_HALF_HUGE ? PAGE_HALF_PAGES : 0;
+    tree->huge_pages += state == PAGE_HALF_HUGE ? PAGE_HALF_PAGES : 0;
+    page_scavenge_index_set_flags(&tree->index, (uint32_t)(page >> PAGE_CHUNK_SHIFT), both,
+                                  flag[state] << half_shift(page));
+}
+
+/* Pages of the part have lost their backing: the kernel has split the huge page they were in. */
+static void chunk_split_huge(struct page_tree *tree, struct chunk_part part)
+{
+    uint64_t page = (uint64_t)part.chunk << PAGE_CHUNK_SHIFT;
+
+    if (part.first < PAGE_HALF_PAGES) {
+        page_tree_half_set(tree, page, PAGE_HALF_PLAIN);
+    }
+    if (part.first + part.count > PAGE_HALF_PAGES) {
+        page_tree_half_set(tree, page + PAGE_HALF_PAGES, PAGE_HALF_PLAIN);
+    }
+}
+
 /* ---- taking and freeing --------------------------------------------------------------------- */
 
 void page_tree_take(struct page_tree *tree, struct page_found found, uint64_t page_count,
@@ -319,6 +385,7 @@ void page_tree_unback(struct page_tree *tree, uint64_t page, uint64_t page_count
     while (page < end) {
         struct chunk_part part = chunk_part_at(page, end);
         page_bits_set(&tree->chunk[part.chunk].scavenged, part.first, part.count);
+        chunk_split_huge(tree, part);
         page += part.count;
     }
     tree->scavenged_pages += page_count;
@@ -341,6 +408,7 @@ static void chunk_free(struct page_tree *tree, struct chunk_part part, bool is_s
     if (is_scavenged) {
         page_bits_set(&chunk->scavenged, part.first, part.count);
         page_scavenge_index_free_scavenged(&tree->index, part.chunk, part.count);
+        chunk_split_huge(tree, part);
     } else {
         page_scavenge_index_free(&tree->index, part.chunk, part.first, part.count);
     }
@@ -460,6 +528,8 @@ void page_tree_give_block(struct page_tree *tree, struct page_block block)
         return;
     }
     Q_ASSERT((*in_use & block.free) == block.free);
+    Q_ASSERT(given_scavenged == 0 ||
+             page_tree_half_state(tree, block.first_page) != PAGE_HALF_HUGE);
     *in_use &= ~block.free;
     *scavenged |= given_scavenged;
     if (given_scavenged != 0) {

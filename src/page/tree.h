@@ -11,6 +11,7 @@
 
 #include <base/base.h>
 #include <page/bits.h>
+#include <page/collapse.h>
 #include <page/constants.h>
 #include <page/ranges.h>
 #include <page/scavenge_index.h>
@@ -40,6 +41,7 @@ struct page_tree {
     uint64_t free_pages;
     uint64_t scavenged_pages;
     uint64_t bare_pages; /* of the scavenged ones: in use */
+    uint64_t huge_pages; /* in halves of chunks that are PAGE_HALF_HUGE */
     struct page_ranges ranges;
     struct page_scavenge_index index;
 };
@@ -110,6 +112,20 @@ uint64_t page_tree_take_bare(struct page_tree *tree, struct page_found found, ui
 void page_tree_back(struct page_tree *tree, uint64_t page, uint64_t page_count,
                     uint64_t bare_pages);
 void page_tree_unback(struct page_tree *tree, uint64_t page, uint64_t page_count);
+
+/* What is known of one half of a chunk, that a huge page could be under. */
+enum page_half_state {
+    PAGE_HALF_PLAIN,
+    PAGE_HALF_WHOLE, /* was wholly in use and backed at the last look */
+    PAGE_HALF_HUGE,  /* lies in a huge page; it is PLAIN again when a page of it is scavenged */
+};
+
+/* `page`: the first of a half, grown. Whether all of it is in use and backed: cost O(words). */
+bool page_tree_half_is_whole(const struct page_tree *tree, uint64_t page);
+/* Of the half that `page` is in. */
+enum page_half_state page_tree_half_state(const struct page_tree *tree, uint64_t page);
+/* HUGE: no page of the half may be scavenged. */
+void page_tree_half_set(struct page_tree *tree, uint64_t page, enum page_half_state state);
 
 /* Tells the tree that a search for `page_count` pages found nothing. */
 void page_tree_note_exhausted(struct page_tree *tree, uint64_t page_count);

@@ -29,6 +29,7 @@ struct page_totals {
     uint64_t free;
     uint64_t scavenged;
     uint64_t bare;
+    uint64_t huge;
     uint64_t first_free; /* PAGE_NONE: none */
 };
 
@@ -70,6 +71,18 @@ static enum quarry_status validate_chunk(const struct page_tree *tree, uint32_t 
     if (page_bits_find(&chunk->in_use, 1, 0, &first_free) != PAGE_BITS_NONE &&
         totals->first_free == PAGE_NONE) {
         totals->first_free = ((uint64_t)i << PAGE_CHUNK_SHIFT) + first_free;
+    }
+    for (uint32_t half = 0; half < 2; half++) {
+        uint64_t page = ((uint64_t)i << PAGE_CHUNK_SHIFT) + half * PAGE_HALF_PAGES;
+        if (page_tree_half_state(tree, page) != PAGE_HALF_HUGE) {
+            continue;
+        }
+        if (page_tree_count_scavenged(tree, page, PAGE_HALF_PAGES) > 0) {
+            return error_set(error, QUARRY_CORRUPT,
+                             "chunk %u: half %u counts as a huge page, and is scavenged in part", i,
+                             half);
+        }
+        totals->huge += PAGE_HALF_PAGES;
     }
     for (uint32_t word = 0; word < PAGE_BITS_WORDS; word++) {
         totals->bare += bits_count_u64(chunk->in_use.word[word] & chunk->scavenged.word[word]);
@@ -118,6 +131,10 @@ static enum quarry_status validate_totals(const struct page_tree *tree,
         return error_set(error, QUARRY_CORRUPT,
                          "%llu pages count as bare; %llu are in use and scavenged",
                          (unsigned long long)tree->bare_pages, (unsigned long long)totals->bare);
+    }
+    if (tree->huge_pages != totals->huge) {
+        return error_set(error, QUARRY_CORRUPT, "%llu pages count as huge, %llu are marked so",
+                         (unsigned long long)tree->huge_pages, (unsigned long long)totals->huge);
     }
     if (tree->search_page > totals->first_free) {
         return error_set(error, QUARRY_CORRUPT, "search begins at page %llu, and %llu is free",

@@ -270,7 +270,8 @@ static void create_lane(struct workload *workload, enum workload_lane lane)
     static const char *const name[WORKLOAD_LANES] = {"hot", "cold", "file"};
     const struct page_lane_options options = {.name = name[lane],
                                               .reserved_bytes = LANE_BYTES,
-                                              .file_path = lane == WORKLOAD_FILE ? "pages" : NULL};
+                                              .file_path = lane == WORKLOAD_FILE ? "pages" : NULL,
+                                              .wants_huge_pages = lane == WORKLOAD_COLD};
 
     if (workload->heap != NULL && workload->lane[lane] == NULL) {
         (void)is_ok(workload,
@@ -363,6 +364,25 @@ static void step_scavenge(struct workload *workload)
     for (uint32_t i = 0; i < 4 && workload->heap != NULL; i++) {
         os_sim_advance(&workload->sim, 300 * Q_MS_NS);
         (void)page_scavenger_run(workload->heap);
+    }
+}
+
+/* As much as a huge page covers, for long enough to get one; refused where the limit is lower. */
+static void step_huge_page(struct workload *workload)
+{
+    struct page_lane *lane = workload->lane[WORKLOAD_COLD];
+
+    if (lane == NULL || workload->owner[0] == PAGE_OWNER_NONE) {
+        return;
+    }
+    struct page_run run =
+        page_lane_alloc(lane, workload->owner[0], PAGE_HALF_PAGES, PAGE_HALF_PAGES);
+    for (uint32_t i = 0; i < 3 && run.base != NULL; i++) {
+        os_sim_advance(&workload->sim, PAGE_COLLAPSE_PASS_NS);
+        (void)page_scavenger_run(workload->heap);
+    }
+    if (run.base != NULL) {
+        page_lane_free(lane, run.base);
     }
 }
 
@@ -466,13 +486,14 @@ void workload_end(struct workload *workload)
 void workload_run(struct workload *workload, enum quarry_status allowed)
 {
     static void (*const step[])(struct workload *) = {
-        step_create_heap,  step_register_owners, step_create_lanes, step_adopt,
-        step_free_all,     step_alloc,           step_free_some,    step_resize,
-        step_alloc_more,   step_scavenge,        step_alloc_more,   step_second_thread,
-        step_limit,        step_alloc_more,      step_trim,         step_alloc_more,
-        step_end_lane,     step_alloc_more,      step_destroy_lane, step_create_lanes,
-        step_alloc_more,   workload_end,         step_create_heap,  step_register_owners,
-        step_create_lanes, step_adopt,           step_alloc_more,   step_free_all,
+        step_create_heap,     step_register_owners, step_create_lanes, step_adopt,
+        step_free_all,        step_alloc,           step_free_some,    step_resize,
+        step_alloc_more,      step_scavenge,        step_huge_page,    step_alloc_more,
+        step_second_thread,   step_limit,           step_alloc_more,   step_trim,
+        step_alloc_more,      step_end_lane,        step_alloc_more,   step_destroy_lane,
+        step_create_lanes,    step_alloc_more,      workload_end,      step_create_heap,
+        step_register_owners, step_create_lanes,    step_adopt,        step_alloc_more,
+        step_free_all,
     };
 
     workload->allowed = allowed;

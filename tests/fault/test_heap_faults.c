@@ -88,6 +88,14 @@ static void a_heap_survives_each_decommit_failing(void **state)
     sweep(OS_SIM_DECOMMIT, QUARRY_BUSY);
 }
 
+static void a_heap_survives_each_huge_page_failing(void **state)
+{
+    (void)state;
+    sweep(OS_SIM_COLLAPSE, QUARRY_NO_MEMORY);
+    sweep(OS_SIM_COLLAPSE, QUARRY_BUSY);
+    sweep(OS_SIM_COLLAPSE, QUARRY_UNSUPPORTED);
+}
+
 static void a_heap_survives_each_uncommit_failing(void **state)
 {
     (void)state;
@@ -236,6 +244,7 @@ int main(void)
         cmocka_unit_test(a_heap_survives_each_reservation_failing),
         cmocka_unit_test(a_heap_survives_each_commit_failing),
         cmocka_unit_test(a_heap_survives_each_decommit_failing),
+        cmocka_unit_test(a_heap_survives_each_huge_page_failing),
         cmocka_unit_test(a_heap_survives_each_uncommit_failing),
         cmocka_unit_test(a_heap_survives_each_release_failing),
         cmocka_unit_test(a_heap_survives_each_opening_of_its_file_failing),

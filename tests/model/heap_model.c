@@ -585,7 +585,11 @@ static void do_reclaimer(struct heap_model *model)
 static struct page_lane *create_lane(struct heap_model *model)
 {
     char name[PAGE_LANE_NAME_BYTES];
-    const struct page_lane_options options = {.name = name, .reserved_bytes = LANE_BYTES};
+    const struct page_lane_options options = {
+        .name = name,
+        .reserved_bytes = LANE_BYTES,
+        .wants_huge_pages = model->lane_serial % 2 == 0,
+    };
     struct quarry_error error;
     struct page_lane *lane = NULL;
 

@@ -6,8 +6,9 @@
 
 #include <os/os_sim.h>
 
-#define PAGE  ((size_t)4096)
-#define CALLS 4
+#define PAGE       ((size_t)4096)
+#define CALLS      4
+#define HUGE_BYTES ((size_t)Q_MIB(2))
 
 static struct os_sim sim;
 static struct os *os = &sim.os;
@@ -15,16 +16,22 @@ static struct os *os = &sim.os;
 static struct os_file file; /* open, four blocks long */
 static char *committed;     /* a page */
 static char *spare;         /* CALLS pages, committed: each decommit or release takes one */
+static char *huge;          /* what a huge page covers, committed */
 
 static int start(void **state)
 {
     (void)state;
     void *base = NULL;
-    os_sim_init(&sim, &(struct os_sim_options){.decommit_cost_ns_per_page = 500});
+    os_sim_init(
+        &sim, &(struct os_sim_options){.decommit_cost_ns_per_page = 500, .collapse_cost_ns = 7000});
+    sim.os.huge_page_bytes = HUGE_BYTES;
     assert_int_equal(os_reserve(os, (1 + CALLS) * PAGE, PAGE, &base), QUARRY_OK);
     assert_int_equal(os_commit(os, base, (1 + CALLS) * PAGE), QUARRY_OK);
     committed = base;
     spare = committed + PAGE;
+    assert_int_equal(os_reserve(os, HUGE_BYTES, HUGE_BYTES, &base), QUARRY_OK);
+    assert_int_equal(os_commit(os, base, HUGE_BYTES), QUARRY_OK);
+    huge = base;
     assert_int_equal(os_file_open(os, "file", &file), QUARRY_OK);
     assert_int_equal(os_file_preallocate(os, &file, 0, 4 * PAGE), QUARRY_OK);
     return 0;
@@ -108,10 +115,16 @@ static enum quarry_status call_uncommit(size_t i)
     return os_uncommit(os, spare + i * PAGE, PAGE);
 }
 
+static enum quarry_status call_collapse(size_t i)
+{
+    (void)i;
+    return os_collapse(os, huge, HUGE_BYTES);
+}
+
 static enum quarry_status (*const calls[OS_SIM_KIND_COUNT])(size_t) = {
     call_reserve,     call_commit,         call_decommit,         call_release,    call_file_open,
     call_file_resize, call_file_map,       call_file_preallocate, call_file_punch, call_file_read,
-    call_file_write,  call_file_next_data, call_uncommit,
+    call_file_write,  call_file_next_data, call_uncommit,         call_collapse,
 };
 
 /* Makes CALLS calls of a kind under a rule, and checks which of them fail. */

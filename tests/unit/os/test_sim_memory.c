@@ -243,6 +243,51 @@ static void even_lenient_decommit_needs_a_commit_once(void **state)
     child_assert_aborts(decommit_page, base, "decommit of pages that are not committed");
 }
 
+/* Two megabytes, at a multiple of which a huge page may lie. */
+#define HUGE_BYTES ((size_t)Q_MIB(2))
+
+static void collapse_huge(void *huge)
+{
+    (void)os_collapse(os, huge, HUGE_BYTES);
+}
+
+static void collapse_half(void *huge)
+{
+    (void)os_collapse(os, huge, HUGE_BYTES / 2);
+}
+
+static void collapse_takes_whole_huge_pages_that_are_committed(void **state)
+{
+    (void)state;
+    void *huge = NULL;
+    sim.os.huge_page_bytes = HUGE_BYTES;
+    assert_int_equal(os_reserve(os, HUGE_BYTES, HUGE_BYTES, &huge), QUARRY_OK);
+    assert_int_equal(os_commit(os, huge, HUGE_BYTES - PAGE), QUARRY_OK);
+    child_assert_aborts(collapse_huge, huge, "collapse of pages that are not committed");
+    assert_int_equal(os_commit(os, huge, HUGE_BYTES), QUARRY_OK);
+    child_assert_aborts(collapse_half, huge, "collapse of parts of huge pages");
+    assert_int_equal(os_collapse(os, huge, HUGE_BYTES), QUARRY_OK);
+    assert_int_equal(os_sim_call_count(&sim, OS_SIM_COLLAPSE), 1);
+    assert_int_equal(os_decommit(os, huge, PAGE), QUARRY_OK);
+    child_assert_aborts(collapse_huge, huge, "collapse of pages that are not committed");
+}
+
+static void a_twin_of_an_old_kernel_has_no_collapse(void **state)
+{
+    (void)state;
+    void *huge = NULL;
+    sim.os.huge_page_bytes = HUGE_BYTES;
+    assert_int_equal(os_reserve(os, HUGE_BYTES, HUGE_BYTES, &huge), QUARRY_OK);
+    assert_int_equal(os_commit(os, huge, HUGE_BYTES), QUARRY_OK);
+    assert_int_equal(os_collapse(os, huge, HUGE_BYTES), QUARRY_UNSUPPORTED);
+}
+
+static int start_old(void **state)
+{
+    (void)state;
+    return start_with(&(struct os_sim_options){.has_no_collapse = true});
+}
+
 /* ---- threads -------------------------------------------------------------------------------- */
 
 static void *commit_and_decommit(void *page)
@@ -287,6 +332,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(decommit_of_uncommitted_pages_aborts, start, stop),
         cmocka_unit_test_setup_teardown(even_lenient_decommit_needs_a_commit_once, start_lenient,
                                         stop),
+        cmocka_unit_test_setup_teardown(collapse_takes_whole_huge_pages_that_are_committed, start,
+                                        stop),
+        cmocka_unit_test_setup_teardown(a_twin_of_an_old_kernel_has_no_collapse, start_old, stop),
         cmocka_unit_test_setup_teardown(threads_may_call_at_once, start_real, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

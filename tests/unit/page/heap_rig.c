@@ -3,7 +3,8 @@
 void rig_open(struct rig *rig, const struct rig_options *options)
 {
     struct os_sim_options sim_options = {.decommit_keeps_access = true,
-                                         .decommit_cost_ns_per_page = options->decommit_cost_ns};
+                                         .decommit_cost_ns_per_page = options->decommit_cost_ns,
+                                         .collapse_cost_ns = options->collapse_cost_ns};
     struct quarry_error error = {0};
 
     os_sim_init(&rig->sim, &sim_options);

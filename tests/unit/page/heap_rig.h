@@ -23,6 +23,7 @@ struct rig {
 struct rig_options {
     uint64_t limit_bytes;      /* 4 GiB */
     uint64_t decommit_cost_ns; /* per OS page */
+    uint64_t collapse_cost_ns; /* per huge page */
     size_t page_bytes;         /* what the heap believes an OS page is: 4 KiB */
     bool has_no_huge_pages;    /* what it believes of those */
     bool has_thread;
