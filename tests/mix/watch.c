@@ -78,9 +78,9 @@ void mix_watch_run(struct mix *mix, uint64_t seconds, uint64_t other_bytes,
                    struct mix_watch *ret_watch)
 {
     struct mix_watch watch = {.committed_over = INT64_MIN, .resident_over = INT64_MIN};
-    uint64_t sample_count = seconds * Q_SECOND_NS / SAMPLE_NS;
+    uint64_t end_ns = os_monotonic_ns(os_real()) + seconds * Q_SECOND_NS;
 
-    for (uint64_t i = 1; i <= sample_count; i++) {
+    for (uint64_t i = 1; os_monotonic_ns(os_real()) < end_ns; i++) {
         os_sleep_ns(SAMPLE_NS);
         sample(mix, other_bytes, &watch);
         if (i % CHANGE_SAMPLES == 0) {
