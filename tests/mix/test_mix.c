@@ -71,6 +71,7 @@ static void watch_print(const struct mix_watch *watch)
            " ms at most; %" PRIu64 " heaps sound\n",
            watch->change_count, watch->refused_count, watch->slowest_ns / 1000000,
            watch->validation_count);
+    (void)fflush(stdout); /* before what may fail */
 }
 
 static void the_budget_holds_under_all_owners_at_once(void **state)
