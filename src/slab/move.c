@@ -320,14 +320,12 @@ void slab_move_after_fork(struct quarry_slab *slab)
 
 /* ---- giving back ---------------------------------------------------------------------------- */
 
-/* Runs one step of a trim for a class, and gives back what became empty. */
+/* Gives back what is empty of a class. */
 static uint64_t class_trim(struct slab_class *class)
 {
     struct slab_gone gone = {.first = NULL};
+    uint64_t bytes = slab_limbo_settle(class);
 
-    slab_threads_strip_class(class->slab, class->id, &gone);
-    uint64_t bytes = slab_pages_free(class->slab, &gone);
-    bytes += slab_limbo_settle(class);
     slab_lock(class->slab, &class->mutex);
     slab_spares_drop_locked(class, &gone);
     slab_unlock(class->slab, &class->mutex);
@@ -336,10 +334,11 @@ static uint64_t class_trim(struct slab_class *class)
 
 uint64_t quarry_slab_trim(struct quarry_slab *slab)
 {
-    uint64_t bytes = 0;
+    struct slab_gone gone = {.first = NULL};
 
+    slab_threads_give_up(slab, &gone);
+    uint64_t bytes = slab_pages_free(slab, &gone);
     if (slab->epoch != NULL) {
-        slab_threads_spill(slab);
         slab_limbo_advance(slab);
     }
     for (uint32_t id = 1; id < atomic_load_acquire_u32(&slab->class_count); id++) {

@@ -37,13 +37,13 @@ void slab_threads_resume(struct quarry_slab *slab) Q_RELEASE(&slab->threads_mute
 
 /*
  * Stops each thread for a moment, one after the other, and puts back what it has of a page that has
- * been withdrawn, retired cells too; or what is in its magazine of a class; or leaves to their
- * pages what it has retired. No lock held, in no gate.
+ * been withdrawn, retired cells too; or what is in its magazine of a class; or all that it has, and
+ * leaves to their pages what it has retired. No lock held, in no gate.
  */
 void slab_threads_strip_page(struct quarry_slab *slab, struct slab_page *page,
                              struct slab_gone *gone);
 void slab_threads_strip_class(struct quarry_slab *slab, uint32_t class_id, struct slab_gone *gone);
-void slab_threads_spill(struct quarry_slab *slab);
+void slab_threads_give_up(struct quarry_slab *slab, struct slab_gone *gone);
 /* Puts back all that one thread has. It is inside, or stopped, or no more. */
 void slab_thread_empty(struct slab_thread *thread, struct slab_gone *gone);
 
