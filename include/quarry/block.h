@@ -12,9 +12,11 @@
  *     struct quarry_block_tag tag = {.kind = QUARRY_BLOCK_DATA, .level = 3};
  *     struct quarry_block block;
  *
- *     if (quarry_block_cache_get_or_load(cache, &key, tag, read_block, file, &block) == QUARRY_OK)
- * { search(quarry_block_data(&block), quarry_block_bytes(&block)); quarry_block_release(cache,
- * &block);
+ *     enum quarry_status status =
+ *         quarry_block_cache_get_or_load(cache, &key, tag, read_block, file, &block);
+ *     if (status == QUARRY_OK) {
+ *         search(quarry_block_data(&block), quarry_block_bytes(&block));
+ *         quarry_block_release(cache, &block);
  *     }
  *
  * What a block occupies: a header of 64 bytes, the payload and what its decoder keeps beside it

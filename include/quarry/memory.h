@@ -259,8 +259,9 @@ struct quarry_lane_options {
     /*
      * For memory that lives long and is read at random, a cache above all: the memory's background
      * thread puts huge pages of 2 MiB under what has been wholly in use for a while, at 3 % of one
-     * CPU (a GiB in some 10 s). Nothing more is charged or held for it. Needs Linux 6.1 and
-     * transparent huge pages not switched off for the process; does nothing elsewhere. Not with
+     * CPU: a GiB in some 10 s where the machine has memory at hand; 90 s were measured in a virtual
+     * one whose host had yet to find it. Nothing more is charged or held for it. Needs Linux 6.1
+     * and transparent huge pages not switched off for the process; does nothing elsewhere. Not with
      * `file_path`: QUARRY_BAD_INPUT.
      */
     bool wants_huge_pages;
