@@ -180,36 +180,20 @@ static void help_names_every_row(void **state)
         "insert_evict",
         "single_flight",
     };
-    static char text[16384];
-
-    assert_int_equal(bench_text("blocks --help", text, sizeof text), 0);
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        char line[64];
-        (void)snprintf(line, sizeof line, "\n    %s ", rows[i]);
-        if (strstr(text, line) == NULL) {
-            fail_msg("%s is not in the help", rows[i]);
-        }
-    }
+    assert_help_names("blocks", rows, sizeof rows / sizeof rows[0]);
 }
 
 static void a_wrong_command_line_is_told_and_exits_with_2(void **state)
 {
     (void)state;
-    static const char *const wrong[][2] = {
+    static const struct bench_wrong wrong[] = {
         {"blocks --bogus", "--bogus"},
         {"blocks --rounds 0", "from 1"},
         {"blocks --rounds 102", "to 101"},
         {"blocks --against lru,foo", "foo: there are lru, clock"},
         {"blocks extra", "'extra'"},
     };
-    char text[4096];
-
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        int exit_code = bench_text(wrong[i][0], text, sizeof text);
-        if (exit_code != 2 || strstr(text, wrong[i][1]) == NULL) {
-            fail_msg("bench %s: exit %d, said: %s", wrong[i][0], exit_code, text);
-        }
-    }
+    assert_wrong_lines(wrong, sizeof wrong / sizeof wrong[0]);
 }
 
 static void a_child_refuses_a_line_it_does_not_know(void **state)
@@ -226,14 +210,7 @@ static void a_child_refuses_a_line_it_does_not_know(void **state)
         "blocks cache no_such_row 1 1",
         "blocks cache hit_512kib 0 1",
     };
-    char text[4096];
-
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        int exit_code = child_text(wrong[i], text, sizeof text);
-        if (exit_code != 2 || strstr(text, "`quarry bench blocks`") == NULL) {
-            fail_msg("%s: exit %d, said: %s", wrong[i], exit_code, text);
-        }
-    }
+    assert_child_refuses(wrong, sizeof wrong / sizeof wrong[0], "`quarry bench blocks`");
 }
 
 int main(void)

@@ -348,21 +348,15 @@ static void help_names_every_row(void **state)
     (void)state;
     static char text[16384];
 
+    assert_help_names("malloc", rows, ROW_COUNT);
     assert_int_equal(bench_text("malloc --help", text, sizeof text), 0);
-    for (size_t i = 0; i < ROW_COUNT; i++) {
-        char line[64];
-        (void)snprintf(line, sizeof line, "\n    %s ", rows[i]);
-        if (strstr(text, line) == NULL) {
-            fail_msg("%s is not in the help", rows[i]);
-        }
-    }
     assert_non_null(strstr(text, "program_redis"));
 }
 
 static void a_wrong_command_line_is_told_and_exits_with_2(void **state)
 {
     (void)state;
-    static const char *const wrong[][2] = {
+    static const struct bench_wrong wrong[] = {
         {"malloc --bogus", "--bogus"},
         {"malloc --rounds 0", "from 1"},
         {"malloc --rounds 102", "to 101"},
@@ -372,14 +366,7 @@ static void a_wrong_command_line_is_told_and_exits_with_2(void **state)
         {"malloc --story restart --programs", "apart"},
         {"malloc extra", "'extra'"},
     };
-    char text[4096];
-
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        int exit_code = bench_text(wrong[i][0], text, sizeof text);
-        if (exit_code != 2 || strstr(text, wrong[i][1]) == NULL) {
-            fail_msg("bench %s: exit %d, said: %s", wrong[i][0], exit_code, text);
-        }
-    }
+    assert_wrong_lines(wrong, sizeof wrong / sizeof wrong[0]);
 }
 
 static void a_child_refuses_a_line_it_does_not_know(void **state)

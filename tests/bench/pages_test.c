@@ -240,7 +240,7 @@ static void help_names_every_row(void **state)
 static void a_wrong_command_line_is_told_and_exits_with_2(void **state)
 {
     (void)state;
-    static const char *const wrong[][2] = {
+    static const struct bench_wrong wrong[] = {
         {"", "BENCHMARKS"},
         {"nothing", "'nothing'"},
         {"pages --bogus", "--bogus"},
@@ -253,14 +253,7 @@ static void a_wrong_command_line_is_told_and_exits_with_2(void **state)
         {"pages --spike-seconds 31", "from 0 to 30"},
         {"pages extra", "'extra'"},
     };
-    char text[4096];
-
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        int exit_code = bench_text(wrong[i][0], text, sizeof text);
-        if (exit_code != 2 || strstr(text, wrong[i][1]) == NULL) {
-            fail_msg("bench %s: exit %d, said: %s", wrong[i][0], exit_code, text);
-        }
-    }
+    assert_wrong_lines(wrong, sizeof wrong / sizeof wrong[0]);
 }
 
 static void a_child_refuses_a_line_it_does_not_know(void **state)
@@ -268,12 +261,7 @@ static void a_child_refuses_a_line_it_does_not_know(void **state)
     (void)state;
     static const char *const wrong[] = {"", "nothing", "pages nobody probe",
                                         "pages quarry row no_such_row 1 0"};
-    char text[4096];
-
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        assert_int_equal(child_text(wrong[i], text, sizeof text), 2);
-        assert_non_null(strstr(text, "see its help"));
-    }
+    assert_child_refuses(wrong, sizeof wrong / sizeof wrong[0], "see its help");
 }
 
 static void a_child_whose_library_is_not_in_force_measures_nothing(void **state)

@@ -129,3 +129,43 @@ int bench_text_without_path(const char *arguments, char *text, size_t text_bytes
     assert_non_null(output);
     return keep_text(output, text, text_bytes);
 }
+
+void assert_wrong_lines(const struct bench_wrong *wrong, size_t count)
+{
+    char text[4096];
+
+    for (size_t i = 0; i < count; i++) {
+        int exit_code = bench_text(wrong[i].arguments, text, sizeof text);
+        if (exit_code != 2 || strstr(text, wrong[i].words) == NULL) {
+            fail_msg("bench %s: exit %d, said: %s", wrong[i].arguments, exit_code, text);
+        }
+    }
+}
+
+void assert_child_refuses(const char *const *arguments, size_t count, const char *words)
+{
+    char text[4096];
+
+    for (size_t i = 0; i < count; i++) {
+        int exit_code = child_text(arguments[i], text, sizeof text);
+        if (exit_code != 2 || strstr(text, words) == NULL) {
+            fail_msg("%s: exit %d, said: %s", arguments[i], exit_code, text);
+        }
+    }
+}
+
+void assert_help_names(const char *name, const char *const *rows, size_t count)
+{
+    static char text[16384];
+    char arguments[64];
+
+    (void)snprintf(arguments, sizeof arguments, "%s --help", name);
+    assert_int_equal(bench_text(arguments, text, sizeof text), 0);
+    for (size_t i = 0; i < count; i++) {
+        char line[64];
+        (void)snprintf(line, sizeof line, "\n    %s ", rows[i]);
+        if (strstr(text, line) == NULL) {
+            fail_msg("%s is not in the help of bench %s", rows[i], name);
+        }
+    }
+}

@@ -28,6 +28,18 @@ int bench_text_without_path(const char *arguments, char *text, size_t text_bytes
 /* Likewise, of quarry-bench-child. */
 int child_text(const char *arguments, char *text, size_t text_bytes);
 
+/* A command line that is wrong, and what is said of it. */
+struct bench_wrong {
+    const char *arguments;
+    const char *words;
+};
+/* Fails the test unless `quarry bench` ends with 2 for each, and says so. */
+void assert_wrong_lines(const struct bench_wrong *wrong, size_t count);
+/* Fails the test unless the child ends with 2 for each of `arguments`, and says `words`. */
+void assert_child_refuses(const char *const *arguments, size_t count, const char *words);
+/* Fails the test unless `quarry bench NAME --help` has a line for each row. */
+void assert_help_names(const char *name, const char *const *rows, size_t count);
+
 /* The n-th line of a row and subject, or NULL. */
 const struct flat_json *find_line(const struct bench_run *run, const char *row, const char *subject,
                                   size_t n);

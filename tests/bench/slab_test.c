@@ -127,35 +127,19 @@ static void instructions_are_counted_or_said_to_be_absent(void **state)
 static void help_names_every_row(void **state)
 {
     (void)state;
-    static char text[16384];
-
-    assert_int_equal(bench_text("slab --help", text, sizeof text), 0);
-    for (size_t i = 0; i < ROW_COUNT; i++) {
-        char line[64];
-        (void)snprintf(line, sizeof line, "\n    %s ", rows[i]);
-        if (strstr(text, line) == NULL) {
-            fail_msg("%s is not in the help", rows[i]);
-        }
-    }
+    assert_help_names("slab", rows, ROW_COUNT);
 }
 
 static void a_wrong_command_line_is_told_and_exits_with_2(void **state)
 {
     (void)state;
-    static const char *const wrong[][2] = {
+    static const struct bench_wrong wrong[] = {
         {"slab --bogus", "--bogus"},
         {"slab --rounds 0", "from 1"},
         {"slab --against glibc,foo", "foo: there are quarry_malloc, glibc"},
         {"slab extra", "'extra'"},
     };
-    char text[4096];
-
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        int exit_code = bench_text(wrong[i][0], text, sizeof text);
-        if (exit_code != 2 || strstr(text, wrong[i][1]) == NULL) {
-            fail_msg("bench %s: exit %d, said: %s", wrong[i][0], exit_code, text);
-        }
-    }
+    assert_wrong_lines(wrong, sizeof wrong / sizeof wrong[0]);
 }
 
 static void a_child_refuses_a_line_it_does_not_know(void **state)
@@ -170,14 +154,7 @@ static void a_child_refuses_a_line_it_does_not_know(void **state)
         "slab quarry row pair_64b",
         "slab quarry probe 1",
     };
-    char text[4096];
-
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        int exit_code = child_text(wrong[i], text, sizeof text);
-        if (exit_code != 2 || strstr(text, "see its help") == NULL) {
-            fail_msg("%s: exit %d, said: %s", wrong[i], exit_code, text);
-        }
-    }
+    assert_child_refuses(wrong, sizeof wrong / sizeof wrong[0], "see its help");
 }
 
 static void a_child_whose_library_is_not_in_force_measures_nothing(void **state)
