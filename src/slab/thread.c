@@ -471,14 +471,18 @@ static void thread_bury(struct quarry_slab *slab, struct slab_thread *thread)
 
 /* ---- threads that end ----------------------------------------------------------------------- */
 
-/* The ending thread's struct in a slot, whose slab cannot be destroyed before it is unpinned. */
-static struct slab_thread *slot_pin(uint32_t slot)
+/*
+ * Takes the ending thread's struct out of a slot; its slab cannot be destroyed before it is
+ * unpinned. All under the lock: destroying the slab clears the slot as well.
+ */
+static struct slab_thread *slot_take(uint32_t slot)
 {
     os_mutex_lock(&slabs.mutex);
     struct slab_thread *thread = slab_tls.thread[slot];
     if (thread != &slab_thread_none) {
         Q_ASSERT(slabs.slab[slot] == thread->slab);
         thread->slab->pin_count++;
+        slab_tls.thread[slot] = &slab_thread_none;
     }
     os_mutex_unlock(&slabs.mutex);
     return thread;
@@ -496,13 +500,12 @@ static void slabs_thread_exit(void)
 {
     is_ending = true;
     for (uint32_t slot = 0; slot < SLAB_SLABS_MAX; slot++) {
-        struct slab_thread *thread = slot_pin(slot);
+        struct slab_thread *thread = slot_take(slot);
         if (thread == &slab_thread_none) {
             continue;
         }
         struct quarry_slab *slab = thread->slab;
         struct slab_gone gone = {.first = NULL};
-        slab_tls.thread[slot] = &slab_thread_none;
         /* As its last work inside: those who hold threads_mutex wait for it to leave. */
         (void)os_gate_enter(&thread->gate, &slab->threads_mutex);
         slab_thread_empty(thread, &gone);

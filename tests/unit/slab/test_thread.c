@@ -294,6 +294,40 @@ static void a_thread_outlives_a_slab_and_uses_the_next(void **state)
     (void)pthread_barrier_destroy(&relay.barrier);
 }
 
+/* Uses a slab, and ends when others have as well. */
+static void *use_and_end(void *argument)
+{
+    struct relay *relay = argument;
+    struct quarry_cell cell;
+
+    assert_int_equal(quarry_slab_take(relay->slab, 100, &cell), QUARRY_OK);
+    quarry_slab_give(relay->slab, cell.ref);
+    (void)pthread_barrier_wait(&relay->barrier);
+    return NULL;
+}
+
+/* What an ending thread and the slab's end both do is told apart by ThreadSanitizer. */
+static void a_slab_is_destroyed_while_its_threads_end(void **state)
+{
+    struct relay relay;
+    pthread_t thread[4];
+
+    (void)state;
+    assert_int_equal(pthread_barrier_init(&relay.barrier, NULL, COUNT_OF(thread) + 1), 0);
+    for (uint32_t round = 0; round < 50; round++) {
+        assert_int_equal(make_slab("ended", &relay.slab), QUARRY_OK);
+        for (uint32_t i = 0; i < COUNT_OF(thread); i++) {
+            assert_int_equal(pthread_create(&thread[i], NULL, use_and_end, &relay), 0);
+        }
+        (void)pthread_barrier_wait(&relay.barrier);
+        quarry_slab_destroy(relay.slab);
+        for (uint32_t i = 0; i < COUNT_OF(thread); i++) {
+            assert_int_equal(pthread_join(thread[i], NULL), 0);
+        }
+    }
+    (void)pthread_barrier_destroy(&relay.barrier);
+}
+
 /* ---- misuse --------------------------------------------------------------------------------- */
 
 static void give_twice(void *argument)
@@ -367,6 +401,7 @@ int main(void)
         TEST(batches_of_many_sizes_stay_within_what_a_thread_may_keep),
         TEST(a_process_has_so_many_slabs),
         TEST(a_thread_outlives_a_slab_and_uses_the_next),
+        TEST(a_slab_is_destroyed_while_its_threads_end),
         TEST(giving_what_is_stale_ends_the_program),
         TEST(a_memory_does_not_end_before_its_slabs_and_epochs),
     };
