@@ -116,7 +116,7 @@ QUARRY_EXPORT void quarry_memory_destroy(struct quarry_memory *memory);
 /*
  * Changes the budget while running. Raised, it holds at once. Lowered below what is committed,
  * memory is given back first, and from the first moment no new byte is let in above what is
- * committed. It goes on as long as that makes progress, up to two seconds.
+ * committed. It goes on as long as that makes progress or something is free, up to two seconds.
  *
  * `limit_bytes`: at most 16 TiB less 4 KiB.
  * Errors: QUARRY_TOO_LARGE; QUARRY_NO_MEMORY: not enough could be freed, and the old limit holds;

@@ -21,8 +21,15 @@
  */
 #include <page/heap.h>
 
-/* Times to yield to those who are giving pages back: bounds the wait, a guess. */
-#define FLIGHT_WAITS_MAX 1000u
+/*
+ * How often to look whether those who are giving pages back are done. One that runs is within a few
+ * hundred microseconds, and found by yielding; one that has lost its processor may be away for many
+ * time slices, and is slept for. Together they bound the wait to half a second or so: doubling it
+ * doubles how long an allocation that cannot succeed is kept while new pieces take off.
+ */
+#define FLIGHT_YIELDS_MAX 1000u
+#define FLIGHT_SLEEPS_MAX 500u
+#define FLIGHT_SLEEP_NS   (1 * Q_MS_NS)
 
 /* Rounds of asking for one charge: pages of what was freed in bits and pieces may come with the
  * next. */
@@ -129,16 +136,25 @@ static bool ask_reclaimers(struct page_heap *heap, const struct goal *goal,
 }
 
 /*
- * What others are giving back this moment was free too, and was not to be found: a few hundred
- * microseconds at most, and not to be waited for for ever, since new pieces may always take off.
+ * What others are giving back this moment was free too, and was not to be found. Not to be waited
+ * for for ever, since new pieces may always take off.
  */
-static void wait_for_flights(struct page_heap *heap)
+static bool reach_after_flights(struct page_heap *heap, const struct goal *goal)
 {
+    bool is_reached = goal->try_reach(heap, goal->value);
+
     /* Pairs with the release in page_lane_fly. */
-    for (uint32_t i = 0;
-         i < FLIGHT_WAITS_MAX && atomic_load_acquire_u32(&heap->scavenger.flight_count) > 0; i++) {
-        os_yield();
+    for (uint32_t i = 0; !is_reached && i < FLIGHT_YIELDS_MAX + FLIGHT_SLEEPS_MAX &&
+                         atomic_load_acquire_u32(&heap->scavenger.flight_count) > 0;
+         i++) {
+        if (i < FLIGHT_YIELDS_MAX) {
+            os_yield();
+        } else {
+            os_sleep_ns(FLIGHT_SLEEP_NS);
+        }
+        is_reached = goal->try_reach(heap, goal->value);
     }
+    return is_reached;
 }
 
 /* Steps 1 to 3. `ret_freed_bytes`: what reclaimers said they freed in the last round. */
@@ -148,11 +164,7 @@ static bool reach(struct page_heap *heap, const struct goal *goal, uint32_t roun
     uint64_t freed_bytes = 0;
 
     give_back_free(heap, goal->short_bytes(heap, goal->value));
-    bool is_reached = goal->try_reach(heap, goal->value);
-    if (!is_reached) {
-        wait_for_flights(heap);
-        is_reached = goal->try_reach(heap, goal->value);
-    }
+    bool is_reached = reach_after_flights(heap, goal);
     for (uint32_t i = 0; i < rounds && !is_reached && entered == NULL; i++) {
         is_reached = ask_reclaimers(heap, goal, &freed_bytes);
         if (freed_bytes == 0) {
@@ -220,8 +232,21 @@ static bool limit_try(struct page_heap *heap, uint64_t limit_bytes)
 }
 
 /*
- * Pass after pass, as long as committed bytes fall, or reclaimers say that they have freed some:
- * those take a moment to become free pages.
+ * Whether something is committed that nobody uses. A pass may miss it: between emptying the caches
+ * and looking for free pages it loses its processor, and caches are full again; or another thread
+ * that gives pages back has lost its own.
+ */
+static bool is_any_idle(struct page_heap *heap)
+{
+    struct quarry_ledger totals;
+
+    (void)page_heap_ledger(heap, &totals, NULL, 0);
+    return totals.cached_bytes + totals.free_backed_bytes + totals.in_flight_bytes > 0;
+}
+
+/*
+ * Pass after pass, as long as committed bytes fall; or reclaimers say that they have freed some,
+ * which takes a moment to become free pages; or some are free.
  */
 static bool limit_bring_about(struct page_heap *heap, uint64_t limit_bytes)
 {
@@ -234,7 +259,7 @@ static bool limit_bring_about(struct page_heap *heap, uint64_t limit_bytes)
         uint64_t freed_bytes, before_bytes = page_commit_read(&heap->commit).committed_bytes;
         is_reached = reach(heap, &goal, 1, &freed_bytes);
         bool is_falling = page_commit_read(&heap->commit).committed_bytes < before_bytes;
-        if (!is_reached && !is_falling && freed_bytes == 0) {
+        if (!is_reached && !is_falling && freed_bytes == 0 && !is_any_idle(heap)) {
             break;
         }
         stalls = is_falling ? 0 : stalls + 1;

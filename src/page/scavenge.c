@@ -88,7 +88,7 @@ enum quarry_status page_lane_fly(struct page_lane *lane, uint64_t page, uint64_t
     os_mutex_lock(&lane->mutex);
     lane_end_flight_locked(lane, page, page_count, status == QUARRY_OK);
     os_mutex_unlock(&lane->mutex);
-    /* Pairs with the acquire load in wait_for_flights: the charge is taken back by now. */
+    /* Pairs with the acquire load in reach_after_flights: the charge is taken back by now. */
     (void)atomic_sub_release_u32(&heap->scavenger.flight_count, 1);
     return status;
 }
