@@ -103,7 +103,8 @@ struct quarry_slab_options {
     uint32_t classes_per_doubling;
     /* Keeps a call stack of each cell taken (debug builds, or a sample), told at destroy. */
     bool tracks_cells;
-    /* Measures the CPU time that locks are held: quarry_slab_stats.lock_cpu_ns_max. Slow. */
+    /* Measures for how long locks are held: quarry_slab_stats.lock_cpu_ns_max and the one after it.
+     * Slow. */
     bool times_locks;
 };
 
@@ -317,6 +318,7 @@ struct quarry_slab_stats {
     uint64_t page_given_count; /* pages given back, ever */
     uint64_t worn_page_count;  /* page numbers set aside, for their generations ran out */
     uint64_t lock_cpu_ns_max;  /* longest CPU time a lock was held; see `times_locks` */
+    uint64_t lock_cells_max;   /* most cells that were looked at or changed under one, likewise */
 };
 
 /*

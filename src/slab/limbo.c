@@ -99,6 +99,7 @@ static void limbo_spill_page_locked(struct slab_thread *thread, struct slab_clas
 {
     struct slab_limbo *limbo = &thread->limbo;
 
+    slab_lock_note_cells(class->slab, limbo->count);
     for (uint32_t i = limbo->count; i > 0; i--) {
         const struct slab_class *its = oldest_class(thread);
         struct slab_retired retired = limbo_pop(limbo, its->cell_bytes);

@@ -32,8 +32,8 @@
  *   3. A page with cells in limbo is in the class' list of these.
  *   4. The class' counts are the sums over its pages; free_count over active ones.
  *
- * Locking: the class' mutex. Held for at most a bitmap's words (1,024) or 64 cells; running figures
- * are in tests/unit/slab/test_lock_times.c.
+ * Locking: the class' mutex. Held for at most SLAB_LOCK_CELLS_MAX cells (tests/unit/slab/
+ * test_lock_work.c counts them), or the words of 16 bitmaps, of at most 1,024 each.
  */
 #include <slab/page.h>
 
@@ -273,6 +273,7 @@ uint32_t slab_cells_take_locked(struct slab_class *class, struct slab_entry *ent
         count += taken;
         page_file(class, page);
     }
+    slab_lock_note_cells(class->slab, count);
     return count;
 }
 
@@ -284,6 +285,7 @@ static void page_put_locked(struct slab_class *class, struct slab_page *page, ui
 {
     uint32_t word = cell / 64;
 
+    slab_lock_note_cells(class->slab, 1);
     Q_DCHECK(slab_generation(page, cell) % 2 == 0);
     Q_ASSERT((page->free_bits[word] >> cell % 64 & 1) == 0);
     page->free_bits[word] |= UINT64_C(1) << cell % 64;
@@ -337,6 +339,7 @@ static void page_limbo_add(struct slab_class *class, struct slab_page *page, uin
 {
     uint64_t bit = UINT64_C(1) << cell % 64;
 
+    slab_lock_note_cells(class->slab, 1);
     Q_ASSERT((page->limbo_bits[cell / 64] & bit) == 0);
     page->limbo_bits[cell / 64] |= bit;
     page->limbo_stamp = size_max_u64(page->limbo_stamp, stamp);
@@ -375,13 +378,13 @@ void slab_cell_unlimbo_locked(struct slab_class *class, quarry_ref ref, struct s
     page_refile_locked(class, page, gone);
 }
 
-/* All of the page's limbo is past: a part of it is free, of no more cells than are soon done. */
-static uint32_t page_settle_locked(struct slab_class *class, struct slab_page *page,
+/* All of the page's limbo is past: of some `most` cells it is free now, to the end of a word. */
+static uint32_t page_settle_locked(struct slab_class *class, struct slab_page *page, uint32_t most,
                                    struct slab_gone *gone) Q_REQUIRES(&class->mutex)
 {
     uint32_t count = 0;
 
-    for (uint32_t word = 0; word < page->word_count && count < SETTLE_CELLS; word++) {
+    for (uint32_t word = 0; word < page->word_count && count < most; word++) {
         uint64_t limbo = page->limbo_bits[word];
         count += bits_count_u64(limbo);
         page->limbo_bits[word] = 0;
@@ -407,7 +410,7 @@ uint32_t slab_limbo_settle_locked(struct slab_class *class, struct slab_gone *go
         /* One with limbo is not empty: it does not go while another page is settled. */
         struct slab_page *next = page->limbo_next;
         if (ref_epoch_is_past(class->slab->epoch, page->limbo_stamp)) {
-            count += page_settle_locked(class, page, gone);
+            count += page_settle_locked(class, page, SETTLE_CELLS - count, gone);
         }
         page = next;
     }

@@ -215,37 +215,53 @@ quarry_ref quarry_slab_ref(const struct quarry_slab *slab, uint64_t ref48)
                : (ref48 & QUARRY_REF48_MASK) | generation << SLAB_REF_GENERATION_SHIFT;
 }
 
-/* ---- locks, timed --------------------------------------------------------------------------- */
+/* ---- locks, measured ------------------------------------------------------------------------ */
 
-/* The calling thread's timed locks: how many, and since when the outermost. */
+/* The calling thread's measured locks: how many; the outermost, since when, and cells under it. */
 static _Thread_local struct {
     uint32_t depth;
     uint64_t since_ns;
-} timed;
+    uint64_t cell_count;
+} held;
+
+static void held_begin(void)
+{
+    held.since_ns = os_thread_cpu_ns(os_real());
+    held.cell_count = 0;
+}
 
 void slab_lock_note_taken(void)
 {
-    if (timed.depth++ == 0) {
-        timed.since_ns = os_thread_cpu_ns(os_real());
+    if (held.depth++ == 0) {
+        held_begin();
     }
 }
 
-void slab_lock_forget_time(struct quarry_slab *slab)
+void slab_lock_forget(struct quarry_slab *slab)
 {
-    if (slab->times_locks && timed.depth == 1) {
-        timed.since_ns = os_thread_cpu_ns(os_real());
+    if (slab->times_locks && held.depth == 1) {
+        held_begin();
+    }
+}
+
+void slab_lock_count_cells(uint32_t count)
+{
+    held.cell_count += count;
+}
+
+static void note_most(_Atomic uint64_t *most, uint64_t value)
+{
+    uint64_t before = atomic_load_relaxed_u64(most);
+
+    while (value > before && !atomic_cas_weak_relaxed_u64(most, &before, value)) {
     }
 }
 
 void slab_lock_note_given(struct quarry_slab *slab)
 {
-    Q_ASSERT(timed.depth > 0);
-    if (--timed.depth != 0) {
-        return;
-    }
-    uint64_t held_ns = os_thread_cpu_ns(os_real()) - timed.since_ns;
-    uint64_t most_ns = atomic_load_relaxed_u64(&slab->lock_cpu_ns_max);
-    while (held_ns > most_ns &&
-           !atomic_cas_weak_relaxed_u64(&slab->lock_cpu_ns_max, &most_ns, held_ns)) {
+    Q_ASSERT(held.depth > 0);
+    if (--held.depth == 0) {
+        note_most(&slab->lock_cpu_ns_max, os_thread_cpu_ns(os_real()) - held.since_ns);
+        note_most(&slab->lock_cells_max, held.cell_count);
     }
 }

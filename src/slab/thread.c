@@ -183,6 +183,7 @@ static void magazine_strip_page(struct slab_magazine *magazine, const struct sla
 {
     struct slab_entry *to = magazine->entry;
 
+    slab_lock_note_cells(class->slab, slab_magazine_count(magazine));
     for (struct slab_entry *entry = magazine->entry + 1; entry <= magazine->top; entry++) {
         if (QUARRY_REF_PAGE(entry->ref) == page->index) {
             slab_cell_return_locked(class, entry->ref, gone);
@@ -222,7 +223,7 @@ void slab_threads_stop(struct quarry_slab *slab)
     for (struct slab_thread *thread = slab->threads; thread != NULL; thread = thread->next) {
         os_gate_wait(&thread->gate);
     }
-    slab_lock_forget_time(slab);
+    slab_lock_forget(slab);
 }
 
 void slab_threads_resume(struct quarry_slab *slab)
@@ -279,7 +280,7 @@ static void threads_visit(struct quarry_slab *slab, const struct visit *visit)
             thread_stop(thread);
             os_gates_barrier();
             os_gate_wait(&thread->gate);
-            slab_lock_forget_time(slab);
+            slab_lock_forget(slab);
             if (visit->act(thread, visit) || ++visit_count == visit->visits_max) {
                 serial = thread->serial;
                 visit_count = 0;

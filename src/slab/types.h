@@ -122,6 +122,14 @@ struct slab_magazine {
 /* Cells that are put back, or left to their pages, under one lock: a few cache misses each. */
 #define SLAB_BATCH_CELLS 16u
 
+/*
+ * Cells that are looked at or changed while a lock is held, at most: others wait for 20 ns each or
+ * so. It comes from taking away what a thread has of one page, magazine and ring, each cell of
+ * which is looked at and changed; everything else is in smaller parts. Looking at all threads takes
+ * as many for each.
+ */
+#define SLAB_LOCK_CELLS_MAX (2 * (SLAB_MAGAZINE_CELLS_GROWN + SLAB_LIMBO_CELLS))
+
 struct slab_retired {
     quarry_ref ref; /* as it was when it was retired */
     uint64_t stamp;
@@ -243,6 +251,7 @@ struct quarry_slab {
     _Atomic uint64_t moved_bytes;
     _Atomic uint64_t declined_count;
     _Atomic uint64_t lock_cpu_ns_max;
+    _Atomic uint64_t lock_cells_max;
 };
 
 /* In `bound`: none, and one whose class is made when it is first wanted. */
@@ -274,13 +283,22 @@ static inline uint32_t slab_generation(const struct slab_page *page, uint64_t ce
     return atomic_load_relaxed_u16(&page->generation[cell]);
 }
 
-/* ---- locks, timed where the slab is made so ------------------------------------------------- */
+/* ---- locks, measured where the slab is made so ---------------------------------------------- */
 
-/* Notes for how long the calling thread holds the outermost of its locks, in CPU time. */
+/* Notes for how long the calling thread holds the outermost of its locks: CPU time, and cells. */
 void slab_lock_note_taken(void);
 void slab_lock_note_given(struct quarry_slab *slab);
-/* The time of the lock taken last begins now: until here it was spent in waiting, or checking. */
-void slab_lock_forget_time(struct quarry_slab *slab);
+/* The lock taken last is measured from now on: until here it was held to wait, or to check. */
+void slab_lock_forget(struct quarry_slab *slab);
+void slab_lock_count_cells(uint32_t count);
+
+/* So many cells are looked at, or changed, under the lock. */
+static inline void slab_lock_note_cells(const struct quarry_slab *slab, uint32_t count)
+{
+    if (Q_UNLIKELY(slab->times_locks)) {
+        slab_lock_count_cells(count);
+    }
+}
 
 static inline void slab_lock(struct quarry_slab *slab, struct os_mutex *mutex) Q_ACQUIRE(mutex)
 {

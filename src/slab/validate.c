@@ -295,7 +295,7 @@ enum quarry_status quarry_slab_validate(struct quarry_slab *slab, struct quarry_
          thread = thread->next) {
         status = check_ring(&check, thread);
     }
-    slab_lock_forget_time(slab);
+    slab_lock_forget(slab);
     slab_threads_resume(slab);
     return status;
 }

@@ -82,8 +82,10 @@ struct live {
     uint64_t bits[LIVE_WORDS];
 };
 
-static void live_find(const struct slab_page *page, struct live *live)
+static void live_find(const struct quarry_slab *slab, const struct slab_page *page,
+                      struct live *live)
 {
+    slab_lock_note_cells(slab, live->count);
     for (uint32_t i = 0; i < live->count; i++) {
         if (slab_generation(page, live->first + i) % 2 != 0) {
             live->bits[i / 64] |= UINT64_C(1) << i % 64;
@@ -130,9 +132,10 @@ static bool live_some(struct slab_class *class, uint32_t index, uint32_t first, 
     if (is_there) {
         struct live live = {.first = first,
                             .count = (uint32_t)size_min_u64(count, page->cell_count - first)};
-        live_find(page, &live);
+        live_find(slab, page, &live);
         for (const struct slab_thread *thread = slab->threads; thread != NULL;
              thread = thread->next) {
+            slab_lock_note_cells(slab, slab_magazine_count(thread->magazine[class->id]));
             live_except(&live, page, thread->magazine[class->id]);
         }
         *ret_count = live_list(&live, page, refs);
@@ -170,6 +173,7 @@ static struct kept class_kept(struct quarry_slab *slab, const struct slab_class 
 
     for (const struct slab_thread *thread = slab->threads; thread != NULL; thread = thread->next) {
         const struct slab_limbo *limbo = &thread->limbo;
+        slab_lock_note_cells(slab, limbo->count);
         kept.cached_count += slab_magazine_count(thread->magazine[class->id]);
         for (uint32_t i = 0; i < limbo->count; i++) {
             quarry_ref ref = limbo->retired[(limbo->head + i) % SLAB_LIMBO_CELLS].ref;
@@ -223,6 +227,7 @@ void quarry_slab_read_stats(struct quarry_slab *slab, struct quarry_slab_stats *
         .moved_bytes = atomic_load_relaxed_u64(&slab->moved_bytes),
         .declined_count = atomic_load_relaxed_u64(&slab->declined_count),
         .lock_cpu_ns_max = atomic_load_relaxed_u64(&slab->lock_cpu_ns_max),
+        .lock_cells_max = atomic_load_relaxed_u64(&slab->lock_cells_max),
     };
     slab_lock(slab, &slab->meta.mutex);
     ret_stats->split_count = slab->split_count;

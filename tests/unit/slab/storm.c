@@ -16,7 +16,7 @@
 static struct storm_slot slots[STORM_KEYS];
 static const struct storm *storm;
 static atomic_bool is_over;
-static _Atomic uint64_t reads, writes, stales, last_seed;
+static _Atomic uint64_t reads, writes, stales, moves, last_seed;
 
 /*
  * A cell: a word with the key and the count of words, a seed, and words made of both. Movers look
@@ -168,6 +168,7 @@ static bool move_cell(void *argument, quarry_ref old_ref, const void *old_data, 
         /* Not all of `bytes`: what the owner never wrote is not read either. */
         cell_write(new_data, head >> 32, (uint32_t)head, ((const uint64_t *)old_data)[1]);
         atomic_store_explicit(&slot->ref, new_ref, memory_order_release);
+        atomic_fetch_add(&moves, 1);
     }
     slot_unlock(slot);
     return is_ours;
@@ -198,6 +199,12 @@ static uint64_t now_ns(void)
     return os_monotonic_ns(os_real());
 }
 
+/* Whether it was a storm: on a busy machine a thread may have had no processor yet. */
+static bool has_happened(const struct storm_result *result)
+{
+    return reads > 0 && writes > 0 && moves > 0 && result->moved_pages > 0;
+}
+
 struct storm_result storm_run(const struct storm *setup)
 {
     pthread_t thread[THREADS];
@@ -209,7 +216,7 @@ struct storm_result storm_run(const struct storm *setup)
     storm = setup;
     memset(slots, 0, sizeof(slots));
     is_over = false;
-    reads = writes = stales = 0;
+    reads = writes = stales = moves = 0;
     Q_ASSERT(setup->reader_count + setup->writer_count <= THREADS);
     for (uint32_t i = 0; i < setup->reader_count + setup->writer_count; i++) {
         Q_ASSERT(pthread_create(&thread[thread_count++], NULL,
@@ -218,7 +225,7 @@ struct storm_result storm_run(const struct storm *setup)
     }
     while (!atomic_load(&is_over)) {
         result.moved_pages += move_some(&random);
-        if (now_ns() > end_ns) {
+        if (now_ns() > end_ns && has_happened(&result)) {
             atomic_store(&is_over, true);
         }
     }

@@ -26,7 +26,7 @@ struct storm {
     struct quarry_epoch *epoch;
     uint32_t reader_count, writer_count;
     uint64_t wanted_reads; /* the storm ends when so many were checked, */
-    uint64_t seconds_max;  /* or so much time has passed */
+    uint64_t seconds_max;  /* or so much time has passed, and everything has happened once */
     size_t bytes_max;      /* of a cell */
 };
 
