@@ -76,7 +76,7 @@ static void collect_threads(struct mem_heap *heap, struct finds *finds)
     mem_threads_stop(heap);
     for (struct mem_thread *thread = heap->threads; thread != NULL; thread = thread->next) {
         /* Our own is open only when this is a signal handler that interrupted it. */
-        if (atomic_load_relaxed_u32(&thread->gate.is_inside) != 0) {
+        if (thread == mem_thread_own(heap) && os_gate_is_inside(&thread->gate)) {
             continue;
         }
         for (uint32_t id = 0; id < MEM_POOLS_MAX; id++) {

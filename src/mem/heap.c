@@ -185,7 +185,11 @@ void mem_heap_fork_child(struct mem_heap *heap) Q_NO_THREAD_SAFETY_ANALYSIS
     os_mutex_reset_after_fork(&heap->threads_mutex);
     os_mutex_reset_after_fork(&heap->pools_mutex);
     for (thread = heap->threads; thread != NULL; thread = thread->next) {
-        os_gate_resume(&thread->gate);
+        if (thread == own) {
+            os_gate_resume(&thread->gate);
+        } else {
+            os_gate_reset_after_fork(&thread->gate);
+        }
     }
     if (heap->observer.fork_child != NULL) {
         heap->observer.fork_child(heap->observer.argument);

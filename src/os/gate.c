@@ -71,6 +71,12 @@ void os_gate_wait(struct os_gate *gate)
     }
 }
 
+void os_gate_reset_after_fork(struct os_gate *gate)
+{
+    atomic_store_relaxed_u32(&gate->is_inside, 0);
+    os_gate_resume(gate);
+}
+
 void os_gate_resume(struct os_gate *gate)
 {
     /* Pairs with the acquire load in os_gate_enter. */

@@ -73,10 +73,21 @@ static inline bool os_gate_is_stopped(const struct os_gate *gate)
 {
     return (atomic_load_relaxed_u32(&gate->stop) & OS_GATE_STOP) != 0;
 }
+/*
+ * Whether the gate's own thread is inside, asked by that thread: then it is a signal handler that
+ * interrupted itself. Of another thread it says nothing: one that is kept out shows as inside for a
+ * moment whenever it tries to enter, and for longer if it loses its processor there.
+ */
 static inline bool os_gate_is_inside(const struct os_gate *gate)
 {
     return atomic_load_relaxed_u32(&gate->is_inside) != 0;
 }
+
+/*
+ * In the child of a fork at which the gate was stopped, for a thread that the child does not have:
+ * open, and nobody inside. The thread may have been about to find that it is kept out.
+ */
+void os_gate_reset_after_fork(struct os_gate *gate);
 
 /*
  * Marks the gate until its thread enters next. Returns: whether the mark was there already, so that

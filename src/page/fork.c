@@ -131,6 +131,15 @@ static void lane_land_flights(struct page_lane *lane)
     lane->is_ending = false;
 }
 
+static void thread_reset_gates(struct page_thread *thread)
+{
+    for (uint32_t id = 0; id < PAGE_LANES_MAX; id++) {
+        if (thread->cache[id] != NULL) {
+            os_gate_reset_after_fork(&thread->cache[id]->gate);
+        }
+    }
+}
+
 /* Threads of the parent give up what they had cached; the one that forked keeps its caches. */
 static void heap_bury_threads(struct page_heap *heap)
 {
@@ -141,6 +150,7 @@ static void heap_bury_threads(struct page_heap *heap)
     while (thread != NULL) {
         struct page_thread *next = thread->next;
         if (thread != own) {
+            thread_reset_gates(thread);
             page_thread_exit(heap, thread);
         }
         thread = next;

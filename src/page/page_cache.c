@@ -617,16 +617,19 @@ void page_caches_resume(struct page_heap *heap)
     os_mutex_unlock(&heap->caches_mutex);
 }
 
-static bool cache_is_usable(struct page_cache *cache)
+/* The calling thread's own, which it is inside of: this is a signal handler. */
+static bool cache_is_interrupted(const struct page_cache *cache)
 {
-    return cache->lane != NULL && !os_gate_is_inside(&cache->gate);
+    const struct page_thread *own = thread_remembered(cache->lane->heap);
+
+    return own != NULL && own->cache[cache->lane->id] == cache && os_gate_is_inside(&cache->gate);
 }
 
 void page_cache_flush_stopped(struct page_cache *cache)
 {
     struct page_lane *lane = cache->lane;
 
-    if (!cache_is_usable(cache)) {
+    if (lane == NULL || cache_is_interrupted(cache)) {
         return;
     }
     cache_evict(cache, &cache->short_runs, cache->short_runs.count);

@@ -119,7 +119,11 @@ static void fork_parent(void) Q_NO_THREAD_SAFETY_ANALYSIS
 static void slab_reset(struct quarry_slab *slab) Q_NO_THREAD_SAFETY_ANALYSIS
 {
     for (struct slab_thread *thread = slab->threads; thread != NULL; thread = thread->next) {
-        os_gate_resume(&thread->gate);
+        if (thread == *slab_thread_slot(slab)) {
+            os_gate_resume(&thread->gate);
+        } else {
+            os_gate_reset_after_fork(&thread->gate);
+        }
         slab_thread_open(thread);
     }
     os_mutex_reset_after_fork(&slab->meta.mutex);

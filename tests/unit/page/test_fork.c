@@ -22,7 +22,7 @@
 #endif
 
 /* A child that hangs is ended by SIGALRM, which fails the test. */
-#define CHILD_SECONDS 60u
+#define CHILD_SECONDS 240u
 
 #define OWN_RUNS 32u
 
@@ -372,6 +372,68 @@ static void a_child_does_nothing_to_the_file_behind_a_lane(void **state)
     unlink(path);
 }
 
+/* ---- a thread that is kept out -------------------------------------------------------------- */
+
+/* The gate of a thread that is trying to enter at the very fork, when it is kept out already. */
+static struct os_gate *tried_gate;
+
+/* Registered before the heap's own: runs when that has stopped everybody. */
+static void try_to_enter(void)
+{
+    if (tried_gate != NULL) {
+        atomic_store_relaxed_u32(&tried_gate->is_inside, 1);
+    }
+}
+
+static void find_it_is_kept_out(void)
+{
+    if (tried_gate != NULL) {
+        atomic_store_release_u32(&tried_gate->is_inside, 0);
+    }
+}
+
+struct keeper {
+    struct storm *storm;
+    pthread_t thread;
+    pthread_barrier_t barrier;
+    struct page_cache *_Atomic cache;
+};
+
+static void *keep_pages(void *argument)
+{
+    struct keeper *keeper = argument;
+    struct page_lane *lane = keeper->storm->lane[0];
+    const struct page_tls_heap *own = &page_tls.heap[lane->heap->slot];
+
+    page_free(lane, page_alloc(lane, keeper->storm->owner[0], 5).base);
+    keeper->cache = own->thread->cache[lane->id];
+    (void)pthread_barrier_wait(&keeper->barrier);
+    (void)pthread_barrier_wait(&keeper->barrier);
+    return NULL;
+}
+
+static void what_a_thread_keeps_that_tries_to_enter_at_the_fork_is_given_up(void **state)
+{
+    struct storm storm;
+    struct keeper keeper = {.storm = &storm};
+    struct own_runs own;
+    (void)state;
+
+    storm_open(&storm, Q_MIB(256));
+    assert_int_equal(pthread_barrier_init(&keeper.barrier, NULL, 2), 0);
+    assert_int_equal(pthread_create(&keeper.thread, NULL, keep_pages, &keeper), 0);
+    (void)pthread_barrier_wait(&keeper.barrier);
+    tried_gate = &keeper.cache->gate;
+    own_runs_take(&own, &storm);
+    fork_and(check_child, &storm, &own);
+    tried_gate = NULL;
+    own_runs_check_and_free(&own, &storm);
+    (void)pthread_barrier_wait(&keeper.barrier);
+    assert_int_equal(pthread_join(keeper.thread, NULL), 0);
+    (void)pthread_barrier_destroy(&keeper.barrier);
+    storm_close(&storm);
+}
+
 /* ---- several heaps -------------------------------------------------------------------------- */
 
 static void a_process_with_several_heaps_forks(void **state)
@@ -421,7 +483,10 @@ int main(void)
         cmocka_unit_test(a_lane_that_was_ending_at_the_fork_is_scavenged_in_the_child),
         cmocka_unit_test(a_reclaimer_that_forks_can_be_removed_in_the_child),
         cmocka_unit_test(a_child_does_nothing_to_the_file_behind_a_lane),
+        cmocka_unit_test(what_a_thread_keeps_that_tries_to_enter_at_the_fork_is_given_up),
         cmocka_unit_test(a_process_with_several_heaps_forks),
     };
+
+    Q_ASSERT(pthread_atfork(try_to_enter, find_it_is_kept_out, NULL) == 0);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

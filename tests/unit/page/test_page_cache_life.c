@@ -271,6 +271,27 @@ static void a_cache_has_no_room_but_its_thread_has(void **state)
     assert_int_equal(own_cache(lane)->short_runs.count, 1);
 }
 
+/* ---- a thread that is kept out -------------------------------------------------------------- */
+
+static void a_thread_that_tries_to_enter_when_it_is_kept_out_gives_up_its_pages(void **state)
+{
+    (void)state;
+    worker_begin();
+    worker_do(cache_three_runs);
+    struct page_cache *cache = heap->threads->cache[lane->id];
+    assert_non_null(cache);
+    assert_true(page_cache_pages(cache) >= 56);
+    page_caches_stop(heap);
+    /* As os_gate_try_enter does before it looks at `stop`; the thread may lose its processor. */
+    atomic_store_relaxed_u32(&cache->gate.is_inside, 1);
+    page_cache_flush_stopped(cache);
+    atomic_store_release_u32(&cache->gate.is_inside, 0);
+    page_caches_resume(heap);
+    assert_int_equal(page_cache_pages(cache), 0);
+    heap_check();
+    worker_end();
+}
+
 #define in_a_heap(test) cmocka_unit_test_setup_teardown(test, set_up, heap_tear_down)
 
 int main(void)
@@ -285,6 +306,7 @@ int main(void)
         in_a_heap(allocation_works_where_metadata_is_refused),
         in_a_heap(metadata_that_the_kernel_refuses_is_done_without),
         in_a_heap(a_cache_has_no_room_but_its_thread_has),
+        in_a_heap(a_thread_that_tries_to_enter_when_it_is_kept_out_gives_up_its_pages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
