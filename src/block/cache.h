@@ -42,6 +42,7 @@ struct quarry_block_cache {
 
     _Atomic uint32_t loads;         /* under way, where they are bounded */
     _Atomic uint32_t loads_waiting; /* threads that wait for one to end */
+    _Atomic uint32_t turns_waiting; /* threads that wait for another's load of their key */
 
     _Atomic uint64_t value_ghost_hits; /* told to the account so far */
     _Atomic uint64_t value_tail_hits;

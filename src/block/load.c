@@ -94,6 +94,7 @@ static enum step queue_up(struct quarry_block_cache *cache, struct block_shard *
     struct block_load *other = *find_turn(shard, &turn->key);
     if (other != NULL) {
         line_up(other, turn);
+        (void)atomic_add_relaxed_u32(&cache->turns_waiting, 1);
     } else {
         turn->header = block_lookup(cache, &turn->key, hash, turn->tag.is_background); /* 2 */
         step = turn->header != NULL ? STEP_TAKE : STEP_LOAD;
@@ -116,7 +117,7 @@ static void wake(struct block_load *turn, enum turn_state state)
     os_futex_wake(word, 1);
 }
 
-static enum turn_state wait_turn(struct block_load *turn)
+static enum turn_state wait_turn(struct quarry_block_cache *cache, struct block_load *turn)
 {
     uint32_t state;
 
@@ -124,6 +125,7 @@ static enum turn_state wait_turn(struct block_load *turn)
     while ((state = atomic_load_acquire_u32(&turn->state)) == TURN_WAITING) {
         os_futex_wait(&turn->state, TURN_WAITING, UINT64_MAX);
     }
+    (void)atomic_sub_relaxed_u32(&cache->turns_waiting, 1);
     return (enum turn_state)state;
 }
 
@@ -268,7 +270,7 @@ static enum quarry_status get_slow(struct quarry_block_cache *cache, struct bloc
     struct block_shard *shard = block_cache_shard(cache, hash);
     enum step step = queue_up(cache, shard, turn, hash);
 
-    if (step == STEP_LOAD || (step == STEP_WAIT && wait_turn(turn) == TURN_LOAD)) {
+    if (step == STEP_LOAD || (step == STEP_WAIT && wait_turn(cache, turn) == TURN_LOAD)) {
         return load_and_share(cache, shard, turn, load, argument, ret_block);
     }
     *ret_block = block_handle(cache, turn->header);
