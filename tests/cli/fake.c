@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#define PATIENCE_S 120u
+#define PATIENCE_S 240u
 
 #define ARGUMENTS_MAX 16
 

@@ -2,7 +2,7 @@
  * A program with a planted heap: `fake_program SCENE [EXIT-CODE]`.
  *
  * It plants the scene, says "ready" on stdout, and answers wishes for fresh figures until its stdin
- * ends. The functions have the names that the tests look for.
+ * ends. It says "noted" when it gets SIGUSR1. The functions have the names that the tests look for.
  */
 #include "fake_heap.h"
 
@@ -183,7 +183,10 @@ static volatile sig_atomic_t got_signal;
 
 static void note_signal(int number)
 {
+    static const char said[] = "noted\n";
+
     got_signal = number;
+    (void)!write(STDOUT_FILENO, said, sizeof(said) - 1);
 }
 
 int main(int argument_count, char **arguments)

@@ -24,7 +24,7 @@
 
 #define ARGUMENTS_MAX 16
 /* A program that goes on longer than this hangs; sanitizers make it slow. */
-#define PATIENCE_S 120u
+#define PATIENCE_S 240u
 
 static char *keep(FILE *file)
 {

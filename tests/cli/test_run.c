@@ -137,11 +137,20 @@ struct started {
     int stdout_fd;
 };
 
+/* Waits until the program has said something. */
+static void await_line(const struct started *started)
+{
+    char byte = '\0';
+
+    while (byte != '\n') {
+        assert_int_equal(read(started->stdout_fd, &byte, 1), 1);
+    }
+}
+
 /* Starts `quarry run [--report] fake_program leaving`, and waits until it is ready. */
 static struct started start_run(const char *option)
 {
     struct started started = {0};
-    char byte = '\0';
     int in[2], out[2];
 
     assert_int_equal(pipe(in), 0);
@@ -153,18 +162,16 @@ static struct started start_run(const char *option)
         (void)dup2(out[1], 1);
         (void)close(in[1]);
         (void)close(out[0]);
-        alarm(120);
+        alarm(240);
         (void)execl(QUARRY_CLI_PATH, "quarry", "run", option, FAKE_PROGRAM_PATH, "leaving",
                     (char *)NULL);
         _exit(127);
     }
     (void)close(in[0]);
     (void)close(out[1]);
-    while (byte != '\n') {
-        assert_int_equal(read(out[0], &byte, 1), 1);
-    }
     started.stdin_fd = in[1];
     started.stdout_fd = out[0];
+    await_line(&started);
     return started;
 }
 
@@ -186,8 +193,7 @@ static void signals_are_passed_on(void **state)
 
     (void)state;
     assert_int_equal(kill(noted.pid, SIGUSR1), 0);
-    /* It notes the signal, and says so when it ends; give it the time to. */
-    (void)nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
+    await_line(&noted); /* which it says again when it ends */
     assert_int_equal(end_run(&noted), 100 + SIGUSR1);
     assert_int_equal(kill(ended.pid, SIGTERM), 0);
     /* Waited for before its stdin is closed, at which it would end by itself. */
@@ -226,6 +232,30 @@ static void read_text(const char *path, char *text)
     (void)fclose(file);
 }
 
+static bool has_attached(const struct started *started)
+{
+    char path[32], line[512];
+    bool is_found = false;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/maps", (int)started->pid);
+    FILE *maps = fopen(path, "re");
+    assert_non_null(maps);
+    while (!is_found && fgets(line, sizeof(line), maps) != NULL) {
+        is_found = strstr(line, "/SYSV") != NULL;
+    }
+    (void)fclose(maps);
+    return is_found;
+}
+
+/* Waits until `quarry run` looks at the program's figures, a minute at most. */
+static void await_attachment(const struct started *started)
+{
+    for (int i = 0; !has_attached(started); i++) {
+        assert_true(i < 6000);
+        (void)nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    }
+}
+
 static void the_report_tells_what_the_last_figures_were(void **state)
 {
     char path[] = "/tmp/quarry-report-XXXXXX", option[64], *text = malloc(TEXT_BYTES);
@@ -236,7 +266,7 @@ static void the_report_tells_what_the_last_figures_were(void **state)
     assert_true(fd >= 0);
     (void)snprintf(option, sizeof(option), "--report=%s", path);
     struct started started = start_run(option);
-    (void)nanosleep(&(struct timespec){.tv_nsec = 500000000}, NULL);
+    await_attachment(&started);
     assert_int_equal(end_run(&started), 0);
     read_text(path, text);
     assert_has(text, "ended with 0");
