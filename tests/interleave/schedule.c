@@ -72,7 +72,7 @@ static struct {
     struct choice choices[CHOICES_MAX];
     uint32_t choice_count; /* of the row to replay and its continuation */
     uint32_t choice_at;
-    uint64_t begin_ns;
+    uint64_t begin_cpu_ns;
 } run;
 
 bool schedule_is_on_now;
@@ -408,8 +408,8 @@ static void run_schedule(void)
 
 static void give_up_when_slow(void)
 {
-    if (os_monotonic_ns(os_real()) - run.begin_ns > SECONDS_MAX * Q_SECOND_NS) {
-        schedule_finding(INTERLEAVE_UNBOUNDED, "not done after %u s", SECONDS_MAX);
+    if (os_thread_cpu_ns(os_real()) - run.begin_cpu_ns > SECONDS_MAX * Q_SECOND_NS) {
+        schedule_finding(INTERLEAVE_UNBOUNDED, "not done after %u s of CPU", SECONDS_MAX);
     }
 }
 
@@ -418,7 +418,7 @@ static void begin_exploration(const struct interleave_scenario *scenario,
 {
     run.scenario = scenario;
     run.result = result;
-    run.begin_ns = os_monotonic_ns(os_real());
+    run.begin_cpu_ns = os_thread_cpu_ns(os_real());
     while (run.thread_count < INTERLEAVE_THREADS_MAX &&
            scenario->threads[run.thread_count] != NULL) {
         run.thread_count++;
