@@ -77,7 +77,7 @@ static pid_t start_child(child_body *body, void *argument)
     pid_t pid = fork();
 
     if (pid == 0) {
-        (void)alarm(100);
+        (void)alarm(240);
         body(argument);
         _exit(0);
     }

@@ -20,7 +20,7 @@
 #define THREADS       3u
 #define SLOTS         256u
 #define OWN_OBJECTS   200u
-#define CHILD_SECONDS 60u
+#define CHILD_SECONDS 240u
 
 static struct page_heap *pages;
 static struct mem_heap objects = {.map = MEM_MAP_NONE};

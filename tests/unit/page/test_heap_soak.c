@@ -42,7 +42,7 @@ static void fork_once(struct storm *storm)
     int how = 0;
 
     if (child == 0) {
-        (void)alarm(60);
+        (void)alarm(240);
         storm->thread_count = 0;
         storm_free_slots(storm);
         /* What a thread of the parent held in its hands at the fork stays in use. */

@@ -14,7 +14,7 @@
 
 #define THREADS       3u
 #define FORKS         40u
-#define CHILD_SECONDS 60u
+#define CHILD_SECONDS 240u
 
 static struct quarry_memory *memory;
 static struct quarry_epoch *epoch, *quiet;

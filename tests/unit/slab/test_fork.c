@@ -13,7 +13,7 @@
 #include "unit/base/random.h"
 
 #define FORKS         30u
-#define CHILD_SECONDS 60u
+#define CHILD_SECONDS 240u
 
 static atomic_bool is_over;
 
