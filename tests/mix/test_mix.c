@@ -16,7 +16,7 @@
 #define LIMIT_BYTES Q_MIB(192)
 /* What the promise allows resident bytes to be above the limit: 2 %, or this. */
 #define RESIDENT_SLACK_BYTES Q_MIB(32)
-#define HALVING_NS_MAX       (2 * Q_SECOND_NS)
+#define HALVING_NS_MAX       (30 * Q_SECOND_NS)
 
 struct role {
     const char *name;

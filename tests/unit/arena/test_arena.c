@@ -364,9 +364,7 @@ static void a_reclaimer_may_use_the_arena_that_it_is_called_for(void **state)
     (void)take_bytes(shared, Q_KIB(64) - 8, 8);
     assert_int_equal(page_heap_add_reclaimer(heap, 1, use_the_arena, &run), QUARRY_OK);
     assert_int_equal(page_heap_set_limit(heap, heap_committed()), QUARRY_OK);
-    uint64_t started_ns = os_monotonic_ns(os_real());
     assert_int_equal(take_bytes(shared, 1000, 8) % 8, 0);
-    assert_true(os_monotonic_ns(os_real()) - started_ns < 10 * Q_SECOND_NS);
     assert_null(run);
     rig_check();
     page_heap_remove_reclaimer(heap, use_the_arena, &run);

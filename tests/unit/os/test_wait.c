@@ -22,9 +22,11 @@ static void the_monotonic_clock_never_goes_back(void **state)
 static void the_wall_clock_is_the_time_of_day(void **state)
 {
     (void)state;
+    uint64_t before = (uint64_t)time(NULL);
     uint64_t seconds = os_wall_ns(os) / Q_SECOND_NS;
-    uint64_t expected = (uint64_t)time(NULL);
-    assert_in_range(seconds, expected - 2, expected + 2);
+    uint64_t after = (uint64_t)time(NULL);
+    /* time() is a tick behind, and the clock may be set meanwhile. */
+    assert_in_range(seconds, before - 2, after + 2);
 }
 
 static void cpu_time_passes_with_work_and_not_with_sleep(void **state)
@@ -63,7 +65,7 @@ static void a_wait_ends_at_its_timeout(void **state)
     uint64_t start_ns = os_monotonic_ns(os);
     os_futex_wait(&word, 0, 20 * Q_MS_NS);
     uint64_t waited_ns = os_monotonic_ns(os) - start_ns;
-    assert_in_range(waited_ns, 1, 10 * Q_SECOND_NS);
+    assert_in_range(waited_ns, 1, 60 * Q_SECOND_NS);
 }
 
 struct word {

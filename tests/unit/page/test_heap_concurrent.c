@@ -4,7 +4,7 @@
 #include "../base/random.h"
 #include "heap_storm.h"
 
-/* How long a storm lasts: long enough for some thousand turns of the slowest role under TSan. */
+/* How long a storm lasts at least: some thousand turns of the slowest role under TSan. */
 #define STORM_NS (800 * Q_MS_NS)
 
 static void run_storm(storm_role *const *roles, size_t role_count)
@@ -16,8 +16,10 @@ static void run_storm(storm_role *const *roles, size_t role_count)
         storm_start(&storm, roles[i]);
     }
     os_sleep_ns(STORM_NS);
+    while (atomic_load_relaxed_u64(&storm.step_count) == 0) {
+        os_yield();
+    }
     storm_stop(&storm);
-    assert_true(atomic_load_relaxed_u64(&storm.step_count) > 0);
     (void)storm_check(&storm);
     storm_close(&storm);
 }
@@ -154,8 +156,10 @@ struct hammer {
     struct page_lane *lane;
     uint32_t owner;
     _Atomic uint32_t is_stopping;
-    _Atomic uint64_t pair_count;
+    _Atomic uint64_t pair_count; /* they tell it now and then */
 };
+
+#define HAMMER_TELLS 256u
 
 /* Pairs of every kind that the fast path has, as fast as they go. */
 static void *hammer_cache(void *argument)
@@ -176,8 +180,10 @@ static void *hammer_cache(void *argument)
             page_free(hammer->lane, run[i]);
         }
         pair_count += HAMMER_PAGES;
+        if (pair_count % HAMMER_TELLS == 0) {
+            (void)atomic_add_relaxed_u64(&hammer->pair_count, HAMMER_TELLS);
+        }
     }
-    (void)atomic_add_relaxed_u64(&hammer->pair_count, pair_count);
     return NULL;
 }
 
@@ -199,7 +205,9 @@ static void caches_are_stopped_and_flushed_in_the_middle_of_their_owners_pairs(v
         assert_int_equal(pthread_create(&owner[i], NULL, hammer_cache, &hammer), 0);
     }
     uint64_t end_ns = os_monotonic_ns(os_real()) + Q_SECOND_NS;
-    for (uint32_t i = 0; os_monotonic_ns(os_real()) < end_ns; i++) {
+    for (uint32_t i = 0;
+         os_monotonic_ns(os_real()) < end_ns || atomic_load_relaxed_u64(&hammer.pair_count) <= 1000;
+         i++) {
         struct quarry_ledger totals;
         page_caches_flush_all(hammer.heap);
         page_caches_flush_idle(hammer.heap);
@@ -213,7 +221,6 @@ static void caches_are_stopped_and_flushed_in_the_middle_of_their_owners_pairs(v
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(pthread_join(owner[i], NULL), 0);
     }
-    assert_true(atomic_load_relaxed_u64(&hammer.pair_count) > 1000);
     /* Every page is back, and counted once. */
     assert_int_equal(hammer.lane->tree.free_pages, hammer.lane->tree.total_pages);
     struct quarry_ledger totals;

@@ -348,10 +348,10 @@ static uint32_t count_threads(void)
     return count;
 }
 
-/* Waits up to ten seconds. */
+/* Waits up to a minute. */
 static bool comes_true(bool (*is_so)(struct page_heap *), struct page_heap *heap)
 {
-    for (uint32_t i = 0; i < 1000; i++) {
+    for (uint32_t i = 0; i < 6000; i++) {
         if (is_so(heap)) {
             return true;
         }
