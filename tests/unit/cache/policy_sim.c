@@ -5,6 +5,7 @@
 #include "unit/cache/policy_sim.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include <cache/ghost.h>
 
@@ -27,7 +28,7 @@ struct sim {
 
     /* of policy_hand alone */
     const struct policy_choice *choice;
-    struct cache_ghost_table ghosts;
+    struct cache_ghost_table *ghosts;
     uint8_t *is_second;
     uint32_t *bucket_first; /* main items by bucket, as the index has them */
     uint32_t bucket_count, hand;
@@ -55,7 +56,7 @@ static double sim_fini(struct sim *sim)
     free(sim->frequency);
     free(sim->next);
     free(sim->previous);
-    free(sim->ghosts.buckets);
+    free(sim->ghosts);
     free(sim->bucket_first);
     free(sim->is_second);
     return 1000.0 * (double)sim->misses / sim->trace->request_count;
@@ -140,7 +141,8 @@ static void segmented_hit(struct sim *sim, uint32_t key)
     }
 }
 
-/* What is too much in a segment goes on; what was active there gets another turn in the warm one. */
+/* What is too much in a segment goes on; what was active there gets another turn in the warm one.
+ */
 static void segment_trim(struct sim *sim, enum queue queue, uint32_t percent)
 {
     while (sim->bytes[queue] > sim->capacity * percent / 100) {
@@ -278,12 +280,11 @@ static void hand_init(struct sim *sim, const struct policy_choice *choice)
     for (uint32_t i = 0; i < sim->bucket_count; i++) {
         sim->bucket_first[i] = NONE;
     }
-    sim->ghosts.bucket_count = items * choice->ghost_percent / 100 / CACHE_GHOSTS_PER_BUCKET + 1;
-    sim->ghosts.buckets = aligned_alloc(64, sim->ghosts.bucket_count * 64);
-    assert_non_null(sim->ghosts.buckets);
-    for (uint64_t i = 0; i < sim->ghosts.bucket_count; i++) {
-        sim->ghosts.buckets[i] = (struct cache_ghost_bucket){0};
-    }
+    uint64_t buckets = items * choice->ghost_percent / 100 / CACHE_GHOSTS_PER_BUCKET + 1;
+    sim->ghosts = aligned_alloc(64, cache_ghost_table_bytes(buckets));
+    assert_non_null(sim->ghosts);
+    memset(sim->ghosts, 0, cache_ghost_table_bytes(buckets));
+    sim->ghosts->bucket_count = buckets;
 }
 
 static uint64_t hash_of(uint32_t key)
@@ -351,7 +352,7 @@ static void hand_evict(struct sim *sim)
         sim->is_second[key] = 1;
         push(sim, SMALL, key);
     } else {
-        cache_ghost_note(&sim->ghosts, hash_of(key));
+        cache_ghost_note(sim->ghosts, hash_of(key));
     }
 }
 
@@ -376,7 +377,7 @@ double policy_hand(const struct policy_trace *trace, uint64_t capacity_bytes,
             hand_evict(&sim);
         }
         sim.frequency[key] = sim.is_second[key] = 0;
-        if (cache_ghost_take(&sim.ghosts, hash_of(key))) {
+        if (cache_ghost_take(sim.ghosts, hash_of(key))) {
             hand_enter(&sim, key);
         } else {
             push(&sim, SMALL, key);

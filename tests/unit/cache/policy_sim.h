@@ -27,7 +27,8 @@ double policy_lru(const struct policy_trace *trace, uint64_t capacity_bytes);
 double policy_segmented(const struct policy_trace *trace, uint64_t capacity_bytes);
 /* S3-FIFO as published: queues, exact ghosts. */
 double policy_s3fifo(const struct policy_trace *trace, uint64_t capacity_bytes);
-/* That of the cache: ghosts by fingerprint, and a hand over the index in place of the main queue. */
+/* That of the cache: ghosts by fingerprint, and a hand over the index in place of the main queue.
+ */
 double policy_hand(const struct policy_trace *trace, uint64_t capacity_bytes,
                    const struct policy_choice *choice);
 

@@ -32,7 +32,7 @@ const struct policy_trace_shape policy_shapes[POLICY_SHAPES] = {
 struct maker {
     const struct policy_trace_shape *shape;
     struct policy_trace *trace;
-    double *sum;           /* of the weights of ranks up to this */
+    double *sum; /* of the weights of ranks up to this */
     uint32_t *key_of_rank;
     uint32_t scan_first, scan_next;
     uint64_t random;

@@ -10,7 +10,7 @@
 
 struct policy_trace {
     const char *name;
-    uint32_t *keys; /* one a request */
+    uint32_t *keys;  /* one a request */
     uint32_t *bytes; /* by key */
     uint32_t request_count;
     uint32_t key_count;
