@@ -127,6 +127,7 @@ static void on_target(void *argument, uint64_t target_bytes)
     struct quarry_cache *cache = argument;
 
     atomic_store_relaxed_u64(&cache->target_bytes, target_bytes);
+    cache_wake(cache);
 }
 
 /* ---- beginning and ending ------------------------------------------------------------------- */
@@ -140,7 +141,8 @@ enum quarry_status cache_account_init(struct quarry_cache *cache,
         .parent = options->parent,
         .share = options->share,
         .floor_bytes = options->floor_bytes,
-        .ceiling_bytes = options->size_bytes,
+        .ceiling_bytes = atomic_load_relaxed_u64(&cache->size_bytes),
+        .is_all_pages = true,
         .begins_paused = true,
         .pauses_in_child = true,
         .reclaim = on_reclaim,
@@ -174,14 +176,20 @@ void cache_account_stop(struct quarry_cache *cache)
 
 void cache_account_fini(struct quarry_cache *cache)
 {
-    if (cache->account != NULL) {
-        quarry_account_uncharge(cache->account, cache->own_bytes);
-        quarry_account_destroy(cache->account);
-        cache->account = NULL;
-    }
+    quarry_account_uncharge(cache->account, cache->own_bytes);
+    quarry_account_destroy(cache->account);
+    cache->account = NULL;
 }
 
 enum quarry_status cache_account_set_size(struct quarry_cache *cache, uint64_t size_bytes)
 {
-    return quarry_account_set_bounds(cache->account, cache->floor_bytes, size_bytes);
+    uint64_t before = atomic_exchange_relaxed_u64(&cache->size_bytes, size_bytes);
+    enum quarry_status status =
+        quarry_account_set_bounds(cache->account, cache->floor_bytes, size_bytes);
+
+    if (status != QUARRY_OK) {
+        atomic_store_relaxed_u64(&cache->size_bytes, before);
+    }
+    cache_wake(cache); /* what is too much goes in turns */
+    return status;
 }

@@ -21,8 +21,8 @@
  * not all minima were looked at, and shrinks with each in which they were. Simulated with lifetimes
  * of 1 to 15 minutes it looks at five items for each that it removes, and a ninth of what is held
  * has expired (docs/decisions/0016). Without the lag it followed the newest pages, and what had
- * expired in old ones grew without end. What has expired and not been found yet is nobody's: lookups see to that,
- * and it goes before anything is evicted that the hand meets it with.
+ * expired in old ones grew without end. What has expired and not been found yet is nobody's:
+ * lookups see to that, and it goes before anything is evicted that the hand meets it with.
  *
  * After a flush the tenant's index is walked once, and what is from before it removed.
  *
@@ -30,7 +30,8 @@
  * while has_unknown is set, or its page is visited.
  *
  * Locking: none. A visit takes the minimum away first, and then looks: what is published meanwhile
- * is noted behind it or seen.
+ * is noted behind it or seen. What was noted before and is not published yet is a cell in use that
+ * is no item: such a page is visited again in the next second.
  *
  * Rejected: a wheel of items, which is 8 bytes and a lock for each; visiting in the order of the
  * minima, which needs a queue of pages and visits no fewer.
@@ -44,8 +45,8 @@
 #define CREDIT_PER_SECOND 50000
 #define CREDIT_PER_ITEM   5
 /* Seconds. */
-#define LAG_MAX           3600u
-#define REFS_AT_ONCE      64u
+#define LAG_MAX      3600u
+#define REFS_AT_ONCE 64u
 /* Minima, or pages without a place, that cost as much as an item. */
 #define MINIMA_PER_ITEM 32u
 
@@ -189,8 +190,11 @@ static bool item_visit(struct quarry_cache *cache, uint64_t ref48)
     struct quarry_cache_tenant *tenant;
     uint64_t hash, item_ref48;
 
-    if (!cache_item_whose(cache, ref48, &tenant, &hash, &item_ref48) || item_ref48 != ref48 ||
-        cache_hand_slot(tenant, hash, ref48) == 0) {
+    if (!cache_item_whose(cache, ref48, &tenant, &hash, &item_ref48)) {
+        cache_expire_noted(cache, ref48, cache_now(cache) + 1); /* perhaps it becomes an item */
+        return false;
+    }
+    if (item_ref48 != ref48 || cache_hand_slot(tenant, hash, ref48) == 0) {
         return false;
     }
     const struct cache_item *item = cache_item_at(cache, ref48);

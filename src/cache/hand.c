@@ -97,7 +97,7 @@ uint64_t cache_hand_slot(struct quarry_cache_tenant *tenant, uint64_t hash, uint
 {
     struct cache_lock lock;
 
-    cache_index_lock(&tenant->index, hash, &lock);
+    cache_index_lock(tenant, hash, &lock);
     const _Atomic uint64_t *slot = cache_index_slot_locked(&lock, hash, ref48);
     uint64_t seen = slot == NULL ? 0 : atomic_load_relaxed_u64(slot);
     cache_index_unlock(&lock);

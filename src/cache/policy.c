@@ -41,7 +41,8 @@
 /* A tenant may be above its quota by so much, for a moment, before its sets wait. */
 #define OVERSHOOT_BYTES Q_MIB(1)
 /* How long a set tries before it is refused. */
-#define TRY_NS UINT64_C(1000000000)
+#define TRY_NS    UINT64_C(1000000000)
+#define TRIES_MAX 100000u
 /* What a set that waits frees at a time, and in all before it only waits for readers. */
 #define FREE_AT_ONCE_BYTES Q_MIB(1)
 #define FREED_MAX_BYTES    Q_MIB(4)
@@ -240,9 +241,10 @@ static Q_COLD enum quarry_status take_slow(struct quarry_cache *cache, size_t by
     uint64_t end_ns = os_monotonic_ns(cache->os) + TRY_NS, freed = 0;
     uint64_t enough = FREED_MAX_BYTES + 4 * (uint64_t)bytes;
     enum quarry_status status;
-    bool may_wait = !cache_is_inside(cache);
+    uint32_t tries = cache_is_inside(cache) ? 1 : TRIES_MAX;
 
     cache_room_note_refused(cache);
+    cache_wake(cache);
     do {
         uint32_t class_id = atomic_load_relaxed_u16(&cache->slab->class_of_step[slab_step(bytes)]);
         /* Enough has been freed: it is for its readers to leave. */
@@ -256,7 +258,7 @@ static Q_COLD enum quarry_status take_slow(struct quarry_cache *cache, size_t by
         if (freed >= enough || now_freed == 0) {
             os_yield();
         }
-    } while (status == QUARRY_NO_MEMORY && may_wait && os_monotonic_ns(cache->os) < end_ns);
+    } while (status == QUARRY_NO_MEMORY && --tries > 0 && os_monotonic_ns(cache->os) < end_ns);
     return status;
 }
 

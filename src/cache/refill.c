@@ -130,6 +130,9 @@ static void look(struct quarry_cache *cache)
 
     if (is_tight != was_tight) {
         atomic_store_relaxed_u32(&levels->is_tight, is_tight);
+        if (is_tight) {
+            cache_wake(cache);
+        }
     }
 }
 
