@@ -39,10 +39,10 @@ static uint64_t charged_bytes(const struct quarry_cache *cache)
 static void make_cells(struct quarry_cache *cache, uint64_t lacking_bytes)
 {
     struct cache_room room = cache_room_read(cache);
-    uint64_t cells = sat_sub_u64(room.free_bytes, room.open_bytes);
 
-    if (!cache->never_evicts && cells < lacking_bytes) {
-        const struct cache_evict_limits limits = {lacking_bytes - cells, STEP_WORK, STEP_WORK};
+    if (!cache->never_evicts && room.cell_bytes < lacking_bytes) {
+        const struct cache_evict_limits limits = {lacking_bytes - room.cell_bytes, STEP_WORK,
+                                                  STEP_WORK};
         (void)cache_refill_evict(cache, &limits);
     }
 }

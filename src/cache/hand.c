@@ -22,8 +22,12 @@
  * there, and asks the index whether that item is in this very cell; 15 bits of the hash in the
  * entry tell another item apart. An entry that is of the same key stored anew in the same cell
  * makes it leave a little early, which does no harm. A tenant whose items are replaced all the time
- * and never evicted would grow its queue without end: so when it has four times as many entries as
+ * and never evicted would grow its queue without end: so when it has a quarter more entries than
  * items, who pushes looks at two of the oldest.
+ *
+ * While a cache fills, nothing is evicted, and all its items would be in the small queue, at eight
+ * bytes each: those that are too many for it join the main queue untried, with the frequency that
+ * they have. So they do later on, where the main queue has lost its items by other ways.
  *
  * Invariants:
  *   1. An item of the small queue has an entry, but for one that is being entered just now.
@@ -37,14 +41,18 @@
  */
 #include <cache/hand.h>
 
+#include <cache/policy_parts.h>
+
 /* Of the tenant's bytes, in percent: docs/decisions/0015. */
 #define SMALL_PERCENT 10u
+/* And when it has so much that entries would cost too much memory. */
+#define SMALL_PERCENT_MAX 20u
 /* Uses after which an item leaves the small queue for the main one. */
 #define PROMOTED_AT 2u
 /* Entries taken out at a time. */
 #define ENTRIES_AT_ONCE 4u
-/* More entries than this times the items, and so many more, are tidied. */
-#define TIDY_RATIO 4u
+/* Entries above those of the items that are put up with: a part of them, and so many more. */
+#define TIDY_PART  4u
 #define TIDY_SPARE 1024u
 
 enum quarry_status cache_hand_init(struct cache_hand *ret_hand, struct quarry_cache_tenant *tenant,
@@ -91,6 +99,14 @@ static void note_promoted(struct cache_hand *hand, uint64_t bytes)
     (void)atomic_add_relaxed_u64(&hand->main_bytes, bytes);
 }
 
+/* Whether it is for the small queue to lose something. */
+static bool is_small_next(const struct cache_hand *hand)
+{
+    uint64_t small = cache_hand_small_bytes(hand), main = cache_hand_main_bytes(hand);
+
+    return main == 0 || small > (small + main) / 100 * SMALL_PERCENT;
+}
+
 /* ---- items ---------------------------------------------------------------------------------- */
 
 uint64_t cache_hand_slot(struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t ref48)
@@ -113,11 +129,21 @@ enum cache_gone cache_hand_why(const struct quarry_cache_tenant *tenant,
     return cache_item_is_flushed(tenant, item) ? CACHE_GONE_FLUSHED : CACHE_GONE_EVICTED;
 }
 
-/* An item of the small queue joins the main one. */
+/* An item of the small queue joins the main one. False: it is not there any more. */
+static bool enter_main(struct cache_hand *hand, uint64_t hash, uint64_t ref48, uint64_t bytes)
+{
+    bool is_there = cache_index_promote(hand->tenant, hash, ref48);
+
+    if (is_there) {
+        note_promoted(hand, bytes);
+    }
+    return is_there;
+}
+
+/* Because it has proved worth it. */
 static void promote(struct cache_hand *hand, uint64_t hash, uint64_t ref48, uint64_t bytes)
 {
-    if (cache_index_promote(hand->tenant, hash, ref48)) {
-        note_promoted(hand, bytes);
+    if (enter_main(hand, hash, ref48, bytes)) {
         cache_count(hand->tenant, CACHE_COUNT_PROMOTED);
     }
 }
@@ -188,12 +214,23 @@ static uint64_t entry_decide(struct cache_hand *hand, uint64_t entry)
     return bytes;
 }
 
+/* How many to decide on at once, so that not many more bytes go than are wanted. */
+static uint32_t entries_wanted(const struct cache_hand *hand, uint64_t bytes, uint32_t items)
+{
+    uint64_t count = level_read(&hand->small_count);
+    uint64_t mean = cache_hand_small_bytes(hand) / (count == 0 ? 1 : count) + 1;
+
+    return (uint32_t)size_min_u64(size_min_u64(items, ENTRIES_AT_ONCE), bytes / mean + 1);
+}
+
 /* Decides on the oldest few. False: there are none. */
-static bool small_step(struct cache_hand *hand, uint32_t most, struct cache_evicted *evicted)
+static bool small_step(struct cache_hand *hand, const struct cache_evict_limits *limits,
+                       struct cache_evicted *evicted)
 {
     uint64_t entries[ENTRIES_AT_ONCE];
-    uint32_t count =
-        cache_queue_pop(&hand->small, entries, (uint32_t)size_min_u64(most, ENTRIES_AT_ONCE));
+    uint32_t wanted =
+        entries_wanted(hand, limits->bytes - evicted->bytes, limits->items - evicted->items);
+    uint32_t count = cache_queue_pop(&hand->small, entries, wanted);
 
     for (uint32_t i = 0; i < count; i++) {
         uint64_t bytes = entry_decide(hand, entries[i]);
@@ -204,21 +241,54 @@ static bool small_step(struct cache_hand *hand, uint32_t most, struct cache_evic
     return count != 0;
 }
 
-uint32_t cache_hand_tidy(struct cache_hand *hand, uint32_t work)
+/* Whether the queue has so many entries of items that are gone that it is worth looking for them.
+ */
+static bool is_untidy(const struct cache_hand *hand, uint64_t entries)
 {
-    uint64_t entries[ENTRIES_AT_ONCE];
     uint64_t items = level_read(&hand->small_count);
 
-    if (atomic_load_relaxed_u64(&hand->small.count) <= TIDY_RATIO * items + TIDY_SPARE) {
+    return entries > items + items / TIDY_PART + TIDY_SPARE;
+}
+
+/* Whether it has so much that what is oldest leaves it untried. */
+static bool is_overlong(const struct cache_hand *hand, uint64_t entries)
+{
+    const struct cache_levels *levels = &hand->tenant->cache->policy->levels;
+    uint64_t small = cache_hand_small_bytes(hand), main = cache_hand_main_bytes(hand);
+    bool has_evicted = atomic_load_relaxed_u32(&levels->has_evicted) != 0;
+
+    return entries > TIDY_SPARE &&
+           small > (small + main) / 100 * (has_evicted ? SMALL_PERCENT_MAX : SMALL_PERCENT);
+}
+
+/* An entry of an item that is there stays in the queue, or its item leaves it for the main one. */
+static void entry_tidy(struct cache_hand *hand, uint64_t entry, bool leaves)
+{
+    struct entry_item found = entry_look(hand, entry);
+
+    if (found.item == NULL) {
+        return;
+    }
+    if (leaves) {
+        enter_main(hand, found.hash, found.ref48,
+                   cache_item_charge(hand->tenant->cache, found.ref48, found.item, found.head));
+    } else {
+        entry_again(hand, &found, cache_entry_is_second(entry));
+    }
+}
+
+uint32_t cache_hand_tidy(struct cache_hand *hand, uint32_t work)
+{
+    uint64_t taken[ENTRIES_AT_ONCE], entries = atomic_load_relaxed_u64(&hand->small.count);
+    bool leaves = is_overlong(hand, entries);
+
+    if (!leaves && !is_untidy(hand, entries)) {
         return 0;
     }
     uint32_t count =
-        cache_queue_pop(&hand->small, entries, (uint32_t)size_min_u64(work, ENTRIES_AT_ONCE));
+        cache_queue_pop(&hand->small, taken, (uint32_t)size_min_u64(work, ENTRIES_AT_ONCE));
     for (uint32_t i = 0; i < count; i++) {
-        struct entry_item found = entry_look(hand, entries[i]);
-        if (found.item != NULL) {
-            entry_again(hand, &found, cache_entry_is_second(entries[i]));
-        }
+        entry_tidy(hand, taken[i], leaves);
     }
     return count;
 }
@@ -226,7 +296,7 @@ uint32_t cache_hand_tidy(struct cache_hand *hand, uint32_t work)
 void cache_hand_push(struct cache_hand *hand, uint64_t hash, uint64_t ref48, uint64_t bytes)
 {
     if (!cache_queue_push(&hand->small, cache_entry_make(ref48, hash, false))) {
-        promote(hand, hash, ref48, bytes); /* the hand finds it without an entry */
+        (void)enter_main(hand, hash, ref48, bytes); /* the hand finds it without an entry */
         return;
     }
     (void)cache_hand_tidy(hand, 2);
@@ -298,13 +368,6 @@ static void main_step(struct cache_hand *hand, struct cache_evicted *evicted)
 
 /* ---- both ----------------------------------------------------------------------------------- */
 
-static bool is_small_next(const struct cache_hand *hand)
-{
-    uint64_t small = cache_hand_small_bytes(hand), main = cache_hand_main_bytes(hand);
-
-    return main == 0 || small > (small + main) / 100 * SMALL_PERCENT;
-}
-
 static bool is_done(const struct cache_evicted *evicted, const struct cache_evict_limits *limits)
 {
     return evicted->bytes >= limits->bytes || evicted->items >= limits->items ||
@@ -317,8 +380,7 @@ struct cache_evicted cache_hand_evict(struct cache_hand *hand,
     struct cache_evicted evicted = {0};
 
     while (!is_done(&evicted, limits)) {
-        uint32_t most = limits->items - evicted.items;
-        if (!is_small_next(hand) || !small_step(hand, most, &evicted)) {
+        if (!is_small_next(hand) || !small_step(hand, limits, &evicted)) {
             main_step(hand, &evicted);
         }
     }

@@ -46,6 +46,7 @@
 /* What a set that waits frees at a time, and in all before it only waits for readers. */
 #define FREE_AT_ONCE_BYTES Q_MIB(1)
 #define FREED_MAX_BYTES    Q_MIB(4)
+#define VALIDATED_AT_ONCE  256u
 /* One miss of so many is looked up among the ghosts, by these bits of its hash. */
 #define MISS_SAMPLE       8u
 #define MISS_SAMPLE_SHIFT 20
@@ -210,22 +211,26 @@ static void give_ahead(struct quarry_cache *cache, uint64_t bytes)
 
     if (cache_refill_is_due(cache) && !cache->never_evicts) {
         (void)cache_refill_evict(cache, &limits);
+        cache_refill_look(cache);
     }
 }
 
 /*
- * Frees a little for who waits: where bytes are free, and of other sizes, a page of them; else
- * something is evicted. Returns: bytes that were; UINT64_MAX: there is nothing to free.
+ * Frees a little for who waits: evicts where too little is free, else empties a page of what is.
+ * Returns: bytes that were freed; UINT64_MAX: there is nothing to free.
  */
 static uint64_t free_some(struct quarry_cache *cache, uint32_t spared_class)
 {
     const struct cache_evict_limits limits = {FREE_AT_ONCE_BYTES, EVICT_WORK, EVICT_WORK};
+    enum cache_rebalance_step step = CACHE_REBALANCE_NOTHING;
     struct cache_evicted evicted = {0};
-    enum cache_rebalance_step step =
-        cache_rebalance_step(&cache->policy->rebalance, spared_class, true, REBALANCE_WORK);
-    bool is_stuck = step == CACHE_REBALANCE_NOTHING || step == CACHE_REBALANCE_BUSY;
 
-    if (!cache->never_evicts && (is_stuck || cache_refill_is_due(cache))) {
+    cache_refill_choose(cache);
+    struct cache_room room = cache_room_read(cache);
+    if (room.free_bytes >= room.wants_free_bytes || cache->never_evicts) {
+        step = cache_rebalance_step(&cache->policy->rebalance, spared_class, true, REBALANCE_WORK);
+    }
+    if (step == CACHE_REBALANCE_NOTHING && !cache->never_evicts) {
         evicted = cache_refill_evict(cache, &limits);
     }
     if (evicted.work == 0 && step == CACHE_REBALANCE_NOTHING) {
@@ -245,7 +250,9 @@ static Q_COLD enum quarry_status take_slow(struct quarry_cache *cache, size_t by
 
     cache_room_note_refused(cache);
     cache_wake(cache);
-    do {
+    (void)quarry_slab_trim(cache->slab); /* what other threads keep may be enough */
+    status = quarry_slab_take(cache->slab, bytes, ret_cell);
+    while (status == QUARRY_NO_MEMORY && tries-- > 0 && os_monotonic_ns(cache->os) < end_ns) {
         uint32_t class_id = atomic_load_relaxed_u16(&cache->slab->class_of_step[slab_step(bytes)]);
         /* Enough has been freed: it is for its readers to leave. */
         uint64_t now_freed = freed < enough ? free_some(cache, class_id) : 0;
@@ -258,7 +265,7 @@ static Q_COLD enum quarry_status take_slow(struct quarry_cache *cache, size_t by
         if (freed >= enough || now_freed == 0) {
             os_yield();
         }
-    } while (status == QUARRY_NO_MEMORY && --tries > 0 && os_monotonic_ns(cache->os) < end_ns);
+    }
     return status;
 }
 
@@ -297,12 +304,12 @@ bool cache_policy_make_room(struct quarry_cache *cache, uint64_t bytes)
 static uint32_t turn_evict(struct quarry_cache *cache)
 {
     struct cache_room room = cache_room_read(cache);
-    uint64_t mark = room.wants_free_bytes + room.wants_free_bytes / 4;
+    uint64_t lacking = cache_room_lacking(&room);
 
-    if (cache->never_evicts || room.free_bytes >= mark) {
+    if (cache->never_evicts || lacking == 0) {
         return 0;
     }
-    const struct cache_evict_limits limits = {mark - room.free_bytes, EVICT_WORK, EVICT_WORK};
+    const struct cache_evict_limits limits = {lacking, EVICT_WORK, EVICT_WORK};
     return cache_refill_evict(cache, &limits).work;
 }
 
@@ -317,9 +324,21 @@ static uint32_t turn_rebalance(struct quarry_cache *cache)
     if (slab_settle(cache->slab) != 0) {
         return 1; /* pages that had been emptied have just become free */
     }
-    enum cache_rebalance_step step =
-        cache_rebalance_step(&cache->policy->rebalance, 0, room.over_bytes != 0, REBALANCE_WORK);
-    return step == CACHE_REBALANCE_NOTHING ? 0 : REBALANCE_WORK;
+    const struct cache_rebalance *rebalance = &cache->policy->rebalance;
+    /* Of what grows now a page is taken only where there is no other, and once a second. */
+    uint32_t grown_class = atomic_load_relaxed_u32(&cache->slab->grown_class);
+    enum cache_rebalance_step step = cache_rebalance_step(&cache->policy->rebalance, grown_class,
+                                                          room.over_bytes != 0, REBALANCE_WORK);
+    if (step == CACHE_REBALANCE_NOTHING &&
+        (room.over_bytes != 0 || cache->policy->own_second != cache_now(cache))) {
+        cache->policy->own_second = cache_now(cache);
+        step = cache_rebalance_step(&cache->policy->rebalance, 0, room.over_bytes != 0,
+                                    REBALANCE_WORK);
+    }
+    if (step == CACHE_REBALANCE_NOTHING || cache_rebalance_is_futile(rebalance)) {
+        return 1; /* it is no use to go on at once */
+    }
+    return REBALANCE_WORK;
 }
 
 /* Ghosts and flushes of some tenants. */
@@ -398,21 +417,27 @@ static enum quarry_status differs(struct quarry_error *error, const char *what, 
                      (unsigned long long)here, (unsigned long long)there);
 }
 
+/* Adds an item to what is found of its queue. */
+static void validate_item(struct quarry_cache_tenant *tenant, uint64_t ref48, uint64_t *found)
+{
+    const struct cache_item *item = cache_item_at(tenant->cache, ref48);
+    uint32_t head = cache_item_head(item);
+    uint64_t slot = cache_hand_slot(tenant, cache_item_hash(tenant, item, head), ref48);
+
+    found[cache_slot_is_main(slot)] += cache_item_charge(tenant->cache, ref48, item, head);
+}
+
 static enum quarry_status validate_tenant(struct quarry_cache_tenant *tenant, uint64_t *sum,
                                           struct quarry_error *error)
 {
-    struct cache_slot_view views[CACHE_BUCKET_SLOTS];
-    uint64_t found[2] = {0, 0}, cursor = 0;
+    uint64_t refs[VALIDATED_AT_ONCE], found[2] = {0, 0}, cursor = 0;
 
-    do {
-        uint32_t count = cache_index_look(&tenant->index, &cursor, views);
+    while (cursor != UINT64_MAX) {
+        uint32_t count = cache_index_next(tenant, &cursor, refs, VALIDATED_AT_ONCE);
         for (uint32_t i = 0; i < count; i++) {
-            uint64_t ref48 = cache_slot_ref(views[i].seen);
-            const struct cache_item *item = cache_item_at(tenant->cache, ref48);
-            found[cache_slot_is_main(views[i].seen)] +=
-                cache_item_charge(tenant->cache, ref48, item, cache_item_head(item));
+            validate_item(tenant, refs[i], found);
         }
-    } while (cursor != 0);
+    }
     const struct cache_hand *hand = &tenant->policy->hand;
     *sum += found[0] + found[1];
     if (found[0] != cache_hand_small_bytes(hand)) {

@@ -20,6 +20,7 @@ struct cache_policy {
     struct cache_rebalance rebalance;
 
     /* of the turn */
+    uint32_t own_second;  /* when a page was last taken of the class that had grown last */
     uint32_t next_tenant; /* whose ghosts and sweep are looked at next */
     uint64_t told_ghost_hits, told_kept_count, told_seen_bytes; /* of the account's last question */
 

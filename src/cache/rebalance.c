@@ -6,19 +6,23 @@
  * nothing is taken from it any more, and for each item in it we decide, when the slab asks us to
  * move it:
  *
- *     has not been used since the hand was there, and its tenant is not safe    evicted
- *     else, and its class has a free cell elsewhere                             moved there
- *     else                                                                      declined
+ *     its class has a free cell elsewhere                                        moved there
+ *     else, not used since the hand was there, and its tenant is not safe        evicted
+ *     else                                                                       declined
  *
- * A page with items that were declined is given up, and after a few of those the next are emptied
+ * So where enough has been evicted already, by S3-FIFO, nothing more is: it is put together. A page
+ * with items that were declined is given up, and after a few of those the next are emptied
  * by force: nothing is safe then, for a set must not fail while there is something to evict.
  *
- * Which page: of sixteen that come next in the slab's order, that of which least would have to be
- * kept, by a sample of eight cells each: the part of its bytes that has been used or is safe. That
- * takes empty pages first, then those of cold items; and it is neutral between sizes, as S3-FIFO in
- * bytes is: a byte of an item that nobody wants is worth nothing, be the item large or small. A
- * page of the class that is in need is never taken, so that two sizes do not pass pages to and fro;
- * beyond that nothing moves while enough is open for two pages (refill.c): that is the hysteresis.
+ * Which page: of sixteen that come next in the slab's order, that which costs least: what its class
+ * has room for elsewhere is copied, which is cheap; of the rest the bytes are lost, judged by a
+ * sample of eight: twice as much for what somebody wants, and what an item has in other pages
+ * as well, so that a page of the heads of large items is left in peace. Empty pages go first so,
+ * then those of sizes that have fallen out of use, then those of cold items. It is neutral between
+ * sizes, as S3-FIFO in bytes is: a byte of an item that nobody wants is worth nothing, be the item
+ * large or small. A page of the class that is in need is never taken, so that two sizes do not pass
+ * pages to and fro; beyond that nothing moves while the reserve is whole (refill.c): that is the
+ * hysteresis.
  *
  * A step is bounded in cells, and the page waits, withdrawn, for the next one. Extents of large
  * items go by their items.
@@ -38,6 +42,9 @@
 
 #define PAGES_COMPARED 16u
 #define CELLS_SAMPLED  8u
+/* In 256ths of a cell: copying it; and more than this is not lost for one. */
+#define COST_OF_MOVE 24u
+#define COST_MAX     (UINT64_C(16) * 256)
 /* Pages that could not be emptied before it is done by force. */
 #define FAILED_MAX 4u
 /* Items decided on before a page is judged by them. */
@@ -100,6 +107,18 @@ static bool resident_remove(struct cache_rebalance *rebalance, const struct resi
     return bytes != 0;
 }
 
+/* What is to become of an item that has nowhere to move to, or need not be kept at all. */
+static bool must_go(struct cache_rebalance *rebalance, const struct resident *resident,
+                    bool has_cell, enum cache_gone *ret_why)
+{
+    *ret_why = why_goes(rebalance->cache, resident);
+    if (*ret_why != CACHE_GONE_EVICTED) {
+        return true;
+    }
+    return !has_cell && !rebalance->cache->never_evicts &&
+           (rebalance->is_forced || !is_worth_keeping(resident));
+}
+
 /* A quarry_slab_move_function. Without a new cell it may only let the item go. */
 static bool decide(void *argument, quarry_ref old_ref, const void *old_data, quarry_ref new_ref,
                    void *new_data, size_t bytes)
@@ -107,21 +126,20 @@ static bool decide(void *argument, quarry_ref old_ref, const void *old_data, qua
     struct cache_rebalance *rebalance = argument;
     struct quarry_cache *cache = rebalance->cache;
     struct resident resident = resident_of(cache, old_ref & QUARRY_REF48_MASK);
+    enum cache_gone why;
+    bool is_done = false;
 
     rebalance->asked_count++;
-    if (resident.tenant != NULL) {
-        enum cache_gone why = why_goes(cache, &resident);
-        bool may_evict = !cache->never_evicts && (!is_worth_keeping(&resident) ||
-                                                  (new_data == NULL && rebalance->is_forced));
-        if (why != CACHE_GONE_EVICTED || may_evict) {
-            (void)resident_remove(rebalance, &resident, why);
-            return false;
-        }
+    if (resident.tenant != NULL && must_go(rebalance, &resident, new_data != NULL, &why)) {
+        is_done = resident_remove(rebalance, &resident, why);
+        rebalance->kept_count += !is_done;
+        return false;
     }
-    bool is_moved =
-        new_data != NULL && cache_item_move(cache, old_ref, old_data, new_ref, new_data, bytes);
-    rebalance->kept_count += !is_moved;
-    return is_moved;
+    if (new_data != NULL) {
+        is_done = cache_item_move(cache, old_ref, old_data, new_ref, new_data, bytes);
+    }
+    rebalance->kept_count += !is_done;
+    return is_done;
 }
 
 /* ---- a page --------------------------------------------------------------------------------- */
@@ -132,28 +150,77 @@ static uint32_t next_random(struct cache_rebalance *rebalance, uint32_t below)
     return (uint32_t)((rebalance->random >> 32) * below >> 32);
 }
 
-/* Of a sample of a page's items, the part that would be kept, in 256ths. */
-static uint32_t kept_part(struct cache_rebalance *rebalance, const struct quarry_slab_page *page)
+/* Whether an item was seen among the first so many already. */
+static bool is_known(const struct resident *residents, size_t count,
+                     const struct resident *resident)
 {
-    quarry_ref refs[CELLS_SAMPLED];
-    uint32_t cursor = next_random(rebalance, page->cell_count), kept = 0;
-    size_t count = quarry_slab_live_refs(rebalance->cache->slab, page->class_id, page->page,
-                                         &cursor, refs, CELLS_SAMPLED);
-
     for (size_t i = 0; i < count; i++) {
-        struct resident resident = resident_of(rebalance->cache, refs[i] & QUARRY_REF48_MASK);
-        kept += resident.tenant == NULL || is_worth_keeping(&resident);
+        if (residents[i].tenant == resident->tenant && residents[i].ref48 == resident->ref48) {
+            return true;
+        }
     }
-    return count == 0 ? 0 : (uint32_t)(kept * 256u / count);
+    return false;
 }
 
-/* What of a page would be kept, in 256ths of its cells. */
-static uint32_t page_worth(struct cache_rebalance *rebalance, const struct quarry_slab_page *page)
+/* What is lost with an item, all of its cells together; twice as much where it was to be kept. */
+static uint64_t item_loss(const struct quarry_cache *cache, const struct resident *resident,
+                          uint32_t cell_bytes)
 {
-    uint32_t used = page->cell_count - page->free_count - page->limbo_count;
-    uint32_t used_part = (uint32_t)((uint64_t)used * 256 / page->cell_count);
+    if (resident->tenant == NULL) {
+        return 4 * (uint64_t)cell_bytes; /* of a write: it cannot go at all */
+    }
+    const struct cache_item *item = cache_item_at(cache, resident->ref48);
+    uint64_t bytes = cache_item_charge(cache, resident->ref48, item, cache_item_head(item));
 
-    return used_part == 0 ? 0 : used_part * (8 + kept_part(rebalance, page)) / 264;
+    return is_worth_keeping(resident) ? 2 * bytes : bytes / 2;
+}
+
+static size_t sample(struct cache_rebalance *rebalance, const struct quarry_slab_page *page,
+                     quarry_ref *refs)
+{
+    struct quarry_slab *slab = rebalance->cache->slab;
+    uint32_t cursor = next_random(rebalance, page->cell_count);
+    size_t count =
+        quarry_slab_live_refs(slab, page->class_id, page->page, &cursor, refs, CELLS_SAMPLED);
+
+    if (count == 0) { /* none from there to the end */
+        cursor = 0;
+        count =
+            quarry_slab_live_refs(slab, page->class_id, page->page, &cursor, refs, CELLS_SAMPLED);
+    }
+    return count;
+}
+
+/* What is lost by the mean cell of a page that cannot move, in 256ths of it. */
+static uint64_t mean_loss(struct cache_rebalance *rebalance, const struct quarry_slab_page *page)
+{
+    struct resident residents[CELLS_SAMPLED];
+    quarry_ref refs[CELLS_SAMPLED];
+    size_t count = sample(rebalance, page, refs);
+    uint64_t loss = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        residents[i] = resident_of(rebalance->cache, refs[i] & QUARRY_REF48_MASK);
+        if (residents[i].tenant == NULL || !is_known(residents, i, &residents[i])) {
+            loss += item_loss(rebalance->cache, &residents[i], page->cell_bytes);
+        }
+    }
+    return count == 0 ? 0 : loss * 256 / count / page->cell_bytes;
+}
+
+/* What emptying a page costs, in 256ths of its bytes. */
+static uint64_t page_cost(struct cache_rebalance *rebalance, const struct quarry_slab_page *page)
+{
+    uint64_t live = page->cell_count - page->free_count - page->limbo_count;
+    uint64_t free_count = slab_class_free_count(rebalance->cache->slab, page->class_id);
+    uint64_t to_move = size_min_u64(sat_sub_u64(free_count, page->free_count), live);
+    uint64_t to_lose = live - to_move;
+    uint64_t cost = to_move * COST_OF_MOVE;
+
+    if (to_lose != 0) {
+        cost += to_lose * mean_loss(rebalance, page);
+    }
+    return cost / page->cell_count;
 }
 
 /* The page to empty next. False: there is none. */
@@ -162,7 +229,8 @@ static bool page_choose(struct cache_rebalance *rebalance, uint32_t spared_class
 {
     struct quarry_slab *slab = rebalance->cache->slab;
     struct quarry_slab_page page;
-    uint32_t least = UINT32_MAX, compared = 0;
+    uint64_t least = COST_MAX;
+    uint32_t compared = 0;
     bool is_round = rebalance->cursor == 0;
 
     quarry_epoch_enter(rebalance->cache->epoch);
@@ -178,15 +246,15 @@ static bool page_choose(struct cache_rebalance *rebalance, uint32_t spared_class
         if (page.class_id == spared_class || page.is_moving) {
             continue;
         }
-        uint32_t worth = page_worth(rebalance, &page);
-        if (worth < least) {
-            least = worth;
+        uint64_t cost = page_cost(rebalance, &page);
+        if (cost < least) {
+            least = cost;
             *ret_page = page;
         }
         compared++;
     }
     quarry_epoch_leave(rebalance->cache->epoch);
-    return least != UINT32_MAX;
+    return least != COST_MAX;
 }
 
 static enum cache_rebalance_step page_begin(struct cache_rebalance *rebalance,
@@ -213,11 +281,11 @@ static enum cache_rebalance_step page_end(struct cache_rebalance *rebalance)
 {
     rebalance->is_emptying = false;
     if (slab_mover_end(&rebalance->mover) == QUARRY_OK) {
-        rebalance->failed_count = 0;
+        atomic_store_relaxed_u32(&rebalance->failed_count, 0);
         (void)atomic_add_relaxed_u64(&rebalance->emptied_count, 1);
         return CACHE_REBALANCE_DONE;
     }
-    rebalance->failed_count++;
+    atomic_bump_relaxed_u32(&rebalance->failed_count, 1);
     (void)atomic_add_relaxed_u64(&rebalance->failed_total, 1);
     return CACHE_REBALANCE_MORE;
 }
@@ -232,7 +300,8 @@ static bool page_is_stubborn(const struct cache_rebalance *rebalance)
 static enum cache_rebalance_step step_claimed(struct cache_rebalance *rebalance,
                                               uint32_t spared_class, bool is_urgent, uint32_t work)
 {
-    rebalance->is_forced = is_urgent && rebalance->failed_count >= FAILED_MAX;
+    rebalance->is_forced =
+        is_urgent && atomic_load_relaxed_u32(&rebalance->failed_count) >= FAILED_MAX;
     if (!rebalance->is_emptying) {
         return page_begin(rebalance, spared_class);
     }
@@ -254,4 +323,9 @@ enum cache_rebalance_step cache_rebalance_step(struct cache_rebalance *rebalance
     enum cache_rebalance_step step = step_claimed(rebalance, spared_class, is_urgent, work);
     atomic_store_release_u32(&rebalance->claimed, 0);
     return step;
+}
+
+bool cache_rebalance_is_futile(const struct cache_rebalance *rebalance)
+{
+    return atomic_load_relaxed_u32(&rebalance->failed_count) >= 2 * FAILED_MAX;
 }

@@ -11,10 +11,10 @@ struct cache_rebalance {
 
     /* by whoever has claimed it */
     struct quarry_cache *cache;
-    bool is_emptying;      /* `mover` has a page */
-    bool is_forced;        /* what cannot be moved goes, be it whose it may */
-    uint32_t failed_count; /* pages that could not be emptied, since one was */
-    uint64_t cursor;       /* where the search for a page goes on */
+    bool is_emptying;              /* `mover` has a page */
+    bool is_forced;                /* what cannot be moved goes, be it whose it may */
+    _Atomic uint32_t failed_count; /* pages that could not be emptied, since one was */
+    uint64_t cursor;               /* where the search for a page goes on */
     uint64_t random;
     uint32_t asked_count, kept_count; /* items of the page that were decided on; that stayed */
     struct slab_mover mover;
@@ -44,5 +44,8 @@ enum cache_rebalance_step {
 enum cache_rebalance_step cache_rebalance_step(struct cache_rebalance *rebalance,
                                                uint32_t spared_class, bool is_urgent,
                                                uint32_t work);
+
+/* Whether one page after the other could not be emptied. A hint. */
+bool cache_rebalance_is_futile(const struct cache_rebalance *rebalance);
 
 #endif

@@ -6,10 +6,12 @@
  *                           └──────────── free ────────── + ────────┘
  *
  * Cells are free where items of their size have gone; what is open can become a page of any size.
- * Of both together about 1 % is wanted, and of the open part enough for two pages. Less is free
- * than wanted, and the cache is *tight*: every set evicts a quarter more than it brings, bounded to
- * eight items, so that no set waits for another's work; the turn does the rest, and goes on for a
- * quarter above the mark.
+ * A part of the open bytes is kept in reserve for sizes that run short, enough for two pages; of
+ * the rest, open or in cells, there should be half a percent. Less is free than wanted, and the
+ * cache is *tight*: every set evicts a quarter more than it brings, bounded to eight items, so that
+ * no set waits for another's work; the turn does the rest, and goes on for a quarter above the
+ * mark. Were the reserve counted as free as well, sets would use it up before anything is evicted,
+ * and all eviction would be by pages that are emptied for the next reserve.
  *
  * The limit is the least of the size, the target that the budget has given, and what the memory
  * turned out to have room for: when a page is refused below the first two, what is charged then is
@@ -29,9 +31,11 @@
 
 #include <cache/policy_parts.h>
 
-/* Of the limit: what is wanted free beside the open part, and of that. */
-#define FREE_PART 256u
+/* Of the limit: what is wanted free, and the reserve. */
+#define FREE_PART 200u
 #define OPEN_PART 100u
+/* So much free, and it fills anew. */
+#define EMPTY_PART 4u
 /* As much as two pages of the slab are, and two of its smallest. */
 #define OPEN_MAX Q_MIB(2)
 #define OPEN_MIN Q_KIB(128)
@@ -102,10 +106,11 @@ struct cache_room cache_room_read(struct quarry_cache *cache)
 
     room.open_bytes = sat_sub_u64(room.limit_bytes, room.charged_bytes);
     room.over_bytes = sat_sub_u64(room.charged_bytes, room.limit_bytes);
-    room.free_bytes = room.open_bytes + sat_sub_u64(pages, used_bytes(&cache->policy->levels));
-    room.free_bytes = sat_sub_u64(room.free_bytes, room.over_bytes);
+    room.cell_bytes = sat_sub_u64(pages, used_bytes(&cache->policy->levels));
     room.wants_open_bytes = size_max_u64(size_min_u64(open, OPEN_MAX), OPEN_MIN);
-    room.wants_free_bytes = room.wants_open_bytes + room.limit_bytes / FREE_PART;
+    room.wants_free_bytes = room.limit_bytes / FREE_PART;
+    room.free_bytes = room.cell_bytes + sat_sub_u64(room.open_bytes, room.wants_open_bytes);
+    room.free_bytes = sat_sub_u64(room.free_bytes, room.over_bytes);
     return room;
 }
 
@@ -120,17 +125,31 @@ void cache_room_note_refused(struct quarry_cache *cache)
     }
 }
 
-static void look(struct quarry_cache *cache)
+uint64_t cache_room_lacking(const struct cache_room *room)
+{
+    uint64_t mark = room->wants_free_bytes;
+
+    if (room->open_bytes < room->wants_open_bytes) { /* what is free is not where it is wanted */
+        mark *= 2;
+    }
+    return sat_sub_u64(mark + mark / 4, room->free_bytes);
+}
+
+void cache_refill_look(struct quarry_cache *cache)
 {
     struct cache_levels *levels = &cache->policy->levels;
     struct cache_room room = cache_room_read(cache);
+    uint64_t lacking = cache_room_lacking(&room);
     uint32_t was_tight = atomic_load_relaxed_u32(&levels->is_tight);
-    uint64_t mark = room.wants_free_bytes + (was_tight ? room.wants_free_bytes / 4 : 0);
-    uint32_t is_tight = room.free_bytes < mark;
+    uint32_t is_tight = lacking > (was_tight ? 0 : room.wants_free_bytes / 4);
 
+    if (room.free_bytes > room.limit_bytes / EMPTY_PART) {
+        atomic_store_relaxed_u32(&levels->has_evicted, 0);
+    }
     if (is_tight != was_tight) {
         atomic_store_relaxed_u32(&levels->is_tight, is_tight);
         if (is_tight) {
+            atomic_store_relaxed_u32(&levels->has_evicted, 1);
             cache_wake(cache);
         }
     }
@@ -144,7 +163,7 @@ bool cache_refill_is_due(struct quarry_cache *cache)
 
     atomic_store_relaxed_u32(&stripe->taken_count, count); /* a race looks a little less often */
     if (count % TAKEN_PER_LOOK == 0) {
-        look(cache);
+        cache_refill_look(cache);
     }
     return atomic_load_relaxed_u32(&levels->is_tight) != 0;
 }
@@ -213,7 +232,7 @@ void cache_refill_choose(struct quarry_cache *cache)
     quarry_epoch_leave(cache->epoch);
     atomic_store_relaxed_u32(&cache->policy->levels.giver, best.id);
     atomic_store_relaxed_u64(&cache->policy->levels.pending_bytes, pending);
-    look(cache);
+    cache_refill_look(cache);
 }
 
 bool cache_tenant_is_safe(const struct quarry_cache_tenant *tenant)

@@ -18,6 +18,7 @@ struct cache_level_stripe {
 struct cache_levels {
     /* atomic */
     _Atomic uint32_t is_tight;    /* less is free than should be: who sets evicts */
+    _Atomic uint32_t has_evicted; /* it was tight, and has not become much emptier since */
     _Atomic uint32_t giver;       /* id of the tenant that gives; UINT32_MAX: none */
     _Atomic uint64_t bound_bytes; /* what the memory has room for, where that is less; 0: enough */
     _Atomic uint32_t bound_until; /* seconds of the cache's clock */
@@ -29,10 +30,12 @@ struct cache_levels {
 struct cache_room {
     uint64_t limit_bytes; /* that it may have charged now */
     uint64_t charged_bytes;
-    uint64_t over_bytes;                         /* charged above the limit */
-    uint64_t open_bytes;                         /* not charged yet: pages can be added */
-    uint64_t free_bytes;                         /* open, or in pages and not of an item */
-    uint64_t wants_open_bytes, wants_free_bytes; /* how much there should be */
+    uint64_t over_bytes; /* charged above the limit */
+    uint64_t open_bytes; /* not charged yet: pages can be added */
+    uint64_t cell_bytes; /* free in pages */
+    /* How much there should be: open; and free in pages, or open above that. */
+    uint64_t wants_open_bytes, wants_free_bytes;
+    uint64_t free_bytes; /* what there is of the latter */
 };
 
 void cache_levels_init(struct cache_levels *ret_levels);
@@ -44,6 +47,8 @@ uint64_t cache_levels_used(const struct cache_levels *levels);
 
 /* Cost: a look at each stripe. */
 struct cache_room cache_room_read(struct quarry_cache *cache);
+/* How much is to be evicted: to a quarter above what is wanted. */
+uint64_t cache_room_lacking(const struct cache_room *room);
 /* A page did not fit though the limit has room: the memory has none. */
 void cache_room_note_refused(struct quarry_cache *cache);
 
@@ -52,6 +57,9 @@ void cache_room_note_refused(struct quarry_cache *cache);
  * Cost: a load or two.
  */
 bool cache_refill_is_due(struct quarry_cache *cache);
+
+/* Looks at once. Cost: a look at each stripe. */
+void cache_refill_look(struct quarry_cache *cache);
 
 /* What a tenant may hold before it gives to others. */
 uint64_t cache_tenant_share(const struct quarry_cache_tenant *tenant);

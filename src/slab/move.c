@@ -399,6 +399,16 @@ static uint64_t class_trim(struct slab_class *class)
     return bytes + slab_pages_free(class->slab, &gone);
 }
 
+uint64_t slab_class_free_count(struct quarry_slab *slab, uint32_t class_id)
+{
+    struct slab_class *class = slab_class_of(slab, class_id);
+
+    slab_lock(slab, &class->mutex);
+    uint64_t count = class->free_count;
+    slab_unlock(slab, &class->mutex);
+    return count;
+}
+
 uint64_t slab_settle(struct quarry_slab *slab)
 {
     uint64_t bytes = 0;

@@ -54,6 +54,9 @@ bool slab_mover_step(struct slab_mover *mover, uint32_t cell_count);
  */
 enum quarry_status slab_mover_end(struct slab_mover *mover);
 
+/* Free cells in the pages of a class from which cells are taken. Cost: a lock. */
+uint64_t slab_class_free_count(struct quarry_slab *slab, uint32_t class_id);
+
 /*
  * Lets go of what waits for readers that have left: of all classes with such pages. Gives back the
  * pages that become empty by that. Unlike quarry_slab_trim no thread is stopped, and a class keeps

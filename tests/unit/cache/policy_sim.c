@@ -29,6 +29,7 @@ struct sim {
     /* of policy_hand alone */
     const struct policy_choice *choice;
     struct cache_ghost_table *ghosts;
+    bool is_full;
     uint8_t *is_second;
     uint32_t *bucket_first; /* main items by bucket, as the index has them */
     uint32_t bucket_count, hand;
@@ -356,6 +357,37 @@ static void hand_evict(struct sim *sim)
     }
 }
 
+/* While nothing is evicted, what is too much for the small queue goes to the main one untried. */
+static void hand_fill(struct sim *sim)
+{
+    while (sim->bytes[SMALL] > (sim->bytes[SMALL] + sim->bytes[MAIN]) / 10) {
+        uint32_t key = pop(sim, SMALL);
+        uint8_t frequency = sim->frequency[key];
+        hand_enter(sim, key);
+        sim->frequency[key] = frequency;
+    }
+}
+
+static void hand_miss(struct sim *sim, uint32_t key)
+{
+    bool is_full = false;
+
+    while (sim->bytes[SMALL] + sim->bytes[MAIN] + sim->trace->bytes[key] > sim->capacity) {
+        hand_evict(sim);
+        is_full = true;
+    }
+    sim->is_full |= is_full;
+    sim->frequency[key] = sim->is_second[key] = 0;
+    if (cache_ghost_take(sim->ghosts, hash_of(key))) {
+        hand_enter(sim, key);
+    } else {
+        push(sim, SMALL, key);
+    }
+    if (!sim->is_full) {
+        hand_fill(sim);
+    }
+}
+
 double policy_hand(const struct policy_trace *trace, uint64_t capacity_bytes,
                    const struct policy_choice *choice)
 {
@@ -370,17 +402,8 @@ double policy_hand(const struct policy_trace *trace, uint64_t capacity_bytes,
             continue;
         }
         sim.misses++;
-        if (!fits(&sim, key)) {
-            continue;
-        }
-        while (sim.bytes[SMALL] + sim.bytes[MAIN] + trace->bytes[key] > capacity_bytes) {
-            hand_evict(&sim);
-        }
-        sim.frequency[key] = sim.is_second[key] = 0;
-        if (cache_ghost_take(sim.ghosts, hash_of(key))) {
-            hand_enter(&sim, key);
-        } else {
-            push(&sim, SMALL, key);
+        if (fits(&sim, key)) {
+            hand_miss(&sim, key);
         }
     }
     return sim_fini(&sim);
