@@ -119,6 +119,11 @@ struct os_ops {
                                     void *buffer, size_t bytes);
     enum quarry_status (*file_write)(struct os *os, struct os_file *file, uint64_t offset,
                                      const void *buffer, size_t bytes);
+    /*
+     * Writes to its disk what was changed of a range that files are mapped over, and waits. Errors:
+     * IO, NO_SPACE: some of it may have got there.
+     */
+    enum quarry_status (*file_sync)(struct os *os, void *base, size_t bytes);
 
     /* Nanoseconds that never go back; the zero is arbitrary. */
     uint64_t (*monotonic_ns)(struct os *os);
@@ -209,6 +214,10 @@ static inline enum quarry_status os_file_write(struct os *os, struct os_file *fi
                                                const void *buffer, size_t bytes)
 {
     return os->ops->file_write(os, file, offset, buffer, bytes);
+}
+static inline enum quarry_status os_file_sync(struct os *os, void *base, size_t bytes)
+{
+    return os->ops->file_sync(os, base, bytes);
 }
 static inline uint64_t os_monotonic_ns(struct os *os)
 {
