@@ -392,6 +392,12 @@ bool os_environment_find(const char *name, char *ret_value, size_t capacity);
  */
 bool os_random(void *ret_bytes, size_t bytes);
 
+/*
+ * Which boot of the machine this is: a number that no other boot has. Returns: false when the kernel
+ * does not say.
+ */
+bool os_boot_id(uint8_t ret_id[16]);
+
 /* Writes a line to stderr by one system call, past stdio and its locks. Errors: none are told. */
 void os_tell(const char *line, size_t bytes);
 
