@@ -344,10 +344,12 @@ static enum quarry_status file_sync(struct cache_file *file)
 
 void cache_file_close(struct cache_file *file, uint64_t clock_s, uint64_t sequence)
 {
-    cache_file_note(file, clock_s, sequence);
-    /* What cannot be written leaves the file as one whose process was killed. */
-    if (file_sync(file) != QUARRY_OK) {
-        atomic_store_release_u32(&file->head->state, CACHE_FILE_OPEN);
+    if (file->is_ready) {
+        cache_file_note(file, clock_s, sequence);
+        /* What cannot be written leaves the file as one whose process was killed. */
+        if (file_sync(file) != QUARRY_OK) {
+            atomic_store_release_u32(&file->head->state, CACHE_FILE_OPEN);
+        }
     }
     file_uncharge(file);
 }

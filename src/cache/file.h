@@ -92,6 +92,7 @@ struct cache_file {
     bool was_clean;
     char why[128];           /* it was begun anew, if it was not new */
     uint32_t adopted_tables; /* of a warm file, in the order of the head */
+    bool is_ready; /* what is in it is what the cache has; else close leaves it as it is */
     /* atomic */
     _Atomic uint64_t own_bytes; /* of head and tables */
 };
@@ -115,8 +116,9 @@ enum quarry_status cache_file_open_finish(struct cache_file *file);
  */
 enum quarry_status cache_file_begin_anew(struct cache_file *file, const char *why);
 /*
- * Ends with a file: it is written to its disk, and then says that it was closed. Nothing changes in
- * the lane any more. What the file took is not charged any longer; the lane is the caller's.
+ * Ends with a file: one that is_ready is written to its disk, and then says that it was closed.
+ * Nothing changes in the lane any more. What the file took is not charged any longer; the lane is
+ * the caller's.
  */
 void cache_file_close(struct cache_file *file, uint64_t clock_s, uint64_t sequence);
 

@@ -33,6 +33,7 @@ static enum quarry_status file_open_in(uint64_t reserved_bytes)
     enum quarry_status status =
         cache_file_open(&file, account, (struct quarry_lane *)(void *)lane, &error);
     assert_int_equal(error.text[0] != '\0', status != QUARRY_OK);
+    file.is_ready = true;
     return status;
 }
 
@@ -403,6 +404,37 @@ static void a_tenant_whose_name_was_changed_is_none(void **state)
     assert_non_null(cache_file_tenant(&file, 5));
 }
 
+/* ---- the example of docs/formats/cache-file.md ---------------------------------------------- */
+
+static const uint8_t example_head[] = {
+    0x51, 0x43, 0x41, 0x43, 0x48, 0x45, 0x0d, 0x0a, 0x01, 0x00, 0x00, 0x00, 0x04, 0x03, 0x02,
+    0x01, 0x00, 0x20, 0x00, 0x00, 0x00, 0x20, 0x00, 0x00, 0x04, 0x00, 0x00, 0x00, 0x01, 0x00,
+    0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0xf1, 0x53, 0x65};
+static const uint8_t example_crc[] = {0x66, 0xfb, 0x1f, 0x3d, 0x00, 0x00, 0x00, 0x00,
+                                      0x6f, 0x70, 0x65, 0x6e, 0x00, 0x00, 0x00, 0x00};
+static const uint8_t example_entry[] = {0x00, 0x00, 0x01, 0x18, 0x00, 0x0e, 0x4c, 0xfb};
+
+static void the_example_of_the_format_is_read(void **state)
+{
+    const struct cache_file_page page = {2, 8, 1, 0, 104};
+
+    (void)state;
+    assert_int_equal(cache_file_add_tenant(&file, 0, "default", 1), QUARRY_OK);
+    assert_int_equal(page_add(1, 0, 104).lane_page, 2);
+    assert_int_equal(file.head->tenant_table[0], 1);
+    assert_int_equal(file.head->page_table[0], 10);
+    uint8_t *head = (uint8_t *)file.head;
+    memset(head, 0, 128);
+    memcpy(head, example_head, sizeof(example_head));
+    memcpy(head + 120, example_crc, sizeof(example_crc));
+    uint8_t *table = page_lane_address(lane, 10);
+    assert_memory_equal(table, example_entry, sizeof(example_entry));
+    assert_int_equal(reopen(false), QUARRY_OK);
+    assert_true(file.is_warm);
+    assert_int_equal(cache_file_adopt_tables(&file), QUARRY_OK);
+    assert_pages(&page, 1);
+}
+
 int main(void)
 {
 #define FILE_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -429,6 +461,7 @@ int main(void)
         FILE_TEST(two_tables_of_one_place_are_no_tables),
         FILE_TEST(tenants_are_noted_by_id),
         FILE_TEST(a_tenant_whose_name_was_changed_is_none),
+        FILE_TEST(the_example_of_the_format_is_read),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

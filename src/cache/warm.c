@@ -1,0 +1,303 @@
+/*
+ * A cache that is as it was after a restart: what the parts do for it, and in which order.
+ *
+ *   lane        anonymous: the cache, indexes, queues, the slab's records
+ *   file_lane   the file: pages of the slab, and what the file says of itself (file.c)
+ *
+ * So the file holds what is worth keeping and nothing else, and what is made anew at each start is
+ * memory without a disk behind it. Refs of 48 bits are the same after a restart, so what refers to
+ * a cell from within the file (an item to its extents) needs no repair.
+ *
+ * Opening: lane, slab (with hooks that note its pages), then cache_warm_recover: the head is read;
+ * tenants, clock and items come back (recover.c); or the file is begun anew, and says why.
+ *
+ * Closing: the slab is detached, which leaves its pages in the file; the file is written to its
+ * disk and says that it was closed. A process that is killed has done neither, and loses nothing,
+ * for all that is noted is noted as it happens: pages by the hooks, tenants and flushes before the
+ * calls return; but the clock and the sequence, which are noted some times a second, and are
+ * allowed for.
+ *
+ * The clock goes on from the later of what the file says and what the machine says, so that an
+ * expiry never moves away.
+ *
+ * A full file system. Pages of the lane are backed by blocks before they are touched, so it is
+ * QUARRY_NO_SPACE to who wants one: to the slab, and from there to a set, which evicts for its cell
+ * as it does when the budget is used up. Nothing here is written without such blocks.
+ *
+ * Locking: none of its own; tenants are changed under tenants_mutex, pages noted by who takes them.
+ */
+#include <cache/warm.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include <cache/file.h>
+#include <cache/recover.h>
+#include <cache/tenant.h>
+
+/* ---- the lane ------------------------------------------------------------------------------- */
+
+/*
+ * A file may be longer than the addresses that a lane has by default, from a larger cache: up to
+ * what the memory has.
+ */
+#define RESERVED_BYTES_MAX (UINT64_C(1) << 44)
+
+enum quarry_status cache_warm_open(struct quarry_cache *cache,
+                                   const struct quarry_cache_options *options,
+                                   struct quarry_error *error)
+{
+    char name[QUARRY_NAME_BYTES];
+    struct quarry_lane_options lane_options = {.name = name, .file_path = options->file_path};
+    enum quarry_status status;
+
+    if (options->file_path == NULL) {
+        return QUARRY_OK;
+    }
+    if ((size_t)snprintf(name, sizeof(name), "%s.file", cache->name) >= sizeof(name)) {
+        return error_set(error, QUARRY_BAD_INPUT, "cache '%s': a name with a file has %zu bytes",
+                         cache->name, sizeof(name) - sizeof(".file"));
+    }
+    status = quarry_lane_create(cache->heap, &lane_options, &cache->file_lane, error);
+    for (uint64_t bytes = UINT64_C(1) << 36;
+         status == QUARRY_NO_ADDRESS && bytes <= RESERVED_BYTES_MAX; bytes *= 2) {
+        lane_options.reserved_bytes = bytes;
+        status = quarry_lane_create(cache->heap, &lane_options, &cache->file_lane, error);
+    }
+    return status;
+}
+
+/* ---- pages ---------------------------------------------------------------------------------- */
+
+static enum quarry_status page_taken(void *argument, const struct quarry_slab_page *page)
+{
+    struct quarry_cache *cache = argument;
+    const struct cache_file_page noted = {
+        .lane_page = cache_file_page_number(cache->file, page->base),
+        .page_count = (uint32_t)(page->bytes / QUARRY_PAGE_BYTES),
+        .class_id = page->class_id,
+        .page = page->page,
+        .cell_bytes = page->cell_bytes,
+    };
+
+    return cache_file_add_page(cache->file, &noted);
+}
+
+static void page_given(void *argument, const struct quarry_slab_page *page)
+{
+    struct quarry_cache *cache = argument;
+
+    cache_file_remove_page(cache->file, cache_file_page_number(cache->file, page->base));
+}
+
+void cache_warm_slab_options(struct quarry_cache *cache, struct quarry_slab_options *slab_options)
+{
+    slab_options->lane = cache->lane;
+    if (cache->file_lane != NULL) {
+        slab_options->lane = cache->file_lane;
+        slab_options->record_lane = cache->lane;
+        slab_options->page_taken = page_taken;
+        slab_options->page_given = page_given;
+        slab_options->page_argument = cache;
+    }
+}
+
+/* ---- tenants -------------------------------------------------------------------------------- */
+
+enum quarry_status cache_warm_add_tenant(struct quarry_cache_tenant *tenant)
+{
+    struct cache_file *file = tenant->cache->file;
+
+    return file == NULL ? QUARRY_OK
+                        : cache_file_add_tenant(file, tenant->id, tenant->name, tenant->secret);
+}
+
+void cache_warm_remove_tenant(struct quarry_cache_tenant *tenant)
+{
+    if (tenant->cache->file != NULL) {
+        cache_file_remove_tenant(tenant->cache->file, tenant->id);
+    }
+}
+
+void cache_warm_note_flush(struct quarry_cache_tenant *tenant)
+{
+    struct cache_file_tenant *noted =
+        tenant->cache->file == NULL ? NULL : cache_file_tenant(tenant->cache->file, tenant->id);
+
+    if (noted != NULL) {
+        /* Relaxed: each is a figure of its own; that of items is noted first, and is the stricter.
+         */
+        atomic_store_relaxed_u64(&noted->flushed_sequence,
+                                 atomic_load_relaxed_u64(&tenant->flushed_sequence));
+        atomic_store_relaxed_u32(&noted->flush_at, atomic_load_relaxed_u32(&tenant->flush_at));
+    }
+}
+
+/* A tenant that the file has is the cache's. */
+static enum quarry_status tenant_restore(struct quarry_cache *cache, uint32_t id,
+                                         const struct cache_file_tenant *noted)
+{
+    struct quarry_cache_tenant *tenant = cache_tenant_of(cache, id);
+
+    if (tenant == NULL) {
+        enum quarry_status status =
+            cache_tenant_restore(cache, id, noted->name, noted->secret, &tenant);
+        if (status != QUARRY_OK) {
+            return status;
+        }
+    }
+    tenant->secret = noted->secret;
+    /* Relaxed: nobody uses the tenant yet. */
+    atomic_store_relaxed_u64(&tenant->flushed_sequence,
+                             atomic_load_relaxed_u64(&noted->flushed_sequence));
+    atomic_store_relaxed_u32(&tenant->flush_at, atomic_load_relaxed_u32(&noted->flush_at));
+    return QUARRY_OK;
+}
+
+static enum quarry_status tenants_restore(struct quarry_cache *cache)
+{
+    enum quarry_status status = QUARRY_OK;
+
+    for (uint32_t id = 0; id <= CACHE_TENANTS_MAX && status == QUARRY_OK; id++) {
+        const struct cache_file_tenant *noted = cache_file_tenant(cache->file, id);
+        if (noted != NULL && id < cache->tenants_max) {
+            status = tenant_restore(cache, id, noted);
+        }
+    }
+    return status;
+}
+
+/* Tenants that the cache has are the file's. */
+static enum quarry_status tenants_note(struct quarry_cache *cache)
+{
+    enum quarry_status status = QUARRY_OK;
+
+    for (uint32_t id = 0; id < cache->tenants_max && status == QUARRY_OK; id++) {
+        struct quarry_cache_tenant *tenant = cache_tenant_of(cache, id);
+        if (tenant != NULL && cache_file_tenant(cache->file, id) == NULL) {
+            status = cache_warm_add_tenant(tenant);
+        }
+    }
+    return status;
+}
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
+/* The clock is not before what the file says. */
+static void clock_restore(struct quarry_cache *cache)
+{
+    uint64_t noted_s = atomic_load_relaxed_u64(&cache->file->head->clock_s);
+    uint64_t now_s = cache_now(cache);
+
+    /* A time that the clock cannot have is a damaged file's. */
+    if (noted_s > now_s && noted_s <= UINT32_MAX) {
+        quarry_cache_shift_clock(cache, (int64_t)(noted_s - now_s));
+    }
+}
+
+static enum quarry_status begin_anew(struct quarry_cache *cache, const char *why)
+{
+    memset(&cache->recovery, 0, sizeof(cache->recovery));
+    return cache_file_begin_anew(cache->file, why);
+}
+
+/* What is in a warm file is the cache's, or is given up. */
+static enum quarry_status file_recover(struct quarry_cache *cache, uint32_t thread_count)
+{
+    enum quarry_status status = cache_file_adopt_tables(cache->file);
+
+    if (status == QUARRY_BAD_INPUT) {
+        return begin_anew(cache, "its tables cannot lie where it says");
+    }
+    if (status == QUARRY_OK) {
+        status = tenants_restore(cache);
+    }
+    if (status == QUARRY_OK) {
+        clock_restore(cache);
+        status = cache_recover(cache, cache->file, thread_count);
+    }
+    return status == QUARRY_CORRUPT ? begin_anew(cache, "pages are noted in it that cannot be")
+                                    : status;
+}
+
+static uint32_t threads_default(void)
+{
+    struct os_machine machine;
+
+    os_machine_read("", &machine);
+    return machine.cpu_count == 0 ? 1 : machine.cpu_count;
+}
+
+static void recovery_describe(struct quarry_cache *cache, uint64_t begin_ns)
+{
+    struct quarry_cache_recovery *recovery = &cache->recovery;
+
+    recovery->was_cold = !cache->file->is_warm;
+    recovery->was_clean = cache->file->is_warm && cache->file->was_clean;
+    recovery->duration_ns = os_monotonic_ns(cache->os) - begin_ns;
+    (void)snprintf(recovery->why, sizeof(recovery->why), "%s",
+                   recovery->was_cold && cache->file->why[0] == '\0' ? "the file is new"
+                                                                     : cache->file->why);
+}
+
+enum quarry_status cache_warm_recover(struct quarry_cache *cache, uint32_t thread_count,
+                                      struct quarry_error *error)
+{
+    uint64_t begin_ns = os_monotonic_ns(cache->os);
+    struct cache_file *file;
+
+    if (cache->file_lane == NULL) {
+        return QUARRY_OK;
+    }
+    file = cache_memory_take(cache, sizeof(*file));
+    if (file == NULL) {
+        return error_set(error, QUARRY_NO_MEMORY, "cache '%s': no memory", cache->name);
+    }
+    enum quarry_status status = cache_file_open(file, cache->account, cache->file_lane, error);
+    if (status != QUARRY_OK) {
+        cache_memory_give(cache, file, sizeof(*file));
+        return status;
+    }
+    cache->file = file;
+    if (file->is_warm) {
+        status = file_recover(cache, thread_count != 0 ? thread_count : threads_default());
+    }
+    if (status == QUARRY_OK) {
+        status = tenants_note(cache);
+    }
+    if (status != QUARRY_OK) {
+        return error_set(error, status, "cache '%s': its file cannot be read", cache->name);
+    }
+    file->is_ready = true;
+    cache_warm_tick(cache);
+    recovery_describe(cache, begin_ns);
+    return QUARRY_OK;
+}
+
+/* ---- while open, and closing ---------------------------------------------------------------- */
+
+void cache_warm_tick(struct quarry_cache *cache)
+{
+    if (cache->file != NULL) {
+        cache_file_note(cache->file, cache_now(cache), atomic_load_relaxed_u64(&cache->sequence));
+    }
+}
+
+void cache_warm_close(struct quarry_cache *cache)
+{
+    struct cache_file *file = cache->file;
+
+    if (cache->file_lane == NULL) {
+        quarry_slab_destroy(cache->slab);
+        return;
+    }
+    if (cache->slab != NULL) {
+        quarry_slab_detach(cache->slab);
+    }
+    if (file != NULL) {
+        cache_file_close(file, cache_now(cache), atomic_load_relaxed_u64(&cache->sequence));
+        cache->file = NULL;
+        cache_memory_give(cache, file, sizeof(*file));
+    }
+    quarry_lane_destroy(cache->file_lane);
+}
