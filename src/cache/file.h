@@ -55,7 +55,8 @@ struct cache_file_head {
 };
 Q_STATIC_ASSERT(sizeof(struct cache_file_head) == QUARRY_PAGE_BYTES, "a head is a page");
 
-#define CACHE_FILE_TENANT_USED UINT32_C(0x746e6574)
+#define CACHE_FILE_TENANT_USED  UINT32_C(0x746e6574)
+#define CACHE_FILE_TENANT_GOING UINT32_C(0x676e6f67) /* its items are being dropped */
 
 struct cache_file_tenant {
     char name[32];
@@ -160,11 +161,17 @@ void cache_file_remove_page(struct cache_file *file, uint64_t lane_page);
 enum quarry_status cache_file_next_page(const struct cache_file *file, uint64_t *granule,
                                         uint64_t end, struct cache_file_page *ret_page);
 
-/* Notes a tenant under its id; and that it is no more. One at a time. Errors: as _add_page. */
+/*
+ * Notes a tenant under its id; that it is none any more, while the id is not another's yet; and that
+ * no item has the id. One at a time. Errors: as _add_page.
+ */
 enum quarry_status cache_file_add_tenant(struct cache_file *file, uint32_t id, const char *name,
                                          uint64_t secret);
 void cache_file_remove_tenant(struct cache_file *file, uint32_t id);
-/* What is noted of an id; NULL: nothing. */
+void cache_file_free_tenant(struct cache_file *file, uint32_t id);
+/* What is noted of an id; NULL: there is no tenant. */
 struct cache_file_tenant *cache_file_tenant(const struct cache_file *file, uint32_t id);
+/* Whether items may have the id. */
+bool cache_file_has_tenant_id(const struct cache_file *file, uint32_t id);
 
 #endif

@@ -33,7 +33,8 @@
  *
  *   table of tenants   | tenant 0 | 1 | … 127 |     64 bytes each; an id is a place
  *
- * A tenant's state is written last, and is cleared first.
+ * A tenant's state is written last. One that goes is none before its items are dropped, and its id is
+ * no other's before they have been.
  */
 #include <cache/file.h>
 
@@ -250,9 +251,27 @@ void cache_file_remove_tenant(struct cache_file *file, uint32_t id)
     struct cache_file_tenant *tenant = tenant_at(file, id);
 
     if (tenant != NULL) {
+        /* Release: whose items are about to go are nobody's. */
+        atomic_store_release_u32(&tenant->state, CACHE_FILE_TENANT_GOING);
+    }
+}
+
+void cache_file_free_tenant(struct cache_file *file, uint32_t id)
+{
+    struct cache_file_tenant *tenant = tenant_at(file, id);
+
+    if (tenant != NULL) {
         /* Release: what the id was is over before it is anything else. */
         atomic_store_release_u32(&tenant->state, 0);
     }
+}
+
+bool cache_file_has_tenant_id(const struct cache_file *file, uint32_t id)
+{
+    const struct cache_file_tenant *tenant = tenant_at(file, id);
+
+    /* Acquire: pairs with the release in cache_file_free_tenant. */
+    return tenant != NULL && atomic_load_acquire_u32(&tenant->state) != 0;
 }
 
 struct cache_file_tenant *cache_file_tenant(const struct cache_file *file, uint32_t id)

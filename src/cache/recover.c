@@ -269,9 +269,9 @@ static void item_count_in(struct worker *worker, const struct pending *pending)
 
     worker->item_count++;
     worker->item_bytes += bytes;
-    cache_count(pending->tenant, CACHE_ITEMS);
-    cache_count_add(pending->tenant, CACHE_ITEM_BYTES, bytes);
-    cache_count_add(pending->tenant, CACHE_REQUEST_BYTES,
+    cache_count(pending->tenant, CACHE_COUNT_ITEMS);
+    cache_count_add(pending->tenant, CACHE_COUNT_ITEM_BYTES, bytes);
+    cache_count_add(pending->tenant, CACHE_COUNT_REQUEST_BYTES,
                     pending->item->key_bytes + cache_item_value_bytes(pending->item, head));
     if (expiry != 0) {
         cache_expire_noted(cache, pending->ref48, expiry);
@@ -414,7 +414,7 @@ static uint32_t page_judge(struct worker *worker, const struct quarry_slab_page 
 }
 
 /* A page that is nothing to the slab goes. */
-static void page_free(struct recovery *recovery, const struct cache_file_page *noted)
+static void page_forget(struct recovery *recovery, const struct cache_file_page *noted)
 {
     struct cache_file *file = recovery->file;
 
@@ -456,7 +456,7 @@ static void page_recover(struct worker *worker, const struct cache_file_page *no
 
     if (page_judge(worker, &page) == 0 ||
         quarry_slab_adopt_page(recovery->cache->slab, &page, worker->live_bits) != QUARRY_OK) {
-        page_free(recovery, noted);
+        page_forget(recovery, noted);
         return;
     }
     page_enter(worker, &page);

@@ -387,6 +387,11 @@ static void tenants_are_noted_by_id(void **state)
     assert_int_equal(cache_file_tenant(&file, 0)->secret, 11);
     cache_file_remove_tenant(&file, 65535);
     assert_null(cache_file_tenant(&file, 65535));
+    assert_true(cache_file_has_tenant_id(&file, 65535));
+    cache_file_free_tenant(&file, 65535);
+    assert_false(cache_file_has_tenant_id(&file, 65535));
+    assert_false(cache_file_has_tenant_id(&file, 300));
+    cache_file_free_tenant(&file, 300);
     cache_file_remove_tenant(&file, 300); /* of a table that is not there */
 }
 
