@@ -162,8 +162,8 @@ enum quarry_status cache_file_next_page(const struct cache_file *file, uint64_t 
                                         uint64_t end, struct cache_file_page *ret_page);
 
 /*
- * Notes a tenant under its id; that it is none any more, while the id is not another's yet; and that
- * no item has the id. One at a time. Errors: as _add_page.
+ * Notes a tenant under its id; that it is none any more, while the id is not another's yet; and
+ * that no item has the id. One at a time. Errors: as _add_page.
  */
 enum quarry_status cache_file_add_tenant(struct cache_file *file, uint32_t id, const char *name,
                                          uint64_t secret);

@@ -33,8 +33,8 @@
  *
  *   table of tenants   | tenant 0 | 1 | … 127 |     64 bytes each; an id is a place
  *
- * A tenant's state is written last. One that goes is none before its items are dropped, and its id is
- * no other's before they have been.
+ * A tenant's state is written last. One that goes is none before its items are dropped, and its id
+ * is no other's before they have been.
  */
 #include <cache/file.h>
 

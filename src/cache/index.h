@@ -87,10 +87,11 @@ struct cache_table {
     uint64_t page_count;
     /* atomic */
     _Atomic(void *) next[2];     /* what it grows into, by the next bit of the hash; or NULL */
-    _Atomic uint32_t used_count; /* slots */
+    _Atomic uint32_t used_count; /* slots, and those promised to what is still to be moved in */
     _Atomic uint32_t claimed;    /* homes that somebody moves or has moved */
     _Atomic uint32_t moved;      /* homes that are moved */
-    uint32_t reserved[1];
+    _Atomic uint32_t owed[2];    /* of what was promised by next[], what has not come to it */
+    uint32_t reserved;
     struct cache_bucket bucket[];
 };
 Q_STATIC_ASSERT(sizeof(struct cache_table) == 64, "buckets begin at a line");
@@ -102,18 +103,27 @@ struct cache_directory {
     _Atomic(void *) table[]; /* struct cache_table *, by the highest bits of the hash */
 };
 
-struct cache_retired;
+/* What readers may still be in. */
+struct cache_retired {
+    void *base;
+    uint64_t bytes;
+    uint64_t stamp;
+};
+/* A growth leaves a table and a directory; the next begins when there is room for its two. */
+#define CACHE_RETIRED_MAX 4u
 
 struct cache_index {
     _Atomic(void *) directory;  /* struct cache_directory * */
     struct quarry_cache *cache; /* const */
-    _Atomic(void *) growing;    /* the table that grows: one at a time; or CACHE_INDEX_CLAIMED */
+    _Atomic(void *) growing;    /* the table that grows: one at a time; CACHE_INDEX_CLAIMED */
     _Atomic uint64_t bytes;     /* of its pages */
     _Atomic uint64_t slot_count;
     _Atomic uint64_t grown_count;
     _Atomic uint32_t starved_count; /* growths that found no memory, since one did */
-    struct os_mutex retired_mutex;
-    struct cache_retired *retired; /* guarded by retired_mutex: pages that readers may be in */
+    struct os_mutex mutex;
+    /* guarded by mutex */
+    uint32_t retired_count;
+    struct cache_retired retired[CACHE_RETIRED_MAX];
 };
 
 enum quarry_status cache_index_init(struct cache_index *index, struct quarry_cache *cache);
@@ -134,6 +144,10 @@ struct cache_found {
 struct cache_found cache_index_find(const struct quarry_cache_tenant *tenant,
                                     const struct quarry_cache_key *key);
 
+/* See quarry_cache_prefetch. */
+void cache_index_prefetch(const struct quarry_cache_tenant *tenant, uint64_t hash);
+void cache_index_prefetch_item(const struct quarry_cache_tenant *tenant, uint64_t hash);
+
 /*
  * The slots of a bucket, for the clock's hand: `*cursor` is a place in the space of hashes, which
  * means the same however the index has grown meanwhile, and is moved on by a bucket; after the last
@@ -146,7 +160,7 @@ struct cache_slot_view {
     _Atomic uint64_t *slot;
     uint64_t seen;
 };
-uint32_t cache_index_look(struct cache_index *index, uint64_t *cursor,
+uint32_t cache_index_look(const struct cache_index *index, uint64_t *cursor,
                           struct cache_slot_view *slots);
 
 /*
@@ -165,15 +179,20 @@ struct cache_lock {
     struct cache_table *table;
     struct cache_bucket *home;
     uint32_t home_index;
+    bool wants_growth; /* an insertion has found the table fuller than it should be */
 };
 
-void cache_index_lock(struct cache_index *index, uint64_t hash, struct cache_lock *ret_lock);
+void cache_index_lock(struct quarry_cache_tenant *tenant, uint64_t hash,
+                      struct cache_lock *ret_lock);
 void cache_index_unlock(struct cache_lock *lock);
 
 /* As cache_index_find, for the holder of the lock. */
 struct cache_found cache_index_find_locked(const struct quarry_cache_tenant *tenant,
                                            const struct cache_lock *lock,
                                            const struct quarry_cache_key *key);
+/* The item whose key has this hash. */
+struct cache_found cache_index_find_hash_locked(const struct quarry_cache_tenant *tenant,
+                                                const struct cache_lock *lock, uint64_t hash);
 /* The slot that holds this very ref, or NULL. */
 _Atomic uint64_t *cache_index_slot_locked(const struct cache_lock *lock, uint64_t hash,
                                           uint64_t ref48);
@@ -201,9 +220,21 @@ enum quarry_status cache_index_restore(struct quarry_cache_tenant *tenant, uint6
 
 /* ---- growing -------------------------------------------------------------------------------- */
 
-/* After an insertion, without the lock: begins to grow, or does a part of it. Short. */
+/* Whether there is something for cache_index_grow to do after what was done under the lock. */
+static inline bool cache_index_wants_growth(const struct cache_index *index,
+                                            const struct cache_lock *lock)
+{
+    /* Relaxed: a hint. */
+    return lock->wants_growth || atomic_load_relaxed_ptr(&index->growing) != NULL;
+}
+/* Begins to grow, or does a part of it. Short. Without a lock, and better outside the epoch. */
 void cache_index_grow(struct quarry_cache_tenant *tenant, uint64_t hash);
 /* Does a part of a growth under way, and frees what has grown. Returns: whether there is more. */
 bool cache_index_turn(struct quarry_cache_tenant *tenant);
+/*
+ * After an insertion found no room: grows at once, or evicts what lies there. Outside locks, inside
+ * the epoch or not. Returns: false: neither is possible.
+ */
+bool cache_index_make_room(struct quarry_cache_tenant *tenant, uint64_t hash);
 
 #endif

@@ -92,6 +92,8 @@ struct quarry_cache_tenant {
     _Atomic uint64_t share_bytes;      /* as set; 0: an equal part */
     _Atomic uint64_t flushed_sequence; /* items up to it are gone */
     _Atomic uint32_t flush_at;         /* a flush that is to come; 0: none */
+    _Atomic uint32_t is_flushing;      /* a flush is taking its number */
+    _Atomic uint32_t is_parked;        /* a file had it, and nobody has added it yet */
     _Atomic uint32_t evicted_age;      /* seconds, of the last evicted */
     _Atomic uint64_t pending_bytes;    /* cells of writes that are not committed */
     _Atomic uint64_t pinned_bytes;     /* cells that are pinned, in the index or not */
@@ -111,6 +113,9 @@ struct cache_memory {
     void *free[CACHE_SMALL_SIZES];
     _Atomic uint64_t taken_bytes; /* of whole pages */
 };
+
+/* What the cache's thread is told. */
+enum cache_thread_word { CACHE_THREAD_REST, CACHE_THREAD_WAKE, CACHE_THREAD_END };
 
 struct quarry_cache {
     /* const after init: what every call reads */
@@ -136,7 +141,8 @@ struct quarry_cache {
 
     /* const after init */
     struct quarry_memory *heap Q_ALIGNED(Q_CACHE_LINE_BYTES);
-    struct quarry_lane *lane;
+    struct quarry_lane *lane;        /* of the slab's pages */
+    struct quarry_lane *memory_lane; /* of all else; the same where there is no file */
     struct quarry_account *account;
     uint64_t own_bytes;
     uint64_t floor_bytes;
@@ -160,7 +166,7 @@ struct quarry_cache {
 
     struct os_thread thread; /* by the owner, when has_no_thread is false */
     void *stack;
-    _Atomic uint32_t thread_word; /* 1: it is to end */
+    _Atomic uint32_t thread_word; /* CACHE_THREAD_…; it sleeps on it */
 };
 
 /* ---- what all files use --------------------------------------------------------------------- */
@@ -273,5 +279,7 @@ void cache_hit_fill(const struct quarry_cache_tenant *tenant, uint64_t ref48,
 void cache_clock_tick(struct quarry_cache *cache);
 /* Waits until all who are inside the epoch now have left. The caller is not inside. */
 void cache_wait_for_readers(struct quarry_cache *cache);
+/* Has the cache's thread begin its next turn at once. Threads: any, under any lock. */
+void cache_wake(struct quarry_cache *cache);
 
 #endif

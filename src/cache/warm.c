@@ -1,15 +1,16 @@
 /*
  * A cache that is as it was after a restart: what the parts do for it, and in which order.
  *
- *   lane        anonymous: the cache, indexes, queues, the slab's records
- *   file_lane   the file: pages of the slab, and what the file says of itself (file.c)
+ *   memory_lane   anonymous: the cache, indexes, queues, the slab's records
+ *   lane          the file: pages of the slab, and what the file says of itself (file.c)
  *
  * So the file holds what is worth keeping and nothing else, and what is made anew at each start is
  * memory without a disk behind it. Refs of 48 bits are the same after a restart, so what refers to
  * a cell from within the file (an item to its extents) needs no repair.
  *
- * Opening: lane, slab (with hooks that note its pages), then cache_warm_recover: the head is read;
- * tenants, clock and items come back (recover.c); or the file is begun anew, and says why.
+ * Opening: the lane and the file's head; the slab, with hooks that note its pages; then, in
+ * cache_warm_recover, tenants, clock and items come back (recover.c), or the file is begun anew and
+ * says why. A tenant that comes back is parked until it is added by its name (tenant.c).
  *
  * Closing: the slab is detached, which leaves its pages in the file; the file is written to its
  * disk and says that it was closed. A process that is killed has done neither, and loses nothing,
@@ -41,30 +42,53 @@
  * A file may be longer than the addresses that a lane has by default, from a larger cache: up to
  * what the memory has.
  */
+#define RESERVED_BYTES_MIN (UINT64_C(1) << 34)
 #define RESERVED_BYTES_MAX (UINT64_C(1) << 44)
+
+static enum quarry_status lane_create(struct quarry_cache *cache, const char *path,
+                                      struct quarry_error *error)
+{
+    char name[QUARRY_NAME_BYTES];
+    struct quarry_lane_options options = {.name = name, .file_path = path};
+
+    if ((size_t)snprintf(name, sizeof(name), "%s.file", cache->name) >= sizeof(name)) {
+        return error_set(error, QUARRY_BAD_INPUT, "cache '%s': with a file a name has %zu bytes",
+                         cache->name, sizeof(name) - sizeof(".file"));
+    }
+    enum quarry_status status = quarry_lane_create(cache->heap, &options, &cache->lane, error);
+    for (uint64_t bytes = RESERVED_BYTES_MIN;
+         status == QUARRY_NO_ADDRESS && bytes <= RESERVED_BYTES_MAX; bytes *= 2) {
+        options.reserved_bytes = bytes;
+        status = quarry_lane_create(cache->heap, &options, &cache->lane, error);
+    }
+    return status;
+}
 
 enum quarry_status cache_warm_open(struct quarry_cache *cache,
                                    const struct quarry_cache_options *options,
                                    struct quarry_error *error)
 {
-    char name[QUARRY_NAME_BYTES];
-    struct quarry_lane_options lane_options = {.name = name, .file_path = options->file_path};
-    enum quarry_status status;
+    struct cache_file *file;
 
     if (options->file_path == NULL) {
+        cache->lane = cache->memory_lane;
         return QUARRY_OK;
     }
-    if ((size_t)snprintf(name, sizeof(name), "%s.file", cache->name) >= sizeof(name)) {
-        return error_set(error, QUARRY_BAD_INPUT, "cache '%s': a name with a file has %zu bytes",
-                         cache->name, sizeof(name) - sizeof(".file"));
+    enum quarry_status status = lane_create(cache, options->file_path, error);
+    if (status != QUARRY_OK) {
+        return status;
     }
-    status = quarry_lane_create(cache->heap, &lane_options, &cache->file_lane, error);
-    for (uint64_t bytes = UINT64_C(1) << 36;
-         status == QUARRY_NO_ADDRESS && bytes <= RESERVED_BYTES_MAX; bytes *= 2) {
-        lane_options.reserved_bytes = bytes;
-        status = quarry_lane_create(cache->heap, &lane_options, &cache->file_lane, error);
+    file = cache_memory_take(cache, sizeof(*file));
+    if (file == NULL) {
+        return QUARRY_NO_MEMORY;
     }
-    return status;
+    status = cache_file_open(file, cache->account, cache->lane, error);
+    if (status != QUARRY_OK) {
+        cache_memory_give(cache, file, sizeof(*file));
+        return status;
+    }
+    cache->file = file;
+    return QUARRY_OK;
 }
 
 /* ---- pages ---------------------------------------------------------------------------------- */
@@ -93,9 +117,8 @@ static void page_given(void *argument, const struct quarry_slab_page *page)
 void cache_warm_slab_options(struct quarry_cache *cache, struct quarry_slab_options *slab_options)
 {
     slab_options->lane = cache->lane;
-    if (cache->file_lane != NULL) {
-        slab_options->lane = cache->file_lane;
-        slab_options->record_lane = cache->lane;
+    slab_options->record_lane = cache->memory_lane;
+    if (cache->file != NULL) {
         slab_options->page_taken = page_taken;
         slab_options->page_given = page_given;
         slab_options->page_argument = cache;
@@ -104,9 +127,15 @@ void cache_warm_slab_options(struct quarry_cache *cache, struct quarry_slab_opti
 
 /* ---- tenants -------------------------------------------------------------------------------- */
 
+/* The file, once it is there as a whole; before, tenants are noted all at once. */
+static struct cache_file *file_of(const struct quarry_cache *cache)
+{
+    return cache->file != NULL && cache->file->is_ready ? cache->file : NULL;
+}
+
 enum quarry_status cache_warm_add_tenant(struct quarry_cache_tenant *tenant)
 {
-    struct cache_file *file = tenant->cache->file;
+    struct cache_file *file = file_of(tenant->cache);
 
     return file == NULL ? QUARRY_OK
                         : cache_file_add_tenant(file, tenant->id, tenant->name, tenant->secret);
@@ -114,22 +143,39 @@ enum quarry_status cache_warm_add_tenant(struct quarry_cache_tenant *tenant)
 
 void cache_warm_remove_tenant(struct quarry_cache_tenant *tenant)
 {
-    if (tenant->cache->file != NULL) {
-        cache_file_remove_tenant(tenant->cache->file, tenant->id);
+    struct cache_file *file = file_of(tenant->cache);
+
+    if (file != NULL) {
+        cache_file_remove_tenant(file, tenant->id);
     }
 }
 
-void cache_warm_note_flush(struct quarry_cache_tenant *tenant)
+void cache_warm_free_id(struct quarry_cache *cache, uint32_t id)
 {
-    struct cache_file_tenant *noted =
-        tenant->cache->file == NULL ? NULL : cache_file_tenant(tenant->cache->file, tenant->id);
+    struct cache_file *file = file_of(cache);
+
+    if (file != NULL) {
+        cache_file_free_tenant(file, id);
+    }
+}
+
+bool cache_warm_is_taken(const struct quarry_cache *cache, uint32_t id)
+{
+    const struct cache_file *file = file_of(cache);
+
+    return file != NULL && cache_file_has_tenant_id(file, id);
+}
+
+void cache_warm_note_flush(struct quarry_cache_tenant *tenant, uint64_t flushed_sequence,
+                           uint32_t flush_at)
+{
+    const struct cache_file *file = file_of(tenant->cache);
+    struct cache_file_tenant *noted = file == NULL ? NULL : cache_file_tenant(file, tenant->id);
 
     if (noted != NULL) {
-        /* Relaxed: each is a figure of its own; that of items is noted first, and is the stricter.
-         */
-        atomic_store_relaxed_u64(&noted->flushed_sequence,
-                                 atomic_load_relaxed_u64(&tenant->flushed_sequence));
-        atomic_store_relaxed_u32(&noted->flush_at, atomic_load_relaxed_u32(&tenant->flush_at));
+        /* Release: who finds no flush to come finds the one that has been. */
+        atomic_store_relaxed_u64(&noted->flushed_sequence, flushed_sequence);
+        atomic_store_release_u32(&noted->flush_at, flush_at);
     }
 }
 
@@ -143,7 +189,7 @@ static enum quarry_status tenant_restore(struct quarry_cache *cache, uint32_t id
         enum quarry_status status =
             cache_tenant_restore(cache, id, noted->name, noted->secret, &tenant);
         if (status != QUARRY_OK) {
-            return status;
+            return status == QUARRY_EXISTS ? QUARRY_OK : status; /* the second of its name */
         }
     }
     tenant->secret = noted->secret;
@@ -167,15 +213,17 @@ static enum quarry_status tenants_restore(struct quarry_cache *cache)
     return status;
 }
 
-/* Tenants that the cache has are the file's. */
+/* Tenants that the cache has are the file's; nobody else's id is taken. */
 static enum quarry_status tenants_note(struct quarry_cache *cache)
 {
     enum quarry_status status = QUARRY_OK;
 
-    for (uint32_t id = 0; id < cache->tenants_max && status == QUARRY_OK; id++) {
+    for (uint32_t id = 0; id <= CACHE_TENANTS_MAX && status == QUARRY_OK; id++) {
         struct quarry_cache_tenant *tenant = cache_tenant_of(cache, id);
-        if (tenant != NULL && cache_file_tenant(cache->file, id) == NULL) {
-            status = cache_warm_add_tenant(tenant);
+        if (tenant == NULL) {
+            cache_file_free_tenant(cache->file, id);
+        } else if (cache_file_tenant(cache->file, id) == NULL) {
+            status = cache_file_add_tenant(cache->file, id, tenant->name, tenant->secret);
         }
     }
     return status;
@@ -244,22 +292,13 @@ enum quarry_status cache_warm_recover(struct quarry_cache *cache, uint32_t threa
                                       struct quarry_error *error)
 {
     uint64_t begin_ns = os_monotonic_ns(cache->os);
-    struct cache_file *file;
+    enum quarry_status status = QUARRY_OK;
 
-    if (cache->file_lane == NULL) {
+    if (cache->file == NULL) {
+        cache->recovery.was_cold = true;
         return QUARRY_OK;
     }
-    file = cache_memory_take(cache, sizeof(*file));
-    if (file == NULL) {
-        return error_set(error, QUARRY_NO_MEMORY, "cache '%s': no memory", cache->name);
-    }
-    enum quarry_status status = cache_file_open(file, cache->account, cache->file_lane, error);
-    if (status != QUARRY_OK) {
-        cache_memory_give(cache, file, sizeof(*file));
-        return status;
-    }
-    cache->file = file;
-    if (file->is_warm) {
+    if (cache->file->is_warm) {
         status = file_recover(cache, thread_count != 0 ? thread_count : threads_default());
     }
     if (status == QUARRY_OK) {
@@ -268,7 +307,7 @@ enum quarry_status cache_warm_recover(struct quarry_cache *cache, uint32_t threa
     if (status != QUARRY_OK) {
         return error_set(error, status, "cache '%s': its file cannot be read", cache->name);
     }
-    file->is_ready = true;
+    cache->file->is_ready = true;
     cache_warm_tick(cache);
     recovery_describe(cache, begin_ns);
     return QUARRY_OK;
@@ -287,17 +326,17 @@ void cache_warm_close(struct quarry_cache *cache)
 {
     struct cache_file *file = cache->file;
 
-    if (cache->file_lane == NULL) {
+    if (file == NULL) {
         quarry_slab_destroy(cache->slab);
-        return;
-    }
-    if (cache->slab != NULL) {
-        quarry_slab_detach(cache->slab);
-    }
-    if (file != NULL) {
+    } else {
+        if (cache->slab != NULL) {
+            quarry_slab_detach(cache->slab);
+        }
         cache_file_close(file, cache_now(cache), atomic_load_relaxed_u64(&cache->sequence));
         cache->file = NULL;
         cache_memory_give(cache, file, sizeof(*file));
     }
-    quarry_lane_destroy(cache->file_lane);
+    if (cache->lane != cache->memory_lane) {
+        quarry_lane_destroy(cache->lane);
+    }
 }

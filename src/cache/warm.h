@@ -7,8 +7,9 @@
 #include <cache/types.h>
 
 /*
- * The lane of the file that the options name, if they do: cache->file_lane. cache->lane is there,
- * and has all but the cells of items. Errors: as quarry_lane_create.
+ * A lane for the items: over the file of the options, or cache->memory_lane, where the cache's own
+ * structures are in any case. Sets cache->lane, and cache->file where there is one. The account is
+ * there. Errors: as quarry_lane_create; CORRUPT: the file is not a cache's.
  */
 enum quarry_status cache_warm_open(struct quarry_cache *cache,
                                    const struct quarry_cache_options *options,
@@ -17,15 +18,15 @@ enum quarry_status cache_warm_open(struct quarry_cache *cache,
 void cache_warm_slab_options(struct quarry_cache *cache, struct quarry_slab_options *slab_options);
 /*
  * Finds the tenants and the items of the file; all parts of the cache are there, the default tenant
- * too, and nothing is in them. Sets cache->recovery, the clock and the sequence. Does nothing
- * without a file. `thread_count`: 0: a CPU each.
+ * too, and nothing is in them: the slab has no classes. Sets cache->recovery, the clock and the
+ * sequence. `thread_count`: 0: a CPU each.
  */
 enum quarry_status cache_warm_recover(struct quarry_cache *cache, uint32_t thread_count,
                                       struct quarry_error *error);
 /*
- * Ends the slab: after the last change, before the account and cache->lane end. A file keeps what
- * is there and is closed. Also where cache_warm_recover has failed, or was not called; then the
- * file stays as it is. With no slab it ends the file's lane alone.
+ * Ends the slab, and cache->lane if it is a file's, which keeps what is there and is closed; where
+ * cache_warm_recover failed, or was not called, it stays as it is. After the last change, and after
+ * the tenants have ended.
  */
 void cache_warm_close(struct quarry_cache *cache);
 
@@ -33,12 +34,19 @@ void cache_warm_close(struct quarry_cache *cache);
 void cache_warm_tick(struct quarry_cache *cache);
 
 /*
- * A tenant has been added, or is about to go, its items gone already: the file knows ids by names.
- * Under tenants_mutex.
+ * A tenant has been added; is about to go; and has gone, items and all: the file knows ids by
+ * names. Under tenants_mutex. Errors: NO_MEMORY, NO_SPACE.
  */
 enum quarry_status cache_warm_add_tenant(struct quarry_cache_tenant *tenant);
 void cache_warm_remove_tenant(struct quarry_cache_tenant *tenant);
-/* A tenant's flushed_sequence or flush_at has changed; before anybody is told so. */
-void cache_warm_note_flush(struct quarry_cache_tenant *tenant);
+void cache_warm_free_id(struct quarry_cache *cache, uint32_t id);
+/* Whether items of a tenant that has gone may still have the id. Under tenants_mutex. */
+bool cache_warm_is_taken(const struct quarry_cache *cache, uint32_t id);
+/*
+ * What a flush is about to make of a tenant: items up to the sequence are gone, and another flush
+ * is to come at a time (0: none). Before anybody sees it.
+ */
+void cache_warm_note_flush(struct quarry_cache_tenant *tenant, uint64_t flushed_sequence,
+                           uint32_t flush_at);
 
 #endif

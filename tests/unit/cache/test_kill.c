@@ -66,7 +66,7 @@ static struct journal {
     struct shared_key shared[SHARED_KEYS];
     _Atomic uint64_t call_count;
     _Atomic uint32_t is_ready, is_broken;
-    char broken[256];
+    char broken[512];
 } *journal;
 
 static char folder[64], path[96];

@@ -1,6 +1,10 @@
 /*
  * Items that are there again after a restart, by sentences; and how long that takes.
  */
+/* First: parameters of their inline functions have the names of the cache under test. */
+#include <cache/file.h>
+#include <cache/types.h>
+
 #include "unit/cache/warm_rig.h"
 
 #include <errno.h>
@@ -10,9 +14,6 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cache/file.h>
-#include <cache/types.h>
 
 #include "unit/base/random.h"
 
