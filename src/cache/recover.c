@@ -3,8 +3,9 @@
  *
  *   1. notes      all entries of the tables are read: classes must agree                one thread
  *   2. runs       each page's run is adopted, as far as the cache's size goes           one thread
- *   3. cells      each cell is judged; the slab adopts the page; items enter an index   all threads
- *   4. extents    chains of large items are followed; what no chain has reached is free one thread
+ *   3. cells      each cell is judged; the slab adopts the page                         all threads
+ *   4. items      enter indexes, which have been made large enough for them             all threads
+ *   5. extents    chains of large items are followed; what no chain has reached is free one thread
  *
  * A cell is an item if its first word says VALID, and all that it says fits: lengths its cell, the
  * tenant one that there is. That word is written last when an item is made, and cleared before its
@@ -28,16 +29,19 @@
  * as one that a damaged note puts over another: its entry is cleared, and its run freed. Room for
  * the index is counted ahead, for as many items as there are cells.
  *
- * All of it reads memory as it lies, front to back, once; an item's cache lines are warm when it is
- * entered, and the index's bucket is fetched a batch ahead. docs/formats/cache-file.md has figures.
+ * All of it reads memory as it lies, front to back: heads in step 3, heads and keys in step 4,
+ * where the index's buckets are fetched a batch ahead. One pass would do, with indexes that grow as
+ * items come, but growing costs more than the second look at a head: each item is moved five times.
+ * And a cache that was full has no room for an index that grows, only for one that has grown.
  * Considered: an index kept in the file, to be mapped as it is. It would be written with each
  * change, would have to be checked as a whole against the cells before anybody believed it, and
  * saves 0.2 µs an item once.
  *
  * Invariants
- *   1. No cell is taken before the last thread is done, so a cell that was given back stays what it
- *      is, and who compares an item with one that another thread drops compares what it was.
- *   2. After step 3 a cell of the slab is live if and only if it is VALID and was judged.
+ *   1. No cell is taken before the last thread is done, and cells are retired: a page stays as long
+ *      as a thread is inside the epoch with it, and who compares an item with one that another
+ *      thread drops compares what it was.
+ *   2. After step 3 a cell of the slab is live if and only if it is VALID, and was judged.
  */
 #include <cache/recover.h>
 
@@ -48,11 +52,13 @@
 #define STRIDE_GRANULES 64u
 /* Items whose buckets are fetched before the first of them is entered. */
 #define BATCH_ITEMS 16u
-/* What the index needs for an item, at the least load that it has; see index.c. */
-#define INDEX_BYTES_EACH 12u
+/* What an item needs besides its cell: 11.4 bytes in an index, 2.3 in its page's record. */
+#define BYTES_AN_ITEM 15u
 /* Sequences that can have been given since one was noted. */
 #define SEQUENCES_SINCE_NOTED (UINT64_C(1) << 28)
 #define THREADS_MAX           64u
+/* What an index has room for from the beginning. */
+#define PRESIZE_FROM 700u
 
 /* An extent that a chain has reached. Only in recovery. */
 #define HEAD_CLAIMED (1u << 31)
@@ -60,7 +66,7 @@
     (CACHE_HEAD_LENGTH_MASK | CACHE_HEAD_VALID | CACHE_HEAD_EXTENT | CACHE_HEAD_STALE |            \
      CACHE_HEAD_TOKEN | CACHE_HEAD_FETCHED | CACHE_HEAD_FIELDS)
 
-/* Refs put aside for step 4. */
+/* Refs put aside for step 5. */
 struct ref_chunk {
     struct ref_chunk *next;
     uint32_t count;
@@ -74,10 +80,10 @@ struct recovery {
     struct quarry_cache *cache;
     struct cache_file *file;
     uint64_t sequence_top; /* by which sequences are completed */
+    uint32_t tenant_limit;
+    _Atomic uint64_t *item_counts; /* by tenant; sums of step 3 */
     /* atomic */
     _Atomic uint64_t next_granule;
-    /* atomic: sums over threads that are done */
-    _Atomic uint64_t item_count, item_bytes, dropped_count, sequence_max;
 };
 
 /* An item on its way into the index. */
@@ -88,12 +94,19 @@ struct pending {
     struct quarry_cache_key key;
 };
 
+struct worker;
+/* What a thread does with a page. */
+typedef void page_step(struct worker *worker, const struct cache_file_page *noted);
+
 struct worker {
     struct recovery *recovery;
+    page_step *step;
     struct os_thread thread;
     void *stack; /* NULL: it is the caller */
     struct ref_chunk *large, *extents;
-    uint64_t item_count, item_bytes, dropped_count, sequence_max;
+    uint64_t dropped_count, sequence_max;
+    uint32_t counted_id; /* of a tenant with `counted` items that are not in item_counts yet */
+    uint64_t counted;
     uint32_t pending_count;
     struct pending pending[BATCH_ITEMS];
     uint64_t live_bits[1024]; /* of the page under way */
@@ -176,6 +189,18 @@ static bool item_unpin(const struct cache_item *item, uint32_t head)
     return (count & CACHE_PINS_DEAD) == 0;
 }
 
+/* Items of a tenant: they lie beside each other, and so are counted a few at a time. */
+static void items_count(struct worker *worker, uint32_t tenant_id, uint64_t count)
+{
+    if (tenant_id != worker->counted_id || count == 0) {
+        (void)atomic_add_relaxed_u64(&worker->recovery->item_counts[worker->counted_id],
+                                     worker->counted);
+        worker->counted_id = tenant_id;
+        worker->counted = 0;
+    }
+    worker->counted += count;
+}
+
 static enum found item_judge(struct worker *worker, void *data, size_t cell_bytes, uint32_t head)
 {
     struct quarry_cache *cache = worker->recovery->cache;
@@ -192,6 +217,7 @@ static enum found item_judge(struct worker *worker, void *data, size_t cell_byte
         cache_item_is_flushed(tenant, item)) {
         return FOUND_NOTHING;
     }
+    items_count(worker, tenant->id, 1);
     return (head & CACHE_HEAD_LARGE) != 0 ? FOUND_LARGE : FOUND_ITEM;
 }
 
@@ -221,7 +247,7 @@ static enum found cell_judge(struct worker *worker, void *data, size_t cell_byte
 
 /* ---- dropping ------------------------------------------------------------------------------- */
 
-/* Ends a cell that no index has. */
+/* Ends a cell that no index has. Inside the epoch. */
 static void cell_drop(struct quarry_cache *cache, uint64_t ref48)
 {
     quarry_ref ref = quarry_slab_ref(cache->slab, ref48);
@@ -230,7 +256,7 @@ static void cell_drop(struct quarry_cache *cache, uint64_t ref48)
     Q_ASSERT(word != NULL);
     /* Release: it is nothing before it is free. */
     atomic_store_release_u32(word, 0);
-    quarry_slab_give(cache->slab, ref);
+    quarry_slab_retire(cache->slab, ref);
 }
 
 /* The extents of an item that no index has, all claimed by it. */
@@ -260,15 +286,14 @@ static void item_drop(struct worker *worker, const struct pending *pending)
 
 /* ---- entering ------------------------------------------------------------------------------- */
 
-static void item_count_in(struct worker *worker, const struct pending *pending)
+/* An item that the index has counts. */
+static void item_count_in(const struct pending *pending)
 {
-    struct quarry_cache *cache = worker->recovery->cache;
+    struct quarry_cache *cache = pending->tenant->cache;
     uint32_t head = cache_item_head(pending->item);
     uint64_t bytes = cache_item_charge(cache, pending->ref48, pending->item, head);
     uint32_t expiry = cache_item_expiry(pending->item, head);
 
-    worker->item_count++;
-    worker->item_bytes += bytes;
     cache_count(pending->tenant, CACHE_COUNT_ITEMS);
     cache_count_add(pending->tenant, CACHE_COUNT_ITEM_BYTES, bytes);
     cache_count_add(pending->tenant, CACHE_COUNT_REQUEST_BYTES,
@@ -280,14 +305,11 @@ static void item_count_in(struct worker *worker, const struct pending *pending)
 }
 
 /* An item that the index has, and that is older than another of its key, goes. */
-static void older_drop(struct worker *worker, const struct pending *newer, uint64_t ref48,
-                       uint64_t bytes)
+static void older_drop(struct worker *worker, const struct pending *newer, uint64_t ref48)
 {
     uint64_t slot = cache_index_remove(newer->tenant, newer->key.hash, ref48);
 
     if (slot != 0) {
-        worker->item_count--;
-        worker->item_bytes -= bytes;
         worker->dropped_count++;
         cache_item_drop(newer->tenant, newer->key.hash, slot);
     }
@@ -304,8 +326,7 @@ static bool item_meet(struct worker *worker, const struct pending *pending, uint
         item_drop(worker, pending);
         return false;
     }
-    uint64_t bytes = cache_item_charge(cache, other_ref48, other, cache_item_head(other));
-    older_drop(worker, pending, other_ref48, bytes);
+    older_drop(worker, pending, other_ref48);
     return true;
 }
 
@@ -319,7 +340,7 @@ static void item_enter(struct worker *worker, const struct pending *pending)
         enum quarry_status status = cache_index_restore(pending->tenant, pending->key.hash,
                                                         pending->ref48, true, &other_ref48);
         if (status == QUARRY_OK) {
-            item_count_in(worker, pending);
+            item_count_in(pending);
             return;
         }
         if (status == QUARRY_EXISTS) {
@@ -333,13 +354,9 @@ static void item_enter(struct worker *worker, const struct pending *pending)
 
 static void pending_enter(struct worker *worker)
 {
-    struct quarry_cache *cache = worker->recovery->cache;
-
-    quarry_epoch_enter(cache->epoch);
     for (uint32_t i = 0; i < worker->pending_count; i++) {
         item_enter(worker, &worker->pending[i]);
     }
-    quarry_epoch_leave(cache->epoch);
     worker->pending_count = 0;
 }
 
@@ -376,7 +393,7 @@ static uint64_t ref48_of(const struct quarry_slab_page *page, uint32_t cell)
     return (uint64_t)page->class_id << 32 | (uint64_t)page->page << 16 | cell;
 }
 
-/* Puts a cell aside that step 4 looks at; where there is no memory for that it is dropped. */
+/* Puts a cell aside that step 5 looks at; where there is no memory for that it is dropped. */
 static bool cell_put_aside(struct worker *worker, enum found found, uint64_t ref48)
 {
     struct ref_chunk **chunks = found == FOUND_LARGE ? &worker->large : &worker->extents;
@@ -423,48 +440,56 @@ static void page_forget(struct recovery *recovery, const struct cache_file_page 
                               page_lane_address(file->lane, noted->lane_page));
 }
 
-/* Items of a page that the slab has; but large ones. */
-static void page_enter(struct worker *worker, const struct quarry_slab_page *page)
+/* A noted page as the slab knows it. */
+static struct quarry_slab_page page_of(const struct cache_file *file,
+                                       const struct cache_file_page *noted)
 {
-    const char *base = page->base;
-
-    for (uint32_t word = 0; word * 64 < page->cell_count; word++) {
-        for (uint64_t bits = worker->live_bits[word]; bits != 0; bits &= bits - 1) {
-            uint32_t cell = word * 64 + bits_trailing_zeros_u64(bits);
-            const struct cache_item *item =
-                (const struct cache_item *)(const void *)(base + (size_t)cell * page->cell_bytes);
-            if ((cache_item_head(item) & (CACHE_HEAD_EXTENT | CACHE_HEAD_LARGE)) == 0) {
-                pending_add(worker, ref48_of(page, cell));
-            }
-        }
-    }
-    pending_enter(worker); /* while their cache lines are warm */
-}
-
-static void page_recover(struct worker *worker, const struct cache_file_page *noted)
-{
-    struct recovery *recovery = worker->recovery;
     uint64_t bytes = (uint64_t)noted->page_count * QUARRY_PAGE_BYTES;
-    const struct quarry_slab_page page = {
+
+    return (struct quarry_slab_page){
         .class_id = noted->class_id,
         .page = noted->page,
-        .base = page_lane_address(recovery->file->lane, noted->lane_page),
+        .base = page_lane_address(file->lane, noted->lane_page),
         .bytes = bytes,
         .cell_bytes = noted->cell_bytes,
         .cell_count = quarry_slab_page_cells(noted->cell_bytes, bytes),
     };
+}
+
+/* Step 3. */
+static void page_adopt(struct worker *worker, const struct cache_file_page *noted)
+{
+    struct recovery *recovery = worker->recovery;
+    const struct quarry_slab_page page = page_of(recovery->file, noted);
 
     if (page_judge(worker, &page) == 0 ||
         quarry_slab_adopt_page(recovery->cache->slab, &page, worker->live_bits) != QUARRY_OK) {
         page_forget(recovery, noted);
-        return;
     }
-    page_enter(worker, &page);
+}
+
+/* Step 4: the items of a page but large ones. */
+static void page_enter(struct worker *worker, const struct cache_file_page *noted)
+{
+    struct quarry_cache *cache = worker->recovery->cache;
+    const struct quarry_slab_page page = page_of(worker->recovery->file, noted);
+    const char *cell_data = page.base;
+
+    quarry_epoch_enter(cache->epoch);
+    for (uint32_t cell = 0; cell < page.cell_count; cell++, cell_data += page.cell_bytes) {
+        uint32_t head = cache_item_head((const struct cache_item *)(const void *)cell_data);
+        if ((head & (CACHE_HEAD_VALID | CACHE_HEAD_EXTENT | CACHE_HEAD_LARGE)) ==
+            CACHE_HEAD_VALID) {
+            pending_add(worker, ref48_of(&page, cell));
+        }
+    }
+    pending_enter(worker);
+    quarry_epoch_leave(cache->epoch);
 }
 
 /* ---- threads -------------------------------------------------------------------------------- */
 
-/* Recovers pages as long as there are any. */
+/* Takes a step for pages as long as there are any. */
 static void worker_run(void *argument)
 {
     struct worker *worker = argument;
@@ -479,7 +504,7 @@ static void worker_run(void *argument)
             return;
         }
         while (cache_file_next_page(recovery->file, &granule, end, &noted) == QUARRY_OK) {
-            page_recover(worker, &noted);
+            worker->step(worker, &noted);
         }
     }
 }
@@ -503,6 +528,23 @@ static void worker_join(struct worker *worker)
     if (worker->stack != NULL) {
         os_thread_join(&worker->thread);
         cache_memory_give(worker->recovery->cache, worker->stack, OS_THREAD_STACK_BYTES);
+        worker->stack = NULL;
+    }
+}
+
+/* Takes a step for all pages, by all threads. */
+static void workers_run(struct worker *workers, uint32_t count, page_step *step)
+{
+    atomic_store_relaxed_u64(&workers->recovery->next_granule, 0);
+    for (uint32_t i = 0; i < count; i++) {
+        workers[i].step = step;
+        if (i != 0) {
+            worker_start(&workers[i]);
+        }
+    }
+    worker_run(&workers[0]);
+    for (uint32_t i = 0; i < count; i++) {
+        worker_join(&workers[i]);
     }
 }
 
@@ -576,9 +618,7 @@ static void large_enter(struct worker *worker)
                 worker->dropped_count++;
                 continue;
             }
-            quarry_epoch_enter(cache->epoch);
             item_enter(worker, &pending);
-            quarry_epoch_leave(cache->epoch);
         }
     }
 }
@@ -636,24 +676,65 @@ static enum quarry_status classes_adopt(struct recovery *recovery)
     return status == QUARRY_BAD_INPUT || status == QUARRY_TOO_MANY ? QUARRY_CORRUPT : status;
 }
 
-/* Adopts the runs of pages, as many as there is room for with what their items need besides. */
-static void runs_adopt(struct recovery *recovery)
+/* What a page needs: its run, and what its record and an index take for so many items. */
+static uint64_t page_needs(const struct cache_file_page *noted)
+{
+    uint64_t bytes = (uint64_t)noted->page_count * QUARRY_PAGE_BYTES;
+
+    return bytes + quarry_slab_page_cells(noted->cell_bytes, bytes) * (uint64_t)BYTES_AN_ITEM;
+}
+
+/* By how much what all pages need is above what the cache may have. */
+static uint64_t pages_excess(const struct recovery *recovery)
+{
+    struct quarry_account_state state;
+    struct cache_file_page noted;
+    uint64_t granule = 0, needed = 0;
+
+    quarry_account_read(recovery->cache->account, &state);
+    needed = state.charged_bytes;
+    while (cache_file_next_page(recovery->file, &granule, UINT64_MAX, &noted) == QUARRY_OK) {
+        needed += page_needs(&noted);
+    }
+    /* Relaxed: nobody else is there yet. */
+    uint64_t size_bytes = atomic_load_relaxed_u64(&recovery->cache->size_bytes);
+    return needed > size_bytes ? needed - size_bytes : 0;
+}
+
+/* Leaves pages out that there is no room for, and little more: the last one is the smallest. */
+static void pages_leave_out(struct recovery *recovery)
 {
     struct cache_file *file = recovery->file;
-    /* Relaxed: nobody else is there yet. */
-    uint64_t room = atomic_load_relaxed_u64(&recovery->cache->size_bytes), granule = 0;
+    uint64_t excess = pages_excess(recovery), granule = 0, least = UINT64_MAX, smallest = 0;
     struct cache_file_page noted;
 
-    while (cache_file_next_page(file, &granule, UINT64_MAX, &noted) == QUARRY_OK) {
-        uint64_t bytes = (uint64_t)noted.page_count * QUARRY_PAGE_BYTES;
-        uint64_t cells = quarry_slab_page_cells(noted.cell_bytes, bytes);
-        uint64_t needed = bytes + cells * INDEX_BYTES_EACH;
-        void *base;
-        if (needed > room ||
-            cache_file_adopt(file, noted.lane_page, noted.page_count, &base) != QUARRY_OK) {
+    while (excess != 0 && cache_file_next_page(file, &granule, UINT64_MAX, &noted) == QUARRY_OK) {
+        uint64_t needed = page_needs(&noted);
+        if (needed <= excess) {
             cache_file_remove_page(file, noted.lane_page);
-        } else {
-            room -= needed;
+            excess -= needed;
+        } else if (needed < least) {
+            least = needed;
+            smallest = noted.lane_page;
+        }
+    }
+    if (excess != 0 && smallest != 0) {
+        cache_file_remove_page(file, smallest);
+    }
+}
+
+/* Adopts the runs of pages, as many as there is room for. */
+static void runs_adopt(struct recovery *recovery)
+{
+    struct cache_file_page noted;
+    uint64_t granule = 0;
+    void *base;
+
+    pages_leave_out(recovery);
+    while (cache_file_next_page(recovery->file, &granule, UINT64_MAX, &noted) == QUARRY_OK) {
+        if (cache_file_adopt(recovery->file, noted.lane_page, noted.page_count, &base) !=
+            QUARRY_OK) {
+            cache_file_remove_page(recovery->file, noted.lane_page);
         }
     }
 }
@@ -672,42 +753,91 @@ static void runs_uncharge(struct recovery *recovery)
 
 /* ---- all of it ------------------------------------------------------------------------------ */
 
-static void worker_sum(struct recovery *recovery, const struct worker *worker)
+/* What there is now: some may have been evicted for the index on the way. */
+static void items_sum(struct quarry_cache *cache)
 {
-    struct quarry_cache_recovery *sums = &recovery->cache->recovery;
+    struct quarry_cache_recovery *sums = &cache->recovery;
 
-    sums->item_count += worker->item_count;
-    sums->item_bytes += worker->item_bytes;
-    sums->dropped_count += worker->dropped_count;
-}
-
-/* Steps 3 and 4. */
-static void pages_recover(struct recovery *recovery, struct worker *workers, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        workers[i].recovery = recovery;
-        if (i != 0) {
-            worker_start(&workers[i]);
+    for (uint32_t id = 0; id < cache->tenants_max; id++) {
+        const struct quarry_cache_tenant *tenant = cache_tenant_of(cache, id);
+        if (tenant != NULL) {
+            sums->item_count += cache_count_read(tenant, CACHE_COUNT_ITEMS);
+            sums->item_bytes += cache_count_read(tenant, CACHE_COUNT_ITEM_BYTES);
         }
     }
-    worker_run(&workers[0]);
+}
+
+/* Indexes are as large as they will have to be, where there is memory for that. */
+static void indexes_presize(struct recovery *recovery)
+{
+    for (uint32_t id = 0; id < recovery->tenant_limit; id++) {
+        struct quarry_cache_tenant *tenant = cache_tenant_of(recovery->cache, id);
+        uint64_t item_count = atomic_load_relaxed_u64(&recovery->item_counts[id]);
+        if (tenant != NULL && item_count > PRESIZE_FROM) {
+            (void)cache_index_presize(&tenant->index, item_count);
+        }
+    }
+}
+
+/* No sequence number is given a second time: some since the last note went with their items. */
+static void sequence_restore(struct recovery *recovery, const struct worker *workers,
+                             uint32_t count)
+{
     uint64_t last = atomic_load_relaxed_u64(&recovery->file->head->sequence);
+
     for (uint32_t i = 0; i < count; i++) {
-        worker_join(&workers[i]);
         last = size_max_u64(last, workers[i].sequence_max);
     }
+    last += recovery->file->was_clean ? 0 : SEQUENCES_SINCE_NOTED;
+    atomic_store_relaxed_u64(&recovery->cache->sequence, last);
+}
+
+/* Steps 3 to 5. */
+static void pages_recover(struct recovery *recovery, struct worker *workers, uint32_t count)
+{
+    struct quarry_cache *cache = recovery->cache;
+
+    workers_run(workers, count, page_adopt);
+    for (uint32_t i = 0; i < count; i++) {
+        items_count(&workers[i], 0, 0);
+    }
+    indexes_presize(recovery);
+    workers_run(workers, count, page_enter);
+    sequence_restore(recovery, workers, count);
+    quarry_epoch_enter(cache->epoch);
     for (uint32_t i = 0; i < count; i++) {
         large_enter(&workers[i]);
     }
     for (uint32_t i = 0; i < count; i++) {
         extents_sweep(&workers[i]);
-        refs_free(recovery->cache, workers[i].large);
-        refs_free(recovery->cache, workers[i].extents);
-        worker_sum(recovery, &workers[i]);
+        refs_free(cache, workers[i].large);
+        refs_free(cache, workers[i].extents);
+        cache->recovery.dropped_count += workers[i].dropped_count;
     }
-    /* Some that were given since the last note went with their items. */
-    last += recovery->file->was_clean ? 0 : SEQUENCES_SINCE_NOTED;
-    atomic_store_relaxed_u64(&recovery->cache->sequence, last);
+    quarry_epoch_leave(cache->epoch);
+    items_sum(cache);
+}
+
+/* Memory for the threads, and counts for the tenants. */
+static struct worker *workers_take(struct recovery *recovery, uint32_t count)
+{
+    struct quarry_cache *cache = recovery->cache;
+    struct worker *workers = cache_memory_take(cache, count * sizeof(*workers));
+
+    recovery->tenant_limit = atomic_load_relaxed_u32(&cache->tenant_limit);
+    recovery->item_counts =
+        cache_memory_take(cache, recovery->tenant_limit * sizeof(recovery->item_counts[0]));
+    for (uint32_t i = 0; workers != NULL && i < count; i++) {
+        workers[i].recovery = recovery;
+    }
+    return workers;
+}
+
+static void workers_give(struct recovery *recovery, struct worker *workers, uint32_t count)
+{
+    cache_memory_give(recovery->cache, (void *)(uintptr_t)recovery->item_counts,
+                      recovery->tenant_limit * sizeof(recovery->item_counts[0]));
+    cache_memory_give(recovery->cache, workers, count * sizeof(*workers));
 }
 
 enum quarry_status cache_recover(struct quarry_cache *cache, struct cache_file *file,
@@ -716,7 +846,6 @@ enum quarry_status cache_recover(struct quarry_cache *cache, struct cache_file *
     uint64_t noted = atomic_load_relaxed_u64(&file->head->sequence);
     struct recovery recovery = {.cache = cache, .file = file};
     uint32_t count = (uint32_t)size_min_u64(thread_count, THREADS_MAX);
-    size_t bytes = count * sizeof(struct worker);
 
     recovery.sequence_top = noted + (file->was_clean ? 0 : SEQUENCES_SINCE_NOTED);
     atomic_store_relaxed_u64(&cache->sequence, recovery.sequence_top);
@@ -724,8 +853,9 @@ enum quarry_status cache_recover(struct quarry_cache *cache, struct cache_file *
     if (status != QUARRY_OK) {
         return status;
     }
-    struct worker *workers = cache_memory_take(cache, bytes);
-    if (workers == NULL) {
+    struct worker *workers = workers_take(&recovery, count);
+    if (workers == NULL || recovery.item_counts == NULL) {
+        workers_give(&recovery, workers, count);
         return QUARRY_NO_MEMORY;
     }
     runs_adopt(&recovery);
@@ -736,6 +866,6 @@ enum quarry_status cache_recover(struct quarry_cache *cache, struct cache_file *
     } else {
         runs_uncharge(&recovery);
     }
-    cache_memory_give(cache, workers, bytes);
+    workers_give(&recovery, workers, count);
     return status;
 }

@@ -24,10 +24,12 @@
 #define TEMPLATES   2u
 #define CHANGES_MAX 8u
 
-static struct template {
+static struct template
+{
     char *bytes;
     size_t byte_count;
-} templates[TEMPLATES];
+}
+templates[TEMPLATES];
 
 static uint64_t count = 20000, seconds, seed = 1;
 static uint64_t refused_count, cold_count, warm_count, kept_count;
@@ -67,9 +69,9 @@ static void templates_make(void)
 
 static uint64_t word_choose(uint64_t *random)
 {
-    static const uint64_t words[] = {0,      1,          0x7f,       0xff,      0xffff,
-                                     0x8000, UINT32_MAX, UINT64_MAX, 1u << 18,  3u << 18,
-                                     1u << 26, 1u << 31,   4096,       1u << 20,  UINT64_MAX / 2};
+    static const uint64_t words[] = {0,        1,          0x7f,       0xff,     0xffff,
+                                     0x8000,   UINT32_MAX, UINT64_MAX, 1u << 18, 3u << 18,
+                                     1u << 26, 1u << 31,   4096,       1u << 20, UINT64_MAX / 2};
 
     return random_u64(random) % 3 == 0 ? random_width_u64(random)
                                        : words[random_u64(random) % (sizeof(words) / 8)];

@@ -159,11 +159,10 @@ void warm_put(struct quarry_cache_tenant *of, const char *key, size_t bytes, uin
 
     assert_non_null(value);
     value_fill(value, bytes, seed);
-    assert_int_equal(quarry_cache_store(of, &cache_key, value, bytes,
-                                        &(struct quarry_cache_store_options){
-                                            .mode = QUARRY_CACHE_SET},
-                                        NULL),
-                     QUARRY_CACHE_HIT);
+    assert_int_equal(
+        quarry_cache_store(of, &cache_key, value, bytes,
+                           &(struct quarry_cache_store_options){.mode = QUARRY_CACHE_SET}, NULL),
+        QUARRY_CACHE_HIT);
     free(value);
 }
 
