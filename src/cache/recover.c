@@ -56,7 +56,9 @@
 #define BYTES_AN_ITEM 15u
 /* Sequences that can have been given since one was noted. */
 #define SEQUENCES_SINCE_NOTED (UINT64_C(1) << 28)
-#define THREADS_MAX           64u
+/* More than will ever be given: a file that notes more is damaged. */
+#define SEQUENCE_MAX (UINT64_C(1) << 60)
+#define THREADS_MAX  64u
 /* What an index has room for from the beginning. */
 #define PRESIZE_FROM 700u
 
@@ -212,6 +214,10 @@ static enum found item_judge(struct worker *worker, void *data, size_t cell_byte
     const struct quarry_cache_tenant *tenant =
         cache_tenant_of(cache, cache_item_tenant_id(item, head));
     uint64_t sequence = cache_item_sequence(item, worker->recovery->sequence_top);
+    /* One that wraps was never given. */
+    if (sequence > worker->recovery->sequence_top) {
+        return FOUND_NOTHING;
+    }
     worker->sequence_max = size_max_u64(worker->sequence_max, sequence);
     if (tenant == NULL || !item_unpin(item, head) || cache_item_is_expired(cache, item, head) ||
         cache_item_is_flushed(tenant, item)) {
@@ -848,11 +854,11 @@ enum quarry_status cache_recover(struct quarry_cache *cache, struct cache_file *
     uint32_t count = (uint32_t)size_min_u64(thread_count, THREADS_MAX);
 
     recovery.sequence_top = noted + (file->was_clean ? 0 : SEQUENCES_SINCE_NOTED);
-    atomic_store_relaxed_u64(&cache->sequence, recovery.sequence_top);
-    enum quarry_status status = classes_adopt(&recovery);
+    enum quarry_status status = noted > SEQUENCE_MAX ? QUARRY_CORRUPT : classes_adopt(&recovery);
     if (status != QUARRY_OK) {
         return status;
     }
+    atomic_store_relaxed_u64(&cache->sequence, recovery.sequence_top);
     struct worker *workers = workers_take(&recovery, count);
     if (workers == NULL || recovery.item_counts == NULL) {
         workers_give(&recovery, workers, count);

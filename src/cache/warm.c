@@ -264,7 +264,7 @@ static enum quarry_status file_recover(struct quarry_cache *cache, uint32_t thre
         clock_restore(cache);
         status = cache_recover(cache, cache->file, thread_count);
     }
-    return status == QUARRY_CORRUPT ? begin_anew(cache, "pages are noted in it that cannot be")
+    return status == QUARRY_CORRUPT ? begin_anew(cache, "what it notes of itself cannot be")
                                     : status;
 }
 
