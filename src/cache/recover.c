@@ -698,7 +698,7 @@ static uint64_t pages_excess(const struct recovery *recovery)
     uint64_t granule = 0, needed = 0;
 
     quarry_account_read(recovery->cache->account, &state);
-    needed = state.charged_bytes;
+    needed = state.charged_bytes + (recovery->cache->has_no_thread ? 0 : OS_THREAD_STACK_BYTES);
     while (cache_file_next_page(recovery->file, &granule, UINT64_MAX, &noted) == QUARRY_OK) {
         needed += page_needs(&noted);
     }

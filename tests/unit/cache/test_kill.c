@@ -192,7 +192,7 @@ struct tally {
 
 static bool is_value(const char *value, size_t bytes, uint32_t owner, uint32_t key, uint64_t state)
 {
-    static _Thread_local char wanted[VALUE_MAX];
+    static char wanted[VALUE_MAX]; /* of the parent alone */
 
     return state >> 63 != 0 && bytes == value_make(wanted, owner, key, state) &&
            memcmp(value, wanted, bytes) == 0;
