@@ -241,7 +241,18 @@ enum cache_gone {
 };
 
 /*
- * Ends an item that has just been taken out of the index: VALID goes, its figures, its queue's,
+ * The item is no item any more to who finds its cell otherwise, the next process above all. Under
+ * the lock of its bucket, before the index says so: what anybody was told of since is not undone by
+ * a kill.
+ */
+static inline void cache_item_end(struct cache_item *item)
+{
+    /* Release: it is over before anything that follows from that. */
+    (void)atomic_and_release_u32(&item->head, ~CACHE_HEAD_VALID);
+}
+
+/*
+ * Ends an item that has just been taken out of the index, without VALID: its figures, its queue's,
  * its cells are retired, or left to the last who unpins it. `slot`: as it was. Inside the epoch, no
  * lock held.
  */
