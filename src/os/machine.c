@@ -114,7 +114,7 @@ bool os_boot_id(uint8_t ret_id[16])
     for (const char *at = text; *at != '\0' && digits < 32; at++) {
         uint32_t digit = digit_of(*at);
         if (digit < 16) {
-            id[digits / 2] = (uint8_t)(id[digits / 2] << 4 | digit);
+            id[digits / 2] = (uint8_t)((uint32_t)id[digits / 2] << 4 | digit);
             digits++;
         }
     }
