@@ -242,7 +242,11 @@ static void disturb(uint64_t round)
         struct quarry_cache_tenant *passing = NULL;
         struct quarry_cache_tenant_options options = {.name = "passing"};
         struct quarry_cache_tenant_stats stats;
-        assert_int_equal(quarry_cache_add_tenant(cache, &options, &passing, NULL), QUARRY_OK);
+        enum quarry_status status = quarry_cache_add_tenant(cache, &options, &passing, NULL);
+        if (status == QUARRY_NO_MEMORY) { /* what is free others have taken meanwhile */
+            return;
+        }
+        assert_int_equal(status, QUARRY_OK);
         struct quarry_cache_key key = quarry_cache_key(passing, "a", 1);
         enum quarry_cache_outcome outcome = quarry_cache_store(
             passing, &key, "x", 1, &(struct quarry_cache_store_options){0}, NULL);
