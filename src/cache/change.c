@@ -143,6 +143,7 @@ static enum quarry_cache_outcome delete_whole(struct quarry_cache_tenant *tenant
         outcome = QUARRY_CACHE_EXISTS;
     } else if (is_live) {
         outcome = QUARRY_CACHE_HIT;
+        cache_item_end(found.item);
         gone = cache_index_remove_locked(&lock, found.slot);
     }
     cache_index_unlock(&lock);

@@ -344,6 +344,7 @@ uint64_t cache_index_remove(struct quarry_cache_tenant *tenant, uint64_t hash, u
     cache_index_lock(tenant, hash, &lock);
     _Atomic uint64_t *slot = cache_index_slot_locked(&lock, hash, ref48);
     if (slot != NULL) {
+        cache_item_end(cache_item_at(tenant->cache, ref48));
         before = cache_index_remove_locked(&lock, slot);
     }
     cache_index_unlock(&lock);

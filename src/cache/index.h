@@ -128,6 +128,11 @@ struct cache_index {
 };
 
 enum quarry_status cache_index_init(struct cache_index *index, struct quarry_cache *cache);
+/*
+ * Has an empty index begin with room for so many items, so that it does not grow while they come.
+ * Nobody is in it. Errors: NO_MEMORY: as it was.
+ */
+enum quarry_status cache_index_presize(struct cache_index *index, uint64_t item_count);
 /* Nobody is in it. What it refers to is the caller's. */
 void cache_index_fini(struct cache_index *index);
 

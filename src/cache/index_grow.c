@@ -144,6 +144,60 @@ void cache_index_fini(struct cache_index *index)
     memset(index, 0, sizeof(*index));
 }
 
+/* ---- a size to begin with ------------------------------------------------------------------- */
+
+/* Of so many slots four fifths are used then: below what a table grows at, and no roomier. */
+#define PRESIZE_FIFTHS 4u
+
+static uint64_t presize_pages(uint64_t item_count, uint32_t bits)
+{
+    uint64_t buckets =
+        size_ceil_div_u64(item_count * 5, (uint64_t)PRESIZE_FIFTHS * CACHE_BUCKET_SLOTS << bits);
+
+    return size_ceil_div_u64(buckets + 1, CACHE_TABLE_PAGE_BUCKETS);
+}
+
+/* Gives the tables of a directory back, and the directory. */
+static void directory_destroy(struct cache_index *index, struct cache_directory *directory)
+{
+    for (uint64_t i = 0; i < UINT64_C(1) << directory->bits; i++) {
+        table_destroy(index, atomic_load_relaxed_ptr(&directory->table[i]));
+    }
+    memory_give(index, directory, directory->bytes);
+}
+
+enum quarry_status cache_index_presize(struct cache_index *index, uint64_t item_count)
+{
+    struct cache_directory *before = cache_directory_of(index);
+    uint32_t bits = 0;
+    uint64_t slots = 0;
+
+    Q_ASSERT(before->bits == 0 && atomic_load_relaxed_ptr(&index->growing) == NULL);
+    while (presize_pages(item_count, bits) > CACHE_TABLE_PAGES_MAX) {
+        bits++;
+    }
+    uint32_t pages = (uint32_t)presize_pages(item_count, bits);
+    struct cache_directory *directory = directory_create(index, bits);
+    if (directory == NULL) {
+        return QUARRY_NO_MEMORY;
+    }
+    for (uint64_t i = 0; i < UINT64_C(1) << bits; i++) {
+        struct cache_table *table =
+            cache_table_create(index, pages, bits, bits == 0 ? 0 : i << (64 - bits));
+        if (table == NULL) {
+            directory_destroy(index, directory);
+            return QUARRY_NO_MEMORY;
+        }
+        atomic_store_relaxed_ptr(&directory->table[i], table);
+        slots += cache_table_slots(table);
+    }
+    /* Release: as in cache_index_init. */
+    atomic_store_release_ptr(&index->directory, directory);
+    atomic_store_relaxed_u64(&index->slot_count, slots);
+    directory_destroy(index, before);
+    return QUARRY_OK;
+}
+
 /* ---- what has been left --------------------------------------------------------------------- */
 
 static void retire(struct cache_index *index, void *base, uint64_t bytes)
