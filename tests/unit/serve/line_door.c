@@ -8,6 +8,8 @@
 
 #include <os/os.h>
 
+#include <serve/net.h>
+
 _Atomic int64_t line_open_count, line_held_count, line_turn_depth, line_gone_count;
 _Atomic bool line_can_hold = true;
 
@@ -99,7 +101,7 @@ void line_door_join(void)
     }
 }
 
-static enum serve_step line_wait(struct serve_connection *connection, const char *text)
+static void line_post(struct serve_connection *connection, const char *text)
 {
     struct later *later = calloc(1, sizeof(*later));
     pthread_t thread;
@@ -112,7 +114,6 @@ static enum serve_step line_wait(struct serve_connection *connection, const char
         abort();
     }
     (void)pthread_detach(thread);
-    return SERVE_WAIT;
 }
 
 /* ---- requests ------------------------------------------------------------------------------- */
@@ -198,6 +199,17 @@ static void line_login(struct serve_connection *connection, const char *name)
     say(connection, text);
 }
 
+/* The number of this turn of the worker. */
+static void line_turn(struct serve_connection *connection)
+{
+    struct serve_counters counters;
+    char text[40];
+
+    serve_worker_read_counters(serve_connection_worker(connection), &counters);
+    (void)snprintf(text, sizeof(text), "%" PRIu64, counters.turn_count);
+    say(connection, text);
+}
+
 static enum serve_step line_execute(struct serve_connection *connection, const char *line)
 {
     struct line_state *state = serve_connection_state(connection);
@@ -211,7 +223,13 @@ static enum serve_step line_execute(struct serve_connection *connection, const c
     } else if (strncmp(line, "put ", 4) == 0) {
         return line_put(connection, state, strtoull(line + 4, NULL, 10));
     } else if (strncmp(line, "wait ", 5) == 0) {
-        return line_wait(connection, line + 5);
+        line_post(connection, line + 5);
+        return SERVE_WAIT;
+    } else if (strncmp(line, "post ", 5) == 0) {
+        line_post(connection, line + 5);
+    } else if (strncmp(line, "turn ", 5) == 0) {
+        os_sleep_ns(strtoull(line + 5, NULL, 10) * Q_MS_NS);
+        line_turn(connection);
     } else if (strcmp(line, "who") == 0) {
         line_who(connection);
     } else if (strncmp(line, "login ", 6) == 0) {

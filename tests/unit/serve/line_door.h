@@ -5,6 +5,8 @@
  *     big N            N bytes, borrowed from a pattern; a share of them in each turn
  *     put N            after N bytes: "stored N HASH", read to where they are wanted
  *     wait TEXT        "later TEXT", posted by another thread
+ *     post TEXT        the same, without waiting for it
+ *     turn MS          the number of the turn, after keeping the worker busy for so long
  *     who              the identity, rights, peer and local end
  *     login NAME       "welcome NAME", with all rights
  *     quit             closes
