@@ -1,17 +1,17 @@
 /*
  * One thread accepts for all listeners and hands each connection to the worker that has the fewest.
  *
- * Why one: clients of a cache open few connections and keep them for days, and with SO_REUSEPORT the
- * kernel places them by a hash, so that four connections on four workers leave, on average, more
- * than one worker idle. Counting is exact. It also keeps a flood of connections, who are turned away
- * here, from the threads that serve; and the end has one place where listening stops. The price is a
- * wake of the worker by its mailbox, once in a connection's life.
+ * Why one: clients of a cache open few connections and keep them for days, and with SO_REUSEPORT
+ * the kernel places them by a hash, so that four connections on four workers leave, on average,
+ * more than one worker idle. Counting is exact. It also keeps a flood of connections, who are
+ * turned away here, from the threads that serve; and the end has one place where listening stops.
+ * The price is a wake of the worker by its mailbox, once in a connection's life.
  *
  *   load of a worker = handed to it - (accepted by it - of those, still there)
  *
- * No descriptors left: a spare one is given up to take the first connection in line and tell it, and
- * then nothing is accepted for 100 ms; the others wait in the kernel. So there is no busy loop, and
- * the line moves ten times a second even if descriptors never come back.
+ * No descriptors left: a spare one is given up to take the first connection in line and tell it,
+ * and then nothing is accepted for 100 ms; the others wait in the kernel. So there is no busy loop,
+ * and the line moves ten times a second even if descriptors never come back.
  *
  * At the end (drain) what the kernel has accepted already is taken in, then the listeners close.
  *

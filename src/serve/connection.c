@@ -18,10 +18,11 @@
  *   4. A connection with nothing left of its input, and whose answers were taken, holds no memory
  *      but its slot.
  *
- * An end that we choose (a door's SERVE_CLOSE, a request that is too long) is in order: answers, the
- * end of our stream, and then a second for the client's, with what it sends thrown away; a socket
- * closed with bytes unread makes the kernel reset the connection, and the last answer may be lost.
- * Who is cut for taking nothing is reset on purpose: the kernel keeps megabytes for it otherwise.
+ * An end that we choose (a door's SERVE_CLOSE, a request that is too long) is in order: answers,
+ * the end of our stream, and then a second for the client's, with what it sends thrown away; a
+ * socket closed with bytes unread makes the kernel reset the connection, and the last answer may be
+ * lost. Who is cut for taking nothing is reset on purpose: the kernel keeps megabytes for it
+ * otherwise.
  *
  * Cost of a request that comes in one piece and whose answer is taken: epoll_wait, recv, sendmsg.
  */

@@ -1,14 +1,14 @@
 /*
  * Listening sockets.
  *
- * Options of connections (no delay, keepalive, how much the kernel keeps) are set on the listening socket: Linux hands them on,
- * which saves two system calls for each connection.
+ * Options of connections (no delay, keepalive, how much the kernel keeps) are set on the listening
+ * socket: Linux hands them on, which saves two system calls for each connection.
  *
  * A unix socket's file appears by bind, with the mode that the socket itself has then; so the mode
  * is set before, and there is no moment in which others can connect (CVE-2023-45145 was one). The
  * umask of the process is not touched, for other threads create files too; what it took away is
- * given back by chmod, before listen. A file that is there already is removed only if it is a socket
- * that nobody listens on, and at the end only if it is still ours.
+ * given back by chmod, before listen. A file that is there already is removed only if it is a
+ * socket that nobody listens on, and at the end only if it is still ours.
  */
 #include <serve/listener.h>
 
@@ -170,8 +170,8 @@ static enum quarry_status listener_open(struct serve_listener *listener,
     int backlog = (int)(options->backlog == 0 ? BACKLOG_DEFAULT : options->backlog);
     mode_t mode = options->unix_mode == 0 ? UNIX_MODE_DEFAULT : options->unix_mode;
 
-    listener->fd = socket(listener->address.any.sa_family,
-                          SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    listener->fd =
+        socket(listener->address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (listener->fd < 0) {
         return listener_fail(listener, "cannot make a socket", error);
     }
@@ -202,8 +202,7 @@ enum quarry_status serve_listener_create(struct serve_net *net,
     }
     listener->net = net;
     listener->door = options->door;
-    listener->replies =
-        options->replies == NULL ? &serve_replies_memcached : options->replies;
+    listener->replies = options->replies == NULL ? &serve_replies_memcached : options->replies;
     listener->tls = options->tls;
     listener->identity = options->identity;
     listener->needs_login = options->needs_login;

@@ -125,11 +125,10 @@ static enum serve_step line_big(struct serve_connection *connection, struct line
             return SERVE_YIELD;
         }
         uint64_t in_pattern = state->big_at % LINE_PATTERN_BYTES;
-        struct serve_borrowed piece = {
-            .bytes = pattern + in_pattern,
-            .byte_count = size_min(LINE_PATTERN_BYTES - in_pattern,
-                                   state->big_bytes - state->big_at),
-            .token = {1, 2, 3, state->big_at}};
+        struct serve_borrowed piece = {.bytes = pattern + in_pattern,
+                                       .byte_count = size_min(LINE_PATTERN_BYTES - in_pattern,
+                                                              state->big_bytes - state->big_at),
+                                       .token = {1, 2, 3, state->big_at}};
         if (!serve_out_borrow(connection, &piece)) {
             return SERVE_CLOSE;
         }
@@ -317,8 +316,7 @@ static bool line_hold(struct serve_connection *connection, const struct serve_bo
     return true;
 }
 
-static void line_release(struct serve_connection *connection,
-                         const struct serve_borrowed *borrowed)
+static void line_release(struct serve_connection *connection, const struct serve_borrowed *borrowed)
 {
     (void)connection;
     if (borrowed->token[2] != 3) {

@@ -490,9 +490,9 @@ static void a_stale_socket_is_removed_and_a_living_one_is_not(void **state)
     assert_int_equal(quarry_memory_create(&(struct quarry_memory_options){.limit_bytes = Q_MIB(64)},
                                           &other_memory, NULL),
                      QUARRY_OK);
-    assert_int_equal(serve_net_create(&(struct serve_net_options){.memory = other_memory}, &other,
-                                      NULL),
-                     QUARRY_OK);
+    assert_int_equal(
+        serve_net_create(&(struct serve_net_options){.memory = other_memory}, &other, NULL),
+        QUARRY_OK);
     assert_int_equal(serve_net_listen(other, &same, NULL, &error), QUARRY_BUSY);
     assert_non_null(strstr(error.text, path));
     same.address = serve_listener_name(listener);

@@ -119,7 +119,7 @@ static void no_descriptors_is_no_busy_loop_and_passes(void **state)
     uint64_t cpu = cpu_ns() - begin_cpu_ns, wall = os_monotonic_ns(os_real()) - begin_ns;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
     assert_in_range(wall, 150 * Q_MS_NS, 5 * Q_SECOND_NS); /* two pauses of 100 ms */
-    assert_true(cpu < wall / 4);                          /* the waiting test's own included */
+    assert_true(cpu < wall / 4);                           /* the waiting test's own included */
     /* Three were told; the fourth is served now. */
     unsigned served = 0;
     for (unsigned i = 0; i < 4; i++) {
