@@ -197,8 +197,8 @@ static void turn_begin(struct serve_connection *connection)
 
 static void turn_end(struct serve_connection *connection)
 {
-    serve_output_send(connection);
-    connection->want_room = NULL; /* invariant 2 */
+    Q_DCHECK(connection->worker->batch.piece_count == 0); /* invariant 3 */
+    connection->want_room = NULL;                         /* invariant 2 */
     if (connection->door->end != NULL) {
         connection->door->end(connection);
     }
@@ -244,6 +244,7 @@ static void turn_finish(struct serve_connection *connection, enum serve_step ste
 {
     connection->is_wanting = connection->want_room != NULL;
     turn_apply(connection, step, view);
+    serve_output_send(connection); /* before the input moves: answers may point into it */
     if (connection->is_closing) {
         serve_turn_forget(connection);
     } else {
@@ -386,6 +387,7 @@ void serve_turn_posted(struct serve_connection *connection, serve_posted_functio
 
     turn_begin(connection);
     function(connection, argument);
+    serve_output_send(connection);
     turn_end(connection);
     connection->is_yielded = was_yielded;
 }

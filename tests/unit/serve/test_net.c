@@ -399,6 +399,16 @@ static void the_local_end_is_exact_where_all_addresses_are_listened_on(void **st
     client_close(fd);
 }
 
+static _Atomic int64_t admitted_count, left_count;
+
+static void count_left(void *argument, const struct serve_identity *identity)
+{
+    (void)argument;
+    if (strncmp(identity->name, "uid", 3) == 0) {
+        (void)atomic_add_relaxed_i64(&left_count, 1);
+    }
+}
+
 static bool admit_by_uid(void *argument, const struct serve_peer *peer,
                          struct serve_identity *identity)
 {
@@ -409,13 +419,15 @@ static bool admit_by_uid(void *argument, const struct serve_peer *peer,
     }
     (void)snprintf(identity->name, sizeof(identity->name), "uid%u", peer->uid);
     identity->rights = SERVE_ALL;
+    (void)atomic_add_relaxed_i64(&admitted_count, 1);
     return true;
 }
 
 static void unix_begin(const char *path, mode_t mode, uint32_t *uid)
 {
     rig_end();
-    rig_create(&(struct serve_net_options){.hooks = {.argument = uid, .admit = admit_by_uid}});
+    rig_create(&(struct serve_net_options){
+        .hooks = {.argument = uid, .admit = admit_by_uid, .left = count_left}});
     rig_listen((struct serve_listener_options){.address = path, .unix_mode = mode});
     rig_start();
 }
@@ -440,6 +452,9 @@ static void a_unix_socket_has_its_mode_and_knows_its_clients(void **state)
                    uid, path, path);
     client_expect(fd, wanted);
     client_close(fd);
+    rig_wait_connections(0);
+    assert_int_equal(admitted_count, 1); /* who was let in is told of once it has left */
+    assert_int_equal(left_count, 1);
     unix_begin(path, 0666, &uid);
     assert_int_equal(stat(path + 5, &file), 0);
     assert_int_equal(file.st_mode & 0777, 0666);
@@ -464,6 +479,7 @@ static void who_is_not_admitted_is_told(void **state)
     client_close(fd);
     rig_wait_connections(0);
     assert_int_equal(rig_counters().refused_count, 1);
+    assert_int_equal(left_count, admitted_count);
     serve_net_begin_drain(net);
     assert_true(serve_net_wait_drained(net, UINT64_MAX));
     assert_int_equal(rmdir(folder), 0);
@@ -620,11 +636,12 @@ static void a_posted_answer_to_a_net_that_ends_is_told_so(void **state)
     int fd = client_open();
 
     (void)state;
+    client_send(fd, "echo y\n");
+    client_expect(fd, "y\n");
     for (unsigned i = 0; i < 20; i++) {
         client_send(fd, "post x\n");
     }
-    client_send(fd, "echo y\nwait z\n");
-    client_expect(fd, "y\n");
+    client_send(fd, "wait z\n");
     client_close(fd);
     rig_end(); /* waits for the threads that post, and ends */
     assert_in_range(line_gone_count - before, 0, 21);
@@ -659,6 +676,26 @@ static void many_clients_at_once_are_served(void **state)
     }
     rig_wait_connections(0);
     assert_int_equal(rig_counters().accepted_count, 360);
+}
+
+static void a_flood_of_connections_leaves_nothing_behind(void **state)
+{
+    int good = client_open();
+
+    (void)state;
+    for (unsigned i = 0; i < 2000; i++) {
+        int fd = client_open();
+        if (i % 3 == 0) {
+            client_send(fd, "echo x\nput 10\nabc");
+        }
+        client_close(fd);
+        if (i % 100 == 0) {
+            client_send(good, "echo y\n");
+            client_expect(good, "y\n");
+        }
+    }
+    rig_wait_connections(1);
+    client_close(good);
 }
 
 /* ---- drain ---------------------------------------------------------------------------------- */
@@ -736,6 +773,47 @@ static void a_net_that_was_never_started_ends(void **state)
     rig_end();
     rig_create(NULL);
     rig_listen((struct serve_listener_options){0});
+    serve_net_begin_drain(net);
+    assert_true(serve_net_wait_drained(net, UINT64_MAX));
+}
+
+/* Begins a net in a memory of so many bytes. Returns whether it could; nothing may be left. */
+static bool net_begins_in(uint64_t limit_bytes)
+{
+    struct quarry_memory_options options = {.limit_bytes = limit_bytes, .has_no_thread = true};
+    struct serve_listener_options door = {.address = "127.0.0.1:0", .door = &line_door};
+    struct quarry_ledger ledger;
+    struct serve_net *tried = NULL;
+
+    if (quarry_memory_create(&options, &memory, NULL) != QUARRY_OK) {
+        return false;
+    }
+    enum quarry_status status = serve_net_create(
+        &(struct serve_net_options){.memory = memory, .worker_count = 2}, &tried, NULL);
+    status = status == QUARRY_OK ? serve_net_listen(tried, &door, NULL, NULL) : status;
+    status = status == QUARRY_OK ? serve_net_start(tried, NULL) : status;
+    serve_net_destroy(tried);
+    assert_true(status == QUARRY_OK || status == QUARRY_NO_MEMORY);
+    (void)quarry_memory_ledger(memory, &ledger, NULL, 0);
+    assert_int_equal(ledger.in_use_bytes, 0);
+    quarry_memory_destroy(memory);
+    return status == QUARRY_OK;
+}
+
+static void a_net_for_which_there_is_no_memory_leaves_nothing(void **state)
+{
+    unsigned failed = 0, descriptors = 0;
+
+    (void)state;
+    rig_end();
+    descriptors = rig_descriptor_count();
+    for (uint64_t limit = Q_KIB(128); !net_begins_in(limit); limit += Q_KIB(8)) {
+        assert_true(limit < Q_MIB(16));
+        failed++;
+    }
+    assert_true(failed > 50);
+    assert_int_equal(rig_descriptor_count(), descriptors);
+    rig_begin(NULL);
 }
 
 int main(void)
@@ -769,10 +847,12 @@ int main(void)
         TEST(a_posted_answer_to_nobody_is_told_so),
         TEST(a_posted_answer_to_a_net_that_ends_is_told_so),
         TEST(many_clients_at_once_are_served),
+        TEST(a_flood_of_connections_leaves_nothing_behind),
         TEST(a_drain_ends_idle_connections_and_finishes_others),
         TEST(a_drain_does_not_wait_for_ever),
         TEST(who_comes_at_the_last_moment_is_answered),
         TEST(a_net_that_was_never_started_ends),
+        TEST(a_net_for_which_there_is_no_memory_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

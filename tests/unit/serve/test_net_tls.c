@@ -142,7 +142,9 @@ static struct client tls_client_prepare(const char *certificate, const char *nam
     client.ssl = SSL_new(client.context);
     (void)SSL_set_fd(client.ssl, client.fd);
     if (name != NULL) {
-        (void)SSL_set_tlsext_host_name(client.ssl, name);
+        char host[64]; /* the macro casts a const away */
+        (void)snprintf(host, sizeof(host), "%s", name);
+        (void)SSL_set_tlsext_host_name(client.ssl, host);
     }
     return client;
 }
