@@ -241,6 +241,15 @@ static enum serve_step line_execute(struct serve_connection *connection, const c
     return SERVE_MORE;
 }
 
+/* Answers with what was asked, from where it lies. */
+static enum serve_step line_lend(struct serve_connection *connection, const char *bytes,
+                                 size_t byte_count)
+{
+    struct serve_borrowed piece = {.bytes = bytes, .byte_count = byte_count};
+
+    return serve_out_borrow(connection, &piece) ? SERVE_MORE : SERVE_CLOSE;
+}
+
 static enum serve_step line_input(struct serve_connection *connection, const char *bytes,
                                   size_t byte_count, size_t *ret_consumed)
 {
@@ -263,7 +272,9 @@ static enum serve_step line_input(struct serve_connection *connection, const cha
         memcpy(line, bytes + consumed, kept);
         line[kept] = '\0';
         consumed += length + 1;
-        step = line_execute(connection, line);
+        step = strncmp(line, "lend ", 5) == 0
+                   ? line_lend(connection, end - (length - 5), length - 4)
+                   : line_execute(connection, line);
     }
     *ret_consumed = consumed;
     return step;

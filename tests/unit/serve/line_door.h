@@ -2,6 +2,7 @@
  * A protocol of lines for tests of the net, which uses all that a door can.
  *
  *     echo TEXT        TEXT
+ *     lend TEXT        TEXT, borrowed from the input
  *     big N            N bytes, borrowed from a pattern; a share of them in each turn
  *     put N            after N bytes: "stored N HASH", read to where they are wanted
  *     wait TEXT        "later TEXT", posted by another thread

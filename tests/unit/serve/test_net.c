@@ -220,6 +220,38 @@ static void bodies_of_any_size_arrive_where_they_are_wanted(void **state)
     client_close(fd);
 }
 
+static void answers_may_be_borrowed_from_requests(void **state)
+{
+    enum { LONG = 60000 };
+    static char request[LONG + 6], answer[LONG + 6];
+    int fd = client_open();
+
+    /* Short, then so long that the rest of it is read into the connection's own buffer. */
+    (void)state;
+    client_send(fd, "lend a\nlend bb\nlend c");
+    client_send(fd, "cc\n");
+    client_expect(fd, "a\nbb\nccc\n");
+    memcpy(request, "lend ", 5);
+    for (size_t i = 0; i < LONG; i++) {
+        request[5 + i] = line_pattern_byte(i);
+    }
+    request[5 + LONG] = '\n';
+    for (unsigned round = 0; round < 5; round++) {
+        uint64_t before = rig_counters().received_bytes;
+        assert_true(client_try_send(fd, request, 20000));
+        let_arrive(before + 20000);
+        assert_true(client_try_send(fd, request + 20000, 20000));
+        let_arrive(before + 40000);
+        assert_true(client_try_send(fd, request + 40000, sizeof(request) - 40000));
+        client_send(fd, "lend aft");
+        assert_int_equal(client_read(fd, answer, LONG + 1), LONG + 1);
+        assert_memory_equal(answer, request + 5, LONG + 1);
+        client_send(fd, "er\n");
+        client_expect(fd, "after\n");
+    }
+    client_close(fd);
+}
+
 /* ---- answers that wait ---------------------------------------------------------------------- */
 
 static void a_large_answer_comes_whole(void **state)
@@ -827,6 +859,7 @@ int main(void)
         TEST(a_pipeline_does_not_keep_others_waiting),
         TEST(an_answer_in_one_piece_costs_one_read_and_one_write),
         TEST(bodies_of_any_size_arrive_where_they_are_wanted),
+        TEST(answers_may_be_borrowed_from_requests),
         TEST(a_large_answer_comes_whole),
         TEST(what_cannot_be_held_is_copied),
         TEST(a_reader_that_takes_nothing_costs_a_bounded_amount),
