@@ -15,6 +15,8 @@
 
 #include <os/os.h>
 
+#include "unit/base/random.h"
+
 static int set_up(void **state)
 {
     (void)state;
@@ -316,7 +318,7 @@ static void a_posted_answer_to_a_net_that_ends_is_told_so(void **state)
     }
     client_send(fd, "wait z\n");
     client_close(fd);
-    rig_end(); /* waits for the threads that post, and ends */
+    rig_end(); /* while threads post */
     assert_in_range(line_gone_count - before, 0, 21);
     rig_begin(NULL);
 }
@@ -369,6 +371,140 @@ static void a_flood_of_connections_leaves_nothing_behind(void **state)
     }
     rig_wait_connections(1);
     client_close(good);
+}
+
+struct report {
+    _Atomic uint32_t workers;
+    uint64_t ids[8];
+    uint32_t count;
+    uint64_t idle_ns;
+};
+
+static void note_connection(struct serve_connection *connection, void *argument)
+{
+    struct report *report = argument;
+
+    report->ids[report->count++ % 8] = serve_connection_id(connection);
+    report->idle_ns = size_max_u64(report->idle_ns, serve_connection_idle_ns(connection));
+}
+
+static struct report report;
+
+/* On each worker in turn, as a door would do it. */
+static void report_on(struct serve_connection *connection, void *argument)
+{
+    struct serve_worker *worker = argument;
+    uint32_t next = serve_worker_index(worker) + 1;
+
+    assert_null(connection);
+    serve_worker_each(worker, note_connection, &report);
+    if (next < serve_net_worker_count(serve_worker_net(worker))) {
+        worker = serve_net_worker(serve_worker_net(worker), next);
+        (void)serve_post(worker, 0, report_on, worker);
+    } else {
+        atomic_store_release_u32(&report.workers, next);
+    }
+}
+
+static bool report_is_made(void *argument)
+{
+    (void)argument;
+    return atomic_load_acquire_u32(&report.workers) == 2;
+}
+
+static void a_door_can_report_on_all_connections(void **state)
+{
+    int fds[5];
+
+    (void)state;
+    for (unsigned i = 0; i < 5; i++) {
+        fds[i] = client_open();
+    }
+    rig_wait_connections(5);
+    os_sleep_ns(20 * Q_MS_NS);
+    memset(&report, 0, sizeof(report));
+    assert_true(serve_post(serve_net_worker(net, 0), 0, report_on, serve_net_worker(net, 0)));
+    rig_wait(report_is_made, NULL);
+    assert_int_equal(report.count, 5);
+    for (unsigned i = 0; i < 5; i++) {
+        for (unsigned j = 0; j < i; j++) {
+            assert_int_not_equal(report.ids[i], report.ids[j]);
+        }
+    }
+    assert_in_range(report.idle_ns, 20 * Q_MS_NS, 20 * Q_SECOND_NS);
+    for (unsigned i = 0; i < 5; i++) {
+        client_close(fds[i]);
+    }
+}
+
+/* One of the things that clients do to servers. */
+static void misbehave(int fd, uint64_t what)
+{
+    static const char *const sayings[] = {
+        "echo a\n",           "echo unfinished", "put 100000\nabc",      "put 5\n12345echo x\n",
+        "big 300000\n",       "big 90000000\n",  "wait a\necho b\n",     "post a\nquit\n",
+        "echo a\nquit\nmore", "\n\n\n\n",        "post b\nbig 999999\n", "wait c\nquit\n",
+    };
+    struct linger none = {.l_onoff = 1};
+    char bytes[5000];
+
+    for (unsigned i = 0; i < 3; i++) {
+        const char *saying = sayings[(what >> (8 * i)) % 12];
+        (void)client_try_send(fd, saying, strlen(saying));
+    }
+    if ((what >> 32) % 4 == 0) {
+        (void)shutdown(fd, SHUT_WR);
+    }
+    if ((what >> 36) % 2 == 0) {
+        (void)recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+        os_sleep_ns((what >> 40) % 8 * Q_MS_NS);
+    }
+    if ((what >> 48) % 3 == 0) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+    }
+}
+
+static void *vandal(void *argument)
+{
+    uint64_t random = (uintptr_t)argument;
+
+    for (unsigned i = 0; i < 150; i++) {
+        int fd = client_open();
+        misbehave(fd, random_u64(&random));
+        client_close(fd);
+    }
+    return NULL;
+}
+
+static void clients_that_do_anything_leave_nothing_behind(void **state)
+{
+    static const struct serve_limits narrow = {.connections_max = 30,
+                                               .idle_timeout_ns = 20 * Q_MS_NS,
+                                               .line_deadline_ns = 10 * Q_MS_NS,
+                                               .body_grace_ns = 10 * Q_MS_NS,
+                                               .reader_patience_ns = 5 * Q_MS_NS,
+                                               .linger_ns = 5 * Q_MS_NS,
+                                               .drain_ns = 50 * Q_MS_NS,
+                                               .output_bytes_max = Q_MIB(1)};
+    pthread_t threads[6];
+
+    (void)state;
+    rig_end();
+    rig_begin(&(struct serve_net_options){.worker_count = 3, .limits = narrow});
+    for (uintptr_t i = 0; i < 6; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, vandal, (void *)(i + 1)), 0);
+    }
+    for (unsigned i = 0; i < 20; i++) {
+        os_sleep_ns(5 * Q_MS_NS);
+        serve_net_set_limits(net, &narrow);
+    }
+    for (unsigned i = 0; i < 6; i++) {
+        (void)pthread_join(threads[i], NULL);
+    }
+    serve_net_begin_drain(net);
+    assert_true(serve_net_wait_drained(net, UINT64_MAX));
+    assert_int_equal(rig_counters().current_count, 0);
+    assert_int_equal(rig_counters().waiting_bytes, 0);
 }
 
 /* ---- drain ---------------------------------------------------------------------------------- */
@@ -506,6 +642,8 @@ int main(void)
         TEST(a_posted_answer_to_a_net_that_ends_is_told_so),
         TEST(many_clients_at_once_are_served),
         TEST(a_flood_of_connections_leaves_nothing_behind),
+        TEST(a_door_can_report_on_all_connections),
+        TEST(clients_that_do_anything_leave_nothing_behind),
         TEST(a_drain_ends_idle_connections_and_finishes_others),
         TEST(a_drain_does_not_wait_for_ever),
         TEST(who_comes_at_the_last_moment_is_answered),
