@@ -202,7 +202,6 @@ static bool measure_numbers(const struct bench_sheet *sheet, const struct bench_
     if (row->needs_maximum) {
         given = memcached_maximum(sheet);
         if (given == 0) {
-            (void)fputs("quarry bench cache: memcached, which sets the pace, is missing\n", stderr);
             return false;
         }
     }
@@ -339,10 +338,7 @@ static bool has_strace(void)
 static void find_absent(struct bench_sheet *sheet)
 {
     for (size_t i = 0; i < BENCH_SERVER_KIND_COUNT; i++) {
-        if (sheet->is_wanted[i]) {
-            sheet->absent_reason[i] =
-                bench_server_absence((enum bench_server_kind)i, quarry_program());
-        }
+        sheet->absent_reason[i] = bench_server_absence((enum bench_server_kind)i, quarry_program());
     }
 }
 
@@ -363,6 +359,11 @@ static void run_row(struct bench_sheet *sheet, const struct bench_load_row *load
 
     if (load->kind == BENCH_LOAD_CALLS && !has_strace()) {
         bench_sheet_note(sheet, load->name, "strace is absent: nothing is counted");
+        return;
+    }
+    if ((load->needs_maximum || load->needs_rss) &&
+        sheet->absent_reason[BENCH_SERVER_MEMCACHED] != NULL) {
+        bench_sheet_note(sheet, load->name, "memcached, which sets its terms, is not installed");
         return;
     }
     bench_sheet_run(sheet, &row);
