@@ -9,6 +9,7 @@
 #include "linear/cache_options.h"
 #include "linear/driver.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #define PIECES          64u
 #define FILLER_ITEMS    3000u
 #define FILLER_BYTES    700u
+#define YIELD_ONE_IN    8u
 
 struct store {
     struct quarry_memory *memory;
@@ -47,11 +49,12 @@ static void *cache_open(const void *argument)
                                            .value_bytes_max = VALUE_BYTES_MAX};
     struct quarry_cache_tenant_options tenant = {.name = "history"};
     struct store *store = calloc(1, sizeof *store);
+    struct quarry_error error = {0};
 
     must(store != NULL && quarry_memory_create(&memory, &store->memory, NULL) == QUARRY_OK,
          "no memory");
-    must(quarry_cache_create(store->memory, &options, &store->cache, NULL) == QUARRY_OK,
-         "no cache");
+    must(quarry_cache_create(store->memory, &options, &store->cache, &error) == QUARRY_OK,
+         error.text);
     must(quarry_cache_add_tenant(store->cache, &tenant, &store->tenant, NULL) == QUARRY_OK,
          "no tenant");
     store->filler = quarry_cache_default_tenant(store->cache);
@@ -113,6 +116,14 @@ static enum linear_outcome outcome_of(enum quarry_cache_outcome outcome)
     }
 }
 
+/* Now and then, in the middle of an operation: whoever else waits for this CPU. */
+static void let_others(const struct linear_operation *operation)
+{
+    if (operation->call_ns % YIELD_ONE_IN == 0) {
+        (void)sched_yield();
+    }
+}
+
 /* All pieces of a value; it must not change before the reader leaves, so it is read twice. */
 static struct linear_value read_value(const struct store *store, const struct quarry_cache_hit *hit)
 {
@@ -148,6 +159,7 @@ static void get(struct store *store, const struct quarry_cache_key *key,
     operation->outcome = outcome_of(quarry_cache_get(store->tenant, key, &options, &hit));
     if (operation->outcome == LINEAR_DONE) {
         operation->ret_value = read_value(store, &hit);
+        let_others(operation);
         struct linear_value again = read_value(store, &hit);
         must(linear_value_equals(&operation->ret_value, &again),
              "a value changed under its reader");
@@ -189,6 +201,7 @@ static enum quarry_cache_outcome write_slowly(struct store *store,
         quarry_cache_write_filled(&write, step);
         done += step;
     }
+    let_others(operation);
     return quarry_cache_write_commit(&write, options, ret_stored);
 }
 
@@ -267,6 +280,7 @@ static void cache_apply(void *hands, struct linear_operation *operation, const c
 static void cache_disturb(void *argument)
 {
     struct store *store = argument;
+    const struct quarry_cache_store_options options = {.mode = QUARRY_CACHE_SET};
     char bytes[FILLER_BYTES] = {0};
 
     for (uint32_t i = 0; i < FILLER_ITEMS; i++) {
@@ -274,7 +288,7 @@ static void cache_disturb(void *argument)
         int text_bytes = snprintf(text, sizeof text, "filler%u", i);
         struct quarry_cache_key key = quarry_cache_key(store->filler, text, (size_t)text_bytes);
         uint64_t value_bytes = (i * 37u + store->disturbed_count) % FILLER_BYTES;
-        (void)quarry_cache_store(store->filler, &key, bytes, value_bytes, NULL, NULL);
+        (void)quarry_cache_store(store->filler, &key, bytes, value_bytes, &options, NULL);
     }
     if (++store->disturbed_count % 2 == 0) {
         quarry_cache_flush(store->filler, 0);

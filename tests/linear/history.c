@@ -25,13 +25,15 @@
 #include "linear/history.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #define STRETCH      20000u
-#define ROUND        64u /* operations of a thread between meetings */
-#define EXPIRIES     60u /* units of the driver */
+#define ROUND        256u /* operations of a thread between meetings */
+#define EXPIRIES     60u  /* units of the driver */
 #define SMALL_BYTES  20u
 #define MEDIUM_BYTES 1500u
 #define FAMILY_COUNT 3u
@@ -55,9 +57,9 @@ struct history {
     const struct linear_options *options;
     void *store;
     struct hand hand[LINEAR_THREADS_MAX];
-    pthread_barrier_t barrier; /* threads and the checker */
-    pthread_barrier_t meeting; /* threads */
-    bool is_over;              /* written at rest */
+    pthread_barrier_t barrier;  /* threads and the checker */
+    _Atomic uint64_t met_count; /* threads that have come to a meeting, ever */
+    bool is_over;               /* written at rest */
     struct linear_checker checker[KEYS_MAX];
 };
 
@@ -170,6 +172,18 @@ static void draw_operation(struct hand *hand, struct linear_operation *operation
 
 /* ---- recording ------------------------------------------------------------------------------ */
 
+/* Waits until all threads have come so far. */
+static void meet(struct history *history)
+{
+    uint64_t count = history->options->thread_count;
+    uint64_t mine = atomic_fetch_add(&history->met_count, 1);
+    uint64_t wanted = (mine / count + 1) * count;
+
+    while (atomic_load(&history->met_count) < wanted) {
+        (void)sched_yield();
+    }
+}
+
 static void do_one(struct hand *hand, void *hands)
 {
     const struct linear_driver *driver = hand->history->options->driver;
@@ -199,7 +213,7 @@ static void *run_hand(void *argument)
         hand->count = 0;
         while (hand->count < STRETCH / history->options->thread_count) {
             if (hand->count % ROUND == 0) {
-                (void)pthread_barrier_wait(&history->meeting);
+                meet(history);
             }
             do_one(hand, hands);
         }
@@ -286,7 +300,6 @@ static void begin(struct history *history)
     const struct linear_options *options = history->options;
 
     (void)pthread_barrier_init(&history->barrier, NULL, options->thread_count + 1);
-    (void)pthread_barrier_init(&history->meeting, NULL, options->thread_count);
     for (uint32_t key = 0; key < options->key_count; key++) {
         linear_checker_init(&history->checker[key]);
     }
@@ -317,7 +330,6 @@ static void end(struct history *history)
         linear_checker_fini(&history->checker[key]);
     }
     (void)pthread_barrier_destroy(&history->barrier);
-    (void)pthread_barrier_destroy(&history->meeting);
 }
 
 static bool is_done(const struct linear_options *options, const struct linear_result *result,
