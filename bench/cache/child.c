@@ -6,7 +6,9 @@
 #include <bench/cache/cache.h>
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 
 #include <base/base.h>
 
@@ -43,6 +45,7 @@ int bench_load_child_main(int argc, char **argv)
     struct bench_load_job job = {0};
     uint64_t numbers[BENCH_LOAD_NUMBERS] = {0};
 
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* and the server with this process */
     if (!parse(argc, argv, &job)) {
         (void)fputs("quarry-bench-child: caches are measured by `quarry bench cache`\n", stderr);
         return 2;

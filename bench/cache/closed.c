@@ -207,12 +207,12 @@ bool bench_load_calls(const struct bench_load_job *job, uint64_t *ret_numbers)
     static struct bench_population population;
     struct counting counting = {.population = &population};
     struct bench_loop loop = {job->row->pipeline, counting_next, NULL, &counting};
-    char path[BENCH_SERVER_PATH_BYTES + 16];
+    char path[BENCH_DIRECTORY_PATH_BYTES + 16];
 
     if (!bench_population_init(&population, job)) {
         return false;
     }
-    (void)snprintf(path, sizeof path, "%s/calls", population.server.scratch);
+    (void)snprintf(path, sizeof path, "%s/calls", population.server.directory.path);
     pid_t tracer = attach(&population.server, path);
     if (tracer < 0) {
         bench_worker_die("strace cannot be attached to the server");

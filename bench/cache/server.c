@@ -24,7 +24,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <netinet/tcp.h>
 #include <sched.h>
@@ -118,7 +117,7 @@ static void add_quarry(struct command *command, const struct bench_server *serve
     add(command, "quarry");
     add(command, "serve");
     add(command, "--memory=%" PRIu64, options->memory_bytes + QUARRY_SPARE);
-    add(command, "--data=%s/data", server->scratch);
+    add(command, "--data=%s/data", server->directory.path);
     add(command, "--threads=1");
     add(command, "--resp=off");
     add(command, "--http=off");
@@ -127,7 +126,7 @@ static void add_quarry(struct command *command, const struct bench_server *serve
     if (options->is_tcp) {
         add(command, "--memcached=127.0.0.1:%u", server->port);
     } else {
-        add(command, "--memcached=unix:%s/socket", server->scratch);
+        add(command, "--memcached=unix:%s/socket", server->directory.path);
     }
 }
 
@@ -144,13 +143,13 @@ static void add_memcached(struct command *command, const struct bench_server *se
         add(command, "-uroot");
     }
     if (options->is_kept) {
-        add(command, "-e%s/memory", server->scratch);
+        add(command, "-e%s/memory", server->directory.path);
     }
     if (options->is_tcp) {
         add(command, "-l127.0.0.1");
         add(command, "-p%u", server->port);
     } else {
-        add(command, "-s%s/socket", server->scratch);
+        add(command, "-s%s/socket", server->directory.path);
     }
 }
 
@@ -168,14 +167,14 @@ static void add_redis(struct command *command, const struct bench_server *server
     add(command, "--maxmemory-policy");
     add(command, "allkeys-lru");
     add(command, "--dir");
-    add(command, "%s", server->scratch);
+    add(command, "%s", server->directory.path);
     add(command, "--port");
     add(command, "%u", options->is_tcp ? server->port : 0);
     add(command, "--bind");
     add(command, "127.0.0.1");
     if (!options->is_tcp) {
         add(command, "--unixsocket");
-        add(command, "%s/socket", server->scratch);
+        add(command, "%s/socket", server->directory.path);
     }
 }
 
@@ -231,16 +230,16 @@ void bench_server_pin_client(void)
 /* ---- coming up ------------------------------------------------------------------------------ */
 
 /* In the new process: becomes the server. */
-Q_NORETURN static void become(const char *program, struct command *command, const char *scratch)
+Q_NORETURN static void become(const char *program, struct command *command, const char *directory)
 {
-    char log[BENCH_SERVER_PATH_BYTES + 8];
+    char log[BENCH_DIRECTORY_PATH_BYTES + 8];
 
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (is_pinned) {
         (void)sched_setaffinity(0, sizeof all_cpus, &all_cpus);
     }
     pin(false);
-    (void)snprintf(log, sizeof log, "%s/log", scratch);
+    (void)snprintf(log, sizeof log, "%s/log", directory);
     int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
     int null = open("/dev/null", O_RDONLY);
     (void)dup2(null, STDIN_FILENO);
@@ -253,10 +252,10 @@ Q_NORETURN static void become(const char *program, struct command *command, cons
 
 static void show_log(const struct bench_server *server)
 {
-    char path[BENCH_SERVER_PATH_BYTES + 8];
+    char path[BENCH_DIRECTORY_PATH_BYTES + 8];
     char text[2048];
 
-    (void)snprintf(path, sizeof path, "%s/log", server->scratch);
+    (void)snprintf(path, sizeof path, "%s/log", server->directory.path);
     FILE *file = fopen(path, "re");
     size_t count = file == NULL ? 0 : fread(text, 1, sizeof text - 1, file);
     text[count] = '\0';
@@ -303,7 +302,7 @@ static int connect_unix(const struct bench_server *server)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s/socket", server->scratch);
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s/socket", server->directory.path);
     if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
         (void)close(fd);
         return -1;
@@ -343,7 +342,7 @@ bool bench_server_begin(struct bench_server *server)
     Q_ASSERT(server->pid == 0);
     server->pid = fork();
     if (server->pid == 0) {
-        become(program, &command, server->scratch);
+        become(program, &command, server->directory.path);
     }
     if (server->pid < 0 || clock_getcpuclockid(server->pid, &server->clock) != 0) {
         bench_worker_die("no process for a server");
@@ -362,47 +361,20 @@ bool bench_server_begin(struct bench_server *server)
     return false;
 }
 
-static void make_scratch(struct bench_server *server)
-{
-    (void)snprintf(server->scratch, sizeof server->scratch, "/dev/shm/quarry-bench-XXXXXX");
-    if (mkdtemp(server->scratch) == NULL) {
-        (void)snprintf(server->scratch, sizeof server->scratch, "/tmp/quarry-bench-XXXXXX");
-        if (mkdtemp(server->scratch) == NULL) {
-            bench_worker_die("no directory for a server");
-        }
-    }
-}
-
-static struct bench_server *running; /* a process has one at a time */
-
-/* At the process' end, however it came to it. */
-static void clean_up(void)
-{
-    if (running != NULL) {
-        bench_server_stop(running);
-    }
-}
-
 bool bench_server_start(const struct bench_server_options *options, struct bench_server *ret_server)
 {
-    static bool is_registered;
     struct bench_server server = {.options = *options};
 
     server.options.memory_bytes =
         size_max_u64(options->memory_bytes, MEMCACHED_LEAST_MIB * Q_MIB(1));
     server.wire = options->kind == BENCH_SERVER_REDIS ? &bench_wire_redis : &bench_wire_memcached;
     server.port = options->is_tcp ? free_port() : 0;
-    make_scratch(&server);
-    Q_ASSERT(running == NULL);
+    bench_directory_make(&server.directory);
     if (!bench_server_begin(&server)) {
         bench_server_stop(&server);
         return false;
     }
     *ret_server = server;
-    running = ret_server;
-    if (!is_registered) {
-        is_registered = atexit(clean_up) == 0;
-    }
     return true;
 }
 
@@ -427,19 +399,10 @@ void bench_server_end(struct bench_server *server, int signal)
     server->pid = 0;
 }
 
-static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *at)
-{
-    (void)status;
-    (void)kind;
-    (void)at;
-    return remove(path);
-}
-
 void bench_server_stop(struct bench_server *server)
 {
-    running = NULL;
     bench_server_end(server, SIGKILL);
-    (void)nftw(server->scratch, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    bench_directory_remove(&server->directory);
 }
 
 /* ---- watching ------------------------------------------------------------------------------- */

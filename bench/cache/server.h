@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include <bench/cache/directory.h>
 #include <bench/cache/wire.h>
 
 /* Who can be started; the columns of the sheet, in its order. */
@@ -37,12 +38,10 @@ struct bench_server_options {
     bool is_kept;          /* its items shall outlive it */
 };
 
-#define BENCH_SERVER_PATH_BYTES 96u
-
 struct bench_server {
     struct bench_server_options options;
     const struct bench_wire *wire;
-    char scratch[BENCH_SERVER_PATH_BYTES]; /* a directory of its own */
+    struct bench_directory directory;
     uint16_t port;
     pid_t pid;       /* 0: it does not run */
     clockid_t clock; /* of its CPU time, all threads */
@@ -51,7 +50,6 @@ struct bench_server {
 /*
  * Makes a directory for a server, starts it pinned to the first CPU that this process may use, and
  * waits until it answers. It has one worker thread and dies with this process.
- * `ret_server`: stays where it is until it is stopped, which happens at the process' end as well.
  * Returns: false when it did not come up, which has been said on stderr; nothing is left then.
  */
 bool bench_server_start(const struct bench_server_options *options,
