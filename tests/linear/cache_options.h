@@ -4,8 +4,11 @@
 #ifndef QUARRY_TESTS_LINEAR_CACHE_OPTIONS_H
 #define QUARRY_TESTS_LINEAR_CACHE_OPTIONS_H
 
+#include <stdbool.h>
+
 struct linear_cache_options {
     const char *file_path; /* where items lie; NULL: anonymous memory */
+    bool is_full;          /* it evicts, of another tenant, all the time */
 };
 
 #endif

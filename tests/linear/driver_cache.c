@@ -1,10 +1,10 @@
 /*
  * The library's cache under histories: quarry/cache.h, called by threads of this process.
  *
- * Large enough that nothing is evicted, since the model forgets nothing. Between stretches it is
- * disturbed by what goes on beside requests in a server: its size is changed, the maintenance has
- * turns, and one tenant fills and is flushed while others are asked, so that pages are emptied and
- * cells move under the readers.
+ * Nothing of the history's tenant is evicted, since the model forgets nothing: it stays below its
+ * share. Beside it another tenant fills, is flushed, and in a full cache is evicted from all the
+ * time, in sizes that change, so that pages are emptied and the history's cells move under its
+ * readers.
  */
 #include "linear/cache_options.h"
 #include "linear/driver.h"
@@ -21,6 +21,11 @@
 #define PIECES          64u
 #define FILLER_ITEMS    3000u
 #define FILLER_BYTES    700u
+#define FULL_ITEMS      4000u
+#define FULL_BYTES      6000u
+#define FULL_SIZE       (24u << 20)
+#define LARGE_SIZE      (256u << 20)
+#define HISTORY_SHARE   (16u << 20)
 #define YIELD_ONE_IN    8u
 
 struct store {
@@ -29,6 +34,7 @@ struct store {
     struct quarry_cache_tenant *tenant, *filler;
     uint32_t began; /* of the cache's clock: expiries count from here */
     uint32_t disturbed_count;
+    bool is_full;
 };
 
 static void must(bool is_right, const char *what)
@@ -44,10 +50,10 @@ static void *cache_open(const void *argument)
     static const struct linear_cache_options none;
     const struct linear_cache_options *wanted = argument == NULL ? &none : argument;
     struct quarry_memory_options memory = {.limit_bytes = 512u << 20};
-    struct quarry_cache_options options = {.size_bytes = 256u << 20,
+    struct quarry_cache_options options = {.size_bytes = wanted->is_full ? FULL_SIZE : LARGE_SIZE,
                                            .file_path = wanted->file_path,
                                            .value_bytes_max = VALUE_BYTES_MAX};
-    struct quarry_cache_tenant_options tenant = {.name = "history"};
+    struct quarry_cache_tenant_options tenant = {.name = "history", .share_bytes = HISTORY_SHARE};
     struct store *store = calloc(1, sizeof *store);
     struct quarry_error error = {0};
 
@@ -57,6 +63,7 @@ static void *cache_open(const void *argument)
          error.text);
     must(quarry_cache_add_tenant(store->cache, &tenant, &store->tenant, NULL) == QUARRY_OK,
          "no tenant");
+    store->is_full = wanted->is_full;
     store->filler = quarry_cache_default_tenant(store->cache);
     store->began = quarry_cache_now(store->cache);
     return store;
@@ -279,18 +286,22 @@ static void cache_apply(void *hands, struct linear_operation *operation, const c
 
 static void cache_disturb(void *argument)
 {
-    struct store *store = argument;
     const struct quarry_cache_store_options options = {.mode = QUARRY_CACHE_SET};
-    char bytes[FILLER_BYTES] = {0};
+    static const char bytes[FULL_BYTES];
+    struct store *store = argument;
+    uint32_t item_count = store->is_full ? FULL_ITEMS : FILLER_ITEMS;
+    uint32_t most_bytes = store->is_full ? FULL_BYTES : FILLER_BYTES;
 
-    for (uint32_t i = 0; i < FILLER_ITEMS; i++) {
+    store->disturbed_count++;
+    for (uint32_t i = 0; i < item_count; i++) {
         char text[24];
-        int text_bytes = snprintf(text, sizeof text, "filler%u", i);
+        uint32_t number = store->is_full ? store->disturbed_count * FULL_ITEMS + i : i;
+        int text_bytes = snprintf(text, sizeof text, "filler%u", number);
         struct quarry_cache_key key = quarry_cache_key(store->filler, text, (size_t)text_bytes);
-        uint64_t value_bytes = (i * 37u + store->disturbed_count) % FILLER_BYTES;
+        uint64_t value_bytes = (i * 37u + store->disturbed_count * 501u) % most_bytes;
         (void)quarry_cache_store(store->filler, &key, bytes, value_bytes, &options, NULL);
     }
-    if (++store->disturbed_count % 2 == 0) {
+    if (!store->is_full && store->disturbed_count % 2 == 0) {
         quarry_cache_flush(store->filler, 0);
     }
     (void)quarry_cache_turn(store->cache);

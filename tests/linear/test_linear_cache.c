@@ -61,19 +61,28 @@ static void a_cache_with_a_file(void **state)
     assert_int_equal(system(command), 0);
 }
 
+static void a_cache_that_evicts_beside_it(void **state)
+{
+    (void)state;
+    const struct linear_cache_options cache = {.is_full = true};
+
+    run(&cache, 4, 12, 4);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(few_keys_and_four_threads),
         cmocka_unit_test(more_keys_and_four_threads),
         cmocka_unit_test(a_cache_with_a_file),
+        cmocka_unit_test(a_cache_that_evicts_beside_it),
     };
     const char *soak = getenv("QUARRY_SOAK_SECONDS");
 
     if (argc > 1) {
         operation_count = strtoull(argv[1], NULL, 10);
     } else if (soak != NULL) {
-        seconds = strtoull(soak, NULL, 10) / 3;
+        seconds = strtoull(soak, NULL, 10) / 4;
     }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
