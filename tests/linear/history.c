@@ -282,6 +282,9 @@ static void check_stretch(struct history *history, struct linear_operation *all,
             result->states_most = checker->config_count_most;
         }
     }
+    for (size_t i = 0; i < count; i++) {
+        result->failed_count += all[i].outcome == LINEAR_FAILED;
+    }
     result->operation_count += count;
 }
 

@@ -24,6 +24,7 @@ struct linear_options {
 struct linear_result {
     enum linear_verdict verdict;
     uint64_t operation_count; /* checked */
+    uint64_t failed_count;    /* for want of memory */
     uint64_t overlap_count;   /* operations that another of their key was at once with */
     uint64_t states_most;     /* states of a key at once */
 };

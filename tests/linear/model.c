@@ -13,6 +13,9 @@
  * what was there.
  * 4. With a cas: absent is a miss, another cas is "exists", and nothing is changed by either.
  *
+ * What failed for want of memory has changed nothing; whether it may fail is not the model's
+ * question.
+ *
  * Drivers that are not told the cas of what they stored leave 0: the state then does not know it,
  * and the next get that tells one fixes it. A counted value is compared without spaces behind it:
  * whether a shorter number is padded depends, in memcached, on who else looks at the item.
@@ -269,6 +272,9 @@ bool linear_step(const struct linear_state *state, const struct linear_operation
                  uint32_t choice, struct linear_state *ret_state)
 {
     *ret_state = *state;
+    if (operation->outcome == LINEAR_FAILED) {
+        return choice == 0;
+    }
     if (operation->kind == LINEAR_SET || operation->kind == LINEAR_ADD ||
         operation->kind == LINEAR_REPLACE) {
         return step_store(ret_state, operation, choice);

@@ -35,7 +35,7 @@ enum linear_outcome {
     LINEAR_NOT_STORED,
     LINEAR_EXISTS,
     LINEAR_NOT_NUMBER,
-    LINEAR_FAILED, /* it did not say what came of it: none of the above is allowed for */
+    LINEAR_FAILED, /* there was no memory for it: it is as if it had not been asked */
 };
 
 struct linear_operation {

@@ -34,6 +34,7 @@ static void run(const struct linear_cache_options *cache, uint32_t thread_count,
                  (unsigned long long)result.operation_count,
                  (unsigned long long)result.overlap_count, (unsigned long long)result.states_most);
     assert_int_equal(result.verdict, LINEAR_POSSIBLE);
+    assert_int_equal(result.failed_count, 0); /* there was always something to evict */
 }
 
 static void few_keys_and_four_threads(void **state)

@@ -144,6 +144,18 @@ static void one_of_two_with_the_same_cas_wins(void **state)
     assert_int_equal(CHECK(none), LINEAR_IMPOSSIBLE);
 }
 
+static void what_failed_has_changed_nothing(void **state)
+{
+    (void)state;
+    struct linear_operation failed = set(0, 3, 4, "b", 0);
+    failed.outcome = LINEAR_FAILED;
+    const struct linear_operation right[] = {set(0, 1, 2, "a", 1), failed, get(1, 5, 6, "a", 1)};
+    const struct linear_operation wrong[] = {set(0, 1, 2, "a", 1), failed, get(1, 5, 6, "b", 1)};
+
+    assert_int_equal(CHECK(right), LINEAR_POSSIBLE);
+    assert_int_equal(CHECK(wrong), LINEAR_IMPOSSIBLE);
+}
+
 static struct linear_operation counted(uint32_t thread, uint64_t call, uint64_t end,
                                        uint64_t number)
 {
@@ -249,6 +261,7 @@ static void a_sound_store_passes(void **state)
     assert_int_equal(result.verdict, LINEAR_POSSIBLE);
     assert_true(result.operation_count >= SOUND_OPERATIONS);
     assert_true(result.overlap_count > 1000);
+    assert_int_equal(result.failed_count, 0);
 }
 
 static void expect_fault(enum linear_fault fault)
@@ -315,6 +328,7 @@ int main(void)
         cmocka_unit_test(two_sets_at_once_have_one_order_for_all),
         cmocka_unit_test(a_cas_that_does_not_grow_is_found),
         cmocka_unit_test(one_of_two_with_the_same_cas_wins),
+        cmocka_unit_test(what_failed_has_changed_nothing),
         cmocka_unit_test(two_that_count_at_once_get_two_numbers),
         cmocka_unit_test(a_stale_item_is_won_once),
         cmocka_unit_test(a_history_goes_on_from_where_it_was_at_rest),
