@@ -36,6 +36,7 @@ bench:
 	@build/release/bin/quarry bench malloc
 	@build/release/bin/quarry bench slab
 	@build/release/bin/quarry bench blocks
+	@build/release/bin/quarry bench cache
 
 fuzz:
 	@tools/fuzz '$(TIME)'

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <bench/blocks/blocks.h>
+#include <bench/cache/cache.h>
 #include <bench/malloc/malloc.h>
 #include <bench/pages.h>
 #include <bench/slab/slab.h>
@@ -23,6 +24,7 @@ static const struct benchmark benchmarks[] = {
     {"malloc", "malloc in Quarry and other libraries: twelve workloads", bench_malloc_main},
     {"slab", "cells of a slab and arenas beside malloc", bench_slab_main},
     {"blocks", "what caches of blocks keep, and how fast they are", bench_blocks_main},
+    {"cache", "the server beside memcached and Redis, from outside", bench_cache_main},
 };
 
 static void print_help(FILE *file)

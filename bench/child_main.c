@@ -4,8 +4,8 @@
  *   quarry-bench-child pages …      one measurement of `quarry bench pages`
  *   quarry-bench-child malloc …     one of `quarry bench malloc`
  *   quarry-bench-child slab …       one of `quarry bench slab`
- *   quarry-bench-child blocks …     one of `quarry bench blocks`, of Quarry's caches and of
- * policies
+ *   quarry-bench-child blocks …     one of `quarry bench blocks`: Quarry's caches, and policies
+ *   quarry-bench-child cache …      one of `quarry bench cache`: the client, and a server beside it
  *
  * It is apart from `quarry` because it must not hold a malloc: a definition in the program itself
  * goes before any that is preloaded. It is for `quarry bench` to run; a person may run such a line
@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include <bench/blocks/blocks.h>
+#include <bench/cache/cache.h>
 #include <bench/malloc/measure.h>
 #include <bench/pages_child.h>
 #include <bench/slab/slab.h>
@@ -29,6 +30,7 @@ static const struct measurement measurements[] = {
     {"malloc", bench_malloc_child_main},
     {"slab", bench_slab_child_main},
     {"blocks", bench_blocks_child_main},
+    {"cache", bench_load_child_main},
 };
 
 int main(int argc, char **argv)

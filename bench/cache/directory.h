@@ -1,0 +1,23 @@
+/*
+ * Directories that are gone when their process is.
+ */
+#ifndef QUARRY_BENCH_CACHE_DIRECTORY_H
+#define QUARRY_BENCH_CACHE_DIRECTORY_H
+
+#include <sys/types.h>
+
+#define BENCH_DIRECTORY_PATH_BYTES 96u
+
+struct bench_directory {
+    char path[BENCH_DIRECTORY_PATH_BYTES];
+    pid_t keeper; /* who removes it */
+    int fd;       /* which the keeper waits for the end of */
+};
+
+/* Makes a directory on /dev/shm, or in /tmp where that cannot be written to. Ends the process when
+ * neither can. Cost: a process that waits. */
+void bench_directory_make(struct bench_directory *directory);
+/* Removes it with all that is in it. */
+void bench_directory_remove(struct bench_directory *directory);
+
+#endif

@@ -1,0 +1,63 @@
+/*
+ * A histogram with buckets of equal relative width, like bench/malloc/latency and finer: there
+ * p99.9 of single operations is told to a sixteenth, here tails of servers are compared, where 0.7
+ * and 0.75 are two answers.
+ *
+ *   value      0 … 127     128 … 255     256 … 511    …
+ *   buckets    128 of 1    128 of 1      128 of 2     …
+ *
+ * The maximum is kept apart, exactly. Source: the idea of HdrHistogram.
+ */
+#include <bench/cache/histogram.h>
+
+#include <math.h>
+
+#include <base/base.h>
+
+#define SPLIT_BITS 7u
+Q_STATIC_ASSERT(1u << SPLIT_BITS == BENCH_HISTOGRAM_SPLIT, "buckets are cut from bits");
+Q_STATIC_ASSERT((64u - SPLIT_BITS + 1) * BENCH_HISTOGRAM_SPLIT == BENCH_HISTOGRAM_BUCKETS,
+                "every value has a bucket");
+
+static uint32_t bucket_of(uint64_t value)
+{
+    if (value < BENCH_HISTOGRAM_SPLIT) {
+        return (uint32_t)value;
+    }
+    uint32_t top = 63u - (uint32_t)__builtin_clzll(value);
+    uint32_t part = (uint32_t)(value >> (top - SPLIT_BITS)) & (BENCH_HISTOGRAM_SPLIT - 1);
+    return (top - SPLIT_BITS + 1) * BENCH_HISTOGRAM_SPLIT + part;
+}
+
+/* The largest value of a bucket. */
+static uint64_t bucket_end(uint32_t bucket)
+{
+    if (bucket < BENCH_HISTOGRAM_SPLIT) {
+        return bucket;
+    }
+    uint32_t shift = bucket / BENCH_HISTOGRAM_SPLIT - 1;
+    uint64_t first = BENCH_HISTOGRAM_SPLIT + bucket % BENCH_HISTOGRAM_SPLIT;
+    return ((first + 1) << shift) - 1;
+}
+
+void bench_histogram_add(struct bench_histogram *histogram, uint64_t value)
+{
+    histogram->bucket[bucket_of(value)]++;
+    histogram->count++;
+    histogram->max = size_max_u64(histogram->max, value);
+}
+
+uint64_t bench_histogram_quantile(const struct bench_histogram *histogram, double share)
+{
+    Q_ASSERT(share > 0 && share <= 1);
+    uint64_t wanted = (uint64_t)ceil((double)histogram->count * share);
+    uint64_t seen = 0;
+
+    for (uint32_t i = 0; wanted > 0 && i < BENCH_HISTOGRAM_BUCKETS; i++) {
+        seen += histogram->bucket[i];
+        if (seen >= wanted) {
+            return size_min_u64(bucket_end(i), histogram->max);
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,112 @@
+/*
+ * Items to ask for.
+ *
+ * The server has memory for twice what the items are by the widest overhead known here (memcached's
+ * and Redis' are below 130 bytes), so that nothing is evicted and every get hits. Keys are wanted
+ * by Zipf's law with 0.99, as in YCSB; neighbours in rank are neighbours in nothing else, since
+ * servers hash keys.
+ */
+#include <bench/cache/population.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <time.h>
+
+#include <base/base.h>
+
+#include <bench/malloc/worker.h>
+
+#define SKEW           0.99
+#define QUICK_PART     50u
+#define OVERHEAD_BYTES 130u
+#define FILL_PIPELINE  64u
+#define SEED           UINT64_C(0x8f2d6a91c3b5e740)
+
+uint64_t bench_load_now_ns(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * Q_SECOND_NS + (uint64_t)now.tv_nsec;
+}
+
+struct bench_item bench_population_item(const struct bench_load_row *row, uint64_t number)
+{
+    return (struct bench_item){number, row->key_bytes, row->value_bytes, 0};
+}
+
+struct filling {
+    const struct bench_load_row *row;
+    uint64_t next;
+    uint64_t count;
+};
+
+static bool fill_next(void *context, struct bench_link *link)
+{
+    struct filling *filling = context;
+
+    if (filling->next == filling->count) {
+        return false;
+    }
+    struct bench_item item = bench_population_item(filling->row, filling->next++);
+    bench_link_set(link, &item, 0);
+    return true;
+}
+
+void bench_population_fill(struct bench_links *links, const struct bench_load_row *row,
+                           uint64_t count)
+{
+    struct filling filling = {row, 0, count};
+    struct bench_loop loop = {FILL_PIPELINE, fill_next, NULL, &filling};
+
+    bench_links_run(links, &loop);
+}
+
+bool bench_population_init(struct bench_population *population, const struct bench_load_job *job)
+{
+    const struct bench_load_row *row = job->row;
+    uint64_t key_count = job->is_quick ? row->key_count / QUICK_PART : row->key_count;
+    struct bench_server_options options = {
+        .kind = job->kind,
+        .quarry = job->quarry,
+        .memory_bytes = 2 * key_count * (row->key_bytes + row->value_bytes + OVERHEAD_BYTES),
+        .is_tcp = row->is_tcp,
+    };
+
+    options.memory_bytes = size_max_u64(options.memory_bytes, Q_MIB(64));
+    *population = (struct bench_population){.row = row, .key_count = key_count, .random = SEED};
+    bench_server_pin_client();
+    if (!bench_server_start(&options, &population->server)) {
+        return false;
+    }
+    bench_zipf_init(&population->zipf, key_count, SKEW);
+    bench_links_open(&population->links, &population->server, BENCH_POPULATION_LINKS);
+    bench_population_fill(&population->links, row, key_count);
+    return true;
+}
+
+bool bench_population_fini(struct bench_population *population)
+{
+    uint64_t wrong_count = population->links.wrong_count + population->links.refused_count;
+
+    bench_links_close(&population->links);
+    bench_server_stop(&population->server);
+    if (wrong_count > 0) {
+        (void)fprintf(stderr, "%s: %" PRIu64 " answers were wrong or refusals\n",
+                      bench_server_name(population->server.options.kind), wrong_count);
+    }
+    return wrong_count == 0;
+}
+
+void bench_population_next(struct bench_population *population, struct bench_link *link,
+                           uint64_t due_ns)
+{
+    uint64_t number = bench_zipf_next(&population->zipf, &population->random);
+    struct bench_item item = bench_population_item(population->row, number);
+
+    if (bench_random_below(&population->random, 1000) < population->row->set_permille) {
+        bench_link_set(link, &item, due_ns);
+    } else {
+        bench_link_get(link, &item, due_ns);
+    }
+}

@@ -1,0 +1,106 @@
+/*
+ * Rows of `quarry bench cache`: what is measured in them, for the sitting and for its children.
+ */
+#ifndef QUARRY_BENCH_CACHE_ROWS_H
+#define QUARRY_BENCH_CACHE_ROWS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <bench/cache/server.h>
+
+enum bench_load_kind {
+    BENCH_LOAD_CLOSED,  /* as fast as it goes: what a request costs */
+    BENCH_LOAD_CALLS,   /* system calls of the server */
+    BENCH_LOAD_OPEN,    /* on a schedule: latency */
+    BENCH_LOAD_FILL,    /* bytes per item */
+    BENCH_LOAD_REPLAY,  /* misses of a trace */
+    BENCH_LOAD_RESTART, /* kill, start, first hit */
+    BENCH_LOAD_KIND_COUNT,
+};
+
+/* Numbers that a child prints, by kind; the constants below name them. */
+#define BENCH_LOAD_NUMBERS 8u
+
+/* BENCH_LOAD_CLOSED */
+enum {
+    CLOSED_OPERATIONS,
+    CLOSED_CPU_NS,
+    CLOSED_WALL_NS,
+    CLOSED_HITS,
+    CLOSED_GETS,
+    CLOSED_CLIENT_NS
+};
+/* BENCH_LOAD_CALLS */
+enum { CALLS_OPERATIONS, CALLS_CALLS };
+/* BENCH_LOAD_OPEN; times in nanoseconds */
+enum {
+    OPEN_P50,
+    OPEN_P99,
+    OPEN_P999,
+    OPEN_P9999,
+    OPEN_WORST,
+    OPEN_OPERATIONS,
+    OPEN_CPU_NS,
+    OPEN_RSS
+};
+/* BENCH_LOAD_FILL */
+enum { FILL_ITEMS, FILL_DATA_BYTES, FILL_LIMIT_BYTES, FILL_RSS_BYTES, FILL_EVICTIONS };
+/* BENCH_LOAD_REPLAY */
+enum {
+    REPLAY_GETS,
+    REPLAY_MISSES,
+    REPLAY_RSS_BYTES,
+    REPLAY_MEMORY_BYTES,
+    REPLAY_LATE_NS,
+    REPLAY_RUNS
+};
+/* BENCH_LOAD_RESTART; times in nanoseconds */
+enum { RESTART_READY_MEDIAN, RESTART_READY_WORST, RESTART_KEPT, RESTART_ASKED, RESTART_COUNT };
+
+struct bench_shape;
+
+struct bench_load_row {
+    const char *name;
+    const char *title; /* for people */
+    enum bench_load_kind kind;
+    bool is_tcp;
+    bool is_long;       /* minutes: measured only when --rows asks for it */
+    bool needs_maximum; /* a child is told memcached's operations per second */
+    bool needs_rss;     /* a child is told memcached's resident bytes */
+    uint32_t pipeline;
+    uint32_t set_permille;
+    uint32_t key_bytes;
+    uint32_t value_bytes; /* 0: log-normal */
+    uint32_t percent;     /* of memcached's maximum */
+    uint64_t key_count;
+    const struct bench_shape *shape; /* of a replay */
+};
+
+/* All rows. `*ret_count` receives how many. Returns: static storage. */
+const struct bench_load_row *bench_load_rows(size_t *ret_count);
+/* Returns: the row of that name, or NULL. */
+const struct bench_load_row *bench_load_row_find(const char *name);
+
+/* One measurement. */
+struct bench_load_job {
+    const struct bench_load_row *row;
+    enum bench_server_kind kind;
+    const char *quarry; /* path of Quarry's program; borrowed */
+    bool is_quick;
+    uint64_t seconds; /* to measure for; 0: as long as the row takes */
+    uint64_t given;   /* operations per second, or resident bytes; 0: nobody knows */
+};
+
+/* Each measures a kind of row: writes BENCH_LOAD_NUMBERS at most. Returns: false when it failed,
+ * which has been said on stderr. */
+typedef bool bench_load_run(const struct bench_load_job *job, uint64_t *ret_numbers);
+bench_load_run bench_load_closed;
+bench_load_run bench_load_calls;
+bench_load_run bench_load_open;
+bench_load_run bench_load_fill;
+bench_load_run bench_load_replay;
+bench_load_run bench_load_restart;
+
+#endif

@@ -1,0 +1,472 @@
+/*
+ * Starting servers.
+ *
+ *   CPU 0   quarry serve … --threads 1 │ memcached … -t 1 │ redis-server …
+ *   CPU n   quarry-bench-child, the client: the last CPU
+ *
+ * One worker thread each, on a CPU of its own: what is compared is what a request costs, and with
+ * one CPU for the server that cost is also its throughput. Threads besides the worker (memcached
+ * has five) share the worker's CPU and are in its time. CPU time is that of the process' own clock,
+ * to the nanosecond; /proc/PID/stat counts the same in hundredths of a second.
+ *
+ * Everything a server writes goes into a directory made for it, on /dev/shm where that can be
+ * written to: memcached's memory file must lie on such a file system, and then Quarry's does too.
+ * Its output goes to `log` in it, whose end is shown when the server does not come up. The kernel
+ * ends a server whose client has died (PR_SET_PDEATHSIG), so that an interrupted benchmark leaves
+ * none.
+ *
+ * Redis comes from redis-tools: its redis-check-rdb is the server under another name, and the
+ * package redis-server would start a service. Options that matter: no snapshots, no log of writes,
+ * and the nearest to LRU that it has.
+ */
+#include <bench/cache/server.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <base/base.h>
+
+#include <bench/child.h>
+#include <bench/malloc/worker.h>
+
+#define WAIT_STEP_US        200u
+#define WAIT_STEPS          150000u /* 30 s to come up */
+#define END_STEPS           300000u /* 60 s to end */
+#define WORDS_MAX           40u
+#define WORD_BYTES          160u
+#define ANSWER_BYTES        65536u
+#define REDIS_PROGRAM       "/usr/bin/redis-check-rdb"
+#define QUARRY_SPARE        Q_MIB(256) /* of Quarry's budget, beside items: connections, code, threads */
+#define MEMCACHED_LEAST_MIB 8u
+
+static const char *const names[BENCH_SERVER_KIND_COUNT] = {"quarry", "memcached", "redis"};
+
+const char *bench_server_name(enum bench_server_kind kind)
+{
+    Q_ASSERT(kind < BENCH_SERVER_KIND_COUNT);
+    return names[kind];
+}
+
+enum bench_server_kind bench_server_find(const char *name)
+{
+    enum bench_server_kind kind = BENCH_SERVER_QUARRY;
+
+    while (kind < BENCH_SERVER_KIND_COUNT && strcmp(names[kind], name) != 0) {
+        kind++;
+    }
+    return kind;
+}
+
+const char *bench_server_absence(enum bench_server_kind kind, const char *quarry)
+{
+    const char *memcached[] = {"memcached", "-V", NULL};
+    const char *serve[] = {quarry, "serve", "--help", NULL};
+    char output[BENCH_CHILD_OUTPUT_BYTES];
+
+    if (kind == BENCH_SERVER_REDIS) {
+        return access(REDIS_PROGRAM, X_OK) == 0 ? NULL : "redis-tools is not installed";
+    }
+    if (kind == BENCH_SERVER_MEMCACHED) {
+        return bench_child_run(memcached, NULL, true, output) == 0 ? NULL
+                                                                   : "memcached is not installed";
+    }
+    return bench_child_run(serve, NULL, true, output) == 0 ? NULL : "this build serves no cache";
+}
+
+/* ---- the command line ----------------------------------------------------------------------- */
+
+struct command {
+    char text[WORDS_MAX][WORD_BYTES];
+    char *word[WORDS_MAX + 1];
+    size_t count;
+};
+
+static void add(struct command *command, const char *format, ...) Q_PRINTF(2, 3);
+
+static void add(struct command *command, const char *format, ...)
+{
+    va_list arguments;
+
+    Q_ASSERT(command->count < WORDS_MAX);
+    va_start(arguments, format);
+    int length = vsnprintf(command->text[command->count], WORD_BYTES, format, arguments);
+    va_end(arguments);
+    Q_ASSERT(length >= 0 && (size_t)length < WORD_BYTES);
+    command->word[command->count] = command->text[command->count];
+    command->word[++command->count] = NULL;
+}
+
+static void add_quarry(struct command *command, const struct bench_server *server)
+{
+    const struct bench_server_options *options = &server->options;
+
+    add(command, "quarry");
+    add(command, "serve");
+    add(command, "--memory=%" PRIu64, options->memory_bytes + QUARRY_SPARE);
+    add(command, "--data=%s/data", server->directory.path);
+    add(command, "--threads=1");
+    add(command, "--resp=off");
+    add(command, "--http=off");
+    add(command, "--set=cache.size=%" PRIu64, options->memory_bytes);
+    add(command, "--set=cache.file=data");
+    if (options->is_tcp) {
+        add(command, "--memcached=127.0.0.1:%u", server->port);
+    } else {
+        add(command, "--memcached=unix:%s/socket", server->directory.path);
+    }
+}
+
+static void add_memcached(struct command *command, const struct bench_server *server)
+{
+    const struct bench_server_options *options = &server->options;
+
+    add(command, "memcached");
+    add(command, "-t1");
+    add(command, "-U0");
+    add(command, "-c1024");
+    add(command, "-m%" PRIu64, options->memory_bytes / Q_MIB(1));
+    if (geteuid() == 0) {
+        add(command, "-uroot");
+    }
+    if (options->is_kept) {
+        add(command, "-e%s/memory", server->directory.path);
+    }
+    if (options->is_tcp) {
+        add(command, "-l127.0.0.1");
+        add(command, "-p%u", server->port);
+    } else {
+        add(command, "-s%s/socket", server->directory.path);
+    }
+}
+
+static void add_redis(struct command *command, const struct bench_server *server)
+{
+    const struct bench_server_options *options = &server->options;
+
+    add(command, "redis-server");
+    add(command, "--save");
+    add(command, "%s", "");
+    add(command, "--appendonly");
+    add(command, "no");
+    add(command, "--maxmemory");
+    add(command, "%" PRIu64, options->memory_bytes);
+    add(command, "--maxmemory-policy");
+    add(command, "allkeys-lru");
+    add(command, "--dir");
+    add(command, "%s", server->directory.path);
+    add(command, "--port");
+    add(command, "%u", options->is_tcp ? server->port : 0);
+    add(command, "--bind");
+    add(command, "127.0.0.1");
+    if (!options->is_tcp) {
+        add(command, "--unixsocket");
+        add(command, "%s/socket", server->directory.path);
+    }
+}
+
+/* Fills `command`. Returns: the program, for execvp. */
+static const char *make_command(struct command *command, const struct bench_server *server)
+{
+    switch (server->options.kind) {
+    case BENCH_SERVER_MEMCACHED:
+        add_memcached(command, server);
+        return "memcached";
+    case BENCH_SERVER_REDIS:
+        add_redis(command, server);
+        return REDIS_PROGRAM;
+    case BENCH_SERVER_QUARRY:
+        add_quarry(command, server);
+        return server->options.quarry;
+    case BENCH_SERVER_KIND_COUNT:
+    default:
+        Q_UNREACHABLE();
+    }
+    return NULL;
+}
+
+/* ---- processors ----------------------------------------------------------------------------- */
+
+/* Pins this process to the first or last of the CPUs it may use. */
+static void pin(bool is_last)
+{
+    cpu_set_t allowed;
+    cpu_set_t one;
+    size_t found = CPU_SETSIZE;
+
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) {
+        return;
+    }
+    for (size_t cpu = 0; cpu < CPU_SETSIZE && (is_last || found == CPU_SETSIZE); cpu++) {
+        found = CPU_ISSET(cpu, &allowed) ? cpu : found;
+    }
+    CPU_ZERO(&one);
+    CPU_SET(found, &one);
+    (void)sched_setaffinity(0, sizeof one, &one);
+}
+
+static cpu_set_t all_cpus; /* as they were before the client pinned itself */
+static bool is_pinned;
+
+void bench_server_pin_client(void)
+{
+    is_pinned = sched_getaffinity(0, sizeof all_cpus, &all_cpus) == 0;
+    pin(true);
+}
+
+/* ---- coming up ------------------------------------------------------------------------------ */
+
+/* In the new process: becomes the server. */
+Q_NORETURN static void become(const char *program, struct command *command, const char *directory)
+{
+    char log[BENCH_DIRECTORY_PATH_BYTES + 8];
+
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (is_pinned) {
+        (void)sched_setaffinity(0, sizeof all_cpus, &all_cpus);
+    }
+    pin(false);
+    (void)snprintf(log, sizeof log, "%s/log", directory);
+    int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    int null = open("/dev/null", O_RDONLY);
+    (void)dup2(null, STDIN_FILENO);
+    (void)dup2(fd, STDOUT_FILENO);
+    (void)dup2(fd, STDERR_FILENO);
+    (void)execvp(program, command->word);
+    (void)dprintf(STDERR_FILENO, "%s: %s\n", program, strerror(errno));
+    _exit(127);
+}
+
+static void show_log(const struct bench_server *server)
+{
+    char path[BENCH_DIRECTORY_PATH_BYTES + 8];
+    char text[2048];
+
+    (void)snprintf(path, sizeof path, "%s/log", server->directory.path);
+    FILE *file = fopen(path, "re");
+    size_t count = file == NULL ? 0 : fread(text, 1, sizeof text - 1, file);
+    text[count] = '\0';
+    (void)fprintf(stderr, "%s did not come up; it said: %s\n",
+                  bench_server_name(server->options.kind), text);
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+}
+
+/* A port of loopback that nobody has just now. */
+static uint16_t free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, bytes) != 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &bytes) != 0) {
+        bench_worker_die("no free port");
+    }
+    (void)close(fd);
+    return ntohs(address.sin_port);
+}
+
+static int connect_tcp(const struct bench_server *server)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons(server->port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int on = 1;
+
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
+        (void)close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static int connect_unix(const struct bench_server *server)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s/socket", server->directory.path);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
+        (void)close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+int bench_server_connect(const struct bench_server *server)
+{
+    return server->options.is_tcp ? connect_tcp(server) : connect_unix(server);
+}
+
+/* Whether it answers to hello. */
+static bool answers(const struct bench_server *server)
+{
+    const struct bench_wire *wire = server->wire;
+    char answer[256];
+    int fd = bench_server_connect(server);
+
+    if (fd < 0) {
+        return false;
+    }
+    ssize_t count = -1;
+    if (send(fd, wire->hello, strlen(wire->hello), MSG_NOSIGNAL) > 0) {
+        count = recv(fd, answer, sizeof answer, 0);
+    }
+    (void)close(fd);
+    return count >= (ssize_t)strlen(wire->hello_answer) &&
+           memcmp(answer, wire->hello_answer, strlen(wire->hello_answer)) == 0;
+}
+
+bool bench_server_begin(struct bench_server *server)
+{
+    struct command command = {.count = 0};
+    const char *program = make_command(&command, server);
+
+    Q_ASSERT(server->pid == 0);
+    server->pid = fork();
+    if (server->pid == 0) {
+        become(program, &command, server->directory.path);
+    }
+    if (server->pid < 0 || clock_getcpuclockid(server->pid, &server->clock) != 0) {
+        bench_worker_die("no process for a server");
+    }
+    for (uint32_t step = 0; step < WAIT_STEPS; step++) {
+        if (answers(server)) {
+            return true;
+        }
+        if (waitpid(server->pid, NULL, WNOHANG) == server->pid) {
+            server->pid = 0;
+            break;
+        }
+        (void)usleep(WAIT_STEP_US);
+    }
+    show_log(server);
+    return false;
+}
+
+bool bench_server_start(const struct bench_server_options *options, struct bench_server *ret_server)
+{
+    struct bench_server server = {.options = *options};
+
+    server.options.memory_bytes =
+        size_max_u64(options->memory_bytes, MEMCACHED_LEAST_MIB * Q_MIB(1));
+    server.wire = options->kind == BENCH_SERVER_REDIS ? &bench_wire_redis : &bench_wire_memcached;
+    server.port = options->is_tcp ? free_port() : 0;
+    bench_directory_make(&server.directory);
+    if (!bench_server_begin(&server)) {
+        bench_server_stop(&server);
+        return false;
+    }
+    *ret_server = server;
+    return true;
+}
+
+/* ---- going away ----------------------------------------------------------------------------- */
+
+void bench_server_end(struct bench_server *server, int signal)
+{
+    uint32_t step = 0;
+
+    if (server->pid == 0) {
+        return;
+    }
+    (void)kill(server->pid, signal);
+    while (waitpid(server->pid, NULL, WNOHANG) == 0 && step < END_STEPS) {
+        (void)usleep(WAIT_STEP_US);
+        step++;
+    }
+    if (step == END_STEPS) {
+        (void)kill(server->pid, SIGKILL);
+        (void)waitpid(server->pid, NULL, 0);
+    }
+    server->pid = 0;
+}
+
+void bench_server_stop(struct bench_server *server)
+{
+    bench_server_end(server, SIGKILL);
+    bench_directory_remove(&server->directory);
+}
+
+/* ---- watching ------------------------------------------------------------------------------- */
+
+uint64_t bench_server_cpu_ns(const struct bench_server *server)
+{
+    struct timespec now = {0};
+
+    if (clock_gettime(server->clock, &now) != 0) {
+        bench_worker_die("the server has gone");
+    }
+    return (uint64_t)now.tv_sec * Q_SECOND_NS + (uint64_t)now.tv_nsec;
+}
+
+uint64_t bench_server_rss_bytes(const struct bench_server *server)
+{
+    static const char key[] = "VmRSS:";
+    char path[64];
+    char line[256];
+    uint64_t kib = 0;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/status", server->pid);
+    FILE *file = fopen(path, "re");
+    while (file != NULL && kib == 0 && fgets(line, sizeof line, file) != NULL) {
+        if (strncmp(line, key, sizeof key - 1) == 0) {
+            kib = strtoull(line + sizeof key - 1, NULL, 10);
+        }
+    }
+    if (kib == 0) {
+        bench_worker_die("the server's memory cannot be read");
+    }
+    (void)fclose(file);
+    return kib * 1024;
+}
+
+/* Whether an answer to `stats` is whole. */
+static bool is_whole(const struct bench_wire *wire, const char *text, size_t count)
+{
+    struct bench_answer answer;
+
+    if (wire->stats_end == NULL) {
+        return wire->take(text, count, &answer) > 0;
+    }
+    size_t bytes = strlen(wire->stats_end);
+    return count >= bytes && memcmp(text + count - bytes, wire->stats_end, bytes) == 0;
+}
+
+uint64_t bench_server_counter(const struct bench_server *server, const char *name)
+{
+    static char text[ANSWER_BYTES];
+    const struct bench_wire *wire = server->wire;
+    size_t count = 0;
+    int fd = bench_server_connect(server);
+    ssize_t got = send(fd, wire->stats, strlen(wire->stats), MSG_NOSIGNAL);
+
+    while (got > 0 && !is_whole(wire, text, count)) {
+        got = recv(fd, text + count, sizeof text - 1 - count, 0);
+        count += got > 0 ? (size_t)got : 0;
+    }
+    text[count] = '\0';
+    (void)close(fd);
+    const char *found = strstr(text, name);
+    if (found == NULL && server->options.kind != BENCH_SERVER_REDIS) { /* which leaves out zeros */
+        bench_worker_die("the server does not tell its counters");
+    }
+    return found == NULL ? 0 : strtoull(found + strlen(name), NULL, 10);
+}

@@ -1,0 +1,77 @@
+/*
+ * Servers: started for one measurement, watched from outside, and gone after it.
+ */
+#ifndef QUARRY_BENCH_CACHE_SERVER_H
+#define QUARRY_BENCH_CACHE_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include <bench/cache/directory.h>
+#include <bench/cache/wire.h>
+
+/* Who can be started; the columns of the sheet, in its order. */
+enum bench_server_kind {
+    BENCH_SERVER_QUARRY,
+    BENCH_SERVER_MEMCACHED,
+    BENCH_SERVER_REDIS,
+    BENCH_SERVER_KIND_COUNT,
+};
+
+/* "quarry", "memcached", "redis". */
+const char *bench_server_name(enum bench_server_kind kind);
+/* Returns: BENCH_SERVER_KIND_COUNT when there is none of the name. */
+enum bench_server_kind bench_server_find(const char *name);
+/*
+ * Whether a server could be started. `quarry`: path of Quarry's program, borrowed.
+ * Returns: NULL; or why not, in static storage.
+ */
+const char *bench_server_absence(enum bench_server_kind kind, const char *quarry);
+
+struct bench_server_options {
+    enum bench_server_kind kind;
+    const char *quarry;    /* path of Quarry's program; borrowed */
+    uint64_t memory_bytes; /* for items; memcached has whole MiB */
+    bool is_tcp;           /* on loopback; else a unix socket */
+    bool is_kept;          /* its items shall outlive it */
+};
+
+struct bench_server {
+    struct bench_server_options options;
+    const struct bench_wire *wire;
+    struct bench_directory directory;
+    uint16_t port;
+    pid_t pid;       /* 0: it does not run */
+    clockid_t clock; /* of its CPU time, all threads */
+};
+
+/*
+ * Makes a directory for a server, starts it pinned to the first CPU that this process may use, and
+ * waits until it answers. It has one worker thread and dies with this process.
+ * Returns: false when it did not come up, which has been said on stderr; nothing is left then.
+ */
+bool bench_server_start(const struct bench_server_options *options,
+                        struct bench_server *ret_server);
+/* Ends it with SIGKILL and removes its directory. */
+void bench_server_stop(struct bench_server *server);
+
+/* Ends it by `signal` and waits for it, 60 s at most; its directory stays. */
+void bench_server_end(struct bench_server *server, int signal);
+/* Starts one that was ended again. Returns: as bench_server_start. */
+bool bench_server_begin(struct bench_server *server);
+
+/* A new connection that blocks. Returns: -1 when it is refused. */
+int bench_server_connect(const struct bench_server *server);
+/* User and system time of the server so far. */
+uint64_t bench_server_cpu_ns(const struct bench_server *server);
+uint64_t bench_server_rss_bytes(const struct bench_server *server);
+/* A counter, by what stands before it: wire->item_count_name. Ends the process when it is missing.
+ * Cost: a connection. */
+uint64_t bench_server_counter(const struct bench_server *server, const char *name);
+
+/* Pins this process, the client, to the last CPU that it may use. */
+void bench_server_pin_client(void);
+
+#endif

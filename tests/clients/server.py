@@ -1,0 +1,121 @@
+#!/usr/bin/python3
+"""Starts a server of memcached's protocol on a free port of loopback, runs a command beside it, ends it.
+
+    server.py quarry PROGRAM COMMAND...       Quarry's program
+    server.py memcached PROGRAM COMMAND...    Debian's, the reference
+
+The command finds the server at $HOST:$PORT and $SERVER says which it is. It may take $LIMIT seconds (120).
+Exit code: the command's; 77 (skipped) when the program of the server is missing; 1 when it does not come up or has
+ended before the command has.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+SKIPPED = 77
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def command_line(kind, program, port, directory):
+    if kind == "quarry":
+        return [program, "serve", "--memory=256m", f"--data={directory}/data", "--threads=2", "--resp=off",
+                "--http=off", f"--memcached=127.0.0.1:{port}"]
+    line = [program, "-l127.0.0.1", f"-p{port}", "-U0", "-t2", "-m128"]
+    return line + (["-uroot"] if os.geteuid() == 0 else [])
+
+
+def answers(port):
+    """Whether somebody at the port speaks the protocol."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(b"version\r\n")
+            return connection.recv(64).startswith(b"VERSION ")
+    except OSError:
+        return False
+
+
+def wait_until_up(server, port):
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and server.poll() is None:
+        if answers(port):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def end(server):
+    """Asks it to end, and sees to it. Returns: whether it ended by being asked."""
+    if server.poll() is None:
+        server.send_signal(signal.SIGTERM)
+    try:
+        server.wait(20)
+        return True
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+        return False
+
+
+def run_beside(server, kind, port, command):
+    environment = dict(os.environ, HOST="127.0.0.1", PORT=str(port), SERVER=kind)
+    limit = int(os.environ.get("LIMIT", "120"))
+    try:
+        code = subprocess.run(command, env=environment, timeout=limit, check=False).returncode
+    except subprocess.TimeoutExpired:
+        print(f"{command[0]} took more than {limit} s")
+        return 1
+    if server.poll() is not None:
+        print(f"the server has ended with {server.returncode}")
+        return 1
+    return code
+
+
+def die_with_parent():
+    """In the server's process: ends it when this script is killed."""
+    import ctypes
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def main():
+    if len(sys.argv) < 4 or sys.argv[1] not in ("quarry", "memcached"):
+        print(__doc__)
+        return 2
+    kind, program, command = sys.argv[1], sys.argv[2], sys.argv[3:]
+    if shutil.which(program) is None:
+        print(f"{program} is missing")
+        return SKIPPED
+    with tempfile.TemporaryDirectory(prefix="quarry-clients-") as directory:
+        port = free_port()
+        with open(f"{directory}/log", "wb") as log:
+            server = subprocess.Popen(command_line(kind, program, port, directory), stdout=log, stderr=log,
+                                      stdin=subprocess.DEVNULL, preexec_fn=die_with_parent)
+        code = 1
+        try:
+            if wait_until_up(server, port):
+                code = run_beside(server, kind, port, command)
+            else:
+                print("the server did not come up")
+        finally:
+            if not end(server):
+                print("the server did not end when it was asked to")
+                code = 1
+        if code not in (0, SKIPPED):
+            with open(f"{directory}/log", errors="replace") as log:
+                sys.stdout.write(log.read()[-4000:])
+        return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
