@@ -20,7 +20,7 @@
  * page is visited when its minimum has been past for a *lag*, which grows with each second in which
  * not all minima were looked at, and shrinks with each in which they were. Simulated with lifetimes
  * of 1 to 15 minutes it looks at five items for each that it removes, and a ninth of what is held
- * has expired (docs/decisions/0016). Without the lag it followed the newest pages, and what had
+ * has expired (docs/decisions/0018). Without the lag it followed the newest pages, and what had
  * expired in old ones grew without end. What has expired and not been found yet is nobody's:
  * lookups see to that, and it goes before anything is evicted that the hand meets it with.
  *
