@@ -5,7 +5,10 @@
 #ifndef QUARRY_SERVE_SERVE_H
 #define QUARRY_SERVE_SERVE_H
 
+#include <serve/config.h>
+#include <serve/config_load.h>
 #include <serve/door.h>
 #include <serve/net.h>
+#include <serve/password.h>
 
 #endif
