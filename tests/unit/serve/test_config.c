@@ -177,8 +177,7 @@ static void an_unknown_name_is_told_with_the_nearest(void **state)
 static void an_unknown_name_of_a_tenant_is_told_with_the_nearest(void **state)
 {
     (void)state;
-    put_refused("tenant.acme.qouta", "1g", QUARRY_NOT_FOUND,
-                "did you mean 'tenant.acme.quota'?");
+    put_refused("tenant.acme.qouta", "1g", QUARRY_NOT_FOUND, "did you mean 'tenant.acme.quota'?");
     put_refused("tenant.acme.colour", "red", QUARRY_NOT_FOUND,
                 "no setting 'tenant.acme.colour' of a tenant");
     put_refused("tenant.quota", "1g", QUARRY_NOT_FOUND, "tenant.NAME.quota");
@@ -216,8 +215,8 @@ static void a_tenant_begins_with_defaults(void **state)
     assert_int_equal(serve_config_group_number(config, SERVE_TENANTS, 0, SERVE_TENANT_QUOTA),
                      Q_GIB(1));
     assert_int_equal(serve_config_group_number(config, SERVE_TENANTS, 1, SERVE_TENANT_QUOTA), 0);
-    assert_string_equal(
-        serve_config_group_origin(config, SERVE_TENANTS, 1, SERVE_TENANT_QUOTA), "default");
+    assert_string_equal(serve_config_group_origin(config, SERVE_TENANTS, 1, SERVE_TENANT_QUOTA),
+                        "default");
     assert_false(serve_config_group_find(config, SERVE_USERS, "acme", &index));
 }
 

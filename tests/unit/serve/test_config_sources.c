@@ -13,9 +13,9 @@ static enum quarry_status read_text(const char *text)
     return serve_config_read_file(config, write_file("q.conf", text), NULL, NULL, &error);
 }
 
-#define ASSERT_READ(file_text)                                                                          \
+#define ASSERT_READ(file_text)                                                                     \
     do {                                                                                           \
-        if (read_text(file_text) != QUARRY_OK) {                                                        \
+        if (read_text(file_text) != QUARRY_OK) {                                                   \
             fail_msg("%s", error.text);                                                            \
         }                                                                                          \
     } while (0)
@@ -124,7 +124,8 @@ static void a_setting_twice_in_a_file_is_an_error(void **state)
     (void)state;
     read_refused("[cache]\nsize = 1g\n[log]\n[cache]\nsize = 2g\n", QUARRY_EXISTS,
                  "q.conf:5: cache.size was set in line 2 already");
-    read_refused("[user ann]\ntenant = a\ntenant = b\n", QUARRY_EXISTS, "q.conf:3: user.ann.tenant");
+    read_refused("[user ann]\ntenant = a\ntenant = b\n", QUARRY_EXISTS,
+                 "q.conf:3: user.ann.tenant");
 }
 
 static void everything_wrong_in_a_file_is_told(void **state)
@@ -294,8 +295,7 @@ static void check_passes(void)
     }
 }
 
-#define HASH                                                                                       \
-    "$y$j9T$zIMQfT1qo2YWzBZRkrYx4/$MT9sM5WM4mN2MZbrM9zRVMDrVfTWRXmiHsRHJpUFYM9"
+#define HASH "$y$j9T$zIMQfT1qo2YWzBZRkrYx4/$MT9sM5WM4mN2MZbrM9zRVMDrVfTWRXmiHsRHJpUFYM9"
 
 static void sizes_fit_into_each_other(void **state)
 {
