@@ -27,9 +27,15 @@
 
 Q_STATIC_ASSERT(SERVE_PASSWORD_HASH_BYTES >= CRYPT_OUTPUT_SIZE, "room for every hash of crypt(5)");
 
+/* The least of a hash behind its last $: 22 letters are the 128 bits of the oldest kind. */
+#define HASH_LETTERS_MIN 22
+
 bool serve_password_is_hash(const char *text)
 {
-    return text[0] == '$' && crypt_checksalt(text) == CRYPT_SALT_OK;
+    const char *last = strrchr(text, '$');
+
+    return text[0] == '$' && strlen(last + 1) >= HASH_LETTERS_MIN &&
+           strlen(text) < SERVE_PASSWORD_HASH_BYTES && crypt_checksalt(text) == CRYPT_SALT_OK;
 }
 
 /* A password as a C string, in the caller's buffer. Returns: false when it cannot be one. */
