@@ -11,19 +11,10 @@
 struct note {
     struct serve_worker *worker;
     uint64_t connection_id;
-    struct serve_login *login; /* in the connection's state: only with the connection */
     serve_login_answered_function *answered;
-    enum serve_login_outcome outcome;
+    bool is_granted;
     struct serve_identity identity;
 };
-
-static void count(struct serve_login *login, enum serve_login_outcome outcome)
-{
-    if (outcome == SERVE_LOGIN_REFUSED) {
-        login->failure_count++;
-        login->is_over = login->failure_count >= SERVE_LOGIN_FAILURES_MAX;
-    }
-}
 
 /* By the worker. */
 static void deliver(struct serve_connection *connection, void *argument)
@@ -31,11 +22,7 @@ static void deliver(struct serve_connection *connection, void *argument)
     struct note *note = argument;
 
     if (connection != NULL) {
-        count(note->login, note->outcome);
-        if (note->outcome == SERVE_LOGIN_GRANTED) {
-            *serve_connection_identity(connection) = note->identity;
-        }
-        note->answered(connection, note->outcome);
+        note->answered(connection, note->is_granted ? &note->identity : NULL);
     }
     free(note);
 }
@@ -46,8 +33,8 @@ static void done(void *argument, enum serve_login_outcome outcome,
 {
     struct note *note = argument;
 
-    note->outcome = outcome;
-    if (identity != NULL) {
+    note->is_granted = outcome == SERVE_LOGIN_GRANTED;
+    if (note->is_granted) {
         note->identity = *identity;
     }
     if (!serve_post(note->worker, note->connection_id, deliver, note)) {
@@ -56,37 +43,24 @@ static void done(void *argument, enum serve_login_outcome outcome,
 }
 
 enum serve_login_outcome serve_login(struct serve_connection *connection, struct serve_users *users,
-                                     struct serve_login *login, const char *name, size_t name_bytes,
-                                     const char *password, size_t password_bytes,
-                                     serve_login_answered_function *answered)
+                                     const struct serve_login_request *request,
+                                     serve_login_answered_function *answered,
+                                     struct serve_identity *ret_identity)
 {
-    const struct serve_login_request request = {
-        .name = name,
-        .name_bytes = name_bytes,
-        .password = password,
-        .password_bytes = password_bytes,
-        .failure_count = login->failure_count,
-    };
     struct note *note = malloc(sizeof *note);
 
-    Q_ASSERT(!login->is_over);
+    Q_ASSERT(connection != NULL && answered != NULL);
     if (note == NULL) {
         return SERVE_LOGIN_BUSY;
     }
     *note = (struct note){
         .worker = serve_connection_worker(connection),
         .connection_id = serve_connection_id(connection),
-        .login = login,
         .answered = answered,
     };
-    struct serve_identity identity = {0};
-    enum serve_login_outcome outcome = serve_users_login(users, &request, done, note, &identity);
+    enum serve_login_outcome outcome = serve_users_login(users, request, done, note, ret_identity);
     if (outcome != SERVE_LOGIN_PENDING) {
         free(note);
     }
-    if (outcome == SERVE_LOGIN_GRANTED) {
-        *serve_connection_identity(connection) = identity;
-    }
-    count(login, outcome);
     return outcome;
 }

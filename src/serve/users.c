@@ -5,9 +5,9 @@
  *                                            │ no
  *                                            ▼
  *            queue of jobs ──▶ the users' thread: yescrypt ──▶ right: digest is kept; granted
- *                                            │ wrong            wrong: refused, or
- *                                            ▼                  at the third time:
- *            queue of those who wait ── a second later ──▶ refused
+ *                                            │ wrong
+ *                                            ▼
+ *            queue of those who wait ── a second after it was asked ──▶ refused
  *
  * Invariants:
  *   1. A worker holds the lock for a search and a comparison of 32 bytes, never for a hash.
@@ -50,9 +50,8 @@ struct job {
     struct job *next;
     serve_login_done_function *done;
     void *argument;
-    uint64_t due_ns;        /* of one that waits */
-    uint32_t failure_count; /* before it */
-    bool is_decoy;          /* there is no such user, or it has no hash */
+    uint64_t due_ns; /* of a refusal */
+    bool is_decoy;   /* there is no such user, or it has no hash */
     char name[SERVE_USER_NAME_BYTES_MAX + 1];
     char hash[SERVE_PASSWORD_HASH_BYTES]; /* "": nothing to try, only to wait */
     size_t password_bytes;
@@ -70,7 +69,7 @@ struct serve_users {
     struct os_mutex mutex;
     struct users_table table; /* guarded by mutex */
     struct queue tried;       /* guarded by mutex: for the thread to hash */
-    struct queue waiting;     /* guarded by mutex: by due_ns, as all wait the same time */
+    struct queue waiting;     /* guarded by mutex: by due_ns, as they were asked in that order */
     bool has_thread;          /* of the one that loads */
     struct os_thread thread;
     void *stack;                 /* own; of the thread */
@@ -146,12 +145,6 @@ static bool grant(struct serve_users *users, const struct job *job,
 
 static void refuse(struct serve_users *users, struct job *job)
 {
-    if (job->failure_count + 1 < SERVE_LOGIN_FAILURES_MAX) {
-        job->done(job->argument, SERVE_LOGIN_REFUSED, NULL);
-        job_free(job);
-        return;
-    }
-    job->due_ns = os_monotonic_ns(os_real()) + SERVE_LOGIN_DELAY_NS;
     os_mutex_lock(&users->mutex);
     queue_put(&users->waiting, job);
     os_mutex_unlock(&users->mutex);
@@ -170,7 +163,7 @@ static void try_password(struct serve_users *users, struct job *job)
     }
 }
 
-/* One whose second is over; NULL: none, and `ret_wait_ns` says for how long. */
+/* One that is due; NULL: none, and `ret_wait_ns` says for how long. */
 static struct job *take_due(struct serve_users *users, uint64_t *ret_wait_ns)
 {
     uint64_t now_ns = os_monotonic_ns(os_real());
@@ -257,6 +250,9 @@ enum quarry_status serve_users_create(const struct serve_users_options *options,
         return error_set(error, QUARRY_NO_MEMORY, "no memory or no random numbers for users");
     }
     users->options = options != NULL ? *options : (struct serve_users_options){0};
+    if (users->options.refusal_delay_ns == 0) {
+        users->options.refusal_delay_ns = SERVE_LOGIN_DELAY_NS;
+    }
     os_mutex_init(&users->mutex, OS_RANK_LEAF, 0);
     *ret_users = users;
     return QUARRY_OK;
@@ -387,7 +383,7 @@ static enum serve_login_outcome begin_job(struct serve_users *users,
         return SERVE_LOGIN_BUSY;
     }
     *job = *plan;
-    job->failure_count = request->failure_count;
+    job->due_ns = os_monotonic_ns(os_real()) + users->options.refusal_delay_ns;
     job->password_bytes = request->password_bytes;
     memcpy(job->password, request->password, request->password_bytes);
     if (!enqueue(users, job)) {
@@ -418,9 +414,5 @@ enum serve_login_outcome serve_users_login(struct serve_users *users,
     }
     /* One too long is nobody's, though its beginning might be. */
     plan.is_decoy = plan.is_decoy || request->password_bytes > SERVE_PASSWORD_BYTES_MAX;
-    bool waits = request->failure_count + 1 >= SERVE_LOGIN_FAILURES_MAX;
-    if (!users->has_thread || (plan.hash[0] == '\0' && !waits)) {
-        return SERVE_LOGIN_REFUSED;
-    }
-    return begin_job(users, &bounded, &plan);
+    return users->has_thread ? begin_job(users, &bounded, &plan) : SERVE_LOGIN_REFUSED;
 }

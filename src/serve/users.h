@@ -9,7 +9,8 @@
  *
  * A login never makes a loop wait. A password that was right before is known by a keyed digest, and
  * answered at once; any other is hashed by a thread of its own, some 10 ms, one after the other.
- * A refusal takes as long whether there is such a user or not.
+ * A refusal comes a second after it was asked for, whether there is such a user or not: who guesses
+ * has one guess a second and connection, and learns nothing from time.
  *
  * Threads: every call from any thread at once, but create, load and destroy, of which one at a
  * time.
@@ -23,9 +24,8 @@
 
 struct serve_users;
 
-/* Wrong passwords of one connection: at this one it waits SERVE_LOGIN_DELAY_NS and is closed. */
-#define SERVE_LOGIN_FAILURES_MAX 3u
-#define SERVE_LOGIN_DELAY_NS     (1 * Q_SECOND_NS)
+/* A refusal comes so long after it was asked for, whatever its reason. */
+#define SERVE_LOGIN_DELAY_NS (1 * Q_SECOND_NS)
 /* Logins that wait for their hash; more are told to try again. Each is 1 KiB. */
 #define SERVE_LOGINS_WAITING_MAX 256u
 
@@ -34,11 +34,12 @@ struct serve_users_options {
      */
     struct quarry_cache_tenant *(*find_tenant)(void *argument, const char *name);
     void *argument;
+    uint64_t refusal_delay_ns; /* 0: SERVE_LOGIN_DELAY_NS */
 };
 
 enum serve_login_outcome {
     SERVE_LOGIN_GRANTED = 0,
-    SERVE_LOGIN_REFUSED,
+    SERVE_LOGIN_REFUSED, /* at once only where there are no users at all */
     SERVE_LOGIN_BUSY,    /* too many at once, or no memory; nothing is wrong with the password */
     SERVE_LOGIN_PENDING, /* the answer comes later */
 };
@@ -52,7 +53,6 @@ struct serve_login_request {
     size_t name_bytes;
     const char *password;
     size_t password_bytes;
-    uint32_t failure_count; /* of the connection, before this one */
 };
 
 /* Errors: NO_MEMORY. `options`: NULL for none. */

@@ -1,0 +1,494 @@
+/*
+ * Answers: collected in the worker's batch, sent by one call, kept where a reader is slow.
+ *
+ *     batch   | copied | copied |      borrowed      | copied |       pieces, in the order of answers
+ *                  \ room of 64 KiB /        \ where the door says
+ *
+ *     block   | next, sizes | record | record | record |  free  |     of a connection that waits
+ *     record  | bytes, kind | copied bytes ...                  |
+ *             | bytes, kind | what is borrowed, and held         |
+ *
+ * The batch is of the connection that has its turn, and empty between turns. It goes out by one
+ * sendmsg at the turn's end, or when it is full. What the socket does not take is appended to the
+ * connection's records: borrowed stretches stay where they are if the door can hold them there, all
+ * else is copied into runs of pages. From then on the connection's answers queue behind that, and it
+ * goes on when the socket can be written to.
+ *
+ * Invariants:
+ *   1. Bytes leave in the order in which the door gave them.
+ *   2. waiting_bytes is the sum of the records' bytes, less head_sent.
+ *   3. memory_bytes is the blocks and the held stretches; the worker's counter is the sum of its
+ *      connections', the net's that of its workers.
+ *   4. No memory for what must be kept fails the connection: answers are never left out.
+ *
+ * A reader that takes nothing costs at most what a door collects before it stops, 1 MiB and one
+ * answer; all of them together limits.output_bytes_max, above which the connection with the most is
+ * cut, of the worker with the most.
+ *
+ * Cost of an answer that is taken at once: its copy, and no more.
+ */
+#include <serve/output.h>
+
+#include <string.h>
+
+#include <serve/connection.h>
+#include <serve/net.h>
+#include <serve/state.h>
+#include <serve/transport.h>
+#include <serve/worker.h>
+
+#define BLOCK_BYTES_MAX Q_KIB(64)
+/* Pieces of one write of what waits: more than a record of TLS can have, see transport.c. */
+#define RESUMED_PIECES_MAX 128u
+/* Below it a copy is cheaper than to have the door hold it. */
+#define HELD_BYTES_MIN 512u
+
+struct serve_out_block {
+    struct serve_out_block *next;
+    uint32_t capacity;
+    uint32_t head; /* offset of the first record */
+    uint32_t used; /* end of the last one */
+    uint32_t last; /* offset of the last one; 0: none */
+};
+
+struct out_record {
+    uint32_t byte_count; /* that follow; of a held one, sizeof(struct serve_borrowed) */
+    bool is_held;
+};
+
+#define RECORD_ALIGN 8u
+
+static struct out_record *record_at(struct serve_out_block *block, uint32_t offset)
+{
+    return (struct out_record *)(void *)((char *)block + offset);
+}
+
+static char *record_bytes(struct out_record *record)
+{
+    return (char *)(record + 1);
+}
+
+static struct serve_borrowed *record_held(struct out_record *record)
+{
+    return (struct serve_borrowed *)(void *)record_bytes(record);
+}
+
+static struct iovec record_piece(struct out_record *record)
+{
+    if (record->is_held) {
+        struct serve_borrowed *held = record_held(record);
+        return (struct iovec){(void *)(uintptr_t)held->bytes, held->byte_count};
+    }
+    return (struct iovec){record_bytes(record), record->byte_count};
+}
+
+/* ---- figures -------------------------------------------------------------------------------- */
+
+static void memory_add(struct serve_connection *connection, size_t bytes)
+{
+    connection->output.memory_bytes += bytes;
+    serve_worker_count(&connection->worker->counters.waiting_bytes, bytes);
+    /* Relaxed: a figure that limits are compared with. */
+    (void)atomic_add_relaxed_u64(&connection->worker->net->waiting_bytes, bytes);
+}
+
+static void memory_subtract(struct serve_connection *connection, size_t bytes)
+{
+    struct serve_worker *worker = connection->worker;
+
+    Q_ASSERT(connection->output.memory_bytes >= bytes); /* invariant 3 */
+    connection->output.memory_bytes -= bytes;
+    serve_worker_count(&worker->counters.waiting_bytes, (uint64_t)-bytes);
+    (void)atomic_sub_relaxed_u64(&worker->net->waiting_bytes, bytes);
+}
+
+/* ---- keeping -------------------------------------------------------------------------------- */
+
+static bool block_append(struct serve_connection *connection, size_t wanted_bytes)
+{
+    struct serve_output *output = &connection->output;
+    size_t bytes = size_min(serve_buffer_bytes(sizeof(struct serve_out_block) +
+                                               sizeof(struct out_record) + wanted_bytes),
+                            BLOCK_BYTES_MAX);
+    struct serve_out_block *block = serve_buffer_take(serve_worker_memory(connection->worker), bytes);
+
+    if (block == NULL) {
+        return false;
+    }
+    *block = (struct serve_out_block){
+        .capacity = (uint32_t)bytes, .head = sizeof(*block), .used = sizeof(*block)};
+    if (output->last == NULL) {
+        output->first = block;
+    } else {
+        output->last->next = block;
+    }
+    output->last = block;
+    memory_add(connection, bytes);
+    return true;
+}
+
+/* A new record in the last block, which has room for it. */
+static struct out_record *record_append(struct serve_out_block *block, bool is_held)
+{
+    uint32_t offset = (uint32_t)size_align_up(block->used, RECORD_ALIGN);
+    struct out_record *record = record_at(block, offset);
+
+    Q_DCHECK(offset + sizeof(*record) <= block->capacity);
+    *record = (struct out_record){.is_held = is_held};
+    block->last = offset;
+    block->used = offset + (uint32_t)sizeof(*record);
+    return record;
+}
+
+/* How many bytes of data a new record in the block could have. */
+static size_t block_room(const struct serve_out_block *block)
+{
+    size_t taken = size_align_up(block->used, RECORD_ALIGN) + sizeof(struct out_record);
+
+    return taken < block->capacity ? block->capacity - taken : 0;
+}
+
+/* The record that copied bytes go on in: the last one, or a new one. NULL: no memory. */
+static struct out_record *record_for_copy(struct serve_connection *connection, size_t wanted_bytes)
+{
+    struct serve_out_block *block = connection->output.last;
+
+    if (block != NULL && block->last != 0 && block->used < block->capacity &&
+        !record_at(block, block->last)->is_held) {
+        return record_at(block, block->last);
+    }
+    if ((block == NULL || block_room(block) == 0) && !block_append(connection, wanted_bytes)) {
+        return NULL;
+    }
+    return record_append(connection->output.last, false);
+}
+
+static bool keep_copy(struct serve_connection *connection, const char *bytes, size_t byte_count)
+{
+    while (byte_count > 0) {
+        struct out_record *record = record_for_copy(connection, byte_count);
+        if (record == NULL) {
+            return false;
+        }
+        struct serve_out_block *block = connection->output.last;
+        uint32_t count = (uint32_t)size_min(byte_count, block->capacity - block->used);
+        memcpy((char *)block + block->used, bytes, count);
+        record->byte_count += count;
+        block->used += count;
+        connection->output.waiting_bytes += count;
+        bytes += count;
+        byte_count -= count;
+    }
+    return true;
+}
+
+/* `sent_bytes`: of the stretch, already; then nothing else waits. */
+static bool keep_held(struct serve_connection *connection, const struct serve_borrowed *borrowed,
+                      size_t sent_bytes)
+{
+    struct serve_output *output = &connection->output;
+
+    if (output->last == NULL || block_room(output->last) < sizeof(*borrowed)) {
+        if (!block_append(connection, sizeof(*borrowed))) {
+            connection->door->release(connection, borrowed);
+            return false;
+        }
+    }
+    struct out_record *record = record_append(output->last, true);
+    record->byte_count = sizeof(*borrowed);
+    output->last->used += (uint32_t)sizeof(*borrowed);
+    *record_held(record) = *borrowed;
+    if (sent_bytes > 0) {
+        Q_ASSERT(output->waiting_bytes == 0);
+        output->head_sent = sent_bytes;
+    }
+    output->waiting_bytes += borrowed->byte_count - sent_bytes;
+    memory_add(connection, borrowed->byte_count);
+    return true;
+}
+
+static bool keep_piece(struct serve_connection *connection, const struct serve_batch *batch,
+                       uint32_t i, size_t sent_bytes)
+{
+    const struct serve_borrowed *borrowed = &batch->borrowed[i];
+    const struct serve_door *door = connection->door;
+    const struct iovec *piece = &batch->pieces[i];
+
+    if (borrowed->bytes != NULL && piece->iov_len >= HELD_BYTES_MIN && door->hold != NULL &&
+        door->hold(connection, borrowed)) {
+        return keep_held(connection, borrowed, sent_bytes);
+    }
+    return keep_copy(connection, (const char *)piece->iov_base + sent_bytes,
+                     piece->iov_len - sent_bytes);
+}
+
+/* Keeps of the batch what is behind the first `sent_bytes`. */
+static bool keep_rest(struct serve_connection *connection, const struct serve_batch *batch,
+                      size_t sent_bytes)
+{
+    for (uint32_t i = 0; i < batch->piece_count; i++) {
+        size_t piece_bytes = batch->pieces[i].iov_len;
+        if (sent_bytes >= piece_bytes) {
+            sent_bytes -= piece_bytes;
+        } else if (!keep_piece(connection, batch, i, sent_bytes)) {
+            return false;
+        } else {
+            sent_bytes = 0;
+        }
+    }
+    return true;
+}
+
+/* ---- sending -------------------------------------------------------------------------------- */
+
+static void batch_reset(struct serve_batch *batch)
+{
+    batch->room_used = 0;
+    batch->byte_count = 0;
+    batch->piece_count = 0;
+}
+
+/* Sends the batch if nothing waits before it. Returns: the bytes that went, or _FAILED. */
+static ssize_t batch_write(struct serve_connection *connection, struct serve_batch *batch)
+{
+    if (connection->output.waiting_bytes > 0) { /* invariant 1 */
+        return 0;
+    }
+    if (connection->tls == NULL) {
+        ssize_t bytes = serve_transport_write(connection, batch->pieces, batch->piece_count);
+        return bytes == SERVE_TRANSPORT_AGAIN ? 0 : bytes;
+    }
+    /* TLS changes the pieces as they go: on a copy, for what is kept is told by the originals. */
+    struct iovec pieces[SERVE_PIECES_MAX];
+    memcpy(pieces, batch->pieces, batch->piece_count * sizeof(pieces[0]));
+    ssize_t bytes = serve_transport_write(connection, pieces, batch->piece_count);
+    return bytes == SERVE_TRANSPORT_AGAIN ? 0 : bytes;
+}
+
+Q_COLD static void output_keep(struct serve_connection *connection, const struct serve_batch *batch,
+                               size_t sent_bytes)
+{
+    if (!keep_rest(connection, batch, sent_bytes)) { /* invariant 4 */
+        serve_worker_count(&connection->worker->counters.no_memory_count, 1);
+        serve_worker_tell(connection, SERVE_NEWS_NO_MEMORY, "no memory for an answer");
+        connection->is_failed = true;
+    }
+    serve_worker_bound_output(connection->worker);
+}
+
+void serve_output_send(struct serve_connection *connection)
+{
+    struct serve_batch *batch = &connection->worker->batch;
+
+    if (batch->byte_count == 0 || connection->is_failed) {
+        batch_reset(batch);
+        return;
+    }
+    ssize_t bytes = batch_write(connection, batch);
+    if (bytes == SERVE_TRANSPORT_FAILED) {
+        connection->is_failed = true;
+    } else if ((size_t)bytes < batch->byte_count) {
+        output_keep(connection, batch, (size_t)bytes);
+    }
+    batch_reset(batch);
+}
+
+/* The first of what waits, as pieces. */
+static uint32_t output_gather(const struct serve_output *output, struct iovec *pieces)
+{
+    size_t skipped = output->head_sent;
+    uint32_t count = 0;
+
+    for (struct serve_out_block *block = output->first; block != NULL && count < RESUMED_PIECES_MAX;
+         block = block->next) {
+        for (uint32_t at = block->head; at < block->used && count < RESUMED_PIECES_MAX;) {
+            struct out_record *record = record_at(block, at);
+            struct iovec piece = record_piece(record);
+            pieces[count++] = (struct iovec){(char *)piece.iov_base + skipped,
+                                             piece.iov_len - skipped};
+            skipped = 0;
+            at = (uint32_t)size_align_up(at + sizeof(*record) + record->byte_count, RECORD_ALIGN);
+        }
+    }
+    return count;
+}
+
+static void block_drop_first(struct serve_connection *connection)
+{
+    struct serve_output *output = &connection->output;
+    struct serve_out_block *block = output->first;
+
+    memory_subtract(connection, block->capacity);
+    output->first = block->next;
+    output->last = output->first == NULL ? NULL : output->last;
+    serve_buffer_give(serve_worker_memory(connection->worker), block);
+}
+
+/* The first record has gone, or is to. */
+static void record_drop_first(struct serve_connection *connection)
+{
+    struct serve_out_block *block = connection->output.first;
+    struct out_record *record = record_at(block, block->head);
+
+    if (record->is_held) {
+        struct serve_borrowed held = *record_held(record);
+        memory_subtract(connection, held.byte_count);
+        connection->door->release(connection, &held);
+    }
+    block->head = (uint32_t)size_align_up(block->head + sizeof(*record) + record->byte_count,
+                                          RECORD_ALIGN);
+    if (block->head >= block->used) {
+        block_drop_first(connection);
+    }
+    connection->output.head_sent = 0;
+}
+
+static void output_drop(struct serve_connection *connection, size_t sent_bytes)
+{
+    struct serve_output *output = &connection->output;
+
+    output->waiting_bytes -= sent_bytes;
+    while (sent_bytes > 0) {
+        struct out_record *record = record_at(output->first, output->first->head);
+        size_t left = record_piece(record).iov_len - output->head_sent;
+        if (sent_bytes < left) {
+            output->head_sent += sent_bytes;
+            return;
+        }
+        sent_bytes -= left;
+        record_drop_first(connection);
+    }
+}
+
+void serve_output_resume(struct serve_connection *connection)
+{
+    struct iovec pieces[RESUMED_PIECES_MAX];
+    uint32_t count = output_gather(&connection->output, pieces);
+
+    if (count == 0) {
+        return;
+    }
+    ssize_t bytes = serve_transport_write(connection, pieces, count);
+    if (bytes == SERVE_TRANSPORT_FAILED) {
+        connection->is_failed = true;
+    } else if (bytes > 0) {
+        output_drop(connection, (size_t)bytes);
+    }
+}
+
+void serve_output_clear(struct serve_connection *connection)
+{
+    while (connection->output.first != NULL) {
+        record_drop_first(connection);
+    }
+    Q_ASSERT(connection->output.memory_bytes == 0);
+    connection->output.waiting_bytes = 0;
+}
+
+/* ---- what doors call ------------------------------------------------------------------------ */
+
+static struct serve_batch *batch_of(struct serve_connection *connection)
+{
+    Q_ASSERT_MSG(connection->worker->current == connection, "answers are given in a turn");
+    return &connection->worker->batch;
+}
+
+/* Whether the last piece ends where the next copied bytes will be. */
+static bool batch_can_extend(const struct serve_batch *batch)
+{
+    if (batch->piece_count == 0) {
+        return false;
+    }
+    const struct iovec *last = &batch->pieces[batch->piece_count - 1];
+    return batch->borrowed[batch->piece_count - 1].bytes == NULL &&
+           (const char *)last->iov_base + last->iov_len == batch->room + batch->room_used;
+}
+
+static void batch_add_piece(struct serve_batch *batch, const void *bytes, size_t byte_count,
+                            const struct serve_borrowed *borrowed)
+{
+    Q_DCHECK(batch->piece_count < SERVE_PIECES_MAX);
+    batch->pieces[batch->piece_count] = (struct iovec){(void *)(uintptr_t)bytes, byte_count};
+    if (borrowed != NULL) {
+        batch->borrowed[batch->piece_count] = *borrowed;
+    } else {
+        batch->borrowed[batch->piece_count].bytes = NULL;
+    }
+    batch->piece_count++;
+    batch->byte_count += byte_count;
+}
+
+char *serve_out_room(struct serve_connection *connection, size_t byte_count)
+{
+    struct serve_batch *batch = batch_of(connection);
+
+    Q_ASSERT(byte_count <= SERVE_ROOM_BYTES_MAX);
+    if (Q_UNLIKELY(byte_count > SERVE_BATCH_BYTES - batch->room_used ||
+                   batch->piece_count == SERVE_PIECES_MAX)) {
+        serve_output_send(connection);
+    }
+    return Q_UNLIKELY(connection->is_failed) ? NULL : batch->room + batch->room_used;
+}
+
+void serve_out_advance(struct serve_connection *connection, size_t byte_count)
+{
+    struct serve_batch *batch = batch_of(connection);
+
+    Q_ASSERT(byte_count <= SERVE_BATCH_BYTES - batch->room_used);
+    if (batch_can_extend(batch)) {
+        batch->pieces[batch->piece_count - 1].iov_len += byte_count;
+        batch->byte_count += byte_count;
+    } else if (byte_count > 0) {
+        batch_add_piece(batch, batch->room + batch->room_used, byte_count, NULL);
+    }
+    batch->room_used += byte_count;
+}
+
+bool serve_out_copy(struct serve_connection *connection, const void *bytes, size_t byte_count)
+{
+    const char *from = bytes;
+
+    while (byte_count > 0) {
+        size_t count = size_min(byte_count, SERVE_ROOM_BYTES_MAX);
+        char *room = serve_out_room(connection, count);
+        if (room == NULL) {
+            return false;
+        }
+        memcpy(room, from, count);
+        serve_out_advance(connection, count);
+        from += count;
+        byte_count -= count;
+    }
+    return true;
+}
+
+bool serve_out_borrow(struct serve_connection *connection, const struct serve_borrowed *borrowed)
+{
+    struct serve_batch *batch = batch_of(connection);
+
+    if (Q_UNLIKELY(batch->piece_count == SERVE_PIECES_MAX)) {
+        serve_output_send(connection);
+    }
+    if (Q_UNLIKELY(connection->is_failed)) {
+        return false;
+    }
+    if (borrowed->byte_count > 0) {
+        Q_ASSERT(borrowed->bytes != NULL);
+        batch_add_piece(batch, borrowed->bytes, borrowed->byte_count, borrowed);
+    }
+    return true;
+}
+
+size_t serve_out_waiting(const struct serve_connection *connection)
+{
+    const struct serve_worker *worker = connection->worker;
+
+    return connection->output.waiting_bytes +
+           (worker->current == connection ? worker->batch.byte_count : 0);
+}
+
+void serve_connection_flush(struct serve_connection *connection)
+{
+    (void)batch_of(connection);
+    serve_output_send(connection);
+}
