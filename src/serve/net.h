@@ -72,10 +72,10 @@ struct serve_net_options {
 
 struct serve_listener_options {
     const char *address; /* as in peer.h; port 0: one that is free. Borrowed for the call */
-    const struct serve_door *door;         /* borrowed until the net is destroyed */
-    const struct serve_replies *replies;   /* likewise; NULL: memcached's */
-    struct serve_tls *tls;                 /* likewise; NULL: not encrypted */
-    struct serve_identity identity;        /* of its connections from the start */
+    const struct serve_door *door;       /* borrowed until the net is destroyed */
+    const struct serve_replies *replies; /* likewise; NULL: memcached's */
+    struct serve_tls *tls;               /* likewise; NULL: not encrypted */
+    struct serve_identity identity;      /* of its connections from the start */
     bool needs_login;
     mode_t unix_mode; /* of a unix socket; 0: 0600 */
     uint32_t backlog; /* 0: 1,024 */
@@ -147,8 +147,8 @@ struct serve_counters {
     uint64_t too_long_count;
     uint64_t no_memory_count; /* connections that ended for it */
     uint64_t tls_failed_count;
-    uint64_t waiting_bytes;  /* memory behind answers that wait */
-    uint64_t lag_max_ns;     /* the longest round: how late an event may have been seen */
+    uint64_t waiting_bytes;     /* memory behind answers that wait */
+    uint64_t lag_max_ns;        /* the longest round: how late an event may have been seen */
     uint64_t turned_away_count; /* by the accepting thread: too many; in the net's totals alone */
     uint64_t no_descriptor_count;
 };

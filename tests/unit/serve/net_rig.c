@@ -161,6 +161,17 @@ size_t client_read(int fd, char *ret_bytes, size_t byte_count)
     return done;
 }
 
+void client_read_line(int fd, char *ret_line, size_t capacity)
+{
+    size_t count = 0;
+
+    do {
+        assert_true(count < capacity);
+        assert_int_equal(client_read(fd, ret_line + count, 1), 1);
+    } while (ret_line[count++] != '\n');
+    ret_line[count - 1] = '\0';
+}
+
 void client_expect(int fd, const char *text)
 {
     char bytes[4096];
