@@ -24,6 +24,7 @@ enum serve_step {
     SERVE_MORE = 0, /* more bytes than there are */
     SERVE_YIELD,    /* it has had its share: others first, then again with what is left */
     SERVE_CLOSE,    /* to close, after the answers so far have been sent */
+    SERVE_WAIT,     /* for a function it has had posted: not read from before that was called */
 };
 
 /* What a connection may do. */
