@@ -205,6 +205,7 @@ static void connection_fill(struct serve_connection *connection, struct serve_wo
     connection->door = listener->door;
     connection->fd = arrival->fd;
     connection->identity = listener->identity;
+    connection->last_turn_ns = worker->now_ns;
     if (!serve_address_is_unix(&listener->address)) {
         serve_peer_print(&arrival->peer, listener->name, connection->peer,
                          sizeof(connection->peer));
@@ -507,6 +508,11 @@ struct serve_worker *serve_connection_worker(struct serve_connection *connection
 uint64_t serve_connection_id(const struct serve_connection *connection)
 {
     return connection->id;
+}
+
+uint64_t serve_connection_idle_ns(const struct serve_connection *connection)
+{
+    return sat_sub_u64(connection->worker->now_ns, connection->last_turn_ns);
 }
 
 const char *serve_connection_peer(const struct serve_connection *connection)

@@ -187,6 +187,7 @@ static void turn_begin(struct serve_connection *connection)
 
     Q_ASSERT(worker->current == NULL && worker->batch.piece_count == 0); /* invariant 3 */
     worker->current = connection;
+    connection->last_turn_ns = worker->now_ns;
     connection->is_yielded = false;
     connection->want_room = NULL;
     serve_worker_count(&worker->counters.turn_count, 1);

@@ -447,6 +447,27 @@ static void worker_run(void *argument)
     worker_end(worker);
 }
 
+/* ---- reports -------------------------------------------------------------------------------- */
+
+struct serve_net *serve_worker_net(struct serve_worker *worker)
+{
+    return worker->net;
+}
+
+void serve_worker_each(struct serve_worker *worker,
+                       void (*visit)(struct serve_connection *connection, void *argument),
+                       void *argument)
+{
+    uint32_t end = serve_slots_count(&worker->slots);
+
+    for (uint32_t i = 0; i < end; i++) {
+        struct serve_connection *connection = worker_slot(worker, i);
+        if (connection != NULL && !connection->is_lingering) {
+            visit(connection, argument);
+        }
+    }
+}
+
 /* ---- figures -------------------------------------------------------------------------------- */
 
 void serve_worker_read_counters(const struct serve_worker *worker,

@@ -90,6 +90,7 @@ void rig_end(void)
     struct quarry_error error = {0};
     struct quarry_ledger ledger;
 
+    serve_net_stop(net);
     line_door_join();
     serve_net_destroy(net);
     net = NULL;
