@@ -237,6 +237,13 @@ struct os_mutex;
 enum os_rank {
     OS_RANK_NONE = 0, /* unchecked: tests and start-up only */
     /* 1 to 19 are for the stores */
+    OS_RANK_CACHE_TURN = 3,    /* a cache's turn: one at a time, and none while a tenant goes */
+    OS_RANK_CACHE_TENANTS = 5, /* a cache's tenants: adding, removing, naming */
+    OS_RANK_CACHE_FILE = 7,    /* a cache's file: what its first pages say */
+    OS_RANK_CACHE_POLICY = 9,  /* a cache's policy: refilling, moving; order = the policy's own */
+    OS_RANK_CACHE_QUEUE = 11,  /* a tenant's queues */
+    OS_RANK_CACHE_INDEX = 13,  /* tables that readers of a tenant's index may be in */
+    OS_RANK_CACHE_MEMORY = 15, /* free pieces of a cache's own structures */
     OS_RANK_BLOCK_LOAD = 20,  /* a block cache's loads under way */
     OS_RANK_BLOCK_SHARD = 22, /* a shard of a block cache; order = shard */
     OS_RANK_SLAB_MOVE = 24,   /* one mover of a slab at a time */

@@ -222,5 +222,8 @@ enum quarry_status slab_page_add(struct slab_class *class)
     if (status != QUARRY_OK && shape.page_count != class->shape[0].page_count) {
         status = page_add_shape(class, class->shape[0]);
     }
+    if (status == QUARRY_OK) {
+        atomic_store_relaxed_u32(&slab->grown_class, class->id);
+    }
     return status;
 }

@@ -236,7 +236,8 @@ struct quarry_slab {
     uint64_t last_serial;
 
     /* atomic */
-    _Atomic uint32_t is_moving; /* somebody is moving cells */
+    _Atomic uint32_t is_moving;   /* somebody is moving cells */
+    _Atomic uint32_t grown_class; /* that has got a page last; 0: none has */
     _Atomic uint64_t page_bytes;
     _Atomic uint64_t metadata_bytes;
     _Atomic uint64_t moved_count;

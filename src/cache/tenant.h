@@ -1,0 +1,16 @@
+/*
+ * Tenants, for the rest of the folder. tenant.c has the essay.
+ */
+#ifndef QUARRY_CACHE_TENANT_H
+#define QUARRY_CACHE_TENANT_H
+
+#include <cache/types.h>
+
+/* Ends all of them, items and all; the cache is closing, and their cells go with the slab. */
+void cache_tenants_destroy(struct quarry_cache *cache);
+/* Everything stored until now is gone. */
+void cache_tenant_flush_now(struct quarry_cache_tenant *tenant);
+/* Flushes that were to come by `now`. Inside the epoch; nobody has seen that second yet. */
+void cache_tenants_flush_due(struct quarry_cache *cache, uint32_t now);
+
+#endif

@@ -1,0 +1,575 @@
+/*
+ * Writing: an item is made whole in a cell that nobody finds, then put into the index by one store.
+ *
+ *   begin ── cell ── key ── value, as it comes ── commit: number, VALID, slot ── the old one drops
+ *                      └─ extents, as it comes                └─ or abort: cells go back
+ *
+ * Begin takes no lock on the key and promises nothing about it: conditions are looked at when the
+ * item is whole, under the lock of the key's bucket, in one step with what follows from them. So a
+ * slow client holds nobody up, and of two that write at once the later commit counts.
+ *
+ * The order under the lock: the item gets its sequence number; then what is there is looked at;
+ * then VALID, then the slot. Numbers of a key's items rise so, and a flush is exact: it notes that
+ * it is under way, takes a number of its own, and says that all up to it are gone. A commit that
+ * took its number before is covered; one that took it after sees the note, waits a moment, and
+ * finds what it was about to build on gone.
+ *
+ * append and prepend cannot be written in place: what comes is kept as an item of its own; at the
+ * commit a third one is made of both, and put where the first was, if it still is; else all over
+ * again with what is there then. No lock is held while bytes are copied.
+ *
+ * Memory is asked for with no lock held. What writes have taken and not committed is counted
+ * (`pending_bytes`), for it is nobody's item yet and cannot be evicted.
+ */
+#include <cache/write.h>
+
+#include <string.h>
+
+#include <cache/expire.h>
+#include <cache/large.h>
+#include <cache/policy.h>
+
+/* ---- making --------------------------------------------------------------------------------- */
+
+struct cache_item *cache_write_item(const struct quarry_cache_write *write)
+{
+    return cache_item_at(write->tenant->cache, write->ref & QUARRY_REF48_MASK);
+}
+
+enum quarry_cache_outcome cache_write_open(struct quarry_cache_tenant *tenant,
+                                           const struct quarry_cache_key *key,
+                                           const struct cache_item_plan *plan, uint32_t fields,
+                                           struct quarry_cache_write *ret_write)
+{
+    struct quarry_cell cell;
+
+    fields |= cache_item_plan_fields(plan);
+    bool is_large = (fields & CACHE_HEAD_LARGE) != 0;
+    size_t bytes = cache_item_plan_bytes(plan, fields);
+    if (Q_UNLIKELY(cache_policy_take_cell(tenant, bytes, &cell) != QUARRY_OK)) {
+        return QUARRY_CACHE_NO_MEMORY;
+    }
+    *ret_write = (struct quarry_cache_write){
+        .tenant = tenant,
+        .ref = cell.ref,
+        .hash = key->hash,
+        .value_bytes = plan->value_bytes,
+        .room = cache_item_lay(cell.data, plan, fields, key->bytes),
+        .room_bytes = is_large ? 0 : plan->value_bytes,
+    };
+    cache_write_reserve(ret_write, slab_page_of(tenant->cache->slab, cell.ref)->cell_bytes);
+    if (is_large && !cache_large_extend(ret_write)) {
+        cache_write_end(ret_write);
+        return QUARRY_CACHE_NO_MEMORY;
+    }
+    return QUARRY_CACHE_HIT;
+}
+
+void cache_write_end(struct quarry_cache_write *write)
+{
+    struct quarry_cache *cache = write->tenant->cache;
+    struct cache_item *item = cache_write_item(write);
+    uint32_t head = cache_item_head(item);
+
+    Q_ASSERT((head & CACHE_HEAD_VALID) == 0);
+    if ((head & CACHE_HEAD_LARGE) != 0) {
+        cache_large_give(cache, item, head);
+    }
+    quarry_slab_give(cache->slab, write->ref);
+    cache_write_unreserve(write);
+    *write = (struct quarry_cache_write){0};
+}
+
+char *quarry_cache_write_room(struct quarry_cache_write *write, size_t *ret_bytes)
+{
+    if (write->room_bytes == 0 && write->filled_bytes != write->value_bytes &&
+        !cache_large_extend(write)) {
+        *ret_bytes = 1;
+        return NULL;
+    }
+    *ret_bytes = write->room_bytes;
+    return write->room_bytes == 0 ? NULL : write->room;
+}
+
+void quarry_cache_write_filled(struct quarry_cache_write *write, size_t bytes)
+{
+    Q_ASSERT(bytes <= write->room_bytes);
+    write->filled_bytes += bytes;
+    write->room += bytes;
+    write->room_bytes -= bytes;
+}
+
+bool cache_write_add(struct quarry_cache_write *write, const void *bytes, uint64_t byte_count)
+{
+    const char *from = bytes;
+
+    while (byte_count != 0) {
+        size_t room_bytes;
+        char *room = quarry_cache_write_room(write, &room_bytes);
+        if (room == NULL) {
+            return false;
+        }
+        size_t now = byte_count < room_bytes ? byte_count : room_bytes;
+        memcpy(room, from, now);
+        quarry_cache_write_filled(write, now);
+        from += now;
+        byte_count -= now;
+    }
+    return true;
+}
+
+bool cache_write_add_item(struct quarry_cache_write *write, const struct cache_found *found)
+{
+    const struct quarry_cache *cache = write->tenant->cache;
+
+    if ((found->head & CACHE_HEAD_LARGE) == 0) {
+        return cache_write_add(write, cache_item_value(found->item, found->head),
+                               found->head & CACHE_HEAD_LENGTH_MASK);
+    }
+    for (uint64_t ref48 = cache_item_first_extent(found->item, found->head); ref48 != 0;) {
+        const struct cache_extent *extent = slab_data_unchecked(cache->slab, ref48);
+        uint32_t head = atomic_load_acquire_u32(&extent->head);
+        if (!cache_write_add(write, extent->bytes, head & CACHE_HEAD_LENGTH_MASK)) {
+            return false;
+        }
+        ref48 = atomic_load_acquire_u64(&extent->next);
+    }
+    return true;
+}
+
+/* ---- publishing ----------------------------------------------------------------------------- */
+
+/* Gives a whole item its number. Under the lock. Returns: its cas. */
+static uint64_t number(struct quarry_cache_write *write)
+{
+    struct quarry_cache *cache = write->tenant->cache;
+    struct cache_item *item = cache_write_item(write);
+    uint32_t head = cache_item_head(item);
+    /* Acquire and release: of a flush's number and this the later sees what the earlier did. */
+    uint64_t sequence = atomic_add_acq_rel_u64(&cache->sequence, 1) + 1;
+    uint64_t earlier = cache_item_sequence(item, sequence); /* of a try before; else 0 */
+
+    Q_ASSERT(write->filled_bytes == write->value_bytes);
+    cache_item_set_sequence(item, sequence);
+    atomic_store_relaxed_u16(&item->accessed, (uint16_t)cache_now(cache));
+    if ((head & CACHE_HEAD_CAS) == 0) {
+        return sequence;
+    }
+    uint64_t cas;
+    memcpy(&cas, cache_item_cas_field(item, head), sizeof(cas));
+    if (cas == 0 || cas == earlier) {
+        cas = sequence;
+        memcpy(cache_item_cas_field(item, head), &cas, sizeof(cas));
+    }
+    return cas;
+}
+
+/* From here on the cell says that it is an item. */
+static void seal(struct quarry_cache_write *write, uint32_t flags)
+{
+    struct cache_item *item = cache_write_item(write);
+    uint32_t head = cache_item_head(item);
+
+    /* Release: pairs with cache_item_head, wherever the cell is found. */
+    atomic_store_release_u32(&item->head, head | CACHE_HEAD_VALID | flags);
+}
+
+static void unseal(struct quarry_cache_write *write, uint32_t flags)
+{
+    (void)atomic_and_release_u32(&cache_write_item(write)->head, ~(CACHE_HEAD_VALID | flags));
+}
+
+/*
+ * The item is in the index, as `slot` says: figures and queues; what was there before is dropped.
+ * Somebody may have taken it out again.
+ */
+static void settle(struct quarry_cache_write *write, uint64_t slot, uint64_t replaced)
+{
+    struct quarry_cache_tenant *tenant = write->tenant;
+    struct cache_item *item = cache_write_item(write);
+    uint64_t bytes = write->reserved_bytes, hash = write->hash;
+
+    cache_count(tenant, CACHE_COUNT_ITEMS);
+    cache_count_add(tenant, CACHE_COUNT_ITEM_BYTES, bytes);
+    cache_count_add(tenant, CACHE_COUNT_REQUEST_BYTES, item->key_bytes + write->value_bytes);
+    cache_count(tenant, CACHE_COUNT_TOTAL_ITEMS);
+    cache_policy_entered(tenant, hash, cache_slot_ref(slot), bytes, cache_slot_is_main(slot));
+    cache_write_unreserve(write);
+    *write = (struct quarry_cache_write){0};
+    if (replaced != 0) {
+        cache_item_drop(tenant, hash, replaced);
+    }
+}
+
+/* The pages' minimum first, for it may be too low and not too high. */
+static void note_expiry(const struct quarry_cache_write *write)
+{
+    const struct cache_item *item = cache_write_item(write);
+    uint32_t expiry = cache_item_expiry(item, cache_item_head(item));
+
+    if (expiry != 0) {
+        cache_expire_noted(write->tenant->cache, write->ref & QUARRY_REF48_MASK, expiry);
+    }
+}
+
+/* Whether what was found is gone, for who has taken a number after a flush may have. */
+static bool is_dead_now(const struct quarry_cache_tenant *tenant, const struct cache_found *found)
+{
+    enum cache_gone why;
+
+    /* Acquire: pairs with the releases in quarry_cache_flush; see the essay. */
+    while (Q_UNLIKELY(atomic_load_acquire_u32(&tenant->is_flushing) != 0)) {
+        os_yield();
+    }
+    return cache_found_is_dead(tenant, found, &why);
+}
+
+/* ---- putting -------------------------------------------------------------------------------- */
+
+/*
+ * What is to be done where an item of this cas lives, or none. Returns: HIT: store it. `*flags`:
+ * STALE is added where that is said.
+ */
+static enum quarry_cache_outcome decide(bool is_live, uint64_t cas,
+                                        const struct quarry_cache_store_options *options,
+                                        uint32_t *flags)
+{
+    if (options->mode == QUARRY_CACHE_ADD) {
+        return is_live ? QUARRY_CACHE_NOT_STORED : QUARRY_CACHE_HIT;
+    }
+    if (!is_live) {
+        return options->has_cas                        ? QUARRY_CACHE_MISS
+               : options->mode == QUARRY_CACHE_REPLACE ? QUARRY_CACHE_NOT_STORED
+                                                       : QUARRY_CACHE_HIT;
+    }
+    if (!options->has_cas || options->cas == cas) {
+        return QUARRY_CACHE_HIT;
+    }
+    if (options->invalidates && options->cas < cas) {
+        *flags |= CACHE_HEAD_STALE;
+        return QUARRY_CACHE_HIT;
+    }
+    return QUARRY_CACHE_EXISTS;
+}
+
+/* What one try of a put has come to. */
+struct attempt {
+    struct cache_put put;
+    uint64_t slot;     /* HIT: as it is */
+    uint64_t replaced; /* and as it was; 0: it was free */
+};
+
+static void store_locked(struct quarry_cache_write *write, struct cache_lock *lock,
+                         const struct cache_found *found, uint32_t flags, bool is_main,
+                         struct attempt *attempt)
+{
+    uint64_t ref48 = write->ref & QUARRY_REF48_MASK;
+
+    seal(write, flags);
+    if (found->item != NULL) {
+        attempt->slot = cache_index_repoint_locked(found->slot, ref48);
+        attempt->replaced = found->seen;
+    } else if (cache_index_insert_locked(lock, write->hash, ref48, is_main)) {
+        attempt->slot = ref48 | (is_main ? CACHE_SLOT_MAIN : 0);
+    } else {
+        unseal(write, flags);
+        attempt->put.outcome = QUARRY_CACHE_NO_MEMORY;
+    }
+}
+
+static struct attempt put_once(struct quarry_cache_write *write, const struct quarry_cache_key *key,
+                               const struct quarry_cache_store_options *options, uint32_t flags,
+                               bool is_main)
+{
+    struct quarry_cache_tenant *tenant = write->tenant;
+    struct attempt attempt = {0};
+    struct cache_lock lock;
+
+    cache_index_lock(tenant, key->hash, &lock);
+    attempt.put.cas = number(write);
+    struct cache_found found = cache_index_find_locked(tenant, &lock, key);
+    bool is_live = found.item != NULL && !is_dead_now(tenant, &found);
+    uint64_t cas =
+        is_live && options->has_cas ? cache_item_cas(tenant->cache, found.item, found.head) : 0;
+    attempt.put.outcome = decide(is_live, cas, options, &flags);
+    if (attempt.put.outcome == QUARRY_CACHE_HIT) {
+        store_locked(write, &lock, &found, flags, is_main, &attempt);
+    } else if (is_live && options->mode == QUARRY_CACHE_ADD) {
+        cache_found_touch(tenant->cache, &found);
+    }
+    cache_index_unlock(&lock);
+    attempt.put.wants_growth = cache_index_wants_growth(&tenant->index, &lock);
+    return attempt;
+}
+
+static struct quarry_cache_key key_of(const struct quarry_cache_write *write)
+{
+    const struct cache_item *item = cache_write_item(write);
+
+    return (struct quarry_cache_key){cache_item_key(item, cache_item_head(item)), item->key_bytes,
+                                     write->hash};
+}
+
+struct cache_put cache_write_put(struct quarry_cache_write *write,
+                                 const struct quarry_cache_store_options *options, uint32_t flags)
+{
+    struct quarry_cache_tenant *tenant = write->tenant;
+    struct quarry_cache_key key = key_of(write);
+    bool is_main = false;
+
+    note_expiry(write);
+    if (cache_index_find(tenant, &key).item == NULL) {
+        is_main = cache_policy_is_ghost(tenant, key.hash);
+    }
+    for (;;) {
+        struct attempt attempt = put_once(write, &key, options, flags, is_main);
+        if (attempt.slot != 0) {
+            settle(write, attempt.slot, attempt.replaced);
+            return attempt.put;
+        }
+        if (attempt.put.outcome != QUARRY_CACHE_NO_MEMORY ||
+            !cache_index_make_room(tenant, key.hash)) {
+            return attempt.put;
+        }
+    }
+}
+
+uint64_t cache_write_insert(struct quarry_cache_write *write, uint32_t flags, bool *ret_exists)
+{
+    static const struct quarry_cache_store_options add = {.mode = QUARRY_CACHE_ADD};
+    struct quarry_cache_tenant *tenant = write->tenant;
+    uint64_t hash = write->hash;
+
+    struct cache_put put = cache_write_put(write, &add, flags);
+    *ret_exists = put.outcome == QUARRY_CACHE_NOT_STORED;
+    if (put.outcome != QUARRY_CACHE_HIT) {
+        cache_write_end(write);
+        return 0;
+    }
+    if (put.wants_growth) {
+        cache_index_grow(tenant, hash);
+    }
+    return put.cas;
+}
+
+/* The lock is held, and the slot leads to what was found. Returns: the cas; 0: that is dead. */
+static uint64_t replace_locked(struct quarry_cache_write *write, _Atomic uint64_t *slot,
+                               const struct cache_found *old, const struct cache_replace *how)
+{
+    struct quarry_cache *cache = write->tenant->cache;
+    struct cache_item *item = cache_write_item(write);
+    uint64_t ref48 = write->ref & QUARRY_REF48_MASK, cas = number(write);
+
+    if (is_dead_now(write->tenant, old)) {
+        return 0;
+    }
+    if (how->keeps_number) {
+        item->cas_low = old->item->cas_low;
+        item->cas_mid = old->item->cas_mid;
+    }
+    if (!how->sets_expiry && (old->head & CACHE_HEAD_EXPIRY) != 0) {
+        cache_item_set_expiry(cache, ref48, item, cache_item_expiry(old->item, old->head));
+    }
+    seal(write, how->flags | (old->head & how->kept));
+    (void)cache_index_repoint_locked(slot, ref48);
+    return cas;
+}
+
+uint64_t cache_write_replace(struct quarry_cache_write *write, const struct cache_found *found,
+                             const struct cache_replace *how)
+{
+    struct quarry_cache_tenant *tenant = write->tenant;
+    uint64_t old48 = cache_slot_ref(found->seen), slot_now = 0, cas = 0;
+    struct cache_lock lock;
+
+    note_expiry(write);
+    cache_index_lock(tenant, write->hash, &lock);
+    _Atomic uint64_t *slot = cache_index_slot_locked(&lock, write->hash, old48);
+    if (slot != NULL) {
+        struct cache_found old = {slot, found->seen, found->item, cache_item_head(found->item)};
+        cas = replace_locked(write, slot, &old, how);
+        slot_now = atomic_load_relaxed_u64(slot);
+    }
+    cache_index_unlock(&lock);
+    if (cas == 0) {
+        cache_write_end(write);
+        return 0;
+    }
+    settle(write, slot_now, (slot_now & ~QUARRY_REF48_MASK) | old48);
+    return cas;
+}
+
+/* ---- the door ------------------------------------------------------------------------------- */
+
+static bool is_join(const struct quarry_cache_store_options *options)
+{
+    return options->mode == QUARRY_CACHE_APPEND || options->mode == QUARRY_CACHE_PREPEND;
+}
+
+enum quarry_cache_outcome quarry_cache_write_begin(struct quarry_cache_tenant *tenant,
+                                                   const struct quarry_cache_key *key,
+                                                   uint64_t value_bytes,
+                                                   const struct quarry_cache_store_options *options,
+                                                   struct quarry_cache_write *ret_write)
+{
+    struct quarry_cache *cache = tenant->cache;
+    struct cache_item_plan plan = {
+        .tenant_id = tenant->id,
+        .key_bytes = key->byte_count,
+        .value_bytes = value_bytes,
+        .client_flags = options->client_flags,
+        .expiry = is_join(options) ? options->vivify_expiry : options->expiry,
+        .cas = options->new_cas,
+    };
+
+    if (value_bytes > atomic_load_relaxed_u64(&cache->value_bytes_max)) {
+        cache_count(tenant, CACHE_COUNT_TOO_LARGE);
+        return QUARRY_CACHE_TOO_LARGE;
+    }
+    enum quarry_cache_outcome outcome = cache_write_open(tenant, key, &plan, 0, ret_write);
+    if (outcome != QUARRY_CACHE_HIT) {
+        cache_count(tenant, CACHE_COUNT_NO_MEMORY);
+    }
+    return outcome;
+}
+
+void quarry_cache_write_abort(struct quarry_cache_write *write)
+{
+    cache_write_end(write);
+}
+
+/* An item of what is there and what has come. Returns: HIT, NO_MEMORY, TOO_LARGE. */
+static enum quarry_cache_outcome join(const struct quarry_cache_write *piece,
+                                      const struct cache_found *old,
+                                      const struct quarry_cache_store_options *options,
+                                      struct quarry_cache_write *ret_joined)
+{
+    struct quarry_cache_tenant *tenant = piece->tenant;
+    struct quarry_cache_key key = key_of(piece);
+    struct cache_item *item = cache_write_item(piece);
+    struct cache_found new = {.item = item, .head = cache_item_head(item)};
+    bool is_behind = options->mode == QUARRY_CACHE_APPEND;
+    struct cache_item_plan plan = {
+        .tenant_id = tenant->id,
+        .key_bytes = key.byte_count,
+        .value_bytes = cache_item_value_bytes(old->item, old->head) + piece->value_bytes,
+        .client_flags = cache_item_client_flags(old->item, old->head),
+        .cas = options->new_cas,
+    };
+
+    if (plan.value_bytes > atomic_load_relaxed_u64(&tenant->cache->value_bytes_max)) {
+        return QUARRY_CACHE_TOO_LARGE;
+    }
+    if (cache_write_open(tenant, &key, &plan, old->head & CACHE_HEAD_EXPIRY, ret_joined) !=
+        QUARRY_CACHE_HIT) {
+        return QUARRY_CACHE_NO_MEMORY;
+    }
+    if (!cache_write_add_item(ret_joined, is_behind ? old : &new) ||
+        !cache_write_add_item(ret_joined, is_behind ? &new : old)) {
+        cache_write_end(ret_joined);
+        return QUARRY_CACHE_NO_MEMORY;
+    }
+    return QUARRY_CACHE_HIT;
+}
+
+/* append and prepend. The piece stays; stored as it is, it ends. */
+static struct cache_put commit_join(struct quarry_cache_write *piece,
+                                    const struct quarry_cache_store_options *options,
+                                    uint64_t *ret_value_bytes)
+{
+    static const struct quarry_cache_store_options add = {.mode = QUARRY_CACHE_ADD};
+    static const struct cache_replace as_new = {0};
+    struct quarry_cache_tenant *tenant = piece->tenant;
+    struct quarry_cache_key key = key_of(piece);
+
+    for (;;) {
+        struct cache_found old;
+        struct quarry_cache_write joined;
+        if (!cache_find_live(tenant, &key, &old)) {
+            struct cache_put put = {.outcome = QUARRY_CACHE_NOT_STORED};
+            if (options->vivifies) {
+                put = cache_write_put(piece, &add, 0);
+            }
+            if (options->vivifies && put.outcome == QUARRY_CACHE_NOT_STORED) {
+                continue;
+            }
+            return put;
+        }
+        if (options->has_cas && options->cas != cache_item_cas(tenant->cache, old.item, old.head)) {
+            return (struct cache_put){.outcome = QUARRY_CACHE_EXISTS};
+        }
+        enum quarry_cache_outcome outcome = join(piece, &old, options, &joined);
+        if (outcome != QUARRY_CACHE_HIT) {
+            return (struct cache_put){.outcome = outcome};
+        }
+        *ret_value_bytes = joined.value_bytes;
+        uint64_t cas = cache_write_replace(&joined, &old, &as_new);
+        if (cas != 0) {
+            return (struct cache_put){.outcome = QUARRY_CACHE_HIT, .cas = cas};
+        }
+    }
+}
+
+static void count_commit(struct quarry_cache_tenant *tenant,
+                         const struct quarry_cache_store_options *options,
+                         enum quarry_cache_outcome outcome)
+{
+    cache_count(tenant, CACHE_COUNT_SETS);
+    if (options->has_cas && options->mode != QUARRY_CACHE_ADD && !is_join(options)) {
+        cache_count(tenant, outcome == QUARRY_CACHE_HIT      ? CACHE_COUNT_CAS_HITS
+                            : outcome == QUARRY_CACHE_EXISTS ? CACHE_COUNT_CAS_BADVAL
+                                                             : CACHE_COUNT_CAS_MISSES);
+    }
+    if (outcome == QUARRY_CACHE_NO_MEMORY) {
+        cache_count(tenant, CACHE_COUNT_NO_MEMORY);
+    } else if (outcome == QUARRY_CACHE_TOO_LARGE) {
+        cache_count(tenant, CACHE_COUNT_TOO_LARGE);
+    }
+}
+
+enum quarry_cache_outcome
+quarry_cache_write_commit(struct quarry_cache_write *write,
+                          const struct quarry_cache_store_options *options,
+                          struct quarry_cache_stored *ret_stored)
+{
+    struct quarry_cache_tenant *tenant = write->tenant;
+    uint64_t hash = write->hash, value_bytes = write->value_bytes;
+
+    Q_ASSERT(write->filled_bytes == write->value_bytes);
+    quarry_epoch_enter(tenant->cache->epoch);
+    struct cache_put put = is_join(options) ? commit_join(write, options, &value_bytes)
+                                            : cache_write_put(write, options, 0);
+    if (write->tenant != NULL) {
+        cache_write_end(write);
+    }
+    quarry_epoch_leave(tenant->cache->epoch);
+    count_commit(tenant, options, put.outcome);
+    if (put.wants_growth) {
+        cache_index_grow(tenant, hash);
+    }
+    if (put.outcome == QUARRY_CACHE_HIT && ret_stored != NULL) {
+        *ret_stored = (struct quarry_cache_stored){put.cas, value_bytes};
+    }
+    return put.outcome;
+}
+
+enum quarry_cache_outcome quarry_cache_store(struct quarry_cache_tenant *tenant,
+                                             const struct quarry_cache_key *key, const void *value,
+                                             uint64_t value_bytes,
+                                             const struct quarry_cache_store_options *options,
+                                             struct quarry_cache_stored *ret_stored)
+{
+    struct quarry_cache_write write;
+    enum quarry_cache_outcome outcome =
+        quarry_cache_write_begin(tenant, key, value_bytes, options, &write);
+
+    if (outcome != QUARRY_CACHE_HIT) {
+        return outcome;
+    }
+    if (!cache_write_add(&write, value, value_bytes)) {
+        cache_write_end(&write);
+        cache_count(tenant, CACHE_COUNT_NO_MEMORY);
+        return QUARRY_CACHE_NO_MEMORY;
+    }
+    return quarry_cache_write_commit(&write, options, ret_stored);
+}

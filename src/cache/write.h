@@ -1,0 +1,60 @@
+/*
+ * Making items and putting them into the index: for write.c and change.c.
+ */
+#ifndef QUARRY_CACHE_WRITE_H
+#define QUARRY_CACHE_WRITE_H
+
+#include <cache/store.h>
+#include <cache/types.h>
+
+/*
+ * Begins an item by a plan, which may be asked to have more `fields` than it needs. Counts nothing.
+ * Returns: QUARRY_CACHE_HIT, or QUARRY_CACHE_NO_MEMORY. Inside the epoch or not.
+ */
+enum quarry_cache_outcome cache_write_open(struct quarry_cache_tenant *tenant,
+                                           const struct quarry_cache_key *key,
+                                           const struct cache_item_plan *plan, uint32_t fields,
+                                           struct quarry_cache_write *ret_write);
+/* Fills in the next bytes. False: there is no memory. */
+bool cache_write_add(struct quarry_cache_write *write, const void *bytes, uint64_t byte_count);
+/* Likewise the value of an item that was found. Inside the epoch. */
+bool cache_write_add_item(struct quarry_cache_write *write, const struct cache_found *found);
+/* The item of a write. */
+struct cache_item *cache_write_item(const struct quarry_cache_write *write);
+
+/* Gives back what was taken. */
+void cache_write_end(struct quarry_cache_write *write);
+
+/* How an item takes the place of another. */
+struct cache_replace {
+    uint32_t kept;     /* flags of the old one's head that the new one shall have too */
+    uint32_t flags;    /* flags that it shall have in any case */
+    bool sets_expiry;  /* its own; else that of the old one, for which it has the field then */
+    bool keeps_number; /* the old one's number, for it is the same item but for its place */
+};
+/*
+ * Puts an item where another lies that was found, if that still does. Ends the write in any case.
+ * Inside the epoch, no lock held. Returns: the cas; 0: the key has another item by now: look again.
+ */
+uint64_t cache_write_replace(struct quarry_cache_write *write, const struct cache_found *found,
+                             const struct cache_replace *how);
+
+/* What became of an item that was to be put into the index. */
+struct cache_put {
+    enum quarry_cache_outcome outcome; /* of put; NO_MEMORY: of the index */
+    uint64_t cas;                      /* HIT */
+    bool wants_growth;
+};
+/*
+ * Puts an item where its key's is to be, by the mode and cas of `options`, with `flags` of head.
+ * The write ends if it was stored, and else stays as it is. Inside the epoch, no lock held.
+ */
+struct cache_put cache_write_put(struct quarry_cache_write *write,
+                                 const struct quarry_cache_store_options *options, uint32_t flags);
+/*
+ * Puts an item where there is none. Ends the write in any case. Inside the epoch.
+ * `*ret_exists`: whether there is one by now. Returns: the cas; 0: nothing was stored.
+ */
+uint64_t cache_write_insert(struct quarry_cache_write *write, uint32_t flags, bool *ret_exists);
+
+#endif
