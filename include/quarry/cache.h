@@ -307,8 +307,8 @@ QUARRY_EXPORT size_t quarry_cache_pieces(const struct quarry_cache *cache,
  * Keeps a value as it is beyond leave: for one that a slow reader has not taken yet. It is charged
  * to the cache still, and its tenant can have no more than a 16th of the cache's size pinned.
  *
- * Returns: false: it has gone meanwhile, or too much is pinned; copy it then. Threads: inside the
- * epoch; unpin anywhere. Cost: a lock.
+ * Returns: false: it has gone meanwhile, too much is pinned, or it has less than 2 KiB, which cost
+ * less to copy: copy it then. Threads: inside the epoch; unpin anywhere. Cost: a lock.
  */
 QUARRY_EXPORT bool quarry_cache_pin(struct quarry_cache_tenant *tenant,
                                     const struct quarry_cache_hit *hit);

@@ -26,8 +26,8 @@
  * items, who pushes looks at two of the oldest.
  *
  * While a cache fills, nothing is evicted, and all its items would be in the small queue, at eight
- * bytes each: those that are too many for it join the main queue untried, with the frequency that
- * they have. So they do later on, where the main queue has lost its items by other ways.
+ * bytes each: those that are too many for it join the main queue untried. So they do later on,
+ * where the main queue has lost its items by other ways.
  *
  * Invariants:
  *   1. An item of the small queue has an entry, but for one that is being entered just now.

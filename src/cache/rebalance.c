@@ -6,13 +6,15 @@
  * nothing is taken from it any more, and for each item in it we decide, when the slab asks us to
  * move it:
  *
+ *     its class has room elsewhere for all that the page has                     moved there
+ *     not used since the hand was there, and its tenant is not safe              evicted
  *     its class has a free cell elsewhere                                        moved there
- *     else, not used since the hand was there, and its tenant is not safe        evicted
  *     else                                                                       declined
  *
  * So where enough has been evicted already, by S3-FIFO, nothing more is: it is put together. A page
- * with items that were declined is given up, and after a few of those the next are emptied
- * by force: nothing is safe then, for a set must not fail while there is something to evict.
+ * with items that were declined is given up. After a few of those in a row, and while a set waits,
+ * items go as well that were used, and after some more those of tenants within their share: a set
+ * must not fail while there is something to evict.
  *
  * Which page: of sixteen that come next in the slab's order, that which costs least: what its class
  * has room for elsewhere is copied, which is cheap; of the rest the bytes are lost, judged by a
@@ -38,6 +40,8 @@
  */
 #include <cache/rebalance.h>
 
+#include <string.h>
+
 #include <cache/policy_parts.h>
 
 #define PAGES_COMPARED 16u
@@ -45,8 +49,9 @@
 /* In 256ths of a cell: copying it; and more than this is not lost for one. */
 #define COST_OF_MOVE 24u
 #define COST_MAX     (UINT64_C(16) * 256)
-/* Pages that could not be emptied before it is done by force. */
-#define FAILED_MAX 4u
+/* Pages that could not be emptied before it is done by force, and before nothing is safe. */
+#define FAILED_MAX      4u
+#define FAILED_MAX_SAFE 32u
 /* Items decided on before a page is judged by them. */
 #define ASKED_MIN 64u
 
@@ -87,6 +92,20 @@ static bool is_worth_keeping(const struct resident *resident)
     return cache_slot_frequency(resident->slot) != 0 || cache_tenant_is_safe(resident->tenant);
 }
 
+/* Whether it may go for this page. */
+static bool may_evict(const struct cache_rebalance *rebalance, const struct resident *resident)
+{
+    switch (rebalance->force) {
+    case CACHE_FORCE_NONE:
+        return !is_worth_keeping(resident);
+    case CACHE_FORCE_USED:
+        return !cache_tenant_is_safe(resident->tenant);
+    case CACHE_FORCE_ALL:
+        return true;
+    }
+    return false;
+}
+
 static enum cache_gone why_goes(const struct quarry_cache *cache, const struct resident *resident)
 {
     const struct cache_item *item = cache_item_at(cache, resident->ref48);
@@ -107,16 +126,21 @@ static bool resident_remove(struct cache_rebalance *rebalance, const struct resi
     return bytes != 0;
 }
 
-/* What is to become of an item that has nowhere to move to, or need not be kept at all. */
-static bool must_go(struct cache_rebalance *rebalance, const struct resident *resident,
+/*
+ * Whether an item goes instead of moving. Where there is not room for all that the page has, what
+ * there is is for those that are worth keeping.
+ */
+static bool must_go(const struct cache_rebalance *rebalance, const struct resident *resident,
                     bool has_cell, enum cache_gone *ret_why)
 {
     *ret_why = why_goes(rebalance->cache, resident);
     if (*ret_why != CACHE_GONE_EVICTED) {
         return true;
     }
-    return !has_cell && !rebalance->cache->never_evicts &&
-           (rebalance->is_forced || !is_worth_keeping(resident));
+    if (rebalance->cache->never_evicts || (has_cell && rebalance->has_room)) {
+        return false;
+    }
+    return has_cell ? !is_worth_keeping(resident) : may_evict(rebalance, resident);
 }
 
 /* A quarry_slab_move_function. Without a new cell it may only let the item go. */
@@ -208,19 +232,46 @@ static uint64_t mean_loss(struct cache_rebalance *rebalance, const struct quarry
     return count == 0 ? 0 : loss * 256 / count / page->cell_bytes;
 }
 
+/* How many live cells of a page its class has no room for elsewhere. */
+static uint64_t count_without_room(const struct cache_rebalance *rebalance,
+                                   const struct quarry_slab_page *page, uint64_t live)
+{
+    uint64_t free_count = slab_class_free_count(rebalance->cache->slab, page->class_id);
+
+    return sat_sub_u64(live, sat_sub_u64(free_count, page->free_count));
+}
+
+static uint64_t page_live_count(const struct quarry_slab_page *page)
+{
+    return page->cell_count - page->free_count - page->limbo_count;
+}
+
 /* What emptying a page costs, in 256ths of its bytes. */
 static uint64_t page_cost(struct cache_rebalance *rebalance, const struct quarry_slab_page *page)
 {
-    uint64_t live = page->cell_count - page->free_count - page->limbo_count;
-    uint64_t free_count = slab_class_free_count(rebalance->cache->slab, page->class_id);
-    uint64_t to_move = size_min_u64(sat_sub_u64(free_count, page->free_count), live);
-    uint64_t to_lose = live - to_move;
-    uint64_t cost = to_move * COST_OF_MOVE;
+    uint64_t live = page_live_count(page);
+    uint64_t to_lose = count_without_room(rebalance, page, live);
+    uint64_t cost = (live - to_lose) * COST_OF_MOVE;
 
     if (to_lose != 0) {
         cost += to_lose * mean_loss(rebalance, page);
     }
     return cost / page->cell_count;
+}
+
+static uint32_t page_name(uint32_t class_id, uint32_t page)
+{
+    return class_id << 16 | page; /* no class is 0 */
+}
+
+static bool is_stuck(const struct cache_rebalance *rebalance, const struct quarry_slab_page *page)
+{
+    for (uint32_t i = 0; i < CACHE_STUCK_MAX; i++) {
+        if (rebalance->stuck[i] == page_name(page->class_id, page->page)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* The page to empty next. False: there is none. */
@@ -243,7 +294,7 @@ static bool page_choose(struct cache_rebalance *rebalance, uint32_t spared_class
             is_round = true;
             continue;
         }
-        if (page.class_id == spared_class || page.is_moving) {
+        if (page.class_id == spared_class || page.is_moving || is_stuck(rebalance, &page)) {
             continue;
         }
         uint64_t cost = page_cost(rebalance, &page);
@@ -263,6 +314,7 @@ static enum cache_rebalance_step page_begin(struct cache_rebalance *rebalance,
     struct quarry_slab_page page;
 
     if (!page_choose(rebalance, spared_class, &page)) {
+        memset(rebalance->stuck, 0, sizeof(rebalance->stuck));
         return CACHE_REBALANCE_NOTHING;
     }
     enum quarry_status status =
@@ -273,6 +325,7 @@ static enum cache_rebalance_step page_begin(struct cache_rebalance *rebalance,
     }
     rebalance->is_emptying = status == QUARRY_OK; /* else it has just gone by itself */
     rebalance->asked_count = rebalance->kept_count = 0;
+    rebalance->has_room = count_without_room(rebalance, &page, page_live_count(&page)) == 0;
     rebalance->mover.asks_without_cell = true;
     return CACHE_REBALANCE_MORE;
 }
@@ -282,9 +335,12 @@ static enum cache_rebalance_step page_end(struct cache_rebalance *rebalance)
     rebalance->is_emptying = false;
     if (slab_mover_end(&rebalance->mover) == QUARRY_OK) {
         atomic_store_relaxed_u32(&rebalance->failed_count, 0);
+        memset(rebalance->stuck, 0, sizeof(rebalance->stuck));
         (void)atomic_add_relaxed_u64(&rebalance->emptied_count, 1);
         return CACHE_REBALANCE_DONE;
     }
+    uint32_t at = atomic_load_relaxed_u32(&rebalance->failed_count) % CACHE_STUCK_MAX;
+    rebalance->stuck[at] = page_name(rebalance->mover.page->class_id, rebalance->mover.page->index);
     atomic_bump_relaxed_u32(&rebalance->failed_count, 1);
     (void)atomic_add_relaxed_u64(&rebalance->failed_total, 1);
     return CACHE_REBALANCE_MORE;
@@ -293,15 +349,24 @@ static enum cache_rebalance_step page_end(struct cache_rebalance *rebalance)
 /* Whether so much of the page stays that going on would be for nothing. */
 static bool page_is_stubborn(const struct cache_rebalance *rebalance)
 {
-    return !rebalance->is_forced && rebalance->asked_count >= ASKED_MIN &&
+    return rebalance->force == CACHE_FORCE_NONE && rebalance->asked_count >= ASKED_MIN &&
            rebalance->kept_count > rebalance->asked_count / 2;
+}
+
+static enum cache_force force_now(const struct cache_rebalance *rebalance, bool is_urgent)
+{
+    uint32_t failed = atomic_load_relaxed_u32(&rebalance->failed_count);
+
+    if (!is_urgent || failed < FAILED_MAX) {
+        return CACHE_FORCE_NONE;
+    }
+    return failed < FAILED_MAX_SAFE ? CACHE_FORCE_USED : CACHE_FORCE_ALL;
 }
 
 static enum cache_rebalance_step step_claimed(struct cache_rebalance *rebalance,
                                               uint32_t spared_class, bool is_urgent, uint32_t work)
 {
-    rebalance->is_forced =
-        is_urgent && atomic_load_relaxed_u32(&rebalance->failed_count) >= FAILED_MAX;
+    rebalance->force = force_now(rebalance, is_urgent);
     if (!rebalance->is_emptying) {
         return page_begin(rebalance, spared_class);
     }
@@ -327,5 +392,5 @@ enum cache_rebalance_step cache_rebalance_step(struct cache_rebalance *rebalance
 
 bool cache_rebalance_is_futile(const struct cache_rebalance *rebalance)
 {
-    return atomic_load_relaxed_u32(&rebalance->failed_count) >= 2 * FAILED_MAX;
+    return atomic_load_relaxed_u32(&rebalance->failed_count) >= FAILED_MAX;
 }

@@ -6,13 +6,25 @@
 
 #include <cache/types.h>
 
+/* What goes of a page though it is worth keeping, where it cannot move. */
+enum cache_force {
+    CACHE_FORCE_NONE,
+    CACHE_FORCE_USED, /* what was used */
+    CACHE_FORCE_ALL,  /* and what is of tenants within their share */
+};
+
+#define CACHE_STUCK_MAX 8u
+
 struct cache_rebalance {
     _Atomic uint32_t claimed; /* somebody is at it */
 
     /* by whoever has claimed it */
     struct quarry_cache *cache;
-    bool is_emptying;              /* `mover` has a page */
-    bool is_forced;                /* what cannot be moved goes, be it whose it may */
+    bool is_emptying; /* `mover` has a page */
+    bool has_room;    /* all that its page has can move */
+    enum cache_force force;
+    /* Pages that could not be emptied lately: class << 16 | page; 0: none. Not chosen again. */
+    uint32_t stuck[CACHE_STUCK_MAX];
     _Atomic uint32_t failed_count; /* pages that could not be emptied, since one was */
     uint64_t cursor;               /* where the search for a page goes on */
     uint64_t random;

@@ -149,7 +149,6 @@ void cache_refill_look(struct quarry_cache *cache)
     if (is_tight != was_tight) {
         atomic_store_relaxed_u32(&levels->is_tight, is_tight);
         if (is_tight) {
-            atomic_store_relaxed_u32(&levels->has_evicted, 1);
             cache_wake(cache);
         }
     }
@@ -268,6 +267,7 @@ struct cache_evicted cache_refill_evict(struct quarry_cache *cache,
 {
     struct cache_evicted evicted = evict_from_giver(cache, limits);
 
+    atomic_store_relaxed_u32(&cache->policy->levels.has_evicted, 1);
     if (evicted.work == 0) {
         cache_refill_choose(cache);
         evicted = evict_from_giver(cache, limits);

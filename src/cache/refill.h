@@ -18,7 +18,7 @@ struct cache_level_stripe {
 struct cache_levels {
     /* atomic */
     _Atomic uint32_t is_tight;    /* less is free than should be: who sets evicts */
-    _Atomic uint32_t has_evicted; /* it was tight, and has not become much emptier since */
+    _Atomic uint32_t has_evicted; /* it has, and has not become much emptier since */
     _Atomic uint32_t giver;       /* id of the tenant that gives; UINT32_MAX: none */
     _Atomic uint64_t bound_bytes; /* what the memory has room for, where that is less; 0: enough */
     _Atomic uint32_t bound_until; /* seconds of the cache's clock */

@@ -193,34 +193,3 @@ struct quarry_cache_stats stats_now(void)
     quarry_cache_read_stats(cache, &stats);
     return stats;
 }
-
-void policy_print(const char *what)
-{
-    struct cache_room room = cache_room_read(cache);
-    struct quarry_slab_stats slab;
-    struct quarry_cache_tenant_stats of = stats_of(tenant);
-
-    quarry_slab_read_stats(cache->slab, &slab);
-    fprintf(
-        stderr,
-        "%s: limit %llu charged %llu open %llu free %llu wants open %llu free %llu; items %llu of "
-        "%llu bytes, evicted %llu, used %llu pending %llu; slab pages %llu live %llu cached %llu "
-        "limbo %llu free %llu "
-        "tail %llu meta %llu; index %llu policy %llu; emptied %llu failed %llu rebalance-evicted "
-        "%llu\n",
-        what, (unsigned long long)room.limit_bytes, (unsigned long long)room.charged_bytes,
-        (unsigned long long)room.open_bytes, (unsigned long long)room.free_bytes,
-        (unsigned long long)room.wants_open_bytes, (unsigned long long)room.wants_free_bytes,
-        (unsigned long long)of.item_count, (unsigned long long)of.item_bytes,
-        (unsigned long long)of.evictions,
-        (unsigned long long)cache_levels_used(&cache->policy->levels),
-        (unsigned long long)cache->policy->levels.pending_bytes,
-        (unsigned long long)slab.page_bytes, (unsigned long long)slab.live_bytes,
-        (unsigned long long)slab.cached_bytes, (unsigned long long)slab.limbo_bytes,
-        (unsigned long long)slab.free_bytes, (unsigned long long)slab.tail_bytes,
-        (unsigned long long)slab.metadata_bytes, (unsigned long long)stats_now().index_bytes,
-        (unsigned long long)stats_now().policy_bytes,
-        (unsigned long long)cache->policy->rebalance.emptied_count,
-        (unsigned long long)cache->policy->rebalance.failed_total,
-        (unsigned long long)cache->policy->rebalance.evicted_count);
-}

@@ -46,6 +46,5 @@ uint32_t turn_all(void);
 
 struct quarry_cache_tenant_stats stats_of(const struct quarry_cache_tenant *of);
 struct quarry_cache_stats stats_now(void);
-void policy_print(const char *what);
 
 #endif

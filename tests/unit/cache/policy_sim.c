@@ -361,10 +361,7 @@ static void hand_evict(struct sim *sim)
 static void hand_fill(struct sim *sim)
 {
     while (sim->bytes[SMALL] > (sim->bytes[SMALL] + sim->bytes[MAIN]) / 10) {
-        uint32_t key = pop(sim, SMALL);
-        uint8_t frequency = sim->frequency[key];
-        hand_enter(sim, key);
-        sim->frequency[key] = frequency;
+        hand_enter(sim, pop(sim, SMALL));
     }
 }
 

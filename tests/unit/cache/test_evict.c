@@ -92,10 +92,8 @@ static void memory_follows_the_sizes_that_are_stored(void **state)
 {
     (void)state;
     put_sizes(0, 200, Q_MIB(1));
-    policy_print("1M");
     assert_true(stats_of(tenant).item_bytes > Q_MIB(12));
     put_sizes(1000, 300000, 64);
-    policy_print("64");
     assert_true(stats_of(tenant).item_bytes > Q_MIB(12));
     assert_true(count_of(tenant, 1000, 301000) > 90000);
     put_sizes(400000, 200, 500000);
@@ -147,7 +145,6 @@ static void the_turns_keep_a_little_free(void **state)
         assert_int_equal(put(n, 200), QUARRY_CACHE_HIT);
     }
     (void)turn_all();
-    policy_print("turns");
     struct cache_room room = cache_room_read(cache);
     assert_true(room.free_bytes >= room.wants_free_bytes);
     assert_true(room.open_bytes >= room.wants_open_bytes);
@@ -202,9 +199,7 @@ static void what_expires_goes_by_itself(void **state)
         uint32_t expiry = n % 10 == 0 ? 0 : now + 5 + (uint32_t)(n % 7);
         assert_int_equal(put_to(tenant, n, 16, expiry), QUARRY_CACHE_HIT);
     }
-    policy_print("expires0");
     (void)turn_all();
-    policy_print("expires");
     uint64_t evicted = stats_of(tenant).evictions;
     assert_int_equal(stats_of(tenant).item_count, 100000 - evicted);
     for (uint32_t second = 0; second < 20; second++) {
@@ -229,7 +224,6 @@ static void large_items_go_with_all_their_extents(void **state)
         (void)quarry_cache_turn(cache);
     }
     (void)turn_all();
-    policy_print("large");
     policy_check();
     assert_true(count_of(tenant, 0, 400) > 15);
 }

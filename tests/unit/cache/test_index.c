@@ -2,6 +2,7 @@
  * The index: growing, overflowing, walking, and what it costs.
  */
 #include <cache/index_table.h>
+#include <cache/policy.h>
 
 #include "unit/cache/cache_rig.h"
 
@@ -178,6 +179,16 @@ static struct cache_found find(const char *name)
     return found;
 }
 
+/* The item has come from the small queue into the main one. */
+static void tell_policy(uint64_t ref48, uint64_t hash, bool is_main)
+{
+    struct cache_item *item = cache_item_at(cache, ref48);
+    uint64_t bytes = cache_item_charge(cache, ref48, item, cache_item_head(item));
+
+    cache_policy_left(tenant, bytes, !is_main);
+    cache_policy_entered(tenant, hash, ref48, bytes, is_main);
+}
+
 static void worth_rises_to_three_and_promotion_takes_it(void **state)
 {
     uint32_t frequency = 0;
@@ -198,6 +209,7 @@ static void worth_rises_to_three_and_promotion_takes_it(void **state)
     uint64_t hash = key_of("a").hash, ref48 = cache_slot_ref(found.seen);
     assert_true(cache_index_promote(tenant, hash, ref48));
     assert_false(cache_index_promote(tenant, hash, ref48));
+    tell_policy(ref48, hash, true);
     quarry_cache_leave(cache);
     assert_true(cache_slot_is_main(find("a").seen));
     assert_int_equal(cache_slot_frequency(find("a").seen), 0);
@@ -278,6 +290,7 @@ static void recovery_enters_each_key_once(void **state)
     /* As recovery finds it: whole. */
     cache_item_at(cache, own)->head |= CACHE_HEAD_VALID;
     assert_int_equal(cache_index_restore(tenant, key.hash, own, true, &ref48), QUARRY_OK);
+    tell_policy(own, key.hash, true);
     quarry_cache_leave(cache);
     assert_string_equal(value_of("a"), "x");
     assert_true(cache_slot_is_main(find("a").seen));

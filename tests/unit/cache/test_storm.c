@@ -37,6 +37,7 @@ struct actor {
 
 static struct actor actors[THREADS];
 static _Atomic uint32_t ended_count;
+static uint32_t step_count; /* of each actor */
 
 static uint64_t roll(struct actor *actor, uint64_t sides)
 {
@@ -200,7 +201,7 @@ static void *act(void *argument)
 {
     struct actor *actor = argument;
 
-    for (uint32_t step = 0; step < STEPS; step++) {
+    for (uint32_t step = 0; step < step_count; step++) {
         uint64_t kind = roll(actor, 100);
         uint64_t n = roll(actor, roll(actor, 2) == 0 ? 50 : KEYS);
         if (kind < 50) {
@@ -256,7 +257,7 @@ static void disturb(uint64_t round)
     }
 }
 
-static void storm(uint64_t size_bytes, bool has_no_thread)
+static void storm(uint64_t size_bytes, bool has_no_thread, uint32_t steps)
 {
     struct quarry_cache_tenant *second = NULL;
     struct quarry_cache_tenant_options options = {.name = "second"};
@@ -266,6 +267,7 @@ static void storm(uint64_t size_bytes, bool has_no_thread)
         &(struct quarry_cache_options){.size_bytes = size_bytes, .has_no_thread = has_no_thread});
     assert_int_equal(quarry_cache_add_tenant(cache, &options, &second, NULL), QUARRY_OK);
     atomic_store_relaxed_u32(&ended_count, 0);
+    step_count = steps;
     memset(actors, 0, sizeof(actors));
     for (uint32_t i = 0; i < THREADS; i++) {
         actors[i].random = i * 7919 + 17;
@@ -285,13 +287,13 @@ static void storm(uint64_t size_bytes, bool has_no_thread)
            (unsigned long long)hits, (unsigned long long)round,
            (unsigned long long)stats_now().evictions);
     assert_int_equal(wrong, 0);
-    assert_true(hits > 1000);
+    assert_true(hits > 300);
 }
 
 static void nothing_wrong_is_ever_read_where_all_fits(void **state)
 {
     (void)state;
-    storm(Q_MIB(128), true);
+    storm(Q_MIB(128), true, STEPS);
     for (uint32_t which = 0; which < COUNTERS; which++) {
         char name[24];
         uint64_t sum = 0;
@@ -308,7 +310,7 @@ static void nothing_wrong_is_ever_read_where_all_fits(void **state)
 static void nothing_wrong_is_ever_read_where_little_fits(void **state)
 {
     (void)state;
-    storm(Q_MIB(4), false);
+    storm(Q_MIB(4), false, STEPS / 10);
     cache_end();
 }
 
