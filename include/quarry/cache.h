@@ -307,8 +307,8 @@ QUARRY_EXPORT size_t quarry_cache_pieces(const struct quarry_cache *cache,
  * Keeps a value as it is beyond leave: for one that a slow reader has not taken yet. It is charged
  * to the cache still, and its tenant can have no more than a 16th of the cache's size pinned.
  *
- * Returns: false: it has gone meanwhile, or too much is pinned; copy it then. Threads: inside the
- * epoch; unpin anywhere. Cost: a lock.
+ * Returns: false: it has gone meanwhile, too much is pinned, or it has less than 2 KiB, which cost
+ * less to copy: copy it then. Threads: inside the epoch; unpin anywhere. Cost: a lock.
  */
 QUARRY_EXPORT bool quarry_cache_pin(struct quarry_cache_tenant *tenant,
                                     const struct quarry_cache_hit *hit);
@@ -331,7 +331,9 @@ struct quarry_cache_store_options {
     uint32_t expiry;
     bool has_cas; /* stored only over an item of this cas */
     uint64_t cas;
-    bool invalidates;     /* with a cas: over one of a higher cas too, which makes it stale */
+    /* With a cas: over an item of a higher cas too; it is stale then, keeps that one's expiry, and its
+     * token is given if that one's was. */
+    bool invalidates;
     uint64_t new_cas;     /* 0: the next one */
     bool vivifies;        /* append, prepend: where there is none, stores as if set */
     uint32_t vivify_expiry;
@@ -498,6 +500,45 @@ QUARRY_EXPORT void quarry_cache_read_tenant(const struct quarry_cache_tenant *te
                                             struct quarry_cache_tenant_stats *ret_stats);
 /* Begins its counts anew. */
 QUARRY_EXPORT void quarry_cache_reset_tenant(struct quarry_cache_tenant *tenant);
+
+/* ---- what keys are used ----------------------------------------------------------------------- */
+
+/* What was done with a key. */
+enum quarry_cache_use {
+    QUARRY_CACHE_USE_HIT = 0,
+    QUARRY_CACHE_USE_MISS,
+    QUARRY_CACHE_USE_SET,
+    QUARRY_CACHE_USE_DELETE,
+    QUARRY_CACHE_USE_COUNT,
+};
+
+/* The longest prefix that is counted apart, in bytes; the byte that ends one is a colon. */
+#define QUARRY_CACHE_PREFIX_BYTES_MAX 63u
+/* How many prefixes of a tenant are counted; what comes later is not. */
+#define QUARRY_CACHE_PREFIXES_MAX 1024u
+
+/* What was done with the keys of a prefix. */
+struct quarry_cache_prefix {
+    char text[QUARRY_CACHE_PREFIX_BYTES_MAX + 1]; /* without the colon */
+    uint64_t counts[QUARRY_CACHE_USE_COUNT];
+};
+
+/*
+ * Counts a use of a key for its prefix, which is what stands before its first colon; a key without
+ * one is not counted. The first call for a tenant takes 96 KiB of the cache's memory.
+ *
+ * Threads: any at once. Cost: a hash of the prefix, and an atomic addition that those who use the
+ * same prefix contend for: for as long as somebody looks.
+ */
+QUARRY_EXPORT void quarry_cache_count_prefix(struct quarry_cache_tenant *tenant,
+                                             const struct quarry_cache_key *key,
+                                             enum quarry_cache_use use);
+/* Reads them from the `first` on, 0 being the one that came first. Returns: how many were written. */
+QUARRY_EXPORT size_t quarry_cache_read_prefixes(const struct quarry_cache_tenant *tenant,
+                                                size_t first, struct quarry_cache_prefix *prefixes,
+                                                size_t capacity);
+/* Forgets all prefixes of a tenant. */
+QUARRY_EXPORT void quarry_cache_reset_prefixes(struct quarry_cache_tenant *tenant);
 
 /* A cache in figures. */
 struct quarry_cache_stats {

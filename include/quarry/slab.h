@@ -50,6 +50,10 @@
  * Forks: the child finds the slab whole. Cells that were taken stay so; those that other threads
  * kept for their next takes are free.
  *
+ * Outliving: where the lane has a file, the slab's owner can note in a file of its own which pages
+ * there are (quarry_slab_options.page_taken), part with the slab by quarry_slab_detach, or be
+ * killed, and have the pages adopted by a slab of the next process: quarry_slab_adopt_page.
+ *
  * Errors: a programmer's error (giving a stale ref, or one that was never handed out) ends the
  * program with a message. Everything else is a status.
  *
@@ -92,6 +96,22 @@ typedef uint64_t quarry_ref;
 
 /* ---- a slab --------------------------------------------------------------------------------- */
 
+struct quarry_slab_page;
+/*
+ * Told of a page that is about to be used: before any of its cells is handed out. What is in it is
+ * whatever was there before. By any thread that takes or moves, with no lock of the slab held; it
+ * may allocate pages, and calls nothing of the slab.
+ *
+ * `page`: borrowed; class_id, page, base, bytes, cell_bytes and cell_count of it are set. Returns:
+ * QUARRY_OK, or why there can be no page: what the take returns then.
+ */
+typedef enum quarry_status quarry_slab_page_taken_function(void *argument,
+                                                           const struct quarry_slab_page *page);
+/*
+ * Told of a page that has gone, before its memory and its number are anybody's again. Likewise.
+ */
+typedef void quarry_slab_page_given_function(void *argument, const struct quarry_slab_page *page);
+
 /* What a slab is to be. `name` and `lane` are required; zero means the default of the rest. */
 struct quarry_slab_options {
     const char *name;         /* 1 to 31 bytes; borrowed for the call */
@@ -105,6 +125,14 @@ struct quarry_slab_options {
     bool tracks_cells;
     /* Measures the CPU time that locks are held: quarry_slab_stats.lock_cpu_ns_max. Slow. */
     bool times_locks;
+    /*
+     * Where everything lies that is not a cell: for pages in a lane with a file, which is to hold
+     * nothing else. NULL: with the pages. Borrowed until the slab is destroyed.
+     */
+    struct quarry_lane *record_lane;
+    quarry_slab_page_taken_function *page_taken; /* may be NULL */
+    quarry_slab_page_given_function *page_given; /* may be NULL */
+    void *page_argument;                         /* of both */
 };
 
 /*
@@ -131,6 +159,15 @@ QUARRY_EXPORT enum quarry_status quarry_slab_create(struct quarry_memory *memory
  * may end at the same time. Cost: O(pages).
  */
 QUARRY_EXPORT void quarry_slab_destroy(struct quarry_slab *slab);
+
+/*
+ * As quarry_slab_destroy, but the pages stay in their lane, with what is in them, and page_given is
+ * not called. For a lane with a file that is about to be closed: they are not charged any more, and
+ * nobody frees them but the lane's end.
+ *
+ * `slab`: given; it has a `record_lane`. Threads: as quarry_slab_destroy. Cost: O(pages).
+ */
+QUARRY_EXPORT void quarry_slab_detach(struct quarry_slab *slab);
 
 /*
  * Sees to it that requests of just `bytes`, and those a little smaller that would round up to the
@@ -242,6 +279,51 @@ QUARRY_EXPORT bool quarry_slab_next_page(struct quarry_slab *slab, uint64_t *cur
 QUARRY_EXPORT size_t quarry_slab_live_refs(struct quarry_slab *slab, uint32_t class_id,
                                            uint32_t page, uint32_t *cursor, quarry_ref *refs,
                                            size_t ref_capacity);
+
+/* ---- adopting ------------------------------------------------------------------------------- */
+
+/*
+ * Gives a new slab the classes of one that is no more, with their numbers, so that the low 48 bits
+ * of refs to cells of adopted pages are what they were. Then come the pages, by
+ * quarry_slab_adopt_page, and at last quarry_slab_adopt_finish; no cell is taken before.
+ *
+ * `cell_bytes`: by class number, from 0, `class_count` of them; 0 for a number that has no page: it
+ * gets some size. Borrowed for the call.
+ * Errors: QUARRY_BAD_INPUT (no such size, one that comes twice, a slab that has classes already),
+ * QUARRY_TOO_MANY (classes), QUARRY_NO_MEMORY: some classes may have been made. Threads: nobody
+ * else uses the slab. Cost: O(classes squared), some microseconds each.
+ */
+QUARRY_EXPORT enum quarry_status quarry_slab_adopt_classes(struct quarry_slab *slab,
+                                                           const uint32_t *cell_bytes,
+                                                           uint32_t class_count);
+
+/*
+ * Makes a page again of a run that was one. The run is the slab's from here on: it is of the slab's
+ * owner and in its lane, and the caller has charged the slab's account for it. page_taken is not
+ * called.
+ *
+ * `page`: borrowed; class_id, page, base, bytes and cell_bytes of it count, as page_taken was told.
+ * `live_bits`: borrowed; a bit for each cell from the lowest of the first word on: 1 is in use, and
+ * its ref is what quarry_slab_ref says; 0 is free.
+ * Errors: QUARRY_BAD_INPUT (no such class, another cell size, a length that no page of the class
+ * has, a number that has a page already), QUARRY_NO_MEMORY, QUARRY_TOO_MANY: the run stays the
+ * caller's. Threads: several at once. Cost: O(cells).
+ */
+QUARRY_EXPORT enum quarry_status quarry_slab_adopt_page(struct quarry_slab *slab,
+                                                        const struct quarry_slab_page *page,
+                                                        const uint64_t *live_bits);
+
+/*
+ * Ends adoption: cells may be taken and given. Threads: nobody else uses the slab. Cost: O(page
+ * numbers).
+ */
+QUARRY_EXPORT void quarry_slab_adopt_finish(struct quarry_slab *slab);
+
+/*
+ * How many cells there are in a page of `cell_bytes` whose run has `bytes`; 0: there is no such
+ * page. Cost: a microsecond.
+ */
+QUARRY_EXPORT uint32_t quarry_slab_page_cells(size_t cell_bytes, uint64_t bytes);
 
 /* ---- moving --------------------------------------------------------------------------------- */
 

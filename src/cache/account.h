@@ -22,4 +22,12 @@ void cache_account_fini(struct quarry_cache *cache);
 /* Another size. Errors: QUARRY_BAD_INPUT. */
 enum quarry_status cache_account_set_size(struct quarry_cache *cache, uint64_t size_bytes);
 
+/*
+ * Gives memory back: evicts, and empties pages, until about so much is free or nothing more can be.
+ *
+ * Returns: bytes given back. Threads: any that is not inside the epoch; no lock held. Cost: in
+ * steps, none above 200 µs.
+ */
+uint64_t cache_account_give_back(struct quarry_cache *cache, uint64_t wanted_bytes);
+
 #endif

@@ -100,6 +100,7 @@ bool quarry_cache_turn(struct quarry_cache *cache)
         return false;
     }
     cache_clock_tick(cache);
+    cache_warm_tick(cache);
     bool is_more = turn_indexes(cache);
     is_more |= cache_policy_turn(cache);
     os_mutex_unlock(&cache->turn_mutex);
@@ -280,10 +281,10 @@ static void set_options(struct quarry_cache *cache, const struct quarry_cache_op
 static enum quarry_status make_slab(struct quarry_cache *cache, struct quarry_error *error)
 {
     struct quarry_slab_options options = {
-        .name = cache->name, .lane = cache->lane, .account = cache->account, .epoch = cache->epoch};
-    enum quarry_status status = quarry_slab_create(cache->heap, &options, &cache->slab, error);
+        .name = cache->name, .account = cache->account, .epoch = cache->epoch};
 
-    return status == QUARRY_OK ? quarry_slab_add_size(cache->slab, CACHE_EXTENT_BYTES) : status;
+    cache_warm_slab_options(cache, &options);
+    return quarry_slab_create(cache->heap, &options, &cache->slab, error);
 }
 
 /* All parts, from the ground up. What was made stays where it fails: see unmake. */
@@ -314,6 +315,9 @@ static enum quarry_status make_parts(struct quarry_cache *cache,
         Q_ASSERT(cache->default_tenant->id == 0);
         status = cache_warm_recover(cache, options->recovery_threads, error);
     }
+    if (status == QUARRY_OK) {
+        status = quarry_slab_add_size(cache->slab, CACHE_EXTENT_BYTES);
+    }
     if (status == QUARRY_OK && !cache->has_no_thread) {
         status = thread_start(cache);
     }
@@ -329,18 +333,12 @@ static void unmake(struct quarry_cache *cache)
     if (cache->account != NULL) {
         cache_account_stop(cache);
     }
-    if (cache->slab != NULL) {
-        cache_warm_close(cache);
-    }
     cache_tenants_destroy(cache);
     if (cache->policy != NULL) {
         cache_policy_fini(cache);
     }
-    quarry_slab_destroy(cache->slab);
+    cache_warm_close(cache);
     quarry_epoch_destroy(cache->epoch);
-    if (cache->lane != NULL) {
-        cache_warm_fini(cache);
-    }
     if (cache->account != NULL) {
         /* Pages that small pieces were cut from go with the lane. */
         quarry_account_uncharge(cache->account,

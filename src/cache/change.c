@@ -43,18 +43,16 @@ static struct cache_item_plan plan_like(const struct quarry_cache_tenant *tenant
 }
 
 bool cache_change_widen(struct quarry_cache_tenant *tenant, const struct cache_found *found,
-                        const struct quarry_cache_key *key, uint32_t expiry)
+                        const struct quarry_cache_key *key)
 {
     static const struct cache_replace as_it_is = {
         .kept = CACHE_HEAD_STALE | CACHE_HEAD_TOKEN | CACHE_HEAD_FETCHED,
-        .sets_expiry = true,
         .keeps_number = true,
     };
     struct cache_item_plan plan = plan_like(tenant, found, found->head & CACHE_HEAD_LENGTH_MASK);
     struct quarry_cache_write write;
 
     Q_ASSERT((found->head & (CACHE_HEAD_EXPIRY | CACHE_HEAD_LARGE)) == 0);
-    plan.expiry = expiry;
     if ((found->head & CACHE_HEAD_CAS) != 0) {
         plan.cas = cache_item_cas(tenant->cache, found->item, found->head);
     }
@@ -100,7 +98,7 @@ static enum quarry_cache_outcome touch(struct quarry_cache_tenant *tenant,
         if (!is_narrow) {
             return QUARRY_CACHE_HIT;
         }
-        if (!cache_change_widen(tenant, &found, key, expiry)) {
+        if (!cache_change_widen(tenant, &found, key)) {
             return QUARRY_CACHE_NO_MEMORY;
         }
     }
@@ -145,6 +143,7 @@ static enum quarry_cache_outcome delete_whole(struct quarry_cache_tenant *tenant
         outcome = QUARRY_CACHE_EXISTS;
     } else if (is_live) {
         outcome = QUARRY_CACHE_HIT;
+        cache_item_end(found.item);
         gone = cache_index_remove_locked(&lock, found.slot);
     }
     cache_index_unlock(&lock);

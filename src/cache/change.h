@@ -7,10 +7,11 @@
 #include <cache/types.h>
 
 /*
- * Gives an item that has no field for an expiry one, by a copy; it was found, and may have gone.
- * Inside the epoch, no lock held. Returns: false: there is no memory; else look again.
+ * Gives an item that has no field for an expiry one, by a copy which never expires as yet; it was
+ * found, and may have gone. Inside the epoch, no lock held. Returns: false: there is no memory;
+ * else look again.
  */
 bool cache_change_widen(struct quarry_cache_tenant *tenant, const struct cache_found *found,
-                        const struct quarry_cache_key *key, uint32_t expiry);
+                        const struct quarry_cache_key *key);
 
 #endif

@@ -185,7 +185,7 @@ Q_NOINLINE static enum quarry_cache_outcome get_slow(struct quarry_cache_tenant 
                             is_hit ? 1 : 0);
             return outcome;
         }
-        if (!cache_change_widen(tenant, &found, key, options->expiry)) {
+        if (!cache_change_widen(tenant, &found, key)) {
             return QUARRY_CACHE_NO_MEMORY;
         }
     }

@@ -91,7 +91,7 @@ struct cache_table {
     _Atomic uint32_t claimed;    /* homes that somebody moves or has moved */
     _Atomic uint32_t moved;      /* homes that are moved */
     _Atomic uint32_t owed[2];    /* of what was promised by next[], what has not come to it */
-    uint32_t reserved;
+    uint32_t step_count;         /* const while published: how many steps homes have */
     struct cache_bucket bucket[];
 };
 Q_STATIC_ASSERT(sizeof(struct cache_table) == 64, "buckets begin at a line");
@@ -120,6 +120,7 @@ struct cache_index {
     _Atomic uint64_t slot_count;
     _Atomic uint64_t grown_count;
     _Atomic uint32_t starved_count; /* growths that found no memory, since one did */
+    _Atomic uint64_t looked_at;     /* a hash of the table that a turn looks at next */
     struct os_mutex mutex;
     /* guarded by mutex */
     uint32_t retired_count;
@@ -127,6 +128,11 @@ struct cache_index {
 };
 
 enum quarry_status cache_index_init(struct cache_index *index, struct quarry_cache *cache);
+/*
+ * Has an empty index begin with room for so many items, so that it does not grow while they come.
+ * Nobody is in it. Errors: NO_MEMORY: as it was.
+ */
+enum quarry_status cache_index_presize(struct cache_index *index, uint64_t item_count);
 /* Nobody is in it. What it refers to is the caller's. */
 void cache_index_fini(struct cache_index *index);
 

@@ -1,19 +1,20 @@
 /*
- * How an index grows: one table at a time, in small pieces, under readers and writers.
+ * How an index grows, and shrinks: one table at a time, in small pieces, under readers and writers.
  *
- *   begin     table ── next[0], next[1] ──> one table of 1.19 times the buckets, for both
- *                                           or, past 512 KiB, two of 0.6 times, a bit deeper
+ *   begin     table ── next[0], next[1] ──> one table of the size that its items want, for both
+ *                                           or, past 64 KiB, two of half of it, a bit deeper
  *   move      home by home: lock, each item into next, out of here, MOVED, unlock
  *   end       the directory leads to what it grew into; the old table is retired
  *
- * Steps of 2^(1/4) keep the load between 0.74 and 0.88, where doubling would let it fall to 0.44:
- * 11.3 bytes an item on average instead of 15. An item is moved five times for each time it would
- * be by doubling, in batches whose items are fetched ahead: some 30 ns each.
+ * Steps of about 1.18 keep the load between 0.74 and 0.88, where doubling would let it fall to
+ * 0.44: 11.3 bytes an item on average instead of 15. An item is moved five times for each time it
+ * would be by doubling, in batches whose items are fetched ahead: some 30 ns each. A table whose
+ * load has fallen below 0.55 is moved into a smaller one, by turns.
  *
  * One table of an index grows at a time, so that old and new of few are there at once. Whoever
- * inserts into the index meanwhile moves HELP_HOMES, wherever the key lies: a table of 8,191
- * buckets takes 2,048 insertions, a thirtieth of what fits it, and the others that want to grow
- * wait for no longer. The cache's turns do more.
+ * inserts into the index meanwhile moves HELP_HOMES, wherever the key lies: a table of 1,023
+ * buckets takes 256 insertions, a 25th of what it holds, and the others that want to grow wait for
+ * no longer each. The cache's turns do more.
  *
  * `growing` says which: NULL, the table, or CACHE_INDEX_CLAIMED while somebody makes the tables or
  * ends it. The claim alone lets the directory change, so its holder reads it without the epoch.
@@ -33,15 +34,21 @@
 
 /* Homes that an insertion moves: enough that one growth ends before the next is needed. */
 #define HELP_HOMES 4u
+/* And one in so many looks whether readers have left an old table. */
+#define COLLECT_EVERY 32u
 /* And a turn at a time: some 30 µs. */
 #define TURN_HOMES 128u
 /* After a growth that found no memory, it is tried again once in so many insertions. */
 #define STARVED_EVERY 64u
 
-/* Growth begins from so many 25ths of a table's slots on (cache_table_threshold); when there was no
+/* Items for each page of a new table: a load of 0.77. */
+#define PAGE_ITEMS 690u
+/* And of one that is made because items are few: 0.67. */
+#define SHRUNK_PAGE_ITEMS 600u
+/* Growth begins from so many 20ths of a table's slots on (cache_table_threshold); when there was no
  * room near a key, from so many. */
-#define USUAL_25THS  22u
-#define FORCED_25THS 12u
+#define USUAL_20THS  18u
+#define FORCED_20THS 11u
 
 /* ---- tables --------------------------------------------------------------------------------- */
 
@@ -56,6 +63,7 @@ struct cache_table *cache_table_create(struct cache_index *index, uint32_t page_
     }
     Q_ASSERT(page_count != 0 && page_count <= CACHE_TABLE_PAGES_MAX && depth < 32);
     table->bucket_count = page_count * CACHE_TABLE_PAGE_BUCKETS - 1;
+    table->step_count = bits_log2_floor_u32(table->bucket_count) + 1;
     table->depth = depth;
     table->prefix = prefix;
     table->page_count = page_count;
@@ -136,6 +144,60 @@ void cache_index_fini(struct cache_index *index)
     memset(index, 0, sizeof(*index));
 }
 
+/* ---- a size to begin with ------------------------------------------------------------------- */
+
+/* Of so many slots four fifths are used then: below what a table grows at, and no roomier. */
+#define PRESIZE_FIFTHS 4u
+
+static uint64_t presize_pages(uint64_t item_count, uint32_t bits)
+{
+    uint64_t buckets =
+        size_ceil_div_u64(item_count * 5, (uint64_t)PRESIZE_FIFTHS * CACHE_BUCKET_SLOTS << bits);
+
+    return size_ceil_div_u64(buckets + 1, CACHE_TABLE_PAGE_BUCKETS);
+}
+
+/* Gives the tables of a directory back, and the directory. */
+static void directory_destroy(struct cache_index *index, struct cache_directory *directory)
+{
+    for (uint64_t i = 0; i < UINT64_C(1) << directory->bits; i++) {
+        table_destroy(index, atomic_load_relaxed_ptr(&directory->table[i]));
+    }
+    memory_give(index, directory, directory->bytes);
+}
+
+enum quarry_status cache_index_presize(struct cache_index *index, uint64_t item_count)
+{
+    struct cache_directory *before = cache_directory_of(index);
+    uint32_t bits = 0;
+    uint64_t slots = 0;
+
+    Q_ASSERT(before->bits == 0 && atomic_load_relaxed_ptr(&index->growing) == NULL);
+    while (presize_pages(item_count, bits) > CACHE_TABLE_PAGES_MAX) {
+        bits++;
+    }
+    uint32_t pages = (uint32_t)presize_pages(item_count, bits);
+    struct cache_directory *directory = directory_create(index, bits);
+    if (directory == NULL) {
+        return QUARRY_NO_MEMORY;
+    }
+    for (uint64_t i = 0; i < UINT64_C(1) << bits; i++) {
+        struct cache_table *table =
+            cache_table_create(index, pages, bits, bits == 0 ? 0 : i << (64 - bits));
+        if (table == NULL) {
+            directory_destroy(index, directory);
+            return QUARRY_NO_MEMORY;
+        }
+        atomic_store_relaxed_ptr(&directory->table[i], table);
+        slots += cache_table_slots(table);
+    }
+    /* Release: as in cache_index_init. */
+    atomic_store_release_ptr(&index->directory, directory);
+    atomic_store_relaxed_u64(&index->slot_count, slots);
+    directory_destroy(index, before);
+    return QUARRY_OK;
+}
+
 /* ---- what has been left --------------------------------------------------------------------- */
 
 static void retire(struct cache_index *index, void *base, uint64_t bytes)
@@ -180,6 +242,21 @@ static uint32_t collect(struct cache_index *index)
 
 /* ---- beginning ------------------------------------------------------------------------------ */
 
+/* Pages of a table that items are to be moved into for they are few: with room for more. */
+static uint32_t shrunk_pages(uint32_t used)
+{
+    return used / SHRUNK_PAGE_ITEMS + 1;
+}
+
+/* Whether a table is to be moved into a smaller one. */
+static bool is_sparse(const struct cache_table *table)
+{
+    uint32_t used = atomic_load_relaxed_u32(&table->used_count);
+
+    return used < cache_table_slots(table) / 20 * FORCED_20THS &&
+           shrunk_pages(used) < table->page_count;
+}
+
 /* The tables that one is to grow into; the claim is held. */
 struct growth {
     struct cache_table *table;
@@ -220,10 +297,16 @@ static bool make_deeper(struct cache_index *index, struct growth *growth, uint32
 
 static bool growth_make(struct cache_index *index, struct growth *growth)
 {
-    uint32_t now = (uint32_t)growth->table->page_count, wanted = (now * 19 + 8) / 16;
+    uint32_t used = atomic_load_relaxed_u32(&growth->table->used_count);
+    uint32_t now = (uint32_t)growth->table->page_count;
+    uint32_t wanted = (used + PAGE_ITEMS / 2) / PAGE_ITEMS;
     bool has = true;
 
-    wanted = wanted == now ? now + 1 : wanted;
+    if (is_sparse(growth->table)) {
+        wanted = shrunk_pages(used);
+    } else if (wanted <= now) {
+        wanted = now + 1;
+    }
     if (wanted <= CACHE_TABLE_PAGES_MAX) {
         make_wider(index, growth, wanted);
     } else {
@@ -284,16 +367,19 @@ static void unclaim(struct cache_index *index, void *growing)
     atomic_store_release_ptr(&index->growing, growing);
 }
 
-/* Whether the table is to grow, having at least so many 25ths of its slots used. */
+/* Whether the table is to grow, having at least so many 20ths of its slots used; or, 0, shrink. */
 static bool is_wanted(const struct cache_index *index, const struct cache_table *table,
-                      uint32_t least_25ths)
+                      uint32_t least_20ths)
 {
     uint32_t used = atomic_load_relaxed_u32(&table->used_count);
 
-    if (used < cache_table_slots(table) / 25 * least_25ths) {
+    if (least_20ths == 0) {
+        return is_sparse(table);
+    }
+    if (used < cache_table_slots(table) / 20 * least_20ths) {
         return false;
     }
-    return least_25ths != USUAL_25THS || used % STARVED_EVERY == 0 ||
+    return least_20ths != USUAL_20THS || used % STARVED_EVERY == 0 ||
            atomic_load_relaxed_u32(&index->starved_count) == 0;
 }
 
@@ -308,7 +394,7 @@ static bool has_room_to_retire(struct cache_index *index)
 }
 
 /* Begins to grow the table of a hash. Returns: whether it did. */
-static bool begin(struct quarry_cache_tenant *tenant, uint64_t hash, uint32_t least_25ths)
+static bool begin(struct quarry_cache_tenant *tenant, uint64_t hash, uint32_t least_20ths)
 {
     struct cache_index *index = &tenant->index;
     struct growth growth = {0};
@@ -317,7 +403,7 @@ static bool begin(struct quarry_cache_tenant *tenant, uint64_t hash, uint32_t le
         return false;
     }
     growth.table = cache_table_of(index, hash);
-    if (!is_wanted(index, growth.table, least_25ths) || !has_room_to_retire(index)) {
+    if (!is_wanted(index, growth.table, least_20ths) || !has_room_to_retire(index)) {
         unclaim(index, NULL);
         return false;
     }
@@ -342,8 +428,7 @@ static void move_slot(struct cache_table *table, uint32_t home, _Atomic uint64_t
     uint64_t value = atomic_load_relaxed_u64(slot);
 
     /* There first, then not here: invariant 5 of index.c. A frequency raised between is lost. */
-    bool has_room =
-        cache_table_place(next, cache_table_home(next, hash), value, next->bucket_count);
+    bool has_room = cache_table_place(next, cache_table_home(next, hash), value);
     Q_ASSERT_MSG(has_room, "what is to be moved was promised room");
     (void)cache_table_clear(table, home, slot);
     (void)atomic_sub_relaxed_u32(&table->owed[bit], 1);
@@ -353,9 +438,9 @@ static void move_slot(struct cache_table *table, uint32_t home, _Atomic uint64_t
 void cache_table_move_home(struct quarry_cache_tenant *tenant, struct cache_table *table,
                            uint32_t home)
 {
-    uint32_t at = home;
+    uint32_t at = home, step = cache_table_step(table, home);
 
-    do {
+    for (uint32_t n = 0; n < CACHE_TABLE_REACH; n++) {
         struct cache_bucket *bucket = &table->bucket[at];
         for (uint32_t i = 0; i < CACHE_BUCKET_SLOTS; i++) {
             uint64_t seen = cache_slot_load(&bucket->slot[i]);
@@ -372,8 +457,8 @@ void cache_table_move_home(struct quarry_cache_tenant *tenant, struct cache_tabl
         if (cache_bucket_passed(bucket) == 0) {
             break;
         }
-        at = cache_table_following(table, at);
-    } while (at != home);
+        at = cache_table_following(table, at, step);
+    }
     /* Release: both pair with the acquire of who ends the growth, or goes on to the next. */
     (void)atomic_or_release_u32(&table->bucket[home].passed, CACHE_BUCKET_MOVED);
     (void)atomic_add_release_u32(&table->moved, 1);
@@ -470,12 +555,30 @@ void cache_index_grow(struct quarry_cache_tenant *tenant, uint64_t hash)
     struct quarry_cache *cache = tenant->cache;
 
     if (atomic_load_relaxed_ptr(&tenant->index.growing) == NULL) {
-        (void)begin(tenant, hash, USUAL_25THS);
+        (void)begin(tenant, hash, USUAL_20THS);
         return;
     }
     quarry_epoch_enter(cache->epoch);
     (void)help(tenant, HELP_HOMES);
     quarry_epoch_leave(cache->epoch);
+    if (hash % COLLECT_EVERY == 0 && collect(&tenant->index) != 0) {
+        ref_epoch_advance(cache->epoch);
+    }
+}
+
+/* Looks at the next table, by turns. Returns: whether it shrinks from now on. */
+static bool shrink(struct quarry_cache_tenant *tenant)
+{
+    struct quarry_cache *cache = tenant->cache;
+    uint64_t cursor = atomic_load_relaxed_u64(&tenant->index.looked_at);
+
+    quarry_epoch_enter(cache->epoch);
+    const struct cache_table *table = cache_table_of(&tenant->index, cursor);
+    bool is_to_shrink = is_sparse(table);
+    uint64_t next = cache_table_range_end(table, table->bucket_count - 1);
+    quarry_epoch_leave(cache->epoch);
+    atomic_store_relaxed_u64(&tenant->index.looked_at, next);
+    return is_to_shrink && begin(tenant, cursor, 0);
 }
 
 bool cache_index_turn(struct quarry_cache_tenant *tenant)
@@ -485,10 +588,13 @@ bool cache_index_turn(struct quarry_cache_tenant *tenant)
     quarry_epoch_enter(cache->epoch);
     bool is_growing = help(tenant, TURN_HOMES);
     quarry_epoch_leave(cache->epoch);
-    if (!is_growing && collect(&tenant->index) != 0) {
+    if (is_growing) {
+        return true;
+    }
+    if (collect(&tenant->index) != 0) {
         ref_epoch_advance(cache->epoch);
     }
-    return is_growing;
+    return shrink(tenant);
 }
 
 /* Evicts the item of lowest worth in the first bucket with one, from the hash's home on. */
@@ -524,7 +630,7 @@ bool cache_index_make_room(struct quarry_cache_tenant *tenant, uint64_t hash)
         os_yield();
         return true;
     }
-    if (growing == NULL && begin(tenant, hash, FORCED_25THS)) {
+    if (growing == NULL && begin(tenant, hash, FORCED_20THS)) {
         return true;
     }
     quarry_epoch_enter(cache->epoch);

@@ -9,8 +9,12 @@
 /* In `growing`: somebody is about to begin, or to end, a growth. */
 #define CACHE_INDEX_CLAIMED ((void *)(uintptr_t)1)
 
-/* Pages of a table; with its head a page less one bucket is 127. */
-#define CACHE_TABLE_PAGES_MAX    64u
+/*
+ * Pages of a table; with its head, a page less one bucket is 127. While a table grows its old and
+ * its new form are there at once, and one or two before it may wait for readers: with 64 KiB that
+ * is little beside the whole from some 50,000 items on.
+ */
+#define CACHE_TABLE_PAGES_MAX    8u
 #define CACHE_TABLE_PAGE_BUCKETS ((uint32_t)(QUARRY_PAGE_BYTES / sizeof(struct cache_bucket)))
 
 static inline struct cache_directory *cache_directory_of(const struct cache_index *index)
@@ -50,9 +54,24 @@ static inline bool cache_table_is_growing(const struct cache_table *table)
     return atomic_load_acquire_ptr(&table->next[1]) != NULL;
 }
 
-static inline uint32_t cache_table_following(const struct cache_table *table, uint32_t bucket)
+/*
+ * Buckets in which the items of a home may lie: at 0.9 one in 10^5 lies past the twentieth. A
+ * table has more of them, and an odd number, so that the steps of a home, a power of two, lead to
+ * none twice.
+ */
+#define CACHE_TABLE_REACH 64u
+
+/* From bucket to bucket in which the items of a home lie: its own, so that runs of full ones do not
+ * grow together. */
+static inline uint32_t cache_table_step(const struct cache_table *table, uint32_t home)
 {
-    return bucket + 1 == table->bucket_count ? 0 : bucket + 1;
+    return 1u << ((uint64_t)(home * UINT32_C(0x9e3779b1)) * table->step_count >> 32);
+}
+static inline uint32_t cache_table_following(const struct cache_table *table, uint32_t bucket,
+                                             uint32_t step)
+{
+    uint32_t next = bucket + step;
+    return next >= table->bucket_count ? next - table->bucket_count : next;
 }
 
 static inline uint32_t cache_table_slots(const struct cache_table *table)
@@ -60,10 +79,10 @@ static inline uint32_t cache_table_slots(const struct cache_table *table)
     return table->bucket_count * CACHE_BUCKET_SLOTS;
 }
 
-/* Used slots from which on it grows: a load of 0.88. */
+/* Used slots from which on it grows: a load of 0.9. */
 static inline uint32_t cache_table_threshold(const struct cache_table *table)
 {
-    return cache_table_slots(table) / 25 * 22;
+    return cache_table_slots(table) / 20 * 18;
 }
 
 /* Acquire: pairs with the release of who enters an item: what is behind its ref is seen. */
@@ -113,10 +132,10 @@ static inline void cache_bucket_unlock(struct cache_bucket *bucket)
 }
 
 /*
- * Places a slot's value at its home or behind it, within `reach` buckets. The home's lock is held,
- * of this table or of the one that it grows out of. `used_count` is the caller's.
+ * Places a slot's value in the first bucket of its home that has room. The home's lock is held, of
+ * this table or of the one that it grows out of. `used_count` is the caller's.
  */
-bool cache_table_place(struct cache_table *table, uint32_t home, uint64_t value, uint32_t reach);
+bool cache_table_place(struct cache_table *table, uint32_t home, uint64_t value);
 /* Takes the value out of a slot of that home. */
 uint64_t cache_table_clear(struct cache_table *table, uint32_t home, _Atomic uint64_t *slot);
 

@@ -81,9 +81,9 @@ static void stretch_add(struct stretch *stretch, uint64_t hash, uint64_t ref48)
 static void stretch_fill(const struct quarry_cache_tenant *tenant, const struct cache_lock *lock,
                          struct stretch *stretch)
 {
-    uint32_t at = lock->home_index;
+    uint32_t at = lock->home_index, step = cache_table_step(lock->table, at);
 
-    do {
+    for (uint32_t n = 0; n < CACHE_TABLE_REACH; n++) {
         const struct cache_bucket *bucket = &lock->table->bucket[at];
         for (uint32_t i = 0; i < CACHE_BUCKET_SLOTS; i++) {
             uint64_t seen = cache_slot_load(&bucket->slot[i]);
@@ -99,8 +99,8 @@ static void stretch_fill(const struct quarry_cache_tenant *tenant, const struct 
         if (cache_bucket_passed(bucket) == 0) {
             return;
         }
-        at = cache_table_following(lock->table, at);
-    } while (at != lock->home_index);
+        at = cache_table_following(lock->table, at, step);
+    }
 }
 
 uint32_t cache_index_next(struct quarry_cache_tenant *tenant, uint64_t *cursor, uint64_t *refs,

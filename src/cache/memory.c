@@ -13,6 +13,10 @@
 
 #include <string.h>
 
+#include <cache/policy.h>
+
+/* How often items give way before there is no memory: others may take what they left. */
+#define TRIES_MAX       3u
 #define SMALL_BYTES_MIN 64u
 #define SMALL_BYTES_MAX (SMALL_BYTES_MIN << (CACHE_SMALL_SIZES - 1))
 
@@ -29,9 +33,14 @@ static void *pages_take(struct quarry_cache *cache, size_t bytes)
 {
     uint64_t page_count = (bytes + QUARRY_PAGE_BYTES - 1) / QUARRY_PAGE_BYTES;
     void *base = NULL;
+    uint32_t tries = 0;
 
-    if (quarry_account_pages_alloc(cache->account, cache->lane, page_count, &base) != QUARRY_OK) {
-        return NULL;
+    while (quarry_account_pages_alloc(cache->account, cache->memory_lane, page_count, &base) !=
+           QUARRY_OK) {
+        if (tries++ == TRIES_MAX || cache->policy == NULL ||
+            !cache_policy_make_room(cache, page_count * QUARRY_PAGE_BYTES)) {
+            return NULL;
+        }
     }
     memset(base, 0, page_count * QUARRY_PAGE_BYTES);
     /* Relaxed: a figure. */
@@ -43,7 +52,7 @@ static void pages_give(struct quarry_cache *cache, void *base, size_t bytes)
 {
     uint64_t page_count = (bytes + QUARRY_PAGE_BYTES - 1) / QUARRY_PAGE_BYTES;
 
-    quarry_account_pages_free(cache->account, cache->lane, base);
+    quarry_account_pages_free(cache->account, cache->memory_lane, base);
     (void)atomic_sub_relaxed_u64(&cache->memory.taken_bytes, page_count * QUARRY_PAGE_BYTES);
 }
 

@@ -1,150 +1,472 @@
 /*
- * What goes: by a hand that turns around a tenant's index, evicting what was not asked for since it
- * came by last.
+ * What goes and what stays: the parts, put together.
+ *
+ *     a set ──> take_cell ──(tight)──> evicts up to eight items ──> cell
+ *                   └──(no cell)──> pages are emptied until there is one
+ *     the turn ──> chooses who gives ─> evicts ahead ─> empties pages ─> expires ─> sweeps, ghosts
+ *
+ *     hand       which item of a tenant goes: S3-FIFO          queue, ghost   what it goes by
+ *     refill     how much is free, and which tenant gives      rebalance      pages between sizes
+ *     expire     what is gone by itself                        account        the rest of the
+ * memory
+ *
+ * A set takes its cell from what is free already. When the cache is tight it has evicted a little
+ * before, for the next ones: cells that were evicted can be used only when all readers that were
+ * inside the epoch have left, so nobody can evict for himself in a moment. Only where that runs
+ * dry, because the sizes of what is stored have changed faster than the turn could follow, does a
+ * set wait: it empties pages itself, in steps, until it has a cell. It gives up when there is
+ * nothing left to evict, when readers do not leave for a second, or at once when the calling thread
+ * is inside the epoch itself and so keeps from being used whatever it evicts.
+ *
+ * Work is counted in items, entries and buckets that were looked at, each some cache misses, a
+ * third of a microsecond on the average: a turn does up to TURN_WORK of it, under 200 µs.
+ *
+ * Locking: no lock is held, but the turn's by who calls cache_policy_turn. What a turn alone uses
+ * says so.
  */
 #include <cache/policy.h>
 
-#define EVICTED_AT_ONCE 8u
-#define ROUNDS_MAX      4u
+#include <cache/account.h>
+#include <cache/policy_parts.h>
 
-struct cache_policy_tenant {
-    _Atomic uint64_t hand;
-    _Atomic uint64_t bytes[2];
-};
+/* Of all parts of a turn; each has its part. */
+#define TURN_WORK      384u
+#define EVICT_WORK     128u
+#define REBALANCE_WORK 128u
+#define EXPIRE_WORK    64u
+#define SWEEP_WORK     64u
+/* What a set evicts at most while it is not in need, and how far it looks for that. */
+#define SET_ITEMS 8u
+#define SET_WORK  32u
+/* A tenant may be above its quota by so much, for a moment, before its sets wait. */
+#define OVERSHOOT_BYTES Q_MIB(1)
+/* How long a set tries before it is refused. */
+#define TRY_NS    UINT64_C(1000000000)
+#define TRIES_MAX 100000u
+/* What a set that waits frees at a time, and in all before it only waits for readers. */
+#define FREE_AT_ONCE_BYTES Q_MIB(1)
+#define FREED_MAX_BYTES    Q_MIB(4)
+#define VALIDATED_AT_ONCE  256u
+/* One miss of so many is looked up among the ghosts, by these bits of its hash. */
+#define MISS_SAMPLE       8u
+#define MISS_SAMPLE_SHIFT 20
+/* Tenants whose ghosts and flushes are looked at in a turn. */
+#define TENANTS_PER_TURN 16u
 
-struct cache_policy {
-    _Atomic uint32_t is_full;
-};
+_Thread_local uint32_t cache_policy_depth;
+
+/* ---- beginning and ending ------------------------------------------------------------------- */
 
 enum quarry_status cache_policy_init(struct quarry_cache *cache)
 {
-    cache->policy = cache_memory_take(cache, sizeof(*cache->policy));
-    return cache->policy != NULL ? QUARRY_OK : QUARRY_NO_MEMORY;
+    struct cache_policy *policy = cache_memory_take(cache, sizeof(*policy));
+
+    if (policy == NULL) {
+        return QUARRY_NO_MEMORY;
+    }
+    cache_levels_init(&policy->levels);
+    cache_rebalance_init(&policy->rebalance, cache);
+    cache->policy = policy;
+    return QUARRY_OK;
 }
 
 void cache_policy_fini(struct quarry_cache *cache)
 {
+    if (cache->policy == NULL) {
+        return;
+    }
+    cache_rebalance_fini(&cache->policy->rebalance);
+    cache_expiry_fini(cache);
     cache_memory_give(cache, cache->policy, sizeof(*cache->policy));
+    cache->policy = NULL;
 }
 
 enum quarry_status cache_policy_tenant_init(struct quarry_cache_tenant *tenant)
 {
-    tenant->policy = cache_memory_take(tenant->cache, sizeof(*tenant->policy));
-    return tenant->policy != NULL ? QUARRY_OK : QUARRY_NO_MEMORY;
+    struct quarry_cache *cache = tenant->cache;
+    struct cache_policy_tenant *policy = cache_memory_take(cache, sizeof(*policy));
+
+    if (policy == NULL) {
+        return QUARRY_NO_MEMORY;
+    }
+    enum quarry_status status = cache_hand_init(&policy->hand, tenant, tenant->id);
+    if (status != QUARRY_OK) {
+        cache_memory_give(cache, policy, sizeof(*policy));
+        return status;
+    }
+    tenant->policy = policy;
+    return QUARRY_OK;
 }
 
 void cache_policy_tenant_fini(struct quarry_cache_tenant *tenant)
 {
-    cache_memory_give(tenant->cache, tenant->policy, sizeof(*tenant->policy));
+    struct cache_policy_tenant *policy = tenant->policy;
+
+    if (policy == NULL) {
+        return;
+    }
+    uint32_t id = tenant->id;
+    (void)atomic_cas_relaxed_u32(&tenant->cache->policy->levels.giver, &id, UINT32_MAX);
+    cache_hand_fini(&policy->hand);
+    cache_memory_give(tenant->cache, policy, sizeof(*policy));
+    tenant->policy = NULL;
 }
+
+/* ---- what the store tells ------------------------------------------------------------------- */
 
 bool cache_policy_is_ghost(struct quarry_cache_tenant *tenant, uint64_t hash)
 {
-    (void)tenant;
-    (void)hash;
-    return false;
+    struct cache_hand *hand = &tenant->policy->hand;
+
+    if (!cache_ghosts_take(&hand->ghosts, hash)) {
+        return false;
+    }
+    cache_count(tenant, CACHE_COUNT_GHOST_HITS);
+    return true;
 }
 
 void cache_policy_entered(struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t ref48,
                           uint64_t bytes, bool is_main)
 {
-    (void)hash;
-    (void)ref48;
-    (void)atomic_add_relaxed_u64(&tenant->policy->bytes[is_main], bytes);
+    struct cache_hand *hand = &tenant->policy->hand;
+
+    cache_levels_add(&tenant->cache->policy->levels, bytes);
+    if (is_main) {
+        (void)atomic_add_relaxed_u64(&hand->main_bytes, bytes);
+        return;
+    }
+    (void)atomic_add_relaxed_u64(&hand->small_bytes, bytes);
+    (void)atomic_add_relaxed_u64(&hand->small_count, 1);
+    cache_policy_depth++;
+    cache_hand_push(hand, hash, ref48, bytes);
+    cache_policy_depth--;
 }
 
 void cache_policy_left(struct quarry_cache_tenant *tenant, uint64_t bytes, bool is_main)
 {
-    (void)atomic_sub_relaxed_u64(&tenant->policy->bytes[is_main], bytes);
+    struct cache_hand *hand = &tenant->policy->hand;
+
+    cache_levels_add(&tenant->cache->policy->levels, -bytes);
+    (void)atomic_sub_relaxed_u64(is_main ? &hand->main_bytes : &hand->small_bytes, bytes);
+    if (!is_main) {
+        (void)atomic_sub_relaxed_u64(&hand->small_count, 1);
+    }
 }
 
 void cache_policy_missed(struct quarry_cache_tenant *tenant, uint64_t hash)
 {
-    (void)tenant;
-    (void)hash;
+    struct cache_hand *hand = &tenant->policy->hand;
+
+    if ((hash >> MISS_SAMPLE_SHIFT) % MISS_SAMPLE == 0 && cache_ghosts_have(&hand->ghosts, hash)) {
+        (void)atomic_add_relaxed_u64(&hand->ghost_hits, MISS_SAMPLE);
+    }
 }
 
-/* Looks at one bucket. Returns: bytes of what was evicted. */
-static uint64_t evict_some(struct quarry_cache_tenant *tenant)
-{
-    struct quarry_cache *cache = tenant->cache;
-    struct cache_slot_view slots[CACHE_BUCKET_SLOTS];
-    uint64_t hand = atomic_load_relaxed_u64(&tenant->policy->hand), bytes = 0;
+/* ---- memory for items ----------------------------------------------------------------------- */
 
-    quarry_epoch_enter(cache->epoch);
-    uint32_t count = cache_index_look(&tenant->index, &hand, slots);
-    atomic_store_relaxed_u64(&tenant->policy->hand, hand);
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t ref48 = cache_slot_ref(slots[i].seen);
-        if (cache_slot_frequency(slots[i].seen) != 0) {
-            (void)cache_slot_lower(slots[i].slot, slots[i].seen);
-            continue;
+static uint64_t over_quota_bytes(const struct quarry_cache_tenant *tenant, uint64_t bytes)
+{
+    uint64_t quota = atomic_load_relaxed_u64(&tenant->quota_bytes);
+    uint64_t held =
+        cache_hand_bytes(&tenant->policy->hand) + atomic_load_relaxed_u64(&tenant->pending_bytes);
+
+    return quota == 0 ? 0 : sat_sub_u64(held + bytes, quota);
+}
+
+static struct cache_evicted evict_own(struct quarry_cache_tenant *tenant, uint64_t bytes)
+{
+    const struct cache_evict_limits limits = {bytes, SET_ITEMS, SET_WORK};
+    struct cache_evicted evicted = {0};
+
+    quarry_epoch_enter(tenant->cache->epoch);
+    if (cache_hand_bytes(&tenant->policy->hand) != 0) {
+        evicted = cache_hand_evict(&tenant->policy->hand, &limits);
+    }
+    quarry_epoch_leave(tenant->cache->epoch);
+    return evicted;
+}
+
+/* Evicts for the quota. False: the tenant has no more than others' eyes to give. */
+static bool keep_quota(struct quarry_cache_tenant *tenant, uint64_t bytes)
+{
+    uint64_t over = over_quota_bytes(tenant, bytes);
+
+    if (over == 0) {
+        return true;
+    }
+    if (tenant->cache->never_evicts) {
+        return false;
+    }
+    struct cache_evicted evicted = evict_own(tenant, over + over / 4);
+    while (over_quota_bytes(tenant, bytes) > OVERSHOOT_BYTES && evicted.work != 0) {
+        evicted = evict_own(tenant, over);
+    }
+    return over_quota_bytes(tenant, bytes) <= OVERSHOOT_BYTES;
+}
+
+/* What a set gives for the next ones. */
+static void give_ahead(struct quarry_cache *cache, uint64_t bytes)
+{
+    const struct cache_evict_limits limits = {bytes + bytes / 4, SET_ITEMS, SET_WORK};
+
+    if (cache_refill_is_due(cache) && !cache->never_evicts) {
+        (void)cache_refill_evict(cache, &limits);
+        cache_refill_look(cache);
+    }
+}
+
+/*
+ * Frees a little for who waits: evicts where too little is free, else empties a page of what is.
+ * Returns: bytes that were freed; UINT64_MAX: there is nothing to free.
+ */
+static uint64_t free_some(struct quarry_cache *cache, uint32_t spared_class)
+{
+    const struct cache_evict_limits limits = {FREE_AT_ONCE_BYTES, EVICT_WORK, EVICT_WORK};
+    enum cache_rebalance_step step = CACHE_REBALANCE_NOTHING;
+    struct cache_evicted evicted = {0};
+
+    cache_refill_choose(cache);
+    struct cache_room room = cache_room_read(cache);
+    if (room.free_bytes >= room.wants_free_bytes || cache->never_evicts) {
+        step = cache_rebalance_step(&cache->policy->rebalance, spared_class, true, REBALANCE_WORK);
+    }
+    bool is_stuck = step == CACHE_REBALANCE_NOTHING ||
+                    cache_rebalance_is_futile(&cache->policy->rebalance);
+    if (is_stuck && !cache->never_evicts) { /* so that there is room to move to */
+        evicted = cache_refill_evict(cache, &limits);
+    }
+    if (evicted.work == 0 && step == CACHE_REBALANCE_NOTHING) {
+        return UINT64_MAX;
+    }
+    return evicted.bytes + (step == CACHE_REBALANCE_DONE ? FREE_AT_ONCE_BYTES : 0);
+}
+
+/* No cell of the size is free: waits for one, and works for it. */
+static Q_COLD enum quarry_status take_slow(struct quarry_cache *cache, size_t bytes,
+                                           struct quarry_cell *ret_cell)
+{
+    uint64_t end_ns = os_monotonic_ns(cache->os) + TRY_NS, freed = 0;
+    uint64_t enough = FREED_MAX_BYTES + 4 * (uint64_t)bytes;
+    enum quarry_status status;
+    uint32_t tries = cache_is_inside(cache) ? 1 : TRIES_MAX;
+
+    cache_room_note_refused(cache);
+    cache_wake(cache);
+    (void)quarry_slab_trim(cache->slab); /* what other threads keep may be enough */
+    status = quarry_slab_take(cache->slab, bytes, ret_cell);
+    while (status == QUARRY_NO_MEMORY && tries-- > 0 && os_monotonic_ns(cache->os) < end_ns) {
+        uint32_t class_id = atomic_load_relaxed_u16(&cache->slab->class_of_step[slab_step(bytes)]);
+        /* Enough has been freed: it is for its readers to leave. */
+        uint64_t now_freed = freed < enough ? free_some(cache, class_id) : 0;
+        (void)slab_settle(cache->slab);
+        status = quarry_slab_take(cache->slab, bytes, ret_cell);
+        if (now_freed == UINT64_MAX) {
+            break;
         }
-        struct cache_item *item = cache_item_at(cache, ref48);
-        uint64_t hash = cache_item_hash(tenant, item, cache_item_head(item));
-        bytes += cache_item_remove(tenant, hash, ref48, CACHE_GONE_EVICTED);
+        freed += now_freed;
+        if (freed >= enough || now_freed == 0) {
+            os_yield();
+        }
     }
-    quarry_epoch_leave(cache->epoch);
-    return bytes;
-}
-
-/* Evicts at least so many bytes. False: there are none. */
-static bool evict(struct quarry_cache_tenant *tenant, uint64_t bytes)
-{
-    uint64_t gone = 0;
-
-    for (uint32_t round = 0; round < ROUNDS_MAX && gone < bytes;) {
-        gone += evict_some(tenant);
-        round += atomic_load_relaxed_u64(&tenant->policy->hand) == 0 ? 1 : 0;
-    }
-    return gone != 0;
+    return status;
 }
 
 enum quarry_status cache_policy_take_cell(struct quarry_cache_tenant *tenant, size_t bytes,
                                           struct quarry_cell *ret_cell)
 {
     struct quarry_cache *cache = tenant->cache;
-    enum quarry_status status = slab_take(cache->slab, bytes, ret_cell);
 
-    for (uint32_t i = 0; status != QUARRY_OK && i < 64 && !cache->never_evicts; i++) {
-        atomic_store_relaxed_u32(&cache->policy->is_full, 1);
-        if (!evict(tenant, EVICTED_AT_ONCE * bytes << i / 8)) {
-            return QUARRY_NO_MEMORY;
-        }
-        ref_epoch_advance(cache->epoch);
-        ref_epoch_advance(cache->epoch);
-        (void)quarry_slab_trim(cache->slab);
+    cache_policy_depth++;
+    enum quarry_status status = QUARRY_NO_MEMORY;
+    if (keep_quota(tenant, bytes)) {
+        give_ahead(cache, bytes);
         status = slab_take(cache->slab, bytes, ret_cell);
+        if (Q_UNLIKELY(status == QUARRY_NO_MEMORY || status == QUARRY_NO_SPACE)) {
+            status = take_slow(cache, bytes, ret_cell);
+        }
     }
-    return status == QUARRY_OK ? QUARRY_OK : QUARRY_NO_MEMORY;
+    cache_policy_depth--;
+    if (Q_LIKELY(status == QUARRY_OK)) {
+        cache_expire_prepare(cache, ret_cell->ref);
+    }
+    return status;
 }
 
 bool cache_policy_make_room(struct quarry_cache *cache, uint64_t bytes)
 {
-    return quarry_slab_compact(cache->slab, bytes, cache_item_move, cache) != 0;
+    if (cache_policy_depth != 0 || cache_is_inside(cache)) {
+        return false;
+    }
+    return cache_account_give_back(cache, bytes) != 0;
+}
+
+/* ---- in the background ---------------------------------------------------------------------- */
+
+/* Evicts ahead. Returns: work done. */
+static uint32_t turn_evict(struct quarry_cache *cache)
+{
+    struct cache_room room = cache_room_read(cache);
+    uint64_t lacking = cache_room_lacking(&room);
+
+    if (cache->never_evicts || lacking == 0) {
+        return 0;
+    }
+    const struct cache_evict_limits limits = {lacking, EVICT_WORK, EVICT_WORK};
+    return cache_refill_evict(cache, &limits).work;
+}
+
+/* Sees to it that pages can be added. */
+static uint32_t turn_rebalance(struct quarry_cache *cache)
+{
+    struct cache_room room = cache_room_read(cache);
+
+    if (room.open_bytes >= room.wants_open_bytes && room.over_bytes == 0) {
+        return 0;
+    }
+    if (slab_settle(cache->slab) != 0) {
+        return 1; /* pages that had been emptied have just become free */
+    }
+    const struct cache_rebalance *rebalance = &cache->policy->rebalance;
+    /* Of what grows now a page is taken only where there is no other, and once a second. */
+    uint32_t grown_class = atomic_load_relaxed_u32(&cache->slab->grown_class);
+    enum cache_rebalance_step step = cache_rebalance_step(&cache->policy->rebalance, grown_class,
+                                                          room.over_bytes != 0, REBALANCE_WORK);
+    if (step == CACHE_REBALANCE_NOTHING &&
+        (room.over_bytes != 0 || cache->policy->own_second != cache_now(cache))) {
+        cache->policy->own_second = cache_now(cache);
+        step = cache_rebalance_step(&cache->policy->rebalance, 0, room.over_bytes != 0,
+                                    REBALANCE_WORK);
+    }
+    if (step == CACHE_REBALANCE_NOTHING || cache_rebalance_is_futile(rebalance)) {
+        return 1; /* it is no use to go on at once */
+    }
+    return REBALANCE_WORK;
+}
+
+/* Ghosts and flushes of some tenants. */
+static uint32_t turn_tenants(struct quarry_cache *cache)
+{
+    struct cache_policy *policy = cache->policy;
+    uint32_t limit = atomic_load_relaxed_u32(&cache->tenant_limit), work = 0;
+
+    quarry_epoch_enter(cache->epoch);
+    for (uint32_t i = 0; i < TENANTS_PER_TURN && i < limit && work < SWEEP_WORK; i++) {
+        uint32_t id = policy->next_tenant++ % limit;
+        struct quarry_cache_tenant *tenant = cache_tenant_of(cache, id);
+        if (tenant != NULL && tenant->policy != NULL) {
+            work += cache_sweep_turn(tenant, SWEEP_WORK - work);
+            cache_hand_see_ghosts(&tenant->policy->hand);
+        }
+    }
+    quarry_epoch_leave(cache->epoch);
+    return work;
 }
 
 bool cache_policy_turn(struct quarry_cache *cache)
 {
-    (void)cache;
-    return false;
+    struct cache_policy *policy = cache->policy;
+
+    cache_policy_depth++;
+    cache_refill_choose(cache);
+    uint32_t work = turn_evict(cache);
+    work += turn_rebalance(cache);
+    work += cache_expire_turn(cache, EXPIRE_WORK);
+    work += turn_tenants(cache);
+    cache_policy_depth--;
+    if (work > atomic_load_relaxed_u32(&policy->work_max)) {
+        atomic_store_relaxed_u32(&policy->work_max, work);
+    }
+    return work >= EXPIRE_WORK;
 }
+
+/* ---- figures -------------------------------------------------------------------------------- */
 
 void cache_policy_read_tenant(const struct quarry_cache_tenant *tenant,
                               struct quarry_cache_tenant_stats *stats)
 {
-    stats->small_bytes = atomic_load_relaxed_u64(&tenant->policy->bytes[0]);
-    stats->main_bytes = atomic_load_relaxed_u64(&tenant->policy->bytes[1]);
+    stats->small_bytes = cache_hand_small_bytes(&tenant->policy->hand);
+    stats->main_bytes = cache_hand_main_bytes(&tenant->policy->hand);
 }
 
 void cache_policy_read_stats(struct quarry_cache *cache, struct quarry_cache_stats *stats)
 {
-    stats->is_full = atomic_load_relaxed_u32(&cache->policy->is_full) != 0;
+    struct cache_policy *policy = cache->policy;
+    uint32_t limit = atomic_load_relaxed_u32(&cache->tenant_limit);
+    struct cache_room room = cache_room_read(cache);
+
+    stats->policy_bytes = sizeof(*policy) + atomic_load_relaxed_u64(&policy->expiry.bytes);
+    quarry_epoch_enter(cache->epoch);
+    for (uint32_t id = 0; id < limit; id++) {
+        const struct quarry_cache_tenant *tenant = cache_tenant_of(cache, id);
+        if (tenant != NULL && tenant->policy != NULL) {
+            const struct cache_hand *hand = &tenant->policy->hand;
+            stats->policy_bytes += sizeof(*tenant->policy) +
+                                   atomic_load_relaxed_u64(&hand->small.bytes) +
+                                   atomic_load_relaxed_u64(&hand->ghosts.bytes);
+        }
+    }
+    quarry_epoch_leave(cache->epoch);
+    stats->crawled_items = atomic_load_relaxed_u64(&policy->expiry.crawled_count);
+    stats->is_full = room.free_bytes < room.wants_free_bytes + room.wants_free_bytes / 2;
+}
+
+/* ---- validation ----------------------------------------------------------------------------- */
+
+static enum quarry_status differs(struct quarry_error *error, const char *what, uint64_t here,
+                                  uint64_t there)
+{
+    return error_set(error, QUARRY_CORRUPT, "cache: %s: %llu bytes noted, %llu found", what,
+                     (unsigned long long)here, (unsigned long long)there);
+}
+
+/* Adds an item to what is found of its queue. */
+static void validate_item(struct quarry_cache_tenant *tenant, uint64_t ref48, uint64_t *found)
+{
+    const struct cache_item *item = cache_item_at(tenant->cache, ref48);
+    uint32_t head = cache_item_head(item);
+    uint64_t slot = cache_hand_slot(tenant, cache_item_hash(tenant, item, head), ref48);
+
+    found[cache_slot_is_main(slot)] += cache_item_charge(tenant->cache, ref48, item, head);
+}
+
+static enum quarry_status validate_tenant(struct quarry_cache_tenant *tenant, uint64_t *sum,
+                                          struct quarry_error *error)
+{
+    uint64_t refs[VALIDATED_AT_ONCE], found[2] = {0, 0}, cursor = 0;
+
+    while (cursor != UINT64_MAX) {
+        uint32_t count = cache_index_next(tenant, &cursor, refs, VALIDATED_AT_ONCE);
+        for (uint32_t i = 0; i < count; i++) {
+            validate_item(tenant, refs[i], found);
+        }
+    }
+    const struct cache_hand *hand = &tenant->policy->hand;
+    *sum += found[0] + found[1];
+    if (found[0] != cache_hand_small_bytes(hand)) {
+        return differs(error, "small queue", cache_hand_small_bytes(hand), found[0]);
+    }
+    if (found[1] != cache_hand_main_bytes(hand)) {
+        return differs(error, "main queue", cache_hand_main_bytes(hand), found[1]);
+    }
+    return QUARRY_OK;
 }
 
 enum quarry_status cache_policy_validate(struct quarry_cache *cache, struct quarry_error *error)
 {
-    (void)cache;
-    (void)error;
-    return QUARRY_OK;
+    uint32_t limit = atomic_load_relaxed_u32(&cache->tenant_limit);
+    enum quarry_status status = QUARRY_OK;
+    uint64_t sum = 0;
+
+    quarry_epoch_enter(cache->epoch);
+    for (uint32_t id = 0; id < limit && status == QUARRY_OK; id++) {
+        struct quarry_cache_tenant *tenant = cache_tenant_of(cache, id);
+        if (tenant != NULL && tenant->policy != NULL) {
+            status = validate_tenant(tenant, &sum, error);
+        }
+    }
+    quarry_epoch_leave(cache->epoch);
+    if (status == QUARRY_OK && sum != cache_levels_used(&cache->policy->levels)) {
+        status = differs(error, "items", cache_levels_used(&cache->policy->levels), sum);
+    }
+    return status;
 }

@@ -11,16 +11,18 @@
  * lock of the key's bucket, and gets that may change it, or that read an item whose cas can change
  * in place, look it up again under the lock (get.c).
  *
- * The end of an item has one order: out of the index; VALID cleared in its cell, so that nobody who
- * finds the cell otherwise (recovery after a kill, a queue's old ref) takes it for one; the cell
- * retired, to be used again when all readers have left. A pinned one is left to the last who unpins
- * it: its count has a bit for that, so that of dropping and unpinning the later one sees the other.
+ * The end of an item has one order: VALID cleared in its cell, so that nobody who finds the cell
+ * otherwise (recovery after a kill, a queue's old ref) takes it for one; out of the index, under
+ * the same lock, for who sees that a key is gone, or another's, may be told so and then killed; the
+ * cell retired, to be used again when all readers have left. A pinned one is left to the last who
+ * unpins it: its count has a bit for that, so that of dropping and unpinning the later one sees the
+ * other.
  *
  * Moving an item (for pages that are to be emptied) is a change of where it lies and of nothing
  * else: copied and repointed under the lock. Who reads the old cell reads what stays true.
  *
  * Invariants
- *   1. An item that the index leads to has VALID.
+ *   1. An item that the index leads to has VALID, but for a moment under the lock of its bucket.
  *   2. Whoever takes a slot out of the index drops its item, once.
  *   3. CACHE_COUNT_ITEMS, …_ITEM_BYTES and …_REQUEST_BYTES, over all stripes, are the sums over the
  *      index, but for changes under way.
@@ -140,12 +142,11 @@ void cache_item_drop(struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t
     struct quarry_cache *cache = tenant->cache;
     uint64_t ref48 = cache_slot_ref(slot);
     struct cache_item *item = cache_item_at(cache, ref48);
-    /* Release: whoever sees the cell used again sees this before; acquire: what it was. */
-    uint32_t head = atomic_and_acq_rel_u32(&item->head, ~CACHE_HEAD_VALID);
+    uint32_t head = cache_item_head(item);
     uint64_t bytes = cache_item_charge(cache, ref48, item, head);
 
     (void)hash;
-    Q_ASSERT((head & (CACHE_HEAD_VALID | CACHE_HEAD_EXTENT)) == CACHE_HEAD_VALID);
+    Q_ASSERT((head & (CACHE_HEAD_VALID | CACHE_HEAD_EXTENT)) == 0);
     cache_count_add(tenant, CACHE_COUNT_ITEMS, UINT64_MAX);
     cache_count_add(tenant, CACHE_COUNT_ITEM_BYTES, -bytes);
     cache_count_add(tenant, CACHE_COUNT_REQUEST_BYTES, -cache_item_request_bytes(item, head));

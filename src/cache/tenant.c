@@ -8,7 +8,7 @@
  * slab: a page holds cells of all, and an item says whose it is.
  *
  * An id is a place in the table, used again when its tenant has gone: by then no cell of the cache
- * has VALID and that id.
+ * has VALID and that id. A tenant that came out of a file is parked until somebody adds it by name.
  *
  * Counts are in stripes, a thread adding to the one that its number leads to; reading sums them up.
  * A reset notes the sums and subtracts them from then on, so that no count is lost to it.
@@ -91,15 +91,10 @@ static struct quarry_cache_tenant *find_locked(const struct quarry_cache *cache,
     return NULL;
 }
 
-/* The id that the file has for the name, or else the first that is free; UINT32_MAX: none. */
-static uint32_t choose_id_locked(const struct quarry_cache *cache, const char *name)
+/* The first id that is free; UINT32_MAX: none. */
+static uint32_t choose_id_locked(const struct quarry_cache *cache)
 {
-    uint32_t id = cache_warm_find_id(cache, name);
-
-    if (id < cache->tenants_max && cache_tenant_of(cache, id) == NULL) {
-        return id;
-    }
-    for (id = 0; id < cache->tenants_max; id++) {
+    for (uint32_t id = 0; id < cache->tenants_max; id++) {
         if (cache_tenant_of(cache, id) == NULL && !cache_warm_is_taken(cache, id)) {
             return id;
         }
@@ -107,26 +102,75 @@ static uint32_t choose_id_locked(const struct quarry_cache *cache, const char *n
     return UINT32_MAX;
 }
 
-static enum quarry_status enter_locked(struct quarry_cache *cache,
-                                       struct quarry_cache_tenant *tenant)
+/* The tenant is found from here on, under an id that is free. */
+static void enter_at_locked(struct quarry_cache *cache, struct quarry_cache_tenant *tenant)
 {
     uint32_t limit = atomic_load_relaxed_u32(&cache->tenant_limit);
 
-    if (find_locked(cache, tenant->name) != NULL) {
-        return QUARRY_EXISTS;
-    }
-    tenant->id = choose_id_locked(cache, tenant->name);
-    if (tenant->id == UINT32_MAX) {
-        return QUARRY_TOO_MANY;
-    }
-    enum quarry_status status = cache_warm_add_tenant(tenant);
-    if (status != QUARRY_OK) {
-        return status;
-    }
     /* Release: pairs with cache_tenant_of. */
     atomic_store_release_ptr(&cache->tenant[tenant->id], tenant);
     atomic_store_release_u32(&cache->tenant_limit, tenant->id < limit ? limit : tenant->id + 1);
     (void)atomic_add_relaxed_u32(&cache->tenant_count, 1);
+}
+
+static enum quarry_status enter_locked(struct quarry_cache *cache,
+                                       struct quarry_cache_tenant *tenant)
+{
+    if (find_locked(cache, tenant->name) != NULL) {
+        return QUARRY_EXISTS;
+    }
+    tenant->id = choose_id_locked(cache);
+    if (tenant->id == UINT32_MAX) {
+        return QUARRY_TOO_MANY;
+    }
+    enum quarry_status status = cache_warm_add_tenant(tenant);
+    if (status == QUARRY_OK) {
+        enter_at_locked(cache, tenant);
+    }
+    return status;
+}
+
+/* A parked tenant of the name is the caller's from here on; NULL: there is none. */
+static struct quarry_cache_tenant *claim_parked(struct quarry_cache *cache,
+                                                const struct quarry_cache_tenant_options *options)
+{
+    os_mutex_lock(&cache->tenants_mutex);
+    struct quarry_cache_tenant *tenant = find_locked(cache, options->name);
+    if (tenant != NULL && atomic_load_relaxed_u32(&tenant->is_parked) == 0) {
+        tenant = NULL;
+    }
+    if (tenant != NULL) {
+        (void)quarry_cache_set_tenant(tenant, options);
+        /* Release: who sees that it is there sees what it may have. */
+        atomic_store_release_u32(&tenant->is_parked, 0);
+    }
+    os_mutex_unlock(&cache->tenants_mutex);
+    return tenant;
+}
+
+enum quarry_status cache_tenant_restore(struct quarry_cache *cache, uint32_t id, const char *name,
+                                        uint64_t secret, struct quarry_cache_tenant **ret_tenant)
+{
+    struct quarry_cache_tenant_options options = {.name = name};
+    struct quarry_cache_tenant *tenant = tenant_create(cache, &options);
+
+    if (tenant == NULL) {
+        return QUARRY_NO_MEMORY;
+    }
+    tenant->id = id;
+    tenant->secret = secret;
+    atomic_store_relaxed_u32(&tenant->is_parked, 1);
+    os_mutex_lock(&cache->tenants_mutex);
+    bool is_free = cache_tenant_of(cache, id) == NULL && find_locked(cache, name) == NULL;
+    if (is_free) {
+        enter_at_locked(cache, tenant);
+    }
+    os_mutex_unlock(&cache->tenants_mutex);
+    if (!is_free) {
+        tenant_destroy(tenant);
+        return QUARRY_EXISTS;
+    }
+    *ret_tenant = tenant;
     return QUARRY_OK;
 }
 
@@ -144,7 +188,12 @@ enum quarry_status quarry_cache_add_tenant(struct quarry_cache *cache,
         return error_set(error, QUARRY_BAD_INPUT, "cache '%s': a tenant's name has 1 to %u bytes",
                          cache->name, CACHE_NAME_BYTES - 1);
     }
-    struct quarry_cache_tenant *tenant = tenant_create(cache, options);
+    struct quarry_cache_tenant *tenant = claim_parked(cache, options);
+    if (tenant != NULL) {
+        *ret_tenant = tenant;
+        return QUARRY_OK;
+    }
+    tenant = tenant_create(cache, options);
     if (tenant == NULL) {
         return error_set(error, QUARRY_NO_MEMORY, "cache '%s': no memory for tenant '%s'",
                          cache->name, options->name);
@@ -208,6 +257,7 @@ void quarry_cache_remove_tenant(struct quarry_cache_tenant *tenant)
     purge(tenant);
     Q_ASSERT_MSG(atomic_load_relaxed_u64(&tenant->pinned_bytes) == 0, "a pin outlives its tenant");
     cache_wait_for_readers(cache);
+    cache_warm_free_id(cache, tenant->id);
     tenant_destroy(tenant);
 }
 
@@ -233,6 +283,9 @@ struct quarry_cache_tenant *quarry_cache_find_tenant(struct quarry_cache *cache,
 {
     os_mutex_lock(&cache->tenants_mutex);
     struct quarry_cache_tenant *tenant = find_locked(cache, name);
+    if (tenant != NULL && atomic_load_relaxed_u32(&tenant->is_parked) != 0) {
+        tenant = NULL;
+    }
     os_mutex_unlock(&cache->tenants_mutex);
     return tenant;
 }
@@ -244,7 +297,8 @@ struct quarry_cache_tenant *quarry_cache_next_tenant(struct quarry_cache *cache,
 
     for (uint32_t id = tenant == NULL ? 0 : tenant->id + 1; id < limit; id++) {
         struct quarry_cache_tenant *next = cache_tenant_of(cache, id);
-        if (next != NULL) {
+        /* Acquire: pairs with the release of who adds it. */
+        if (next != NULL && atomic_load_acquire_u32(&next->is_parked) == 0) {
             return next;
         }
     }
@@ -273,6 +327,7 @@ void cache_tenant_flush_now(struct quarry_cache_tenant *tenant)
         os_yield();
     }
     uint64_t sequence = atomic_add_acq_rel_u64(&tenant->cache->sequence, 1) + 1;
+    cache_warm_note_flush(tenant, sequence, atomic_load_relaxed_u32(&tenant->flush_at));
     /* Release: both pair with is_dead_now in write.c. */
     atomic_store_release_u64(&tenant->flushed_sequence, sequence);
     atomic_store_release_u32(&tenant->is_flushing, 0);
@@ -283,6 +338,9 @@ void quarry_cache_flush(struct quarry_cache_tenant *tenant, uint32_t when)
     bool is_now = when <= cache_now(tenant->cache);
 
     /* The last of several counts, as it is with memcached. */
+    if (!is_now) {
+        cache_warm_note_flush(tenant, atomic_load_acquire_u64(&tenant->flushed_sequence), when);
+    }
     atomic_store_release_u32(&tenant->flush_at, is_now ? 0 : when);
     if (is_now) {
         cache_tenant_flush_now(tenant);

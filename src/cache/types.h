@@ -93,6 +93,7 @@ struct quarry_cache_tenant {
     _Atomic uint64_t flushed_sequence; /* items up to it are gone */
     _Atomic uint32_t flush_at;         /* a flush that is to come; 0: none */
     _Atomic uint32_t is_flushing;      /* a flush is taking its number */
+    _Atomic uint32_t is_parked;        /* a file had it, and nobody has added it yet */
     _Atomic uint32_t evicted_age;      /* seconds, of the last evicted */
     _Atomic uint64_t pending_bytes;    /* cells of writes that are not committed */
     _Atomic uint64_t pinned_bytes;     /* cells that are pinned, in the index or not */
@@ -240,7 +241,18 @@ enum cache_gone {
 };
 
 /*
- * Ends an item that has just been taken out of the index: VALID goes, its figures, its queue's,
+ * The item is no item any more to who finds its cell otherwise, the next process above all. Under
+ * the lock of its bucket, before the index says so: what anybody was told of since is not undone by
+ * a kill.
+ */
+static inline void cache_item_end(struct cache_item *item)
+{
+    /* Release: it is over before anything that follows from that. */
+    (void)atomic_and_release_u32(&item->head, ~CACHE_HEAD_VALID);
+}
+
+/*
+ * Ends an item that has just been taken out of the index, without VALID: its figures, its queue's,
  * its cells are retired, or left to the last who unpins it. `slot`: as it was. Inside the epoch, no
  * lock held.
  */

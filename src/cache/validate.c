@@ -74,61 +74,46 @@ static enum quarry_status check_item(struct check *check, const _Atomic uint64_t
 }
 
 /* How many buckets an item that lies in bucket `at` was passed on from; its home is by its hash. */
-static uint32_t distance_of(const struct check *check, const struct cache_table *table, uint32_t at,
-                            uint64_t seen)
+static uint64_t passed_by(const struct check *check, const struct cache_table *table, uint32_t at,
+                          uint64_t seen)
 {
     const struct cache_item *item = cache_item_at(check->cache, cache_slot_ref(seen));
     uint64_t hash = cache_item_hash(check->tenant, item, cache_item_head(item));
-    uint32_t home = cache_table_home(table, hash);
+    uint32_t home = cache_table_home(table, hash), step = cache_table_step(table, home);
+    uint64_t count = 0;
 
-    return at >= home ? at - home : at + table->bucket_count - home;
-}
-
-/* Recounts `passed` of one bucket from the items that lie behind it. */
-static uint64_t passed_of(const struct check *check, const struct cache_table *table,
-                          uint32_t bucket, uint32_t reach)
-{
-    uint32_t at = bucket;
-    uint64_t passed = 0;
-
-    for (uint32_t step = 1; step < reach; step++) {
-        at = cache_table_following(table, at);
-        for (uint32_t i = 0; i < CACHE_BUCKET_SLOTS; i++) {
-            uint64_t seen = cache_slot_load(&table->bucket[at].slot[i]);
-            passed += seen != 0 && distance_of(check, table, at, seen) >= step ? 1 : 0;
-        }
+    for (; home != at && count < CACHE_TABLE_REACH; count++) {
+        home = cache_table_following(table, home, step);
     }
-    return passed;
+    return count;
 }
 
-#define PASSED_CHECKED_EVERY 13u
-#define PASSED_REACH         48u
+/* What the slots and the heads of a table's buckets add up to. */
+struct sums {
+    uint32_t used;
+    uint64_t passed, passed_counted;
+};
 
 static enum quarry_status check_bucket(struct check *check, struct cache_table *table, uint32_t at,
-                                       uint32_t *used)
+                                       struct sums *sums)
 {
     struct cache_bucket *bucket = &table->bucket[at];
-    uint32_t reach = table->bucket_count < PASSED_REACH ? table->bucket_count : PASSED_REACH;
 
     if (atomic_load_relaxed_u32(&bucket->lock) != 0) {
         return differ(check, "a bucket is locked:", at, 0);
     }
+    sums->passed_counted += cache_bucket_passed(bucket);
     for (uint32_t i = 0; i < CACHE_BUCKET_SLOTS; i++) {
         uint64_t seen = cache_slot_load(&bucket->slot[i]);
         if (seen == 0) {
             continue;
         }
-        ++*used;
         enum quarry_status status = check_item(check, &bucket->slot[i], seen);
         if (status != QUARRY_OK) {
             return status;
         }
-    }
-    if (at % PASSED_CHECKED_EVERY == 0) {
-        uint64_t passed = passed_of(check, table, at, reach);
-        if (passed != cache_bucket_passed(bucket)) {
-            return differ(check, "a bucket has passed", cache_bucket_passed(bucket), passed);
-        }
+        sums->used++;
+        sums->passed += passed_by(check, table, at, seen);
     }
     return QUARRY_OK;
 }
@@ -137,18 +122,21 @@ static enum quarry_status check_bucket(struct check *check, struct cache_table *
 static enum quarry_status check_table(struct check *check, struct cache_table *table,
                                       uint64_t promised)
 {
-    uint32_t used = 0;
+    struct sums sums = {0};
 
     for (uint32_t at = 0; at < table->bucket_count; at++) {
-        enum quarry_status status = check_bucket(check, table, at, &used);
+        enum quarry_status status = check_bucket(check, table, at, &sums);
         if (status != QUARRY_OK) {
             return status;
         }
     }
     uint32_t counted = atomic_load_relaxed_u32(&table->used_count);
-    return used + (uint32_t)promised == counted
+    if (sums.used + (uint32_t)promised != counted) {
+        return differ(check, "a table's slots are counted as", counted, sums.used + promised);
+    }
+    return sums.passed == sums.passed_counted
                ? QUARRY_OK
-               : differ(check, "a table's slots are counted as", counted, used + promised);
+               : differ(check, "a table's buckets have passed", sums.passed_counted, sums.passed);
 }
 
 /* The tables that one grows into. */

@@ -267,6 +267,7 @@ static void store_locked(struct quarry_cache_write *write, struct cache_lock *lo
 
     seal(write, flags);
     if (found->item != NULL) {
+        cache_item_end(found->item);
         attempt->slot = cache_index_repoint_locked(found->slot, ref48);
         attempt->replaced = found->seen;
     } else if (cache_index_insert_locked(lock, write->hash, ref48, is_main)) {
@@ -371,6 +372,7 @@ static uint64_t replace_locked(struct quarry_cache_write *write, _Atomic uint64_
         cache_item_set_expiry(cache, ref48, item, cache_item_expiry(old->item, old->head));
     }
     seal(write, how->flags | (old->head & how->kept));
+    cache_item_end(old->item);
     (void)cache_index_repoint_locked(slot, ref48);
     return cas;
 }

@@ -196,6 +196,16 @@ enum quarry_status os_linux_file_write(struct os *os, struct os_file *file, uint
     return QUARRY_OK;
 }
 
+enum quarry_status os_linux_file_sync(struct os *os, void *base, size_t bytes)
+{
+    Q_ASSERT(((bytes | (uintptr_t)base) & (os->page_bytes - 1)) == 0);
+    if (bytes == 0)
+        return QUARRY_OK;
+    long result = os_kernel_retry(SYS_msync, base, bytes, MS_SYNC);
+    Q_ASSERT(result != -EINVAL && result != -ENOMEM); /* a range that is not mapped */
+    return status_of_file_error(result);
+}
+
 /* The kernel's offsets are signed. */
 static bool fits_offset(uint64_t offset, uint64_t bytes)
 {

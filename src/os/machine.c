@@ -5,6 +5,7 @@
  *   cgroup_*, cpu_quota  cgroup.c
  *   cpu_count            sched_getaffinity
  *   address_limit        RLIMIT_AS
+ *   boot                 /proc/sys/kernel/random/boot_id
  *
  * These are read when a heap or a server starts and never asserted about: a container may hide any
  * of them. Nothing allocates. Cost: that of cgroup.c, and one file more.
@@ -93,4 +94,32 @@ static uint64_t read_address_limit_bytes(void)
     struct rlimit64 limit = {0};
     long result = os_kernel(SYS_prlimit64, 0, RLIMIT_AS, NULL, &limit);
     return result != 0 || limit.rlim_cur == RLIM64_INFINITY ? UINT64_MAX : limit.rlim_cur;
+}
+
+/* The value of a hexadecimal digit; 16: it is none. */
+static uint32_t digit_of(char character)
+{
+    if (character >= '0' && character <= '9')
+        return (uint32_t)(character - '0');
+    return character >= 'a' && character <= 'f' ? (uint32_t)(character - 'a' + 10) : 16;
+}
+
+bool os_boot_id(uint8_t ret_id[16])
+{
+    char text[64];
+    uint8_t id[16] = {0};
+    uint32_t digits = 0;
+    if (!os_read_line("/proc/sys/kernel/random/boot_id", text, sizeof text))
+        return false;
+    for (const char *at = text; *at != '\0' && digits < 32; at++) {
+        uint32_t digit = digit_of(*at);
+        if (digit < 16) {
+            id[digits / 2] = (uint8_t)((uint32_t)id[digits / 2] << 4 | digit);
+            digits++;
+        }
+    }
+    if (digits < 32)
+        return false;
+    memcpy(ret_id, id, sizeof id);
+    return true;
 }

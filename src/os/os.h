@@ -119,6 +119,11 @@ struct os_ops {
                                     void *buffer, size_t bytes);
     enum quarry_status (*file_write)(struct os *os, struct os_file *file, uint64_t offset,
                                      const void *buffer, size_t bytes);
+    /*
+     * Writes to its disk what was changed of a range that files are mapped over, and waits. Errors:
+     * IO, NO_SPACE: some of it may have got there.
+     */
+    enum quarry_status (*file_sync)(struct os *os, void *base, size_t bytes);
 
     /* Nanoseconds that never go back; the zero is arbitrary. */
     uint64_t (*monotonic_ns)(struct os *os);
@@ -209,6 +214,10 @@ static inline enum quarry_status os_file_write(struct os *os, struct os_file *fi
                                                const void *buffer, size_t bytes)
 {
     return os->ops->file_write(os, file, offset, buffer, bytes);
+}
+static inline enum quarry_status os_file_sync(struct os *os, void *base, size_t bytes)
+{
+    return os->ops->file_sync(os, base, bytes);
 }
 static inline uint64_t os_monotonic_ns(struct os *os)
 {
@@ -382,6 +391,12 @@ bool os_environment_find(const char *name, char *ret_value, size_t capacity);
  * Returns: false when the kernel has nothing yet, early in its life, or refuses.
  */
 bool os_random(void *ret_bytes, size_t bytes);
+
+/*
+ * Which boot of the machine this is: a number that no other boot has. Returns: false when the kernel
+ * does not say.
+ */
+bool os_boot_id(uint8_t ret_id[16]);
 
 /* Writes a line to stderr by one system call, past stdio and its locks. Errors: none are told. */
 void os_tell(const char *line, size_t bytes);

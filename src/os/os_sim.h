@@ -32,11 +32,12 @@ enum os_sim_kind {
     OS_SIM_FILE_NEXT_DATA = 1 << 11,
     OS_SIM_UNCOMMIT = 1 << 12,
     OS_SIM_COLLAPSE = 1 << 13,
+    OS_SIM_FILE_SYNC = 1 << 14,
 };
-#define OS_SIM_KIND_COUNT 14
+#define OS_SIM_KIND_COUNT 15
 #define OS_SIM_ANY        ((1u << OS_SIM_KIND_COUNT) - 1)
 #define OS_SIM_ANY_MEMORY 0x300fu
-#define OS_SIM_ANY_FILE   0x0ff0u
+#define OS_SIM_ANY_FILE   0x4ff0u
 
 enum os_sim_fail_mode {
     OS_SIM_ONCE,     /* the one call fails, those after it succeed */

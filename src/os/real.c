@@ -36,6 +36,7 @@ static const struct os_ops linux_ops = {
     .file_next_data = os_linux_file_next_data,
     .file_read = os_linux_file_read,
     .file_write = os_linux_file_write,
+    .file_sync = os_linux_file_sync,
     .monotonic_ns = os_linux_monotonic_ns,
     .wall_ns = os_linux_wall_ns,
     .thread_cpu_ns = os_linux_thread_cpu_ns,

@@ -29,6 +29,7 @@ enum quarry_status os_linux_file_read(struct os *os, struct os_file *file, uint6
                                       void *buffer, size_t bytes);
 enum quarry_status os_linux_file_write(struct os *os, struct os_file *file, uint64_t offset,
                                        const void *buffer, size_t bytes);
+enum quarry_status os_linux_file_sync(struct os *os, void *base, size_t bytes);
 
 uint64_t os_linux_monotonic_ns(struct os *os);
 uint64_t os_linux_wall_ns(struct os *os);

@@ -47,6 +47,7 @@ static const struct os_ops sim_ops = {
     .file_next_data = sim_file_next_data,
     .file_read = sim_file_read,
     .file_write = sim_file_write,
+    .file_sync = sim_file_sync,
     .monotonic_ns = sim_monotonic_ns,
     .wall_ns = sim_wall_ns,
     .thread_cpu_ns = sim_thread_cpu_ns,

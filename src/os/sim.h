@@ -108,6 +108,7 @@ enum quarry_status sim_file_read(struct os *os, struct os_file *file, uint64_t o
                                  size_t bytes);
 enum quarry_status sim_file_write(struct os *os, struct os_file *file, uint64_t offset,
                                   const void *buffer, size_t bytes);
+enum quarry_status sim_file_sync(struct os *os, void *base, size_t bytes);
 void sim_forget_files(struct os_sim_state *state);
 
 #endif

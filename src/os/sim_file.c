@@ -219,6 +219,17 @@ enum quarry_status sim_file_write(struct os *os, struct os_file *file, uint64_t 
     return status;
 }
 
+/* Nothing is lost here that was not synced: what is simulated is that it fails. */
+enum quarry_status sim_file_sync(struct os *os, void *base, size_t bytes)
+{
+    struct os_sim_state *state = sim_enter(os);
+    enum quarry_status status = sim_call_locked(state, OS_SIM_FILE_SYNC);
+    if (status == QUARRY_OK)
+        status = os_file_sync(state->real, base, bytes);
+    sim_leave(state);
+    return status;
+}
+
 void sim_forget_files(struct os_sim_state *state)
 {
     for (int i = 0; i < state->file_count; i++) {

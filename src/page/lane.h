@@ -317,6 +317,8 @@ void page_lane_file_close(struct page_lane *lane);
 /* Makes the file long enough for lane offsets [offset, offset + bytes), and maps them. */
 enum quarry_status page_lane_file_extend(struct page_lane *lane, uint64_t offset, uint64_t bytes);
 enum quarry_status page_lane_file_punch(struct page_lane *lane, uint64_t page, uint64_t page_count);
+/* Writes what was changed of pages to the disk, and waits. Errors: IO, NO_SPACE. No lock held. */
+enum quarry_status page_lane_file_sync(struct page_lane *lane, uint64_t page, uint64_t page_count);
 /* Puts blocks behind pages before they are touched. No lock held. */
 enum quarry_status page_lane_preallocate(struct page_lane *lane, uint64_t page,
                                          uint64_t page_count);

@@ -148,6 +148,12 @@ enum quarry_status page_lane_file_punch(struct page_lane *lane, uint64_t page, u
                                page_count << PAGE_SHIFT);
 }
 
+enum quarry_status page_lane_file_sync(struct page_lane *lane, uint64_t page, uint64_t page_count)
+{
+    Q_ASSERT(lane->is_file_backed);
+    return os_file_sync(lane->heap->os, page_lane_address(lane, page), page_count << PAGE_SHIFT);
+}
+
 enum quarry_status page_lane_preallocate(struct page_lane *lane, uint64_t page, uint64_t page_count)
 {
     struct os *os = lane->heap->os;

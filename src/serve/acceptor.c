@@ -1,17 +1,17 @@
 /*
  * One thread accepts for all listeners and hands each connection to the worker that has the fewest.
  *
- * Why one: clients of a cache open few connections and keep them for days, and with SO_REUSEPORT the
- * kernel places them by a hash, so that four connections on four workers leave, on average, more
- * than one worker idle. Counting is exact. It also keeps a flood of connections, who are turned away
- * here, from the threads that serve; and the end has one place where listening stops. The price is a
- * wake of the worker by its mailbox, once in a connection's life.
+ * Why one: clients of a cache open few connections and keep them for days, and with SO_REUSEPORT
+ * the kernel places them by a hash, so that four connections on four workers leave, on average,
+ * more than one worker idle. Counting is exact. It also keeps a flood of connections, who are
+ * turned away here, from the threads that serve; and the end has one place where listening stops.
+ * The price is a wake of the worker by its mailbox, once in a connection's life.
  *
  *   load of a worker = handed to it - (accepted by it - of those, still there)
  *
- * No descriptors left: a spare one is given up to take the first connection in line and tell it, and
- * then nothing is accepted for 100 ms; the others wait in the kernel. So there is no busy loop, and
- * the line moves ten times a second even if descriptors never come back.
+ * No descriptors left: a spare one is given up to take the first connection in line and tell it,
+ * and then nothing is accepted for 100 ms; the others wait in the kernel. So there is no busy loop,
+ * and the line moves ten times a second even if descriptors never come back.
  *
  * At the end (drain) what the kernel has accepted already is taken in, then the listeners close.
  *
@@ -162,6 +162,7 @@ static bool count_in(struct serve_acceptor *acceptor)
 {
     struct serve_net *net = acceptor->net;
 
+    serve_net_copy_limits(net, &acceptor->limits, &acceptor->limits_version);
     /* Only this thread counts up, so what is read here is not less than what there is then. */
     if (atomic_load_relaxed_u64(&net->connection_count) >= acceptor->limits.connections_max) {
         return false;
@@ -176,8 +177,8 @@ static void connection_accepted(struct serve_acceptor *acceptor, struct serve_li
     struct serve_message arrival = {.listener = listener, .fd = fd};
 
     if (!count_in(acceptor)) {
-        turn_away(listener, fd);
         acceptor_tell(acceptor, SERVE_NEWS_TOO_MANY, listener->name, "too many connections");
+        turn_away(listener, fd);
         return;
     }
     arrival.peer.address.any.sa_family = listener->address.any.sa_family;
@@ -235,6 +236,7 @@ static void acceptor_watch(struct serve_acceptor *acceptor, bool wanted)
 
 static void acceptor_pause(struct serve_acceptor *acceptor, struct serve_listener *listener)
 {
+    serve_net_copy_limits(acceptor->net, &acceptor->limits, &acceptor->limits_version);
     uint64_t pause_us = acceptor->limits.accept_pause_ns / Q_US_NS;
     struct timeval interval = {.tv_sec = (time_t)(pause_us / 1000000),
                                .tv_usec = (suseconds_t)(pause_us % 1000000)};
@@ -265,7 +267,6 @@ static enum accepted accept_some(struct serve_acceptor *acceptor, struct serve_l
 {
     enum accepted result = ACCEPTED;
 
-    serve_net_copy_limits(acceptor->net, &acceptor->limits, &acceptor->limits_version);
     for (uint32_t i = 0; i < count && result == ACCEPTED; i++) {
         result = accept_one(acceptor, listener);
     }

@@ -46,7 +46,8 @@ void serve_buffer_give(const struct serve_memory *memory, void *buffer)
 
 /* ---- input ---------------------------------------------------------------------------------- */
 
-static bool input_enlarge(const struct serve_memory *memory, struct serve_input *input, size_t bytes)
+static bool input_enlarge(const struct serve_memory *memory, struct serve_input *input,
+                          size_t bytes)
 {
     size_t capacity = serve_buffer_bytes(size_max(bytes, (size_t)input->capacity * 2));
     char *base = capacity > UINT32_MAX ? NULL : serve_buffer_take(memory, capacity);
@@ -58,8 +59,8 @@ static bool input_enlarge(const struct serve_memory *memory, struct serve_input 
         memcpy(base, input->base + input->start, input->count);
     }
     serve_buffer_give(memory, input->base);
-    *input = (struct serve_input){
-        .base = base, .capacity = (uint32_t)capacity, .count = input->count};
+    *input =
+        (struct serve_input){.base = base, .capacity = (uint32_t)capacity, .count = input->count};
     return true;
 }
 

@@ -42,8 +42,8 @@ struct serve_input {
 };
 
 /*
- * Makes room for `more` bytes behind what is there, which moves if it must. At least doubles what it
- * has to enlarge. Returns: false: no memory, and all is as it was.
+ * Makes room for `more` bytes behind what is there, which moves if it must. At least doubles what
+ * it has to enlarge. Returns: false: no memory, and all is as it was.
  */
 bool serve_input_reserve(const struct serve_memory *memory, struct serve_input *input, size_t more);
 /* What is there is now `bytes`, the first `kept` of which are in it already, at its start. */

@@ -116,6 +116,10 @@ const char *serve_config_find_origin(const struct serve_config *config, const ch
 enum quarry_status serve_config_read_file(struct serve_config *config, const char *path,
                                           serve_config_tell_function *tell, void *argument,
                                           struct quarry_error *error);
+/* The same of a file that is open. `name`: what messages call it. `file`: borrowed for the call. */
+enum quarry_status serve_config_read_stream(struct serve_config *config, FILE *file,
+                                            const char *name, serve_config_tell_function *tell,
+                                            void *argument, struct quarry_error *error);
 /*
  * Sets what the environment says: QUARRY_CACHE_ITEM_MAX=2m is cache.item_max. Variables that begin
  * with QUARRY_ and are no setting are somebody else's, unless one or two letters make them one.

@@ -208,39 +208,51 @@ static int handle(void *argument, const char *section, const char *name, const c
     return 1;
 }
 
-static enum quarry_status open_failed(const char *path, struct quarry_error *error)
+static enum quarry_status io_failed(const char *name, struct quarry_error *error)
 {
     enum quarry_status status = errno == ENOENT   ? QUARRY_NOT_FOUND
                                 : errno == EACCES ? QUARRY_PERMISSION
                                                   : QUARRY_IO;
 
-    return error_set_os(error, status, errno, "%s", path);
+    return error_set_os(error, status, errno, "%s", name);
+}
+
+enum quarry_status serve_config_read_stream(struct serve_config *config, FILE *file,
+                                            const char *name, serve_config_tell_function *tell,
+                                            void *argument, struct quarry_error *error)
+{
+    struct source source = {
+        .config = config,
+        .path = name,
+        .file = file,
+        .told = {.tell = tell, .argument = argument, .error = error},
+    };
+    struct quarry_error problem = {0};
+
+    Q_ASSERT(config != NULL && file != NULL && name != NULL);
+    set_origin(&source);
+    (void)ini_parse_stream(hand_out_line, &source, handle, &source);
+    if (ferror(file)) {
+        (void)io_failed(name, &problem);
+        serve_told_add(&source.told, &problem);
+    }
+    return source.told.first;
 }
 
 enum quarry_status serve_config_read_file(struct serve_config *config, const char *path,
                                           serve_config_tell_function *tell, void *argument,
                                           struct quarry_error *error)
 {
-    struct source source = {
-        .config = config,
-        .path = path,
-        .told = {.tell = tell, .argument = argument, .error = error},
-    };
+    struct serve_told told = {.tell = tell, .argument = argument, .error = error};
     struct quarry_error problem = {0};
+    FILE *file = fopen(path, "re");
 
-    Q_ASSERT(config != NULL && path != NULL);
-    source.file = fopen(path, "re");
-    if (source.file == NULL) {
-        (void)open_failed(path, &problem);
-        serve_told_add(&source.told, &problem);
-        return source.told.first;
+    if (file == NULL) {
+        (void)io_failed(path, &problem);
+        serve_told_add(&told, &problem);
+        return told.first;
     }
-    set_origin(&source);
-    (void)ini_parse_stream(hand_out_line, &source, handle, &source);
-    if (ferror(source.file)) {
-        (void)open_failed(path, &problem);
-        serve_told_add(&source.told, &problem);
-    }
-    (void)fclose(source.file);
-    return source.told.first;
+    enum quarry_status status = serve_config_read_stream(config, file, path, tell, argument, error);
+    (void)fclose(file);
+    return status;
 }

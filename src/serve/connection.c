@@ -18,10 +18,11 @@
  *   4. A connection with nothing left of its input, and whose answers were taken, holds no memory
  *      but its slot.
  *
- * An end that we choose (a door's SERVE_CLOSE, a request that is too long) is in order: answers, the
- * end of our stream, and then a second for the client's, with what it sends thrown away; a socket
- * closed with bytes unread makes the kernel reset the connection, and the last answer may be lost.
- * Who is cut for taking nothing is reset on purpose: the kernel keeps megabytes for it otherwise.
+ * An end that we choose (a door's SERVE_CLOSE, a request that is too long) is in order: answers,
+ * the end of our stream, and then a second for the client's, with what it sends thrown away; a
+ * socket closed with bytes unread makes the kernel reset the connection, and the last answer may be
+ * lost. Who is cut for taking nothing is reset on purpose: the kernel keeps megabytes for it
+ * otherwise.
  *
  * Cost of a request that comes in one piece and whose answer is taken: epoll_wait, recv, sendmsg.
  */
@@ -204,6 +205,7 @@ static void connection_fill(struct serve_connection *connection, struct serve_wo
     connection->door = listener->door;
     connection->fd = arrival->fd;
     connection->identity = listener->identity;
+    connection->last_turn_ns = worker->now_ns;
     if (!serve_address_is_unix(&listener->address)) {
         serve_peer_print(&arrival->peer, listener->name, connection->peer,
                          sizeof(connection->peer));
@@ -293,6 +295,14 @@ static bool connection_has_progress(const struct serve_connection *connection,
            (kind == SERVE_DEADLINE_IDLE && connection->had_turn);
 }
 
+/* What progress will be measured against. */
+static uint64_t connection_mark(const struct serve_connection *connection,
+                                enum serve_deadline_kind kind)
+{
+    return kind == SERVE_DEADLINE_OUTPUT ? serve_transport_kept_bytes(connection)
+                                         : connection->received_bytes;
+}
+
 static void connection_set_deadline(struct serve_connection *connection)
 {
     struct serve_worker *worker = connection->worker;
@@ -300,7 +310,7 @@ static void connection_set_deadline(struct serve_connection *connection)
 
     if (kind != connection->deadline.kind || connection_has_progress(connection, kind)) {
         serve_deadline_begin(&worker->deadlines, &connection->deadline, kind, worker->now_ns,
-                             connection->received_bytes);
+                             connection_mark(connection, kind));
         serve_worker_tick(worker);
     }
 }
@@ -444,9 +454,18 @@ static void expire_writer(struct serve_connection *connection)
     serve_connection_destroy(connection);
 }
 
+/* Who takes little by little is seen in what the kernel has: it tells of room only by thirds. */
 static void expire_reader(struct serve_connection *connection)
 {
-    serve_worker_count(&connection->worker->counters.slow_reader_count, 1);
+    struct serve_worker *worker = connection->worker;
+    size_t kept_bytes = serve_transport_kept_bytes(connection);
+
+    if (kept_bytes < connection->deadline.mark) {
+        serve_deadline_begin(&worker->deadlines, &connection->deadline, SERVE_DEADLINE_OUTPUT,
+                             worker->now_ns, kept_bytes);
+        return;
+    }
+    serve_worker_count(&worker->counters.slow_reader_count, 1);
     serve_worker_tell(connection, SERVE_NEWS_SLOW_READER, "answers were not taken");
     serve_connection_cut(connection);
 }
@@ -489,6 +508,11 @@ struct serve_worker *serve_connection_worker(struct serve_connection *connection
 uint64_t serve_connection_id(const struct serve_connection *connection)
 {
     return connection->id;
+}
+
+uint64_t serve_connection_idle_ns(const struct serve_connection *connection)
+{
+    return sat_sub_u64(connection->worker->now_ns, connection->last_turn_ns);
 }
 
 const char *serve_connection_peer(const struct serve_connection *connection)

@@ -55,6 +55,7 @@ struct serve_connection {
     char *want_room; /* during a turn */
     size_t want_bytes;
     uint64_t received_bytes;
+    uint64_t last_turn_ns;
 
     struct serve_output output;
     struct serve_deadline deadline;

@@ -21,7 +21,7 @@ enum serve_deadline_kind {
 struct serve_deadline {
     struct serve_link link;
     uint64_t since_ns;
-    uint64_t mark; /* what the connection had received then */
+    uint64_t mark; /* what had come from the client then; of OUTPUT, what the kernel had for it */
     enum serve_deadline_kind kind;
 };
 

@@ -60,9 +60,9 @@ struct serve_door {
     void (*begin)(struct serve_connection *connection);
     void (*end)(struct serve_connection *connection);
     /*
-     * `bytes`: what has come and was not consumed, contiguous; the first of them stays at the same
-     * alignment of nothing in particular. *ret_consumed: how many the door is done with, also where
-     * it asks for more.
+     * `bytes`: what has come and was not consumed, contiguous, none after a yield or a posted
+     * function perhaps. They stay where they are until the turn ends, so answers may borrow them.
+     * *ret_consumed: how many the door is done with, also where it asks for more.
      */
     enum serve_step (*input)(struct serve_connection *connection, const char *bytes,
                              size_t byte_count, size_t *ret_consumed);

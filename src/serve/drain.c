@@ -43,6 +43,10 @@ void serve_net_begin_drain(struct serve_net *net)
 {
     /* Release: pairs with the acquires in the threads' loops. */
     atomic_store_release_bool(&net->is_draining, true);
+    if (!net->is_started) {
+        atomic_store_release_u32(&net->is_drained, 1);
+        return;
+    }
     serve_acceptor_wake(&net->acceptor);
     for (uint32_t i = 0; i < net->worker_count; i++) {
         serve_mailbox_wake(&net->workers[i]->mailbox);

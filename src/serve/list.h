@@ -18,7 +18,7 @@ struct serve_list {
 };
 
 #define serve_list_entry(link, type, member)                                                       \
-    ((type *)(void *)((char *)(link) - offsetof(type, member)))
+    ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
 static inline void serve_list_init(struct serve_list *list)
 {

@@ -5,7 +5,8 @@
  *     listen   sockets; the kernel accepts     nothing runs
  *     start    workers, then the acceptor
  *     drain    the acceptor ends, connections end as they fall idle
- *     destroy  the acceptor, then the workers, then memory
+ *     stop     the acceptor, then the workers; posts are refused
+ *     destroy  memory
  *
  * Invariant: connection_count is what the acceptor has taken in and has not ended, wherever it is:
  * in a mailbox, or with its worker. When the acceptor has ended and the count is 0 it stays so.
@@ -186,7 +187,7 @@ static size_t state_bytes_max(const struct serve_net *net)
     return bytes;
 }
 
-static void net_stop(struct serve_net *net)
+void serve_net_stop(struct serve_net *net)
 {
     /* Release: pairs with the acquires of the threads' loops. */
     atomic_store_release_bool(&net->is_stopping, true);
@@ -208,7 +209,7 @@ enum quarry_status serve_net_start(struct serve_net *net, struct quarry_error *e
     }
     status = status == QUARRY_OK ? serve_acceptor_start(&net->acceptor) : status;
     if (status != QUARRY_OK) {
-        net_stop(net);
+        serve_net_stop(net);
         return error_set(error, status, "cannot start %u worker threads", net->worker_count);
     }
     return QUARRY_OK;
@@ -231,7 +232,7 @@ void serve_net_destroy(struct serve_net *net)
         return;
     }
     struct serve_memory memory = net->memory;
-    net_stop(net);
+    serve_net_stop(net);
     for (uint32_t i = 0; i < net->worker_count; i++) {
         serve_worker_fini(net->workers[i]);
         serve_buffer_give(&memory, net->workers[i]);

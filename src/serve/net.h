@@ -11,6 +11,7 @@
  *     ...
  *     serve_net_begin_drain(net);
  *     serve_net_wait_drained(net, UINT64_MAX);
+ *     serve_net_stop(net);
  *     serve_net_destroy(net);
  *
  * All memory is of the account `net`, in a lane of that name; OpenSSL and libevent call malloc.
@@ -72,10 +73,10 @@ struct serve_net_options {
 
 struct serve_listener_options {
     const char *address; /* as in peer.h; port 0: one that is free. Borrowed for the call */
-    const struct serve_door *door;         /* borrowed until the net is destroyed */
-    const struct serve_replies *replies;   /* likewise; NULL: memcached's */
-    struct serve_tls *tls;                 /* likewise; NULL: not encrypted */
-    struct serve_identity identity;        /* of its connections from the start */
+    const struct serve_door *door;       /* borrowed until the net is destroyed */
+    const struct serve_replies *replies; /* likewise; NULL: memcached's */
+    struct serve_tls *tls;               /* likewise; NULL: not encrypted */
+    struct serve_identity identity;      /* of its connections from the start */
     bool needs_login;
     mode_t unix_mode; /* of a unix socket; 0: 0600 */
     uint32_t backlog; /* 0: 1,024 */
@@ -125,7 +126,13 @@ void serve_net_set_limits(struct serve_net *net, const struct serve_limits *limi
 void serve_net_begin_drain(struct serve_net *net);
 /* Waits for that; false: not all have ended after so long. */
 bool serve_net_wait_drained(struct serve_net *net, uint64_t timeout_ns);
-/* Ends all connections at once, the threads, and the net. NULL does nothing. */
+/*
+ * Ends all connections at once, and the threads. Posted functions that were not called are, with
+ * NULL; serve_post is refused from here on, and may be called until serve_net_destroy: helper
+ * threads of doors end in between.
+ */
+void serve_net_stop(struct serve_net *net);
+/* Stops the net if it runs, and ends it. NULL does nothing. */
 void serve_net_destroy(struct serve_net *net);
 
 /* What a worker has counted. Each figure is exact; together they are of about one instant. */
@@ -147,8 +154,8 @@ struct serve_counters {
     uint64_t too_long_count;
     uint64_t no_memory_count; /* connections that ended for it */
     uint64_t tls_failed_count;
-    uint64_t waiting_bytes;  /* memory behind answers that wait */
-    uint64_t lag_max_ns;     /* the longest round: how late an event may have been seen */
+    uint64_t waiting_bytes;     /* memory behind answers that wait */
+    uint64_t lag_max_ns;        /* the longest round: how late an event may have been seen */
     uint64_t turned_away_count; /* by the accepting thread: too many; in the net's totals alone */
     uint64_t no_descriptor_count;
 };
@@ -157,6 +164,17 @@ void serve_worker_read_counters(const struct serve_worker *worker,
                                 struct serve_counters *ret_counters);
 /* Of all workers; maxima are the largest. */
 void serve_net_read_counters(const struct serve_net *net, struct serve_counters *ret_counters);
+/*
+ * For a door's own reports: the net of a worker, and its connections one by one. `visit` only
+ * looks; it neither answers nor ends them. Threads: serve_worker_each: the worker's own, so from a
+ * turn or from a function posted to it (with the id 0, which is nobody's).
+ */
+struct serve_net *serve_worker_net(struct serve_worker *worker);
+void serve_worker_each(struct serve_worker *worker,
+                       void (*visit)(struct serve_connection *connection, void *argument),
+                       void *argument);
+/* How long ago its last turn was, or its beginning. */
+uint64_t serve_connection_idle_ns(const struct serve_connection *connection);
 /* Connections now, those on their way to a worker included. */
 uint64_t serve_net_connection_count(const struct serve_net *net);
 

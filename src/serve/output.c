@@ -1,8 +1,8 @@
 /*
  * Answers: collected in the worker's batch, sent by one call, kept where a reader is slow.
  *
- *     batch   | copied | copied |      borrowed      | copied |       pieces, in the order of answers
- *                  \ room of 64 KiB /        \ where the door says
+ *     batch   | copied | copied |      borrowed      | copied |       pieces, in the order of
+ * answers \ room of 64 KiB /        \ where the door says
  *
  *     block   | next, sizes | record | record | record |  free  |     of a connection that waits
  *     record  | bytes, kind | copied bytes ...                  |
@@ -11,8 +11,8 @@
  * The batch is of the connection that has its turn, and empty between turns. It goes out by one
  * sendmsg at the turn's end, or when it is full. What the socket does not take is appended to the
  * connection's records: borrowed stretches stay where they are if the door can hold them there, all
- * else is copied into runs of pages. From then on the connection's answers queue behind that, and it
- * goes on when the socket can be written to.
+ * else is copied into runs of pages. From then on the connection's answers queue behind that, and
+ * it goes on when the socket can be written to.
  *
  * Invariants:
  *   1. Bytes leave in the order in which the door gave them.
@@ -110,7 +110,8 @@ static bool block_append(struct serve_connection *connection, size_t wanted_byte
     size_t bytes = size_min(serve_buffer_bytes(sizeof(struct serve_out_block) +
                                                sizeof(struct out_record) + wanted_bytes),
                             BLOCK_BYTES_MAX);
-    struct serve_out_block *block = serve_buffer_take(serve_worker_memory(connection->worker), bytes);
+    struct serve_out_block *block =
+        serve_buffer_take(serve_worker_memory(connection->worker), bytes);
 
     if (block == NULL) {
         return false;
@@ -304,8 +305,8 @@ static uint32_t output_gather(const struct serve_output *output, struct iovec *p
         for (uint32_t at = block->head; at < block->used && count < RESUMED_PIECES_MAX;) {
             struct out_record *record = record_at(block, at);
             struct iovec piece = record_piece(record);
-            pieces[count++] = (struct iovec){(char *)piece.iov_base + skipped,
-                                             piece.iov_len - skipped};
+            pieces[count++] =
+                (struct iovec){(char *)piece.iov_base + skipped, piece.iov_len - skipped};
             skipped = 0;
             at = (uint32_t)size_align_up(at + sizeof(*record) + record->byte_count, RECORD_ALIGN);
         }
@@ -335,8 +336,8 @@ static void record_drop_first(struct serve_connection *connection)
         memory_subtract(connection, held.byte_count);
         connection->door->release(connection, &held);
     }
-    block->head = (uint32_t)size_align_up(block->head + sizeof(*record) + record->byte_count,
-                                          RECORD_ALIGN);
+    block->head =
+        (uint32_t)size_align_up(block->head + sizeof(*record) + record->byte_count, RECORD_ALIGN);
     if (block->head >= block->used) {
         block_drop_first(connection);
     }

@@ -76,10 +76,8 @@ static enum quarry_status context_load(SSL_CTX *context, const struct serve_cert
         return tls_fail(error, QUARRY_IO, "certificate", files->ssl_chain_cert);
     }
     if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1) {
-        return tls_fail(error, QUARRY_IO, "key", key);
-    }
-    if (SSL_CTX_check_private_key(context) != 1) {
-        return tls_fail(error, QUARRY_BAD_INPUT, "certificate and key", key);
+        bool is_another = ERR_GET_REASON(ERR_peek_error()) == X509_R_KEY_VALUES_MISMATCH;
+        return tls_fail(error, is_another ? QUARRY_BAD_INPUT : QUARRY_IO, "key", key);
     }
     return QUARRY_OK;
 }
@@ -124,8 +122,8 @@ static void context_set_plain(SSL_CTX *context, const struct serve_tls_options *
     (void)SSL_CTX_set_options(context, context_options(options));
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                   SSL_MODE_RELEASE_BUFFERS);
-    (void)SSL_CTX_set_session_cache_mode(
-        context, options->ssl_session_cache ? SSL_SESS_CACHE_SERVER : SSL_SESS_CACHE_OFF);
+    (void)SSL_CTX_set_session_cache_mode(context, options->ssl_session_cache ? SSL_SESS_CACHE_SERVER
+                                                                             : SSL_SESS_CACHE_OFF);
     /* Sessions are resumed only with a scope, where clients show certificates. */
     (void)SSL_CTX_set_session_id_context(context, session_scope, sizeof(session_scope) - 1);
     SSL_CTX_set_read_ahead(context, 1);
@@ -137,8 +135,7 @@ static enum quarry_status context_configure(SSL_CTX *context,
                                             const struct serve_certificate *files,
                                             struct quarry_error *error)
 {
-    int version =
-        options->ssl_min_version == SERVE_TLS_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION;
+    int version = options->ssl_min_version == SERVE_TLS_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION;
 
     context_set_plain(context, options);
     if (SSL_CTX_set_min_proto_version(context, version) != 1) {

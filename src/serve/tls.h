@@ -1,8 +1,9 @@
 /*
  * TLS for listeners: certificates, whose replacement connections do not notice.
  *
- * A `serve_tls` is what listeners have; a *set* is the certificates of one loading. Every connection
- * holds the set that it began with; a reload puts another one in its place for connections to come.
+ * A `serve_tls` is what listeners have; a *set* is the certificates of one loading. Every
+ * connection holds the set that it began with; a reload puts another one in its place for
+ * connections to come.
  */
 #ifndef QUARRY_SERVE_TLS_H
 #define QUARRY_SERVE_TLS_H

@@ -16,8 +16,10 @@
 #include <serve/transport.h>
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <openssl/err.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <serve/connection.h>
@@ -236,6 +238,13 @@ ssize_t serve_transport_write(struct serve_connection *connection, struct iovec 
 bool serve_transport_has_more(const struct serve_connection *connection)
 {
     return connection->tls != NULL && SSL_has_pending(connection->tls) != 0;
+}
+
+size_t serve_transport_kept_bytes(const struct serve_connection *connection)
+{
+    int bytes = 0;
+
+    return ioctl(connection->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
 }
 
 void serve_transport_finish(struct serve_connection *connection)

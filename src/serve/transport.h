@@ -27,6 +27,8 @@ ssize_t serve_transport_write(struct serve_connection *connection, struct iovec 
                               uint32_t piece_count);
 /* Whether bytes were read from the socket that nobody has had yet: no event will tell of them. */
 bool serve_transport_has_more(const struct serve_connection *connection);
+/* What the kernel still has of what was written: as the reader takes it, this falls. */
+size_t serve_transport_kept_bytes(const struct serve_connection *connection);
 /* Says that we send no more. */
 void serve_transport_finish(struct serve_connection *connection);
 

@@ -5,11 +5,11 @@
  *     connection's own buffer  | what the door had left |
  *     the door's room          | the next bytes of a body |    then the shared buffer
  *
- * A connection with nothing left reads into the worker's shared buffer, by one system call, and most
- * requests end there. What a door leaves is copied into a buffer of the connection's own; with the
- * next bytes it goes to the front of the shared buffer, so that they follow in one stretch, and only
- * what is new is copied back if the door still wants more. Above a quarter of the shared buffer the
- * bytes are read into the connection's own.
+ * A connection with nothing left reads into the worker's shared buffer, by one system call, and
+ * most requests end there. What a door leaves is copied into a buffer of the connection's own; with
+ * the next bytes it goes to the front of the shared buffer, so that they follow in one stretch, and
+ * only what is new is copied back if the door still wants more. Above a quarter of the shared
+ * buffer the bytes are read into the connection's own.
  *
  * A door that yields is fed again without a read. What it has left stays in the shared buffer until
  * somebody else needs that (the worker's `holder`), so that one client alone never pays for a copy.
@@ -152,8 +152,7 @@ static enum serve_step feed_room(struct serve_connection *connection, struct vie
 static enum serve_step feed_input(struct serve_connection *connection, struct view *view)
 {
     size_t consumed = 0;
-    enum serve_step step =
-        connection->door->input(connection, view->bytes, view->count, &consumed);
+    enum serve_step step = connection->door->input(connection, view->bytes, view->count, &consumed);
 
     view_consume(connection, view, consumed);
     return step;
@@ -188,6 +187,7 @@ static void turn_begin(struct serve_connection *connection)
 
     Q_ASSERT(worker->current == NULL && worker->batch.piece_count == 0); /* invariant 3 */
     worker->current = connection;
+    connection->last_turn_ns = worker->now_ns;
     connection->is_yielded = false;
     connection->want_room = NULL;
     serve_worker_count(&worker->counters.turn_count, 1);
@@ -198,8 +198,8 @@ static void turn_begin(struct serve_connection *connection)
 
 static void turn_end(struct serve_connection *connection)
 {
-    serve_output_send(connection);
-    connection->want_room = NULL; /* invariant 2 */
+    Q_DCHECK(connection->worker->batch.piece_count == 0); /* invariant 3 */
+    connection->want_room = NULL;                         /* invariant 2 */
     if (connection->door->end != NULL) {
         connection->door->end(connection);
     }
@@ -223,8 +223,7 @@ static void turn_apply(struct serve_connection *connection, enum serve_step step
 {
     switch (step) {
     case SERVE_MORE:
-        if (!connection->is_wanting &&
-            view->count >= serve_worker_input_bytes_max(connection)) {
+        if (!connection->is_wanting && view->count >= serve_worker_input_bytes_max(connection)) {
             refuse_too_long(connection);
         }
         break;
@@ -246,6 +245,7 @@ static void turn_finish(struct serve_connection *connection, enum serve_step ste
 {
     connection->is_wanting = connection->want_room != NULL;
     turn_apply(connection, step, view);
+    serve_output_send(connection); /* before the input moves: answers may point into it */
     if (connection->is_closing) {
         serve_turn_forget(connection);
     } else {
@@ -388,6 +388,7 @@ void serve_turn_posted(struct serve_connection *connection, serve_posted_functio
 
     turn_begin(connection);
     function(connection, argument);
+    serve_output_send(connection);
     turn_end(connection);
     connection->is_yielded = was_yielded;
 }

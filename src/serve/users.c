@@ -70,11 +70,16 @@ struct serve_users {
     struct users_table table; /* guarded by mutex */
     struct queue tried;       /* guarded by mutex: for the thread to hash */
     struct queue waiting;     /* guarded by mutex: by due_ns, as they were asked in that order */
-    bool has_thread;          /* of the one that loads */
+    bool is_stopped;          /* guarded by mutex: the queues are closed */
     struct os_thread thread;
-    void *stack;                 /* own; of the thread */
-    _Atomic(uint32_t) bell;      /* rises when there is something to do; a futex */
-    _Atomic(uint32_t) is_ending; /* release by destroy, acquire by the thread */
+    void *stack;                  /* own; of the thread */
+    _Atomic(uint32_t) has_thread; /* release by load, acquire by logins: the queues are seen to */
+    _Atomic(uint32_t) bell;       /* rises when there is something to do; a futex */
+    _Atomic(uint32_t) is_ending;  /* release by stop, acquire by the thread */
+};
+
+struct serve_users_change {
+    struct users_table table;
 };
 
 /* ---- queues --------------------------------------------------------------------------------- */
@@ -234,7 +239,7 @@ static enum quarry_status start_thread(struct serve_users *users, struct quarry_
         users->stack = NULL;
         return error_set(error, QUARRY_NO_MEMORY, "no memory for the thread that checks passwords");
     }
-    users->has_thread = true;
+    atomic_store_release_u32(&users->has_thread, 1);
     return QUARRY_OK;
 }
 
@@ -258,29 +263,89 @@ enum quarry_status serve_users_create(const struct serve_users_options *options,
     return QUARRY_OK;
 }
 
-enum quarry_status serve_users_load(struct serve_users *users, const struct serve_config *config,
-                                    struct quarry_error *error)
+enum quarry_status serve_users_prepare(struct serve_users *users, const struct serve_config *config,
+                                       struct serve_users_change **ret_change,
+                                       struct quarry_error *error)
 {
-    struct users_table next = {0}, before;
-    struct users_reader reader = {.table = &next, .options = &users->options, .key = users->key};
-    enum quarry_status status = users_read(&reader, config, error);
+    struct serve_users_change *change = calloc(1, sizeof *change);
 
-    if (status == QUARRY_OK) {
-        status = users_table_sort(&next, error);
+    if (change == NULL) {
+        return error_set(error, QUARRY_NO_MEMORY, "no memory for users");
     }
-    if (status == QUARRY_OK && next.count > 0 && !users->has_thread) {
+    struct users_reader reader = {
+        .table = &change->table, .options = &users->options, .key = users->key};
+    enum quarry_status status = users_read(&reader, config, error);
+    if (status == QUARRY_OK) {
+        status = users_table_sort(&change->table, error);
+    }
+    if (status == QUARRY_OK && change->table.count > 0 &&
+        atomic_load_acquire_u32(&users->has_thread) == 0) {
         status = start_thread(users, error);
     }
     if (status != QUARRY_OK) {
-        users_table_clear(&next);
+        serve_users_abort(change);
         return status;
     }
+    *ret_change = change;
+    return QUARRY_OK;
+}
+
+void serve_users_abort(struct serve_users_change *change)
+{
+    if (change != NULL) {
+        users_table_clear(&change->table);
+        free(change);
+    }
+}
+
+void serve_users_commit(struct serve_users *users, struct serve_users_change *change)
+{
+    struct users_table before;
+
     os_mutex_lock(&users->mutex);
     before = users->table;
-    users->table = next;
+    users->table = change->table;
     os_mutex_unlock(&users->mutex);
-    users_table_clear(&before);
-    return QUARRY_OK;
+    change->table = before;
+    serve_users_abort(change);
+}
+
+enum quarry_status serve_users_load(struct serve_users *users, const struct serve_config *config,
+                                    struct quarry_error *error)
+{
+    struct serve_users_change *change = NULL;
+    enum quarry_status status = serve_users_prepare(users, config, &change, error);
+
+    if (status == QUARRY_OK) {
+        serve_users_commit(users, change);
+    }
+    return status;
+}
+
+/* Tells those who wait in a queue that nothing comes of it. */
+static void drop(struct queue *queue)
+{
+    for (struct job *job; (job = queue_take(queue)) != NULL;) {
+        job->done(job->argument, SERVE_LOGIN_BUSY, NULL);
+        job_free(job);
+    }
+}
+
+void serve_users_stop(struct serve_users *users)
+{
+    os_mutex_lock(&users->mutex);
+    bool is_first = !users->is_stopped;
+    users->is_stopped = true;
+    os_mutex_unlock(&users->mutex);
+    if (!is_first || atomic_load_acquire_u32(&users->has_thread) == 0) {
+        return;
+    }
+    atomic_store_release_u32(&users->is_ending, 1); /* pairs with the thread's acquire */
+    ring(users);
+    os_thread_join(&users->thread);
+    free(users->stack);
+    drop(&users->tried);
+    drop(&users->waiting);
 }
 
 void serve_users_destroy(struct serve_users *users)
@@ -288,18 +353,7 @@ void serve_users_destroy(struct serve_users *users)
     if (users == NULL) {
         return;
     }
-    if (users->has_thread) {
-        atomic_store_release_u32(&users->is_ending, 1);
-        ring(users);
-        os_thread_join(&users->thread);
-        free(users->stack);
-    }
-    for (struct job *job; (job = queue_take(&users->tried)) != NULL;) {
-        job_free(job);
-    }
-    for (struct job *job; (job = queue_take(&users->waiting)) != NULL;) {
-        job_free(job);
-    }
+    serve_users_stop(users);
     users_table_clear(&users->table);
     explicit_bzero(users, sizeof *users);
     free(users);
@@ -365,7 +419,7 @@ static bool look_up(struct serve_users *users, const char *name,
 static bool enqueue(struct serve_users *users, struct job *job)
 {
     os_mutex_lock(&users->mutex);
-    bool has_room = users->tried.count < SERVE_LOGINS_WAITING_MAX;
+    bool has_room = !users->is_stopped && users->tried.count < SERVE_LOGINS_WAITING_MAX;
     if (has_room) {
         queue_put(&users->tried, job);
     }
@@ -414,5 +468,6 @@ enum serve_login_outcome serve_users_login(struct serve_users *users,
     }
     /* One too long is nobody's, though its beginning might be. */
     plan.is_decoy = plan.is_decoy || request->password_bytes > SERVE_PASSWORD_BYTES_MAX;
-    return users->has_thread ? begin_job(users, &bounded, &plan) : SERVE_LOGIN_REFUSED;
+    return atomic_load_acquire_u32(&users->has_thread) != 0 ? begin_job(users, &bounded, &plan)
+                                                            : SERVE_LOGIN_REFUSED;
 }

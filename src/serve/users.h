@@ -67,7 +67,22 @@ enum quarry_status serve_users_create(const struct serve_users_options *options,
  */
 enum quarry_status serve_users_load(struct serve_users *users, const struct serve_config *config,
                                     struct quarry_error *error);
-/* Logins that are pending are dropped: their functions are not called. NULL does nothing. */
+/*
+ * The same in two steps, so that other parts of a reload can fail in between: commit cannot.
+ * `ret_change`: own; given to one of the two.
+ */
+struct serve_users_change;
+enum quarry_status serve_users_prepare(struct serve_users *users, const struct serve_config *config,
+                                       struct serve_users_change **ret_change,
+                                       struct quarry_error *error);
+void serve_users_commit(struct serve_users *users, struct serve_users_change *change);
+void serve_users_abort(struct serve_users_change *change);
+/*
+ * Ends the users' thread: logins that are pending are told SERVE_LOGIN_BUSY, and so are those that
+ * come after. For an end in order: before the workers, to which answers are posted.
+ */
+void serve_users_stop(struct serve_users *users);
+/* Stops it where it runs. NULL does nothing. Threads: nobody uses it any more. */
 void serve_users_destroy(struct serve_users *users);
 
 uint32_t serve_users_count(struct serve_users *users);

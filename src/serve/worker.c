@@ -14,8 +14,8 @@
  * Nothing of a worker is locked: its connections are its own, others reach it by its mailbox. Its
  * event base is made without locks as well.
  *
- * Rejected: libevent's bufferevents, which have a buffer for each connection and a lock; one loop for
- * all threads; SO_REUSEPORT, see acceptor.c.
+ * Rejected: libevent's bufferevents, which have a buffer for each connection and a lock; one loop
+ * for all threads; SO_REUSEPORT, see acceptor.c.
  */
 #include <serve/worker.h>
 
@@ -447,6 +447,27 @@ static void worker_run(void *argument)
     worker_end(worker);
 }
 
+/* ---- reports -------------------------------------------------------------------------------- */
+
+struct serve_net *serve_worker_net(struct serve_worker *worker)
+{
+    return worker->net;
+}
+
+void serve_worker_each(struct serve_worker *worker,
+                       void (*visit)(struct serve_connection *connection, void *argument),
+                       void *argument)
+{
+    uint32_t end = serve_slots_count(&worker->slots);
+
+    for (uint32_t i = 0; i < end; i++) {
+        struct serve_connection *connection = worker_slot(worker, i);
+        if (connection != NULL && !connection->is_lingering) {
+            visit(connection, argument);
+        }
+    }
+}
+
 /* ---- figures -------------------------------------------------------------------------------- */
 
 void serve_worker_read_counters(const struct serve_worker *worker,
@@ -456,13 +477,11 @@ void serve_worker_read_counters(const struct serve_worker *worker,
 
 #define COPY(name) .name = atomic_load_relaxed_u64(&from->name)
     *ret_counters = (struct serve_counters){
-        COPY(accepted_count),    COPY(current_count),     COPY(received_bytes),
-        COPY(sent_bytes),        COPY(turn_count),        COPY(yield_count),
-        COPY(pass_count),        COPY(receive_count),     COPY(send_count),
-        COPY(posted_count),      COPY(refused_count),     COPY(slow_reader_count),
-        COPY(slow_writer_count), COPY(idle_count),        COPY(too_long_count),
-        COPY(no_memory_count),   COPY(tls_failed_count),  COPY(waiting_bytes),
-        COPY(lag_max_ns),
+        COPY(accepted_count),    COPY(current_count), COPY(received_bytes), COPY(sent_bytes),
+        COPY(turn_count),        COPY(yield_count),   COPY(pass_count),     COPY(receive_count),
+        COPY(send_count),        COPY(posted_count),  COPY(refused_count),  COPY(slow_reader_count),
+        COPY(slow_writer_count), COPY(idle_count),    COPY(too_long_count), COPY(no_memory_count),
+        COPY(tls_failed_count),  COPY(waiting_bytes), COPY(lag_max_ns),
     };
 #undef COPY
 }

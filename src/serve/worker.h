@@ -49,13 +49,13 @@ struct serve_worker {
     struct serve_slots slots;
     struct serve_list ready; /* connections with something to do */
     struct serve_deadlines deadlines;
-    uint64_t now_ns;          /* when the pass began */
-    bool has_mail;            /* may have: woken, or not all was taken */
-    bool is_ticking;          /* tick_event is pending */
-    bool may_be_due;          /* a deadline may have passed */
-    bool is_draining;         /* connections without anything in flight end */
-    uint64_t drain_due_ns;    /* and then the others */
-    uint32_t drain_index;     /* slots below it have been looked at */
+    uint64_t now_ns;                  /* when the pass began */
+    bool has_mail;                    /* may have: woken, or not all was taken */
+    bool is_ticking;                  /* tick_event is pending */
+    bool may_be_due;                  /* a deadline may have passed */
+    bool is_draining;                 /* connections without anything in flight end */
+    uint64_t drain_due_ns;            /* and then the others */
+    uint32_t drain_index;             /* slots below it have been looked at */
     struct serve_connection *current; /* whose turn it is; NULL: nobody's */
     struct serve_connection *holder;  /* whose bytes are in `shared`; NULL: nobody's */
     const char *held;

@@ -164,8 +164,7 @@ static void class_enter_locked(struct quarry_slab *slab, struct slab_class *clas
     map_write_locked(slab);
 }
 
-/* Makes a class with these cells and sends requests to it, unless there is one. */
-static enum quarry_status class_make(struct quarry_slab *slab, size_t cell_bytes)
+enum quarry_status slab_class_make(struct quarry_slab *slab, size_t cell_bytes)
 {
     void *piece;
     enum quarry_status status = slab_meta_take(slab, sizeof(struct slab_class), &piece);
@@ -202,7 +201,7 @@ enum quarry_status slab_class_for(struct quarry_slab *slab, size_t bytes,
             *ret_class = slab_class_of(slab, class_id);
             return QUARRY_OK;
         }
-        enum quarry_status status = class_make(slab, slab_step_bytes(step));
+        enum quarry_status status = slab_class_make(slab, slab_step_bytes(step));
         if (status != QUARRY_OK) {
             return status;
         }
@@ -218,7 +217,7 @@ enum quarry_status quarry_slab_add_size(struct quarry_slab *slab, size_t bytes)
     slab_lock(slab, &slab->meta.mutex);
     bool is_full = slab->exact_count >= SLAB_EXACT_MAX;
     slab_unlock(slab, &slab->meta.mutex);
-    return is_full ? QUARRY_TOO_MANY : class_make(slab, cell_bytes);
+    return is_full ? QUARRY_TOO_MANY : slab_class_make(slab, cell_bytes);
 }
 
 void slab_classes_fini(struct quarry_slab *slab)
@@ -300,7 +299,7 @@ bool slab_class_adapt(struct slab_class *class)
     }
     const struct asked asked = class_asked(class);
     uint32_t below = split_choose(class, &asked);
-    if (below == 0 || class_make(slab, slab_step_bytes(class->step - below)) != QUARRY_OK) {
+    if (below == 0 || slab_class_make(slab, slab_step_bytes(class->step - below)) != QUARRY_OK) {
         return false;
     }
     slab_lock(slab, &slab->meta.mutex);

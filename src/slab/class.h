@@ -14,6 +14,12 @@ void slab_classes_init(struct quarry_slab *slab);
 void slab_classes_fini(struct quarry_slab *slab);
 
 /*
+ * Makes a class with these cells, of the next number, and sends requests to it, unless there is
+ * one. No lock held, in no gate. Errors: TOO_MANY (SLAB_CLASSES_MAX), those of slab_meta_take.
+ */
+enum quarry_status slab_class_make(struct quarry_slab *slab, size_t cell_bytes);
+
+/*
  * The class for a request of `bytes` (1 to QUARRY_SLAB_CELL_BYTES_MAX), made if need be. No lock
  * held, in no gate. Errors: TOO_MANY (SLAB_CLASSES_MAX), those of slab_meta_take.
  */

@@ -3,7 +3,7 @@
  *
  * Structures lie apart from cells, so that nobody who writes past a cell reaches them, and so that
  * records of pages, which all begin at a multiple of 8 KiB, do not compete for the same few sets of
- * the CPU's cache.
+ * the CPU's cache. They may lie in a lane of their own, where cells are in one that has a file.
  *
  *   chunk   | head | piece | piece | piece | … bump ……………… |     16 KiB, all kinds of sizes
  *   run     | piece of more than 4 KiB                    |     whole pages
@@ -16,10 +16,11 @@
 
 #include <string.h>
 
-enum quarry_status slab_run_take(struct quarry_slab *slab, uint32_t page_count,
-                                 _Atomic uint64_t *counter, void **ret_base)
+/* A run in one of the slab's lanes; `counter`: which of its figures the bytes go into. */
+static enum quarry_status run_take(struct quarry_slab *slab, struct page_lane *page_lane,
+                                   uint32_t page_count, _Atomic uint64_t *counter, void **ret_base)
 {
-    struct quarry_lane *lane = (struct quarry_lane *)(void *)slab->lane;
+    struct quarry_lane *lane = (struct quarry_lane *)(void *)page_lane;
     enum quarry_status status =
         slab->account == NULL
             ? quarry_pages_alloc(lane, slab->owner, page_count, ret_base)
@@ -31,10 +32,10 @@ enum quarry_status slab_run_take(struct quarry_slab *slab, uint32_t page_count,
     return status;
 }
 
-void slab_run_give(struct quarry_slab *slab, void *base, uint32_t page_count,
-                   _Atomic uint64_t *counter)
+static void run_give(struct quarry_slab *slab, struct page_lane *page_lane, void *base,
+                     uint32_t page_count, _Atomic uint64_t *counter)
 {
-    struct quarry_lane *lane = (struct quarry_lane *)(void *)slab->lane;
+    struct quarry_lane *lane = (struct quarry_lane *)(void *)page_lane;
 
     (void)atomic_sub_relaxed_u64(counter, (uint64_t)page_count << PAGE_SHIFT);
     if (slab->account == NULL) {
@@ -42,6 +43,35 @@ void slab_run_give(struct quarry_slab *slab, void *base, uint32_t page_count,
     } else {
         quarry_account_pages_free(slab->account, lane, base);
     }
+}
+
+enum quarry_status slab_run_take(struct quarry_slab *slab, uint32_t page_count, void **ret_base)
+{
+    return run_take(slab, slab->lane, page_count, &slab->page_bytes, ret_base);
+}
+
+void slab_run_give(struct quarry_slab *slab, void *base, uint32_t page_count)
+{
+    run_give(slab, slab->lane, base, page_count, &slab->page_bytes);
+}
+
+void slab_run_forget(struct quarry_slab *slab, uint32_t page_count)
+{
+    (void)atomic_sub_relaxed_u64(&slab->page_bytes, (uint64_t)page_count << PAGE_SHIFT);
+    if (slab->account != NULL) {
+        quarry_account_uncharge(slab->account, (uint64_t)page_count << PAGE_SHIFT);
+    }
+}
+
+static enum quarry_status meta_run_take(struct quarry_slab *slab, uint32_t page_count,
+                                        void **ret_base)
+{
+    return run_take(slab, slab->record_lane, page_count, &slab->metadata_bytes, ret_base);
+}
+
+void slab_meta_run_give(struct quarry_slab *slab, void *base, uint32_t page_count)
+{
+    run_give(slab, slab->record_lane, base, page_count, &slab->metadata_bytes);
 }
 
 /* ---- pieces --------------------------------------------------------------------------------- */
@@ -113,8 +143,7 @@ static enum quarry_status small_take(struct quarry_slab *slab, size_t bytes, voi
     void *piece = piece_pop(meta, bytes);
     slab_unlock(slab, &meta->mutex);
     while (piece == NULL) {
-        enum quarry_status status =
-            slab_run_take(slab, SLAB_META_CHUNK_PAGES, &slab->metadata_bytes, &base);
+        enum quarry_status status = meta_run_take(slab, SLAB_META_CHUNK_PAGES, &base);
         if (status != QUARRY_OK) {
             return status;
         }
@@ -130,10 +159,9 @@ static enum quarry_status small_take(struct quarry_slab *slab, size_t bytes, voi
 enum quarry_status slab_meta_take(struct quarry_slab *slab, size_t bytes, void **ret_piece)
 {
     size_t rounded = piece_bytes(bytes);
-    enum quarry_status status =
-        rounded <= SLAB_META_SMALL_MAX
-            ? small_take(slab, rounded, ret_piece)
-            : slab_run_take(slab, piece_pages(bytes), &slab->metadata_bytes, ret_piece);
+    enum quarry_status status = rounded <= SLAB_META_SMALL_MAX
+                                    ? small_take(slab, rounded, ret_piece)
+                                    : meta_run_take(slab, piece_pages(bytes), ret_piece);
 
     if (status == QUARRY_OK) {
         memset(*ret_piece, 0, bytes);
@@ -146,7 +174,7 @@ void slab_meta_give(struct quarry_slab *slab, void *piece, size_t bytes)
     size_t rounded = piece_bytes(bytes);
 
     if (rounded > SLAB_META_SMALL_MAX) {
-        slab_run_give(slab, piece, piece_pages(bytes), &slab->metadata_bytes);
+        slab_meta_run_give(slab, piece, piece_pages(bytes));
         return;
     }
     slab_lock(slab, &slab->meta.mutex);
@@ -160,7 +188,7 @@ void slab_meta_fini(struct quarry_slab *slab)
 
     while (chunk != NULL) {
         struct slab_meta_chunk *next = chunk->next;
-        slab_run_give(slab, chunk, SLAB_META_CHUNK_PAGES, &slab->metadata_bytes);
+        slab_meta_run_give(slab, chunk, SLAB_META_CHUNK_PAGES);
         chunk = next;
     }
     slab->meta.chunks = NULL;

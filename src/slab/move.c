@@ -29,30 +29,20 @@
 #include <slab/table.h>
 #include <slab/thread.h>
 
-/* Cells taken at a time to move others to. */
-#define MOVE_BATCH 32u
 /* How often a page is gone over while the owner declines some. */
-#define MOVE_ROUNDS 8u
+#define MOVE_ROUNDS     8u
+#define MOVE_ROUNDS_FEW 3u
+/* Cells that are not live and cost as much as one that is moved. */
+#define SKIPPED_PER_CELL 64u
 /* How many pages of a list are compared by address. */
 #define LOOK_AT 8u
 
-struct mover {
-    struct slab_class *class;
-    struct slab_page *page;
-    quarry_slab_move_function *move;
-    void *argument;
-    bool may_grow;                        /* the class may get another page for the cells */
-    uint32_t moved_count, declined_count; /* in this round */
-    uint32_t entry_count;
-    struct slab_entry entry[MOVE_BATCH]; /* cells to move to */
-};
-
 /* ---- one cell ------------------------------------------------------------------------------- */
 
-static uint32_t mover_fetch(struct mover *mover)
+static uint32_t mover_fetch(struct slab_mover *mover)
 {
     slab_lock(mover->class->slab, &mover->class->mutex);
-    mover->entry_count = slab_cells_take_locked(mover->class, mover->entry, MOVE_BATCH);
+    mover->entry_count = slab_cells_take_locked(mover->class, mover->entry, SLAB_MOVE_BATCH);
     slab_unlock(mover->class->slab, &mover->class->mutex);
     return mover->entry_count;
 }
@@ -71,7 +61,7 @@ static void threads_strip(struct slab_class *class, struct slab_page *page)
 }
 
 /* Has a cell to move to. */
-static enum quarry_status mover_supply(struct mover *mover)
+static enum quarry_status mover_supply(struct slab_mover *mover)
 {
     enum quarry_status status;
 
@@ -89,7 +79,7 @@ static enum quarry_status mover_supply(struct mover *mover)
 }
 
 /* What was taken and not used goes back. */
-static void mover_return(struct mover *mover)
+static void mover_return(struct slab_mover *mover)
 {
     struct slab_class *class = mover->class;
     struct slab_gone gone = {.first = NULL};
@@ -107,9 +97,9 @@ static void mover_return(struct mover *mover)
  * moved it, another thread may find the new one and give it back. If he does not, it is taken away
  * again; until then both have it, and whoever gives the old one back forgets it as ever.
  */
-static void mover_copy_token(const struct mover *mover, uint32_t cell, quarry_ref new_ref)
+static void mover_copy_token(const struct slab_mover *mover, uint32_t cell, quarry_ref new_ref)
 {
-    if (mover->page->token != NULL) {
+    if (mover->page->token != NULL && new_ref != QUARRY_REF_NIL) {
         struct slab_page *new_page = slab_page_held_by_ref(mover->class->slab, new_ref);
         atomic_store_relaxed_u32(&new_page->token[QUARRY_REF_CELL(new_ref)],
                                  atomic_load_relaxed_u32(&mover->page->token[cell]));
@@ -124,7 +114,7 @@ static void mover_clear_token(struct slab_page *page, uint32_t cell)
 }
 
 /* The owner has moved a cell: the old one is ours, and nobody finds it any more. */
-static void mover_retire(struct mover *mover, quarry_ref ref)
+static void mover_retire(struct slab_mover *mover, quarry_ref ref)
 {
     struct slab_class *class = mover->class;
     struct slab_gone gone = {.first = NULL};
@@ -155,7 +145,8 @@ static void epoch_leave(struct quarry_slab *slab)
 }
 
 /* Asks the owner, with a look at the cell as it is while we are inside the epoch. */
-static bool mover_ask(struct mover *mover, uint32_t cell, struct slab_entry to, quarry_ref *ret_ref)
+static bool mover_ask(struct slab_mover *mover, uint32_t cell, struct slab_entry to,
+                      quarry_ref *ret_ref)
 {
     struct slab_page *page = mover->page;
     struct quarry_slab *slab = mover->class->slab;
@@ -169,8 +160,11 @@ static bool mover_ask(struct mover *mover, uint32_t cell, struct slab_entry to, 
         mover_copy_token(mover, cell, to.ref);
         is_moved = mover->move(mover->argument, *ret_ref, slab_page_cell(page, cell), to.ref,
                                to.data, page->cell_bytes);
+        Q_ASSERT(!is_moved || to.ref != QUARRY_REF_NIL);
         if (!is_moved) {
             mover->declined_count++;
+        }
+        if (!is_moved && to.ref != QUARRY_REF_NIL) {
             mover_clear_token(slab_page_held_by_ref(slab, to.ref), QUARRY_REF_CELL(to.ref));
         }
     }
@@ -178,11 +172,14 @@ static bool mover_ask(struct mover *mover, uint32_t cell, struct slab_entry to, 
     return is_moved;
 }
 
-static void mover_move(struct mover *mover, uint32_t cell)
+static void mover_move(struct slab_mover *mover, uint32_t cell)
 {
-    struct slab_entry to = mover->entry[mover->entry_count - 1];
+    struct slab_entry to = {.data = NULL, .ref = QUARRY_REF_NIL};
     quarry_ref ref;
 
+    if (mover->entry_count != 0) {
+        to = mover->entry[mover->entry_count - 1];
+    }
     if (mover_ask(mover, cell, to, &ref)) {
         mover->entry_count--;
         mover->moved_count++;
@@ -192,31 +189,75 @@ static void mover_move(struct mover *mover, uint32_t cell)
 
 /* ---- one page ------------------------------------------------------------------------------- */
 
-/* Goes over the page once. */
-static enum quarry_status mover_round(struct mover *mover)
+static void mover_count(const struct slab_mover *mover, uint32_t moved, uint32_t declined)
 {
-    enum quarry_status status = QUARRY_OK;
-
-    mover->moved_count = mover->declined_count = 0;
-    for (uint32_t cell = 0; cell < mover->page->cell_count && status == QUARRY_OK; cell++) {
-        if (slab_generation(mover->page, cell) % 2 == 0) {
-            continue;
-        }
-        status = mover_supply(mover);
-        if (status == QUARRY_OK) {
-            mover_move(mover, cell);
-        }
-    }
     struct quarry_slab *slab = mover->class->slab;
-    (void)atomic_add_relaxed_u64(&slab->moved_count, mover->moved_count);
-    (void)atomic_add_relaxed_u64(&slab->moved_bytes,
-                                 (uint64_t)mover->moved_count * mover->page->cell_bytes);
-    (void)atomic_add_relaxed_u64(&slab->declined_count, mover->declined_count);
-    return status;
+
+    (void)atomic_add_relaxed_u64(&slab->moved_count, moved);
+    (void)atomic_add_relaxed_u64(&slab->moved_bytes, (uint64_t)moved * mover->page->cell_bytes);
+    (void)atomic_add_relaxed_u64(&slab->declined_count, declined);
 }
 
-/* The page leaves if it has no live cell; at the end it is restored if it has. */
-static bool page_try_leave(struct slab_class *class, struct slab_page *page, bool is_end)
+/* Whether there is a cell to move to; if not, whether the owner is asked all the same. */
+static bool mover_may_ask(struct slab_mover *mover)
+{
+    if (!mover->is_dry) {
+        mover->status = mover_supply(mover);
+        mover->is_dry = mover->status != QUARRY_OK && mover->asks_without_cell;
+    }
+    if (mover->is_dry) {
+        mover->status = QUARRY_OK;
+    }
+    return mover->status == QUARRY_OK;
+}
+
+/* A cell, if it is live. Returns: whether it was. */
+static bool mover_visit(struct slab_mover *mover, uint32_t cell)
+{
+    if (slab_generation(mover->page, cell) % 2 == 0) {
+        return false;
+    }
+    if (mover_may_ask(mover)) {
+        mover_move(mover, cell);
+    }
+    return true;
+}
+
+/* Goes on with the round for up to `budget` cells; one that is not live costs little. */
+static void mover_round(struct slab_mover *mover, uint32_t budget)
+{
+    uint32_t moved = mover->moved_count, declined = mover->declined_count, skipped = 0;
+
+    while (mover->cell < mover->page->cell_count && budget > 0 && mover->status == QUARRY_OK) {
+        if (mover_visit(mover, mover->cell++) || ++skipped % SKIPPED_PER_CELL == 0) {
+            budget--;
+        }
+    }
+    mover_count(mover, mover->moved_count - moved, mover->declined_count - declined);
+}
+
+/* Somebody who may not mind that a page stays is not kept waiting for who holds a cell of it. */
+static uint32_t mover_rounds(const struct slab_mover *mover)
+{
+    return mover->asks_without_cell ? MOVE_ROUNDS_FEW : MOVE_ROUNDS;
+}
+
+bool slab_mover_step(struct slab_mover *mover, uint32_t cell_count)
+{
+    mover->is_dry = false;
+    if (mover->cell == mover->page->cell_count && mover->round + 1 < mover_rounds(mover)) {
+        os_yield(); /* whoever holds the cells that were declined */
+        mover->round++;
+        mover->cell = mover->declined_count = 0;
+    }
+    mover_round(mover, cell_count);
+    return mover->status == QUARRY_OK &&
+           (mover->cell < mover->page->cell_count ||
+            (mover->declined_count != 0 && mover->round + 1 < mover_rounds(mover)));
+}
+
+/* The page leaves if it has no live cell; else it is restored. */
+static bool page_try_leave(struct slab_class *class, struct slab_page *page)
 {
     struct slab_gone gone = {.first = NULL};
 
@@ -224,35 +265,12 @@ static bool page_try_leave(struct slab_class *class, struct slab_page *page, boo
     bool is_empty = slab_page_out_count(page) == 0;
     if (is_empty) {
         slab_page_leave_locked(class, page, &gone);
-    } else if (is_end) {
+    } else {
         slab_page_restore_locked(class, page, &gone);
     }
     slab_unlock(class->slab, &class->mutex);
     (void)slab_pages_free(class->slab, &gone);
     return is_empty;
-}
-
-/* Empties a page that has been withdrawn. */
-static enum quarry_status mover_run(struct mover *mover)
-{
-    enum quarry_status status = QUARRY_OK;
-    bool is_empty = false;
-
-    threads_strip(mover->class, mover->page);
-    for (uint32_t round = 0; round < MOVE_ROUNDS && status == QUARRY_OK && !is_empty; round++) {
-        if (round > 0) {
-            os_yield(); /* whoever holds the cells that were declined */
-        }
-        status = mover_round(mover);
-        is_empty = page_try_leave(mover->class, mover->page,
-                                  status != QUARRY_OK || round + 1 == MOVE_ROUNDS);
-    }
-    mover_return(mover);
-    if (is_empty && mover->class->slab->epoch != NULL) {
-        slab_limbo_advance(mover->class->slab);
-        (void)slab_limbo_settle(mover->class);
-    }
-    return is_empty ? QUARRY_OK : status != QUARRY_OK ? status : QUARRY_BUSY;
 }
 
 /* Withdraws a page. Errors: NOT_FOUND: there is none of the number, or it is leaving already. */
@@ -284,24 +302,73 @@ static void moving_release(struct quarry_slab *slab)
     atomic_store_release_u32(&slab->is_moving, 0);
 }
 
-enum quarry_status quarry_slab_move_page(struct quarry_slab *slab, uint32_t class_id, uint32_t page,
-                                         quarry_slab_move_function *move, void *argument)
+/* Withdraws the page; the claim to move is the caller's. */
+static enum quarry_status mover_withdraw(struct slab_mover *mover, uint32_t index)
 {
-    struct mover mover = {.move = move, .argument = argument, .may_grow = true};
+    enum quarry_status status = page_withdraw(mover->class, index, &mover->page);
 
-    mover.class = class_id < SLAB_CLASSES_MAX ? slab_class_of(slab, class_id) : NULL;
-    if (mover.class == NULL) {
+    if (status == QUARRY_OK) {
+        threads_strip(mover->class, mover->page);
+    }
+    return status;
+}
+
+/* The claim to move stays. */
+static enum quarry_status mover_finish(struct slab_mover *mover)
+{
+    bool is_empty = page_try_leave(mover->class, mover->page);
+
+    mover_return(mover);
+    if (is_empty && mover->class->slab->epoch != NULL) {
+        slab_limbo_advance(mover->class->slab);
+        (void)slab_limbo_settle(mover->class);
+    }
+    if (is_empty) {
+        return QUARRY_OK;
+    }
+    return mover->status != QUARRY_OK ? mover->status : QUARRY_BUSY;
+}
+
+enum quarry_status slab_mover_begin(struct slab_mover *ret_mover, struct quarry_slab *slab,
+                                    uint32_t class_id, uint32_t page,
+                                    quarry_slab_move_function *move, void *argument, bool may_grow)
+{
+    *ret_mover = (struct slab_mover){.move = move, .argument = argument, .may_grow = may_grow};
+    ret_mover->class = class_id < SLAB_CLASSES_MAX ? slab_class_of(slab, class_id) : NULL;
+    if (ret_mover->class == NULL) {
         return QUARRY_NOT_FOUND;
     }
     if (!moving_claim(slab)) {
         return QUARRY_BUSY;
     }
-    enum quarry_status status = page_withdraw(mover.class, page, &mover.page);
-    if (status == QUARRY_OK) {
-        status = mover_run(&mover);
+    enum quarry_status status = mover_withdraw(ret_mover, page);
+    if (status != QUARRY_OK) {
+        moving_release(slab);
     }
-    moving_release(slab);
     return status;
+}
+
+enum quarry_status slab_mover_end(struct slab_mover *mover)
+{
+    enum quarry_status status = mover_finish(mover);
+
+    moving_release(mover->class->slab);
+    return status;
+}
+
+enum quarry_status quarry_slab_move_page(struct quarry_slab *slab, uint32_t class_id, uint32_t page,
+                                         quarry_slab_move_function *move, void *argument)
+{
+    struct slab_mover mover;
+    enum quarry_status status =
+        slab_mover_begin(&mover, slab, class_id, page, move, argument, true);
+
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    while (slab_mover_step(&mover, UINT32_MAX)) {
+    }
+    return slab_mover_end(&mover);
 }
 
 void slab_move_after_fork(struct quarry_slab *slab)
@@ -311,7 +378,7 @@ void slab_move_after_fork(struct quarry_slab *slab)
         for (uint32_t index = 0; index < class->index_count; index++) {
             struct slab_page *page = slab_table_page(class, index);
             if (page != NULL && atomic_load_relaxed_u32(&page->state) == SLAB_PAGE_MOVING) {
-                (void)page_try_leave(class, page, true);
+                (void)page_try_leave(class, page);
             }
         }
     }
@@ -330,6 +397,28 @@ static uint64_t class_trim(struct slab_class *class)
     slab_spares_drop_locked(class, &gone);
     slab_unlock(class->slab, &class->mutex);
     return bytes + slab_pages_free(class->slab, &gone);
+}
+
+uint64_t slab_class_free_count(struct quarry_slab *slab, uint32_t class_id)
+{
+    struct slab_class *class = slab_class_of(slab, class_id);
+
+    slab_lock(slab, &class->mutex);
+    uint64_t count = class->free_count;
+    slab_unlock(slab, &class->mutex);
+    return count;
+}
+
+uint64_t slab_settle(struct quarry_slab *slab)
+{
+    uint64_t bytes = 0;
+
+    slab_limbo_advance(slab);
+    for (uint32_t id = 1; id < atomic_load_acquire_u32(&slab->class_count); id++) {
+        bytes += slab_limbo_settle(slab_class_of(slab, id));
+    }
+    slab_records_free(slab, false);
+    return bytes;
 }
 
 uint64_t quarry_slab_trim(struct quarry_slab *slab)
@@ -423,6 +512,14 @@ static struct victim victim_choose(struct quarry_slab *slab, const struct stuck 
     return victim;
 }
 
+/* Empties a page that has been withdrawn. */
+static enum quarry_status mover_run(struct slab_mover *mover)
+{
+    while (slab_mover_step(mover, UINT32_MAX)) {
+    }
+    return mover_finish(mover);
+}
+
 static uint64_t compact_moving(struct quarry_slab *slab, uint64_t wanted_bytes,
                                quarry_slab_move_function *move, void *argument)
 {
@@ -434,9 +531,8 @@ static uint64_t compact_moving(struct quarry_slab *slab, uint64_t wanted_bytes,
         if (victim.class == NULL) {
             break;
         }
-        struct mover mover = {.class = victim.class, .move = move, .argument = argument};
-        if (page_withdraw(victim.class, victim.index, &mover.page) == QUARRY_OK &&
-            mover_run(&mover) == QUARRY_OK) {
+        struct slab_mover mover = {.class = victim.class, .move = move, .argument = argument};
+        if (mover_withdraw(&mover, victim.index) == QUARRY_OK && mover_run(&mover) == QUARRY_OK) {
             bytes += victim.page_bytes;
         } else {
             stuck.page[stuck.count++] = victim.page;

@@ -1,10 +1,68 @@
 /*
- * Moving: emptying pages.
+ * Moving: emptying pages, at once (quarry_slab_move_page) or a few cells at a time.
  */
 #ifndef QUARRY_SLAB_MOVE_H
 #define QUARRY_SLAB_MOVE_H
 
 #include <slab/types.h>
+
+/* Cells taken at a time to move others to. */
+#define SLAB_MOVE_BATCH 32u
+
+/* A page that is being emptied. By one thread at a time, which need not be the same. */
+struct slab_mover {
+    struct slab_class *class;
+    struct slab_page *page;
+    quarry_slab_move_function *move;
+    void *argument;
+    bool may_grow; /* the class may get another page for the cells */
+    /*
+     * Where no cell is to be had, the owner is asked with a `new_data` of NULL, and may only let go
+     * of the old one. Set after slab_mover_begin; else the mover stops there.
+     */
+    bool asks_without_cell;
+    bool is_dry;             /* no cell was to be had, in this step */
+    uint32_t round, cell;    /* how often the page was gone over, and how far it is this time */
+    uint32_t moved_count;    /* in all */
+    uint32_t declined_count; /* in this round */
+    enum quarry_status status;
+    uint32_t entry_count;
+    struct slab_entry entry[SLAB_MOVE_BATCH]; /* cells to move to */
+};
+
+/*
+ * Begins to empty a page: nothing is taken from it from here on, until slab_mover_end. Until then
+ * nobody else moves cells of the slab.
+ *
+ * `move`, `argument`: as for quarry_slab_move_page. `may_grow`: the class may get a page for the
+ * cells. Errors: QUARRY_NOT_FOUND, QUARRY_BUSY: nothing was begun. Cost: threads are stopped for a
+ * moment.
+ */
+enum quarry_status slab_mover_begin(struct slab_mover *ret_mover, struct quarry_slab *slab,
+                                    uint32_t class_id, uint32_t page,
+                                    quarry_slab_move_function *move, void *argument, bool may_grow);
+/*
+ * Goes on with up to `cell_count` live cells. Returns: whether there is more to do: cells not yet
+ * asked for in this round, or some were declined; false too where one had nowhere to go.
+ */
+bool slab_mover_step(struct slab_mover *mover, uint32_t cell_count);
+/*
+ * Ends it: a page without live cells goes, or is about to when readers have left; another one is as
+ * it was before.
+ *
+ * Returns: QUARRY_OK: it goes; QUARRY_NO_MEMORY, QUARRY_BUSY: as quarry_slab_move_page.
+ */
+enum quarry_status slab_mover_end(struct slab_mover *mover);
+
+/* Free cells in the pages of a class from which cells are taken. Cost: a lock. */
+uint64_t slab_class_free_count(struct quarry_slab *slab, uint32_t class_id);
+
+/*
+ * Lets go of what waits for readers that have left: of all classes with such pages. Gives back the
+ * pages that become empty by that. Unlike quarry_slab_trim no thread is stopped, and a class keeps
+ * an empty page. Returns: bytes given back. Cost: a process barrier or two; O(classes).
+ */
+uint64_t slab_settle(struct quarry_slab *slab);
 
 /* In the child of a fork: whoever was moving is gone. */
 void slab_move_after_fork(struct quarry_slab *slab);

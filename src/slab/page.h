@@ -93,6 +93,14 @@ static inline struct slab_page *slab_page_held_by_ref(const struct quarry_slab *
     return slab_page_of(slab, ref);
 }
 
+/* A page in the words of the door. */
+void slab_page_describe(const struct slab_page *page, struct quarry_slab_page *ret_page);
+/* Tells the owner of a page that has gone. No lock held. */
+void slab_page_tell_given(struct quarry_slab *slab, const struct slab_page *page);
+/* Every cell free, its next life that after `generation`. `page` is zero. */
+void slab_page_init(struct slab_page *page, const struct slab_class *class, char *base,
+                    struct slab_shape shape, uint32_t generation);
+
 /* Which list a page belongs in. */
 uint32_t slab_page_fill(const struct slab_page *page);
 /* Bytes of a record. */

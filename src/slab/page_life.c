@@ -28,6 +28,15 @@ static uint32_t page_generation_max(const struct slab_page *page)
     return most;
 }
 
+void slab_page_tell_given(struct quarry_slab *slab, const struct slab_page *page)
+{
+    if (slab->page_given != NULL) {
+        struct quarry_slab_page told;
+        slab_page_describe(page, &told);
+        slab->page_given(slab->page_argument, &told);
+    }
+}
+
 static void record_free(struct quarry_slab *slab, struct slab_page *page)
 {
     slab_meta_give(slab, page, page->record_bytes);
@@ -106,11 +115,12 @@ uint64_t slab_pages_free(struct quarry_slab *slab, struct slab_gone *gone)
         struct slab_class *class = slab_class_of(slab, page->class_id);
         uint32_t generation = page_generation_max(page);
         gone->first = page->next;
+        slab_page_tell_given(slab, page);
         slab_lock(slab, &class->mutex);
         slab_index_give_locked(class, page->index, generation);
         slab_unlock(slab, &class->mutex);
         bytes += (uint64_t)page->page_count << PAGE_SHIFT;
-        slab_run_give(slab, page->base, page->page_count, &slab->page_bytes);
+        slab_run_give(slab, page->base, page->page_count);
         record_bury(slab, page);
     }
     slab_records_free(slab, false);
@@ -128,9 +138,8 @@ size_t slab_record_bytes(uint32_t cell_count, bool has_tokens)
            (has_tokens ? cell_count * sizeof(uint32_t) : 0);
 }
 
-/* Every cell free, its next life that after `generation`. `page` is zero. */
-static void page_init(struct slab_page *page, const struct slab_class *class, char *base,
-                      struct slab_shape shape, uint32_t generation)
+void slab_page_init(struct slab_page *page, const struct slab_class *class, char *base,
+                    struct slab_shape shape, uint32_t generation)
 {
     size_t generation_bytes = size_align_up(shape.cell_count * sizeof(uint16_t), sizeof(uint64_t));
     char *after = (char *)page + offsetof(struct slab_page, generation) + generation_bytes;
@@ -171,7 +180,7 @@ static struct slab_shape shape_for_next(const struct slab_class *class, uint64_t
 static enum quarry_status page_memory_take(struct quarry_slab *slab, struct slab_shape shape,
                                            void **ret_base, void **ret_record)
 {
-    enum quarry_status status = slab_run_take(slab, shape.page_count, &slab->page_bytes, ret_base);
+    enum quarry_status status = slab_run_take(slab, shape.page_count, ret_base);
 
     if (status != QUARRY_OK) {
         return status;
@@ -179,8 +188,45 @@ static enum quarry_status page_memory_take(struct quarry_slab *slab, struct slab
     status =
         slab_meta_take(slab, slab_record_bytes(shape.cell_count, slab->leaks != NULL), ret_record);
     if (status != QUARRY_OK) {
-        slab_run_give(slab, *ret_base, shape.page_count, &slab->page_bytes);
+        slab_run_give(slab, *ret_base, shape.page_count);
     }
+    return status;
+}
+
+/* Asks the owner whether there may be such a page. */
+static enum quarry_status page_tell_taken(struct quarry_slab *slab, const struct slab_page *page)
+{
+    struct quarry_slab_page told;
+
+    if (slab->page_taken == NULL) {
+        return QUARRY_OK;
+    }
+    slab_page_describe(page, &told);
+    return slab->page_taken(slab->page_argument, &told);
+}
+
+/* Makes a page of its memory, and has it found. */
+static enum quarry_status page_make(struct slab_class *class, struct slab_shape shape, void *base,
+                                    struct slab_page *page)
+{
+    struct quarry_slab *slab = class->slab;
+    uint16_t index;
+    uint32_t generation;
+    enum quarry_status status = slab_index_take(class, &index, &generation);
+
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    slab_page_init(page, class, base, shape, generation);
+    page->index = index;
+    status = page_tell_taken(slab, page);
+    slab_lock(slab, &class->mutex);
+    if (status == QUARRY_OK) {
+        slab_page_install_locked(class, page);
+    } else {
+        slab_index_give_locked(class, index, generation);
+    }
+    slab_unlock(slab, &class->mutex);
     return status;
 }
 
@@ -188,26 +234,17 @@ static enum quarry_status page_add_shape(struct slab_class *class, struct slab_s
 {
     struct quarry_slab *slab = class->slab;
     void *base, *record;
-    uint16_t index;
-    uint32_t generation;
     enum quarry_status status = page_memory_take(slab, shape, &base, &record);
 
     if (status != QUARRY_OK) {
         return status;
     }
-    status = slab_index_take(class, &index, &generation);
+    status = page_make(class, shape, base, record);
     if (status != QUARRY_OK) {
         slab_meta_give(slab, record, slab_record_bytes(shape.cell_count, slab->leaks != NULL));
-        slab_run_give(slab, base, shape.page_count, &slab->page_bytes);
-        return status;
+        slab_run_give(slab, base, shape.page_count);
     }
-    struct slab_page *page = record;
-    page_init(page, class, base, shape, generation);
-    page->index = index;
-    slab_lock(slab, &class->mutex);
-    slab_page_install_locked(class, page);
-    slab_unlock(slab, &class->mutex);
-    return QUARRY_OK;
+    return status;
 }
 
 enum quarry_status slab_page_add(struct slab_class *class)
@@ -221,6 +258,9 @@ enum quarry_status slab_page_add(struct slab_class *class)
     /* Where a large page does not fit the budget, or the lane in one piece, a small one may. */
     if (status != QUARRY_OK && shape.page_count != class->shape[0].page_count) {
         status = page_add_shape(class, class->shape[0]);
+    }
+    if (status == QUARRY_OK) {
+        atomic_store_relaxed_u32(&slab->grown_class, class->id);
     }
     return status;
 }

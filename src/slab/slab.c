@@ -54,11 +54,20 @@ static enum quarry_status options_check(const struct quarry_slab_options *option
     return QUARRY_OK;
 }
 
+static struct quarry_lane *record_lane(const struct quarry_slab_options *options)
+{
+    return options->record_lane != NULL ? options->record_lane : options->lane;
+}
+
 static void slab_init(struct quarry_slab *slab, struct page_heap *heap,
                       const struct quarry_slab_options *options, uint32_t owner)
 {
     slab->heap = heap;
     slab->lane = (struct page_lane *)(void *)options->lane;
+    slab->record_lane = (struct page_lane *)(void *)record_lane(options);
+    slab->page_taken = options->page_taken;
+    slab->page_given = options->page_given;
+    slab->page_argument = options->page_argument;
     slab->account = options->account;
     slab->epoch = options->epoch;
     slab->owner = owner;
@@ -79,12 +88,13 @@ static enum quarry_status slab_struct_take(struct quarry_memory *memory,
 
     if (options->account != NULL) {
         *ret_owner = quarry_account_owner(options->account);
-        status = quarry_account_pages_alloc(options->account, options->lane, SLAB_STRUCT_PAGES,
-                                            ret_base);
+        status = quarry_account_pages_alloc(options->account, record_lane(options),
+                                            SLAB_STRUCT_PAGES, ret_base);
     } else {
         status = quarry_memory_owner(memory, options->name, ret_owner);
         if (status == QUARRY_OK) {
-            status = quarry_pages_alloc(options->lane, *ret_owner, SLAB_STRUCT_PAGES, ret_base);
+            status =
+                quarry_pages_alloc(record_lane(options), *ret_owner, SLAB_STRUCT_PAGES, ret_base);
         }
     }
     if (status == QUARRY_OK) {
@@ -95,7 +105,7 @@ static enum quarry_status slab_struct_take(struct quarry_memory *memory,
 
 static void slab_struct_give(struct quarry_slab *slab)
 {
-    slab_run_give(slab, slab, SLAB_STRUCT_PAGES, &slab->metadata_bytes);
+    slab_meta_run_give(slab, slab, SLAB_STRUCT_PAGES);
 }
 
 /*
@@ -150,24 +160,36 @@ enum quarry_status quarry_slab_create(struct quarry_memory *memory,
 
 /* ---- destroying ----------------------------------------------------------------------------- */
 
-/* All pages of a class go, whatever is in them. */
-static void class_end(struct quarry_slab *slab, struct slab_class *class)
+/* What becomes of the run of a page whose slab ends. */
+typedef void end_page_function(struct quarry_slab *slab, struct slab_page *page);
+
+static void page_end_give(struct quarry_slab *slab, struct slab_page *page)
+{
+    slab_page_tell_given(slab, page);
+    slab_run_give(slab, page->base, page->page_count);
+}
+
+static void page_end_leave(struct quarry_slab *slab, struct slab_page *page)
+{
+    slab_run_forget(slab, page->page_count);
+}
+
+/* All pages of a class end, whatever is in them. */
+static void class_end(struct quarry_slab *slab, struct slab_class *class,
+                      end_page_function *end_page)
 {
     for (uint32_t index = 0; index < class->index_count; index++) {
         struct slab_page *page = slab_table_page(class, index);
         if (page != NULL) {
             class->page_count--;
-            slab_run_give(slab, page->base, page->page_count, &slab->page_bytes);
+            end_page(slab, page);
             slab_meta_give(slab, page, page->record_bytes);
         }
     }
 }
 
-void quarry_slab_destroy(struct quarry_slab *slab)
+static void slab_end(struct quarry_slab *slab, end_page_function *end_page)
 {
-    if (slab == NULL) {
-        return;
-    }
     if (slab->leaks != NULL) {
         (void)ref_leaks_report(slab->leaks);
         ref_leaks_destroy(slab->leaks);
@@ -175,13 +197,26 @@ void quarry_slab_destroy(struct quarry_slab *slab)
     slab_leave(slab);
     slab_threads_fini(slab);
     for (uint32_t id = 1; id < atomic_load_relaxed_u32(&slab->class_count); id++) {
-        class_end(slab, slab_class_of(slab, id));
+        class_end(slab, slab_class_of(slab, id), end_page);
     }
     slab_records_free(slab, true);
     slab_classes_fini(slab);
     slab_meta_fini(slab);
     Q_ASSERT(atomic_load_relaxed_u64(&slab->page_bytes) == 0 || slab->is_forked);
     slab_struct_give(slab);
+}
+
+void quarry_slab_destroy(struct quarry_slab *slab)
+{
+    if (slab != NULL) {
+        slab_end(slab, page_end_give);
+    }
+}
+
+void quarry_slab_detach(struct quarry_slab *slab)
+{
+    Q_ASSERT(slab->record_lane != slab->lane);
+    slab_end(slab, page_end_leave);
 }
 
 /* ---- cells ---------------------------------------------------------------------------------- */

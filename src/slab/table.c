@@ -194,6 +194,45 @@ void slab_index_give_locked(struct slab_class *class, uint16_t index, uint32_t g
                generation < SLAB_INDEX_WORN ? &class->free_indices : &class->worn_indices, index);
 }
 
+/*
+ * Numbers between are left out of the line until all pages have theirs: from the middle of the line
+ * they could not be taken.
+ */
+enum quarry_status slab_index_reach(struct slab_class *class, uint16_t index)
+{
+    struct quarry_slab *slab = class->slab;
+
+    for (;;) {
+        slab_lock(slab, &class->mutex);
+        uint32_t capacity = class->table->capacity;
+        if (index < capacity) {
+            class->index_count = (uint32_t)size_max_u64(class->index_count, (uint64_t)index + 1);
+        }
+        slab_unlock(slab, &class->mutex);
+        if (index < capacity) {
+            return QUARRY_OK;
+        }
+        enum quarry_status status = table_grow(class, capacity);
+        if (status != QUARRY_OK) {
+            return status;
+        }
+    }
+}
+
+void slab_indices_line_up(struct slab_class *class)
+{
+    slab_lock(class->slab, &class->mutex);
+    Q_ASSERT(class->worn_indices.count == 0);
+    class->free_indices.count = 0;
+    for (uint32_t index = 0; index < class->index_count; index++) {
+        if (slab_table_page(class, index) == NULL) {
+            class->index[index].generation = 0;
+            queue_push(class->index, &class->free_indices, (uint16_t)index);
+        }
+    }
+    slab_unlock(class->slab, &class->mutex);
+}
+
 void slab_table_publish_locked(struct slab_class *class, uint16_t index, struct slab_page *page)
 {
     bool is_active = page != NULL && atomic_load_relaxed_u32(&page->state) == SLAB_PAGE_ACTIVE;

@@ -31,6 +31,15 @@ void slab_index_give_locked(struct slab_class *class, uint16_t index, uint32_t g
     Q_REQUIRES(&class->mutex);
 
 /*
+ * Has the table reach to a number, for a page that had it before. Numbers below that have no page
+ * are not in line until slab_indices_line_up. No lock held, in no gate. Errors: those of
+ * slab_meta_take.
+ */
+enum quarry_status slab_index_reach(struct slab_class *class, uint16_t index);
+/* All numbers without a page are in line. None is worn. */
+void slab_indices_line_up(struct slab_class *class);
+
+/*
  * Has a number lead to a record, NULL: to none; and, if the page is active, threads that give or
  * retire its cells.
  */

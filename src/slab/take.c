@@ -151,18 +151,59 @@ static bool class_strip(struct slab_class *class)
     return class_has_free(class);
 }
 
+/* The thread has cells again that it had retired itself, those that are past. */
+static void limbo_reap_own(struct quarry_slab *slab)
+{
+    struct slab_gone gone = {.first = NULL};
+    struct slab_thread *thread = slab_thread_find(slab);
+
+    if (slab_thread_enter(thread)) {
+        slab_limbo_reap(thread, SLAB_LIMBO_CELLS, &gone);
+        os_gate_leave(&thread->gate);
+        (void)slab_pages_free(slab, &gone);
+    }
+}
+
+static bool has_retired(struct quarry_slab *slab)
+{
+    const struct slab_thread *thread = slab_thread_find(slab);
+
+    return thread != &slab_thread_none && thread->limbo.count != 0;
+}
+
+/* Whether the thread has a cell of the class. */
+static bool has_cached(const struct slab_class *class)
+{
+    struct slab_thread *thread = slab_thread_find(class->slab);
+    const struct slab_magazine *magazine = slab_magazine_find(thread, class);
+
+    return magazine != &slab_magazine_none && slab_magazine_count(magazine) != 0;
+}
+
+/* Retired cells that are past are free. Returns: whether one of the class is. */
+static bool class_settle(struct slab_class *class)
+{
+    bool has_own = has_retired(class->slab);
+
+    if (!has_own && !class_has_limbo(class)) {
+        return false;
+    }
+    slab_limbo_advance(class->slab);
+    if (has_own) {
+        limbo_reap_own(class->slab);
+    }
+    (void)slab_limbo_settle(class);
+    return class_has_free(class) || has_cached(class);
+}
+
 /*
  * Gets a class free cells: from limbo, by another page, or from other threads. Or splits it, or has
  * it served by another, and the request may be another class'.
  */
 static enum quarry_status class_feed(struct slab_class *class)
 {
-    if (class_has_limbo(class)) {
-        slab_limbo_advance(class->slab);
-        (void)slab_limbo_settle(class);
-        if (class_has_free(class)) {
-            return QUARRY_OK;
-        }
+    if (class_settle(class)) {
+        return QUARRY_OK;
     }
     if (slab_class_recall(class) || slab_class_adapt(class) || slab_class_borrow(class)) {
         return QUARRY_OK;

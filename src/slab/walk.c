@@ -16,7 +16,7 @@
 /* Places of a table that are looked at under the lock at one time. */
 #define WALK_PLACES 256u
 
-static void page_describe(const struct slab_page *page, struct quarry_slab_page *ret_page)
+void slab_page_describe(const struct slab_page *page, struct quarry_slab_page *ret_page)
 {
     *ret_page = (struct quarry_slab_page){
         .class_id = page->class_id,
@@ -43,7 +43,7 @@ static bool class_next_page(struct slab_class *class, uint32_t *index, bool *ret
         page = slab_table_page(class, (*index)++);
     }
     if (page != NULL) {
-        page_describe(page, ret_page);
+        slab_page_describe(page, ret_page);
     }
     *ret_is_end = *index >= class->index_count;
     slab_unlock(class->slab, &class->mutex);

@@ -303,6 +303,24 @@ static void punch_gives_blocks_back_and_leaves_zeros(void **state)
     os_file_close(os, &file);
 }
 
+static void what_is_written_through_a_mapping_is_synced(void **state)
+{
+    (void)state;
+    struct os_file file = open_file();
+    void *base = NULL;
+    char byte = 0;
+    assert_int_equal(os_reserve(os, 4 * PAGE, PAGE, &base), QUARRY_OK);
+    assert_int_equal(os_file_preallocate(os, &file, 0, 4 * PAGE), QUARRY_OK);
+    assert_int_equal(os_file_map(os, &file, 0, base, 4 * PAGE), QUARRY_OK);
+    memset(base, 7, 4 * PAGE);
+    assert_int_equal(os_file_sync(os, base, 4 * PAGE), QUARRY_OK);
+    assert_int_equal(os_file_sync(os, base, 0), QUARRY_OK);
+    assert_int_equal(os_file_read(os, &file, 3 * PAGE, &byte, 1), QUARRY_OK);
+    assert_int_equal(byte, 7);
+    assert_int_equal(os_release(os, base, 4 * PAGE), QUARRY_OK);
+    os_file_close(os, &file);
+}
+
 static void next_data_skips_holes(void **state)
 {
     (void)state;
@@ -391,6 +409,7 @@ int main(void)
         cmocka_unit_test_teardown(a_failed_map_says_why, remove_file),
         cmocka_unit_test_teardown(preallocate_takes_blocks_and_keeps_contents, remove_file),
         cmocka_unit_test_teardown(punch_gives_blocks_back_and_leaves_zeros, remove_file),
+        cmocka_unit_test_teardown(what_is_written_through_a_mapping_is_synced, remove_file),
         cmocka_unit_test_teardown(next_data_skips_holes, remove_file),
         cmocka_unit_test_teardown(errors_of_the_disk_come_back_as_statuses, remove_file),
     };

@@ -379,6 +379,18 @@ static void affinity_and_address_limit_are_the_process_own(void **state)
     child_assert_succeeds(read_under_limits, NULL);
 }
 
+static void the_boot_has_an_id_that_stays(void **state)
+{
+    (void)state;
+    uint8_t first[16] = {0};
+    uint8_t second[16] = {0};
+    const uint8_t none[16] = {0};
+    assert_true(os_boot_id(first));
+    assert_true(os_boot_id(second));
+    assert_memory_equal(first, second, sizeof first);
+    assert_memory_not_equal(first, none, sizeof first);
+}
+
 #define in_a_tree(test) cmocka_unit_test_setup_teardown(test, make_root, remove_root)
 
 int main(void)
@@ -405,6 +417,7 @@ int main(void)
         in_a_tree(a_small_quota_is_rounded_up),
         cmocka_unit_test(the_real_machine_has_memory_and_cpus),
         cmocka_unit_test(affinity_and_address_limit_are_the_process_own),
+        cmocka_unit_test(the_boot_has_an_id_that_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -121,10 +121,16 @@ static enum quarry_status call_collapse(size_t i)
     return os_collapse(os, huge, HUGE_BYTES);
 }
 
+static enum quarry_status call_file_sync(size_t i)
+{
+    (void)i;
+    return os_file_sync(os, committed, PAGE);
+}
+
 static enum quarry_status (*const calls[OS_SIM_KIND_COUNT])(size_t) = {
     call_reserve,     call_commit,         call_decommit,         call_release,    call_file_open,
     call_file_resize, call_file_map,       call_file_preallocate, call_file_punch, call_file_read,
-    call_file_write,  call_file_next_data, call_uncommit,         call_collapse,
+    call_file_write,  call_file_next_data, call_uncommit,         call_collapse,   call_file_sync,
 };
 
 /* Makes CALLS calls of a kind under a rule, and checks which of them fail. */

@@ -8,6 +8,8 @@
 
 #include <os/os.h>
 
+#include <serve/net.h>
+
 _Atomic int64_t line_open_count, line_held_count, line_turn_depth, line_gone_count;
 _Atomic bool line_can_hold = true;
 
@@ -99,7 +101,7 @@ void line_door_join(void)
     }
 }
 
-static enum serve_step line_wait(struct serve_connection *connection, const char *text)
+static void line_post(struct serve_connection *connection, const char *text)
 {
     struct later *later = calloc(1, sizeof(*later));
     pthread_t thread;
@@ -112,7 +114,6 @@ static enum serve_step line_wait(struct serve_connection *connection, const char
         abort();
     }
     (void)pthread_detach(thread);
-    return SERVE_WAIT;
 }
 
 /* ---- requests ------------------------------------------------------------------------------- */
@@ -124,11 +125,10 @@ static enum serve_step line_big(struct serve_connection *connection, struct line
             return SERVE_YIELD;
         }
         uint64_t in_pattern = state->big_at % LINE_PATTERN_BYTES;
-        struct serve_borrowed piece = {
-            .bytes = pattern + in_pattern,
-            .byte_count = size_min(LINE_PATTERN_BYTES - in_pattern,
-                                   state->big_bytes - state->big_at),
-            .token = {1, 2, 3, state->big_at}};
+        struct serve_borrowed piece = {.bytes = pattern + in_pattern,
+                                       .byte_count = size_min(LINE_PATTERN_BYTES - in_pattern,
+                                                              state->big_bytes - state->big_at),
+                                       .token = {1, 2, 3, state->big_at}};
         if (!serve_out_borrow(connection, &piece)) {
             return SERVE_CLOSE;
         }
@@ -198,6 +198,17 @@ static void line_login(struct serve_connection *connection, const char *name)
     say(connection, text);
 }
 
+/* The number of this turn of the worker. */
+static void line_turn(struct serve_connection *connection)
+{
+    struct serve_counters counters;
+    char text[40];
+
+    serve_worker_read_counters(serve_connection_worker(connection), &counters);
+    (void)snprintf(text, sizeof(text), "%" PRIu64, counters.turn_count);
+    say(connection, text);
+}
+
 static enum serve_step line_execute(struct serve_connection *connection, const char *line)
 {
     struct line_state *state = serve_connection_state(connection);
@@ -211,7 +222,13 @@ static enum serve_step line_execute(struct serve_connection *connection, const c
     } else if (strncmp(line, "put ", 4) == 0) {
         return line_put(connection, state, strtoull(line + 4, NULL, 10));
     } else if (strncmp(line, "wait ", 5) == 0) {
-        return line_wait(connection, line + 5);
+        line_post(connection, line + 5);
+        return SERVE_WAIT;
+    } else if (strncmp(line, "post ", 5) == 0) {
+        line_post(connection, line + 5);
+    } else if (strncmp(line, "turn ", 5) == 0) {
+        os_sleep_ns(strtoull(line + 5, NULL, 10) * Q_MS_NS);
+        line_turn(connection);
     } else if (strcmp(line, "who") == 0) {
         line_who(connection);
     } else if (strncmp(line, "login ", 6) == 0) {
@@ -222,6 +239,15 @@ static enum serve_step line_execute(struct serve_connection *connection, const c
         say(connection, "what?");
     }
     return SERVE_MORE;
+}
+
+/* Answers with what was asked, from where it lies. */
+static enum serve_step line_lend(struct serve_connection *connection, const char *bytes,
+                                 size_t byte_count)
+{
+    struct serve_borrowed piece = {.bytes = bytes, .byte_count = byte_count};
+
+    return serve_out_borrow(connection, &piece) ? SERVE_MORE : SERVE_CLOSE;
 }
 
 static enum serve_step line_input(struct serve_connection *connection, const char *bytes,
@@ -246,7 +272,9 @@ static enum serve_step line_input(struct serve_connection *connection, const cha
         memcpy(line, bytes + consumed, kept);
         line[kept] = '\0';
         consumed += length + 1;
-        step = line_execute(connection, line);
+        step = strncmp(line, "lend ", 5) == 0
+                   ? line_lend(connection, end - (length - 5), length - 4)
+                   : line_execute(connection, line);
     }
     *ret_consumed = consumed;
     return step;
@@ -299,8 +327,7 @@ static bool line_hold(struct serve_connection *connection, const struct serve_bo
     return true;
 }
 
-static void line_release(struct serve_connection *connection,
-                         const struct serve_borrowed *borrowed)
+static void line_release(struct serve_connection *connection, const struct serve_borrowed *borrowed)
 {
     (void)connection;
     if (borrowed->token[2] != 3) {

@@ -2,9 +2,12 @@
  * A protocol of lines for tests of the net, which uses all that a door can.
  *
  *     echo TEXT        TEXT
+ *     lend TEXT        TEXT, borrowed from the input
  *     big N            N bytes, borrowed from a pattern; a share of them in each turn
  *     put N            after N bytes: "stored N HASH", read to where they are wanted
  *     wait TEXT        "later TEXT", posted by another thread
+ *     post TEXT        the same, without waiting for it
+ *     turn MS          the number of the turn, after keeping the worker busy for so long
  *     who              the identity, rights, peer and local end
  *     login NAME       "welcome NAME", with all rights
  *     quit             closes

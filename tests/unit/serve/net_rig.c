@@ -90,6 +90,7 @@ void rig_end(void)
     struct quarry_error error = {0};
     struct quarry_ledger ledger;
 
+    serve_net_stop(net);
     line_door_join();
     serve_net_destroy(net);
     net = NULL;
@@ -159,6 +160,17 @@ size_t client_read(int fd, char *ret_bytes, size_t byte_count)
         done += (size_t)bytes;
     }
     return done;
+}
+
+void client_read_line(int fd, char *ret_line, size_t capacity)
+{
+    size_t count = 0;
+
+    do {
+        assert_true(count < capacity);
+        assert_int_equal(client_read(fd, ret_line + count, 1), 1);
+    } while (ret_line[count++] != '\n');
+    ret_line[count - 1] = '\0';
 }
 
 void client_expect(int fd, const char *text)

@@ -42,6 +42,8 @@ bool client_try_send(int fd, const char *bytes, size_t byte_count);
 void client_send(int fd, const char *text);
 /* Reads so many bytes, or up to the end of the stream. Returns: how many. */
 size_t client_read(int fd, char *ret_bytes, size_t byte_count);
+/* Reads up to the end of a line, which is left out. */
+void client_read_line(int fd, char *ret_line, size_t capacity);
 /* Fails the test unless these bytes come. */
 void client_expect(int fd, const char *text);
 /* Fails the test unless the stream ends; -1 from recv counts where `may_be_reset`. */

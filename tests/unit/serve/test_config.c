@@ -282,7 +282,8 @@ static void make_row(const struct serve_setting *setting, char *row, size_t capa
         }
         break;
     }
-    snprintf(initial, sizeof initial, setting->initial[0] != '\0' ? "`%s`" : "", setting->initial);
+    const char *tick = setting->initial[0] != '\0' ? "`" : "";
+    snprintf(initial, sizeof initial, "%s%s%s", tick, setting->initial, tick);
     snprintf(row, capacity, "| `%s` | %s | %s | %s | %s |\n", setting->key, initial, bounds,
              setting->is_live ? "yes" : "no", setting->help);
 }

@@ -1,0 +1,45 @@
+/*
+ * What a cache and a tenant have of the policy: its parts, put together.
+ */
+#ifndef QUARRY_CACHE_POLICY_PARTS_H
+#define QUARRY_CACHE_POLICY_PARTS_H
+
+#include <cache/expire.h>
+#include <cache/hand.h>
+#include <cache/rebalance.h>
+#include <cache/refill.h>
+
+struct cache_policy_tenant {
+    struct cache_hand hand;
+    struct cache_sweep sweep;
+};
+
+struct cache_policy {
+    struct cache_levels levels;
+    struct cache_expiry expiry;
+    struct cache_rebalance rebalance;
+
+    /* of the turn */
+    uint32_t own_second;  /* when a page was last taken of the class that had grown last */
+    uint32_t next_tenant; /* whose ghosts and sweep are looked at next */
+    uint64_t told_ghost_hits, told_kept_count, told_seen_bytes; /* of the account's last question */
+
+    /* atomic */
+    _Atomic uint64_t giving_bytes; /* that the account was asked for, and has not given yet */
+    _Atomic uint32_t work_max;     /* of a turn, so far */
+};
+
+/* The calling thread is taking memory for a cache: whoever asks that cache for some gets none. */
+extern _Thread_local uint32_t cache_policy_depth;
+
+/* Whether the calling thread is inside the epoch: what it evicts is not free before it leaves. */
+static inline bool cache_is_inside(const struct quarry_cache *cache)
+{
+    const struct ref_epoch_reader *reader =
+        (const void *)((const char *)&ref_epoch_thread + cache->epoch->reader_offset);
+
+    /* Relaxed: the thread's own. */
+    return (atomic_load_relaxed_u64(&reader->state) & REF_EPOCH_DEPTH_MASK) != 0;
+}
+
+#endif

@@ -1,0 +1,111 @@
+/*
+ * Many threads in a cache that is always full: sizes shift, items expire, pages move, the size
+ * changes, others want memory. No set fails, and what is read is right.
+ */
+#include <pthread.h>
+
+#include "unit/cache/policy_rig.h"
+
+#include "unit/base/random.h"
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define STEPS 6000u
+#else
+#define STEPS 40000u
+#endif
+#define THREADS 4u
+#define KEYS    60000u
+
+static struct quarry_cache_tenant *tenants[2];
+static _Atomic uint32_t is_over;
+static _Atomic uint64_t hits;
+
+/* The sizes of a phase: small, middling, large, of all kinds. */
+static size_t size_at(uint64_t random, uint32_t phase)
+{
+    switch (phase % 4) {
+    case 0:
+        return 16 + random % 100;
+    case 1:
+        return 500 + random % 3000;
+    case 2:
+        return random % 8 == 0 ? 100000 + random % 300000 : 40 + random % 200;
+    default:
+        return 10 + ((size_t)1 << (random % 17));
+    }
+}
+
+static void step(uint64_t *random, uint32_t phase)
+{
+    struct quarry_cache_tenant *of = tenants[random_u64(random) % 2];
+    uint64_t n = random_u64(random) % KEYS * (1 + random_u64(random) % 3);
+    uint32_t expiry = random_u64(random) % 4 == 0 ? quarry_cache_now(cache) + 1 : 0;
+
+    if (random_u64(random) % 2 == 0) {
+        (void)atomic_add_relaxed_u64(&hits, get_from(of, n));
+    } else {
+        assert_int_equal(put_to(of, n, size_at(random_u64(random), phase), expiry),
+                         QUARRY_CACHE_HIT);
+    }
+}
+
+static void *work(void *argument)
+{
+    uint64_t random = (uint64_t)(uintptr_t)argument;
+
+    for (uint32_t i = 0; i < STEPS; i++) {
+        step(&random, i / (STEPS / 8));
+    }
+    return NULL;
+}
+
+/* Stands for the cache's thread, whose clock the simulated machine does not move. */
+static void *turn(void *argument)
+{
+    (void)argument;
+    for (uint32_t i = 0; atomic_load_acquire_u32(&is_over) == 0; i++) {
+        if (!quarry_cache_turn(cache)) {
+            os_yield();
+        }
+        if (i % 500 == 0) {
+            quarry_cache_shift_clock(cache, 1);
+        }
+    }
+    return NULL;
+}
+
+static void no_set_fails_and_nothing_is_read_wrong(void **state)
+{
+    pthread_t threads[THREADS], turner;
+
+    (void)state;
+    policy_begin(&(struct policy_setup){.size_bytes = Q_MIB(24), .limit_bytes = Q_MIB(64)});
+    tenants[0] = tenant;
+    tenants[1] = policy_tenant("second", Q_MIB(10), 0);
+    atomic_store_release_u32(&is_over, 0);
+    assert_int_equal(pthread_create(&turner, NULL, turn, NULL), 0);
+    for (uintptr_t i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, work, (void *)(i + 1)), 0);
+    }
+    assert_int_equal(quarry_cache_set_size(cache, Q_MIB(16)), QUARRY_OK);
+    for (uint32_t i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    atomic_store_release_u32(&is_over, 1);
+    assert_int_equal(pthread_join(turner, NULL), 0);
+    (void)turn_all();
+    assert_true(atomic_load_relaxed_u64(&hits) > 0);
+    assert_true(stats_now().charged_bytes <= Q_MIB(16));
+    assert_true(stats_of(tenants[1]).item_bytes <= Q_MIB(11));
+    assert_true(atomic_load_relaxed_u32(&cache->policy->work_max) <= 384);
+    policy_end();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_set_fails_and_nothing_is_read_wrong),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,71 @@
+/*
+ * What an item costs beside its key and value, everything counted: a cache is filled until it
+ * evicts, and its size divided by what it holds.
+ */
+#include "unit/cache/cache_rig.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct shape {
+    uint32_t key_bytes, value_bytes;
+    double most; /* bytes beside them; 0: only told */
+} shapes[] = {
+    {16, 8, 32},   {20, 32, 32},  {20, 100, 34}, {20, 273, 37}, /* 7 of them round the cell up */
+    {32, 600, 42},                                              /* 12 do */
+    {32, 1000, 0}, {32, 4000, 0},
+};
+
+#define SIZE_BYTES Q_MIB(64)
+
+static void items_cost_no_more_than_they_may(void **state)
+{
+    static char value[4096];
+    bool is_within = true;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(shapes); i++) {
+        const struct shape *shape = &shapes[i];
+        char name[64];
+        uint64_t count = 0;
+        cache_begin(
+            &(struct quarry_cache_options){.size_bytes = SIZE_BYTES, .has_no_thread = true});
+        struct quarry_cache_tenant_stats stats = {0};
+        /* Twice what would fit without anything beside it. */
+        uint64_t most = 2 * SIZE_BYTES / (shape->key_bytes + shape->value_bytes);
+        for (uint64_t n = 0; n < most; n++) {
+            (void)snprintf(name, sizeof(name), "%0*llu", (int)shape->key_bytes,
+                           (unsigned long long)n);
+            struct quarry_cache_key key = quarry_cache_key(tenant, name, shape->key_bytes);
+            assert_int_equal(quarry_cache_store(tenant, &key, value, shape->value_bytes,
+                                                &(struct quarry_cache_store_options){0}, NULL),
+                             QUARRY_CACHE_HIT);
+            if (n % 256 == 0) {
+                (void)quarry_cache_turn(cache);
+            }
+        }
+        stats = stats_now();
+        count = stats.item_count;
+        struct quarry_cache_stats whole;
+        quarry_cache_read_stats(cache, &whole);
+        double beside = (double)SIZE_BYTES / (double)count - shape->key_bytes - shape->value_bytes;
+        printf("%u+%u: %llu items, %.1f bytes beside; of all: items' cells %.1f %%, free %.1f %%, "
+               "index %.2f an item, charged %.1f %%\n",
+               shape->key_bytes, shape->value_bytes, (unsigned long long)count, beside,
+               100.0 * (double)whole.cell_bytes / SIZE_BYTES,
+               100.0 * (double)whole.free_bytes / SIZE_BYTES,
+               (double)whole.index_bytes / (double)count,
+               100.0 * (double)whole.charged_bytes / SIZE_BYTES);
+        is_within &= shape->most == 0 || beside <= shape->most;
+        cache_end();
+    }
+    assert_true(is_within);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(items_cost_no_more_than_they_may),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
