@@ -56,6 +56,15 @@ enum serve_user_key { SERVE_USER_SETTINGS(SERVE_ENUM) SERVE_USER_KEY_COUNT };
 
 /* Values of SERVE_SERVER_DURABILITY. */
 enum serve_durability { SERVE_DURABLE_NONE, SERVE_DURABLE_PROCESS, SERVE_DURABLE_POWER };
+/* SERVE_SERVER_DATA where there is no folder. */
+#define SERVE_DATA_OFF "off"
+/* Bits of SERVE_MEMCACHED_ALLOW. */
+enum serve_memcached_allow {
+    SERVE_ALLOWS_FLUSH = 1,
+    SERVE_ALLOWS_DUMP = 2,
+    SERVE_ALLOWS_WATCH = 4,
+    SERVE_ALLOWS_SHUTDOWN = 8,
+};
 /* Values of SERVE_CACHE_FILE. */
 enum serve_cache_file {
     SERVE_CACHE_FILE_AUTO,

@@ -50,6 +50,23 @@ static void check_memory(const struct serve_config *config, struct serve_told *t
     check_not_above(config, SERVE_CACHE_ITEM_MAX, SERVE_CACHE_SIZE, 2, told);
 }
 
+/* Without a folder there is nowhere to keep anything: that has to be what was wanted. */
+static void check_folder(const struct serve_config *config, struct serve_told *told)
+{
+    uint64_t file = serve_config_number(config, SERVE_CACHE_FILE);
+    bool is_kept = file == SERVE_CACHE_FILE_AUTO
+                       ? serve_config_number(config, SERVE_SERVER_DURABILITY) != SERVE_DURABLE_NONE
+                       : file != SERVE_CACHE_FILE_OFF;
+
+    if (is_kept && strcmp(serve_config_text(config, SERVE_SERVER_DATA), SERVE_DATA_OFF) == 0) {
+        serve_told_say(
+            told, QUARRY_BAD_INPUT,
+            "%s: server.data = off keeps nothing: give server.durability = none with it, "
+            "or cache.file = off",
+            serve_config_origin(config, SERVE_SERVER_DATA));
+    }
+}
+
 /* ---- tenants and users ---------------------------------------------------------------------- */
 
 static void check_tenants(const struct serve_config *config, struct serve_told *told)
@@ -150,6 +167,7 @@ enum quarry_status serve_config_check(const struct serve_config *config,
 
     Q_ASSERT(config != NULL);
     check_memory(config, &told);
+    check_folder(config, &told);
     check_tenants(config, &told);
     for (uint32_t i = 0; i < serve_config_group_count(config, SERVE_USERS); i++) {
         check_user(config, i, &told);

@@ -19,7 +19,7 @@
     X(SERVE_MEMORY_LIMIT, "memory.limit", BYTES, "auto", Q_MIB(16), Q_TIB(16) - 4096, LIVE, "auto", \
       "what the process never has more of; auto: nine tenths of the cgroup's limit, or of RAM")    \
     X(SERVE_SERVER_DATA, "server.data", TEXT, "quarry-data", 1, 900, START, "",                    \
-      "folder of what is kept, made with mode 0700 when absent")                                   \
+      "folder of what is kept, made with mode 0700 when absent; off: nothing is kept")                                   \
     X(SERVE_SERVER_DURABILITY, "server.durability", CHOICE, "process", 0, 0, START,                \
       "none|process|power",                                                                        \
       "what outlives what: none; process: kill -9 and restarts; power: a power cut too, "          \
@@ -34,6 +34,12 @@
       "where the memcached door is besides, encrypted; it needs tls.certificate")                  \
     X(SERVE_MEMCACHED_UNIX_MODE, "memcached.unix_mode", CHOICE, "0600", 0, 0, START,               \
       "0600|0660|0666", "who may use its unix sockets")                                            \
+    X(SERVE_MEMCACHED_ALLOW, "memcached.allow", WORDS, "flush,dump,watch", 0, 0, LIVE,             \
+      "flush|dump|watch|shutdown",                                                                 \
+      "commands that whoever has the right may use: flush_all, metadump and cachedump, watch, "    \
+      "shutdown")                                                                                  \
+    X(SERVE_MEMCACHED_PREFIXES, "memcached.prefixes", BOOL, "off", 0, 1, START, "",                \
+      "counts what is done by prefixes of keys from the start, for stats detail dump")             \
     X(SERVE_TLS_CERTIFICATE, "tls.certificate", TEXT, "", 0, 900, LIVE, "",                        \
       "PEM files of certificates with those that signed them, with commas between")                \
     X(SERVE_TLS_KEY, "tls.key", TEXT, "", 0, 900, LIVE, "",                                        \
