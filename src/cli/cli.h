@@ -34,6 +34,7 @@ extern const struct cli_command cli_command_doctor;
 extern const struct cli_command cli_command_heap;
 extern const struct cli_command cli_command_map;
 extern const struct cli_command cli_command_run;
+extern const struct cli_command cli_command_serve;
 extern const struct cli_command cli_command_top;
 
 /* Prints "quarry COMMAND: text" and where to read on to stderr. Returns: CLI_USAGE. */

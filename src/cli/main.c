@@ -33,9 +33,9 @@ static const struct cli_command command_version = {
 };
 
 static const struct cli_command *const commands[] = {
-    &cli_command_run,    &cli_command_top, &cli_command_heap,
-    &cli_command_doctor, &cli_command_map, &cli_command_bench,
-    &cli_command_config, &cli_command_cache, &command_help,    &command_version,
+    &cli_command_serve,  &cli_command_run, &cli_command_top,   &cli_command_heap,
+    &cli_command_doctor, &cli_command_map, &cli_command_bench, &cli_command_config,
+    &cli_command_cache,  &command_help,    &command_version,
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -142,6 +142,7 @@ static void print_overview(void)
         printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
     }
     puts("\n"
+         "A cache for memcached's clients, on 127.0.0.1:11211: quarry serve\n"
          "A program on Quarry's malloc: quarry run --report -- COMMAND\n"
          "See a heap at work: quarry map --demo\n"
          "All about a command: quarry help COMMAND");

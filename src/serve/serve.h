@@ -10,5 +10,7 @@
 #include <serve/door.h>
 #include <serve/net.h>
 #include <serve/password.h>
+#include <serve/server.h>
+#include <serve/log.h>
 
 #endif

@@ -70,12 +70,11 @@ struct serve_users {
     struct users_table table; /* guarded by mutex */
     struct queue tried;       /* guarded by mutex: for the thread to hash */
     struct queue waiting;     /* guarded by mutex: by due_ns, as they were asked in that order */
-    bool is_stopped;          /* guarded by mutex: the queues are closed */
     struct os_thread thread;
     void *stack;                  /* own; of the thread */
     _Atomic(uint32_t) has_thread; /* release by load, acquire by logins: the queues are seen to */
     _Atomic(uint32_t) bell;       /* rises when there is something to do; a futex */
-    _Atomic(uint32_t) is_ending;  /* release by stop, acquire by the thread */
+    _Atomic(uint32_t) is_ending;  /* release by destroy, acquire by the thread */
 };
 
 struct serve_users_change {
@@ -331,29 +330,19 @@ static void drop(struct queue *queue)
     }
 }
 
-void serve_users_stop(struct serve_users *users)
-{
-    os_mutex_lock(&users->mutex);
-    bool is_first = !users->is_stopped;
-    users->is_stopped = true;
-    os_mutex_unlock(&users->mutex);
-    if (!is_first || atomic_load_acquire_u32(&users->has_thread) == 0) {
-        return;
-    }
-    atomic_store_release_u32(&users->is_ending, 1); /* pairs with the thread's acquire */
-    ring(users);
-    os_thread_join(&users->thread);
-    free(users->stack);
-    drop(&users->tried);
-    drop(&users->waiting);
-}
-
 void serve_users_destroy(struct serve_users *users)
 {
     if (users == NULL) {
         return;
     }
-    serve_users_stop(users);
+    if (atomic_load_acquire_u32(&users->has_thread) != 0) {
+        atomic_store_release_u32(&users->is_ending, 1); /* pairs with the thread's acquire */
+        ring(users);
+        os_thread_join(&users->thread);
+        free(users->stack);
+    }
+    drop(&users->tried);
+    drop(&users->waiting);
     users_table_clear(&users->table);
     explicit_bzero(users, sizeof *users);
     free(users);
@@ -419,7 +408,7 @@ static bool look_up(struct serve_users *users, const char *name,
 static bool enqueue(struct serve_users *users, struct job *job)
 {
     os_mutex_lock(&users->mutex);
-    bool has_room = !users->is_stopped && users->tried.count < SERVE_LOGINS_WAITING_MAX;
+    bool has_room = users->tried.count < SERVE_LOGINS_WAITING_MAX;
     if (has_room) {
         queue_put(&users->tried, job);
     }

@@ -78,11 +78,9 @@ enum quarry_status serve_users_prepare(struct serve_users *users, const struct s
 void serve_users_commit(struct serve_users *users, struct serve_users_change *change);
 void serve_users_abort(struct serve_users_change *change);
 /*
- * Ends the users' thread: logins that are pending are told SERVE_LOGIN_BUSY, and so are those that
- * come after. For an end in order: before the workers, to which answers are posted.
+ * Ends the users' thread: logins that are pending are told SERVE_LOGIN_BUSY. NULL does nothing.
+ * Threads: nobody logs in any more, and what the functions of pending logins use is still there.
  */
-void serve_users_stop(struct serve_users *users);
-/* Stops it where it runs. NULL does nothing. Threads: nobody uses it any more. */
 void serve_users_destroy(struct serve_users *users);
 
 uint32_t serve_users_count(struct serve_users *users);
