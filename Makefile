@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 .PHONY: help deps run test bench fuzz soak format lint coverage clean
 
 help:
-	@echo 'make run             install what is missing, build, show the page heap at work'
+	@echo 'make run             install what is missing, build, serve a cache on 127.0.0.1:11211 (Ctrl-C ends it)'
 	@echo 'make test            install, build with gcc and clang, run all tests: release, ASan+UBSan, TSan'
 	@echo 'make bench           measure against the installed peers'
 	@echo 'make fuzz TIME=60    run each fuzz target for TIME seconds'
@@ -24,7 +24,7 @@ deps:
 run:
 	@tools/deps
 	@tools/build release 'release (gcc)'
-	@build/release/bin/quarry map --demo
+	@exec build/release/bin/quarry serve
 
 test:
 	@tools/test

@@ -331,7 +331,9 @@ struct quarry_cache_store_options {
     uint32_t expiry;
     bool has_cas; /* stored only over an item of this cas */
     uint64_t cas;
-    bool invalidates;     /* with a cas: over one of a higher cas too, which makes it stale */
+    /* With a cas: over an item of a higher cas too; it is stale then, keeps that one's expiry, and its
+     * token is given if that one's was. */
+    bool invalidates;
     uint64_t new_cas;     /* 0: the next one */
     bool vivifies;        /* append, prepend: where there is none, stores as if set */
     uint32_t vivify_expiry;
@@ -498,6 +500,72 @@ QUARRY_EXPORT void quarry_cache_read_tenant(const struct quarry_cache_tenant *te
                                             struct quarry_cache_tenant_stats *ret_stats);
 /* Begins its counts anew. */
 QUARRY_EXPORT void quarry_cache_reset_tenant(struct quarry_cache_tenant *tenant);
+
+/* ---- what keys are used ----------------------------------------------------------------------- */
+
+/* What was done with a key. */
+enum quarry_cache_use {
+    QUARRY_CACHE_USE_HIT = 0,
+    QUARRY_CACHE_USE_MISS,
+    QUARRY_CACHE_USE_SET,
+    QUARRY_CACHE_USE_DELETE,
+    QUARRY_CACHE_USE_COUNT,
+};
+
+/* The longest prefix that is counted apart, in bytes; the byte that ends one is a colon. */
+#define QUARRY_CACHE_PREFIX_BYTES_MAX 63u
+/* How many prefixes of a tenant are counted; what comes later is not. */
+#define QUARRY_CACHE_PREFIXES_MAX 1024u
+
+/* What was done with the keys of a prefix. */
+struct quarry_cache_prefix {
+    char text[QUARRY_CACHE_PREFIX_BYTES_MAX + 1]; /* without the colon */
+    uint64_t counts[QUARRY_CACHE_USE_COUNT];
+};
+
+/*
+ * Counts a use of a key for its prefix, which is what stands before its first colon; a key without
+ * one is not counted. The first call for a tenant takes 96 KiB of the cache's memory.
+ *
+ * Threads: any at once. Cost: a hash of the prefix, and an atomic addition that those who use the
+ * same prefix contend for: for as long as somebody looks.
+ */
+QUARRY_EXPORT void quarry_cache_count_prefix(struct quarry_cache_tenant *tenant,
+                                             const struct quarry_cache_key *key,
+                                             enum quarry_cache_use use);
+/* Reads them from the `first` on, 0 being the one that came first. Returns: how many were written. */
+QUARRY_EXPORT size_t quarry_cache_read_prefixes(const struct quarry_cache_tenant *tenant,
+                                                size_t first, struct quarry_cache_prefix *prefixes,
+                                                size_t capacity);
+/* Begins the counts of all prefixes anew; the prefixes stay. */
+QUARRY_EXPORT void quarry_cache_reset_prefixes(struct quarry_cache_tenant *tenant);
+
+/* How many of the keys that are used most are known. */
+#define QUARRY_CACHE_HOT_KEYS_MAX 32u
+
+struct quarry_cache_hot_key {
+    uint64_t count; /* estimated; of the last quarter of a billion uses or so */
+    uint32_t key_bytes;
+    uint8_t key[QUARRY_CACHE_KEY_BYTES_MAX];
+};
+
+/*
+ * Tells of a use of a key that stands for `weight` uses: of one in 64 requests, say, with 64. Sets
+ * and deletes are counted together. The first call for a tenant takes 76 KiB of the cache's memory.
+ *
+ * Threads: any at once; one that would have to wait is dropped. Cost: some dozen instructions.
+ */
+QUARRY_EXPORT void quarry_cache_note_hot_key(struct quarry_cache_tenant *tenant,
+                                             const struct quarry_cache_key *key,
+                                             enum quarry_cache_use use, uint32_t weight);
+/*
+ * The keys that are used most, the first the most.
+ *
+ * `keys`: QUARRY_CACHE_HOT_KEYS_MAX of them. Returns: how many were written.
+ */
+QUARRY_EXPORT size_t quarry_cache_read_hot_keys(const struct quarry_cache_tenant *tenant,
+                                                enum quarry_cache_use use,
+                                                struct quarry_cache_hot_key *keys);
 
 /* A cache in figures. */
 struct quarry_cache_stats {

@@ -13,6 +13,8 @@ enum cli_exit {
     CLI_USAGE = 2,         /* what was asked for makes no sense */
     CLI_FOUND = 3,         /* doctor: something is wrong, and is described */
     CLI_NO_CONNECTION = 4, /* no such process, or not one of Quarry's */
+    CLI_BUSY = 75,         /* serve: somebody else has the data, or the address; try again later */
+    CLI_BAD_CONFIG = 78,   /* settings are wrong; stderr says which and why */
 };
 
 /* `arguments[0]` is the command's name. Returns: an exit code. */
@@ -26,10 +28,13 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_command_bench;
+extern const struct cli_command cli_command_cache;
+extern const struct cli_command cli_command_config;
 extern const struct cli_command cli_command_doctor;
 extern const struct cli_command cli_command_heap;
 extern const struct cli_command cli_command_map;
 extern const struct cli_command cli_command_run;
+extern const struct cli_command cli_command_serve;
 extern const struct cli_command cli_command_top;
 
 /* Prints "quarry COMMAND: text" and where to read on to stderr. Returns: CLI_USAGE. */

@@ -16,10 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COMMAND_NAME_BYTES_MAX 32u
-/* A name with more letters wrong than this is no slip of the fingers. */
-#define SLIP_MAX 2u
-
 static cli_run_function run_help, run_version;
 
 static const struct cli_command command_help = {
@@ -37,8 +33,9 @@ static const struct cli_command command_version = {
 };
 
 static const struct cli_command *const commands[] = {
-    &cli_command_run, &cli_command_top,   &cli_command_heap, &cli_command_doctor,
-    &cli_command_map, &cli_command_bench, &command_help,     &command_version,
+    &cli_command_serve,  &cli_command_run, &cli_command_top,   &cli_command_heap,
+    &cli_command_doctor, &cli_command_map, &cli_command_bench, &cli_command_config,
+    &cli_command_cache,  &command_help,    &command_version,
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -110,56 +107,26 @@ static const struct cli_command *find_command(const char *name)
     return NULL;
 }
 
-/*
- * How many letters must be put in, taken out or changed to make `name` of `typed`. One row of the
- * usual table at a time: row[j] is the distance of what was typed so far to the first j letters.
- */
-static size_t letters_wrong(const char *typed, const char *name)
-{
-    size_t row[COMMAND_NAME_BYTES_MAX + 1];
-    size_t length = strlen(name);
-
-    Q_ASSERT(length <= COMMAND_NAME_BYTES_MAX);
-    for (size_t j = 0; j <= length; j++) {
-        row[j] = j;
-    }
-    for (size_t i = 1; typed[i - 1] != '\0'; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= length; j++) {
-            size_t changed = diagonal + (typed[i - 1] != name[j - 1]);
-            diagonal = row[j];
-            row[j] = size_min(changed, size_min(row[j], row[j - 1]) + 1);
-        }
-    }
-    return row[length];
-}
-
 /* The command that was probably meant, or NULL. */
-static const struct cli_command *nearest_command(const char *typed)
+static const char *nearest_command(const char *typed)
 {
-    const struct cli_command *nearest = NULL;
-    size_t fewest = SLIP_MAX + 1;
+    struct nearest nearest;
 
-    for (size_t i = 0; i < COMMAND_COUNT && strlen(typed) <= COMMAND_NAME_BYTES_MAX; i++) {
-        size_t wrong = letters_wrong(typed, commands[i]->name);
-        if (wrong < fewest && wrong < strlen(commands[i]->name)) {
-            fewest = wrong;
-            nearest = commands[i];
-        }
+    nearest_init(&nearest, typed);
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        nearest_offer(&nearest, commands[i]->name);
     }
-    return nearest;
+    return nearest.name;
 }
 
 static int unknown_command(const char *typed)
 {
-    const struct cli_command *nearest = nearest_command(typed);
+    const char *nearest = nearest_command(typed);
 
     if (nearest == NULL) {
         return cli_usage_error(NULL, "there is no command '%s'", typed);
     }
-    return cli_usage_error(NULL, "there is no command '%s'; did you mean '%s'?", typed,
-                           nearest->name);
+    return cli_usage_error(NULL, "there is no command '%s'; did you mean '%s'?", typed, nearest);
 }
 
 /* ---- help and version ----------------------------------------------------------------------- */
@@ -175,6 +142,7 @@ static void print_overview(void)
         printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
     }
     puts("\n"
+         "A cache for memcached's clients, on 127.0.0.1:11211: quarry serve\n"
          "A program on Quarry's malloc: quarry run --report -- COMMAND\n"
          "See a heap at work: quarry map --demo\n"
          "All about a command: quarry help COMMAND");

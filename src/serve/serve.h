@@ -5,7 +5,12 @@
 #ifndef QUARRY_SERVE_SERVE_H
 #define QUARRY_SERVE_SERVE_H
 
+#include <serve/config.h>
+#include <serve/config_load.h>
 #include <serve/door.h>
 #include <serve/net.h>
+#include <serve/password.h>
+#include <serve/server.h>
+#include <serve/log.h>
 
 #endif

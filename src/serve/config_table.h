@@ -1,0 +1,126 @@
+/*
+ * Every setting of the server, in one table. docs/configuration.md repeats it for people; a test
+ * compares the two.
+ *
+ *   X(constant, "section.name", TYPE, "default", least, most, when, "words", "help")
+ *
+ *   TYPE      BYTES, DURATION, COUNT, BOOL, TEXT, ADDRESS, CHOICE or WORDS; config.h says what each
+ *             is. The default is written as a user would.
+ *   bounds    of a number, in bytes, nanoseconds or ones; of a text, its bytes. 0 is allowed
+ * besides where `words` has a name for it. when      LIVE: a reload changes it. START: only a
+ * restart does. words     of a number, what 0 is called; of a choice or a set, the words, between
+ * '|'.
+ */
+#ifndef QUARRY_SERVE_CONFIG_TABLE_H
+#define QUARRY_SERVE_CONFIG_TABLE_H
+
+/* clang-format off */
+#define SERVE_SETTINGS(X)                                                                          \
+    X(SERVE_MEMORY_LIMIT, "memory.limit", BYTES, "auto", Q_MIB(16), Q_TIB(16) - 4096, LIVE, "auto", \
+      "what the process never has more of; auto: nine tenths of the cgroup's limit, or of RAM")    \
+    X(SERVE_SERVER_DATA, "server.data", TEXT, "quarry-data", 1, 900, START, "",                    \
+      "folder of what is kept, made with mode 0700 when absent; off: nothing is kept")                                   \
+    X(SERVE_SERVER_DURABILITY, "server.durability", CHOICE, "process", 0, 0, START,                \
+      "none|process|power",                                                                        \
+      "what outlives what: none; process: kill -9 and restarts; power: a power cut too, "          \
+      "which no cache does")                                                                       \
+    X(SERVE_SERVER_THREADS, "server.threads", COUNT, "auto", 1, 256, START, "auto",                \
+      "loops that serve connections; auto: as many as CPUs")                                       \
+    X(SERVE_SERVER_INSECURE, "server.insecure", BOOL, "off", 0, 1, START, "",                      \
+      "allows doors beyond this machine without users")                                            \
+    X(SERVE_MEMCACHED_LISTEN, "memcached.listen", ADDRESS, "127.0.0.1:11211", 1, 900, START, "",   \
+      "where the memcached door is: ADDRESS:PORT or unix:PATH, several with commas; off")          \
+    X(SERVE_MEMCACHED_LISTEN_TLS, "memcached.listen_tls", ADDRESS, "off", 1, 900, START, "",       \
+      "where the memcached door is besides, encrypted; it needs tls.certificate")                  \
+    X(SERVE_MEMCACHED_UNIX_MODE, "memcached.unix_mode", CHOICE, "0600", 0, 0, START,               \
+      "0600|0660|0666", "who may use its unix sockets")                                            \
+    X(SERVE_MEMCACHED_ALLOW, "memcached.allow", WORDS, "flush,dump,watch", 0, 0, LIVE,             \
+      "flush|dump|watch|shutdown",                                                                 \
+      "commands that whoever has the right may use: flush_all, metadump and cachedump, watch, "    \
+      "shutdown")                                                                                  \
+    X(SERVE_MEMCACHED_PREFIXES, "memcached.prefixes", BOOL, "off", 0, 1, START, "",                \
+      "counts what is done by prefixes of keys from the start, for stats detail dump")             \
+    X(SERVE_TLS_CERTIFICATE, "tls.certificate", TEXT, "", 0, 900, LIVE, "",                        \
+      "PEM files of certificates with those that signed them, with commas between")                \
+    X(SERVE_TLS_KEY, "tls.key", TEXT, "", 0, 900, LIVE, "",                                        \
+      "PEM files of their keys, in the same order; empty: in the same files")                      \
+    X(SERVE_TLS_CLIENT_CA, "tls.client_ca", TEXT, "", 0, 900, LIVE, "",                            \
+      "PEM file of who signs clients' certificates; empty: the system's")                          \
+    X(SERVE_TLS_CLIENTS, "tls.clients", CHOICE, "none", 0, 0, LIVE, "none|optional|required",      \
+      "whether clients show certificates; a user of the certificate's name is logged in by it")    \
+    X(SERVE_TLS_VERSION_MIN, "tls.version_min", CHOICE, "1.2", 0, 0, LIVE, "1.2|1.3",              \
+      "the oldest TLS")                                                                            \
+    X(SERVE_TLS_CIPHERS, "tls.ciphers", TEXT, "", 0, 900, LIVE, "",                                \
+      "of TLS 1.2, in OpenSSL's words; empty: OpenSSL's choice")                                   \
+    X(SERVE_TLS_SESSION_CACHE, "tls.session_cache", BOOL, "off", 0, 1, LIVE, "",                   \
+      "keeps sessions in the server besides giving tickets")                                       \
+    X(SERVE_TLS_KERNEL, "tls.kernel", BOOL, "off", 0, 1, LIVE, "",                                 \
+      "has the kernel encrypt where it can")                                                       \
+    X(SERVE_NET_CONNECTIONS_MAX, "net.connections_max", COUNT, "10000", 1, 1000000, LIVE, "",      \
+      "connections of all doors; one more is told so and closed")                                  \
+    X(SERVE_NET_BACKLOG, "net.backlog", COUNT, "1024", 1, 65535, START, "",                        \
+      "connections that wait in the kernel to be accepted, of each address")                       \
+    X(SERVE_NET_IDLE_TIMEOUT, "net.idle_timeout", DURATION, "off", Q_SECOND_NS,                    \
+      30 * 86400 * Q_SECOND_NS, LIVE, "off", "closes connections that ask for nothing so long")    \
+    X(SERVE_NET_LINE_TIMEOUT, "net.line_timeout", DURATION, "10s", Q_SECOND_NS,                    \
+      3600 * Q_SECOND_NS, LIVE, "off", "for a line or a TLS handshake that was begun")             \
+    X(SERVE_NET_BODY_GRACE, "net.body_grace", DURATION, "10s", Q_SECOND_NS, 3600 * Q_SECOND_NS,    \
+      LIVE, "off", "over which the speed of a value that comes in is averaged")                    \
+    X(SERVE_NET_BODY_RATE_MIN, "net.body_rate_min", BYTES, "1k", 1, Q_GIB(1), LIVE, "off",         \
+      "of a value that comes in, in a second; slower ones are cut")                                \
+    X(SERVE_NET_READER_TIMEOUT, "net.reader_timeout", DURATION, "30s", Q_SECOND_NS,                \
+      3600 * Q_SECOND_NS, LIVE, "off", "cuts who takes nothing of an answer so long")              \
+    X(SERVE_NET_OUTPUT_MAX, "net.output_max", BYTES, "auto", Q_MIB(1), Q_TIB(1), LIVE, "auto",     \
+      "answers that wait on all connections together; auto: a tenth of memory.limit")              \
+    X(SERVE_NET_DRAIN_TIMEOUT, "net.drain_timeout", DURATION, "7s", Q_MS_NS, 3600 * Q_SECOND_NS,   \
+      LIVE, "off", "for requests under way when the server ends")                                  \
+    X(SERVE_USERS_FILE, "users.file", TEXT, "", 0, 900, LIVE, "",                                  \
+      "users beside the [user] sections, a line each: NAME:HASH[:TENANT[:RIGHTS]]")                \
+    X(SERVE_USERS_PLAIN_FILE, "users.plain_file", TEXT, "", 0, 900, LIVE, "",                      \
+      "users as memcached -Y has them, a line each: NAME:PASSWORD")                                \
+    X(SERVE_CACHE_SIZE, "cache.size", BYTES, "auto", Q_MIB(1), Q_TIB(16) - 4096, LIVE, "auto",     \
+      "what the cache never has more of, index and all; auto: what memory.limit leaves")           \
+    X(SERVE_CACHE_FLOOR, "cache.floor", BYTES, "0", 0, Q_TIB(16) - 4096, START, "",                \
+      "what nothing else in the process can make the cache give back")                             \
+    X(SERVE_CACHE_ITEM_MAX, "cache.item_max", BYTES, "1m", Q_KIB(1), Q_GIB(1), LIVE, "",           \
+      "the largest value")                                                                         \
+    X(SERVE_CACHE_EVICTS, "cache.evicts", BOOL, "on", 0, 1, START, "",                             \
+      "makes room by dropping what is worth least; off: refuses new items when full")              \
+    X(SERVE_CACHE_FILE, "cache.file", CHOICE, "auto", 0, 0, START, "auto|off|shm|data",            \
+      "where items outlive the process: a file in /dev/shm, or in server.data; auto: shm, "        \
+      "or off with durability none")                                                               \
+    X(SERVE_CACHE_TENANTS_MAX, "cache.tenants_max", COUNT, "1024", 1, 65535, START, "",            \
+      "how many tenants there can be")                                                             \
+    X(SERVE_CACHE_RECOVERY_THREADS, "cache.recovery_threads", COUNT, "auto", 1, 256, START, "auto", \
+      "threads that read the file at the start; auto: as many as CPUs")                            \
+    X(SERVE_LOG_LEVEL, "log.level", CHOICE, "info", 0, 0, LIVE, "debug|info|warning|error",        \
+      "the least that is logged")                                                                  \
+    X(SERVE_LOG_FORMAT, "log.format", CHOICE, "auto", 0, 0, LIVE, "auto|human|logfmt|json",        \
+      "auto: human on a terminal, else logfmt")                                                    \
+    X(SERVE_LOG_FILE, "log.file", TEXT, "", 0, 900, START, "",                                     \
+      "instead of stderr; SIGUSR1 opens it anew")
+
+/* Of a section [tenant NAME]. */
+#define SERVE_TENANT_SETTINGS(X)                                                                   \
+    X(SERVE_TENANT_QUOTA, "quota", BYTES, "none", Q_KIB(64), Q_TIB(16) - 4096, LIVE, "none",       \
+      "what it never has more of")                                                                 \
+    X(SERVE_TENANT_SHARE, "share", BYTES, "equal", Q_KIB(64), Q_TIB(16) - 4096, LIVE, "equal",     \
+      "what others' needs never take of it; equal: an equal part")                                 \
+    X(SERVE_TENANT_CONNECTIONS, "connections", COUNT, "unlimited", 1, 1000000, LIVE, "unlimited",  \
+      "how many connections at a time")                                                            \
+    X(SERVE_TENANT_REQUESTS, "requests_per_second", COUNT, "unlimited", 1, 1000000000, LIVE,       \
+      "unlimited", "how many requests in a second")
+
+/* Of a section [user NAME]. */
+#define SERVE_USER_SETTINGS(X)                                                                     \
+    X(SERVE_USER_PASSWORD, "password", TEXT, "", 0, 180, LIVE, "",                                 \
+      "hash of the password, from 'quarry config password'")                                       \
+    X(SERVE_USER_PASSWORD_FILE, "password_file", TEXT, "", 0, 900, LIVE, "",                       \
+      "file whose first line is that hash")                                                        \
+    X(SERVE_USER_TENANT, "tenant", TEXT, "", 0, 31, LIVE, "",                                      \
+      "whose items it sees; empty: those of the tenant for all who name none")                     \
+    X(SERVE_USER_RIGHTS, "rights", WORDS, "read,write", 0, 0, LIVE, "read|write|flush|admin",      \
+      "what it may do")
+/* clang-format on */
+
+#endif

@@ -1,0 +1,29 @@
+/*
+ * The server: everything that `quarry serve` runs, put together by the configuration.
+ *
+ *     folder, memory ── cache, tenants ── users, certificates ── net ── doors
+ */
+#ifndef QUARRY_SERVE_SERVER_H
+#define QUARRY_SERVE_SERVER_H
+
+#include <serve/config_load.h>
+
+struct serve_server_options {
+    const char *version;                 /* "0.1.0"; static storage */
+    const struct serve_sources *sources; /* borrowed for the call: read again at each reload */
+    struct serve_config *config;         /* given: loaded from the sources */
+};
+
+/*
+ * Runs a server until a signal ends it: TERM and INT let requests finish, a second one does not.
+ * HUP reads the configuration again, USR1 opens the log again, QUIT tells where every thread is.
+ *
+ * `error`: why it did not start.
+ * Errors: BUSY (somebody else has the data or an address), PERMISSION, NOT_FOUND, BAD_INPUT,
+ * NO_MEMORY, IO and others of its parts; nothing is left behind.
+ * Threads: the first, with no other: signals are blocked for those that it starts.
+ */
+enum quarry_status serve_server_run(const struct serve_server_options *options,
+                                    struct quarry_error *error);
+
+#endif

@@ -1,0 +1,194 @@
+/*
+ * The net by the configuration: limits, certificates, listening sockets.
+ *
+ * "off" is 0 among settings and SERVE_NO_LIMIT in the net; "auto" is 0 in both.
+ *
+ * Lists of files in settings are taken apart in a copy, whose pieces the options borrow.
+ *
+ * Locking: none; the main thread's.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <serve/door_memcached.h>
+#include <serve/server_state.h>
+
+static uint64_t or_no_limit(const struct serve_config *config, enum serve_key key)
+{
+    uint64_t number = serve_config_number(config, key);
+
+    return number != 0 ? number : SERVE_NO_LIMIT;
+}
+
+void server_net_limits(const struct serve_config *config, struct serve_limits *ret_limits)
+{
+    *ret_limits = (struct serve_limits){
+        .connections_max = serve_config_number(config, SERVE_NET_CONNECTIONS_MAX),
+        .idle_timeout_ns = or_no_limit(config, SERVE_NET_IDLE_TIMEOUT),
+        .line_deadline_ns = or_no_limit(config, SERVE_NET_LINE_TIMEOUT),
+        .body_grace_ns = or_no_limit(config, SERVE_NET_BODY_GRACE),
+        .body_bytes_per_second = serve_config_number(config, SERVE_NET_BODY_RATE_MIN),
+        .reader_patience_ns = or_no_limit(config, SERVE_NET_READER_TIMEOUT),
+        .drain_ns = serve_config_number(config, SERVE_NET_DRAIN_TIMEOUT),
+        .output_bytes_max = serve_config_number(config, SERVE_NET_OUTPUT_MAX),
+    };
+    if (ret_limits->body_bytes_per_second == 0) { /* off: no speed is too low */
+        ret_limits->body_grace_ns = SERVE_NO_LIMIT;
+    }
+    if (ret_limits->drain_ns == 0) { /* off: nothing is waited for */
+        ret_limits->drain_ns = 1;
+    }
+}
+
+/* ---- certificates --------------------------------------------------------------------------- */
+
+/* Options of TLS, and the texts that they borrow. */
+struct tls_plan {
+    struct serve_tls_options options;
+    char certificates[SERVE_VALUE_TEXT_BYTES];
+    char keys[SERVE_VALUE_TEXT_BYTES];
+};
+
+/* The next piece of a list with commas, without blanks around it; NULL: none is left. */
+static char *next_piece(char **at)
+{
+    char *piece = *at;
+
+    if (piece == NULL || *piece == '\0') {
+        return NULL;
+    }
+    char *comma = strchr(piece, ',');
+    *at = comma != NULL ? comma + 1 : NULL;
+    char *end = comma != NULL ? comma : piece + strlen(piece);
+    while (end > piece && end[-1] == ' ') {
+        end--;
+    }
+    *end = '\0';
+    return piece + strspn(piece, " ");
+}
+
+static const char *or_null(const char *text)
+{
+    return text[0] != '\0' ? text : NULL;
+}
+
+static enum quarry_status plan_tls(const struct serve_config *config, struct tls_plan *plan,
+                                   struct quarry_error *error)
+{
+    char *certificates = plan->certificates, *keys = plan->keys, *piece;
+
+    plan->options = (struct serve_tls_options){
+        .ssl_ca_cert = or_null(serve_config_text(config, SERVE_TLS_CLIENT_CA)),
+        .ssl_verify_mode = (enum serve_tls_verify)serve_config_number(config, SERVE_TLS_CLIENTS),
+        .ssl_min_version =
+            (enum serve_tls_version)serve_config_number(config, SERVE_TLS_VERSION_MIN),
+        .ssl_ciphers = or_null(serve_config_text(config, SERVE_TLS_CIPHERS)),
+        .ssl_session_cache = serve_config_number(config, SERVE_TLS_SESSION_CACHE) != 0,
+        .ssl_kernel_tls = serve_config_number(config, SERVE_TLS_KERNEL) != 0,
+    };
+    (void)serve_config_format(config, SERVE_TLS_CERTIFICATE, certificates);
+    (void)serve_config_format(config, SERVE_TLS_KEY, keys);
+    while ((piece = next_piece(&certificates)) != NULL) {
+        if (plan->options.certificate_count == SERVE_CERTIFICATES_MAX) {
+            return error_set(error, QUARRY_TOO_MANY, "tls.certificate: more than %u files",
+                             SERVE_CERTIFICATES_MAX);
+        }
+        plan->options.certificates[plan->options.certificate_count++] =
+            (struct serve_certificate){.ssl_chain_cert = piece, .ssl_key = next_piece(&keys)};
+    }
+    return QUARRY_OK;
+}
+
+static bool wants_tls(const struct serve_config *config)
+{
+    return strcmp(serve_config_text(config, SERVE_MEMCACHED_LISTEN_TLS), "off") != 0;
+}
+
+enum quarry_status server_tls_open(struct server *server, struct quarry_error *error)
+{
+    struct tls_plan plan;
+
+    if (!wants_tls(server->config)) {
+        return QUARRY_OK;
+    }
+    enum quarry_status status = plan_tls(server->config, &plan, error);
+    return status == QUARRY_OK ? serve_tls_create(&plan.options, &server->tls, error) : status;
+}
+
+enum quarry_status server_tls_reload(struct server *server, const struct serve_config *config,
+                                     struct quarry_error *error)
+{
+    struct tls_plan plan;
+
+    if (server->tls == NULL) {
+        return QUARRY_OK;
+    }
+    enum quarry_status status = plan_tls(config, &plan, error);
+    return status == QUARRY_OK ? serve_tls_reload(server->tls, &plan.options, error) : status;
+}
+
+/* ---- listening ------------------------------------------------------------------------------ */
+
+static mode_t unix_mode(const struct serve_config *config)
+{
+    static const mode_t modes[] = {0600, 0660, 0666}; /* as the words of the setting */
+    uint64_t place = serve_config_number(config, SERVE_MEMCACHED_UNIX_MODE);
+
+    Q_ASSERT(place < sizeof modes / sizeof modes[0]);
+    return modes[place];
+}
+
+static enum quarry_status listen_on(struct server *server, const char *address,
+                                    struct serve_tls *tls, struct quarry_error *error)
+{
+    bool needs_login = serve_config_has_users(server->config);
+    struct serve_listener_options options = {
+        .address = address,
+        .door = &memcached_door,
+        .tls = tls,
+        .needs_login = needs_login,
+        .unix_mode = unix_mode(server->config),
+        .backlog = (uint32_t)serve_config_number(server->config, SERVE_NET_BACKLOG),
+    };
+    struct quarry_error inner = {0};
+
+    if (!needs_login) {
+        options.identity.tenant = quarry_cache_default_tenant(server->cache);
+        options.identity.rights = SERVE_ALL;
+    }
+    enum quarry_status status =
+        serve_net_listen(server->net, &options, &server->listeners[server->listener_count], &inner);
+    if (status == QUARRY_BUSY) {
+        return error_set(error, status,
+                         "%.140s; end who has it, or choose another with --memcached ADDRESS:PORT",
+                         inner.text);
+    }
+    if (status != QUARRY_OK) {
+        return error_set(error, status, "%s", inner.text);
+    }
+    server->has_tls[server->listener_count++] = tls != NULL;
+    return QUARRY_OK;
+}
+
+static enum quarry_status listen_on_all(struct server *server, enum serve_key key,
+                                        struct serve_tls *tls, struct quarry_error *error)
+{
+    struct serve_address_list list;
+    enum quarry_status status =
+        serve_address_list_parse(serve_config_text(server->config, key), &list, error);
+
+    for (uint32_t i = 0; status == QUARRY_OK && i < list.count; i++) {
+        status = listen_on(server, list.texts[i], tls, error);
+    }
+    return status;
+}
+
+enum quarry_status server_listen(struct server *server, struct quarry_error *error)
+{
+    enum quarry_status status = listen_on_all(server, SERVE_MEMCACHED_LISTEN, NULL, error);
+
+    return status == QUARRY_OK
+               ? listen_on_all(server, SERVE_MEMCACHED_LISTEN_TLS, server->tls, error)
+               : status;
+}

@@ -1,0 +1,157 @@
+/*
+ * Reloading: everything that can fail first, then everything that cannot.
+ *
+ *   load and check all sources      fails: nothing has happened
+ *   add new tenants                 fails: some are there, empty; no harm
+ *   read users                      fails: those before stay
+ *   change the memory's limit       fails: the old one stays
+ *   read certificates               fails: those before stay, and the limit goes back
+ *   ---- from here on nothing fails ----
+ *   users, tenants' limits, the cache, the net's limits, the log; the new configuration is in force
+ *
+ * The limit can go back because it was what it was: what is committed is below it.
+ *
+ * Settings that only a restart changes are named in the log, each time, until one has been.
+ *
+ * Locking: none; the main thread's.
+ */
+#include <string.h>
+
+#include <serve/cache_store.h>
+#include <serve/log.h>
+#include <serve/notify.h>
+#include <serve/server_state.h>
+
+static void log_problem(void *argument, const char *text)
+{
+    (void)argument;
+    serve_log(SERVE_LOG_ERROR, "the configuration is wrong", serve_log_text("what", text));
+}
+
+/* ---- what can fail -------------------------------------------------------------------------- */
+
+static enum quarry_status change_limit(struct server *server, const struct serve_budget *budget,
+                                       struct quarry_error *error)
+{
+    if (budget->bytes == server->budget.bytes) {
+        return QUARRY_OK;
+    }
+    enum quarry_status status = quarry_memory_set_limit(server->memory, budget->bytes);
+    return status == QUARRY_OK
+               ? status
+               : error_set(error, status, "memory.limit: %s", quarry_status_text(status));
+}
+
+/* Users, limit and certificates. `ret_change`: to be committed. */
+static enum quarry_status prepare(struct server *server, const struct serve_config *config,
+                                  const struct serve_budget *budget,
+                                  struct serve_users_change **ret_change,
+                                  struct quarry_error *error)
+{
+    enum quarry_status status = serve_tenants_add(server->tenants, config, error);
+
+    if (status == QUARRY_OK) {
+        status = serve_users_prepare(server->users, config, ret_change, error);
+    }
+    if (status == QUARRY_OK) {
+        status = change_limit(server, budget, error);
+    }
+    if (status == QUARRY_OK) {
+        status = server_tls_reload(server, config, error);
+        if (status != QUARRY_OK) {
+            (void)quarry_memory_set_limit(server->memory, server->budget.bytes);
+        }
+    }
+    return status;
+}
+
+/* ---- what cannot ---------------------------------------------------------------------------- */
+
+static void log_changes(const struct server *server, const struct serve_config *config)
+{
+    char before[SERVE_VALUE_TEXT_BYTES], after[SERVE_VALUE_TEXT_BYTES];
+
+    for (uint32_t i = 0; i < SERVE_KEY_COUNT; i++) {
+        enum serve_key key = (enum serve_key)i;
+        if (strcmp(serve_config_format(server->config, key, before),
+                   serve_config_format(config, key, after)) == 0) {
+            continue;
+        }
+        if (serve_setting(key)->is_live) {
+            serve_log(SERVE_LOG_INFO, "a setting has changed",
+                      serve_log_text("setting", serve_setting(key)->key),
+                      serve_log_text("value", after));
+        } else {
+            serve_log(SERVE_LOG_WARNING, "a setting waits for a restart",
+                      serve_log_text("setting", serve_setting(key)->key),
+                      serve_log_text("value", after));
+        }
+    }
+    if (serve_config_has_users(config) && !server->asks_for_login) {
+        serve_log(SERVE_LOG_WARNING, "doors ask for logins only after a restart");
+    }
+}
+
+static void apply(struct server *server, struct serve_config *config)
+{
+    struct serve_limits limits;
+    const struct serve_log_options log = {
+        .level = (enum serve_log_level)serve_config_number(config, SERVE_LOG_LEVEL),
+        .format = (enum serve_log_format)serve_config_number(config, SERVE_LOG_FORMAT),
+        .path = serve_config_text(server->config, SERVE_LOG_FILE), /* another waits */
+    };
+
+    server_net_limits(config, &limits);
+    serve_net_set_limits(server->net, &limits);
+    atomic_store_relaxed_u64(&server->connections_max,
+                             serve_config_number(config, SERVE_NET_CONNECTIONS_MAX));
+    serve_tenants_apply(server->tenants, config);
+    serve_cache_apply(server->cache, config, server->budget.bytes);
+    (void)serve_log_open(&log, NULL); /* the same file: it is open */
+}
+
+/*
+ * The file of the log stays where it was at the start, also for the reload after this one: what
+ * waits for a restart is kept as it was set, and what is in force is asked of its part.
+ */
+static void adopt(struct server *server, struct serve_config *config,
+                  const struct serve_budget *budget, struct serve_users_change *change)
+{
+    server->budget = *budget;
+    serve_users_commit(server->users, change);
+    apply(server, config);
+    log_changes(server, config);
+    serve_config_destroy(server->config);
+    server->config = config;
+    serve_log(SERVE_LOG_INFO, "the configuration was read again",
+              serve_log_count("users", serve_users_count(server->users)),
+              serve_log_count("tenants", serve_config_group_count(config, SERVE_TENANTS)));
+}
+
+void server_reload(struct server *server)
+{
+    struct serve_config *config = NULL;
+    struct serve_users_change *change = NULL;
+    struct serve_budget budget;
+    struct quarry_error error = {0};
+
+    serve_notify_reloading();
+    enum quarry_status status =
+        serve_config_load(server->sources, log_problem, NULL, &config, NULL);
+    if (status == QUARRY_OK) {
+        os_machine_read("", &server->machine);
+        serve_budget_choose(config, &server->machine, &budget);
+        status = prepare(server, config, &budget, &change, &error);
+        if (status != QUARRY_OK) {
+            log_problem(NULL, error.text);
+        }
+    }
+    if (status == QUARRY_OK) {
+        adopt(server, config, &budget, change);
+    } else {
+        serve_users_abort(change);
+        serve_config_destroy(config);
+        serve_log(SERVE_LOG_ERROR, "the configuration was not read again: all is as it was");
+    }
+    serve_notify("READY=1\nSTATUS=ready");
+}

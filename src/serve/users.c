@@ -1,0 +1,462 @@
+/*
+ * Logins.
+ *
+ *   worker ── digest of what was typed ── the user's own? ── granted, at once
+ *                                            │ no
+ *                                            ▼
+ *            queue of jobs ──▶ the users' thread: yescrypt ──▶ right: digest is kept; granted
+ *                                            │ wrong
+ *                                            ▼
+ *            queue of those who wait ── a second after it was asked ──▶ refused
+ *
+ * Invariants:
+ *   1. A worker holds the lock for a search and a comparison of 32 bytes, never for a hash.
+ *   2. A name that nobody has is hashed against another's hash, the decoy, and refused whatever
+ * comes of it. So do users whose password came in the clear, as soon as one user has a hash: who
+ *      measures time learns nothing of who there is.
+ *   3. A job's function is called once, by the users' thread, with no lock held.
+ *   4. What is granted is true of the table at that moment: a user whose hash a reload has changed
+ *      while it was being tried is refused.
+ *
+ * Who waits for a second is bounded by the number of connections: each has one login at a time.
+ *
+ * One thread is enough: it hashes a hundred passwords a second, each once for each user and reload;
+ * a flood of wrong ones takes one CPU of low priority, and who logged in before is not in its
+ * queue.
+ *
+ * Locking: one mutex around the table and the queues. Memory: malloc; 1 KiB a job, wiped after use;
+ * yescrypt maps its 16 MiB while it works, one at a time, which are not of the budget.
+ *
+ * Rejected: hashing in the loop (10 ms in which nobody is served); a pool of threads (each 16 MiB);
+ * a cache by password (the digest is of the password alone, but it is looked up by the user).
+ */
+#include <serve/users.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <os/os.h>
+
+#include <serve/log.h>
+#include <serve/users_table.h>
+
+/* The users' thread is nicer than those that serve. */
+#define THREAD_NICENESS 10
+
+struct job {
+    struct job *next;
+    serve_login_done_function *done;
+    void *argument;
+    uint64_t due_ns; /* of a refusal */
+    bool is_decoy;   /* there is no such user, or it has no hash */
+    char name[SERVE_USER_NAME_BYTES_MAX + 1];
+    char hash[SERVE_PASSWORD_HASH_BYTES]; /* "": nothing to try, only to wait */
+    size_t password_bytes;
+    char password[SERVE_PASSWORD_BYTES_MAX];
+};
+
+struct queue {
+    struct job *first, *last;
+    uint32_t count;
+};
+
+struct serve_users {
+    struct serve_users_options options; /* const after init */
+    uint8_t key[SERVE_DIGEST_BYTES];    /* const after init */
+    struct os_mutex mutex;
+    struct users_table table; /* guarded by mutex */
+    struct queue tried;       /* guarded by mutex: for the thread to hash */
+    struct queue waiting;     /* guarded by mutex: by due_ns, as they were asked in that order */
+    struct os_thread thread;
+    void *stack;                  /* own; of the thread */
+    _Atomic(uint32_t) has_thread; /* release by load, acquire by logins: the queues are seen to */
+    _Atomic(uint32_t) bell;       /* rises when there is something to do; a futex */
+    _Atomic(uint32_t) is_ending;  /* release by destroy, acquire by the thread */
+};
+
+struct serve_users_change {
+    struct users_table table;
+};
+
+/* ---- queues --------------------------------------------------------------------------------- */
+
+static void queue_put(struct queue *queue, struct job *job)
+{
+    job->next = NULL;
+    if (queue->last != NULL) {
+        queue->last->next = job;
+    } else {
+        queue->first = job;
+    }
+    queue->last = job;
+    queue->count++;
+}
+
+static struct job *queue_take(struct queue *queue)
+{
+    struct job *job = queue->first;
+
+    if (job != NULL) {
+        queue->first = job->next;
+        queue->last = queue->first != NULL ? queue->last : NULL;
+        queue->count--;
+    }
+    return job;
+}
+
+static void job_free(struct job *job)
+{
+    explicit_bzero(job, sizeof *job);
+    free(job);
+}
+
+static void ring(struct serve_users *users)
+{
+    (void)atomic_add_release_u32(&users->bell, 1); /* pairs with the acquire before the wait */
+    os_futex_wake(&users->bell, 1);
+}
+
+/* ---- the users' thread ---------------------------------------------------------------------- */
+
+static void fill_identity(const struct user *user, struct serve_identity *ret_identity)
+{
+    Q_STATIC_ASSERT(sizeof ret_identity->name >= sizeof user->name, "names fit");
+    *ret_identity = (struct serve_identity){.tenant = user->tenant, .rights = user->rights};
+    memcpy(ret_identity->name, user->name, sizeof user->name);
+}
+
+/* Invariant 4, and the digest for the next time. */
+static bool grant(struct serve_users *users, const struct job *job,
+                  struct serve_identity *ret_identity)
+{
+    uint8_t digest[SERVE_DIGEST_BYTES];
+
+    serve_password_digest(users->key, job->password, job->password_bytes, digest);
+    os_mutex_lock(&users->mutex);
+    struct user *user = users_table_find(&users->table, job->name);
+    bool is_granted = user != NULL && user->hash != NULL && strcmp(user->hash, job->hash) == 0;
+    if (is_granted) {
+        memcpy(user->digest, digest, sizeof digest);
+        user->has_digest = true;
+        fill_identity(user, ret_identity);
+    }
+    os_mutex_unlock(&users->mutex);
+    return is_granted;
+}
+
+static void refuse(struct serve_users *users, struct job *job)
+{
+    os_mutex_lock(&users->mutex);
+    queue_put(&users->waiting, job);
+    os_mutex_unlock(&users->mutex);
+}
+
+static void try_password(struct serve_users *users, struct job *job)
+{
+    struct serve_identity identity = {0};
+    bool is_right = serve_password_verify(job->hash, job->password, job->password_bytes);
+
+    if (is_right && !job->is_decoy && grant(users, job, &identity)) {
+        job->done(job->argument, SERVE_LOGIN_GRANTED, &identity);
+        job_free(job);
+    } else {
+        refuse(users, job);
+    }
+}
+
+/* One that is due; NULL: none, and `ret_wait_ns` says for how long. */
+static struct job *take_due(struct serve_users *users, uint64_t *ret_wait_ns)
+{
+    uint64_t now_ns = os_monotonic_ns(os_real());
+    struct job *job = NULL;
+
+    *ret_wait_ns = UINT64_MAX;
+    os_mutex_lock(&users->mutex);
+    if (users->waiting.first != NULL && users->waiting.first->due_ns <= now_ns) {
+        job = queue_take(&users->waiting);
+    } else if (users->waiting.first != NULL) {
+        *ret_wait_ns = users->waiting.first->due_ns - now_ns;
+    }
+    os_mutex_unlock(&users->mutex);
+    return job;
+}
+
+static struct job *take_tried(struct serve_users *users)
+{
+    os_mutex_lock(&users->mutex);
+    struct job *job = queue_take(&users->tried);
+    os_mutex_unlock(&users->mutex);
+    return job;
+}
+
+/* Does one thing, if there is one. Returns: how long there is nothing to do; 0: look again. */
+static uint64_t turn(struct serve_users *users)
+{
+    uint64_t wait_ns = 0;
+    struct job *job = take_due(users, &wait_ns);
+
+    if (job != NULL) {
+        job->done(job->argument, SERVE_LOGIN_REFUSED, NULL);
+        job_free(job);
+        return 0;
+    }
+    job = take_tried(users);
+    if (job == NULL) {
+        return wait_ns;
+    }
+    if (job->hash[0] != '\0') {
+        try_password(users, job);
+    } else {
+        refuse(users, job);
+    }
+    return 0;
+}
+
+static void run(void *argument)
+{
+    struct serve_users *users = argument;
+
+    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), THREAD_NICENESS);
+    while (atomic_load_acquire_u32(&users->is_ending) == 0) {
+        uint32_t bell = atomic_load_acquire_u32(&users->bell); /* pairs with ring */
+        uint64_t wait_ns = turn(users);
+        if (wait_ns > 0) {
+            os_futex_wait(&users->bell, bell, wait_ns);
+        }
+    }
+}
+
+static enum quarry_status start_thread(struct serve_users *users, struct quarry_error *error)
+{
+    users->stack = aligned_alloc(os_real()->page_bytes, OS_THREAD_STACK_BYTES);
+    if (users->stack == NULL || os_thread_start(&users->thread, "quarry-users", users->stack,
+                                                OS_THREAD_STACK_BYTES, run, users) != QUARRY_OK) {
+        free(users->stack);
+        users->stack = NULL;
+        return error_set(error, QUARRY_NO_MEMORY, "no memory for the thread that checks passwords");
+    }
+    atomic_store_release_u32(&users->has_thread, 1);
+    return QUARRY_OK;
+}
+
+/* ---- beginning and ending ------------------------------------------------------------------- */
+
+enum quarry_status serve_users_create(const struct serve_users_options *options,
+                                      struct serve_users **ret_users, struct quarry_error *error)
+{
+    struct serve_users *users = calloc(1, sizeof *users);
+
+    if (users == NULL || !os_random(users->key, sizeof users->key)) {
+        free(users);
+        return error_set(error, QUARRY_NO_MEMORY, "no memory or no random numbers for users");
+    }
+    users->options = options != NULL ? *options : (struct serve_users_options){0};
+    if (users->options.refusal_delay_ns == 0) {
+        users->options.refusal_delay_ns = SERVE_LOGIN_DELAY_NS;
+    }
+    os_mutex_init(&users->mutex, OS_RANK_LEAF, 0);
+    *ret_users = users;
+    return QUARRY_OK;
+}
+
+enum quarry_status serve_users_prepare(struct serve_users *users, const struct serve_config *config,
+                                       struct serve_users_change **ret_change,
+                                       struct quarry_error *error)
+{
+    struct serve_users_change *change = calloc(1, sizeof *change);
+
+    if (change == NULL) {
+        return error_set(error, QUARRY_NO_MEMORY, "no memory for users");
+    }
+    struct users_reader reader = {
+        .table = &change->table, .options = &users->options, .key = users->key};
+    enum quarry_status status = users_read(&reader, config, error);
+    if (status == QUARRY_OK) {
+        status = users_table_sort(&change->table, error);
+    }
+    if (status == QUARRY_OK && change->table.count > 0 &&
+        atomic_load_acquire_u32(&users->has_thread) == 0) {
+        status = start_thread(users, error);
+    }
+    if (status != QUARRY_OK) {
+        serve_users_abort(change);
+        return status;
+    }
+    *ret_change = change;
+    return QUARRY_OK;
+}
+
+void serve_users_abort(struct serve_users_change *change)
+{
+    if (change != NULL) {
+        users_table_clear(&change->table);
+        free(change);
+    }
+}
+
+void serve_users_commit(struct serve_users *users, struct serve_users_change *change)
+{
+    struct users_table before;
+
+    os_mutex_lock(&users->mutex);
+    before = users->table;
+    users->table = change->table;
+    os_mutex_unlock(&users->mutex);
+    change->table = before;
+    serve_users_abort(change);
+}
+
+enum quarry_status serve_users_load(struct serve_users *users, const struct serve_config *config,
+                                    struct quarry_error *error)
+{
+    struct serve_users_change *change = NULL;
+    enum quarry_status status = serve_users_prepare(users, config, &change, error);
+
+    if (status == QUARRY_OK) {
+        serve_users_commit(users, change);
+    }
+    return status;
+}
+
+/* Tells those who wait in a queue that nothing comes of it. */
+static void drop(struct queue *queue)
+{
+    for (struct job *job; (job = queue_take(queue)) != NULL;) {
+        job->done(job->argument, SERVE_LOGIN_BUSY, NULL);
+        job_free(job);
+    }
+}
+
+void serve_users_destroy(struct serve_users *users)
+{
+    if (users == NULL) {
+        return;
+    }
+    if (atomic_load_acquire_u32(&users->has_thread) != 0) {
+        atomic_store_release_u32(&users->is_ending, 1); /* pairs with the thread's acquire */
+        ring(users);
+        os_thread_join(&users->thread);
+        free(users->stack);
+    }
+    drop(&users->tried);
+    drop(&users->waiting);
+    users_table_clear(&users->table);
+    explicit_bzero(users, sizeof *users);
+    free(users);
+}
+
+uint32_t serve_users_count(struct serve_users *users)
+{
+    os_mutex_lock(&users->mutex);
+    uint32_t count = users->table.count;
+    os_mutex_unlock(&users->mutex);
+    return count;
+}
+
+bool serve_users_find(struct serve_users *users, const char *name,
+                      struct serve_identity *ret_identity)
+{
+    os_mutex_lock(&users->mutex);
+    const struct user *user = users_table_find(&users->table, name);
+    if (user != NULL) {
+        fill_identity(user, ret_identity);
+    }
+    os_mutex_unlock(&users->mutex);
+    return user != NULL;
+}
+
+/* ---- logging in ----------------------------------------------------------------------------- */
+
+/* The name as a string; what cannot be one is a name that nobody has: "". */
+static void copy_name(const struct serve_login_request *request,
+                      char name[SERVE_USER_NAME_BYTES_MAX + 1])
+{
+    bool is_name = request->name_bytes <= SERVE_USER_NAME_BYTES_MAX &&
+                   memchr(request->name, '\0', request->name_bytes) == NULL;
+
+    memset(name, 0, SERVE_USER_NAME_BYTES_MAX + 1);
+    if (is_name) {
+        memcpy(name, request->name, request->name_bytes);
+    }
+}
+
+/* Whether the digest says yes; else what is to be tried, for a job. */
+static bool look_up(struct serve_users *users, const char *name,
+                    const uint8_t digest[SERVE_DIGEST_BYTES], struct serve_identity *ret_identity,
+                    char ret_hash[SERVE_PASSWORD_HASH_BYTES], bool *ret_is_decoy)
+{
+    os_mutex_lock(&users->mutex);
+    const struct user *user = users_table_find(&users->table, name);
+    bool is_granted =
+        user != NULL && user->has_digest && serve_digest_is_equal(user->digest, digest);
+    const char *hash = user != NULL && user->hash != NULL ? user->hash : users->table.decoy;
+
+    *ret_is_decoy = user == NULL || user->hash == NULL;
+    ret_hash[0] = '\0';
+    if (is_granted) {
+        fill_identity(user, ret_identity);
+    } else if (hash != NULL) {
+        memcpy(ret_hash, hash, strlen(hash) + 1); /* a hash fits: it was one of crypt(5) */
+    }
+    os_mutex_unlock(&users->mutex);
+    return is_granted;
+}
+
+static bool enqueue(struct serve_users *users, struct job *job)
+{
+    os_mutex_lock(&users->mutex);
+    bool has_room = users->tried.count < SERVE_LOGINS_WAITING_MAX;
+    if (has_room) {
+        queue_put(&users->tried, job);
+    }
+    os_mutex_unlock(&users->mutex);
+    return has_room;
+}
+
+static enum serve_login_outcome begin_job(struct serve_users *users,
+                                          const struct serve_login_request *request,
+                                          const struct job *plan)
+{
+    struct job *job = malloc(sizeof *job);
+
+    if (job == NULL) {
+        return SERVE_LOGIN_BUSY;
+    }
+    *job = *plan;
+    job->due_ns = os_monotonic_ns(os_real()) + users->options.refusal_delay_ns;
+    job->password_bytes = request->password_bytes;
+    memcpy(job->password, request->password, request->password_bytes);
+    if (!enqueue(users, job)) {
+        job_free(job);
+        return SERVE_LOGIN_BUSY;
+    }
+    ring(users);
+    return SERVE_LOGIN_PENDING;
+}
+
+enum serve_login_outcome serve_users_login(struct serve_users *users,
+                                           const struct serve_login_request *request,
+                                           serve_login_done_function *done, void *argument,
+                                           struct serve_identity *ret_identity)
+{
+    struct job plan = {.done = done, .argument = argument};
+    uint8_t digest[SERVE_DIGEST_BYTES];
+    struct serve_login_request bounded = *request;
+
+    Q_ASSERT(users != NULL && request != NULL && done != NULL && ret_identity != NULL);
+    copy_name(request, plan.name);
+    bounded.password_bytes = size_min(request->password_bytes, SERVE_PASSWORD_BYTES_MAX);
+    serve_password_digest(users->key, request->password, request->password_bytes, digest);
+    bool is_granted = look_up(users, plan.name, digest, ret_identity, plan.hash, &plan.is_decoy);
+    explicit_bzero(digest, sizeof digest);
+    if (is_granted) {
+        return SERVE_LOGIN_GRANTED;
+    }
+    /* One too long is nobody's, though its beginning might be. */
+    plan.is_decoy = plan.is_decoy || request->password_bytes > SERVE_PASSWORD_BYTES_MAX;
+    return atomic_load_acquire_u32(&users->has_thread) != 0 ? begin_job(users, &bounded, &plan)
+                                                            : SERVE_LOGIN_REFUSED;
+}

@@ -1,0 +1,419 @@
+#!/usr/bin/python3
+"""The server as its operator meets it: starts, refusals, signals, reloads, ends.
+
+    test_server.py PROGRAM [unittest's arguments]
+"""
+
+import json
+import os
+import signal
+import socket
+import stat
+import sys
+import tempfile
+import time
+import unittest
+
+from server import PATIENCE_S, Server, client_tls, make_certificate, run, set_program, write
+
+
+class Starting(unittest.TestCase):
+    def test_says_what_it_is_and_answers(self):
+        with Server() as server:
+            door = server.doors()[0]
+            self.assertEqual(door["protocol"], "memcached")
+            self.assertEqual((door["tls"], door["login"]), ("no", "no"))
+            self.assertRegex(door["address"], r"^127\.0\.0\.1:[1-9]\d*$")
+            memory = server.lines("memory")[0]
+            self.assertEqual((memory["limit_bytes"], memory["by"]), (str(256 << 20), "--memory"))
+            self.assertEqual(server.lines("data")[0]["path"],
+                             os.path.realpath(os.path.join(server.folder, "data")))
+            self.assertRegex(server.lines("quarry serves")[0]["version"], r"^\d+\.\d+\.\d+$")
+            self.assertLess(float(server.lines("ready")[0]["seconds"]), PATIENCE_S)
+            with server.connect() as link:
+                self.assertRegex(link.ask("version"), r"^VERSION \d")
+            self.assertEqual(server.end(), 0)
+
+    def test_budget_is_nine_tenths_of_what_there_is(self):
+        with Server(memory=None) as server:
+            memory = server.ready().lines("memory")[0]
+            self.assertRegex(memory["by"], r"^nine tenths of (RAM's|the cgroup's) ")
+            self.assertGreater(int(memory["limit_bytes"]), 1 << 20)
+
+    def test_folder_is_its_own(self):
+        with Server() as server:
+            server.ready()
+            facts = os.stat(os.path.join(server.folder, "data"))
+            self.assertEqual(stat.S_IMODE(facts.st_mode), 0o700)
+
+    def test_listens_on_a_unix_socket(self):
+        with tempfile.TemporaryDirectory(prefix="quarry-serve-") as folder:
+            path = os.path.join(folder, "socket")
+            with Server(memcached="unix:" + path) as server, server.connect() as link:
+                self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+                self.assertRegex(link.ask("version"), r"^VERSION")
+                server.end()
+                self.assertFalse(os.path.exists(path))
+
+    def test_settings_come_from_all_sources(self):
+        with tempfile.TemporaryDirectory(prefix="quarry-serve-") as folder:
+            path = write(folder, "q.conf", "[memory]\nlimit = 64m\n[server]\nthreads = 1\n")
+            with Server("--config", path, memory=None,
+                        environment={"QUARRY_SERVER_THREADS": "3"}) as server:
+                server.ready()
+                self.assertEqual(server.lines("memory")[0]["by"], path + ":2")
+                self.assertEqual(server.lines("ready")[0]["threads"], "3")
+                self.assertEqual(server.lines("quarry serves")[0]["config"], path)
+
+    def test_log_is_json_when_asked(self):
+        with Server("--log-format", "json") as server:
+            end = time.monotonic() + PATIENCE_S
+            while '"msg":"ready"' not in server.log() and time.monotonic() < end:
+                time.sleep(0.01)
+            lines = [json.loads(line) for line in server.log().splitlines()]
+            self.assertIn("ready", [line["msg"] for line in lines])
+            self.assertTrue(all("time" in line and "level" in line for line in lines))
+
+    def test_serves_over_tls(self):
+        with tempfile.TemporaryDirectory(prefix="quarry-serve-") as folder:
+            certificate, key = make_certificate(folder, "one")
+            with Server("--set", "memcached.listen_tls=127.0.0.1:0", "--set",
+                        f"tls.certificate={certificate}", "--set", f"tls.key={key}") as server:
+                self.assertEqual([door["tls"] for door in server.doors()], ["no", "yes"])
+                with server.connect(door=1, tls=client_tls(certificate)) as link:
+                    self.assertRegex(link.ask("version"), r"^VERSION")
+
+
+class Refusing(unittest.TestCase):
+    def refused(self, status, message, *arguments, **options):
+        with Server(*arguments, **options) as server:
+            self.assertEqual(server.wait(), status, server.log())
+            self.assertIn(message, server.log())
+            return server.log()
+
+    def test_addresses_beyond_the_machine_without_users(self):
+        log = self.refused(78, "other machines could use it without a login",
+                           memcached="0.0.0.0:0")
+        self.assertIn("--insecure", log)
+        self.assertIn("[user NAME]", log)
+
+    def test_not_when_it_is_meant(self):
+        with Server("--insecure", memcached="0.0.0.0:0") as server:
+            with server.connect() as link:
+                self.assertRegex(link.ask("version"), r"^VERSION")
+
+    def test_not_when_there_are_users(self):
+        with tempfile.TemporaryDirectory(prefix="quarry-serve-") as folder:
+            path = write(folder, "users", "ann:secret\n")
+            with Server("--set", "users.plain_file=" + path, memcached="0.0.0.0:0") as server:
+                self.assertEqual(server.doors()[0]["login"], "yes")
+
+    def test_port_that_is_taken(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            log = self.refused(75, f"listen on {address}", memcached=address)
+            self.assertIn("choose another with --memcached", log)
+
+    def test_folder_that_another_server_has(self):
+        with Server() as first:
+            first.ready()
+            log = self.refused(75, f"another server (process {first.process.pid})",
+                               folder=first.folder)
+            self.assertIn("--data", log)
+
+    def test_folder_that_cannot_be_made(self):
+        with Server("--data", "/nowhere/at/all") as server:
+            self.assertEqual(server.wait(), 1)
+            self.assertIn("server.data: cannot make '/nowhere/at/all': No such file", server.log())
+
+    def test_unknown_settings_and_values(self):
+        with tempfile.TemporaryDirectory(prefix="quarry-serve-") as folder:
+            path = write(folder, "q.conf", "[cache]\nsise = 1g\n[log]\nlevel = loud\n")
+            log = self.refused(78, "q.conf:2: there is no setting 'cache.sise'", "--config", path)
+            self.assertIn("q.conf:4: log.level takes debug", log)
+        self.refused(78, "--set: cache.size takes a number of bytes", "--set", "cache.size=big")
+        self.refused(78, "did you mean QUARRY_CACHE_SIZE", environment={"QUARRY_CACHE_SISE": "1g"})
+        self.refused(78, "No such file", "--config", "/nowhere.conf")
+
+    def test_doors_that_there_are_not(self):
+        self.refused(2, "no RESP door: --resp takes off only", "--resp", "127.0.0.1:6379")
+        self.refused(2, "no HTTP door: --http takes off only", "--http", "127.0.0.1:9090")
+        self.refused(2, "did you mean '--memory'", "--memroy", "1g")
+        with Server("--resp", "off", "--http", "off") as server:
+            server.ready()
+
+    def test_users_that_cannot_be_read(self):
+        self.refused(1, "/nowhere/users: No such file", "--set", "users.file=/nowhere/users")
+
+    def test_certificates_that_cannot_be_read(self):
+        self.refused(1, "/nowhere.pem", "--set", "memcached.listen_tls=127.0.0.1:0", "--set",
+                     "tls.certificate=/nowhere.pem")
+
+
+class Ending(unittest.TestCase):
+    def test_idle_connections_are_closed_and_status_is_0(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with Server() as server, server.connect() as link:
+                self.assertRegex(link.ask("version"), r"^VERSION")
+                server.signal(number)
+                self.assertIsNone(link.line())
+                self.assertEqual(server.wait(), 0)
+                self.assertEqual(server.lines("ended")[0]["how"], "in order")
+
+    def test_a_request_under_way_is_finished(self):
+        with Server() as server, server.connect() as link:
+            link.ask("version")
+            link.send("vers")
+            time.sleep(0.1)
+            server.signal(signal.SIGTERM)
+            server.wait_for("ending: requests under way are finished")
+            link.send("ion\r\n")
+            self.assertRegex(link.line(), r"^VERSION")
+            self.assertEqual(server.wait(), 0)
+
+    def test_the_second_signal_does_not_wait(self):
+        with Server("--set", "net.drain_timeout=1h", "--set", "net.line_timeout=off") as server:
+            with server.connect() as link:
+                link.ask("version")
+                link.send("vers")
+                time.sleep(0.1)
+                server.signal(signal.SIGTERM)
+                server.wait_for("ending: requests under way are finished")
+                self.assertIsNone(server.process.poll())
+                server.signal(signal.SIGINT)
+                self.assertEqual(server.wait(), 0)
+                self.assertEqual(server.lines("ended")[0]["how"], "at once")
+
+    def test_a_killed_server_leaves_its_folder_free(self):
+        with tempfile.TemporaryDirectory(prefix="quarry-serve-") as folder:
+            for _ in range(3):
+                with Server(folder=folder) as server, server.connect() as link:
+                    self.assertRegex(link.ask("version"), r"^VERSION")
+                    server.process.kill()
+                    server.wait()
+
+
+class Reloading(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="quarry-serve-")
+        self.addCleanup(self.folder.cleanup)
+
+    def write(self, text):
+        return write(self.folder.name, "q.conf", text)
+
+    def reload(self, server, count=1):
+        server.signal(signal.SIGHUP)
+        server.wait_for("the configuration was read again", count)
+
+    def test_changes_what_it_can_and_names_the_rest(self):
+        path = self.write("[net]\nconnections_max = 100\n")
+        with Server("--config", path) as server, server.connect() as link:
+            link.ask("version")
+            self.write("[net]\nconnections_max = 1\n[server]\nthreads = 7\n[cache]\nitem_max = 2m\n")
+            self.reload(server)
+            changed = {line["setting"]: line["value"] for line in server.lines("a setting has changed")}
+            self.assertEqual(changed, {"net.connections_max": "1", "cache.item_max": "2m"})
+            waits = server.lines("a setting waits for a restart")
+            self.assertEqual([line["setting"] for line in waits], ["server.threads"])
+            with server.connect() as second:  # one more than there may be now
+                self.assertEqual(second.line(), "ERROR Too many open connections")
+            self.assertRegex(link.ask("version"), r"^VERSION")
+
+    def test_keeps_the_old_when_the_new_is_wrong(self):
+        path = self.write("[net]\nconnections_max = 100\n")
+        with Server("--config", path) as server, server.connect() as link:
+            link.ask("version")
+            self.write("[net]\nconnections_max = 1\nbacklog = -1\n")
+            server.signal(signal.SIGHUP)
+            server.wait_for("the configuration was not read again: all is as it was")
+            wrong = server.lines("the configuration is wrong")
+            self.assertEqual(len(wrong), 1)
+            self.assertIn("q.conf:3: net.backlog takes", wrong[0]["what"])
+            with server.connect() as second:
+                self.assertRegex(second.ask("version"), r"^VERSION")
+            self.write("[net]\nconnections_max = 50\n")
+            self.reload(server)
+            self.assertRegex(link.ask("version"), r"^VERSION")
+
+    def test_keeps_the_old_when_a_file_it_names_is_wrong(self):
+        users = write(self.folder.name, "users", "ann:secret\n")
+        path = self.write(f"[users]\nplain_file = {users}\n[net]\nconnections_max = 100\n")
+        with Server("--config", path) as server:
+            server.ready()
+            self.write(f"[users]\nplain_file = {users}\n[net]\nconnections_max = 1\n")
+            write(self.folder.name, "users", "ann\n")
+            server.signal(signal.SIGHUP)
+            server.wait_for("the configuration was not read again: all is as it was")
+            self.assertIn("users:1: not NAME:PASSWORD",
+                          server.lines("the configuration is wrong")[0]["what"])
+            self.assertEqual(server.lines("a setting has changed"), [])
+            with server.connect(), server.connect() as second:
+                self.assertRegex(second.ask("version"), r"^VERSION")
+
+    def test_moves_the_memory_limit(self):
+        path = self.write("[memory]\nlimit = 256m\n")
+        with Server("--config", path, memory=None) as server:
+            server.ready()
+            self.write("[memory]\nlimit = 128m\n")
+            self.reload(server)
+            self.write("[memory]\nlimit = 512m\n")
+            self.reload(server, 2)
+            values = [line["value"] for line in server.lines("a setting has changed")]
+            self.assertEqual(values, ["128m", "512m"])
+
+    def test_brings_certificates(self):
+        certificate, key = make_certificate(self.folder.name, "one")
+        with Server("--set", "memcached.listen_tls=127.0.0.1:0", "--set",
+                    f"tls.certificate={certificate}", "--set", f"tls.key={key}") as server:
+            trust = client_tls(certificate)
+            with server.connect(door=1, tls=trust) as before:
+                other, other_key = make_certificate(self.folder.name, "two")
+                os.replace(other, certificate)
+                os.replace(other_key, key)
+                self.reload(server)
+                self.assertRegex(before.ask("version"), r"^VERSION")
+                with server.connect(door=1, tls=client_tls(certificate)) as after:
+                    self.assertRegex(after.ask("version"), r"^VERSION")
+
+    def test_keeps_certificates_when_the_new_are_wrong(self):
+        certificate, key = make_certificate(self.folder.name, "one")
+        with Server("--set", "memcached.listen_tls=127.0.0.1:0", "--set",
+                    f"tls.certificate={certificate}", "--set", f"tls.key={key}") as server:
+            server.ready()
+            trust = client_tls(certificate)
+            write(self.folder.name, "one.pem", "no certificate\n")
+            server.signal(signal.SIGHUP)
+            server.wait_for("the configuration was not read again: all is as it was")
+            with server.connect(door=1, tls=trust) as link:
+                self.assertRegex(link.ask("version"), r"^VERSION")
+
+    def test_says_when_users_wait_for_a_restart(self):
+        path = self.write("")
+        with Server("--config", path) as server:
+            server.ready()
+            users = write(self.folder.name, "users", "ann:secret\n")
+            self.write(f"[users]\nplain_file = {users}\n")
+            self.reload(server)
+            self.assertEqual(len(server.lines("doors ask for logins only after a restart")), 1)
+
+
+class Watching(unittest.TestCase):
+    def test_opens_the_log_again(self):
+        with tempfile.TemporaryDirectory(prefix="quarry-serve-") as folder:
+            path = os.path.join(folder, "log")
+            with Server("--set", "log.file=" + path) as server:
+                self.wait_for_text(path, "msg=ready")
+                os.rename(path, path + ".1")
+                server.signal(signal.SIGUSR1)
+                self.wait_for_text(path, "")
+                server.signal(signal.SIGHUP)
+                self.wait_for_text(path, "the configuration was read again")
+                self.assertNotIn("msg=ready", self.read(path))
+                self.assertEqual(server.log(), "")
+
+    def test_tells_where_threads_are(self):
+        with Server("--threads", "2") as server:
+            server.ready()
+            server.signal(signal.SIGQUIT)
+            server.wait_for("thread", 4)
+            names = [line["name"] for line in server.lines("thread")]
+            self.assertIn("quarry-net-0", names)
+            self.assertIn("quarry-net-1", names)
+            with server.connect() as link:
+                self.assertRegex(link.ask("version"), r"^VERSION")
+            self.assertEqual(server.end(), 0)
+
+    def test_tells_the_service_manager(self):
+        with tempfile.TemporaryDirectory(prefix="quarry-serve-") as folder:
+            path = os.path.join(folder, "notify")
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+                manager.bind(path)
+                manager.settimeout(PATIENCE_S)
+                with Server(environment={"NOTIFY_SOCKET": path,
+                                         "WATCHDOG_USEC": "200000"}) as server:
+                    self.assertIn("READY=1", manager.recv(1024).decode())
+                    self.assertEqual(manager.recv(1024).decode(), "WATCHDOG=1")
+                    self.assertEqual(manager.recv(1024).decode(), "WATCHDOG=1")
+                    server.signal(signal.SIGHUP)
+                    said = [manager.recv(1024).decode()]
+                    while not said[-1].startswith("READY=1"):
+                        said.append(manager.recv(1024).decode())
+                    self.assertTrue(any(text.startswith("RELOADING=1") for text in said))
+                    server.signal(signal.SIGTERM)
+                    while not said[-1].startswith("STOPPING=1"):
+                        said.append(manager.recv(1024).decode())
+                    self.assertEqual(server.wait(), 0)
+
+    def wait_for_text(self, path, text):
+        end = time.monotonic() + PATIENCE_S
+        while not os.path.exists(path) or text not in self.read(path):
+            self.assertLess(time.monotonic(), end, f"no '{text}' in {path}")
+            time.sleep(0.01)
+
+    @staticmethod
+    def read(path):
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+
+
+class Commands(unittest.TestCase):
+    def test_show_can_be_read_back(self):
+        status, shown, _ = run("config", "show", "--origin", "--memory", "2g", "--set",
+                               "tenant.acme.quota=1g")
+        self.assertEqual(status, 0)
+        self.assertRegex(shown, r"limit = 2g +; --memory\n")
+        with tempfile.TemporaryDirectory(prefix="quarry-serve-") as folder:
+            path = write(folder, "q.conf", shown)
+            status, again, said = run("config", "show", "--config", path)
+            self.assertEqual((status, said), (0, ""))
+            without_origins = "".join(line.split(" ;")[0].rstrip(" ") + "\n"
+                                      for line in shown.splitlines())
+            self.assertEqual("".join(line.rstrip(" ") + "\n" for line in again.splitlines()),
+                             without_origins)
+            self.assertEqual(run("config", "check", path)[:2],
+                             (0, f"{path}: nothing is wrong\n"))
+
+    def test_show_as_json(self):
+        status, shown, _ = run("config", "show", "--json",
+                               environment={"QUARRY_CACHE_SIZE": "1g"})
+        self.assertEqual(status, 0)
+        settings = {one["key"]: one for one in json.loads(shown)["settings"]}
+        self.assertEqual(settings["cache.size"]["value"], "1g")
+        self.assertEqual(settings["cache.size"]["origin"], "QUARRY_CACHE_SIZE")
+        self.assertEqual(settings["server.threads"]["origin"], "default")
+
+    def test_check_says_everything(self):
+        with tempfile.TemporaryDirectory(prefix="quarry-serve-") as folder:
+            path = write(folder, "q.conf", "[cache]\nsise = 1\nsize = 2\n[user ann]\n")
+            status, _, said = run("config", "check", path)
+            self.assertEqual(status, 78)
+            self.assertIn("q.conf:2", said)
+            self.assertIn("q.conf:3", said)
+            path = write(folder, "q.conf", "[user ann]\nrights = all\n")
+            status, _, said = run("config", "check", path)
+            self.assertEqual(status, 78)
+            self.assertIn("user ann: give either password or password_file", said)
+
+    def test_password_is_hashed_and_hidden(self):
+        status, hashed, _ = run("config", "password", stdin="secret\n")
+        self.assertEqual(status, 0)
+        self.assertRegex(hashed, r"^\$y\$\S+\n$")
+        status, shown, _ = run("config", "show", "--set", "user.ann.password=" + hashed.strip())
+        self.assertEqual(status, 0)
+        self.assertIn("; password = (hidden)\n", shown)
+        self.assertNotIn(hashed.strip(), shown)
+        self.assertEqual(run("config", "password", stdin="\n")[0], 1)
+
+    def test_words_that_make_no_sense(self):
+        self.assertEqual(run("config")[0], 2)
+        self.assertEqual(run("config", "sow")[0], 2)
+        self.assertEqual(run("config", "check")[0], 2)
+        self.assertEqual(run("config", "show", "--set", "cache.size")[0], 2)
+        self.assertEqual(run("serve", "now")[0], 2)
+        self.assertEqual(run("serve", "--memory")[0], 2)
+        self.assertEqual(run("serve", "--insecure=yes")[0], 2)
+
+
+if __name__ == "__main__":
+    set_program(sys.argv.pop(1))
+    unittest.main()
