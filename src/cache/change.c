@@ -107,9 +107,14 @@ static enum quarry_cache_outcome touch(struct quarry_cache_tenant *tenant,
 enum quarry_cache_outcome quarry_cache_touch(struct quarry_cache_tenant *tenant,
                                              const struct quarry_cache_key *key, uint32_t expiry)
 {
-    quarry_epoch_enter(tenant->cache->epoch);
-    enum quarry_cache_outcome outcome = touch(tenant, key, expiry);
-    quarry_epoch_leave(tenant->cache->epoch);
+    enum quarry_cache_outcome outcome;
+    uint32_t tries = 0;
+
+    do {
+        quarry_epoch_enter(tenant->cache->epoch);
+        outcome = touch(tenant, key, expiry);
+        quarry_epoch_leave(tenant->cache->epoch);
+    } while (outcome == QUARRY_CACHE_NO_MEMORY && cache_write_may_retry(tenant, &tries));
     if (outcome != QUARRY_CACHE_NO_MEMORY) {
         cache_count(tenant, outcome == QUARRY_CACHE_HIT ? CACHE_COUNT_TOUCH_HITS
                                                         : CACHE_COUNT_TOUCH_MISSES);
@@ -236,15 +241,18 @@ enum quarry_cache_outcome quarry_cache_delete(struct quarry_cache_tenant *tenant
 {
     static const struct quarry_cache_delete_options plainly = {0};
     enum quarry_cache_outcome outcome;
+    uint32_t tries = 0;
 
     options = options == NULL ? &plainly : options;
-    quarry_epoch_enter(tenant->cache->epoch);
-    if (options->invalidates || options->drops_value) {
-        outcome = delete_part(tenant, key, options);
-    } else {
-        outcome = delete_whole(tenant, key, options);
-    }
-    quarry_epoch_leave(tenant->cache->epoch);
+    do {
+        quarry_epoch_enter(tenant->cache->epoch);
+        if (options->invalidates || options->drops_value) {
+            outcome = delete_part(tenant, key, options);
+        } else {
+            outcome = delete_whole(tenant, key, options);
+        }
+        quarry_epoch_leave(tenant->cache->epoch);
+    } while (outcome == QUARRY_CACHE_NO_MEMORY && cache_write_may_retry(tenant, &tries));
     if (outcome == QUARRY_CACHE_HIT || outcome == QUARRY_CACHE_MISS) {
         cache_count(tenant, outcome == QUARRY_CACHE_HIT ? CACHE_COUNT_DELETE_HITS
                                                         : CACHE_COUNT_DELETE_MISSES);
@@ -419,10 +427,14 @@ enum quarry_cache_outcome quarry_cache_count(struct quarry_cache_tenant *tenant,
                                              struct quarry_cache_counted *ret_counted)
 {
     struct quarry_cache_counted counted_now = {0};
+    enum quarry_cache_outcome outcome;
+    uint32_t tries = 0;
 
-    quarry_epoch_enter(tenant->cache->epoch);
-    enum quarry_cache_outcome outcome = count(tenant, key, options, &counted_now);
-    quarry_epoch_leave(tenant->cache->epoch);
+    do {
+        quarry_epoch_enter(tenant->cache->epoch);
+        outcome = count(tenant, key, options, &counted_now);
+        quarry_epoch_leave(tenant->cache->epoch);
+    } while (outcome == QUARRY_CACHE_NO_MEMORY && cache_write_may_retry(tenant, &tries));
     if (outcome == QUARRY_CACHE_HIT) {
         *ret_counted = counted_now;
     }

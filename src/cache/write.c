@@ -18,7 +18,9 @@
  * commit a third one is made of both, and put where the first was, if it still is; else all over
  * again with what is there then. No lock is held while bytes are copied.
  *
- * Memory is asked for with no lock held. What writes have taken and not committed is counted
+ * Memory is asked for with no lock held. Where it is inside the epoch, because what is copied is
+ * read there, and there is none, the call leaves, asks again, now that pages can be emptied, and
+ * begins anew. What writes have taken and not committed is counted
  * (`pending_bytes`), for it is nobody's item yet and cannot be evicted.
  */
 #include <cache/write.h>
@@ -28,6 +30,12 @@
 #include <cache/expire.h>
 #include <cache/large.h>
 #include <cache/policy.h>
+
+/* What the thread's last write in vain wanted a cell for. */
+static _Thread_local size_t lacking_bytes;
+
+/* A large value may lack a cell for each of its extents. */
+#define RETRIES_MAX 64u
 
 /* ---- making --------------------------------------------------------------------------------- */
 
@@ -47,6 +55,7 @@ enum quarry_cache_outcome cache_write_open(struct quarry_cache_tenant *tenant,
     bool is_large = (fields & CACHE_HEAD_LARGE) != 0;
     size_t bytes = cache_item_plan_bytes(plan, fields);
     if (Q_UNLIKELY(cache_policy_take_cell(tenant, bytes, &cell) != QUARRY_OK)) {
+        lacking_bytes = bytes;
         return QUARRY_CACHE_NO_MEMORY;
     }
     *ret_write = (struct quarry_cache_write){
@@ -59,10 +68,24 @@ enum quarry_cache_outcome cache_write_open(struct quarry_cache_tenant *tenant,
     };
     cache_write_reserve(ret_write, slab_page_of(tenant->cache->slab, cell.ref)->cell_bytes);
     if (is_large && !cache_large_extend(ret_write)) {
+        lacking_bytes = CACHE_EXTENT_BYTES;
         cache_write_end(ret_write);
         return QUARRY_CACHE_NO_MEMORY;
     }
     return QUARRY_CACHE_HIT;
+}
+
+bool cache_write_may_retry(struct quarry_cache_tenant *tenant, uint32_t *tries)
+{
+    struct quarry_cell cell;
+
+    if (lacking_bytes == 0 || ++*tries > RETRIES_MAX ||
+        cache_policy_take_cell(tenant, lacking_bytes, &cell) != QUARRY_OK) {
+        return false;
+    }
+    /* It stays with this thread, whose next take has it. */
+    quarry_slab_give(tenant->cache->slab, cell.ref);
+    return true;
 }
 
 void cache_write_end(struct quarry_cache_write *write)
@@ -107,6 +130,7 @@ bool cache_write_add(struct quarry_cache_write *write, const void *bytes, uint64
         size_t room_bytes;
         char *room = quarry_cache_write_room(write, &room_bytes);
         if (room == NULL) {
+            lacking_bytes = CACHE_EXTENT_BYTES;
             return false;
         }
         size_t now = byte_count < room_bytes ? byte_count : room_bytes;
@@ -537,14 +561,21 @@ quarry_cache_write_commit(struct quarry_cache_write *write,
     struct quarry_cache_tenant *tenant = write->tenant;
     uint64_t hash = write->hash, value_bytes = write->value_bytes;
 
+    struct cache_put put;
+    uint32_t tries = 0;
+
     Q_ASSERT(write->filled_bytes == write->value_bytes);
-    quarry_epoch_enter(tenant->cache->epoch);
-    struct cache_put put = is_join(options) ? commit_join(write, options, &value_bytes)
-                                            : cache_write_put(write, options, 0);
+    do {
+        lacking_bytes = 0;
+        quarry_epoch_enter(tenant->cache->epoch);
+        put = is_join(options) ? commit_join(write, options, &value_bytes)
+                               : cache_write_put(write, options, 0);
+        quarry_epoch_leave(tenant->cache->epoch);
+    } while (Q_UNLIKELY(put.outcome == QUARRY_CACHE_NO_MEMORY) &&
+             cache_write_may_retry(tenant, &tries));
     if (write->tenant != NULL) {
         cache_write_end(write);
     }
-    quarry_epoch_leave(tenant->cache->epoch);
     count_commit(tenant, options, put.outcome);
     if (put.wants_growth) {
         cache_index_grow(tenant, hash);

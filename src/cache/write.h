@@ -22,6 +22,11 @@ bool cache_write_add_item(struct quarry_cache_write *write, const struct cache_f
 /* The item of a write. */
 struct cache_item *cache_write_item(const struct quarry_cache_write *write);
 
+/*
+ * After a call that found no memory, outside the epoch: pages can be emptied now that this thread
+ * reads none of them. Returns: whether to try it again; `*tries` begins at 0.
+ */
+bool cache_write_may_retry(struct quarry_cache_tenant *tenant, uint32_t *tries);
 /* Gives back what was taken. */
 void cache_write_end(struct quarry_cache_write *write);
 
