@@ -401,10 +401,12 @@ void cache_recover_enter_page(struct cache_recover_worker *worker,
 
 /* ---- extents -------------------------------------------------------------------------------- */
 
-/* Claims an extent for an item. Returns: its bytes; 0: it is not there, not the item's, or taken.
+/*
+ * Claims an extent for an item that lacks `left` bytes. Returns: the extent's bytes; 0: it is not
+ * there, not the item's, taken, or too long, and is not claimed.
  */
 static uint64_t extent_claim(struct quarry_cache *cache, uint64_t ref48,
-                             const struct cache_pending *pending, uint64_t *ret_next)
+                             const struct cache_pending *pending, uint64_t left, uint64_t *ret_next)
 {
     struct cache_extent *extent =
         quarry_slab_data(cache->slab, quarry_slab_ref(cache->slab, ref48));
@@ -416,7 +418,8 @@ static uint64_t extent_claim(struct quarry_cache *cache, uint64_t ref48,
     uint32_t head = atomic_load_relaxed_u32(&extent->head);
     if ((head & (CACHE_HEAD_VALID | CACHE_HEAD_EXTENT | HEAD_CLAIMED)) !=
             (CACHE_HEAD_VALID | CACHE_HEAD_EXTENT) ||
-        extent->tenant_id != pending->tenant->id || extent->hash != pending->key.hash) {
+        extent->tenant_id != pending->tenant->id || extent->hash != pending->key.hash ||
+        (head & CACHE_HEAD_LENGTH_MASK) > left) {
         return 0;
     }
     atomic_store_relaxed_u32(&extent->head, head | HEAD_CLAIMED);
@@ -444,8 +447,7 @@ static bool chain_claim(struct quarry_cache *cache, const struct cache_pending *
     uint64_t left = cache_item_value_bytes(pending->item, head), bytes = 1;
 
     while (next != 0 && bytes != 0 && left != 0) {
-        bytes = extent_claim(cache, next, pending, &next);
-        bytes = bytes <= left ? bytes : 0;
+        bytes = extent_claim(cache, next, pending, left, &next);
         left -= bytes;
         count += bytes != 0;
     }

@@ -32,7 +32,7 @@ static struct template
 templates[TEMPLATES];
 
 static uint64_t count = 30000, seconds, seed = 1;
-static uint64_t refused_count, cold_count, warm_count, kept_count;
+static uint64_t done, refused_count, cold_count, warm_count, kept_count;
 
 /* ---- good files ----------------------------------------------------------------------------- */
 
@@ -212,7 +212,6 @@ static void damaged_files_are_a_cache_or_are_refused(void **state)
     struct quarry_memory_options options = {.limit_bytes = 64u << 20, .has_no_thread = true};
     struct quarry_error error = {0};
     time_t end;
-    uint64_t done = 0;
 
     (void)state;
     templates_make();
@@ -222,7 +221,7 @@ static void damaged_files_are_a_cache_or_are_refused(void **state)
     assert_int_equal(quarry_memory_create(&options, &memory, &error), QUARRY_OK);
     for (; done < count || time(NULL) < end; done++) {
         uint64_t random = seed + done;
-        const struct template *of = &templates[done % TEMPLATES];
+        const struct template *of = &templates[(seed + done) % TEMPLATES];
         (void)random_u64(&random);
         warm_write_file(bytes, file_damage(bytes, of, &random));
         file_try(&random);
@@ -249,5 +248,9 @@ int main(int argc, char **argv)
     count = argc > 1 ? strtoull(argv[1], NULL, 10) : count;
     seconds = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
     seed = argc > 3 ? strtoull(argv[3], NULL, 10) : seed;
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int result = cmocka_run_group_tests(tests, NULL, NULL);
+    if (result != 0) {
+        print_message("again: test_cache_mutate 1 0 %llu\n", (unsigned long long)(seed + done));
+    }
+    return result;
 }

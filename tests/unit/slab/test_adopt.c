@@ -455,6 +455,65 @@ static void a_page_of_a_high_number_has_it(void **state)
     index_clear();
 }
 
+/* Gives the slab so many pages of 8 KiB more than it has. */
+static void ceiling_set(uint64_t page_count)
+{
+    struct quarry_account_state state;
+
+    quarry_account_read(account, &state);
+    assert_int_equal(
+        quarry_account_set_bounds(account, 0, state.charged_bytes + page_count * PAGE_BYTES + 1),
+        QUARRY_OK);
+}
+
+/* Adopts the noted page with so much memory. Returns: whether it came to that. */
+static bool adopt_within(uint64_t page_count)
+{
+    static const uint64_t bits[65536 / 64] = {1};
+    struct quarry_slab_page page = run_claim(&notes[0]);
+
+    ceiling_set(page_count);
+    enum quarry_status status = adopt_classes();
+    if (status == QUARRY_OK) {
+        status = quarry_slab_adopt_page(slab, &page, bits);
+    }
+    assert_true(status == QUARRY_OK || status == QUARRY_NO_MEMORY);
+    assert_int_equal(quarry_account_set_bounds(account, 0, 0), QUARRY_OK);
+    assert_int_equal(quarry_lane_adopt_finish((struct quarry_lane *)(void *)cell_lane), QUARRY_OK);
+    if (status != QUARRY_OK) {
+        assert_int_equal(slab_stats().page_count, 0);
+        quarry_account_pages_free(account, (struct quarry_lane *)(void *)cell_lane,
+                                  (void *)(uintptr_t)page.base);
+    }
+    quarry_slab_adopt_finish(slab);
+    slab_check_sums();
+    return status == QUARRY_OK;
+}
+
+static void without_memory_a_page_is_not_adopted(void **state)
+{
+    uint64_t page_count = 0;
+
+    (void)state;
+    index_put(1, 16); /* of many cells: its record is a run of its own */
+    const struct note note = notes[0];
+    restart();
+    while (!adopt_within(page_count)) {
+        page_count++;
+        quarry_slab_destroy(slab);
+        quarry_epoch_destroy(epoch);
+        heap_restart(&setup);
+        /* The page again, in the file as it was. */
+        note_count = 0;
+        slab_open();
+        assert_int_equal(cell_lane->is_adopting, true);
+        notes[0] = note;
+        note_count = 1;
+    }
+    assert_true(page_count >= 2);
+    quarry_slab_give(slab, quarry_slab_ref(slab, index_slots[1].ref & QUARRY_REF48_MASK));
+}
+
 int main(void)
 {
 #define SLAB_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -471,6 +530,7 @@ int main(void)
         SLAB_TEST(numbers_without_a_size_are_as_many_as_sizes_at_most),
         SLAB_TEST(a_page_that_cannot_be_is_refused),
         SLAB_TEST(a_page_of_a_high_number_has_it),
+        SLAB_TEST(without_memory_a_page_is_not_adopted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
