@@ -186,7 +186,8 @@ static void retell_split(const struct conversation *conversation,
 {
     for (size_t split = 0; split <= transcript->sent_bytes;) {
         retell(conversation, transcript, &(struct retelling){.split = split});
-        split += split < DENSE_BYTES || transcript->sent_bytes - split <= 100 ? 1 : SPARSE_STEP;
+        split += split < DENSE_BYTES || transcript->sent_bytes - split <= 100 ? rig_split_step
+                                                                              : SPARSE_STEP;
     }
 }
 
