@@ -38,13 +38,12 @@ static struct serve_connection *begin(const struct memcached_session *how, size_
         .cache = cache, .worker_count = 1, .has_debug_commands = true, .hooks = {.login = login}};
 
     Q_ASSERT(memcached_open(&settings, NULL) == QUARRY_OK);
-    struct fake_options options = {.door = &memcached_door,
-                                   .needs_login = how->needs_login,
-                                   .taken_a_turn = taken_a_turn};
+    struct fake_options options = {
+        .door = &memcached_door, .needs_login = how->needs_login, .taken_a_turn = taken_a_turn};
 
     if (!how->needs_login) {
-        options.identity = (struct serve_identity){
-            .tenant = quarry_cache_default_tenant(cache), .rights = SERVE_ALL};
+        options.identity = (struct serve_identity){.tenant = quarry_cache_default_tenant(cache),
+                                                   .rights = SERVE_ALL};
     }
     return fake_open(&options);
 }

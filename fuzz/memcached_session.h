@@ -15,8 +15,8 @@ struct memcached_session {
 };
 
 /*
- * Says `data` to the door twice: in one piece, and in pieces whose sizes its first bytes choose. The
- * answers must be the same, and nothing may be left behind.
+ * Says `data` to the door twice: in one piece, and in pieces whose sizes its first bytes choose.
+ * The answers must be the same, and nothing may be left behind.
  */
 void memcached_session(const struct memcached_session *how, const uint8_t *data, size_t size);
 

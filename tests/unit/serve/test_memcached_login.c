@@ -221,6 +221,20 @@ static void a_login_that_took_its_time_is_answered_then(void **state)
     says("", "STORED\r\nEND\r\n");
 }
 
+static void three_failures_that_took_their_time_end_it_too(void **state)
+{
+    struct serve_worker *worker = serve_connection_worker(rig.connection);
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        assert_false(fake_is_closed(rig.connection));
+        says("set slow 0 0 6\r\nsecret\r\n", "");
+        assert_true(serve_post(worker, serve_connection_id(rig.connection), end_login, NULL));
+        says("", "CLIENT_ERROR authentication failure\r\n");
+    }
+    assert_true(fake_is_closed(rig.connection));
+}
+
 /* ---- packets -------------------------------------------------------------------------------- */
 
 #define HEADER(opcode, key_bytes, body_bytes)                                                      \
@@ -382,6 +396,7 @@ int main(void)
         TEST(a_stranger_cannot_send_lines_without_end),
         TEST(a_login_may_take_its_time),
         TEST(a_login_that_took_its_time_is_answered_then),
+        TEST(three_failures_that_took_their_time_end_it_too),
         TEST(packets_log_in_by_plain),
         TEST(packets_of_strangers_end_the_connection),
         TEST(packets_that_fail_to_log_in_are_refused_three_times),
