@@ -139,6 +139,9 @@ static enum memcached_step request_phase(struct memcached_turn *turn)
 {
     struct memcached_state *state = turn->state;
 
+    if (Q_UNLIKELY(state->failed_logins >= MEMCACHED_LOGINS_MAX)) {
+        return MEMCACHED_CLOSE;
+    }
     if (memcached_left(turn) == 0) {
         return MEMCACHED_MORE;
     }

@@ -134,9 +134,6 @@ enum memcached_step memcached_login_text_phase(struct memcached_turn *turn)
     const char *newline = memchr(turn->at, '\n', looked);
     struct memcached_words words;
 
-    if (turn->state->failed_logins >= MEMCACHED_LOGINS_MAX) {
-        return MEMCACHED_CLOSE;
-    }
     if (newline == NULL) {
         return looked < MEMCACHED_LINE_BYTES_MAX ? MEMCACHED_MORE : MEMCACHED_CLOSE;
     }

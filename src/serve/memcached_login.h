@@ -20,8 +20,8 @@
 enum memcached_step memcached_login(struct memcached_turn *turn,
                                     const struct memcached_credentials *credentials);
 /*
- * Answers a login. `identity`: who it is; NULL: nobody. Returns: CLOSE after too many that failed:
- * the door closes it then also where nobody looks at what is returned.
+ * Answers a login. `identity`: who it is; NULL: nobody. Returns: CLOSE after too many that failed;
+ * where nobody looks at it, the door closes the connection when it is asked next.
  */
 enum memcached_step memcached_login_answer(struct memcached_turn *turn,
                                            const struct serve_identity *identity);

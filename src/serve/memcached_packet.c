@@ -694,7 +694,7 @@ enum memcached_step memcached_packet_phase(struct memcached_turn *turn)
 {
     struct packet packet;
 
-    if ((uint8_t)*turn->at != 0x80 || turn->state->failed_logins >= MEMCACHED_LOGINS_MAX) {
+    if ((uint8_t)*turn->at != 0x80) {
         return MEMCACHED_CLOSE;
     }
     if (memcached_left(turn) < HEADER_BYTES) {
