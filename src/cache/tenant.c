@@ -24,7 +24,9 @@
 
 #include <string.h>
 
+#include <cache/hot_keys.h>
 #include <cache/policy.h>
+#include <cache/prefixes.h>
 #include <cache/warm.h>
 
 #define ITEMS_AT_A_TIME 512u
@@ -40,6 +42,8 @@ static void tenant_destroy(struct quarry_cache_tenant *tenant)
         cache_policy_tenant_fini(tenant);
     }
     cache_index_fini(&tenant->index);
+    cache_prefixes_fini(tenant);
+    cache_hot_keys_fini(tenant);
     cache_memory_give(cache, tenant->stripes, stripe_bytes);
     cache_memory_give(cache, tenant, sizeof(*tenant));
 }

@@ -268,6 +268,8 @@ static enum memcached_step advance(struct memcached_turn *turn)
             return MEMCACHED_YIELD;
         }
         turn->tenant = turn->identity->tenant; /* a login changes it */
+        /* Relaxed: who begins to watch sees what comes a little later. */
+        turn->notes = atomic_load_relaxed_bool(&memcached.is_noting) ? MEMCACHED_NOTES_ALL : 0;
         step = phases[turn->state->phase](turn);
     } while (step == MEMCACHED_ON);
     return step;
@@ -332,31 +334,33 @@ static enum serve_step filled(struct serve_connection *connection, size_t byte_c
 
 /* ---- values that wait for their reader ------------------------------------------------------- */
 
-/* A stretch's token: its tenant, the item's ref, and how many bytes item and value have. */
+/* A stretch's token: its tenant, the item's ref, where its key is and how long that is. */
+static void *token_address(const struct serve_borrowed *borrowed, size_t index)
+{
+    uintptr_t address = (uintptr_t)borrowed->token[index];
+    void *pointer;
+
+    memcpy(&pointer, &address, sizeof pointer);
+    return pointer;
+}
+
 static bool hold(struct serve_connection *connection, const struct serve_borrowed *borrowed)
 {
-    struct quarry_cache_tenant *tenant;
     const struct quarry_cache_hit hit = {
         .piece = {borrowed->bytes, borrowed->byte_count},
         .ref = borrowed->token[1],
-        .item_bytes = borrowed->token[2],
-        .value_bytes = borrowed->token[3],
+        .key = token_address(borrowed, 2),
+        .key_bytes = (uint32_t)borrowed->token[3],
     };
-    uintptr_t address = (uintptr_t)borrowed->token[0];
 
     (void)connection;
-    memcpy(&tenant, &address, sizeof tenant);
-    return quarry_cache_pin(tenant, &hit);
+    return quarry_cache_pin(token_address(borrowed, 0), &hit);
 }
 
 static void release(struct serve_connection *connection, const struct serve_borrowed *borrowed)
 {
-    struct quarry_cache_tenant *tenant;
-    uintptr_t address = (uintptr_t)borrowed->token[0];
-
     (void)connection;
-    memcpy(&tenant, &address, sizeof tenant);
-    quarry_cache_unpin(tenant, borrowed->token[1]);
+    quarry_cache_unpin(token_address(borrowed, 0), borrowed->token[1]);
 }
 
 /* ---- logins that were being verified --------------------------------------------------------- */

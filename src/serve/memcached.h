@@ -48,6 +48,8 @@ struct memcached_counters {
     _Atomic uint64_t requests, yields, refused_by_limit;
     _Atomic uint64_t store_too_large, store_no_memory;
     _Atomic uint64_t watch_lines_skipped;
+    uint32_t until_sample; /* owner thread: requests until one is told to the sketch of hot keys */
+    uint32_t random;       /* owner thread */
 } Q_ALIGNED(Q_CACHE_LINE_BYTES);
 
 static inline void memcached_count(_Atomic uint64_t *counter)
@@ -174,12 +176,19 @@ enum memcached_step {
     MEMCACHED_WAIT,
 };
 
+/* Why requests are noted, if they are. */
+enum memcached_notes {
+    MEMCACHED_NOTES_ALL = 1,    /* prefixes are counted, or somebody watches */
+    MEMCACHED_NOTES_SAMPLE = 2, /* this one is told to the sketch of hot keys */
+};
+
 struct memcached_turn {
     struct serve_connection *connection;
     struct memcached_state *state;
     struct memcached_counters *counters;
     struct serve_identity *identity;
     struct quarry_cache_tenant *tenant; /* of the identity; NULL before a login */
+    uint8_t notes;                      /* of enum memcached_notes */
     const char *at;                     /* the first byte that is not consumed */
     const char *end;                    /* behind the last that has come */
 };
@@ -255,14 +264,33 @@ struct memcached_noted {
 
 void memcached_note_slow(struct memcached_turn *turn, const struct memcached_noted *noted);
 
-/* Tells watchers and prefixes, if there are any. */
+/* Of how many requests one is told to the sketch of hot keys. */
+#define MEMCACHED_SAMPLED 64u
+
+/*
+ * Which of the `count` requests that come next is told to the sketch of hot keys; `count`: none.
+ * The distances vary, so that no pattern of requests hides from it.
+ */
+uint32_t memcached_next_sample_slow(struct memcached_counters *counters);
+static inline uint32_t memcached_next_sample(struct memcached_turn *turn, uint32_t count)
+{
+    uint32_t until = turn->counters->until_sample;
+
+    if (Q_LIKELY(until >= count)) {
+        turn->counters->until_sample = until - count;
+        return count;
+    }
+    turn->counters->until_sample = memcached_next_sample_slow(turn->counters);
+    return until;
+}
+
+/* Tells watchers, prefixes and the sketch of hot keys, if they want to know of this request. */
 static Q_ALWAYS_INLINE void memcached_note(struct memcached_turn *turn, enum memcached_event event,
                                            const struct quarry_cache_key *key, const char *status,
                                            uint64_t value_bytes,
                                            const struct quarry_cache_store_options *options)
 {
-    /* Relaxed: who begins to watch sees what comes a little later. */
-    if (Q_UNLIKELY(atomic_load_relaxed_bool(&memcached.is_noting))) {
+    if (Q_UNLIKELY(turn->notes != 0)) {
         memcached_note_slow(turn,
                             &(struct memcached_noted){event, key, status, value_bytes, options});
     }

@@ -244,6 +244,9 @@ static void prefetch_items(const struct memcached_turn *turn, const struct batch
 
 static enum memcached_step execute_all(struct memcached_turn *turn, const struct batch *batch)
 {
+    uint32_t sample = memcached_next_sample(turn, batch->count);
+    uint8_t notes = turn->notes;
+
     for (uint32_t i = 0; i < batch->count; i++) {
         const struct memcached_request *request = &batch->requests[i];
 
@@ -251,11 +254,13 @@ static enum memcached_step execute_all(struct memcached_turn *turn, const struct
             return MEMCACHED_YIELD;
         }
         turn->at += request->line_bytes;
+        turn->notes = i == sample ? notes | MEMCACHED_NOTES_SAMPLE : notes;
         enum memcached_step step =
             Q_LIKELY(memcached_may(turn, right_of(request)))
                 ? execute(turn, request)
                 : refuse(turn, request, "CLIENT_ERROR not permitted to this user");
 
+        turn->notes = notes;
         turn->state->scanned_bytes = 0;
         if (step != MEMCACHED_ON || turn->state->phase != MEMCACHED_REQUEST) {
             return step;

@@ -461,6 +461,37 @@ static enum memcached_step stats_cachedump(const struct line *line)
     return memcached_dump_begin(line->turn, &dumping);
 }
 
+/* A line for each key: "HOT get_hit 1234 user%3A7". Quarry's own. */
+static enum memcached_step tell_hot_key(struct memcached_turn *turn, const char *use,
+                                        const struct quarry_cache_hot_key *key)
+{
+    char line[3 * QUARRY_CACHE_KEY_BYTES_MAX + 64] = "HOT ";
+    char *out = stpcpy(stpcpy(line + 4, use), " ");
+
+    out = memcached_write_u64(out, key->count);
+    *out++ = ' ';
+    *memcached_write_uri(out, key->key, key->key_bytes) = '\0';
+    return memcached_say(turn, line);
+}
+
+static enum memcached_step stats_hot_keys(const struct line *line)
+{
+    static const char *const names[] = {"get_hit", "get_miss", "change"};
+    struct quarry_cache_hot_key keys[QUARRY_CACHE_HOT_KEYS_MAX];
+
+    for (uint32_t use = 0; use < sizeof names / sizeof names[0]; use++) {
+        size_t count =
+            quarry_cache_read_hot_keys(line->turn->tenant, (enum quarry_cache_use)use, keys);
+
+        for (size_t i = 0; i < count; i++) {
+            if (tell_hot_key(line->turn, names[use], &keys[i]) != MEMCACHED_ON) {
+                return MEMCACHED_CLOSE;
+            }
+        }
+    }
+    return memcached_say(line->turn, "END");
+}
+
 static enum memcached_step stats_reset(const struct line *line)
 {
     memcached_reset_stats(line->turn);
@@ -481,6 +512,9 @@ static enum memcached_step stats(const struct line *line)
     }
     if (MEMCACHED_WORD_IS(group, "cachedump")) {
         return stats_cachedump(line);
+    }
+    if (MEMCACHED_WORD_IS(group, "hotkeys")) {
+        return stats_hot_keys(line);
     }
     if (MEMCACHED_WORD_IS(group, "reset")) {
         return stats_reset(line);

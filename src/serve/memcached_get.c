@@ -252,6 +252,9 @@ enum memcached_step memcached_keys_phase(struct memcached_turn *turn)
 
     read_keys(turn, &keys);
     turn->state->turn_requests += keys.count;
+    uint32_t sample = memcached_next_sample(turn, keys.count);
+    uint8_t notes = turn->notes;
+
     for (uint32_t i = 0; i < keys.count; i++) {
         const struct quarry_cache_key *key = &keys.at[i];
 
@@ -260,8 +263,10 @@ enum memcached_step memcached_keys_phase(struct memcached_turn *turn)
         }
         /* Behind the key, and before the line's end, until all of it is answered. */
         turn->at = (const char *)key->bytes + key->byte_count;
+        turn->notes = i == sample ? notes | MEMCACHED_NOTES_SAMPLE : notes;
         enum memcached_step step = send_key(turn, key);
 
+        turn->notes = notes;
         if (step != MEMCACHED_ON || turn->state->phase != MEMCACHED_KEYS) {
             return step;
         }
@@ -281,7 +286,7 @@ static bool borrow_piece(struct memcached_turn *turn, const struct quarry_cache_
     const struct serve_borrowed borrowed = {
         .bytes = piece->bytes,
         .byte_count = piece->byte_count,
-        .token = {(uintptr_t)turn->tenant, hit->ref, hit->item_bytes, hit->value_bytes},
+        .token = {(uintptr_t)turn->tenant, hit->ref, (uintptr_t)hit->key, hit->key_bytes},
     };
 
     return serve_out_borrow(turn->connection, &borrowed);

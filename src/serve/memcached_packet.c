@@ -729,5 +729,11 @@ enum memcached_step memcached_packet_phase(struct memcached_turn *turn)
                    ? memcached_swallow(turn, value_bytes_of(&packet))
                    : MEMCACHED_CLOSE;
     }
-    return execute(turn, &packet);
+    uint8_t notes = turn->notes;
+
+    turn->notes = memcached_next_sample(turn, 1) == 0 ? notes | MEMCACHED_NOTES_SAMPLE : notes;
+    enum memcached_step step = execute(turn, &packet);
+
+    turn->notes = notes;
+    return step;
 }

@@ -10,7 +10,8 @@
  * full, events are skipped and counted: watching must not hold up what is watched.
  *
  * Invariants:
- *  1. While nobody watches and no prefixes are counted, a request reads one word and no more.
+ *  1. While nobody watches and no prefixes are counted, a turn reads one word and no more; of 64
+ *     requests one takes the slow way, for the sketch of hot keys.
  *  2. A place is a watcher's as long as its connection's phase is MEMCACHED_WATCHING; its number
  *     rises with each use, so that what is posted for one watcher never sends another's text.
  *  3. A watcher that does not read is sent nothing more while SERVE_OUT_WAITING_MAX bytes wait.
@@ -265,8 +266,20 @@ static enum quarry_cache_use use_of(const struct memcached_noted *noted)
     return noted->status[0] == 'f' ? QUARRY_CACHE_USE_HIT : QUARRY_CACHE_USE_MISS;
 }
 
+uint32_t memcached_next_sample_slow(struct memcached_counters *counters)
+{
+    counters->random = counters->random * 1664525 + 1013904223; /* Numerical Recipes' */
+    return (counters->random >> 16) % (2 * MEMCACHED_SAMPLED - 1);
+}
+
 void memcached_note_slow(struct memcached_turn *turn, const struct memcached_noted *noted)
 {
+    if ((turn->notes & MEMCACHED_NOTES_SAMPLE) != 0) {
+        quarry_cache_note_hot_key(turn->tenant, noted->key, use_of(noted), MEMCACHED_SAMPLED);
+    }
+    if ((turn->notes & MEMCACHED_NOTES_ALL) == 0) {
+        return;
+    }
     if (atomic_load_relaxed_bool(&memcached.counts_prefixes)) { /* relaxed: as written */
         quarry_cache_count_prefix(turn->tenant, noted->key, use_of(noted));
     }

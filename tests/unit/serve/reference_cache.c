@@ -42,6 +42,7 @@ struct quarry_cache_tenant {
     uint32_t flush_when; /* and from this time on, what was stored before; 0: no such time */
     struct quarry_cache_prefix prefixes[QUARRY_CACHE_PREFIXES_MAX];
     size_t prefix_count;
+    struct quarry_cache_hot_key hot_keys[3][QUARRY_CACHE_HOT_KEYS_MAX];
     struct quarry_cache_tenant_stats stats;
 };
 
@@ -1034,4 +1035,41 @@ void quarry_cache_reset_prefixes(struct quarry_cache_tenant *tenant)
 {
     memset(tenant->prefixes, 0, sizeof tenant->prefixes);
     tenant->prefix_count = 0;
+}
+
+/* ---- hot keys ------------------------------------------------------------------------------- */
+
+void quarry_cache_note_hot_key(struct quarry_cache_tenant *tenant,
+                               const struct quarry_cache_key *key, enum quarry_cache_use use,
+                               uint32_t weight)
+{
+    uint32_t kind = use < 2 ? use : 2;
+    struct quarry_cache_hot_key *lowest = &tenant->hot_keys[kind][0];
+
+    for (uint32_t i = 0; i < QUARRY_CACHE_HOT_KEYS_MAX; i++) {
+        struct quarry_cache_hot_key *hot = &tenant->hot_keys[kind][i];
+
+        if (hot->key_bytes == key->byte_count &&
+            memcmp(hot->key, key->bytes, key->byte_count) == 0) {
+            hot->count += weight;
+            return;
+        }
+        lowest = hot->count < lowest->count ? hot : lowest;
+    }
+    lowest->count = weight;
+    lowest->key_bytes = key->byte_count;
+    memcpy(lowest->key, key->bytes, key->byte_count);
+}
+
+size_t quarry_cache_read_hot_keys(const struct quarry_cache_tenant *tenant,
+                                  enum quarry_cache_use use, struct quarry_cache_hot_key *keys)
+{
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < QUARRY_CACHE_HOT_KEYS_MAX; i++) {
+        if (tenant->hot_keys[use < 2 ? use : 2][i].count > 0) {
+            keys[count++] = tenant->hot_keys[use < 2 ? use : 2][i];
+        }
+    }
+    return count;
 }
