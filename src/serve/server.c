@@ -158,7 +158,10 @@ static void end(struct server *server)
         quarry_memory_destroy(server->memory);
     }
     serve_data_dir_close(&server->data_dir);
-    serve_config_destroy(server->config);
+    if (server->config != server->started) {
+        serve_config_destroy(server->config);
+    }
+    serve_config_destroy(server->started);
 }
 
 /* ---- signals -------------------------------------------------------------------------------- */
@@ -308,6 +311,7 @@ enum quarry_status serve_server_run(const struct serve_server_options *options,
         .version = options->version,
         .sources = options->sources,
         .config = options->config,
+        .started = options->config,
         .begin_ns = os_monotonic_ns(os_real()),
         .data_dir = {.lock_fd = -1},
     };
