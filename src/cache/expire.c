@@ -24,7 +24,7 @@
  * expired in old ones grew without end. What has expired and not been found yet is nobody's:
  * lookups see to that, and it goes before anything is evicted that the hand meets it with.
  *
- * After a flush the tenant's index is walked once, and what is from before it removed.
+ * After a flush the tenant's index is walked, and what is from before it removed.
  *
  * Invariants: (1) a minimum is 0 or no later than the expiry of any published item of the page, but
  * while has_unknown is set, or its page is visited.
@@ -325,6 +325,16 @@ static void slot_sweep(struct quarry_cache_tenant *tenant, uint64_t slot)
     }
 }
 
+/* A round has ended. One in which the index has grown may have missed some: then there is another.
+ */
+static void round_end(const struct cache_index *index, struct cache_sweep *sweep)
+{
+    bool has_grown = atomic_load_relaxed_u64(&index->grown_count) != sweep->grown_count ||
+                     atomic_load_relaxed_ptr(&index->growing) != NULL;
+
+    sweep->done_sequence = has_grown ? 0 : sweep->sequence;
+}
+
 uint32_t cache_sweep_turn(struct quarry_cache_tenant *tenant, uint32_t work)
 {
     struct cache_sweep *sweep = &tenant->policy->sweep;
@@ -333,6 +343,7 @@ uint32_t cache_sweep_turn(struct quarry_cache_tenant *tenant, uint32_t work)
 
     if (sweep->cursor == 0) {
         sweep->sequence = atomic_load_relaxed_u64(&tenant->flushed_sequence);
+        sweep->grown_count = atomic_load_relaxed_u64(&tenant->index.grown_count);
     }
     while (sweep->sequence != sweep->done_sequence && done < work) {
         uint32_t count = cache_index_look(&tenant->index, &sweep->cursor, views);
@@ -340,7 +351,10 @@ uint32_t cache_sweep_turn(struct quarry_cache_tenant *tenant, uint32_t work)
             slot_sweep(tenant, views[i].seen);
         }
         done += 1 + count / 2;
-        sweep->done_sequence = sweep->cursor == 0 ? sweep->sequence : sweep->done_sequence;
+        if (sweep->cursor == 0) {
+            round_end(&tenant->index, sweep);
+            break;
+        }
     }
     return done;
 }

@@ -54,6 +54,10 @@
 
 #include <string.h>
 
+#if defined(__SSE4_1__)
+#include <smmintrin.h>
+#endif
+
 #include <cache/index_table.h>
 
 /* Of a table's slots, in 32nds, that are used at most but for what growth moves in. */
@@ -125,6 +129,34 @@ void cache_index_unlock(struct cache_lock *lock)
 
 /* ---- finding -------------------------------------------------------------------------------- */
 
+static inline uint64_t load_u64(const char *bytes)
+{
+    uint64_t word;
+
+    memcpy(&word, bytes, sizeof(word));
+    return word;
+}
+
+/* As memcmp, without the call: most keys are three words or four. */
+static inline bool is_same(const char *a, const char *b, uint32_t byte_count)
+{
+    if (byte_count < sizeof(uint64_t)) {
+        for (uint32_t i = 0; i < byte_count; i++) {
+            if (a[i] != b[i]) {
+                return false;
+            }
+        }
+        return true;
+    }
+    uint32_t last = byte_count - (uint32_t)sizeof(uint64_t);
+    for (uint32_t i = 0; i < last; i += (uint32_t)sizeof(uint64_t)) {
+        if (load_u64(a + i) != load_u64(b + i)) {
+            return false;
+        }
+    }
+    return load_u64(a + last) == load_u64(b + last);
+}
+
 /* A key without bytes stands for any of its hash. */
 static inline bool is_of_key(const struct quarry_cache_tenant *tenant,
                              const struct cache_item *item, uint32_t head,
@@ -134,27 +166,63 @@ static inline bool is_of_key(const struct quarry_cache_tenant *tenant,
         return cache_item_hash(tenant, item, head) == key->hash;
     }
     return item->key_bytes == key->byte_count &&
-           memcmp(cache_item_key(item, head), key->bytes, key->byte_count) == 0;
+           is_same(cache_item_key(item, head), key->bytes, key->byte_count);
+}
+
+/* The bits of slots_with_tag: two for each word of a bucket, of which the lower is used. */
+#define SLOT_BITS 0x5554u
+
+/* The words of a bucket with this tag; empty ones may be among them, for tag 0. */
+static inline uint32_t slots_with_tag(const struct cache_bucket *bucket, uint64_t tag)
+{
+#if defined(__SSE4_1__) && !OS_UNDER_TSAN
+    /*
+     * Each half of a pair is loaded whole, as all of x86's aligned loads of 16 bytes do; the slots
+     * that match are loaded again.
+     */
+    const __m128i *pair = (const __m128i *)(const void *)bucket;
+    __m128i mask = _mm_set1_epi64x((long long)CACHE_SLOT_TAG_MASK);
+    __m128i wanted = _mm_set1_epi64x((long long)tag);
+    __m128i a = _mm_cmpeq_epi64(_mm_and_si128(_mm_load_si128(&pair[0]), mask), wanted);
+    __m128i b = _mm_cmpeq_epi64(_mm_and_si128(_mm_load_si128(&pair[1]), mask), wanted);
+    __m128i c = _mm_cmpeq_epi64(_mm_and_si128(_mm_load_si128(&pair[2]), mask), wanted);
+    __m128i d = _mm_cmpeq_epi64(_mm_and_si128(_mm_load_si128(&pair[3]), mask), wanted);
+    __m128i same = _mm_packs_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d));
+    atomic_compiler_barrier(); /* what is asked for next is loaded after it, as x86 does */
+    return (uint32_t)_mm_movemask_epi8(same) & SLOT_BITS;
+#else
+    uint32_t slots = 0;
+
+    for (uint32_t i = 0; i < CACHE_BUCKET_SLOTS; i++) {
+        uint64_t seen = cache_slot_load(&bucket->slot[i]);
+        slots |= (uint32_t)(((seen ^ tag) & CACHE_SLOT_TAG_MASK) == 0) << (2 * i + 2);
+    }
+    return slots;
+#endif
 }
 
 /* Looks in one table. */
-static inline bool find_in(const struct quarry_cache_tenant *tenant, struct cache_table *table,
-                           const struct quarry_cache_key *key, struct cache_found *found)
+static Q_ALWAYS_INLINE bool find_in(const struct quarry_cache_tenant *tenant,
+                                    struct cache_table *table, const struct quarry_cache_key *key,
+                                    struct cache_found *found)
 {
     uint64_t tag = cache_slot_tag(key->hash);
     uint32_t home = cache_table_home(table, key->hash), at = home;
 
     for (uint32_t n = 0; n < CACHE_TABLE_REACH; n++) {
         struct cache_bucket *bucket = &table->bucket[at];
-        for (uint32_t i = 0; i < CACHE_BUCKET_SLOTS; i++) {
-            uint64_t seen = cache_slot_load(&bucket->slot[i]);
-            if (((seen ^ tag) & CACHE_SLOT_TAG_MASK) != 0 || seen == 0) {
+        uint32_t slots = slots_with_tag(bucket, tag);
+        for (; slots != 0; slots &= slots - 1) {
+            _Atomic uint64_t *slot = &bucket->slot[(uint32_t)__builtin_ctz(slots) / 2 - 1];
+            uint64_t seen = cache_slot_load(slot);
+            /* It may have changed since it matched. */
+            if (Q_UNLIKELY(((seen ^ tag) & CACHE_SLOT_TAG_MASK) != 0 || seen == 0)) {
                 continue;
             }
             struct cache_item *item = cache_item_at(tenant->cache, cache_slot_ref(seen));
             uint32_t head = cache_item_head(item);
             if (Q_LIKELY(is_of_key(tenant, item, head, key))) {
-                *found = (struct cache_found){&bucket->slot[i], seen, item, head};
+                *found = (struct cache_found){slot, seen, item, head};
                 return true;
             }
         }

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include <cache/policy.h>
+#include <cache/warm.h>
 
 /* How often items give way before there is no memory: others may take what they left. */
 #define TRIES_MAX       3u
@@ -37,7 +38,7 @@ static void *pages_take(struct quarry_cache *cache, size_t bytes)
 
     while (quarry_account_pages_alloc(cache->account, cache->memory_lane, page_count, &base) !=
            QUARRY_OK) {
-        if (tries++ == TRIES_MAX || cache->policy == NULL ||
+        if (tries++ == TRIES_MAX || cache->policy == NULL || cache_warm_is_recovering(cache) ||
             !cache_policy_make_room(cache, page_count * QUARRY_PAGE_BYTES)) {
             return NULL;
         }

@@ -230,8 +230,8 @@ static uint64_t free_some(struct quarry_cache *cache, uint32_t spared_class)
     if (room.free_bytes >= room.wants_free_bytes || cache->never_evicts) {
         step = cache_rebalance_step(&cache->policy->rebalance, spared_class, true, REBALANCE_WORK);
     }
-    bool is_stuck = step == CACHE_REBALANCE_NOTHING ||
-                    cache_rebalance_is_futile(&cache->policy->rebalance);
+    bool is_stuck =
+        step == CACHE_REBALANCE_NOTHING || cache_rebalance_is_futile(&cache->policy->rebalance);
     if (is_stuck && !cache->never_evicts) { /* so that there is room to move to */
         evicted = cache_refill_evict(cache, &limits);
     }

@@ -58,6 +58,8 @@
 /* More than will ever be given: a file that notes more is damaged. */
 #define SEQUENCE_MAX (UINT64_C(1) << 60)
 #define THREADS_MAX  64u
+/* Of the cache's size, for each thread but the first: some ms of work. */
+#define BYTES_A_THREAD Q_MIB(32)
 
 /* ---- notes and runs ------------------------------------------------------------------------- */
 
@@ -107,7 +109,7 @@ static uint64_t pages_excess(const struct cache_recovery *recovery)
     uint64_t granule = 0, needed = 0;
 
     quarry_account_read(recovery->cache->account, &state);
-    needed = state.charged_bytes + (recovery->cache->has_no_thread ? 0 : OS_THREAD_STACK_BYTES);
+    needed = state.charged_bytes + recovery->stack_count * OS_THREAD_STACK_BYTES;
     while (cache_file_next_page(recovery->file, &granule, UINT64_MAX, &noted) == QUARRY_OK) {
         needed += page_needs(&noted);
     }
@@ -328,13 +330,23 @@ static void workers_give(struct cache_recovery *recovery, struct cache_recover_w
     cache_memory_give(recovery->cache, workers, count * sizeof(*workers));
 }
 
+/* Few for a small cache: each costs a stack, for which pages are left out when it is full. */
+static uint32_t thread_count_for(const struct quarry_cache *cache, uint32_t wanted)
+{
+    uint64_t most = 1 + atomic_load_relaxed_u64(&cache->size_bytes) / BYTES_A_THREAD;
+
+    return (uint32_t)size_min_u64(size_min_u64(wanted, most), THREADS_MAX);
+}
+
 enum quarry_status cache_recover(struct quarry_cache *cache, struct cache_file *file,
                                  uint32_t thread_count)
 {
     uint64_t noted = atomic_load_relaxed_u64(&file->head->sequence);
     struct cache_recovery recovery = {.cache = cache, .file = file};
-    uint32_t count = (uint32_t)size_min_u64(thread_count, THREADS_MAX);
+    uint32_t count = thread_count_for(cache, thread_count);
 
+    /* The cache's own thread begins when those of recovery have ended. */
+    recovery.stack_count = count > 1 ? count - 1 : cache->has_no_thread ? 0 : 1;
     recovery.sequence_top = noted + (file->was_clean ? 0 : SEQUENCES_SINCE_NOTED);
     enum quarry_status status = noted > SEQUENCE_MAX ? QUARRY_CORRUPT : classes_adopt(&recovery);
     if (status != QUARRY_OK) {

@@ -245,7 +245,6 @@ static bool item_meet(struct cache_recover_worker *worker, const struct cache_pe
 
 static void item_enter(struct cache_recover_worker *worker, const struct cache_pending *pending)
 {
-    struct quarry_cache *cache = worker->recovery->cache;
     bool goes_on = true;
 
     while (goes_on) {
@@ -258,9 +257,9 @@ static void item_enter(struct cache_recover_worker *worker, const struct cache_p
         }
         if (status == QUARRY_EXISTS) {
             goes_on = item_meet(worker, pending, other_ref48);
-        } else if (!cache_policy_make_room(cache, CACHE_EXTENT_BYTES)) {
+        } else {
             item_drop(worker, pending);
-            return;
+            goes_on = false;
         }
     }
 }

@@ -22,6 +22,7 @@ struct cache_recovery {
     struct cache_file *file;
     uint64_t sequence_top; /* by which sequences are completed */
     uint32_t tenant_limit;
+    uint64_t stack_count;          /* that there is to be room for */
     _Atomic uint64_t *item_counts; /* by tenant; sums of step 3 */
     /* atomic */
     _Atomic uint64_t next_granule;

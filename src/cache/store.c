@@ -63,8 +63,7 @@ bool cache_item_is_flushed(const struct quarry_cache_tenant *tenant, const struc
            cache_item_sequence(item, atomic_load_relaxed_u64(&tenant->cache->sequence)) <= flushed;
 }
 
-uint64_t cache_item_cas(const struct quarry_cache *cache, const struct cache_item *item,
-                        uint32_t head)
+uint64_t cache_item_cas_slow(const struct cache_item *item, uint32_t head)
 {
     uint64_t cas;
 
@@ -72,11 +71,20 @@ uint64_t cache_item_cas(const struct quarry_cache *cache, const struct cache_ite
         const void *field = cache_item_cas_field(item, head);
         return atomic_load_relaxed_u64(field);
     }
-    if ((head & CACHE_HEAD_CAS) != 0) {
-        memcpy(&cas, cache_item_cas_field(item, head), sizeof(cas));
-        return cas;
-    }
-    return cache_item_sequence(item, atomic_load_relaxed_u64(&cache->sequence));
+    memcpy(&cas, cache_item_cas_field(item, head), sizeof(cas));
+    return cas;
+}
+
+/* Of a cell that is in use. */
+static inline uint32_t cell_bytes_of(const struct quarry_cache *cache, uint64_t ref48)
+{
+    const struct slab_tables *tables = (const struct slab_tables *)(const void *)cache->slab;
+    /* Acquire: as in slab_data_unchecked. */
+    const struct slab_table *table =
+        atomic_load_acquire_ptr(&tables->table[QUARRY_REF_CLASS(ref48)]);
+    const struct slab_page *page = atomic_load_acquire_ptr(&table->page[QUARRY_REF_PAGE(ref48)]);
+
+    return page->cell_bytes;
 }
 
 void cache_hit_fill(const struct quarry_cache_tenant *tenant, uint64_t ref48,
@@ -100,7 +108,7 @@ void cache_hit_fill(const struct quarry_cache_tenant *tenant, uint64_t ref48,
     ret_hit->is_token_given = (head & CACHE_HEAD_TOKEN) != 0;
     ret_hit->is_new = false;
     ret_hit->class_id = QUARRY_REF_CLASS(ref48);
-    ret_hit->item_bytes = slab_page_of(cache->slab, ref48)->cell_bytes;
+    ret_hit->item_bytes = cell_bytes_of(cache, ref48);
     ret_hit->key = key;
     ret_hit->key_bytes = item->key_bytes;
     ret_hit->ref = ref48;

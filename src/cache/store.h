@@ -11,8 +11,16 @@ static inline uint64_t cache_item_request_bytes(const struct cache_item *item, u
 {
     return item->key_bytes + cache_item_value_bytes(item, head);
 }
-uint64_t cache_item_cas(const struct quarry_cache *cache, const struct cache_item *item,
-                        uint32_t head);
+/* The cas, where there is a field for it. */
+uint64_t cache_item_cas_slow(const struct cache_item *item, uint32_t head);
+static inline uint64_t cache_item_cas(const struct quarry_cache *cache,
+                                      const struct cache_item *item, uint32_t head)
+{
+    if (Q_UNLIKELY((head & CACHE_HEAD_CAS) != 0)) {
+        return cache_item_cas_slow(item, head);
+    }
+    return cache_item_sequence(item, atomic_load_relaxed_u64(&cache->sequence));
+}
 bool cache_item_is_pinned(const struct cache_item *item, uint32_t head);
 
 /* Whether what was found is there for nobody any more, and then why. */

@@ -313,6 +313,11 @@ enum quarry_status cache_warm_recover(struct quarry_cache *cache, uint32_t threa
     return QUARRY_OK;
 }
 
+bool cache_warm_is_recovering(const struct quarry_cache *cache)
+{
+    return cache->file != NULL && !cache->file->is_ready;
+}
+
 /* ---- while open, and closing ---------------------------------------------------------------- */
 
 void cache_warm_tick(struct quarry_cache *cache)

@@ -23,6 +23,8 @@ void cache_warm_slab_options(struct quarry_cache *cache, struct quarry_slab_opti
  */
 enum quarry_status cache_warm_recover(struct quarry_cache *cache, uint32_t thread_count,
                                       struct quarry_error *error);
+/* Whether that is still to be, or under way: then nothing is evicted, nothing moved. */
+bool cache_warm_is_recovering(const struct quarry_cache *cache);
 /*
  * Ends the slab, and cache->lane if it is a file's, which keeps what is there and is closed; where
  * cache_warm_recover failed, or was not called, it stays as it is. After the last change, and after

@@ -251,6 +251,7 @@ bool slab_mover_step(struct slab_mover *mover, uint32_t cell_count)
         mover->cell = mover->declined_count = 0;
     }
     mover_round(mover, cell_count);
+    mover_return(mover); /* nobody knows when the next step comes */
     return mover->status == QUARRY_OK &&
            (mover->cell < mover->page->cell_count ||
             (mover->declined_count != 0 && mover->round + 1 < mover_rounds(mover)));
@@ -318,7 +319,6 @@ static enum quarry_status mover_finish(struct slab_mover *mover)
 {
     bool is_empty = page_try_leave(mover->class, mover->page);
 
-    mover_return(mover);
     if (is_empty && mover->class->slab->epoch != NULL) {
         slab_limbo_advance(mover->class->slab);
         (void)slab_limbo_settle(mover->class);

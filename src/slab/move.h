@@ -27,7 +27,7 @@ struct slab_mover {
     uint32_t declined_count; /* in this round */
     enum quarry_status status;
     uint32_t entry_count;
-    struct slab_entry entry[SLAB_MOVE_BATCH]; /* cells to move to */
+    struct slab_entry entry[SLAB_MOVE_BATCH]; /* cells to move to; none between steps */
 };
 
 /*
