@@ -368,6 +368,10 @@ static void a_file_of_users_asks_for_a_login(void **state)
           in_folder("wrong"), "--addr", server.address);
     FAILS(2, "--password-file", "cache", "stats", "--user", "ann", "--addr", server.address);
     free(CACHE(server, "stats", "--user", "ann", "--password-file", in_folder("right")));
+    char *tenants =
+        CACHE(server, "tenants", "--json", "--user", "ann", "--password-file", in_folder("right"));
+    assert_has(tenants, "\"is_whole\":true,\"tenants\":[{\"name\":\"default\",");
+    free(tenants);
     FAILS(1, "flush_all not allowed", "cache", "flush", "--yes", "--user", "ann", "--password-file",
           in_folder("right"), "--addr", server.address);
     assert_int_equal(stop(&server, SIGTERM), 0);
