@@ -226,13 +226,9 @@ static bool is_dead_now(const struct quarry_cache_tenant *tenant, const struct c
 
 /* ---- putting -------------------------------------------------------------------------------- */
 
-/*
- * What is to be done where an item of this cas lives, or none. Returns: HIT: store it. `*flags`:
- * STALE is added where that is said.
- */
+/* What is to be done where an item of this cas lives, or none. Returns: HIT: store it. */
 static enum quarry_cache_outcome decide(bool is_live, uint64_t cas,
-                                        const struct quarry_cache_store_options *options,
-                                        uint32_t *flags)
+                                        const struct quarry_cache_store_options *options)
 {
     if (options->mode == QUARRY_CACHE_ADD) {
         return is_live ? QUARRY_CACHE_NOT_STORED : QUARRY_CACHE_HIT;
@@ -242,14 +238,25 @@ static enum quarry_cache_outcome decide(bool is_live, uint64_t cas,
                : options->mode == QUARRY_CACHE_REPLACE ? QUARRY_CACHE_NOT_STORED
                                                        : QUARRY_CACHE_HIT;
     }
-    if (!options->has_cas || options->cas == cas) {
-        return QUARRY_CACHE_HIT;
+    bool may = !options->has_cas || options->cas == cas ||
+               (options->invalidates && options->cas < cas);
+
+    return may ? QUARRY_CACHE_HIT : QUARRY_CACHE_EXISTS;
+}
+
+/*
+ * Of an item that is stored over a newer one: it is stale, has that one's expiry, and its token is
+ * given if that one's is. Returns: its flags; for others 0.
+ */
+static uint32_t keep_of_newer(struct quarry_cache_write *write, const struct cache_found *found,
+                              uint64_t cas, const struct quarry_cache_store_options *options)
+{
+    if (!options->invalidates || !options->has_cas || options->cas >= cas) {
+        return 0;
     }
-    if (options->invalidates && options->cas < cas) {
-        *flags |= CACHE_HEAD_STALE;
-        return QUARRY_CACHE_HIT;
-    }
-    return QUARRY_CACHE_EXISTS;
+    cache_item_set_expiry(write->tenant->cache, write->ref & QUARRY_REF48_MASK,
+                          cache_write_item(write), cache_item_expiry(found->item, found->head));
+    return CACHE_HEAD_STALE | (found->head & CACHE_HEAD_TOKEN);
 }
 
 /* What one try of a put has come to. */
@@ -292,8 +299,9 @@ static struct attempt put_once(struct quarry_cache_write *write, const struct qu
     bool is_live = found.item != NULL && !is_dead_now(tenant, &found);
     uint64_t cas =
         is_live && options->has_cas ? cache_item_cas(tenant->cache, found.item, found.head) : 0;
-    attempt.put.outcome = decide(is_live, cas, options, &flags);
+    attempt.put.outcome = decide(is_live, cas, options);
     if (attempt.put.outcome == QUARRY_CACHE_HIT) {
+        flags |= is_live ? keep_of_newer(write, &found, cas, options) : 0;
         store_locked(write, &lock, &found, flags, is_main, &attempt);
     } else if (is_live && options->mode == QUARRY_CACHE_ADD) {
         cache_found_touch(tenant->cache, &found);
@@ -428,7 +436,9 @@ enum quarry_cache_outcome quarry_cache_write_begin(struct quarry_cache_tenant *t
         cache_count(tenant, CACHE_COUNT_TOO_LARGE);
         return QUARRY_CACHE_TOO_LARGE;
     }
-    enum quarry_cache_outcome outcome = cache_write_open(tenant, key, &plan, 0, ret_write);
+    /* One that is stored over a newer item takes over its expiry: it has a place for it. */
+    uint32_t fields = options->invalidates ? CACHE_HEAD_EXPIRY : 0;
+    enum quarry_cache_outcome outcome = cache_write_open(tenant, key, &plan, fields, ret_write);
     if (outcome != QUARRY_CACHE_HIT) {
         cache_count(tenant, CACHE_COUNT_NO_MEMORY);
     }

@@ -546,7 +546,7 @@ static void what_somebody_may_rely_on_is_a_warning(void **state)
 static void the_page_of_options_has_them_all(void **state)
 {
     static const char letters[] = "pUsaAldrumMckvhiVPfnLDtRCbBISFXWYeZNo";
-    static char page[32768];
+    static char page[65536];
     FILE *file = fopen(QUARRY_MEMCACHED_PAGE, "re");
     char wanted[64];
 

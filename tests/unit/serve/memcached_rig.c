@@ -20,7 +20,7 @@ void rig_open_with(struct rig *rig, struct memcached_settings *settings,
 {
     struct fake_options defaults = {.door = &memcached_door};
 
-    rig->cache = reference_cache_create(0);
+    rig->cache = rig_cache_create();
     settings->cache = rig->cache;
     settings->worker_count = 1;
     assert_int_equal(memcached_open(settings, NULL), QUARRY_OK);
@@ -46,12 +46,6 @@ void rig_open(struct rig *rig)
     rig_open_slow(rig, 0);
 }
 
-void rig_set_pieces(struct rig *rig, size_t piece_bytes, bool refuses_pins)
-{
-    reference_cache_set_piece_bytes(rig->cache, piece_bytes);
-    reference_cache_refuse_pins(rig->cache, refuses_pins);
-}
-
 struct serve_connection *rig_connect(struct rig *rig)
 {
     return fake_open(
@@ -63,10 +57,8 @@ void rig_close(struct rig *rig)
     if (rig->connection != NULL) {
         fake_close(rig->connection);
     }
-    assert_int_equal(reference_cache_pins(rig->cache), 0);
-    assert_int_equal(reference_cache_writes(rig->cache), 0);
     memcached_close();
-    quarry_cache_close(rig->cache);
+    rig_cache_close(rig->cache);
 }
 
 void rig_says(struct serve_connection *connection, const char *sent, const char *answered)

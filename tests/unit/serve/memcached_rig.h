@@ -1,5 +1,6 @@
 /*
- * A memcached door over a reference cache, and one connection to it.
+ * A memcached door over a cache, and one connection to it: over the reference cache
+ * (memcached_rig.c with rig_reference.c), or over the real one (with rig_store.c).
  */
 #ifndef QUARRY_TESTS_MEMCACHED_RIG_H
 #define QUARRY_TESTS_MEMCACHED_RIG_H
@@ -21,7 +22,12 @@ void rig_open_slow(struct rig *rig, size_t taken_a_turn);
 /* With settings whose cache is filled in; `options` may be NULL. */
 void rig_open_with(struct rig *rig, struct memcached_settings *settings,
                    const struct fake_options *options);
-/* How the cache keeps values. */
+/* A cache whose clock shows REFERENCE_START_SECONDS, and its end, which checks it. */
+struct quarry_cache *rig_cache_create(void);
+void rig_cache_close(struct quarry_cache *cache);
+/* Conversations are split at every so many bytes: making the real cache takes a millisecond. */
+extern const size_t rig_split_step;
+/* How the cache keeps values; nothing where that is its own matter. */
 void rig_set_pieces(struct rig *rig, size_t piece_bytes, bool refuses_pins);
 /* Checks that nothing is left behind. */
 void rig_close(struct rig *rig);
