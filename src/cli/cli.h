@@ -33,6 +33,7 @@ extern const struct cli_command cli_command_config;
 extern const struct cli_command cli_command_doctor;
 extern const struct cli_command cli_command_heap;
 extern const struct cli_command cli_command_map;
+extern const struct cli_command cli_command_memcached;
 extern const struct cli_command cli_command_run;
 extern const struct cli_command cli_command_serve;
 extern const struct cli_command cli_command_top;

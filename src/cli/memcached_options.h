@@ -16,7 +16,7 @@
 #define MEMCACHED_EXIT_OS      71
 
 /* The memcached whose options, names and words these are. */
-#define MEMCACHED_LIKE "1.6.18"
+#define MEMCACHED_LIKE "1.6.45"
 
 #define MEMCACHED_NOTES_MAX     64u
 #define MEMCACHED_NOTE_BYTES    160

@@ -33,7 +33,9 @@ void server_log_banner(const struct server *server)
               serve_log_text("config", path != NULL ? path : "defaults"));
     serve_log(SERVE_LOG_INFO, "memory", serve_log_bytes("limit_bytes", server->budget.bytes),
               serve_log_text("by", server->budget.why));
-    serve_log(SERVE_LOG_INFO, "data", serve_log_text("path", server->data_dir.path));
+    serve_log(SERVE_LOG_INFO, "data",
+              serve_log_text("path",
+                             server->data_dir.path[0] != '\0' ? server->data_dir.path : "nowhere"));
     serve_log(SERVE_LOG_INFO, "users", serve_log_count("count", serve_users_count(server->users)),
               serve_log_count("tenants", serve_config_group_count(server->config, SERVE_TENANTS)));
     log_doors(server);

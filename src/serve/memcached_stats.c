@@ -450,6 +450,51 @@ static void tell_connections(struct telling *telling)
     hooks->walk_connections(hooks->argument, tell_connection, telling);
 }
 
+/* ---- tenants -------------------------------------------------------------------------------- */
+
+/* "tenant:acme:curr_items": the names are those of the general group. */
+static void tell_tenant(struct telling *telling, const struct quarry_cache_tenant *tenant)
+{
+    struct quarry_cache_tenant_stats stats;
+
+    quarry_cache_read_tenant(tenant, &stats);
+    const struct figure figures[] = {
+        {"curr_items", stats.item_count},
+        {"bytes", stats.item_bytes},
+        {"limit_maxbytes", stats.quota_bytes},
+        {"share_bytes", stats.share_bytes},
+        {"cmd_get", stats.get_hits + stats.get_misses},
+        {"get_hits", stats.get_hits},
+        {"get_misses", stats.get_misses},
+        {"cmd_set", stats.set_count},
+        {"evictions", stats.evictions},
+        {"evicted_unfetched", stats.evicted_unfetched},
+        {"evicted_time", stats.evicted_age_seconds},
+        {"reclaimed", stats.expired},
+    };
+    for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) {
+        char name[96];
+
+        snprintf(name, sizeof name, "tenant:%s:%s", quarry_cache_tenant_name(tenant),
+                 figures[i].name);
+        tell_number(telling, name, figures[i].number);
+    }
+}
+
+/* Who may not administrate sees his own alone. */
+static void tell_tenants(struct telling *telling)
+{
+    const struct quarry_cache_tenant *tenant = NULL;
+
+    if (!memcached_may(telling->turn, SERVE_ADMIN)) {
+        tell_tenant(telling, telling->turn->tenant);
+        return;
+    }
+    while ((tenant = quarry_cache_next_tenant(memcached.settings.cache, tenant)) != NULL) {
+        tell_tenant(telling, tenant);
+    }
+}
+
 /* ---- groups --------------------------------------------------------------------------------- */
 
 static void tell_sizes(struct telling *telling)
@@ -464,8 +509,9 @@ bool memcached_tell_stats(struct memcached_turn *turn, struct memcached_word gro
         const char *name;
         void (*tell)(struct telling *telling);
     } groups[] = {
-        {"", tell_general},    {"settings", tell_settings}, {"items", tell_items},
-        {"slabs", tell_slabs}, {"conns", tell_connections}, {"sizes", tell_sizes},
+        {"", tell_general},        {"settings", tell_settings}, {"items", tell_items},
+        {"slabs", tell_slabs},     {"conns", tell_connections}, {"sizes", tell_sizes},
+        {"tenants", tell_tenants},
     };
     struct telling telling = {turn, tell, MEMCACHED_ON};
 

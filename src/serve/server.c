@@ -113,6 +113,9 @@ static enum quarry_status start_net(struct server *server, struct quarry_error *
 
 static enum quarry_status open_data_dir(struct server *server, struct quarry_error *error)
 {
+    if (strcmp(serve_config_text(server->config, SERVE_SERVER_DATA), SERVE_DATA_OFF) == 0) {
+        return QUARRY_OK; /* nothing is kept */
+    }
     return serve_data_dir_open(&server->data_dir,
                                serve_config_text(server->config, SERVE_SERVER_DATA), error);
 }
@@ -220,6 +223,9 @@ static bool handle_signal(struct server *server, int signal)
         server_reload(server);
         return false;
     case SIGUSR1:
+        if (server->ends_by_usr1) {
+            return true;
+        }
         reopen_log();
         return false;
     case SIGQUIT:
@@ -312,6 +318,7 @@ enum quarry_status serve_server_run(const struct serve_server_options *options,
         .sources = options->sources,
         .config = options->config,
         .started = options->config,
+        .ends_by_usr1 = options->ends_by_usr1,
         .begin_ns = os_monotonic_ns(os_real()),
         .data_dir = {.lock_fd = -1},
     };
@@ -327,6 +334,9 @@ enum quarry_status serve_server_run(const struct serve_server_options *options,
     status = begin(&server, error);
     if (status == QUARRY_OK) {
         server_log_ready(&server);
+        if (options->ready != NULL) {
+            options->ready(options->argument, server.listeners, server.listener_count);
+        }
         serve(&server);
         drain(&server);
     }

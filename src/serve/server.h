@@ -7,11 +7,19 @@
 #define QUARRY_SERVE_SERVER_H
 
 #include <serve/config_load.h>
+#include <serve/net.h>
 
 struct serve_server_options {
     const char *version;                 /* "0.1.0"; static storage */
     const struct serve_sources *sources; /* borrowed for the call: read again at each reload */
     struct serve_config *config;         /* given: loaded from the sources */
+    /*
+     * Told, by the first thread, when all doors serve. `listeners`: borrowed for the call. May be
+     * NULL.
+     */
+    void (*ready)(void *argument, struct serve_listener *const *listeners, uint32_t count);
+    void *argument;    /* of ready */
+    bool ends_by_usr1; /* as by TERM, instead of opening the log again */
 };
 
 /*

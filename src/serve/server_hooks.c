@@ -19,6 +19,7 @@
 #include <serve/door_memcached.h>
 #include <serve/log.h>
 #include <serve/login.h>
+#include <serve/memcached_watch.h>
 #include <serve/server_state.h>
 
 /* The one server of the process, for what a door calls without an argument of ours. */
@@ -202,11 +203,19 @@ static void read_server(void *argument, struct memcached_server_figures *ret_fig
     };
 }
 
+void server_allow(const struct serve_config *config)
+{
+    uint64_t allowed = serve_config_number(config, SERVE_MEMCACHED_ALLOW);
+
+    memcached_set_allowed((allowed & SERVE_ALLOWS_FLUSH) != 0, (allowed & SERVE_ALLOWS_DUMP) != 0,
+                          (allowed & SERVE_ALLOWS_WATCH) != 0,
+                          (allowed & SERVE_ALLOWS_SHUTDOWN) != 0);
+}
+
 enum quarry_status server_open_doors(struct server *server, struct quarry_error *error)
 {
     const struct memcached_settings settings = {
         .cache = server->cache,
-        .version = server->version,
         .worker_count = serve_net_worker_count(server->net),
         .hooks =
             {
@@ -221,6 +230,11 @@ enum quarry_status server_open_doors(struct server *server, struct quarry_error 
 
     the_server = server;
     server->has_door = status == QUARRY_OK;
+    if (server->has_door) {
+        server_allow(server->config);
+        memcached_count_prefixes(serve_config_number(server->config, SERVE_MEMCACHED_PREFIXES) !=
+                                 0);
+    }
     return status;
 }
 

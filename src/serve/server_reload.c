@@ -110,6 +110,7 @@ static void apply(struct server *server, struct serve_config *config)
     serve_net_set_limits(server->net, &limits);
     atomic_store_relaxed_u64(&server->connections_max,
                              serve_config_number(config, SERVE_NET_CONNECTIONS_MAX));
+    server_allow(config);
     serve_tenants_apply(server->tenants, config);
     serve_cache_apply(server->cache, config, server->budget.bytes);
     (void)serve_log_open(&log, NULL); /* the same file: it is open */

@@ -21,6 +21,7 @@
 struct server {
     const char *version;
     const struct serve_sources *sources;
+    bool ends_by_usr1;
     struct serve_config *config;  /* own; the one in force. Of the main thread */
     struct serve_config *started; /* own where another: what START settings are still as in */
     uint64_t begin_ns;            /* monotonic */
@@ -57,6 +58,9 @@ enum quarry_status server_tls_open(struct server *server, struct quarry_error *e
 enum quarry_status server_tls_reload(struct server *server, const struct serve_config *config,
                                      struct quarry_error *error);
 enum quarry_status server_listen(struct server *server, struct quarry_error *error);
+
+/* What the memcached door allows, by a configuration. */
+void server_allow(const struct serve_config *config);
 
 /* server_reload.c: reads all sources again. Logs what came of it. */
 void server_reload(struct server *server);

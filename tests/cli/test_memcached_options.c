@@ -542,6 +542,30 @@ static void what_somebody_may_rely_on_is_a_warning(void **state)
     assert_int_equal(options.note_count, 0);
 }
 
+/* Every letter and every name of -o stands in the page, as it is typed. */
+static void the_page_of_options_has_them_all(void **state)
+{
+    static const char letters[] = "pUsaAldrumMckvhiVPfnLDtRCbBISFXWYeZNo";
+    static char page[65536];
+    FILE *file = fopen(QUARRY_MEMCACHED_PAGE, "re");
+    char wanted[64];
+
+    (void)state;
+    assert_non_null(file);
+    assert_in_range(fread(page, 1, sizeof page - 1, file), 1000, sizeof page - 2);
+    fclose(file);
+    for (size_t i = 0; letters[i] != '\0'; i++) {
+        snprintf(wanted, sizeof wanted, "`-%c`", letters[i]);
+        assert_non_null(strstr(page, wanted));
+    }
+    for (size_t i = 0; i < sizeof extended / sizeof extended[0]; i++) {
+        snprintf(wanted, sizeof wanted, "`%.*s`", (int)strcspn(extended[i], "="), extended[i]);
+        if (strstr(page, wanted) == NULL) {
+            fail_msg("%s is not in the page", wanted);
+        }
+    }
+}
+
 /* ---- what is refused ------------------------------------------------------------------------ */
 
 static void letters_and_names_that_are_none_are_refused(void **state)
@@ -712,6 +736,7 @@ int main(void)
         cmocka_unit_test(every_name_of_the_list_is_known),
         cmocka_unit_test(what_is_ignored_is_noted),
         cmocka_unit_test(what_somebody_may_rely_on_is_a_warning),
+        cmocka_unit_test(the_page_of_options_has_them_all),
         cmocka_unit_test(letters_and_names_that_are_none_are_refused),
         cmocka_unit_test(numbers_out_of_range_are_refused),
         cmocka_unit_test(values_of_the_list_are_checked),

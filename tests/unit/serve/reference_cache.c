@@ -250,6 +250,18 @@ enum quarry_status quarry_cache_add_tenant(struct quarry_cache *cache,
     return QUARRY_OK;
 }
 
+struct quarry_cache_tenant *quarry_cache_next_tenant(struct quarry_cache *cache,
+                                                     const struct quarry_cache_tenant *tenant)
+{
+    for (size_t i = tenant == NULL ? 0 : (size_t)(tenant - cache->tenants) + 1; i < TENANTS_MAX;
+         i++) {
+        if (cache->tenants[i].is_used) {
+            return &cache->tenants[i];
+        }
+    }
+    return NULL;
+}
+
 const char *quarry_cache_tenant_name(const struct quarry_cache_tenant *tenant)
 {
     return tenant->name;

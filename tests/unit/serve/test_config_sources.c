@@ -311,6 +311,21 @@ static void sizes_fit_into_each_other(void **state)
     check_passes();
 }
 
+static void without_a_folder_nothing_can_be_kept(void **state)
+{
+    (void)state;
+    put("server.data", "off");
+    check_refused(QUARRY_BAD_INPUT, "server.data = off keeps nothing");
+    put("cache.file", "data");
+    put("server.durability", "none");
+    check_refused(QUARRY_BAD_INPUT, "server.data = off keeps nothing");
+    put("cache.file", "auto");
+    check_passes();
+    put("server.durability", "process");
+    put("cache.file", "off");
+    check_passes();
+}
+
 static void a_door_beyond_the_machine_wants_users_or_the_word(void **state)
 {
     (void)state;
@@ -403,6 +418,7 @@ int main(void)
         TEST(all_sources_are_complained_about_at_once),
         TEST(a_named_file_has_to_be_there),
         TEST(sizes_fit_into_each_other),
+        TEST(without_a_folder_nothing_can_be_kept),
         TEST(a_door_beyond_the_machine_wants_users_or_the_word),
         TEST(what_this_machine_alone_reaches_needs_no_users),
         TEST(a_user_has_one_password_and_a_tenant_that_is_there),
