@@ -102,7 +102,7 @@ struct quarry_slab_page;
  * whatever was there before. By any thread that takes or moves, with no lock of the slab held; it
  * may allocate pages, and calls nothing of the slab.
  *
- * `page`: borrowed; class_id, page, base, bytes, cell_bytes and cell_count of it are set. Returns:
+ * `page`: borrowed; class_id, page, base, bytes, cell_bytes, cell_count and is_zero count. Returns:
  * QUARRY_OK, or why there can be no page: what the take returns then.
  */
 typedef enum quarry_status quarry_slab_page_taken_function(void *argument,
@@ -257,6 +257,7 @@ struct quarry_slab_page {
     uint32_t free_count;  /* neither in use nor with a thread nor in limbo */
     uint32_t limbo_count; /* retired, and not with a thread */
     bool is_moving;       /* its cells are being moved elsewhere */
+    bool is_zero;         /* for page_taken: known to read as zero, all of it */
 };
 
 /*

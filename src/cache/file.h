@@ -80,6 +80,7 @@ struct cache_file_page {
     uint32_t class_id;
     uint32_t page; /* of refs */
     uint32_t cell_bytes;
+    bool is_zero; /* for cache_file_add_page: known to be */
 };
 
 struct cache_file {

@@ -17,9 +17,11 @@
  * A page that comes. Its memory may be what an earlier owner left, with anything where a cell will
  * begin: an old item of another size, or a value made to look like one. So the first word of each
  * cell is made zero, which is no item, before the entry is written, and the entry before any of its
- * cells is handed out. When it goes, no cell is an item any more, and the entry is cleared before
- * the memory is anybody's. So at each instant, the one at which the process is killed included, an
- * entry stands for cells of which each is an item written whole, or says that it is none.
+ * cells is handed out. Memory that nobody has used since the kernel gave it is left alone: it is
+ * zero, and touching it all at once would be 400 µs for 1 MiB; what was used costs 40 µs at most.
+ * When it goes, no cell is an item any more, and the entry is cleared before the memory is
+ * anybody's. So at each instant, the one at which the process is killed included, an entry stands
+ * for cells of which each is an item written whole, or says that it is none.
  *
  *   page taken      zero the heads ─> entry ─> cells handed out
  *   page given      cells dropped  ─> entry cleared ─> run free ─> taken with another cell size …
@@ -168,7 +170,9 @@ enum quarry_status cache_file_add_page(struct cache_file *file, const struct cac
     if (status != QUARRY_OK) {
         return status;
     }
-    heads_clear(file, page);
+    if (!page->is_zero) {
+        heads_clear(file, page);
+    }
     Q_ASSERT(atomic_load_relaxed_u64(entry_of(file, granule)) == 0);
     /* Release: an entry is there only with heads that were cleared. */
     atomic_store_release_u64(entry_of(file, granule), entry_make(page));

@@ -102,6 +102,7 @@ static enum quarry_status page_taken(void *argument, const struct quarry_slab_pa
         .class_id = page->class_id,
         .page = page->page,
         .cell_bytes = page->cell_bytes,
+        .is_zero = page->is_zero,
     };
 
     return cache_file_add_page(cache->file, &noted);

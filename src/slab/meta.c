@@ -17,19 +17,25 @@
 #include <string.h>
 
 /* A run in one of the slab's lanes; `counter`: which of its figures the bytes go into. */
-static enum quarry_status run_take(struct quarry_slab *slab, struct page_lane *page_lane,
-                                   uint32_t page_count, _Atomic uint64_t *counter, void **ret_base)
+static enum quarry_status run_take(struct quarry_slab *slab, struct page_lane *lane,
+                                   uint32_t page_count, _Atomic uint64_t *counter,
+                                   struct page_run *ret_run)
 {
-    struct quarry_lane *lane = (struct quarry_lane *)(void *)page_lane;
+    uint64_t bytes = (uint64_t)page_count << PAGE_SHIFT;
     enum quarry_status status =
-        slab->account == NULL
-            ? quarry_pages_alloc(lane, slab->owner, page_count, ret_base)
-            : quarry_account_pages_alloc(slab->account, lane, page_count, ret_base);
+        slab->account == NULL ? QUARRY_OK : quarry_account_charge(slab->account, bytes);
 
-    if (status == QUARRY_OK) {
-        (void)atomic_add_relaxed_u64(counter, (uint64_t)page_count << PAGE_SHIFT);
+    if (status != QUARRY_OK) {
+        return status;
     }
-    return status;
+    struct page_run run = page_alloc(lane, slab->owner, page_count);
+    if (run.status == QUARRY_OK) {
+        (void)atomic_add_relaxed_u64(counter, bytes);
+        *ret_run = run;
+    } else if (slab->account != NULL) {
+        quarry_account_uncharge(slab->account, bytes);
+    }
+    return run.status;
 }
 
 static void run_give(struct quarry_slab *slab, struct page_lane *page_lane, void *base,
@@ -45,9 +51,10 @@ static void run_give(struct quarry_slab *slab, struct page_lane *page_lane, void
     }
 }
 
-enum quarry_status slab_run_take(struct quarry_slab *slab, uint32_t page_count, void **ret_base)
+enum quarry_status slab_run_take(struct quarry_slab *slab, uint32_t page_count,
+                                 struct page_run *ret_run)
 {
-    return run_take(slab, slab->lane, page_count, &slab->page_bytes, ret_base);
+    return run_take(slab, slab->lane, page_count, &slab->page_bytes, ret_run);
 }
 
 void slab_run_give(struct quarry_slab *slab, void *base, uint32_t page_count)
@@ -66,7 +73,14 @@ void slab_run_forget(struct quarry_slab *slab, uint32_t page_count)
 static enum quarry_status meta_run_take(struct quarry_slab *slab, uint32_t page_count,
                                         void **ret_base)
 {
-    return run_take(slab, slab->record_lane, page_count, &slab->metadata_bytes, ret_base);
+    struct page_run run = {.base = NULL};
+    enum quarry_status status =
+        run_take(slab, slab->record_lane, page_count, &slab->metadata_bytes, &run);
+
+    if (status == QUARRY_OK) {
+        *ret_base = run.base;
+    }
+    return status;
 }
 
 void slab_meta_run_give(struct quarry_slab *slab, void *base, uint32_t page_count)

@@ -10,7 +10,8 @@
  * The run of a page, of `page_count` times 8 KiB, charged to the account; and one given back. No
  * lock held, in no gate: reclaimers may be called. Errors: as quarry_pages_alloc.
  */
-enum quarry_status slab_run_take(struct quarry_slab *slab, uint32_t page_count, void **ret_base);
+enum quarry_status slab_run_take(struct quarry_slab *slab, uint32_t page_count,
+                                 struct page_run *ret_run);
 void slab_run_give(struct quarry_slab *slab, void *base, uint32_t page_count);
 /* One that somebody else keeps is not charged to the slab any more. */
 void slab_run_forget(struct quarry_slab *slab, uint32_t page_count);

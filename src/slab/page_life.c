@@ -178,9 +178,9 @@ static struct slab_shape shape_for_next(const struct slab_class *class, uint64_t
 
 /* The memory of a page: its cells and its record. */
 static enum quarry_status page_memory_take(struct quarry_slab *slab, struct slab_shape shape,
-                                           void **ret_base, void **ret_record)
+                                           struct page_run *ret_run, void **ret_record)
 {
-    enum quarry_status status = slab_run_take(slab, shape.page_count, ret_base);
+    enum quarry_status status = slab_run_take(slab, shape.page_count, ret_run);
 
     if (status != QUARRY_OK) {
         return status;
@@ -188,13 +188,14 @@ static enum quarry_status page_memory_take(struct quarry_slab *slab, struct slab
     status =
         slab_meta_take(slab, slab_record_bytes(shape.cell_count, slab->leaks != NULL), ret_record);
     if (status != QUARRY_OK) {
-        slab_run_give(slab, *ret_base, shape.page_count);
+        slab_run_give(slab, ret_run->base, shape.page_count);
     }
     return status;
 }
 
 /* Asks the owner whether there may be such a page. */
-static enum quarry_status page_tell_taken(struct quarry_slab *slab, const struct slab_page *page)
+static enum quarry_status page_tell_taken(struct quarry_slab *slab, const struct slab_page *page,
+                                          bool is_zero)
 {
     struct quarry_slab_page told;
 
@@ -202,12 +203,13 @@ static enum quarry_status page_tell_taken(struct quarry_slab *slab, const struct
         return QUARRY_OK;
     }
     slab_page_describe(page, &told);
+    told.is_zero = is_zero;
     return slab->page_taken(slab->page_argument, &told);
 }
 
 /* Makes a page of its memory, and has it found. */
-static enum quarry_status page_make(struct slab_class *class, struct slab_shape shape, void *base,
-                                    struct slab_page *page)
+static enum quarry_status page_make(struct slab_class *class, struct slab_shape shape,
+                                    struct page_run run, struct slab_page *page)
 {
     struct quarry_slab *slab = class->slab;
     uint16_t index;
@@ -217,9 +219,9 @@ static enum quarry_status page_make(struct slab_class *class, struct slab_shape 
     if (status != QUARRY_OK) {
         return status;
     }
-    slab_page_init(page, class, base, shape, generation);
+    slab_page_init(page, class, run.base, shape, generation);
     page->index = index;
-    status = page_tell_taken(slab, page);
+    status = page_tell_taken(slab, page, run.is_zero);
     slab_lock(slab, &class->mutex);
     if (status == QUARRY_OK) {
         slab_page_install_locked(class, page);
@@ -233,16 +235,17 @@ static enum quarry_status page_make(struct slab_class *class, struct slab_shape 
 static enum quarry_status page_add_shape(struct slab_class *class, struct slab_shape shape)
 {
     struct quarry_slab *slab = class->slab;
-    void *base, *record;
-    enum quarry_status status = page_memory_take(slab, shape, &base, &record);
+    struct page_run run = {.base = NULL};
+    void *record;
+    enum quarry_status status = page_memory_take(slab, shape, &run, &record);
 
     if (status != QUARRY_OK) {
         return status;
     }
-    status = page_make(class, shape, base, record);
+    status = page_make(class, shape, run, record);
     if (status != QUARRY_OK) {
         slab_meta_give(slab, record, slab_record_bytes(shape.cell_count, slab->leaks != NULL));
-        slab_run_give(slab, base, shape.page_count);
+        slab_run_give(slab, run.base, shape.page_count);
     }
     return status;
 }

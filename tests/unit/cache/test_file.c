@@ -84,8 +84,8 @@ static struct cache_file_page page_add(uint32_t class_id, uint32_t page, uint32_
     assert_int_equal(quarry_pages_alloc((struct quarry_lane *)(void *)lane,
                                         quarry_account_owner(account), 8, &base),
                      QUARRY_OK);
-    struct cache_file_page made = {cache_file_page_number(&file, base), 8, class_id, page,
-                                   cell_bytes};
+    struct cache_file_page made = {
+        cache_file_page_number(&file, base), 8, class_id, page, cell_bytes, false};
     assert_int_equal(cache_file_add_page(&file, &made), QUARRY_OK);
     return made;
 }
@@ -274,7 +274,7 @@ static void a_page_that_comes_has_no_head_that_says_anything(void **state)
                                         quarry_account_owner(account), 7, &base),
                      QUARRY_OK);
     memset(base, 0xff, 7 * QUARRY_PAGE_BYTES);
-    struct cache_file_page page = {cache_file_page_number(&file, base), 7, 1, 0, 1000};
+    struct cache_file_page page = {cache_file_page_number(&file, base), 7, 1, 0, 1000, false};
     assert_int_equal(cache_file_add_page(&file, &page), QUARRY_OK);
     for (size_t cell = 0; cell + 1000 <= 7 * QUARRY_PAGE_BYTES; cell += 1000) {
         uint32_t head;
@@ -308,7 +308,7 @@ static void an_entry_that_was_changed_is_found(void **state)
 
 static void a_page_beyond_what_tables_reach_is_refused(void **state)
 {
-    struct cache_file_page page = {file.granule_count * 4, 8, 1, 0, 104};
+    struct cache_file_page page = {file.granule_count * 4, 8, 1, 0, 104, false};
 
     (void)state;
     assert_int_equal(file.granule_count, Q_GIB(1) / Q_KIB(32));
@@ -325,7 +325,7 @@ static void a_file_reaches_beyond_the_lane_it_was_made_in(void **state)
 
 static void a_table_that_finds_no_room_leaves_nothing(void **state)
 {
-    struct cache_file_page page = {64, 8, 1, 0, 104};
+    struct cache_file_page page = {64, 8, 1, 0, 104, false};
 
     (void)state;
     uint64_t charged = charged_bytes();
@@ -421,7 +421,7 @@ static const uint8_t example_entry[] = {0x00, 0x00, 0x01, 0x18, 0x00, 0x0e, 0x4c
 
 static void the_example_of_the_format_is_read(void **state)
 {
-    const struct cache_file_page page = {2, 8, 1, 0, 104};
+    const struct cache_file_page page = {2, 8, 1, 0, 104, false};
 
     (void)state;
     assert_int_equal(cache_file_add_tenant(&file, 0, "default", 1), QUARRY_OK);

@@ -19,6 +19,7 @@ static struct note {
 static size_t note_count;
 static struct page_lane *cell_lane, *record_lane;
 static enum quarry_status taken_status;
+static uint64_t zero_count; /* pages that were told to be */
 static const struct heap_setup setup = {
     .reserved_bytes = Q_GIB(16), .has_real_backing = true, .disk_capacity_bytes = Q_MIB(256)};
 
@@ -29,11 +30,21 @@ static uint64_t lane_page_of(const void *base)
     return (uint64_t)((const char *)base - cell_lane->base) >> PAGE_SHIFT;
 }
 
+/* Whether each byte is zero. */
+static bool is_all_zero(const char *bytes, size_t count)
+{
+    return bytes[0] == 0 && memcmp(bytes, bytes + 1, count - 1) == 0;
+}
+
 static enum quarry_status note_taken(void *argument, const struct quarry_slab_page *page)
 {
     assert_ptr_equal(argument, notes);
     assert_true(page->cell_count > 0 && page->free_count == page->cell_count);
     assert_int_equal(quarry_slab_page_cells(page->cell_bytes, page->bytes), page->cell_count);
+    if (page->is_zero) {
+        zero_count++;
+        assert_true(is_all_zero(page->base, page->bytes));
+    }
     if (taken_status == QUARRY_OK) {
         assert_true(note_count < NOTES_MAX);
         notes[note_count++] = (struct note){page->class_id, page->page, page->cell_bytes,
@@ -102,6 +113,7 @@ static int set_up(void **state)
 {
     (void)state;
     note_count = 0;
+    zero_count = 0;
     taken_status = QUARRY_OK;
     memset(index_slots, 0, sizeof(index_slots));
     heap_begin(&setup);
@@ -369,6 +381,23 @@ static void a_page_that_is_taken_has_been_told_of_before_and_one_given_after(voi
     assert_int_equal(note_count, 0);
 }
 
+static void a_page_is_told_to_be_zero_only_where_it_is(void **state)
+{
+    (void)state;
+    for (uint64_t round = 0; round < 6; round++) {
+        for (uint64_t key = 0; key < 2000; key++) {
+            index_put(key, 100 + round * 300);
+        }
+        index_clear();
+        (void)quarry_slab_trim(slab);
+        if (round == 3) { /* what is free goes back to the file system, and is zero again */
+            (void)page_heap_trim(heap);
+        }
+    }
+    assert_true(zero_count != 0);
+    assert_true(zero_count < slab_stats().page_taken_count);
+}
+
 static void classes_that_cannot_be_are_refused(void **state)
 {
     const uint32_t odd[] = {0, 100}, small[] = {0, 8}, large[] = {0, (512 << 10) + 8};
@@ -526,6 +555,7 @@ int main(void)
         SLAB_TEST(a_size_of_its_own_is_one_after_a_restart),
         SLAB_TEST(a_page_that_its_owner_refuses_does_not_come),
         SLAB_TEST(a_page_that_is_taken_has_been_told_of_before_and_one_given_after),
+        SLAB_TEST(a_page_is_told_to_be_zero_only_where_it_is),
         SLAB_TEST(classes_that_cannot_be_are_refused),
         SLAB_TEST(numbers_without_a_size_are_as_many_as_sizes_at_most),
         SLAB_TEST(a_page_that_cannot_be_is_refused),
