@@ -11,7 +11,7 @@
  *
  *     quarry_cache_create(memory, &options, &cache, &error);
  *     struct quarry_cache_tenant *tenant = quarry_cache_default_tenant(cache);
- *     struct quarry_cache_key key = quarry_cache_key(tenant, "answer", 6);
+ *     struct quarry_cache_key key = quarry_cache_key_make(tenant, "answer", 6);
  *     struct quarry_cache_hit hit;
  *
  *     quarry_cache_store(tenant, &key, "42", 2, &(struct quarry_cache_store_options){0}, NULL);
@@ -206,7 +206,7 @@ struct quarry_cache_key {
     uint64_t hash;
 };
 
-QUARRY_EXPORT struct quarry_cache_key quarry_cache_key(const struct quarry_cache_tenant *tenant,
+QUARRY_EXPORT struct quarry_cache_key quarry_cache_key_make(const struct quarry_cache_tenant *tenant,
                                                        const void *bytes, size_t byte_count);
 
 /*

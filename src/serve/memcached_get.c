@@ -188,7 +188,7 @@ static void read_keys(const struct memcached_turn *turn, struct keys *keys)
     while (keys->count < MEMCACHED_BATCH && !keys->is_last && next_key(turn, keys, &word)) {
         struct quarry_cache_key *key = &keys->at[keys->count++];
 
-        *key = quarry_cache_key(turn->tenant, word.text, word.length);
+        *key = quarry_cache_key_make(turn->tenant, word.text, word.length);
         quarry_cache_prefetch(turn->tenant, key);
     }
     for (uint32_t i = 0; i < keys->count; i++) {

@@ -180,7 +180,7 @@ static void take_key(const struct memcached_turn *turn, struct memcached_word ke
                      struct memcached_request *request)
 {
     Q_ASSERT(key.length > 0 && key.length <= QUARRY_CACHE_KEY_BYTES_MAX);
-    request->key = quarry_cache_key(turn->tenant, key.text, key.length);
+    request->key = quarry_cache_key_make(turn->tenant, key.text, key.length);
 }
 
 static void read_get(const struct memcached_turn *turn, const struct memcached_words *words,

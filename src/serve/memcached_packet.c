@@ -301,7 +301,7 @@ static enum status status_of(enum quarry_cache_outcome outcome)
 static struct quarry_cache_key key_of(const struct memcached_turn *turn,
                                       const struct packet *packet)
 {
-    return quarry_cache_key(turn->tenant, packet->key.text, packet->key.length);
+    return quarry_cache_key_make(turn->tenant, packet->key.text, packet->key.length);
 }
 
 /* A number of seconds in a packet's extras. */

@@ -184,7 +184,7 @@ static enum memcached_step store_now(struct memcached_turn *turn,
 static struct quarry_cache_key key_of(const struct memcached_turn *turn,
                                       const struct memcached_storing *storing)
 {
-    return quarry_cache_key(turn->tenant, storing->key, storing->key_bytes);
+    return quarry_cache_key_make(turn->tenant, storing->key, storing->key_bytes);
 }
 
 /* There is no memory for the rest of a value. */

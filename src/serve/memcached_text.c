@@ -48,7 +48,7 @@ bool memcached_request_take_key(const struct memcached_turn *turn, struct memcac
         say_bad_format(request);
         return false;
     }
-    request->key = quarry_cache_key(turn->tenant, word.text, word.length);
+    request->key = quarry_cache_key_make(turn->tenant, word.text, word.length);
     return true;
 }
 
@@ -324,7 +324,7 @@ static bool read_plain_get(const struct memcached_turn *turn, struct memcached_r
     request->kind = MEMCACHED_GET;
     request->has_cas = false;
     request->touches = false;
-    request->key = quarry_cache_key(turn->tenant, key.text, key.length);
+    request->key = quarry_cache_key_make(turn->tenant, key.text, key.length);
     return true;
 }
 
@@ -371,7 +371,7 @@ static bool read_plain_set(const struct memcached_turn *turn, struct memcached_r
     request->kind = MEMCACHED_STORE;
     request->mode = QUARRY_CACHE_SET;
     request->has_cas = false;
-    request->key = quarry_cache_key(turn->tenant, key, key_bytes);
+    request->key = quarry_cache_key_make(turn->tenant, key, key_bytes);
     request->expiry = exptime == 0 ? 0 : memcached_expiry((int32_t)exptime);
     request->value_bytes = value_bytes;
     return true;

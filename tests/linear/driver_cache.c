@@ -266,7 +266,7 @@ static void cache_apply(void *hands, struct linear_operation *operation, const c
     struct store *store = hands;
     char text[16];
     int text_bytes = snprintf(text, sizeof text, "key%u", operation->key);
-    struct quarry_cache_key key = quarry_cache_key(store->tenant, text, (size_t)text_bytes);
+    struct quarry_cache_key key = quarry_cache_key_make(store->tenant, text, (size_t)text_bytes);
 
     if (operation->kind <= LINEAR_GET_AND_TOUCH) {
         get(store, &key, operation);
@@ -297,7 +297,7 @@ static void cache_disturb(void *argument)
         char text[24];
         uint32_t number = store->is_full ? store->disturbed_count * FULL_ITEMS + i : i;
         int text_bytes = snprintf(text, sizeof text, "filler%u", number);
-        struct quarry_cache_key key = quarry_cache_key(store->filler, text, (size_t)text_bytes);
+        struct quarry_cache_key key = quarry_cache_key_make(store->filler, text, (size_t)text_bytes);
         uint64_t value_bytes = (i * 37u + store->disturbed_count * 501u) % most_bytes;
         (void)quarry_cache_store(store->filler, &key, bytes, value_bytes, &options, NULL);
     }

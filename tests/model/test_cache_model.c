@@ -69,7 +69,7 @@ static struct quarry_cache_key key_at(uint32_t n, char name[32])
 {
     int length = snprintf(name, 32, "%u%.*s", n, (int)(n % 20), "-a-longer-key-for-some");
 
-    return quarry_cache_key(tenant, name, (size_t)length);
+    return quarry_cache_key_make(tenant, name, (size_t)length);
 }
 
 /* Whether a hit shows the item's value. */

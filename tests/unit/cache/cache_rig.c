@@ -54,7 +54,7 @@ int cache_tear_down(void **state)
 
 struct quarry_cache_key key_of(const char *text)
 {
-    return quarry_cache_key(tenant, text, strlen(text));
+    return quarry_cache_key_make(tenant, text, strlen(text));
 }
 
 enum quarry_cache_outcome store_with(const char *key, const char *value,

@@ -86,7 +86,7 @@ static void name_make(struct name *name, const struct quarry_cache_tenant *of, u
 {
     int length = snprintf(name->text, sizeof(name->text), "key-%llu", (unsigned long long)n);
 
-    name->key = quarry_cache_key(of, name->text, (size_t)length);
+    name->key = quarry_cache_key_make(of, name->text, (size_t)length);
 }
 
 /* The byte of a value at a place: told by the number. */

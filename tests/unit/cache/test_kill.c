@@ -155,7 +155,7 @@ static struct quarry_cache_key key_make(char text[32], const char *kind, uint32_
 {
     int length = snprintf(text, 32, "%s-%u-%u", kind, owner, key);
 
-    return quarry_cache_key(tenants[owner % 2], text, (size_t)length);
+    return quarry_cache_key_make(tenants[owner % 2], text, (size_t)length);
 }
 
 /* Reads a whole value. Returns: its bytes; SIZE_MAX: a miss. */

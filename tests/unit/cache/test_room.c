@@ -40,7 +40,7 @@ static void items_cost_no_more_than_they_may(void **state)
         for (uint64_t n = 0; n < most; n++) {
             (void)snprintf(name, sizeof(name), "%0*llu", (int)shape->key_bytes,
                            (unsigned long long)n);
-            struct quarry_cache_key key = quarry_cache_key(tenant, name, shape->key_bytes);
+            struct quarry_cache_key key = quarry_cache_key_make(tenant, name, shape->key_bytes);
             assert_int_equal(quarry_cache_store(tenant, &key, value, shape->value_bytes,
                                                 &(struct quarry_cache_store_options){0}, NULL),
                              QUARRY_CACHE_HIT);

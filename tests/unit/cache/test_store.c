@@ -26,8 +26,8 @@ static void a_key_may_have_any_bytes_and_250_of_them(void **state)
 
     (void)state;
     memset(longest, 0xfe, sizeof(longest));
-    struct quarry_cache_key key = quarry_cache_key(tenant, longest, sizeof(longest));
-    struct quarry_cache_key zero = quarry_cache_key(tenant, "\0\n ", 3);
+    struct quarry_cache_key key = quarry_cache_key_make(tenant, longest, sizeof(longest));
+    struct quarry_cache_key zero = quarry_cache_key_make(tenant, "\0\n ", 3);
     assert_int_equal(
         quarry_cache_store(tenant, &key, "x", 1, &(struct quarry_cache_store_options){0}, NULL),
         QUARRY_CACHE_HIT);
@@ -635,7 +635,7 @@ static void a_cache_needs_a_mebibyte_and_a_name(void **state)
                                          &other, &error),
                      QUARRY_OK);
     struct quarry_cache_tenant *its = quarry_cache_default_tenant(other);
-    struct quarry_cache_key key = quarry_cache_key(its, "a", 1);
+    struct quarry_cache_key key = quarry_cache_key_make(its, "a", 1);
     assert_int_equal(
         quarry_cache_store(its, &key, "x", 1, &(struct quarry_cache_store_options){0}, NULL),
         QUARRY_CACHE_HIT);

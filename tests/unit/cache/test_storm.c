@@ -92,7 +92,7 @@ static struct quarry_cache_key name_key(struct actor *actor, uint64_t n, char na
 {
     int length = snprintf(name, 24, "key-%llu", (unsigned long long)n);
 
-    return quarry_cache_key(actor->tenant, name, (size_t)length);
+    return quarry_cache_key_make(actor->tenant, name, (size_t)length);
 }
 
 static uint64_t roll_bytes(struct actor *actor)
@@ -177,7 +177,7 @@ static void add_to(struct actor *actor, uint64_t which)
     struct quarry_cache_counted counted;
     struct quarry_cache_count_options options = {.delta = 1, .vivifies = true, .initial = 1};
     int length = snprintf(name, sizeof(name), "counter-%llu", (unsigned long long)which);
-    struct quarry_cache_key key = quarry_cache_key(tenant, name, (size_t)length);
+    struct quarry_cache_key key = quarry_cache_key_make(tenant, name, (size_t)length);
 
     if (quarry_cache_count(tenant, &key, &options, &counted) == QUARRY_CACHE_HIT) {
         actor->added[which]++;
@@ -248,7 +248,7 @@ static void disturb(uint64_t round)
             return;
         }
         assert_int_equal(status, QUARRY_OK);
-        struct quarry_cache_key key = quarry_cache_key(passing, "a", 1);
+        struct quarry_cache_key key = quarry_cache_key_make(passing, "a", 1);
         enum quarry_cache_outcome outcome = quarry_cache_store(
             passing, &key, "x", 1, &(struct quarry_cache_store_options){0}, NULL);
         quarry_cache_read_tenant(passing, &stats);

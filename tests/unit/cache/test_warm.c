@@ -167,7 +167,7 @@ static void all_that_a_client_sees_of_an_item_comes_back(void **state)
 
     (void)state;
     warm_open();
-    key = quarry_cache_key(tenant, "k", 1);
+    key = quarry_cache_key_make(tenant, "k", 1);
     struct quarry_cache_store_options options = {
         .client_flags = 77, .expiry = quarry_cache_now(cache) + 1000, .new_cas = 1234567890123456};
     assert_int_equal(quarry_cache_store(tenant, &key, "value", 5, &options, NULL),
@@ -211,12 +211,12 @@ static void what_expired_or_was_flushed_meanwhile_does_not_come_back(void **stat
 {
     (void)state;
     warm_open();
-    struct quarry_cache_key key = quarry_cache_key(tenant, "short", 5);
+    struct quarry_cache_key key = quarry_cache_key_make(tenant, "short", 5);
     struct quarry_cache_store_options options = {.expiry = quarry_cache_now(cache) + 50};
     assert_int_equal(quarry_cache_store(tenant, &key, "v", 1, &options, NULL), QUARRY_CACHE_HIT);
     warm_put(tenant, "flushed", 10, 1);
     quarry_cache_flush(tenant, 0);
-    key = quarry_cache_key(tenant, "short2", 6);
+    key = quarry_cache_key_make(tenant, "short2", 6);
     assert_int_equal(quarry_cache_store(tenant, &key, "v", 1, &options, NULL), QUARRY_CACHE_HIT);
     warm_put(tenant, "kept", 10, 1);
     restart(false);
@@ -427,7 +427,7 @@ static void extents_that_nothing_leads_to_are_free(void **state)
     warm_open();
     warm_put(tenant, "k", 10, 1);
     uint64_t cells = live_cells();
-    struct quarry_cache_key key = quarry_cache_key(tenant, "half", 4);
+    struct quarry_cache_key key = quarry_cache_key_make(tenant, "half", 4);
     static const struct quarry_cache_store_options options = {.mode = QUARRY_CACHE_SET};
     assert_int_equal(quarry_cache_write_begin(tenant, &key, 500000, &options, &write),
                      QUARRY_CACHE_HIT);
@@ -522,7 +522,7 @@ static void what_an_earlier_owner_of_a_page_wrote_is_no_item(void **state)
     static const struct quarry_cache_store_options options = {.mode = QUARRY_CACHE_SET};
     for (uint32_t i = 0; i < 3000; i++) {
         const char *text = key_of(i);
-        key = quarry_cache_key(tenant, text, strlen(text));
+        key = quarry_cache_key_make(tenant, text, strlen(text));
         assert_int_equal(quarry_cache_store(tenant, &key, value, sizeof(value), &options, NULL),
                          QUARRY_CACHE_HIT);
     }
@@ -609,7 +609,7 @@ static void check_small_disk(void)
     warm_open();
     for (uint32_t i = 0; i < 30000; i++) {
         const char *text = key_of(i);
-        struct quarry_cache_key key = quarry_cache_key(tenant, text, strlen(text));
+        struct quarry_cache_key key = quarry_cache_key_make(tenant, text, strlen(text));
         static char value[1000];
         memset(value, (int)i, sizeof(value));
         enum quarry_cache_outcome outcome = quarry_cache_store(
@@ -668,7 +668,7 @@ static void a_million_items_are_back_soon(void **state)
     for (uint32_t i = 0; i < MANY; i++) {
         char text[32];
         int length = snprintf(text, sizeof(text), "key-%08u", i);
-        struct quarry_cache_key key = quarry_cache_key(tenant, text, (size_t)length);
+        struct quarry_cache_key key = quarry_cache_key_make(tenant, text, (size_t)length);
         assert_int_equal(quarry_cache_store(
                              tenant, &key, value, 200 - (size_t)length,
                              &(struct quarry_cache_store_options){.mode = QUARRY_CACHE_SET}, NULL),

@@ -154,7 +154,7 @@ static void value_fill(char *value, size_t bytes, uint64_t seed)
 
 void warm_put(struct quarry_cache_tenant *of, const char *key, size_t bytes, uint64_t seed)
 {
-    struct quarry_cache_key cache_key = quarry_cache_key(of, key, strlen(key));
+    struct quarry_cache_key cache_key = quarry_cache_key_make(of, key, strlen(key));
     char *value = malloc(bytes + 1);
 
     assert_non_null(value);
@@ -169,7 +169,7 @@ void warm_put(struct quarry_cache_tenant *of, const char *key, size_t bytes, uin
 enum quarry_cache_outcome warm_get(struct quarry_cache_tenant *of, const char *key,
                                    struct quarry_cache_hit *ret_hit)
 {
-    struct quarry_cache_key cache_key = quarry_cache_key(of, key, strlen(key));
+    struct quarry_cache_key cache_key = quarry_cache_key_make(of, key, strlen(key));
     static const struct quarry_cache_get_options options = {.leaves_no_trace = true};
 
     quarry_cache_enter(cache);
@@ -180,7 +180,7 @@ enum quarry_cache_outcome warm_get(struct quarry_cache_tenant *of, const char *k
 
 bool warm_has(struct quarry_cache_tenant *of, const char *key, size_t bytes, uint64_t seed)
 {
-    struct quarry_cache_key cache_key = quarry_cache_key(of, key, strlen(key));
+    struct quarry_cache_key cache_key = quarry_cache_key_make(of, key, strlen(key));
     struct quarry_cache_hit hit;
     struct quarry_cache_piece piece;
 
@@ -204,7 +204,7 @@ bool warm_has(struct quarry_cache_tenant *of, const char *key, size_t bytes, uin
 
 void warm_delete(struct quarry_cache_tenant *of, const char *key)
 {
-    struct quarry_cache_key cache_key = quarry_cache_key(of, key, strlen(key));
+    struct quarry_cache_key cache_key = quarry_cache_key_make(of, key, strlen(key));
 
     assert_int_equal(quarry_cache_delete(of, &cache_key, NULL), QUARRY_CACHE_HIT);
 }

@@ -282,7 +282,7 @@ void quarry_cache_flush(struct quarry_cache_tenant *tenant, uint32_t when)
     }
 }
 
-struct quarry_cache_key quarry_cache_key(const struct quarry_cache_tenant *tenant,
+struct quarry_cache_key quarry_cache_key_make(const struct quarry_cache_tenant *tenant,
                                          const void *bytes, size_t byte_count)
 {
     Q_ASSERT(tenant != NULL);
