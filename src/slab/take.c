@@ -151,26 +151,11 @@ static bool class_strip(struct slab_class *class)
     return class_has_free(class);
 }
 
-/* The thread has cells again that it had retired itself, those that are past. */
-static void limbo_reap_own(struct quarry_slab *slab)
+/* Whether the thread has retired a cell of the class, and may have it again soon. Inside the gate.
+ */
+static bool limbo_has(const struct slab_limbo *limbo, const struct slab_class *class)
 {
-    struct slab_gone gone = {.first = NULL};
-    struct slab_thread *thread = slab_thread_find(slab);
-
-    if (slab_thread_enter(thread)) {
-        slab_limbo_reap(thread, SLAB_LIMBO_CELLS, &gone);
-        os_gate_leave(&thread->gate);
-        (void)slab_pages_free(slab, &gone);
-    }
-}
-
-/* Whether the thread has retired a cell of the class, and may have it again soon. */
-static bool has_retired(const struct slab_class *class)
-{
-    const struct slab_thread *thread = slab_thread_find(class->slab);
-    const struct slab_limbo *limbo = &thread->limbo;
-
-    for (uint32_t i = 0; thread != &slab_thread_none && i < limbo->count; i++) {
+    for (uint32_t i = 0; i < limbo->count; i++) {
         const struct slab_retired *retired = &limbo->retired[(limbo->head + i) % SLAB_LIMBO_CELLS];
         if (QUARRY_REF_CLASS(retired->ref) == class->id) {
             return true;
@@ -179,13 +164,36 @@ static bool has_retired(const struct slab_class *class)
     return false;
 }
 
-/* Whether the thread has a cell of the class. */
-static bool has_cached(const struct slab_class *class)
+static bool has_retired(const struct slab_class *class)
 {
     struct slab_thread *thread = slab_thread_find(class->slab);
-    const struct slab_magazine *magazine = slab_magazine_find(thread, class);
 
-    return magazine != &slab_magazine_none && slab_magazine_count(magazine) != 0;
+    if (!slab_thread_enter(thread)) {
+        return false;
+    }
+    bool has = limbo_has(&thread->limbo, class);
+    os_gate_leave(&thread->gate);
+    return has;
+}
+
+/*
+ * The thread has cells again that it had retired itself, those that are past. Returns: whether it
+ * has one of the class.
+ */
+static bool limbo_reap_own(const struct slab_class *class)
+{
+    struct slab_gone gone = {.first = NULL};
+    struct slab_thread *thread = slab_thread_find(class->slab);
+
+    if (!slab_thread_enter(thread)) {
+        return false;
+    }
+    slab_limbo_reap(thread, SLAB_LIMBO_CELLS, &gone);
+    const struct slab_magazine *magazine = thread->magazine[class->id];
+    bool has = magazine != &slab_magazine_none && slab_magazine_count(magazine) != 0;
+    os_gate_leave(&thread->gate);
+    (void)slab_pages_free(class->slab, &gone);
+    return has;
 }
 
 /* Retired cells that are past are free. Returns: whether one of the class is. */
@@ -197,11 +205,9 @@ static bool class_settle(struct slab_class *class)
         return false;
     }
     slab_limbo_advance(class->slab);
-    if (has_own) {
-        limbo_reap_own(class->slab);
-    }
+    has_own = has_own && limbo_reap_own(class);
     (void)slab_limbo_settle(class);
-    return class_has_free(class) || has_cached(class);
+    return has_own || class_has_free(class);
 }
 
 /*
