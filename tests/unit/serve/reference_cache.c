@@ -40,7 +40,7 @@ struct quarry_cache_tenant {
     struct item *items;
     uint64_t flush_cas;  /* what has no higher cas is gone */
     uint32_t flush_when; /* and from this time on, what was stored before; 0: no such time */
-    struct quarry_cache_prefix prefixes[QUARRY_CACHE_PREFIXES_MAX];
+    struct quarry_cache_prefix *prefixes; /* QUARRY_CACHE_PREFIXES_MAX; NULL: none yet */
     size_t prefix_count;
     struct quarry_cache_hot_key hot_keys[3][QUARRY_CACHE_HOT_KEYS_MAX];
     struct quarry_cache_tenant_stats stats;
@@ -164,6 +164,7 @@ void quarry_cache_close(struct quarry_cache *cache)
     }
     Q_ASSERT(cache->depth == 0 && cache->pin_count == 0 && cache->write_count == 0);
     for (size_t i = 0; i < TENANTS_MAX; i++) {
+        free(cache->tenants[i].prefixes);
         while (cache->tenants[i].items != NULL) {
             struct item *item = cache->tenants[i].items;
 
@@ -1023,6 +1024,10 @@ void quarry_cache_count_prefix(struct quarry_cache_tenant *tenant,
             return;
         }
     }
+    if (tenant->prefixes == NULL) {
+        tenant->prefixes = calloc(QUARRY_CACHE_PREFIXES_MAX, sizeof tenant->prefixes[0]);
+        Q_ASSERT(tenant->prefixes != NULL);
+    }
     if (tenant->prefix_count < QUARRY_CACHE_PREFIXES_MAX) {
         struct quarry_cache_prefix *prefix = &tenant->prefixes[tenant->prefix_count++];
 
@@ -1045,8 +1050,9 @@ size_t quarry_cache_read_prefixes(const struct quarry_cache_tenant *tenant, size
 
 void quarry_cache_reset_prefixes(struct quarry_cache_tenant *tenant)
 {
-    memset(tenant->prefixes, 0, sizeof tenant->prefixes);
-    tenant->prefix_count = 0;
+    for (size_t i = 0; i < tenant->prefix_count; i++) {
+        memset(tenant->prefixes[i].counts, 0, sizeof tenant->prefixes[i].counts);
+    }
 }
 
 /* ---- hot keys ------------------------------------------------------------------------------- */
