@@ -10,8 +10,7 @@
  *  2. An answer of a word count that is wrong is ERROR, one of a word that makes no sense a
  *     CLIENT_ERROR, as memcached has them; only what follows an accepted line is a value.
  *
- * Source: behaviour of memcached 1.6.18, observed. Where 1.6.45 takes more, so do we: `delete` with
- * any words behind its key.
+ * Source: behaviour of memcached 1.6.18, observed.
  */
 #include <serve/memcached_request.h>
 
@@ -162,8 +161,17 @@ static void read_delete(const struct memcached_turn *turn, const struct memcache
                         uint8_t argument, struct memcached_request *request)
 {
     (void)argument;
+    bool is_quiet = words->count > 2 && is_noreply(words);
+    uint32_t rest = words->count - 2 - is_quiet;
+
     request->kind = MEMCACHED_DELETE;
-    request->is_quiet = words->count > 2 && is_noreply(words);
+    request->is_quiet = is_quiet;
+    /* The time that items were once kept from being added again: only 0 is still taken. */
+    if (rest > 1 || (rest == 1 && !MEMCACHED_WORD_IS(words->at[2], "0"))) {
+        MEMCACHED_REQUEST_SAYS(request, "CLIENT_ERROR bad command line format.  "
+                                        "Usage: delete <key> [noreply]");
+        return;
+    }
     (void)memcached_request_take_key(turn, words->at[1], request);
 }
 
@@ -234,7 +242,7 @@ static const struct command commands[] = {
     COMMAND("get", 2, ANY, 0, read_get),
     COMMAND("gets", 2, ANY, GET_CAS, read_get),
     COMMAND("set", 5, 6, QUARRY_CACHE_SET, read_store),
-    COMMAND("delete", 2, ANY, 0, read_delete),
+    COMMAND("delete", 2, 4, 0, read_delete),
     COMMAND("incr", 3, 4, 0, read_count),
     COMMAND("decr", 3, 4, 1, read_count),
     COMMAND("add", 5, 6, QUARRY_CACHE_ADD, read_store),
