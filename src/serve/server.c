@@ -161,7 +161,10 @@ static void end(struct server *server)
         quarry_memory_destroy(server->memory);
     }
     serve_data_dir_close(&server->data_dir);
-    serve_config_destroy(server->config);
+    if (server->config != server->started) {
+        serve_config_destroy(server->config);
+    }
+    serve_config_destroy(server->started);
 }
 
 /* ---- signals -------------------------------------------------------------------------------- */
@@ -315,6 +318,7 @@ enum quarry_status serve_server_run(const struct serve_server_options *options,
         .sources = options->sources,
         .config = options->config,
         .ends_by_usr1 = options->ends_by_usr1,
+        .started = options->config,
         .begin_ns = os_monotonic_ns(os_real()),
         .data_dir = {.lock_fd = -1},
     };

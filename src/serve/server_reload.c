@@ -67,24 +67,29 @@ static enum quarry_status prepare(struct server *server, const struct serve_conf
 
 /* ---- what cannot ---------------------------------------------------------------------------- */
 
+static bool is_other(const struct serve_config *before, const struct serve_config *after,
+                     enum serve_key key)
+{
+    char old[SERVE_VALUE_TEXT_BYTES], new[SERVE_VALUE_TEXT_BYTES];
+
+    return strcmp(serve_config_format(before, key, old), serve_config_format(after, key, new)) != 0;
+}
+
 static void log_changes(const struct server *server, const struct serve_config *config)
 {
-    char before[SERVE_VALUE_TEXT_BYTES], after[SERVE_VALUE_TEXT_BYTES];
+    char value[SERVE_VALUE_TEXT_BYTES];
 
     for (uint32_t i = 0; i < SERVE_KEY_COUNT; i++) {
         enum serve_key key = (enum serve_key)i;
-        if (strcmp(serve_config_format(server->config, key, before),
-                   serve_config_format(config, key, after)) == 0) {
-            continue;
-        }
-        if (serve_setting(key)->is_live) {
+        const struct serve_setting *setting = serve_setting(key);
+        if (setting->is_live && is_other(server->config, config, key)) {
             serve_log(SERVE_LOG_INFO, "a setting has changed",
-                      serve_log_text("setting", serve_setting(key)->key),
-                      serve_log_text("value", after));
-        } else {
+                      serve_log_text("setting", setting->key),
+                      serve_log_text("value", serve_config_format(config, key, value)));
+        } else if (!setting->is_live && is_other(server->started, config, key)) {
             serve_log(SERVE_LOG_WARNING, "a setting waits for a restart",
-                      serve_log_text("setting", serve_setting(key)->key),
-                      serve_log_text("value", after));
+                      serve_log_text("setting", setting->key),
+                      serve_log_text("value", serve_config_format(config, key, value)));
         }
     }
     if (serve_config_has_users(config) && !server->asks_for_login) {
@@ -98,7 +103,7 @@ static void apply(struct server *server, struct serve_config *config)
     const struct serve_log_options log = {
         .level = (enum serve_log_level)serve_config_number(config, SERVE_LOG_LEVEL),
         .format = (enum serve_log_format)serve_config_number(config, SERVE_LOG_FORMAT),
-        .path = serve_config_text(server->config, SERVE_LOG_FILE), /* another waits */
+        .path = serve_config_text(server->started, SERVE_LOG_FILE), /* another waits */
     };
 
     server_net_limits(config, &limits);
@@ -111,10 +116,6 @@ static void apply(struct server *server, struct serve_config *config)
     (void)serve_log_open(&log, NULL); /* the same file: it is open */
 }
 
-/*
- * The file of the log stays where it was at the start, also for the reload after this one: what
- * waits for a restart is kept as it was set, and what is in force is asked of its part.
- */
 static void adopt(struct server *server, struct serve_config *config,
                   const struct serve_budget *budget, struct serve_users_change *change)
 {
@@ -122,7 +123,9 @@ static void adopt(struct server *server, struct serve_config *config,
     serve_users_commit(server->users, change);
     apply(server, config);
     log_changes(server, config);
-    serve_config_destroy(server->config);
+    if (server->config != server->started) {
+        serve_config_destroy(server->config);
+    }
     server->config = config;
     serve_log(SERVE_LOG_INFO, "the configuration was read again",
               serve_log_count("users", serve_users_count(server->users)),

@@ -22,8 +22,9 @@ struct server {
     const char *version;
     const struct serve_sources *sources;
     bool ends_by_usr1;
-    struct serve_config *config; /* own; the one in force. Of the main thread */
-    uint64_t begin_ns;           /* monotonic */
+    struct serve_config *config;  /* own; the one in force. Of the main thread */
+    struct serve_config *started; /* own where another: what START settings are still as in */
+    uint64_t begin_ns;            /* monotonic */
 
     struct os_machine machine;
     struct serve_budget budget;

@@ -219,6 +219,21 @@ class Reloading(unittest.TestCase):
                 self.assertEqual(second.line(), "ERROR Too many open connections")
             self.assertRegex(link.ask("version"), r"^VERSION")
 
+    def test_what_waits_for_a_restart_is_said_at_each_reload(self):
+        log = os.path.join(self.folder.name, "other.log")
+        path = self.write("")
+        with Server("--config", path) as server:
+            server.ready()
+            self.write(f"[log]\nfile = {log}\n")
+            for count in (1, 2):
+                self.reload(server, count)
+                waits = server.lines("a setting waits for a restart")
+                self.assertEqual([line["setting"] for line in waits], ["log.file"] * count)
+            self.assertFalse(os.path.exists(log))
+            self.write("")
+            self.reload(server, 3)
+            self.assertEqual(len(server.lines("a setting waits for a restart")), 2)
+
     def test_keeps_the_old_when_the_new_is_wrong(self):
         path = self.write("[net]\nconnections_max = 100\n")
         with Server("--config", path) as server, server.connect() as link:
