@@ -47,6 +47,8 @@
 /* Seconds. */
 #define LAG_MAX      3600u
 #define REFS_AT_ONCE 64u
+/* Walks of an index after a flush, when it grows. */
+#define SWEEP_ROUNDS_MAX 8u
 /* Minima, or pages without a place, that cost as much as an item. */
 #define MINIMA_PER_ITEM 32u
 
@@ -325,14 +327,29 @@ static void slot_sweep(struct quarry_cache_tenant *tenant, uint64_t slot)
     }
 }
 
-/* A round has ended. One in which the index has grown may have missed some: then there is another.
- */
+/* A round has ended. One in which the index has grown may have missed some: there is another. */
 static void round_end(const struct cache_index *index, struct cache_sweep *sweep)
 {
     bool has_grown = atomic_load_relaxed_u64(&index->grown_count) != sweep->grown_count ||
                      atomic_load_relaxed_ptr(&index->growing) != NULL;
 
-    sweep->done_sequence = has_grown ? 0 : sweep->sequence;
+    if (has_grown && ++sweep->rounds < SWEEP_ROUNDS_MAX) {
+        sweep->grown_count = atomic_load_relaxed_u64(&index->grown_count);
+        return;
+    }
+    sweep->done_sequence = sweep->sequence;
+    sweep->rounds = 0;
+}
+
+static void sweep_begin(const struct quarry_cache_tenant *tenant, struct cache_sweep *sweep)
+{
+    uint64_t flushed = atomic_load_relaxed_u64(&tenant->flushed_sequence);
+
+    if (sweep->cursor == 0 && flushed != sweep->sequence) {
+        sweep->sequence = flushed;
+        sweep->grown_count = atomic_load_relaxed_u64(&tenant->index.grown_count);
+        sweep->rounds = 0;
+    }
 }
 
 uint32_t cache_sweep_turn(struct quarry_cache_tenant *tenant, uint32_t work)
@@ -341,10 +358,7 @@ uint32_t cache_sweep_turn(struct quarry_cache_tenant *tenant, uint32_t work)
     struct cache_slot_view views[CACHE_BUCKET_SLOTS];
     uint32_t done = 0;
 
-    if (sweep->cursor == 0) {
-        sweep->sequence = atomic_load_relaxed_u64(&tenant->flushed_sequence);
-        sweep->grown_count = atomic_load_relaxed_u64(&tenant->index.grown_count);
-    }
+    sweep_begin(tenant, sweep);
     while (sweep->sequence != sweep->done_sequence && done < work) {
         uint32_t count = cache_index_look(&tenant->index, &sweep->cursor, views);
         for (uint32_t i = 0; i < count; i++) {
@@ -353,7 +367,7 @@ uint32_t cache_sweep_turn(struct quarry_cache_tenant *tenant, uint32_t work)
         done += 1 + count / 2;
         if (sweep->cursor == 0) {
             round_end(&tenant->index, sweep);
-            break;
+            return sweep->sequence == sweep->done_sequence ? done : work; /* after a growth */
         }
     }
     return done;

@@ -34,7 +34,8 @@ struct cache_expiry {
 struct cache_sweep {
     uint64_t cursor;
     uint64_t sequence;      /* of the flush that is swept after */
-    uint64_t grown_count;   /* of the index, when that began */
+    uint64_t grown_count;   /* of the index, when the round began */
+    uint32_t rounds;        /* for this flush */
     uint64_t done_sequence; /* of the last one that was */
 };
 

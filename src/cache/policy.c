@@ -19,7 +19,7 @@
  * is inside the epoch itself and so keeps from being used whatever it evicts.
  *
  * Work is counted in items, entries and buckets that were looked at, each some cache misses, a
- * third of a microsecond on the average: a turn does up to TURN_WORK of it, under 200 µs.
+ * third of a microsecond on the average: a turn does up to CACHE_TURN_WORK of it, under 200 µs.
  *
  * Locking: no lock is held, but the turn's by who calls cache_policy_turn. What a turn alone uses
  * says so.
@@ -29,12 +29,13 @@
 #include <cache/account.h>
 #include <cache/policy_parts.h>
 
-/* Of all parts of a turn; each has its part. */
-#define TURN_WORK      384u
+/* Of CACHE_TURN_WORK, the most for each part of a turn. */
 #define EVICT_WORK     128u
 #define REBALANCE_WORK 128u
-#define EXPIRE_WORK    64u
+#define EXPIRE_WORK    128u
 #define SWEEP_WORK     64u
+/* So much done, and there is more to do. */
+#define MORE_WORK 64u
 /* What a set evicts at most while it is not in need, and how far it looks for that. */
 #define SET_ITEMS 8u
 #define SET_WORK  32u
@@ -43,6 +44,8 @@
 /* How long a set tries before it is refused. */
 #define TRY_NS    UINT64_C(1000000000)
 #define TRIES_MAX 100000u
+/* Every so many tries threads give up the cells that they keep. */
+#define TRIES_PER_TRIM 4u
 /* What a set that waits frees at a time, and in all before it only waits for readers. */
 #define FREE_AT_ONCE_BYTES Q_MIB(1)
 #define FREED_MAX_BYTES    Q_MIB(4)
@@ -241,31 +244,43 @@ static uint64_t free_some(struct quarry_cache *cache, uint32_t spared_class)
     return evicted.bytes + (step == CACHE_REBALANCE_DONE ? FREE_AT_ONCE_BYTES : 0);
 }
 
+/* One try of a set that waits. Returns: as free_some; 0 when only readers are waited for. */
+static uint64_t try_free(struct quarry_cache *cache, size_t bytes, uint32_t tries, bool is_enough)
+{
+    uint32_t class_id = atomic_load_relaxed_u16(&cache->slab->class_of_step[slab_step(bytes)]);
+    uint64_t freed = is_enough ? 0 : free_some(cache, class_id);
+
+    if (tries % TRIES_PER_TRIM == TRIES_PER_TRIM - 1) {
+        (void)quarry_slab_trim(cache->slab); /* what other threads keep may be enough */
+    } else {
+        (void)slab_settle(cache->slab);
+    }
+    if (freed == 0) {
+        os_yield();
+    }
+    return freed;
+}
+
 /* No cell of the size is free: waits for one, and works for it. */
 static Q_COLD enum quarry_status take_slow(struct quarry_cache *cache, size_t bytes,
                                            struct quarry_cell *ret_cell)
 {
     uint64_t end_ns = os_monotonic_ns(cache->os) + TRY_NS, freed = 0;
     uint64_t enough = FREED_MAX_BYTES + 4 * (uint64_t)bytes;
-    enum quarry_status status;
-    uint32_t tries = cache_is_inside(cache) ? 1 : TRIES_MAX;
+    uint32_t tries_max = cache_is_inside(cache) ? TRIES_PER_TRIM : TRIES_MAX;
+    enum quarry_status status = QUARRY_NO_MEMORY;
 
     cache_room_note_refused(cache);
     cache_wake(cache);
-    (void)quarry_slab_trim(cache->slab); /* what other threads keep may be enough */
-    status = quarry_slab_take(cache->slab, bytes, ret_cell);
-    while (status == QUARRY_NO_MEMORY && tries-- > 0 && os_monotonic_ns(cache->os) < end_ns) {
-        uint32_t class_id = atomic_load_relaxed_u16(&cache->slab->class_of_step[slab_step(bytes)]);
-        /* Enough has been freed: it is for its readers to leave. */
-        uint64_t now_freed = freed < enough ? free_some(cache, class_id) : 0;
-        (void)slab_settle(cache->slab);
+    for (uint32_t tries = 0; status == QUARRY_NO_MEMORY && tries < tries_max; tries++) {
+        uint64_t now_freed = try_free(cache, bytes, tries, freed >= enough);
         status = quarry_slab_take(cache->slab, bytes, ret_cell);
-        if (now_freed == UINT64_MAX) {
+        if (now_freed == UINT64_MAX && tries >= TRIES_PER_TRIM) {
             break;
         }
-        freed += now_freed;
-        if (freed >= enough || now_freed == 0) {
-            os_yield();
+        freed += now_freed == UINT64_MAX ? 0 : now_freed;
+        if (os_monotonic_ns(cache->os) > end_ns) {
+            break;
         }
     }
     return status;
@@ -376,7 +391,7 @@ bool cache_policy_turn(struct quarry_cache *cache)
     if (work > atomic_load_relaxed_u32(&policy->work_max)) {
         atomic_store_relaxed_u32(&policy->work_max, work);
     }
-    return work >= EXPIRE_WORK;
+    return work >= MORE_WORK;
 }
 
 /* ---- figures -------------------------------------------------------------------------------- */

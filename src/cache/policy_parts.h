@@ -9,6 +9,9 @@
 #include <cache/rebalance.h>
 #include <cache/refill.h>
 
+/* What a turn does at most, in items, buckets and the like: a third of a microsecond each. */
+#define CACHE_TURN_WORK 512u
+
 struct cache_policy_tenant {
     struct cache_hand hand;
     struct cache_sweep sweep;

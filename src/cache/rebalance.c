@@ -191,7 +191,7 @@ static uint64_t item_loss(const struct quarry_cache *cache, const struct residen
                           uint32_t cell_bytes)
 {
     if (resident->tenant == NULL) {
-        return 4 * (uint64_t)cell_bytes; /* of a write: it cannot go at all */
+        return cell_bytes; /* a thread's spare one, or of a write, which cannot go */
     }
     const struct cache_item *item = cache_item_at(cache, resident->ref48);
     uint64_t bytes = cache_item_charge(cache, resident->ref48, item, cache_item_head(item));
@@ -203,14 +203,11 @@ static size_t sample(struct cache_rebalance *rebalance, const struct quarry_slab
                      quarry_ref *refs)
 {
     struct quarry_slab *slab = rebalance->cache->slab;
-    uint32_t cursor = next_random(rebalance, page->cell_count);
-    size_t count =
-        quarry_slab_live_refs(slab, page->class_id, page->page, &cursor, refs, CELLS_SAMPLED);
+    uint32_t from = next_random(rebalance, page->cell_count);
+    size_t count = slab_peek_refs(slab, page->class_id, page->page, from, refs, CELLS_SAMPLED);
 
     if (count == 0) { /* none from there to the end */
-        cursor = 0;
-        count =
-            quarry_slab_live_refs(slab, page->class_id, page->page, &cursor, refs, CELLS_SAMPLED);
+        count = slab_peek_refs(slab, page->class_id, page->page, 0, refs, CELLS_SAMPLED);
     }
     return count;
 }

@@ -7,7 +7,7 @@
  *
  * Cells are free where items of their size have gone; what is open can become a page of any size.
  * A part of the open bytes is kept in reserve for sizes that run short, enough for two pages; of
- * the rest, open or in cells, there should be half a percent. Less is free than wanted, and the
+ * the rest, open or in cells, there should be a quarter of a percent. Less is free than wanted, and the
  * cache is *tight*: every set evicts a quarter more than it brings, bounded to eight items, so that
  * no set waits for another's work; the turn does the rest, and goes on for a quarter above the
  * mark. Were the reserve counted as free as well, sets would use it up before anything is evicted,
@@ -32,8 +32,8 @@
 #include <cache/policy_parts.h>
 
 /* Of the limit: what is wanted free, and the reserve. */
-#define FREE_PART 200u
-#define OPEN_PART 100u
+#define FREE_PART 400u
+#define OPEN_PART 200u
 /* So much free, and it fills anew. */
 #define EMPTY_PART 4u
 /* As much as two pages of the slab are, and two of its smallest. */

@@ -399,6 +399,21 @@ static uint64_t class_trim(struct slab_class *class)
     return bytes + slab_pages_free(class->slab, &gone);
 }
 
+size_t slab_peek_refs(struct quarry_slab *slab, uint32_t class_id, uint32_t page, uint32_t cell,
+                      quarry_ref *refs, size_t ref_capacity)
+{
+    const struct slab_page *record = slab_page_of(slab, slab_ref_make(0, class_id, page, 0));
+    size_t count = 0;
+
+    for (; cell < record->cell_count && count < ref_capacity; cell++) {
+        uint32_t generation = slab_generation(record, cell);
+        if (generation % 2 != 0) {
+            refs[count++] = slab_ref_make(generation, class_id, page, cell);
+        }
+    }
+    return count;
+}
+
 uint64_t slab_class_free_count(struct quarry_slab *slab, uint32_t class_id)
 {
     struct slab_class *class = slab_class_of(slab, class_id);

@@ -54,6 +54,13 @@ bool slab_mover_step(struct slab_mover *mover, uint32_t cell_count);
  */
 enum quarry_status slab_mover_end(struct slab_mover *mover);
 
+/*
+ * Refs of some cells of a page that are in use, or with threads, from a cell on: a sample, for
+ * which nobody is stopped. Inside the epoch. Returns: how many.
+ */
+size_t slab_peek_refs(struct quarry_slab *slab, uint32_t class_id, uint32_t page, uint32_t cell,
+                      quarry_ref *refs, size_t ref_capacity);
+
 /* Free cells in the pages of a class from which cells are taken. Cost: a lock. */
 uint64_t slab_class_free_count(struct quarry_slab *slab, uint32_t class_id);
 

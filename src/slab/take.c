@@ -164,11 +164,19 @@ static void limbo_reap_own(struct quarry_slab *slab)
     }
 }
 
-static bool has_retired(struct quarry_slab *slab)
+/* Whether the thread has retired a cell of the class, and may have it again soon. */
+static bool has_retired(const struct slab_class *class)
 {
-    const struct slab_thread *thread = slab_thread_find(slab);
+    const struct slab_thread *thread = slab_thread_find(class->slab);
+    const struct slab_limbo *limbo = &thread->limbo;
 
-    return thread != &slab_thread_none && thread->limbo.count != 0;
+    for (uint32_t i = 0; thread != &slab_thread_none && i < limbo->count; i++) {
+        const struct slab_retired *retired = &limbo->retired[(limbo->head + i) % SLAB_LIMBO_CELLS];
+        if (QUARRY_REF_CLASS(retired->ref) == class->id) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Whether the thread has a cell of the class. */
@@ -183,7 +191,7 @@ static bool has_cached(const struct slab_class *class)
 /* Retired cells that are past are free. Returns: whether one of the class is. */
 static bool class_settle(struct slab_class *class)
 {
-    bool has_own = has_retired(class->slab);
+    bool has_own = has_retired(class);
 
     if (!has_own && !class_has_limbo(class)) {
         return false;

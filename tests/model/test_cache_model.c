@@ -52,11 +52,17 @@ static uint32_t roll_expiry(void)
     }
 }
 
+/* None near the length from which values are in extents: the model knows it by LARGE_BYTES alone.
+ */
+#define LARGE_BYTES 65000u
 static uint64_t roll_bytes(void)
 {
     uint64_t kind = roll(300);
+    uint64_t bytes = kind == 0   ? roll(may_evict ? 70000 : 250000)
+                     : kind < 10 ? roll(9000)
+                                 : roll(200);
 
-    return kind == 0 ? roll(may_evict ? 70000 : 250000) : kind < 10 ? roll(9000) : roll(200);
+    return bytes > LARGE_BYTES - 200 && bytes < LARGE_BYTES + 700 ? LARGE_BYTES - 200 : bytes;
 }
 
 static struct quarry_cache_key key_at(uint32_t n, char name[32])
@@ -448,7 +454,7 @@ static void step_delete(uint32_t n)
         memset(item->text, 0, sizeof(item->text));
         item->was_hit = false;
     } else {
-        item->was_hit = item->value_bytes > 65000 ? item->was_hit : false;
+        item->was_hit = item->value_bytes > LARGE_BYTES ? item->was_hit : false;
     }
     item->is_stale = options.invalidates;
     item->has_token = false;

@@ -97,7 +97,7 @@ static void no_set_fails_and_nothing_is_read_wrong(void **state)
     assert_true(atomic_load_relaxed_u64(&hits) > 0);
     assert_true(stats_now().charged_bytes <= Q_MIB(16));
     assert_true(stats_of(tenants[1]).item_bytes <= Q_MIB(11));
-    assert_true(atomic_load_relaxed_u32(&cache->policy->work_max) <= 384);
+    assert_true(atomic_load_relaxed_u32(&cache->policy->work_max) <= CACHE_TURN_WORK);
     policy_end();
 }
 
