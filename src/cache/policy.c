@@ -18,8 +18,8 @@
  * nothing left to evict, when readers do not leave for a second, or at once when the calling thread
  * is inside the epoch itself and so keeps from being used whatever it evicts.
  *
- * Work is counted in items, entries and buckets that were looked at, each some cache misses, a
- * third of a microsecond on the average: a turn does up to CACHE_TURN_WORK of it, under 200 µs.
+ * Work is counted in items, entries and buckets that were looked at, each some cache misses, up
+ * to a microsecond on a busy machine: a turn does up to CACHE_TURN_WORK of it, under 200 µs.
  *
  * Locking: no lock is held, but the turn's by who calls cache_policy_turn. What a turn alone uses
  * says so.
@@ -30,12 +30,12 @@
 #include <cache/policy_parts.h>
 
 /* Of CACHE_TURN_WORK, the most for each part of a turn. */
-#define EVICT_WORK     128u
-#define REBALANCE_WORK 128u
-#define EXPIRE_WORK    128u
-#define SWEEP_WORK     64u
+#define EVICT_WORK     64u
+#define REBALANCE_WORK 48u
+#define EXPIRE_WORK    48u
+#define SWEEP_WORK     24u
 /* So much done, and there is more to do. */
-#define MORE_WORK 64u
+#define MORE_WORK 24u
 /* What a set evicts at most while it is not in need, and how far it looks for that. */
 #define SET_ITEMS 8u
 #define SET_WORK  32u

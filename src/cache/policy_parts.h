@@ -9,8 +9,8 @@
 #include <cache/rebalance.h>
 #include <cache/refill.h>
 
-/* What a turn does at most, in items, buckets and the like: a third of a microsecond each. */
-#define CACHE_TURN_WORK 512u
+/* What a turn does at most, in items, buckets and the like: up to a microsecond each. */
+#define CACHE_TURN_WORK 224u
 
 struct cache_policy_tenant {
     struct cache_hand hand;

@@ -16,7 +16,7 @@
  * items go as well that were used, and after some more those of tenants within their share: a set
  * must not fail while there is something to evict.
  *
- * Which page: of sixteen that come next in the slab's order, that which costs least: what its class
+ * Which page: of eight that come next in the slab's order, that which costs least: what its class
  * has room for elsewhere is copied, which is cheap; of the rest the bytes are lost, judged by a
  * sample of eight: twice as much for what somebody wants, and what an item has in other pages
  * as well, so that a page of the heads of large items is left in peace. Empty pages go first so,
@@ -44,8 +44,11 @@
 
 #include <cache/policy_parts.h>
 
-#define PAGES_COMPARED 16u
-#define CELLS_SAMPLED  8u
+#define PAGES_COMPARED 8u
+/* Pages passed over to find them, in a step. */
+#define PAGES_LOOKED  64u
+#define CELLS_SAMPLED 8u
+#define CELLS_PEEKED  128u
 /* In 256ths of a cell: copying it; and more than this is not lost for one. */
 #define COST_OF_MOVE 24u
 #define COST_MAX     (UINT64_C(16) * 256)
@@ -187,46 +190,50 @@ static bool is_known(const struct resident *residents, size_t count,
 }
 
 /* What is lost with an item, all of its cells together; twice as much where it was to be kept. */
-static uint64_t item_loss(const struct quarry_cache *cache, const struct resident *resident,
-                          uint32_t cell_bytes)
+static uint64_t item_loss(const struct quarry_cache *cache, const struct resident *resident)
 {
-    if (resident->tenant == NULL) {
-        return cell_bytes; /* a thread's spare one, or of a write, which cannot go */
-    }
     const struct cache_item *item = cache_item_at(cache, resident->ref48);
     uint64_t bytes = cache_item_charge(cache, resident->ref48, item, cache_item_head(item));
 
     return is_worth_keeping(resident) ? 2 * bytes : bytes / 2;
 }
 
-static size_t sample(struct cache_rebalance *rebalance, const struct quarry_slab_page *page,
-                     quarry_ref *refs)
+/*
+ * Some of the items that lie in a page, from a cell on; cells of nobody are passed over: threads
+ * keep more of them than there are heads of large items.
+ */
+static uint32_t sample_from(struct cache_rebalance *rebalance, const struct quarry_slab_page *page,
+                            uint32_t cell, struct resident *residents)
 {
-    struct quarry_slab *slab = rebalance->cache->slab;
-    uint32_t from = next_random(rebalance, page->cell_count);
-    size_t count = slab_peek_refs(slab, page->class_id, page->page, from, refs, CELLS_SAMPLED);
+    quarry_ref refs[CELLS_PEEKED];
+    size_t peeked = slab_peek_refs(rebalance->cache->slab, page->class_id, page->page, cell, refs,
+                                   CELLS_PEEKED);
+    uint32_t count = 0;
 
-    if (count == 0) { /* none from there to the end */
-        count = slab_peek_refs(slab, page->class_id, page->page, 0, refs, CELLS_SAMPLED);
+    for (size_t i = 0; i < peeked && count < CELLS_SAMPLED; i++) {
+        residents[count] = resident_of(rebalance->cache, refs[i] & QUARRY_REF48_MASK);
+        count += residents[count].tenant != NULL;
     }
     return count;
 }
 
-/* What is lost by the mean cell of a page that cannot move, in 256ths of it. */
+/* What is lost by the mean item of a page that cannot move, in 256ths of its cell. */
 static uint64_t mean_loss(struct cache_rebalance *rebalance, const struct quarry_slab_page *page)
 {
     struct resident residents[CELLS_SAMPLED];
-    quarry_ref refs[CELLS_SAMPLED];
-    size_t count = sample(rebalance, page, refs);
+    uint32_t from = next_random(rebalance, page->cell_count);
+    uint32_t count = sample_from(rebalance, page, from, residents);
     uint64_t loss = 0;
 
-    for (size_t i = 0; i < count; i++) {
-        residents[i] = resident_of(rebalance->cache, refs[i] & QUARRY_REF48_MASK);
-        if (residents[i].tenant == NULL || !is_known(residents, i, &residents[i])) {
-            loss += item_loss(rebalance->cache, &residents[i], page->cell_bytes);
+    if (count == 0) {
+        count = sample_from(rebalance, page, 0, residents);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (!is_known(residents, i, &residents[i])) {
+            loss += item_loss(rebalance->cache, &residents[i]);
         }
     }
-    return count == 0 ? 0 : loss * 256 / count / page->cell_bytes;
+    return count == 0 ? 256 : loss * 256 / count / page->cell_bytes;
 }
 
 /* How many live cells of a page its class has no room for elsewhere. */
@@ -271,38 +278,54 @@ static bool is_stuck(const struct cache_rebalance *rebalance, const struct quarr
     return false;
 }
 
-/* The page to empty next. False: there is none. */
+/* The next page in the slab's order that may be emptied. False: none among the next few. */
+static bool page_next(struct cache_rebalance *rebalance, uint32_t spared_class, uint32_t *looked,
+                      struct quarry_slab_page *ret_page)
+{
+    for (; *looked < PAGES_LOOKED; (*looked)++) {
+        if (!quarry_slab_next_page(rebalance->cache->slab, &rebalance->cursor, ret_page)) {
+            rebalance->cursor = 0;
+            rebalance->rounds++;
+        } else if (ret_page->class_id != spared_class && !ret_page->is_moving &&
+                   !is_stuck(rebalance, ret_page)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The page to empty next. False: none was found among those that were looked at. */
 static bool page_choose(struct cache_rebalance *rebalance, uint32_t spared_class,
                         struct quarry_slab_page *ret_page)
 {
-    struct quarry_slab *slab = rebalance->cache->slab;
     struct quarry_slab_page page;
     uint64_t least = COST_MAX;
-    uint32_t compared = 0;
-    bool is_round = rebalance->cursor == 0;
+    uint32_t looked = 0;
 
     quarry_epoch_enter(rebalance->cache->epoch);
-    while (compared < PAGES_COMPARED) {
-        if (!quarry_slab_next_page(slab, &rebalance->cursor, &page)) {
-            rebalance->cursor = 0;
-            if (is_round) {
-                break;
-            }
-            is_round = true;
-            continue;
-        }
-        if (page.class_id == spared_class || page.is_moving || is_stuck(rebalance, &page)) {
-            continue;
+    for (uint32_t compared = 0; compared < PAGES_COMPARED; compared++) {
+        if (!page_next(rebalance, spared_class, &looked, &page)) {
+            break;
         }
         uint64_t cost = page_cost(rebalance, &page);
         if (cost < least) {
             least = cost;
             *ret_page = page;
         }
-        compared++;
     }
     quarry_epoch_leave(rebalance->cache->epoch);
     return least != COST_MAX;
+}
+
+/* Nothing was found: there is nothing when all pages have been looked at. */
+static enum cache_rebalance_step not_found(struct cache_rebalance *rebalance)
+{
+    if (rebalance->rounds < 2) {
+        return CACHE_REBALANCE_MORE;
+    }
+    rebalance->rounds = 0;
+    memset(rebalance->stuck, 0, sizeof(rebalance->stuck));
+    return CACHE_REBALANCE_NOTHING;
 }
 
 static enum cache_rebalance_step page_begin(struct cache_rebalance *rebalance,
@@ -311,9 +334,9 @@ static enum cache_rebalance_step page_begin(struct cache_rebalance *rebalance,
     struct quarry_slab_page page;
 
     if (!page_choose(rebalance, spared_class, &page)) {
-        memset(rebalance->stuck, 0, sizeof(rebalance->stuck));
-        return CACHE_REBALANCE_NOTHING;
+        return not_found(rebalance);
     }
+    rebalance->rounds = 0;
     enum quarry_status status =
         slab_mover_begin(&rebalance->mover, rebalance->cache->slab, page.class_id, page.page,
                          decide, rebalance, false);

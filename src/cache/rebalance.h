@@ -27,6 +27,7 @@ struct cache_rebalance {
     uint32_t stuck[CACHE_STUCK_MAX];
     _Atomic uint32_t failed_count; /* pages that could not be emptied, since one was */
     uint64_t cursor;               /* where the search for a page goes on */
+    uint32_t rounds;               /* of the search, since a page was found */
     uint64_t random;
     uint32_t asked_count, kept_count; /* items of the page that were decided on; that stayed */
     struct slab_mover mover;
