@@ -26,10 +26,8 @@ struct measurement {
 };
 
 static const struct measurement measurements[] = {
-    {"pages", bench_pages_child_main},
-    {"malloc", bench_malloc_child_main},
-    {"slab", bench_slab_child_main},
-    {"blocks", bench_blocks_child_main},
+    {"pages", bench_pages_child_main}, {"malloc", bench_malloc_child_main},
+    {"slab", bench_slab_child_main},   {"blocks", bench_blocks_child_main},
     {"cache", bench_load_child_main},
 };
 

@@ -100,10 +100,10 @@ struct quarry_cache_options {
 
 /* What was found in a file when it was opened. */
 struct quarry_cache_recovery {
-    bool was_cold;         /* the file was absent, empty, or given up; `why` says it in words */
-    bool was_clean;        /* it had been closed */
-    uint64_t item_count;   /* kept */
-    uint64_t item_bytes;   /* of their cells */
+    bool was_cold;          /* the file was absent, empty, or given up; `why` says it in words */
+    bool was_clean;         /* it had been closed */
+    uint64_t item_count;    /* kept */
+    uint64_t item_bytes;    /* of their cells */
     uint64_t dropped_count; /* expired, half written, older copies */
     uint64_t duration_ns;
     char why[128];
@@ -115,8 +115,8 @@ struct quarry_cache_recovery {
  * `memory`: borrowed until the cache is closed. `ret_cache`: own; end it with quarry_cache_close.
  * Errors: QUARRY_BAD_INPUT, QUARRY_NO_MEMORY (a cache needs 1 MiB), QUARRY_NO_ADDRESS,
  * QUARRY_EXISTS (a second one of the name), QUARRY_TOO_MANY; with a file: QUARRY_BUSY (open
- * elsewhere), QUARRY_IO, QUARRY_PERMISSION, QUARRY_NO_SPACE, QUARRY_CORRUPT (not a cache's file; one
- * that is, and is damaged, is begun anew). Cost: with a file, of O(items).
+ * elsewhere), QUARRY_IO, QUARRY_PERMISSION, QUARRY_NO_SPACE, QUARRY_CORRUPT (not a cache's file;
+ * one that is, and is damaged, is begun anew). Cost: with a file, of O(items).
  */
 QUARRY_EXPORT enum quarry_status quarry_cache_create(struct quarry_memory *memory,
                                                      const struct quarry_cache_options *options,
@@ -167,8 +167,9 @@ struct quarry_cache_tenant_options {
     uint64_t share_bytes; /* below it others' needs take nothing of it; 0: an equal part */
 };
 
-/* Errors: QUARRY_EXISTS, QUARRY_TOO_MANY, QUARRY_BAD_INPUT, QUARRY_NO_MEMORY. `ret_tenant`: borrowed
- * until it is removed or the cache is closed. Items that a file kept for the name are its. */
+/* Errors: QUARRY_EXISTS, QUARRY_TOO_MANY, QUARRY_BAD_INPUT, QUARRY_NO_MEMORY. `ret_tenant`:
+ * borrowed until it is removed or the cache is closed. Items that a file kept for the name are its.
+ */
 QUARRY_EXPORT enum quarry_status
 quarry_cache_add_tenant(struct quarry_cache *cache,
                         const struct quarry_cache_tenant_options *options,
@@ -206,8 +207,9 @@ struct quarry_cache_key {
     uint64_t hash;
 };
 
-QUARRY_EXPORT struct quarry_cache_key quarry_cache_key_make(const struct quarry_cache_tenant *tenant,
-                                                       const void *bytes, size_t byte_count);
+QUARRY_EXPORT struct quarry_cache_key
+quarry_cache_key_make(const struct quarry_cache_tenant *tenant, const void *bytes,
+                      size_t byte_count);
 
 /*
  * For several keys at once: has the processor fetch what looking one up touches first, and then,
@@ -229,13 +231,13 @@ QUARRY_EXPORT void quarry_cache_leave(struct quarry_cache *cache);
 
 /* What came of a call. */
 enum quarry_cache_outcome {
-    QUARRY_CACHE_HIT = 0,       /* found; of a change: done */
-    QUARRY_CACHE_MISS = 1,      /* no such item */
+    QUARRY_CACHE_HIT = 0,        /* found; of a change: done */
+    QUARRY_CACHE_MISS = 1,       /* no such item */
     QUARRY_CACHE_NOT_STORED = 2, /* a condition of the mode was not met */
-    QUARRY_CACHE_EXISTS = 3,    /* the cas was another */
+    QUARRY_CACHE_EXISTS = 3,     /* the cas was another */
     QUARRY_CACHE_NOT_NUMBER = 4, /* what was to be counted is no number */
-    QUARRY_CACHE_NO_MEMORY = 5, /* no room, and nothing to evict */
-    QUARRY_CACHE_TOO_LARGE = 6, /* above the largest value */
+    QUARRY_CACHE_NO_MEMORY = 5,  /* no room, and nothing to evict */
+    QUARRY_CACHE_TOO_LARGE = 6,  /* above the largest value */
 };
 
 /* A stretch of a value. */
@@ -285,10 +287,9 @@ struct quarry_cache_get_options {
  * Looks an item up.
  *
  * `options`: borrowed; NULL is plainly. Returns: QUARRY_CACHE_HIT with *ret_hit written, also where
- * it was made by this call; QUARRY_CACHE_MISS; QUARRY_CACHE_EXISTS; QUARRY_CACHE_NO_MEMORY (the empty
- * item). A stale item whose token nobody has is won.
- * Threads: inside the epoch. Cost: three cache lines; writes at most once a second and item when
- * its worth is at its highest already.
+ * it was made by this call; QUARRY_CACHE_MISS; QUARRY_CACHE_EXISTS; QUARRY_CACHE_NO_MEMORY (the
+ * empty item). A stale item whose token nobody has is won. Threads: inside the epoch. Cost: three
+ * cache lines; writes at most once a second and item when its worth is at its highest already.
  */
 QUARRY_EXPORT enum quarry_cache_outcome
 quarry_cache_get(struct quarry_cache_tenant *tenant, const struct quarry_cache_key *key,
@@ -331,11 +332,11 @@ struct quarry_cache_store_options {
     uint32_t expiry;
     bool has_cas; /* stored only over an item of this cas */
     uint64_t cas;
-    /* With a cas: over an item of a higher cas too; it is stale then, keeps that one's expiry, and its
-     * token is given if that one's was. */
+    /* With a cas: over an item of a higher cas too; it is stale then, keeps that one's expiry, and
+     * its token is given if that one's was. */
     bool invalidates;
-    uint64_t new_cas;     /* 0: the next one */
-    bool vivifies;        /* append, prepend: where there is none, stores as if set */
+    uint64_t new_cas; /* 0: the next one */
+    bool vivifies;    /* append, prepend: where there is none, stores as if set */
     uint32_t vivify_expiry;
 };
 
@@ -346,8 +347,8 @@ struct quarry_cache_stored {
 };
 
 /*
- * A value on its way in: begun when its length is known, filled as its bytes come, then committed or
- * aborted. Memory for a large one is taken as it is filled.
+ * A value on its way in: begun when its length is known, filled as its bytes come, then committed
+ * or aborted. Memory for a large one is taken as it is filled.
  */
 struct quarry_cache_write {
     struct quarry_cache_tenant *tenant;
@@ -409,9 +410,9 @@ quarry_cache_store(struct quarry_cache_tenant *tenant, const struct quarry_cache
 struct quarry_cache_delete_options {
     bool has_cas;
     uint64_t cas;
-    bool invalidates;   /* keeps it, marked stale, with a new cas, its token nobody's */
-    bool drops_value;   /* keeps it, with an empty value and no client flags */
-    bool sets_expiry;   /* of one that is kept */
+    bool invalidates; /* keeps it, marked stale, with a new cas, its token nobody's */
+    bool drops_value; /* keeps it, with an empty value and no client flags */
+    bool sets_expiry; /* of one that is kept */
     uint32_t expiry;
     uint64_t new_cas; /* of one that is kept; 0: the next one */
 };
@@ -501,7 +502,8 @@ QUARRY_EXPORT void quarry_cache_read_tenant(const struct quarry_cache_tenant *te
 /* Begins its counts anew. */
 QUARRY_EXPORT void quarry_cache_reset_tenant(struct quarry_cache_tenant *tenant);
 
-/* ---- what keys are used ----------------------------------------------------------------------- */
+/* ---- what keys are used -----------------------------------------------------------------------
+ */
 
 /* What was done with a key. */
 enum quarry_cache_use {
@@ -533,7 +535,8 @@ struct quarry_cache_prefix {
 QUARRY_EXPORT void quarry_cache_count_prefix(struct quarry_cache_tenant *tenant,
                                              const struct quarry_cache_key *key,
                                              enum quarry_cache_use use);
-/* Reads them from the `first` on, 0 being the one that came first. Returns: how many were written. */
+/* Reads them from the `first` on, 0 being the one that came first. Returns: how many were written.
+ */
 QUARRY_EXPORT size_t quarry_cache_read_prefixes(const struct quarry_cache_tenant *tenant,
                                                 size_t first, struct quarry_cache_prefix *prefixes,
                                                 size_t capacity);
@@ -605,7 +608,8 @@ QUARRY_EXPORT size_t quarry_cache_read_classes(struct quarry_cache *cache,
 /*
  * Checks everything: each item is found by its key and counted once, charges add up.
  *
- * Errors: QUARRY_CORRUPT, with the first difference in `error`. Threads: nobody else uses the cache.
+ * Errors: QUARRY_CORRUPT, with the first difference in `error`. Threads: nobody else uses the
+ * cache.
  */
 QUARRY_EXPORT enum quarry_status quarry_cache_validate(struct quarry_cache *cache,
                                                        struct quarry_error *error);

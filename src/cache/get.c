@@ -26,7 +26,7 @@ static const struct quarry_cache_get_options plainly = {0};
 /* ---- keys and epochs ------------------------------------------------------------------------ */
 
 struct quarry_cache_key quarry_cache_key_make(const struct quarry_cache_tenant *tenant,
-                                         const void *bytes, size_t byte_count)
+                                              const void *bytes, size_t byte_count)
 {
     Q_ASSERT(byte_count - 1 < QUARRY_CACHE_KEY_BYTES_MAX);
     return (struct quarry_cache_key){bytes, (uint32_t)byte_count,

@@ -98,8 +98,8 @@ struct quarry_cache_tenant {
     _Atomic uint64_t pending_bytes;    /* cells of writes that are not committed */
     _Atomic uint64_t pinned_bytes;     /* cells that are pinned, in the index or not */
 
-    _Atomic(void *) prefixes;          /* prefixes.c; NULL: nobody has counted */
-    _Atomic(void *) hot_keys;          /* hot_keys.c; likewise */
+    _Atomic(void *) prefixes; /* prefixes.c; NULL: nobody has counted */
+    _Atomic(void *) hot_keys; /* hot_keys.c; likewise */
 
     char name[CACHE_NAME_BYTES];         /* const after init */
     uint64_t counted_from[CACHE_COUNTS]; /* guarded by tenants_mutex: at the last reset */

@@ -262,8 +262,8 @@ static enum quarry_cache_outcome decide(bool is_live, uint64_t cas,
                : options->mode == QUARRY_CACHE_REPLACE ? QUARRY_CACHE_NOT_STORED
                                                        : QUARRY_CACHE_HIT;
     }
-    bool may = !options->has_cas || options->cas == cas ||
-               (options->invalidates && options->cas < cas);
+    bool may =
+        !options->has_cas || options->cas == cas || (options->invalidates && options->cas < cas);
 
     return may ? QUARRY_CACHE_HIT : QUARRY_CACHE_EXISTS;
 }

@@ -253,29 +253,29 @@ enum os_rank {
     OS_RANK_CACHE_QUEUE = 11,  /* a tenant's queues */
     OS_RANK_CACHE_INDEX = 13,  /* tables that readers of a tenant's index may be in */
     OS_RANK_CACHE_MEMORY = 15, /* free pieces of a cache's own structures */
-    OS_RANK_BLOCK_LOAD = 20,  /* a block cache's loads under way */
-    OS_RANK_BLOCK_SHARD = 22, /* a shard of a block cache; order = shard */
-    OS_RANK_SLAB_MOVE = 24,   /* one mover of a slab at a time */
-    OS_RANK_SLAB_CLASS = 26,  /* a class' pages; order = class */
-    OS_RANK_SLAB_PAGES = 28,  /* a slab's table of classes and spare pages */
-    OS_RANK_ARENA = 30,       /* backing more of an arena; the spare one */
-    OS_RANK_BUDGET = 32,      /* the tree of accounts */
-    OS_RANK_EPOCH = 36,       /* an epoch domain's list of threads */
-    OS_RANK_LEAK = 38,        /* a leak ledger's records */
-    OS_RANK_MEM_MAKING = 41,  /* making the object heap of a memory */
-    OS_RANK_MEM_HEAPS = 42,   /* the table of object heaps in this process */
-    OS_RANK_MEM_POOLS = 43,   /* an object heap's table of pools */
-    OS_RANK_MEM_THREADS = 44, /* its list of threads; keeping them out of their slow paths */
-    OS_RANK_MEM_POOL = 46,    /* a pool's spans that no thread owns; order = pool id */
-    OS_RANK_MEM_MAP = 48,     /* entries and records of spans */
-    OS_RANK_PROFILE = 49,     /* an object heap's samples and statistics */
-    OS_RANK_HEAPS = 50,       /* the table of heaps in this process */
-    OS_RANK_CACHES = 60,      /* a page heap's list of threads and their page caches */
-    OS_RANK_LANES = 70,       /* a page heap's table of lanes and owners */
-    OS_RANK_LANE_GROW = 80,   /* one grower of a lane at a time */
-    OS_RANK_LANE = 90,        /* a lane's bitmaps and summaries; order = lane id */
-    OS_RANK_METADATA = 100,   /* small fixed structures of a page heap */
-    OS_RANK_LEAF = 200,       /* anything that takes nothing else */
+    OS_RANK_BLOCK_LOAD = 20,   /* a block cache's loads under way */
+    OS_RANK_BLOCK_SHARD = 22,  /* a shard of a block cache; order = shard */
+    OS_RANK_SLAB_MOVE = 24,    /* one mover of a slab at a time */
+    OS_RANK_SLAB_CLASS = 26,   /* a class' pages; order = class */
+    OS_RANK_SLAB_PAGES = 28,   /* a slab's table of classes and spare pages */
+    OS_RANK_ARENA = 30,        /* backing more of an arena; the spare one */
+    OS_RANK_BUDGET = 32,       /* the tree of accounts */
+    OS_RANK_EPOCH = 36,        /* an epoch domain's list of threads */
+    OS_RANK_LEAK = 38,         /* a leak ledger's records */
+    OS_RANK_MEM_MAKING = 41,   /* making the object heap of a memory */
+    OS_RANK_MEM_HEAPS = 42,    /* the table of object heaps in this process */
+    OS_RANK_MEM_POOLS = 43,    /* an object heap's table of pools */
+    OS_RANK_MEM_THREADS = 44,  /* its list of threads; keeping them out of their slow paths */
+    OS_RANK_MEM_POOL = 46,     /* a pool's spans that no thread owns; order = pool id */
+    OS_RANK_MEM_MAP = 48,      /* entries and records of spans */
+    OS_RANK_PROFILE = 49,      /* an object heap's samples and statistics */
+    OS_RANK_HEAPS = 50,        /* the table of heaps in this process */
+    OS_RANK_CACHES = 60,       /* a page heap's list of threads and their page caches */
+    OS_RANK_LANES = 70,        /* a page heap's table of lanes and owners */
+    OS_RANK_LANE_GROW = 80,    /* one grower of a lane at a time */
+    OS_RANK_LANE = 90,         /* a lane's bitmaps and summaries; order = lane id */
+    OS_RANK_METADATA = 100,    /* small fixed structures of a page heap */
+    OS_RANK_LEAF = 200,        /* anything that takes nothing else */
 };
 
 void os_mutex_init(struct os_mutex *mutex, enum os_rank rank, uint32_t order);
@@ -393,8 +393,8 @@ bool os_environment_find(const char *name, char *ret_value, size_t capacity);
 bool os_random(void *ret_bytes, size_t bytes);
 
 /*
- * Which boot of the machine this is: a number that no other boot has. Returns: false when the kernel
- * does not say.
+ * Which boot of the machine this is: a number that no other boot has. Returns: false when the
+ * kernel does not say.
  */
 bool os_boot_id(uint8_t ret_id[16]);
 

@@ -115,8 +115,8 @@ size_t serve_out_waiting(const struct serve_connection *connection);
 void serve_connection_want(struct serve_connection *connection, void *room, size_t byte_count);
 
 /*
- * Answers from another thread, or later: posts a function to the connection's worker, which calls it
- * with the connection, or with NULL if that has been closed. Threads: any.
+ * Answers from another thread, or later: posts a function to the connection's worker, which calls
+ * it with the connection, or with NULL if that has been closed. Threads: any.
  */
 typedef void serve_posted_function(struct serve_connection *connection, void *argument);
 bool serve_post(struct serve_worker *worker, uint64_t connection_id,

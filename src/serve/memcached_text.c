@@ -163,16 +163,19 @@ static void read_delete(const struct memcached_turn *turn, const struct memcache
     (void)argument;
     bool is_quiet = words->count > 2 && is_noreply(words);
     uint32_t rest = words->count - 2 - is_quiet;
+    /* The time that an item was once kept from being added again: 0 is still taken. */
+    bool is_plain = rest == 0 || (rest == 1 && MEMCACHED_WORD_IS(words->at[2], "0"));
 
     request->kind = MEMCACHED_DELETE;
     request->is_quiet = is_quiet;
-    /* The time that items were once kept from being added again: only 0 is still taken. */
-    if (rest > 1 || (rest == 1 && !MEMCACHED_WORD_IS(words->at[2], "0"))) {
+    if (is_plain) {
+        (void)memcached_request_take_key(turn, words->at[1], request);
+    } else if (is_quiet) {
+        memcached_request_says(request, "", 0);
+    } else {
         MEMCACHED_REQUEST_SAYS(request, "CLIENT_ERROR bad command line format.  "
                                         "Usage: delete <key> [noreply]");
-        return;
     }
-    (void)memcached_request_take_key(turn, words->at[1], request);
 }
 
 static void read_touch_command(const struct memcached_turn *turn,

@@ -297,7 +297,8 @@ static void cache_disturb(void *argument)
         char text[24];
         uint32_t number = store->is_full ? store->disturbed_count * FULL_ITEMS + i : i;
         int text_bytes = snprintf(text, sizeof text, "filler%u", number);
-        struct quarry_cache_key key = quarry_cache_key_make(store->filler, text, (size_t)text_bytes);
+        struct quarry_cache_key key =
+            quarry_cache_key_make(store->filler, text, (size_t)text_bytes);
         uint64_t value_bytes = (i * 37u + store->disturbed_count * 501u) % most_bytes;
         (void)quarry_cache_store(store->filler, &key, bytes, value_bytes, &options, NULL);
     }

@@ -282,6 +282,8 @@ static void step_store(uint32_t n)
     enum quarry_cache_outcome outcome = store_filled(&key, fill_of, value_bytes, &options, &stored);
     item = judge(item, outcome, expected_of(item, &options), expected_of(NULL, &options));
     if (outcome == QUARRY_CACHE_HIT) {
+        bool is_over_newer = item != NULL && options.has_cas && options.mode != QUARRY_CACHE_ADD &&
+                             options.cas != item->cas;
         assert_true(options.new_cas == 0 || stored.cas == options.new_cas);
         model.item[n] = (struct model_item){
             .is_there = true,
@@ -289,9 +291,9 @@ static void step_store(uint32_t n)
             .value_bytes = value_bytes,
             .cas = stored.cas,
             .client_flags = options.client_flags,
-            .expiry = options.expiry,
-            .is_stale = item != NULL && options.has_cas && options.mode != QUARRY_CACHE_ADD &&
-                        options.cas != item->cas,
+            .expiry = is_over_newer ? item->expiry : options.expiry,
+            .is_stale = is_over_newer,
+            .has_token = is_over_newer && item->has_token,
         };
     } else if (item != NULL && options.mode == QUARRY_CACHE_ADD) {
         item->was_hit = true;

@@ -31,7 +31,7 @@ static struct template
 }
 templates[TEMPLATES];
 
-static uint64_t count = 30000, seconds, seed = 1;
+static uint64_t count = 3000, seconds, seed = 1;
 static uint64_t done, refused_count, cold_count, warm_count, kept_count;
 
 /* ---- good files ----------------------------------------------------------------------------- */

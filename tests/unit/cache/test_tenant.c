@@ -53,7 +53,8 @@ static void a_key_hashes_otherwise_for_each(void **state)
     struct quarry_cache_tenant *second = add("second");
 
     (void)state;
-    assert_true(quarry_cache_key_make(tenant, "a", 1).hash != quarry_cache_key_make(second, "a", 1).hash);
+    assert_true(quarry_cache_key_make(tenant, "a", 1).hash !=
+                quarry_cache_key_make(second, "a", 1).hash);
 }
 
 static void tenants_are_found_by_name_and_walked(void **state)

@@ -284,7 +284,7 @@ void quarry_cache_flush(struct quarry_cache_tenant *tenant, uint32_t when)
 }
 
 struct quarry_cache_key quarry_cache_key_make(const struct quarry_cache_tenant *tenant,
-                                         const void *bytes, size_t byte_count)
+                                              const void *bytes, size_t byte_count)
 {
     Q_ASSERT(tenant != NULL);
     Q_ASSERT(byte_count > 0 && byte_count <= QUARRY_CACHE_KEY_BYTES_MAX);
