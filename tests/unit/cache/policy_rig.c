@@ -9,6 +9,9 @@
 struct quarry_cache *cache;
 struct quarry_cache_tenant *tenant;
 
+/* Values that were not what they should be. Counted, for threads cannot fail a test. */
+static _Atomic uint64_t wrong_count;
+
 static struct quarry_memory *memory_of_heap(void)
 {
     return (struct quarry_memory *)(void *)heap;
@@ -36,6 +39,7 @@ void policy_check(void)
 {
     struct quarry_error error = {0};
 
+    assert_int_equal(atomic_load_relaxed_u64(&wrong_count), 0);
     if (quarry_cache_validate(cache, &error) != QUARRY_OK ||
         quarry_accounts_validate(memory_of_heap(), &error) != QUARRY_OK) {
         fail_msg("validate: %s", error.text);
@@ -114,19 +118,28 @@ enum quarry_cache_outcome put(uint64_t n, size_t bytes)
     return put_to(tenant, n, bytes, 0);
 }
 
+static bool piece_is_right(const struct quarry_cache_piece *piece, uint64_t n, size_t at)
+{
+    const unsigned char *bytes = piece->bytes;
+    size_t last = piece->byte_count - 1;
+
+    return piece->byte_count == 0 ||
+           (bytes[0] == byte_of(n, at) && bytes[last] == byte_of(n, at + last));
+}
+
 static void value_check(const struct quarry_cache_hit *hit, uint64_t n)
 {
     struct quarry_cache_piece pieces[64];
     size_t count = quarry_cache_pieces(cache, hit, 0, pieces, 64), at = 0;
+    bool is_right = true;
 
     for (size_t i = 0; i < count; i++) {
-        const unsigned char *bytes = pieces[i].bytes;
-        assert_int_equal(bytes[0], byte_of(n, at));
-        assert_int_equal(bytes[pieces[i].byte_count - 1],
-                         byte_of(n, at + pieces[i].byte_count - 1));
+        is_right &= piece_is_right(&pieces[i], n, at);
         at += pieces[i].byte_count;
     }
-    assert_int_equal(at, hit->value_bytes);
+    if (!is_right || at != hit->value_bytes) {
+        (void)atomic_add_relaxed_u64(&wrong_count, 1);
+    }
 }
 
 static bool look_up(struct quarry_cache_tenant *from, uint64_t n,

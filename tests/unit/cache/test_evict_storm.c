@@ -18,7 +18,7 @@
 
 static struct quarry_cache_tenant *tenants[2];
 static _Atomic uint32_t is_over;
-static _Atomic uint64_t hits;
+static _Atomic uint64_t hits, refused;
 
 /* The sizes of a phase: small, middling, large, of all kinds. */
 static size_t size_at(uint64_t random, uint32_t phase)
@@ -44,8 +44,10 @@ static void step(uint64_t *random, uint32_t phase)
     if (random_u64(random) % 2 == 0) {
         (void)atomic_add_relaxed_u64(&hits, get_from(of, n));
     } else {
-        assert_int_equal(put_to(of, n, size_at(random_u64(random), phase), expiry),
-                         QUARRY_CACHE_HIT);
+        /* An assertion of cmocka's would jump out of a thread that is not its own. */
+        if (put_to(of, n, size_at(random_u64(random), phase), expiry) != QUARRY_CACHE_HIT) {
+            (void)atomic_add_relaxed_u64(&refused, 1);
+        }
     }
 }
 
@@ -95,6 +97,7 @@ static void no_set_fails_and_nothing_is_read_wrong(void **state)
     assert_int_equal(pthread_join(turner, NULL), 0);
     (void)turn_all();
     assert_true(atomic_load_relaxed_u64(&hits) > 0);
+    assert_int_equal(atomic_load_relaxed_u64(&refused), 0);
     assert_true(stats_now().charged_bytes <= Q_MIB(16));
     assert_true(stats_of(tenants[1]).item_bytes <= Q_MIB(11));
     assert_true(atomic_load_relaxed_u32(&cache->policy->work_max) <= CACHE_TURN_WORK);
