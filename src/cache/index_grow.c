@@ -20,7 +20,11 @@
  * ends it. The claim alone lets the directory change, so its holder reads it without the epoch.
  *
  * Room in what it grows into is counted ahead (`used_count` there, `owed` here), so that others'
- * insertions leave room for all that is to be moved, and moving cannot fail.
+ * insertions leave room for what is to be moved. Not for all of it, always: what is owed is a guess
+ * for each half, insertions come in between the count and the promise, and a key's buckets may be
+ * full where others are not. While a thread that has claimed homes is kept from the processor,
+ * others fill the new table; then an item that finds no room near its home goes, as if it were
+ * evicted.
  *
  * Memory: asked for without a lock, for others may be asked to give it, and this cache itself.
  * Where there is none the table fills further, to 31/32; then cache_index_make_room evicts.
@@ -420,8 +424,8 @@ static bool begin(struct quarry_cache_tenant *tenant, uint64_t hash, uint32_t le
 
 /* ---- moving --------------------------------------------------------------------------------- */
 
-static void move_slot(struct cache_table *table, uint32_t home, _Atomic uint64_t *slot,
-                      uint64_t hash)
+static void move_slot(struct quarry_cache_tenant *tenant, struct cache_table *table, uint32_t home,
+                      _Atomic uint64_t *slot, uint64_t hash)
 {
     struct cache_table *next = cache_table_next(table, hash);
     uint32_t bit = next == atomic_load_relaxed_ptr(&table->next[0]) ? 0 : 1;
@@ -429,10 +433,16 @@ static void move_slot(struct cache_table *table, uint32_t home, _Atomic uint64_t
 
     /* There first, then not here: invariant 5 of index.c. A frequency raised between is lost. */
     bool has_room = cache_table_place(next, cache_table_home(next, hash), value);
-    Q_ASSERT_MSG(has_room, "what is to be moved was promised room");
+    if (Q_UNLIKELY(!has_room)) {
+        cache_item_end(cache_item_at(tenant->cache, cache_slot_ref(value)));
+        (void)atomic_sub_relaxed_u32(&next->used_count, 1);
+    }
     (void)cache_table_clear(table, home, slot);
     (void)atomic_sub_relaxed_u32(&table->owed[bit], 1);
     (void)atomic_sub_relaxed_u32(&table->used_count, 1);
+    if (Q_UNLIKELY(!has_room)) {
+        cache_item_strand(tenant, hash, value);
+    }
 }
 
 void cache_table_move_home(struct quarry_cache_tenant *tenant, struct cache_table *table,
@@ -451,7 +461,7 @@ void cache_table_move_home(struct quarry_cache_tenant *tenant, struct cache_tabl
             struct cache_item *item = cache_item_at(tenant->cache, cache_slot_ref(seen));
             uint64_t hash = cache_item_hash(tenant, item, cache_item_head(item));
             if (cache_table_home(table, hash) == home) {
-                move_slot(table, home, &bucket->slot[i], hash);
+                move_slot(tenant, table, home, &bucket->slot[i], hash);
             }
         }
         if (cache_bucket_passed(bucket) == 0) {

@@ -214,6 +214,16 @@ uint64_t cache_item_remove(struct quarry_cache_tenant *tenant, uint64_t hash, ui
     return bytes;
 }
 
+void cache_item_strand(struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t slot)
+{
+    struct cache_item *item = cache_item_at(tenant->cache, cache_slot_ref(slot));
+    uint32_t head = cache_item_head(item);
+    uint64_t bytes = cache_item_charge(tenant->cache, cache_slot_ref(slot), item, head);
+
+    count_gone(tenant, item, head, bytes, CACHE_GONE_EVICTED);
+    cache_item_drop(tenant, hash, slot);
+}
+
 /* ---- dead ones ------------------------------------------------------------------------------ */
 
 bool cache_found_is_dead(const struct quarry_cache_tenant *tenant, const struct cache_found *found,

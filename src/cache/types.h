@@ -261,6 +261,11 @@ static inline void cache_item_end(struct cache_item *item)
  */
 void cache_item_drop(struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t slot);
 /*
+ * Drops one that a growing index has no room for, as if it were evicted, but nobody is told: the
+ * lock of its home is held. What it retires to comes after that lock.
+ */
+void cache_item_strand(struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t slot);
+/*
  * All of it for an item that is to go for `why`: takes it out of the index, if it is there under
  * this very ref; tells the observer; counts; drops it. Inside the epoch, no lock held.
  *
