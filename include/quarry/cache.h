@@ -597,7 +597,8 @@ struct quarry_cache_class_stats {
     uint32_t class_id; /* of the slab; as in quarry_cache_hit */
     uint32_t cell_bytes;
     uint32_t cells_per_page;
-    uint64_t page_count, cell_count, used_count;
+    uint64_t page_count, cell_count;
+    uint64_t used_count; /* by items, and by writes under way */
 };
 
 /* Returns: how many classes there are; up to `capacity` are written, by size. */

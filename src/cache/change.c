@@ -111,9 +111,9 @@ enum quarry_cache_outcome quarry_cache_touch(struct quarry_cache_tenant *tenant,
     uint32_t tries = 0;
 
     do {
-        quarry_epoch_enter(tenant->cache->epoch);
+        cache_write_enter(tenant->cache);
         outcome = touch(tenant, key, expiry);
-        quarry_epoch_leave(tenant->cache->epoch);
+        cache_write_leave(tenant->cache);
     } while (outcome == QUARRY_CACHE_NO_MEMORY && cache_write_may_retry(tenant, &tries));
     if (outcome != QUARRY_CACHE_NO_MEMORY) {
         cache_count(tenant, outcome == QUARRY_CACHE_HIT ? CACHE_COUNT_TOUCH_HITS
@@ -245,13 +245,13 @@ enum quarry_cache_outcome quarry_cache_delete(struct quarry_cache_tenant *tenant
 
     options = options == NULL ? &plainly : options;
     do {
-        quarry_epoch_enter(tenant->cache->epoch);
+        cache_write_enter(tenant->cache);
         if (options->invalidates || options->drops_value) {
             outcome = delete_part(tenant, key, options);
         } else {
             outcome = delete_whole(tenant, key, options);
         }
-        quarry_epoch_leave(tenant->cache->epoch);
+        cache_write_leave(tenant->cache);
     } while (outcome == QUARRY_CACHE_NO_MEMORY && cache_write_may_retry(tenant, &tries));
     if (outcome == QUARRY_CACHE_HIT || outcome == QUARRY_CACHE_MISS) {
         cache_count(tenant, outcome == QUARRY_CACHE_HIT ? CACHE_COUNT_DELETE_HITS
@@ -431,9 +431,9 @@ enum quarry_cache_outcome quarry_cache_count(struct quarry_cache_tenant *tenant,
     uint32_t tries = 0;
 
     do {
-        quarry_epoch_enter(tenant->cache->epoch);
+        cache_write_enter(tenant->cache);
         outcome = count(tenant, key, options, &counted_now);
-        quarry_epoch_leave(tenant->cache->epoch);
+        cache_write_leave(tenant->cache);
     } while (outcome == QUARRY_CACHE_NO_MEMORY && cache_write_may_retry(tenant, &tries));
     if (outcome == QUARRY_CACHE_HIT) {
         *ret_counted = counted_now;

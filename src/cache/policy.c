@@ -15,8 +15,9 @@
  * inside the epoch have left, so nobody can evict for himself in a moment. Only where that runs
  * dry, because the sizes of what is stored have changed faster than the turn could follow, does a
  * set wait: it empties pages itself, in steps, until it has a cell. It gives up when there is
- * nothing left to evict, when readers do not leave for a second, or at once when the calling thread
- * is inside the epoch itself and so keeps from being used whatever it evicts.
+ * nothing left to evict, or when readers do not leave for a second; that others have taken what it
+ * freed is no reason. Who is inside the epoch cannot wait, for it keeps from being used whatever it
+ * evicts: it has what is kept aside for it (reserve.c).
  *
  * Work is counted in items, entries and buckets that were looked at, each some cache misses, up
  * to a microsecond on a busy machine: a turn does up to CACHE_TURN_WORK of it, under 200 µs.
@@ -28,6 +29,7 @@
 
 #include <cache/account.h>
 #include <cache/policy_parts.h>
+#include <cache/reserve.h>
 
 /* Of CACHE_TURN_WORK, the most for each part of a turn. */
 #define EVICT_WORK     64u
@@ -41,11 +43,13 @@
 #define SET_WORK  32u
 /* A tenant may be above its quota by so much, for a moment, before its sets wait. */
 #define OVERSHOOT_BYTES Q_MIB(1)
-/* How long a set tries before it is refused. */
+/* How long a set tries without anything that helps it before it is refused. */
 #define TRY_NS    UINT64_C(1000000000)
 #define TRIES_MAX 100000u
 /* Every so many tries threads give up the cells that they keep. */
 #define TRIES_PER_TRIM 4u
+/* Tries in a row that find nothing to free, before a set is refused. */
+#define FUTILE_MAX (2 * TRIES_PER_TRIM)
 /* What a set that waits frees at a time, and in all before it only waits for readers. */
 #define FREE_AT_ONCE_BYTES Q_MIB(1)
 #define FREED_MAX_BYTES    Q_MIB(4)
@@ -57,6 +61,7 @@
 #define TENANTS_PER_TURN 16u
 
 _Thread_local uint32_t cache_policy_depth;
+_Thread_local bool cache_policy_can_retry;
 
 /* ---- beginning and ending ------------------------------------------------------------------- */
 
@@ -261,29 +266,72 @@ static uint64_t try_free(struct quarry_cache *cache, size_t bytes, uint32_t trie
     return freed;
 }
 
-/* No cell of the size is free: waits for one, and works for it. */
-static Q_COLD enum quarry_status take_slow(struct quarry_cache *cache, size_t bytes,
-                                           struct quarry_cell *ret_cell)
-{
-    uint64_t end_ns = os_monotonic_ns(cache->os) + TRY_NS, freed = 0;
-    uint64_t enough = FREED_MAX_BYTES + 4 * (uint64_t)bytes;
-    uint32_t tries_max = cache_is_inside(cache) ? TRIES_PER_TRIM : TRIES_MAX;
-    enum quarry_status status = QUARRY_NO_MEMORY;
+/* A set that waits: what it has freed since readers that were inside then have last left. */
+struct wait {
+    uint64_t stamp, freed_bytes, end_ns;
+    uint32_t tries;
+};
 
-    cache_room_note_refused(cache);
-    cache_wake(cache);
-    for (uint32_t tries = 0; status == QUARRY_NO_MEMORY && tries < tries_max; tries++) {
-        uint64_t now_freed = try_free(cache, bytes, tries, freed >= enough);
+static struct wait wait_begin(struct quarry_cache *cache)
+{
+    return (struct wait){.stamp = ref_epoch_now(cache->epoch),
+                         .end_ns = os_monotonic_ns(cache->os) + TRY_NS};
+}
+
+/*
+ * Whether to go on: for as long as what is freed becomes usable, be it that others were there
+ * before us; that it does not, or that nothing is freed, for so long and so many tries is the end.
+ */
+static bool wait_goes_on(struct quarry_cache *cache, struct wait *wait)
+{
+    wait->tries++;
+    if (wait->freed_bytes != 0 && ref_epoch_is_past(cache->epoch, wait->stamp)) {
+        *wait = wait_begin(cache);
+    }
+    return wait->tries < TRIES_MAX && os_monotonic_ns(cache->os) <= wait->end_ns;
+}
+
+/* No cell of the size is free: waits for one, and works for it. */
+static Q_COLD enum quarry_status take_outside(struct quarry_cache *cache, size_t bytes,
+                                              struct quarry_cell *ret_cell)
+{
+    uint64_t enough = FREED_MAX_BYTES + 4 * (uint64_t)bytes;
+    enum quarry_status status = QUARRY_NO_MEMORY;
+    struct wait wait = wait_begin(cache);
+    uint32_t futile_count = 0; /* tries in a row that found nothing to free */
+
+    do {
+        uint64_t freed = try_free(cache, bytes, wait.tries, wait.freed_bytes >= enough);
         status = quarry_slab_take(cache->slab, bytes, ret_cell);
-        if (now_freed == UINT64_MAX && tries >= TRIES_PER_TRIM) {
-            break;
-        }
-        freed += now_freed == UINT64_MAX ? 0 : now_freed;
-        if (os_monotonic_ns(cache->os) > end_ns) {
-            break;
+        futile_count = freed == UINT64_MAX ? futile_count + 1 : 0;
+        wait.freed_bytes += freed == UINT64_MAX ? 0 : freed;
+    } while (status != QUARRY_OK && futile_count <= FUTILE_MAX && wait_goes_on(cache, &wait));
+    return status;
+}
+
+/* Likewise for who is inside, and cannot wait: what it evicts is for those who come later. */
+static Q_COLD enum quarry_status take_inside(struct quarry_cache *cache, size_t bytes,
+                                             struct quarry_cell *ret_cell)
+{
+    enum quarry_status status = cache_reserve_take_larger(cache, bytes, ret_cell);
+
+    for (uint32_t tries = 0; status != QUARRY_OK && tries < TRIES_PER_TRIM; tries++) {
+        (void)try_free(cache, bytes, tries, false);
+        status = quarry_slab_take(cache->slab, bytes, ret_cell);
+        if (status != QUARRY_OK) {
+            status = cache_reserve_take_larger(cache, bytes, ret_cell);
         }
     }
     return status;
+}
+
+static Q_COLD enum quarry_status take_slow(struct quarry_cache *cache, size_t bytes,
+                                           struct quarry_cell *ret_cell)
+{
+    cache_room_note_refused(cache);
+    cache_wake(cache);
+    return cache_is_inside(cache) ? take_inside(cache, bytes, ret_cell)
+                                  : take_outside(cache, bytes, ret_cell);
 }
 
 enum quarry_status cache_policy_take_cell(struct quarry_cache_tenant *tenant, size_t bytes,

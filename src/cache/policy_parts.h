@@ -35,6 +35,9 @@ struct cache_policy {
 /* The calling thread is taking memory for a cache: whoever asks that cache for some gets none. */
 extern _Thread_local uint32_t cache_policy_depth;
 
+/* It is inside the epoch, but will leave it to try again where there is no memory. */
+extern _Thread_local bool cache_policy_can_retry;
+
 /* Whether the calling thread is inside the epoch: what it evicts is not free before it leaves. */
 static inline bool cache_is_inside(const struct quarry_cache *cache)
 {

@@ -11,7 +11,8 @@
  * the cache is *tight*: every set evicts a quarter more than it brings, bounded to eight items, so
  * that no set waits for another's work; the turn does the rest, and goes on for a quarter above the
  * mark. Were the reserve counted as free as well, sets would use it up before anything is evicted,
- * and all eviction would be by pages that are emptied for the next reserve.
+ * and all eviction would be by pages that are emptied for the next reserve. A part of the reserve
+ * is for those alone who cannot wait (reserve.c).
  *
  * The limit is the least of the size, the target that the budget has given, and what the memory
  * turned out to have room for: when a page is refused below the first two, what is charged then is
@@ -30,6 +31,7 @@
 #include <cache/refill.h>
 
 #include <cache/policy_parts.h>
+#include <cache/reserve.h>
 
 /* Of the limit: what is wanted free, and the reserve. */
 #define FREE_PART 400u
@@ -78,18 +80,24 @@ static uint64_t used_bytes(const struct cache_levels *levels)
 
 /* ---- room ----------------------------------------------------------------------------------- */
 
-static uint64_t limit_bytes(const struct quarry_cache *cache)
+uint64_t cache_room_hard_limit(const struct quarry_cache *cache)
 {
     const struct cache_levels *levels = &cache->policy->levels;
     uint64_t limit = atomic_load_relaxed_u64(&cache->size_bytes);
-    uint64_t target = atomic_load_relaxed_u64(&cache->target_bytes);
     uint64_t bound = atomic_load_relaxed_u64(&levels->bound_bytes);
 
-    limit = target != 0 ? size_min_u64(limit, size_max_u64(target, cache->floor_bytes)) : limit;
     if (bound != 0 && cache_now(cache) < atomic_load_relaxed_u32(&levels->bound_until)) {
         limit = size_min_u64(limit, bound);
     }
     return limit;
+}
+
+static uint64_t limit_bytes(const struct quarry_cache *cache)
+{
+    uint64_t limit = cache_room_hard_limit(cache);
+    uint64_t target = atomic_load_relaxed_u64(&cache->target_bytes);
+
+    return target != 0 ? size_min_u64(limit, size_max_u64(target, cache->floor_bytes)) : limit;
 }
 
 static uint64_t charged_bytes(const struct quarry_cache *cache)
@@ -119,7 +127,8 @@ void cache_room_note_refused(struct quarry_cache *cache)
     struct cache_levels *levels = &cache->policy->levels;
     struct cache_room room = cache_room_read(cache);
 
-    if (room.open_bytes > room.wants_open_bytes) {
+    /* Above what is kept from who cannot wait, and a page. */
+    if (room.open_bytes > room.wants_open_bytes + cache_reserve_bytes(cache, room.limit_bytes)) {
         atomic_store_relaxed_u64(&levels->bound_bytes, room.charged_bytes);
         atomic_store_relaxed_u32(&levels->bound_until, cache_now(cache) + BOUND_SECONDS);
     }

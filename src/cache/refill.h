@@ -45,6 +45,8 @@ void cache_levels_add(struct cache_levels *levels, uint64_t bytes);
 /* What items' cells take. */
 uint64_t cache_levels_used(const struct cache_levels *levels);
 
+/* What the size, and the memory, have room for, whatever the budget wishes. Cost: four loads. */
+uint64_t cache_room_hard_limit(const struct quarry_cache *cache);
 /* Cost: a look at each stripe. */
 struct cache_room cache_room_read(struct quarry_cache *cache);
 /* How much is to be evicted: to a quarter above what is wanted. */

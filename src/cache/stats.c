@@ -147,11 +147,20 @@ static size_t add_page(const struct quarry_slab_page *page,
     }
     classes[at].page_count++;
     classes[at].cell_count += page->cell_count;
-    classes[at].used_count += page->cell_count - page->free_count - page->limbo_count;
     if (page->cell_count > classes[at].cells_per_page) { /* the first pages are smaller */
         classes[at].cells_per_page = page->cell_count;
     }
     return count;
+}
+
+/* What is in use: neither free, nor with a thread for its next takes, nor waiting for readers. */
+static void count_used(struct quarry_cache *cache, struct quarry_cache_class_stats *class)
+{
+    struct quarry_slab_stats stats;
+
+    slab_class_read_stats(cache->slab, class->class_id, &stats);
+    /* Pages may have come since they were counted. */
+    class->used_count = size_min_u64(stats.live_count, class->cell_count);
 }
 
 size_t quarry_cache_read_classes(struct quarry_cache *cache,
@@ -168,6 +177,9 @@ size_t quarry_cache_read_classes(struct quarry_cache *cache,
     }
     while (quarry_slab_next_page(cache->slab, &cursor, &page)) {
         count = add_page(&page, all, count);
+    }
+    for (size_t i = 0; i < count && i < capacity; i++) {
+        count_used(cache, &all[i]);
     }
     memcpy(classes, all, (count < capacity ? count : capacity) * sizeof(classes[0]));
     cache_memory_give(cache, all, bytes);

@@ -34,6 +34,7 @@
 
 #include <cache/file.h>
 #include <cache/recover.h>
+#include <cache/reserve.h>
 #include <cache/tenant.h>
 
 /* ---- the lane ------------------------------------------------------------------------------- */
@@ -93,9 +94,8 @@ enum quarry_status cache_warm_open(struct quarry_cache *cache,
 
 /* ---- pages ---------------------------------------------------------------------------------- */
 
-static enum quarry_status page_taken(void *argument, const struct quarry_slab_page *page)
+static enum quarry_status page_note(struct quarry_cache *cache, const struct quarry_slab_page *page)
 {
-    struct quarry_cache *cache = argument;
     const struct cache_file_page noted = {
         .lane_page = cache_file_page_number(cache->file, page->base),
         .page_count = (uint32_t)(page->bytes / QUARRY_PAGE_BYTES),
@@ -106,6 +106,14 @@ static enum quarry_status page_taken(void *argument, const struct quarry_slab_pa
     };
 
     return cache_file_add_page(cache->file, &noted);
+}
+
+static enum quarry_status page_taken(void *argument, const struct quarry_slab_page *page)
+{
+    struct quarry_cache *cache = argument;
+    enum quarry_status status = cache_reserve_allow_page(cache, page);
+
+    return status != QUARRY_OK || cache->file == NULL ? status : page_note(cache, page);
 }
 
 static void page_given(void *argument, const struct quarry_slab_page *page)
@@ -119,11 +127,9 @@ void cache_warm_slab_options(struct quarry_cache *cache, struct quarry_slab_opti
 {
     slab_options->lane = cache->lane;
     slab_options->record_lane = cache->memory_lane;
-    if (cache->file != NULL) {
-        slab_options->page_taken = page_taken;
-        slab_options->page_given = page_given;
-        slab_options->page_argument = cache;
-    }
+    slab_options->page_taken = page_taken;
+    slab_options->page_given = cache->file != NULL ? page_given : NULL;
+    slab_options->page_argument = cache;
 }
 
 /* ---- tenants -------------------------------------------------------------------------------- */

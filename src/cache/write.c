@@ -30,6 +30,7 @@
 #include <cache/expire.h>
 #include <cache/large.h>
 #include <cache/policy.h>
+#include <cache/policy_parts.h>
 
 /* What the thread's last write in vain wanted a cell for. */
 static _Thread_local size_t lacking_bytes;
@@ -73,6 +74,19 @@ enum quarry_cache_outcome cache_write_open(struct quarry_cache_tenant *tenant,
         return QUARRY_CACHE_NO_MEMORY;
     }
     return QUARRY_CACHE_HIT;
+}
+
+void cache_write_enter(struct quarry_cache *cache)
+{
+    lacking_bytes = 0;
+    cache_policy_can_retry = !cache_is_inside(cache);
+    quarry_epoch_enter(cache->epoch);
+}
+
+void cache_write_leave(struct quarry_cache *cache)
+{
+    quarry_epoch_leave(cache->epoch);
+    cache_policy_can_retry = false;
 }
 
 bool cache_write_may_retry(struct quarry_cache_tenant *tenant, uint32_t *tries)
@@ -576,11 +590,10 @@ quarry_cache_write_commit(struct quarry_cache_write *write,
 
     Q_ASSERT(write->filled_bytes == write->value_bytes);
     do {
-        lacking_bytes = 0;
-        quarry_epoch_enter(tenant->cache->epoch);
+        cache_write_enter(tenant->cache);
         put = is_join(options) ? commit_join(write, options, &value_bytes)
                                : cache_write_put(write, options, 0);
-        quarry_epoch_leave(tenant->cache->epoch);
+        cache_write_leave(tenant->cache);
     } while (Q_UNLIKELY(put.outcome == QUARRY_CACHE_NO_MEMORY) &&
              cache_write_may_retry(tenant, &tries));
     if (write->tenant != NULL) {

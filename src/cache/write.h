@@ -23,6 +23,12 @@ bool cache_write_add_item(struct quarry_cache_write *write, const struct cache_f
 struct cache_item *cache_write_item(const struct quarry_cache_write *write);
 
 /*
+ * The epoch around a try that can be made again: where the caller was outside, what it takes leaves
+ * alone what is kept aside for who cannot wait.
+ */
+void cache_write_enter(struct quarry_cache *cache);
+void cache_write_leave(struct quarry_cache *cache);
+/*
  * After a call that found no memory, outside the epoch: pages can be emptied now that this thread
  * reads none of them. Returns: whether to try it again; `*tries` begins at 0.
  */

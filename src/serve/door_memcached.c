@@ -250,12 +250,28 @@ static void begin_turn(struct serve_connection *connection)
 
     quarry_cache_enter(memcached.settings.cache);
     state->turn_requests = 0;
+    state->is_borrowing = false;
 }
 
 static void end_turn(struct serve_connection *connection)
 {
     (void)connection;
     quarry_cache_leave(memcached.settings.cache);
+}
+
+void memcached_step_out(struct memcached_turn *turn)
+{
+    if (Q_UNLIKELY(turn->state->is_borrowing)) {
+        serve_connection_flush(turn->connection);
+        turn->state->is_borrowing = false;
+    }
+    quarry_cache_leave(memcached.settings.cache);
+}
+
+void memcached_step_in(struct memcached_turn *turn)
+{
+    (void)turn;
+    quarry_cache_enter(memcached.settings.cache);
 }
 
 static enum memcached_step advance(struct memcached_turn *turn)

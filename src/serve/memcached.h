@@ -150,6 +150,7 @@ struct memcached_state {
     uint8_t failed_logins;
     /* In MEMCACHED_KEYS, of the get. */
     bool get_has_cas, get_touches;
+    bool is_borrowing; /* this turn has answered with bytes that lie in the cache */
     /* A login is being verified for a packet of this opcode and opaque. */
     uint8_t login_opcode;
     uint32_t login_opaque;
@@ -224,6 +225,14 @@ static inline uint32_t memcached_remaining(uint32_t expiry)
 
 /* Goes through the bytes of a request that is answered already. Returns: the turn's next step. */
 enum memcached_step memcached_swallow(struct memcached_turn *turn, uint64_t byte_count);
+
+/*
+ * Leaves the cache's epoch in the middle of a turn, and enters it again: for what may have to wait
+ * for memory, which comes of what others and we have evicted when all have left. What has been
+ * answered with bytes of the cache is sent or kept before; hits are not valid any more.
+ */
+void memcached_step_out(struct memcached_turn *turn);
+void memcached_step_in(struct memcached_turn *turn);
 
 /* ---- answers -------------------------------------------------------------------------------- */
 

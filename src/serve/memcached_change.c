@@ -23,7 +23,11 @@ enum memcached_step memcached_touch(struct memcached_turn *turn,
                                     const struct memcached_request *request)
 {
     memcached_count(&turn->counters->touch_requests);
-    switch (quarry_cache_touch(turn->tenant, &request->key, request->expiry)) {
+    memcached_step_out(turn);
+    enum quarry_cache_outcome outcome =
+        quarry_cache_touch(turn->tenant, &request->key, request->expiry);
+    memcached_step_in(turn);
+    switch (outcome) {
     case QUARRY_CACHE_HIT:
         return answer(turn, request, "TOUCHED");
     case QUARRY_CACHE_NO_MEMORY:
@@ -54,7 +58,11 @@ enum memcached_step memcached_arithmetic(struct memcached_turn *turn,
                                                        .decrements = request->decrements};
     struct quarry_cache_counted counted;
 
-    switch (quarry_cache_count(turn->tenant, &request->key, &options, &counted)) {
+    memcached_step_out(turn);
+    enum quarry_cache_outcome outcome =
+        quarry_cache_count(turn->tenant, &request->key, &options, &counted);
+    memcached_step_in(turn);
+    switch (outcome) {
     case QUARRY_CACHE_HIT:
         return request->is_quiet ? MEMCACHED_ON : say_number(turn, counted.number);
     case QUARRY_CACHE_NOT_NUMBER:

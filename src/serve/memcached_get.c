@@ -289,6 +289,7 @@ static bool borrow_piece(struct memcached_turn *turn, const struct quarry_cache_
         .token = {(uintptr_t)turn->tenant, hit->ref, (uintptr_t)hit->key, hit->key_bytes},
     };
 
+    turn->state->is_borrowing = true;
     return serve_out_borrow(turn->connection, &borrowed);
 }
 

@@ -363,7 +363,9 @@ enum memcached_step memcached_meta_delete(struct memcached_turn *turn,
         .expiry = meta->expiry,
         .new_cas = meta->new_cas,
     };
+    memcached_step_out(turn);
     enum quarry_cache_outcome outcome = quarry_cache_delete(turn->tenant, &request->key, &options);
+    memcached_step_in(turn);
 
     memcached_count(&turn->counters->meta_requests);
     memcached_note(turn, MEMCACHED_EVENT_DELETE, &request->key,
@@ -445,8 +447,10 @@ enum memcached_step memcached_meta_count(struct memcached_turn *turn,
     struct quarry_cache_counted counted;
     uint32_t expiry;
     bool shows_expiry_before = expiry_before(turn, request, &expiry);
+    memcached_step_out(turn);
     enum quarry_cache_outcome outcome =
         quarry_cache_count(turn->tenant, &request->key, &options, &counted);
+    memcached_step_in(turn);
 
     memcached_count(&turn->counters->meta_requests);
     switch (outcome) {

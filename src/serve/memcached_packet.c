@@ -455,7 +455,9 @@ static enum memcached_step count(struct memcached_turn *turn, const struct packe
         .vivify_expiry = exptime != UINT32_MAX ? memcached_expiry((int32_t)exptime) : 0,
     };
     struct quarry_cache_counted counted;
+    memcached_step_out(turn);
     enum quarry_cache_outcome outcome = quarry_cache_count(turn->tenant, &key, &options, &counted);
+    memcached_step_in(turn);
     char number[8];
 
     if (outcome != QUARRY_CACHE_HIT) {

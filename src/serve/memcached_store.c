@@ -17,7 +17,10 @@
  *  4. While a value is awaited there is a write in the state, or its bytes are swallowed; closing
  *     the connection aborts it.
  *
- * Memory: a value's memory is taken when its length is known; a large one's as its bytes come.
+ * Memory: a value's memory is taken when its length is known; a large one's as its bytes come. All
+ * of it is taken outside the cache's epoch, in which the rest of the turn is: who is inside keeps
+ * from being used what is evicted for him, and of a client that pipelines large values one in fifty
+ * was refused.
  *
  * Rejected: reading the rest of small values straight into their cells: it takes a second read for
  * what stands behind them, which costs more than a copy of up to 8 KiB.
@@ -237,7 +240,7 @@ static enum memcached_step commit(struct memcached_turn *turn)
     return memcached_stored(turn, storing, outcome, &stored);
 }
 
-enum memcached_step memcached_value_phase(struct memcached_turn *turn)
+static enum memcached_step value_phase(struct memcached_turn *turn)
 {
     struct memcached_storing *storing = &turn->state->storing;
     struct quarry_cache_write *write = &storing->write;
@@ -260,7 +263,15 @@ enum memcached_step memcached_value_phase(struct memcached_turn *turn)
     return MEMCACHED_ON;
 }
 
-enum memcached_step memcached_value_end_phase(struct memcached_turn *turn)
+enum memcached_step memcached_value_phase(struct memcached_turn *turn)
+{
+    memcached_step_out(turn);
+    enum memcached_step step = value_phase(turn);
+    memcached_step_in(turn);
+    return step;
+}
+
+static enum memcached_step value_end_phase(struct memcached_turn *turn)
 {
     struct memcached_storing *storing = &turn->state->storing;
 
@@ -276,6 +287,14 @@ enum memcached_step memcached_value_end_phase(struct memcached_turn *turn)
     quarry_cache_write_abort(&storing->write);
     turn->state->phase = MEMCACHED_REQUEST;
     return say_bad_chunk(turn, storing);
+}
+
+enum memcached_step memcached_value_end_phase(struct memcached_turn *turn)
+{
+    memcached_step_out(turn);
+    enum memcached_step step = value_end_phase(turn);
+    memcached_step_in(turn);
+    return step;
 }
 
 void memcached_store_abort(struct memcached_state *state)
@@ -317,10 +336,14 @@ enum memcached_step memcached_store_value(struct memcached_turn *turn,
     bool is_whole = memcached_left(turn) >= value_bytes + line_end;
     bool is_plain = storing->options.mode <= QUARRY_CACHE_REPLACE;
 
-    if (is_whole && is_plain && (line_end == 0 || memcmp(turn->at + value_bytes, "\r\n", 2) == 0)) {
-        return store_now(turn, storing, key, value_bytes);
-    }
-    return begin(turn, storing, key, value_bytes);
+    bool is_now =
+        is_whole && is_plain && (line_end == 0 || memcmp(turn->at + value_bytes, "\r\n", 2) == 0);
+
+    memcached_step_out(turn);
+    enum memcached_step step = is_now ? store_now(turn, storing, key, value_bytes)
+                                      : begin(turn, storing, key, value_bytes);
+    memcached_step_in(turn);
+    return step;
 }
 
 /* How a request of the text protocol says to store. */

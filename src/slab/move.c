@@ -424,6 +424,20 @@ uint64_t slab_class_free_count(struct quarry_slab *slab, uint32_t class_id)
     return count;
 }
 
+size_t slab_least_free_above(struct quarry_slab *slab, size_t bytes)
+{
+    size_t least = 0;
+
+    for (uint32_t id = 1; id < atomic_load_acquire_u32(&slab->class_count); id++) {
+        size_t cell_bytes = slab_class_of(slab, id)->cell_bytes;
+        if (cell_bytes > bytes && (least == 0 || cell_bytes < least) &&
+            slab_class_free_count(slab, id) != 0) {
+            least = cell_bytes;
+        }
+    }
+    return least;
+}
+
 uint64_t slab_settle(struct quarry_slab *slab)
 {
     uint64_t bytes = 0;

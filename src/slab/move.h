@@ -65,6 +65,19 @@ size_t slab_peek_refs(struct quarry_slab *slab, uint32_t class_id, uint32_t page
 uint64_t slab_class_free_count(struct quarry_slab *slab, uint32_t class_id);
 
 /*
+ * The least size of cells above `bytes` of which one is free in a page, for who finds none of the
+ * size that he wants; 0: there is none. Cost: a lock for each class.
+ */
+size_t slab_least_free_above(struct quarry_slab *slab, size_t bytes);
+
+/*
+ * Of quarry_slab_read_stats what is told by class, for one that there is. Cost: threads are stopped
+ * for a moment.
+ */
+void slab_class_read_stats(struct quarry_slab *slab, uint32_t class_id,
+                           struct quarry_slab_stats *ret_stats);
+
+/*
  * Lets go of what waits for readers that have left: of all classes with such pages. Gives back the
  * pages that become empty by that. Unlike quarry_slab_trim no thread is stopped, and a class keeps
  * an empty page. Returns: bytes given back. Cost: a process barrier or two; O(classes).

@@ -219,6 +219,14 @@ static void stats_of_class(struct quarry_slab *slab, struct slab_class *class,
     slab_threads_resume(slab);
 }
 
+void slab_class_read_stats(struct quarry_slab *slab, uint32_t class_id,
+                           struct quarry_slab_stats *ret_stats)
+{
+    *ret_stats = (struct quarry_slab_stats){.page_count = 0};
+    Q_ASSERT(class_id < atomic_load_acquire_u32(&slab->class_count));
+    stats_of_class(slab, slab_class_of(slab, class_id), ret_stats);
+}
+
 void quarry_slab_read_stats(struct quarry_slab *slab, struct quarry_slab_stats *ret_stats)
 {
     *ret_stats = (struct quarry_slab_stats){

@@ -29,6 +29,52 @@ static void without_turns_too(void **state)
     assert_true(stats_now().charged_bytes <= Q_MIB(16));
 }
 
+/* Keys beside the numbered ones. */
+static enum quarry_cache_outcome store_other(uint64_t n, size_t bytes)
+{
+    static const char value[32768];
+    struct quarry_cache_key key = quarry_cache_key_make(tenant, &n, sizeof(n));
+
+    return quarry_cache_store(tenant, &key, value, bytes, &(struct quarry_cache_store_options){0},
+                              NULL);
+}
+
+/* Inside the epoch: the item has no room for an expiry, and is made anew. */
+static enum quarry_cache_outcome touch_other(uint64_t n)
+{
+    const struct quarry_cache_get_options touching = {.touches = true, .expiry = 1u << 30};
+    struct quarry_cache_key key = quarry_cache_key_make(tenant, &n, sizeof(n));
+    struct quarry_cache_hit hit;
+
+    return quarry_cache_get(tenant, &key, &touching, &hit);
+}
+
+static void who_is_inside_has_cells_of_a_full_cache_too(void **state)
+{
+    (void)state;
+    policy_begin(&(struct policy_setup){.size_bytes = Q_MIB(32)});
+    for (uint64_t n = 0; n < 20000; n++) {
+        assert_int_equal(put(n, 100 + n * 37 % 6000), QUARRY_CACHE_HIT);
+        if (n % 100 == 0) {
+            for (uint64_t i = 0; i < 4; i++) {
+                assert_int_equal(store_other(n * 8 + i, 50 + (n + i * 1777) % 4000),
+                                 QUARRY_CACHE_HIT);
+            }
+            quarry_cache_enter(cache);
+            for (uint64_t i = 0; i < 4; i++) {
+                assert_int_equal(touch_other(n * 8 + i), QUARRY_CACHE_HIT);
+            }
+            quarry_cache_leave(cache);
+        }
+        if (n % 64 == 0) {
+            (void)quarry_cache_turn(cache);
+        }
+    }
+    assert_true(stats_of(tenant).evictions > 5000);
+    assert_true(stats_now().charged_bytes <= Q_MIB(32));
+    policy_end();
+}
+
 static void what_is_asked_for_stays_while_the_rest_passes_through(void **state)
 {
     (void)state;
@@ -238,6 +284,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RIG(a_full_cache_takes_every_set),
         RIG(without_turns_too),
+        cmocka_unit_test(who_is_inside_has_cells_of_a_full_cache_too),
         RIG(what_is_asked_for_stays_while_the_rest_passes_through),
         RIG(what_comes_back_soon_goes_to_the_main_queue),
         RIG(replacing_over_and_over_costs_no_queue),

@@ -261,9 +261,11 @@ bool serve_post(struct serve_worker *worker, uint64_t connection_id,
     return true;
 }
 
+static void keep(struct serve_connection *connection);
+
 void serve_connection_flush(struct serve_connection *connection)
 {
-    (void)connection; /* the next turn does */
+    keep(connection); /* the next turn sends */
 }
 
 /* ---- turns ---------------------------------------------------------------------------------- */
