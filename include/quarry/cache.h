@@ -306,7 +306,8 @@ QUARRY_EXPORT size_t quarry_cache_pieces(const struct quarry_cache *cache,
 
 /*
  * Keeps a value as it is beyond leave: for one that a slow reader has not taken yet. It is charged
- * to the cache still, and its tenant can have no more than a 16th of the cache's size pinned.
+ * to the cache still, and its tenant can have no more than a 16th of the cache's size pinned,
+ * and besides one item that alone is more; pins on an item that has one already are not limited.
  *
  * Returns: false: it has gone meanwhile, too much is pinned, or it has less than 2 KiB, which cost
  * less to copy: copy it then. Threads: inside the epoch; unpin anywhere. Cost: a lock.

@@ -240,8 +240,21 @@ enum quarry_cache_outcome quarry_cache_get(struct quarry_cache_tenant *tenant,
 
 /* ---- pins ----------------------------------------------------------------------------------- */
 
-/* Of the cache's size, what a tenant may have pinned. */
+/*
+ * Of the cache's size, what a tenant may have pinned. One item of any size may be pinned besides:
+ * who reads a value that is larger than that would need as much memory for a copy of it.
+ */
 #define PINNED_PART 16u
+
+/* Whether a tenant may pin an item of so many bytes. One that is pinned already costs no more. */
+static bool may_pin(const struct quarry_cache_tenant *tenant, uint64_t bytes, bool is_pinned)
+{
+    /* Relaxed: figures; pins of other buckets at the same time may go a little over. */
+    uint64_t most = atomic_load_relaxed_u64(&tenant->cache->size_bytes) / PINNED_PART;
+    uint64_t pinned = atomic_load_relaxed_u64(&tenant->pinned_bytes);
+
+    return is_pinned || pinned + bytes <= most || (bytes > most && pinned <= most);
+}
 
 static bool pin_locked(struct quarry_cache_tenant *tenant, const struct cache_lock *lock,
                        uint64_t hash, uint64_t ref48, struct cache_item *item)
@@ -249,10 +262,9 @@ static bool pin_locked(struct quarry_cache_tenant *tenant, const struct cache_lo
     struct quarry_cache *cache = tenant->cache;
     uint32_t head = cache_item_head(item);
     uint64_t bytes = cache_item_charge(cache, ref48, item, head);
-    uint64_t most = atomic_load_relaxed_u64(&cache->size_bytes) / PINNED_PART;
 
     if (cache_index_slot_locked(lock, hash, ref48) == NULL ||
-        atomic_load_relaxed_u64(&tenant->pinned_bytes) + bytes > most) {
+        !may_pin(tenant, bytes, cache_item_is_pinned(item, head))) {
         return false;
     }
     /* Relaxed: the lock excludes the end of the item. */

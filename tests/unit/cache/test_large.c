@@ -237,6 +237,25 @@ static void small_gone_and_too_many_are_not_pinned(void **state)
     }
 }
 
+static void one_value_above_the_limit_is_pinned_and_by_many(void **state)
+{
+    struct quarry_cache_hit hit, again, other;
+
+    (void)state;
+    assert_int_equal(set_filled("pinned", 1, Q_MIB(1)), QUARRY_CACHE_HIT);
+    assert_int_equal(set_filled("other", 2, Q_MIB(1)), QUARRY_CACHE_HIT);
+    assert_true(pin("pinned", &hit));
+    assert_true(pin("pinned", &again)); /* costs no more */
+    assert_true(stats_now().pinned_bytes < Q_MIB(2));
+    assert_false(pin("other", &other));
+    quarry_cache_unpin(tenant, hit.ref);
+    assert_false(pin("other", &other));
+    quarry_cache_unpin(tenant, again.ref);
+    assert_true(pin("other", &other));
+    quarry_cache_unpin(tenant, other.ref);
+    assert_int_equal(stats_now().pinned_bytes, 0);
+}
+
 /* ---- moving --------------------------------------------------------------------------------- */
 
 /* Empties every page that can be. */
@@ -345,6 +364,7 @@ int main(void)
         CASE(a_pinned_value_stays_beyond_leave_and_its_end),
         CASE(pins_are_counted),
         CASE(small_gone_and_too_many_are_not_pinned),
+        CASE(one_value_above_the_limit_is_pinned_and_by_many),
         CASE(items_and_extents_move_and_are_found),
         CASE(a_write_under_way_is_not_moved),
         CASE(a_cell_tells_whose_it_is),
