@@ -75,7 +75,7 @@ static enum quarry_cache_outcome touch(struct quarry_cache_tenant *tenant,
 {
     for (;;) {
         struct cache_lock lock;
-        enum cache_gone why;
+        enum cache_gone why = CACHE_GONE_EXPIRED;
 
         cache_index_lock(tenant, key->hash, &lock);
         struct cache_found found = cache_index_find_locked(tenant, &lock, key);

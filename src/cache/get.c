@@ -18,6 +18,7 @@
 
 #include <cache/change.h>
 #include <cache/expire.h>
+#include <cache/index_find.h>
 #include <cache/policy.h>
 #include <cache/write.h>
 
@@ -210,7 +211,7 @@ enum quarry_cache_outcome quarry_cache_get(struct quarry_cache_tenant *tenant,
                                            const struct quarry_cache_get_options *options,
                                            struct quarry_cache_hit *ret_hit)
 {
-    struct cache_found found = cache_index_find(tenant, key);
+    struct cache_found found = cache_find(tenant, key);
     enum cache_gone why;
 
     if (Q_LIKELY(options == NULL)) {
@@ -236,6 +237,48 @@ enum quarry_cache_outcome quarry_cache_get(struct quarry_cache_tenant *tenant,
     }
     cache_count(tenant, CACHE_COUNT_GET_HITS);
     return QUARRY_CACHE_HIT;
+}
+
+/* What the short way leaves to the other: it is counted there, and by the caller once more. */
+Q_NOINLINE static enum quarry_cache_outcome get_value_slow(struct quarry_cache_tenant *tenant,
+                                                           const struct quarry_cache_key *key,
+                                                           struct quarry_cache_hit *ret_hit)
+{
+    enum quarry_cache_outcome outcome = quarry_cache_get(tenant, key, NULL, ret_hit);
+
+    if (outcome == QUARRY_CACHE_HIT) {
+        cache_count_add(tenant, CACHE_COUNT_GET_HITS, UINT64_MAX);
+    }
+    return outcome;
+}
+
+enum quarry_cache_outcome quarry_cache_get_value(struct quarry_cache_tenant *tenant,
+                                                 const struct quarry_cache_key *key,
+                                                 struct quarry_cache_hit *ret_hit)
+{
+    struct cache_found found = cache_find(tenant, key);
+    enum cache_gone why;
+
+    if (Q_UNLIKELY(found.item == NULL ||
+                   (found.head & (CACHE_HEAD_STALE | CACHE_HEAD_LARGE)) != 0 ||
+                   cache_found_is_dead(tenant, &found, &why))) {
+        return get_value_slow(tenant, key, ret_hit);
+    }
+    const char *text = found.key;
+    ret_hit->key = text;
+    ret_hit->key_bytes = key->byte_count;
+    ret_hit->piece.bytes = text + key->byte_count;
+    ret_hit->piece.byte_count = found.head & CACHE_HEAD_LENGTH_MASK;
+    ret_hit->value_bytes = found.head & CACHE_HEAD_LENGTH_MASK;
+    ret_hit->client_flags = cache_item_client_flags(found.item, found.head);
+    ret_hit->ref = cache_slot_ref(found.seen);
+    cache_found_touch(tenant->cache, &found);
+    return QUARRY_CACHE_HIT;
+}
+
+void quarry_cache_count_hits(struct quarry_cache_tenant *tenant, uint32_t count)
+{
+    cache_count_add(tenant, CACHE_COUNT_GET_HITS, count);
 }
 
 /* ---- pins ----------------------------------------------------------------------------------- */

@@ -54,11 +54,7 @@
 
 #include <string.h>
 
-#if defined(__SSE4_1__)
-#include <smmintrin.h>
-#endif
-
-#include <cache/index_table.h>
+#include <cache/index_find.h>
 
 /* Of a table's slots, in 32nds, that are used at most but for what growth moves in. */
 #define FULL_32NDS 31u
@@ -129,164 +125,143 @@ void cache_index_unlock(struct cache_lock *lock)
 
 /* ---- finding -------------------------------------------------------------------------------- */
 
-static inline uint64_t load_u64(const char *bytes)
+bool cache_table_find_behind(const struct quarry_cache *cache, struct cache_table *table,
+                             uint32_t home, const struct quarry_cache_key *key,
+                             struct cache_found *ret_found)
 {
-    uint64_t word;
+    uint32_t at = home, step = cache_table_step(table, home);
 
-    memcpy(&word, bytes, sizeof(word));
-    return word;
-}
-
-/* As memcmp, without the call: most keys are three words or four. */
-static inline bool is_same(const char *a, const char *b, uint32_t byte_count)
-{
-    if (byte_count < sizeof(uint64_t)) {
-        for (uint32_t i = 0; i < byte_count; i++) {
-            if (a[i] != b[i]) {
-                return false;
-            }
-        }
-        return true;
-    }
-    uint32_t last = byte_count - (uint32_t)sizeof(uint64_t);
-    for (uint32_t i = 0; i < last; i += (uint32_t)sizeof(uint64_t)) {
-        if (load_u64(a + i) != load_u64(b + i)) {
+    for (uint32_t n = 1; n < CACHE_TABLE_REACH; n++) {
+        if (Q_LIKELY(cache_bucket_passed(&table->bucket[at]) == 0)) {
             return false;
         }
-    }
-    return load_u64(a + last) == load_u64(b + last);
-}
-
-/* A key without bytes stands for any of its hash. */
-static inline bool is_of_key(const struct quarry_cache_tenant *tenant,
-                             const struct cache_item *item, uint32_t head,
-                             const struct quarry_cache_key *key)
-{
-    if (Q_UNLIKELY(key->bytes == NULL)) {
-        return cache_item_hash(tenant, item, head) == key->hash;
-    }
-    return item->key_bytes == key->byte_count &&
-           is_same(cache_item_key(item, head), key->bytes, key->byte_count);
-}
-
-/* The bits of slots_with_tag: two for each word of a bucket, of which the lower is used. */
-#define SLOT_BITS 0x5554u
-
-/* The words of a bucket with this tag; empty ones may be among them, for tag 0. */
-static inline uint32_t slots_with_tag(const struct cache_bucket *bucket, uint64_t tag)
-{
-#if defined(__SSE4_1__) && !OS_UNDER_TSAN
-    /*
-     * Each half of a pair is loaded whole, as all of x86's aligned loads of 16 bytes do; the slots
-     * that match are loaded again.
-     */
-    const __m128i *pair = (const __m128i *)(const void *)bucket;
-    __m128i mask = _mm_set1_epi64x((long long)CACHE_SLOT_TAG_MASK);
-    __m128i wanted = _mm_set1_epi64x((long long)tag);
-    __m128i a = _mm_cmpeq_epi64(_mm_and_si128(_mm_load_si128(&pair[0]), mask), wanted);
-    __m128i b = _mm_cmpeq_epi64(_mm_and_si128(_mm_load_si128(&pair[1]), mask), wanted);
-    __m128i c = _mm_cmpeq_epi64(_mm_and_si128(_mm_load_si128(&pair[2]), mask), wanted);
-    __m128i d = _mm_cmpeq_epi64(_mm_and_si128(_mm_load_si128(&pair[3]), mask), wanted);
-    __m128i same = _mm_packs_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d));
-    atomic_compiler_barrier(); /* what is asked for next is loaded after it, as x86 does */
-    return (uint32_t)_mm_movemask_epi8(same) & SLOT_BITS;
-#else
-    uint32_t slots = 0;
-
-    for (uint32_t i = 0; i < CACHE_BUCKET_SLOTS; i++) {
-        uint64_t seen = cache_slot_load(&bucket->slot[i]);
-        slots |= (uint32_t)(((seen ^ tag) & CACHE_SLOT_TAG_MASK) == 0) << (2 * i + 2);
-    }
-    return slots;
-#endif
-}
-
-/* Looks in one table. */
-static Q_ALWAYS_INLINE bool find_in(const struct quarry_cache_tenant *tenant,
-                                    struct cache_table *table, const struct quarry_cache_key *key,
-                                    struct cache_found *found)
-{
-    uint64_t tag = cache_slot_tag(key->hash);
-    uint32_t home = cache_table_home(table, key->hash), at = home;
-
-    for (uint32_t n = 0; n < CACHE_TABLE_REACH; n++) {
-        struct cache_bucket *bucket = &table->bucket[at];
-        uint32_t slots = slots_with_tag(bucket, tag);
-        for (; slots != 0; slots &= slots - 1) {
-            _Atomic uint64_t *slot = &bucket->slot[(uint32_t)__builtin_ctz(slots) / 2 - 1];
-            uint64_t seen = cache_slot_load(slot);
-            /* It may have changed since it matched. */
-            if (Q_UNLIKELY(((seen ^ tag) & CACHE_SLOT_TAG_MASK) != 0 || seen == 0)) {
-                continue;
-            }
-            struct cache_item *item = cache_item_at(tenant->cache, cache_slot_ref(seen));
-            uint32_t head = cache_item_head(item);
-            if (Q_LIKELY(is_of_key(tenant, item, head, key))) {
-                *found = (struct cache_found){slot, seen, item, head};
-                return true;
-            }
+        at = cache_table_following(table, at, step);
+        if (cache_bucket_find(cache, &table->bucket[at], key, ret_found)) {
+            return true;
         }
-        if (Q_LIKELY(cache_bucket_passed(bucket) == 0)) {
-            return false;
-        }
-        at = cache_table_following(table, at, cache_table_step(table, home));
     }
     return false;
+}
+
+static bool table_find(const struct quarry_cache *cache, struct cache_table *table, uint32_t home,
+                       const struct quarry_cache_key *key, struct cache_found *ret_found)
+{
+    return cache_bucket_find(cache, &table->bucket[home], key, ret_found) ||
+           cache_table_find_behind(cache, table, home, key, ret_found);
+}
+
+struct cache_found cache_tables_find(const struct quarry_cache *cache, struct cache_table *table,
+                                     const struct quarry_cache_key *key)
+{
+    struct cache_found found;
+
+    if (cache_table_find_behind(cache, table, cache_table_home(table, key->hash), key, &found)) {
+        return found;
+    }
+    for (table = cache_table_next(table, key->hash); table != NULL;
+         table = cache_table_next(table, key->hash)) {
+        if (table_find(cache, table, cache_table_home(table, key->hash), key, &found)) {
+            return found;
+        }
+    }
+    return (struct cache_found){0};
 }
 
 struct cache_found cache_index_find(const struct quarry_cache_tenant *tenant,
                                     const struct quarry_cache_key *key)
 {
-    struct cache_found found = {0};
-    struct cache_table *table = cache_table_of(&tenant->index, key->hash);
-
-    while (!find_in(tenant, table, key, &found)) {
-        table = cache_table_next(table, key->hash);
-        if (Q_LIKELY(table == NULL)) {
-            break;
-        }
-    }
-    return found;
+    return cache_find(tenant, key);
 }
 
 struct cache_found cache_index_find_locked(const struct quarry_cache_tenant *tenant,
                                            const struct cache_lock *lock,
                                            const struct quarry_cache_key *key)
 {
+    struct cache_found found;
+    bool has = table_find(tenant->cache, lock->table, lock->home_index, key, &found);
+
+    return has ? found : (struct cache_found){0};
+}
+
+/* The item of a bucket whose key has the hash; NULL: there is none. */
+static struct cache_found find_hash_in(const struct quarry_cache_tenant *tenant,
+                                       struct cache_bucket *bucket, uint64_t hash)
+{
     struct cache_found found = {0};
 
-    (void)find_in(tenant, lock->table, key, &found);
-    return found;
+    for (uint32_t slots = cache_bucket_match(bucket, cache_slot_tag(hash)); slots != 0;
+         slots &= slots - 1) {
+        found.slot = cache_bucket_matched(bucket, slots);
+        found.seen = cache_slot_load(found.slot);
+        if (found.seen != 0) {
+            found.page = cache_slot_page(tenant->cache, found.seen);
+            found.item = slab_page_cell(found.page, QUARRY_REF_CELL(found.seen));
+            found.head = cache_item_head(found.item);
+            if (cache_item_hash(tenant, found.item, found.head) == hash) {
+                return found;
+            }
+        }
+    }
+    return (struct cache_found){0};
 }
 
 struct cache_found cache_index_find_hash_locked(const struct quarry_cache_tenant *tenant,
                                                 const struct cache_lock *lock, uint64_t hash)
 {
-    struct quarry_cache_key key = {.hash = hash};
+    uint32_t at = lock->home_index, step = cache_table_step(lock->table, at);
+    struct cache_found found = {0};
 
-    return cache_index_find_locked(tenant, lock, &key);
+    for (uint32_t n = 0; n < CACHE_TABLE_REACH && found.item == NULL; n++) {
+        struct cache_bucket *bucket = &lock->table->bucket[at];
+        found = find_hash_in(tenant, bucket, hash);
+        if (cache_bucket_passed(bucket) == 0) {
+            break;
+        }
+        at = cache_table_following(lock->table, at, step);
+    }
+    return found;
+}
+
+/* The slot of a table that holds this very ref, or NULL. */
+static Q_ALWAYS_INLINE _Atomic uint64_t *slot_in(struct cache_table *table, uint32_t home,
+                                                 uint64_t hash, uint64_t ref48)
+{
+    uint64_t tag = cache_slot_tag(hash), wanted = tag | ref48;
+    uint32_t at = home;
+
+    for (uint32_t n = 0; n < CACHE_TABLE_REACH; n++) {
+        struct cache_bucket *bucket = &table->bucket[at];
+        for (uint32_t slots = cache_bucket_match(bucket, tag); slots != 0; slots &= slots - 1) {
+            _Atomic uint64_t *slot = cache_bucket_matched(bucket, slots);
+            if ((cache_slot_load(slot) & (CACHE_SLOT_TAG_MASK | QUARRY_REF48_MASK)) == wanted) {
+                return slot;
+            }
+        }
+        if (Q_LIKELY(cache_bucket_passed(bucket) == 0)) {
+            return NULL;
+        }
+        at = cache_table_following(table, at, cache_table_step(table, home));
+    }
+    return NULL;
 }
 
 _Atomic uint64_t *cache_index_slot_locked(const struct cache_lock *lock, uint64_t hash,
                                           uint64_t ref48)
 {
-    uint64_t wanted = cache_slot_tag(hash) | ref48;
-    uint32_t at = lock->home_index, step = cache_table_step(lock->table, at);
+    return slot_in(lock->table, lock->home_index, hash, ref48);
+}
 
-    for (uint32_t n = 0; n < CACHE_TABLE_REACH; n++) {
-        struct cache_bucket *bucket = &lock->table->bucket[at];
-        for (uint32_t i = 0; i < CACHE_BUCKET_SLOTS; i++) {
-            uint64_t seen = cache_slot_load(&bucket->slot[i]);
-            if ((seen & (CACHE_SLOT_TAG_MASK | QUARRY_REF48_MASK)) == wanted) {
-                return &bucket->slot[i];
-            }
+uint64_t cache_index_slot(const struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t ref48)
+{
+    for (struct cache_table *table = cache_table_of(&tenant->index, hash); table != NULL;
+         table = cache_table_next(table, hash)) {
+        const _Atomic uint64_t *slot = slot_in(table, cache_table_home(table, hash), hash, ref48);
+        uint64_t seen = slot == NULL ? 0 : cache_slot_load(slot);
+        if (cache_slot_ref(seen) == ref48) { /* it may have been emptied, or repointed, since */
+            return seen;
         }
-        if (cache_bucket_passed(bucket) == 0) {
-            return NULL;
-        }
-        at = cache_table_following(lock->table, at, step);
     }
-    return NULL;
+    return 0;
 }
 
 /* ---- fetching ahead ------------------------------------------------------------------------- */
@@ -300,14 +275,15 @@ void cache_index_prefetch(const struct quarry_cache_tenant *tenant, uint64_t has
 
 void cache_index_prefetch_item(const struct quarry_cache_tenant *tenant, uint64_t hash)
 {
-    const struct cache_table *table = cache_table_of(&tenant->index, hash);
-    const struct cache_bucket *bucket = &table->bucket[cache_table_home(table, hash)];
-    uint64_t tag = cache_slot_tag(hash);
+    struct cache_table *table = cache_table_of(&tenant->index, hash);
+    struct cache_bucket *bucket = &table->bucket[cache_table_home(table, hash)];
 
-    for (uint32_t i = 0; i < CACHE_BUCKET_SLOTS; i++) {
-        uint64_t seen = cache_slot_load(&bucket->slot[i]);
-        if (((seen ^ tag) & CACHE_SLOT_TAG_MASK) == 0 && seen != 0) {
-            __builtin_prefetch(cache_item_at(tenant->cache, cache_slot_ref(seen)));
+    for (uint32_t slots = cache_bucket_match(bucket, cache_slot_tag(hash)); slots != 0;
+         slots &= slots - 1) {
+        uint64_t seen = cache_slot_load(cache_bucket_matched(bucket, slots));
+        if (Q_LIKELY(seen != 0)) {
+            const struct slab_page *page = cache_slot_page(tenant->cache, seen);
+            __builtin_prefetch(slab_page_cell(page, QUARRY_REF_CELL(seen)));
         }
     }
 }

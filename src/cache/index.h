@@ -11,6 +11,7 @@
 #include <cache/item.h>
 
 struct quarry_cache;
+struct slab_page;
 
 /* ---- slots ---------------------------------------------------------------------------------- */
 
@@ -142,13 +143,18 @@ void cache_index_fini(struct cache_index *index);
 struct cache_found {
     _Atomic uint64_t *slot;
     uint64_t seen;
-    struct cache_item *item; /* NULL: there is none */
+    struct cache_item *item;      /* NULL: there is none */
+    const struct slab_page *page; /* of its cell; NULL where the item is of no index */
+    const char *key;              /* likewise */
     uint32_t head;
 };
 
 /* The item of a key, expired and flushed ones as well. Without a lock. */
 struct cache_found cache_index_find(const struct quarry_cache_tenant *tenant,
                                     const struct quarry_cache_key *key);
+
+/* The slot that holds this very ref, as it was at some moment; 0: none did. Without a lock. */
+uint64_t cache_index_slot(const struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t ref48);
 
 /* See quarry_cache_prefetch. */
 void cache_index_prefetch(const struct quarry_cache_tenant *tenant, uint64_t hash);

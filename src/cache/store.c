@@ -46,23 +46,6 @@ uint64_t cache_item_charge(const struct quarry_cache *cache, uint64_t ref48,
     return (head & CACHE_HEAD_LARGE) == 0 ? bytes : bytes + cache_large_charge(cache, item, head);
 }
 
-bool cache_item_is_expired(const struct quarry_cache *cache, const struct cache_item *item,
-                           uint32_t head)
-{
-    uint32_t expiry = cache_item_expiry(item, head);
-
-    return expiry != 0 && expiry <= cache_now(cache);
-}
-
-bool cache_item_is_flushed(const struct quarry_cache_tenant *tenant, const struct cache_item *item)
-{
-    /* Acquire: pairs with the release in quarry_cache_flush. */
-    uint64_t flushed = atomic_load_acquire_u64(&tenant->flushed_sequence);
-
-    return Q_UNLIKELY(flushed != 0) &&
-           cache_item_sequence(item, atomic_load_relaxed_u64(&tenant->cache->sequence)) <= flushed;
-}
-
 uint64_t cache_item_cas_slow(const struct cache_item *item, uint32_t head)
 {
     uint64_t cas;
@@ -226,21 +209,6 @@ void cache_item_strand(struct quarry_cache_tenant *tenant, uint64_t hash, uint64
 
 /* ---- dead ones ------------------------------------------------------------------------------ */
 
-bool cache_found_is_dead(const struct quarry_cache_tenant *tenant, const struct cache_found *found,
-                         enum cache_gone *ret_why)
-{
-    if (Q_UNLIKELY((found->head & CACHE_HEAD_EXPIRY) != 0) &&
-        cache_item_is_expired(tenant->cache, found->item, found->head)) {
-        *ret_why = CACHE_GONE_EXPIRED;
-        return true;
-    }
-    if (Q_UNLIKELY(cache_item_is_flushed(tenant, found->item))) {
-        *ret_why = CACHE_GONE_FLUSHED;
-        return true;
-    }
-    return false;
-}
-
 bool cache_find_live(struct quarry_cache_tenant *tenant, const struct quarry_cache_key *key,
                      struct cache_found *ret_found)
 {
@@ -258,23 +226,7 @@ bool cache_find_live(struct quarry_cache_tenant *tenant, const struct quarry_cac
     return true;
 }
 
-/* ---- worth ---------------------------------------------------------------------------------- */
-
-void cache_found_touch(const struct quarry_cache *cache, const struct cache_found *found)
-{
-    uint16_t second = (uint16_t)cache_now(cache);
-
-    /* Relaxed: hints, all three. */
-    if (cache_slot_frequency(found->seen) < CACHE_SLOT_FREQUENCY_MAX) {
-        (void)cache_slot_raise(found->slot, found->seen);
-    }
-    if ((found->head & CACHE_HEAD_FETCHED) == 0) {
-        (void)atomic_or_relaxed_u32(&found->item->head, CACHE_HEAD_FETCHED);
-    }
-    if (atomic_load_relaxed_u16(&found->item->accessed) != second) {
-        atomic_store_relaxed_u16(&found->item->accessed, second);
-    }
-}
+/* ---- expiries -------------------------------------------------------------------------------- */
 
 void cache_item_set_expiry(struct quarry_cache *cache, uint64_t ref48, struct cache_item *item,
                            uint32_t expiry)

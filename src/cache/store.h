@@ -24,13 +24,40 @@ static inline uint64_t cache_item_cas(const struct quarry_cache *cache,
 bool cache_item_is_pinned(const struct cache_item *item, uint32_t head);
 
 /* Whether what was found is there for nobody any more, and then why. */
-bool cache_found_is_dead(const struct quarry_cache_tenant *tenant, const struct cache_found *found,
-                         enum cache_gone *ret_why);
+static inline bool cache_found_is_dead(const struct quarry_cache_tenant *tenant,
+                                       const struct cache_found *found, enum cache_gone *ret_why)
+{
+    if (Q_UNLIKELY((found->head & CACHE_HEAD_EXPIRY) != 0) &&
+        cache_item_is_expired(tenant->cache, found->item, found->head)) {
+        *ret_why = CACHE_GONE_EXPIRED;
+        return true;
+    }
+    if (Q_UNLIKELY(cache_item_is_flushed(tenant, found->item))) {
+        *ret_why = CACHE_GONE_FLUSHED;
+        return true;
+    }
+    return false;
+}
 /* The item of a key, without a lock; one that has expired or was flushed is removed instead. */
 bool cache_find_live(struct quarry_cache_tenant *tenant, const struct quarry_cache_key *key,
                      struct cache_found *ret_found);
 /* The item has been read: raises its worth, and notes when. */
-void cache_found_touch(const struct quarry_cache *cache, const struct cache_found *found);
+static inline void cache_found_touch(const struct quarry_cache *cache,
+                                     const struct cache_found *found)
+{
+    uint16_t second = (uint16_t)cache_now(cache);
+
+    /* Relaxed: hints, all three. */
+    if (cache_slot_frequency(found->seen) < CACHE_SLOT_FREQUENCY_MAX) {
+        (void)cache_slot_raise(found->slot, found->seen);
+    }
+    if ((found->head & CACHE_HEAD_FETCHED) == 0) {
+        (void)atomic_or_relaxed_u32(&found->item->head, CACHE_HEAD_FETCHED);
+    }
+    if (atomic_load_relaxed_u16(&found->item->accessed) != second) {
+        atomic_store_relaxed_u16(&found->item->accessed, second);
+    }
+}
 
 /* A get has found it dead, or nothing: counts and removes it. */
 void cache_remove_dead_get(struct quarry_cache_tenant *tenant, const struct quarry_cache_key *key,

@@ -231,9 +231,22 @@ static inline uint64_t cache_item_hash(const struct quarry_cache_tenant *tenant,
 }
 
 /* Whether an item is there for nobody any more. */
-bool cache_item_is_expired(const struct quarry_cache *cache, const struct cache_item *item,
-                           uint32_t head);
-bool cache_item_is_flushed(const struct quarry_cache_tenant *tenant, const struct cache_item *item);
+static inline bool cache_item_is_expired(const struct quarry_cache *cache,
+                                         const struct cache_item *item, uint32_t head)
+{
+    uint32_t expiry = cache_item_expiry(item, head);
+
+    return expiry != 0 && expiry <= cache_now(cache);
+}
+static inline bool cache_item_is_flushed(const struct quarry_cache_tenant *tenant,
+                                         const struct cache_item *item)
+{
+    /* Acquire: pairs with the release in quarry_cache_flush. */
+    uint64_t flushed = atomic_load_acquire_u64(&tenant->flushed_sequence);
+
+    return Q_UNLIKELY(flushed != 0) &&
+           cache_item_sequence(item, atomic_load_relaxed_u64(&tenant->cache->sequence)) <= flushed;
+}
 
 /* Why an item goes. */
 enum cache_gone {

@@ -434,7 +434,8 @@ uint64_t cache_write_replace(struct quarry_cache_write *write, const struct cach
     cache_index_lock(tenant, write->hash, &lock);
     _Atomic uint64_t *slot = cache_index_slot_locked(&lock, write->hash, old48);
     if (slot != NULL) {
-        struct cache_found old = {slot, found->seen, found->item, cache_item_head(found->item)};
+        struct cache_found old = {slot,        found->seen, found->item,
+                                  found->page, found->key,  cache_item_head(found->item)};
         cas = replace_locked(write, slot, &old, how);
         slot_now = atomic_load_relaxed_u64(slot);
     }

@@ -290,6 +290,7 @@ static enum memcached_step advance(struct memcached_turn *turn)
         /* Relaxed: who begins to watch sees what comes a little later. */
         turn->notes = atomic_load_relaxed_bool(&memcached.is_noting) ? MEMCACHED_NOTES_ALL : 0;
         step = phases[turn->state->phase](turn);
+        memcached_tell_hits(turn);
     } while (step == MEMCACHED_ON);
     return step;
 }

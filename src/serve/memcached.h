@@ -190,6 +190,7 @@ struct memcached_turn {
     struct serve_identity *identity;
     struct quarry_cache_tenant *tenant; /* of the identity; NULL before a login */
     uint8_t notes;                      /* of enum memcached_notes */
+    uint32_t hit_count;                 /* of gets: to be told to the cache */
     const char *at;                     /* the first byte that is not consumed */
     const char *end;                    /* behind the last that has come */
 };
@@ -208,6 +209,15 @@ static inline bool memcached_may(const struct memcached_turn *turn, enum serve_r
 static inline bool memcached_is_full(const struct memcached_turn *turn)
 {
     return serve_out_waiting(turn->connection) >= SERVE_OUT_WAITING_MAX;
+}
+
+/* Tells the cache of the hits so far, before somebody asks for its figures. */
+static inline void memcached_tell_hits(struct memcached_turn *turn)
+{
+    if (turn->hit_count != 0) {
+        quarry_cache_count_hits(turn->tenant, turn->hit_count);
+        turn->hit_count = 0;
+    }
 }
 
 /*

@@ -65,6 +65,7 @@ static enum memcached_step execute(struct memcached_turn *turn,
     case MEMCACHED_META_DEBUG:
         return memcached_meta_debug(turn, request);
     case MEMCACHED_OTHER:
+        memcached_tell_hits(turn);
         return memcached_command(turn, request);
     case MEMCACHED_CLOSES:
         return MEMCACHED_CLOSE;

@@ -58,18 +58,32 @@ static inline bool is_copied(const struct quarry_cache_hit *hit)
     return hit->value_bytes <= MEMCACHED_COPIED_BYTES && hit->piece.byte_count == hit->value_bytes;
 }
 
-/* How a key is asked for. */
-static inline enum quarry_cache_outcome look_up(struct memcached_turn *turn,
-                                                const struct quarry_cache_key *key, bool touches,
-                                                uint32_t expiry, struct quarry_cache_hit *ret_hit)
+/* How a key is asked for with more than its value. */
+static enum quarry_cache_outcome look_up_whole(struct memcached_turn *turn,
+                                               const struct quarry_cache_key *key, bool touches,
+                                               uint32_t expiry, struct quarry_cache_hit *ret_hit)
 {
-    if (Q_UNLIKELY(touches)) {
-        const struct quarry_cache_get_options options = {.touches = true, .expiry = expiry};
+    const struct quarry_cache_get_options options = {.touches = touches, .expiry = expiry};
 
+    if (touches) {
         memcached_count(&turn->counters->touch_requests);
-        return quarry_cache_get(turn->tenant, key, &options, ret_hit);
     }
-    return quarry_cache_get(turn->tenant, key, NULL, ret_hit);
+    return quarry_cache_get(turn->tenant, key, &options, ret_hit);
+}
+
+/* How a key is asked for. A hit's cas is told where the request wants it. */
+static inline enum quarry_cache_outcome look_up(struct memcached_turn *turn,
+                                                const struct quarry_cache_key *key, bool has_cas,
+                                                bool touches, uint32_t expiry,
+                                                struct quarry_cache_hit *ret_hit)
+{
+    if (Q_UNLIKELY(has_cas || touches)) {
+        return look_up_whole(turn, key, touches, expiry, ret_hit);
+    }
+    enum quarry_cache_outcome outcome = quarry_cache_get_value(turn->tenant, key, ret_hit);
+
+    turn->hit_count += outcome == QUARRY_CACHE_HIT;
+    return outcome;
 }
 
 /* ---- one key -------------------------------------------------------------------------------- */
@@ -101,7 +115,7 @@ enum memcached_step memcached_get_one(struct memcached_turn *turn,
 {
     struct quarry_cache_hit hit;
     enum quarry_cache_outcome outcome =
-        look_up(turn, &request->key, request->touches, request->expiry, &hit);
+        look_up(turn, &request->key, request->has_cas, request->touches, request->expiry, &hit);
 
     memcached_note(turn, MEMCACHED_EVENT_GET, &request->key,
                    outcome == QUARRY_CACHE_HIT ? "found" : "not_found",
@@ -202,7 +216,7 @@ static enum memcached_step send_key(struct memcached_turn *turn, const struct qu
     struct memcached_state *state = turn->state;
     struct quarry_cache_hit hit;
     enum quarry_cache_outcome outcome =
-        look_up(turn, key, state->get_touches, state->get_expiry, &hit);
+        look_up(turn, key, state->get_has_cas, state->get_touches, state->get_expiry, &hit);
 
     memcached_note(turn, MEMCACHED_EVENT_GET, key,
                    outcome == QUARRY_CACHE_HIT ? "found" : "not_found",
