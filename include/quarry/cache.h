@@ -368,6 +368,7 @@ struct quarry_cache_stored {
 struct quarry_cache_write {
     struct quarry_cache_tenant *tenant;
     uint64_t ref;            /* of the item, not yet to be found */
+    void *cell;              /* where it lies */
     uint64_t hash;           /* of the key */
     uint64_t value_bytes;    /* in all */
     uint64_t filled_bytes;   /* so far */
@@ -384,7 +385,7 @@ struct quarry_cache_write {
  * Returns: QUARRY_CACHE_HIT: room is there for the first bytes. QUARRY_CACHE_TOO_LARGE,
  * QUARRY_CACHE_NO_MEMORY: nothing was begun; an item of the key is left as it is (memcached's `set`
  * deletes it, by quarry_cache_delete).
- * Threads: not needed inside the epoch. Cost: a cell; evictions, up to eight items, when full.
+ * Threads: not needed inside the epoch. Cost: a cell; evictions, up to 16 items, when full.
  */
 QUARRY_EXPORT enum quarry_cache_outcome
 quarry_cache_write_begin(struct quarry_cache_tenant *tenant, const struct quarry_cache_key *key,

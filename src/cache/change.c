@@ -153,7 +153,7 @@ static enum quarry_cache_outcome delete_whole(struct quarry_cache_tenant *tenant
     }
     cache_index_unlock(&lock);
     if (gone != 0) {
-        cache_item_drop(tenant, key->hash, gone);
+        cache_item_drop(tenant, gone);
     } else if (found.item != NULL && !is_live) {
         (void)cache_item_remove(tenant, key->hash, cache_slot_ref(found.seen), why);
     }

@@ -186,6 +186,17 @@ static uint32_t places_make(struct quarry_cache *cache, uint32_t work)
 
 /* ---- a page --------------------------------------------------------------------------------- */
 
+/* Whether it is there still. After who changes its expiry now: that is read behind the lock. */
+static bool is_there(struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t ref48)
+{
+    struct cache_lock lock;
+
+    cache_index_lock(tenant, hash, &lock);
+    bool is_in_index = cache_index_slot_locked(&lock, hash, ref48) != NULL;
+    cache_index_unlock(&lock);
+    return is_in_index;
+}
+
 /* An item of a page that is visited. Returns: whether it was removed. */
 static bool item_visit(struct quarry_cache *cache, uint64_t ref48)
 {
@@ -196,7 +207,7 @@ static bool item_visit(struct quarry_cache *cache, uint64_t ref48)
         cache_expire_noted(cache, ref48, cache_now(cache) + 1); /* perhaps it becomes an item */
         return false;
     }
-    if (item_ref48 != ref48 || cache_hand_slot(tenant, hash, ref48) == 0) {
+    if (item_ref48 != ref48 || !is_there(tenant, hash, ref48)) {
         return false;
     }
     const struct cache_item *item = cache_item_at(cache, ref48);

@@ -23,7 +23,7 @@
  * entry tell another item apart. An entry that is of the same key stored anew in the same cell
  * makes it leave a little early, which does no harm. A tenant whose items are replaced all the time
  * and never evicted would grow its queue without end: so when it has a quarter more entries than
- * items, who pushes looks at two of the oldest.
+ * items, of two who push one looks at four of the oldest.
  *
  * While a cache fills, nothing is evicted, and all its items would be in the small queue, at eight
  * bytes each: those that are too many for it join the main queue untried. So they do later on,
@@ -54,6 +54,8 @@
 /* Entries above those of the items that are put up with: a part of them, and so many more. */
 #define TIDY_PART  4u
 #define TIDY_SPARE 1024u
+/* One push of so many looks for them, at two entries for each. */
+#define PUSHES_PER_TIDY 2u
 
 enum quarry_status cache_hand_init(struct cache_hand *ret_hand, struct quarry_cache_tenant *tenant,
                                    uint32_t order)
@@ -109,17 +111,6 @@ static bool is_small_next(const struct cache_hand *hand)
 
 /* ---- items ---------------------------------------------------------------------------------- */
 
-uint64_t cache_hand_slot(struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t ref48)
-{
-    struct cache_lock lock;
-
-    cache_index_lock(tenant, hash, &lock);
-    const _Atomic uint64_t *slot = cache_index_slot_locked(&lock, hash, ref48);
-    uint64_t seen = slot == NULL ? 0 : atomic_load_relaxed_u64(slot);
-    cache_index_unlock(&lock);
-    return seen;
-}
-
 enum cache_gone cache_hand_why(const struct quarry_cache_tenant *tenant,
                                const struct cache_item *item, uint32_t head)
 {
@@ -159,18 +150,12 @@ struct entry_item {
 
 static struct entry_item entry_look(struct cache_hand *hand, uint64_t entry)
 {
-    struct quarry_cache *cache = hand->tenant->cache;
+    struct quarry_cache_tenant *tenant = hand->tenant;
     struct entry_item found = {.ref48 = cache_entry_ref(entry)};
-    struct quarry_cache_tenant *tenant;
-    uint64_t ref48;
 
-    if (!cache_item_whose(cache, found.ref48, &tenant, &found.hash, &ref48) ||
-        tenant != hand->tenant || ref48 != found.ref48 || !cache_entry_is_of(entry, found.hash)) {
-        return found;
-    }
-    found.slot = cache_hand_slot(tenant, found.hash, ref48);
+    found.slot = cache_item_guess_slot(tenant, found.ref48, cache_entry_hash(entry), &found.hash);
     if (found.slot != 0 && !cache_slot_is_main(found.slot)) {
-        found.item = cache_item_at(cache, ref48);
+        found.item = cache_item_at(tenant->cache, found.ref48);
         found.head = cache_item_head(found.item);
     }
     return found;
@@ -299,7 +284,9 @@ void cache_hand_push(struct cache_hand *hand, uint64_t hash, uint64_t ref48, uin
         (void)enter_main(hand, hash, ref48, bytes); /* the hand finds it without an entry */
         return;
     }
-    (void)cache_hand_tidy(hand, 2);
+    if (atomic_load_relaxed_u64(&hand->small.count) % PUSHES_PER_TIDY == 0) {
+        (void)cache_hand_tidy(hand, 2 * PUSHES_PER_TIDY);
+    }
 }
 
 void cache_hand_see_ghosts(struct cache_hand *hand)

@@ -77,8 +77,6 @@ uint32_t cache_hand_tidy(struct cache_hand *hand, uint32_t work);
  */
 void cache_hand_see_ghosts(struct cache_hand *hand);
 
-/* The slot of an item that the index has under this very ref; 0: it has not. Inside the epoch. */
-uint64_t cache_hand_slot(struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t ref48);
 /* Why an item is to go without being evicted: CACHE_GONE_EVICTED: it need not. In the index. */
 enum cache_gone cache_hand_why(const struct quarry_cache_tenant *tenant,
                                const struct cache_item *item, uint32_t head);

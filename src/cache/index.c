@@ -98,8 +98,12 @@ Q_COLD void cache_bucket_unlock_slow(struct cache_bucket *bucket)
 void cache_index_lock(struct quarry_cache_tenant *tenant, uint64_t hash,
                       struct cache_lock *ret_lock)
 {
-    struct cache_table *table = cache_table_of(&tenant->index, hash);
+    cache_lock_home(tenant, hash, ret_lock);
+}
 
+void cache_lock_home_slow(struct quarry_cache_tenant *tenant, struct cache_table *table,
+                          uint64_t hash, struct cache_lock *ret_lock)
+{
     for (;;) {
         uint32_t home = cache_table_home(table, hash);
         struct cache_bucket *bucket = &table->bucket[home];
@@ -173,14 +177,21 @@ struct cache_found cache_index_find(const struct quarry_cache_tenant *tenant,
     return cache_find(tenant, key);
 }
 
+struct cache_found cache_find_behind_locked(const struct quarry_cache *cache,
+                                            const struct cache_lock *lock,
+                                            const struct quarry_cache_key *key)
+{
+    struct cache_found found;
+    bool has = cache_table_find_behind(cache, lock->table, lock->home_index, key, &found);
+
+    return has ? found : (struct cache_found){0};
+}
+
 struct cache_found cache_index_find_locked(const struct quarry_cache_tenant *tenant,
                                            const struct cache_lock *lock,
                                            const struct quarry_cache_key *key)
 {
-    struct cache_found found;
-    bool has = table_find(tenant->cache, lock->table, lock->home_index, key, &found);
-
-    return has ? found : (struct cache_found){0};
+    return cache_find_locked(tenant->cache, lock, key);
 }
 
 /* The item of a bucket whose key has the hash; NULL: there is none. */
@@ -292,11 +303,10 @@ void cache_index_prefetch_item(const struct quarry_cache_tenant *tenant, uint64_
 
 static bool place_in(struct cache_bucket *bucket, uint64_t value)
 {
-    for (uint32_t i = 0; i < CACHE_BUCKET_SLOTS; i++) {
+    for (uint32_t slots = cache_bucket_empty(bucket); slots != 0; slots &= slots - 1) {
         uint64_t empty = 0;
         /* Release: pairs with cache_slot_load, so that who finds the item sees it whole. */
-        if (atomic_load_relaxed_u64(&bucket->slot[i]) == 0 &&
-            atomic_cas_release_u64(&bucket->slot[i], &empty, value)) {
+        if (atomic_cas_release_u64(cache_bucket_matched(bucket, slots), &empty, value)) {
             return true;
         }
     }

@@ -143,9 +143,9 @@ void cache_index_fini(struct cache_index *index);
 struct cache_found {
     _Atomic uint64_t *slot;
     uint64_t seen;
-    struct cache_item *item;      /* NULL: there is none */
-    const struct slab_page *page; /* of its cell; NULL where the item is of no index */
-    const char *key;              /* likewise */
+    struct cache_item *item; /* NULL: there is none */
+    struct slab_page *page;  /* of its cell; NULL where the item is of no index */
+    const char *key;         /* likewise */
     uint32_t head;
 };
 

@@ -47,6 +47,27 @@ static inline uint32_t cache_bucket_match(const struct cache_bucket *bucket, uin
 #endif
 }
 
+/* The words of a bucket that are empty, likewise. */
+static inline uint32_t cache_bucket_empty(const struct cache_bucket *bucket)
+{
+#if defined(__SSE4_1__) && !OS_UNDER_TSAN
+    /* Ids of classes begin with 1: a slot is empty if its upper half is 0. */
+    const __m128 *pair = (const __m128 *)(const void *)bucket;
+    __m128i zero = _mm_setzero_si128();
+    __m128i low = _mm_castps_si128(_mm_shuffle_ps(pair[0], pair[1], 0xdd));
+    __m128i high = _mm_castps_si128(_mm_shuffle_ps(pair[2], pair[3], 0xdd));
+    __m128i same = _mm_packs_epi32(_mm_cmpeq_epi32(low, zero), _mm_cmpeq_epi32(high, zero));
+    return (uint32_t)_mm_movemask_epi8(same) & CACHE_MATCH_BITS;
+#else
+    uint32_t slots = 0;
+
+    for (uint32_t i = 0; i < CACHE_BUCKET_SLOTS; i++) {
+        slots |= (uint32_t)(atomic_load_relaxed_u64(&bucket->slot[i]) == 0) << (2 * i + 2);
+    }
+    return slots;
+#endif
+}
+
 /* The first slot of a match that is not empty. */
 static inline _Atomic uint64_t *cache_bucket_matched(struct cache_bucket *bucket, uint32_t slots)
 {
@@ -105,8 +126,7 @@ static inline bool cache_is_same(const char *a, const char *b, uint32_t byte_cou
 /* ---- tables --------------------------------------------------------------------------------- */
 
 /* The page of a slot's item, and the item. The slot is not empty. */
-static inline const struct slab_page *cache_slot_page(const struct quarry_cache *cache,
-                                                      uint64_t seen)
+static inline struct slab_page *cache_slot_page(const struct quarry_cache *cache, uint64_t seen)
 {
     const struct slab_tables *tables = (const struct slab_tables *)(const void *)cache->slab;
     /* Acquire: as in slab_data_unchecked. */
@@ -131,7 +151,7 @@ static Q_ALWAYS_INLINE bool cache_bucket_find(const struct quarry_cache *cache,
         if (Q_UNLIKELY(seen == 0)) {
             continue;
         }
-        const struct slab_page *page = cache_slot_page(cache, seen);
+        struct slab_page *page = cache_slot_page(cache, seen);
         struct cache_item *item = slab_page_cell(page, QUARRY_REF_CELL(seen));
         uint32_t head = cache_item_head(item);
         const char *text = cache_item_key(item, head);
@@ -148,6 +168,10 @@ static Q_ALWAYS_INLINE bool cache_bucket_find(const struct quarry_cache *cache,
 bool cache_table_find_behind(const struct quarry_cache *cache, struct cache_table *table,
                              uint32_t home, const struct quarry_cache_key *key,
                              struct cache_found *ret_found);
+/* What is left of cache_find_locked after the home. */
+struct cache_found cache_find_behind_locked(const struct quarry_cache *cache,
+                                            const struct cache_lock *lock,
+                                            const struct quarry_cache_key *key);
 /* What is left of a search after the home: the rest of the table, then what it grows into. */
 struct cache_found cache_tables_find(const struct quarry_cache *cache, struct cache_table *table,
                                      const struct quarry_cache_key *key);
@@ -179,6 +203,43 @@ static Q_ALWAYS_INLINE struct cache_found cache_find(const struct quarry_cache_t
         }
         bucket = cache_bucket_behind(table, key->hash, bucket);
     }
+}
+
+/* ---- locks ---------------------------------------------------------------------------------- */
+
+/* The home is not locked: locks where the key is to be now, moving its home there if need be. */
+void cache_lock_home_slow(struct quarry_cache_tenant *tenant, struct cache_table *table,
+                          uint64_t hash, struct cache_lock *ret_lock);
+
+/* As cache_index_lock. */
+static inline void cache_lock_home(struct quarry_cache_tenant *tenant, uint64_t hash,
+                                   struct cache_lock *ret_lock)
+{
+    struct cache_table *table = cache_table_of(&tenant->index, hash);
+    uint32_t home = cache_table_home(table, hash);
+    struct cache_bucket *bucket = &table->bucket[home];
+
+    cache_bucket_lock(bucket);
+    if (Q_LIKELY(!cache_table_is_growing(table))) {
+        *ret_lock = (struct cache_lock){table, bucket, home, false};
+        return;
+    }
+    cache_bucket_unlock(bucket);
+    cache_lock_home_slow(tenant, table, hash, ret_lock);
+}
+
+/* As cache_index_find_locked. */
+static Q_ALWAYS_INLINE struct cache_found cache_find_locked(const struct quarry_cache *cache,
+                                                            const struct cache_lock *lock,
+                                                            const struct quarry_cache_key *key)
+{
+    struct cache_found found;
+
+    if (cache_bucket_find(cache, lock->home, key, &found)) {
+        return found;
+    }
+    return cache_bucket_passed(lock->home) == 0 ? (struct cache_found){0}
+                                                : cache_find_behind_locked(cache, lock, key);
 }
 
 #endif

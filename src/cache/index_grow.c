@@ -441,7 +441,7 @@ static void move_slot(struct quarry_cache_tenant *tenant, struct cache_table *ta
     (void)atomic_sub_relaxed_u32(&table->owed[bit], 1);
     (void)atomic_sub_relaxed_u32(&table->used_count, 1);
     if (Q_UNLIKELY(!has_room)) {
-        cache_item_strand(tenant, hash, value);
+        cache_item_strand(tenant, value);
     }
 }
 

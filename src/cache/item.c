@@ -91,16 +91,33 @@ char *cache_item_lay(void *cell, const struct cache_item_plan *plan, uint32_t fi
 
 /* ---- guesses -------------------------------------------------------------------------------- */
 
-/* Byte by byte, each read once. */
+/* Words of a cell, wherever they lie. */
+typedef uint64_t loose_u64 __attribute__((aligned(1), may_alias));
+
+/* Word by word, the last of which may overlap; what is shorter than one byte by byte. */
 __attribute__((no_sanitize("thread"), noinline)) static void copy_racy(void *to, const void *from,
                                                                        size_t bytes)
 {
     const volatile unsigned char *source = from;
     volatile unsigned char *target = to;
 
-    for (size_t i = 0; i < bytes; i++) {
-        target[i] = source[i];
+    if (bytes < sizeof(uint64_t)) {
+        for (size_t i = 0; i < bytes; i++) {
+            target[i] = source[i];
+        }
+        return;
     }
+    size_t last = bytes - sizeof(uint64_t);
+    for (size_t i = 0; i < last; i += sizeof(uint64_t)) {
+        *(volatile loose_u64 *)(target + i) = *(const volatile loose_u64 *)(source + i);
+    }
+    *(volatile loose_u64 *)(target + last) = *(const volatile loose_u64 *)(source + last);
+}
+
+__attribute__((no_sanitize("thread"), noinline)) static uint8_t
+key_bytes_racy(const struct cache_item *item)
+{
+    return *(const volatile uint8_t *)&item->key_bytes;
 }
 
 static bool guess_extent(const void *data, size_t bytes, struct cache_guess *guess)
@@ -122,7 +139,6 @@ bool cache_item_guess(const void *data, size_t bytes, struct cache_guess *ret_gu
     const struct cache_item *item = data;
     uint32_t head = bytes < CACHE_ITEM_BYTES ? 0 : cache_item_head(item);
     uint32_t offset = cache_item_key_offset(head);
-    uint8_t key_bytes = 0;
     uint16_t tenant_id = 0;
 
     ret_guess->head = head;
@@ -132,7 +148,7 @@ bool cache_item_guess(const void *data, size_t bytes, struct cache_guess *ret_gu
     if ((head & CACHE_HEAD_EXTENT) != 0) {
         return guess_extent(data, bytes, ret_guess);
     }
-    copy_racy(&key_bytes, &item->key_bytes, 1);
+    uint8_t key_bytes = key_bytes_racy(item);
     if (key_bytes == 0 || (size_t)offset + key_bytes > bytes) {
         return false;
     }

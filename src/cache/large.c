@@ -195,12 +195,12 @@ bool cache_large_move_extent(struct quarry_cache_tenant *tenant, uint64_t hash, 
 /* The link of a write that the next extent is to be behind. */
 static _Atomic uint64_t *last_link(const struct quarry_cache_write *write)
 {
-    struct quarry_cache *cache = write->tenant->cache;
+    const struct quarry_cache *cache = write->tenant->cache;
 
     if (write->last_ref != 0) {
         return &extent_at(cache, write->last_ref)->next;
     }
-    struct cache_item *item = cache_item_at(cache, write->ref & QUARRY_REF48_MASK);
+    struct cache_item *item = write->cell;
     return first_link(item, cache_item_head(item));
 }
 
@@ -212,7 +212,9 @@ bool cache_large_extend(struct quarry_cache_write *write)
     struct quarry_cell cell;
 
     Q_ASSERT(write->room_bytes == 0 && bytes != 0);
-    if (cache_policy_take_cell(tenant, sizeof(struct cache_extent) + bytes, &cell) != QUARRY_OK) {
+    uint32_t cell_bytes =
+        cache_policy_take_cell(tenant, sizeof(struct cache_extent) + bytes, &cell);
+    if (cell_bytes == 0) {
         return false;
     }
     struct cache_extent *extent = cell.data;
@@ -227,6 +229,6 @@ bool cache_large_extend(struct quarry_cache_write *write)
     write->last_ref = ref48;
     write->room = extent->bytes;
     write->room_bytes = bytes;
-    cache_write_reserve(write, slab_page_of(tenant->cache->slab, ref48)->cell_bytes);
+    cache_write_reserve(write, cell_bytes);
     return true;
 }

@@ -1,7 +1,7 @@
 /*
  * What goes and what stays: the parts, put together.
  *
- *     a set ──> take_cell ──(tight)──> evicts up to eight items ──> cell
+ *     a set ──> take_cell ──(tight)──> evicts up to 16 items ──> cell
  *                   └──(no cell)──> pages are emptied until there is one
  *     the turn ──> chooses who gives ─> evicts ahead ─> empties pages ─> expires ─> sweeps, ghosts
  *
@@ -39,8 +39,8 @@
 /* So much done, and there is more to do. */
 #define MORE_WORK 24u
 /* What a set evicts at most while it is not in need, and how far it looks for that. */
-#define SET_ITEMS 8u
-#define SET_WORK  32u
+#define SET_ITEMS 16u
+#define SET_WORK  64u
 /* A tenant may be above its quota by so much, for a moment, before its sets wait. */
 #define OVERSHOOT_BYTES Q_MIB(1)
 /* How long a set tries without anything that helps it before it is refused. */
@@ -150,6 +150,23 @@ void cache_policy_entered(struct quarry_cache_tenant *tenant, uint64_t hash, uin
     cache_policy_depth--;
 }
 
+void cache_policy_replaced(struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t ref48,
+                           uint64_t bytes, uint64_t old_bytes, bool is_main)
+{
+    struct cache_hand *hand = &tenant->policy->hand;
+
+    if (bytes != old_bytes) {
+        cache_levels_add(&tenant->cache->policy->levels, bytes - old_bytes);
+        (void)atomic_add_relaxed_u64(is_main ? &hand->main_bytes : &hand->small_bytes,
+                                     bytes - old_bytes);
+    }
+    if (!is_main) {
+        cache_policy_depth++;
+        cache_hand_push(hand, hash, ref48, bytes);
+        cache_policy_depth--;
+    }
+}
+
 void cache_policy_left(struct quarry_cache_tenant *tenant, uint64_t bytes, bool is_main)
 {
     struct cache_hand *hand = &tenant->policy->hand;
@@ -212,14 +229,13 @@ static bool keep_quota(struct quarry_cache_tenant *tenant, uint64_t bytes)
     return over_quota_bytes(tenant, bytes) <= OVERSHOOT_BYTES;
 }
 
-/* What a set gives for the next ones. */
+/* What a set gives for the next ones. `bytes`: that are owed. */
 static void give_ahead(struct quarry_cache *cache, uint64_t bytes)
 {
     const struct cache_evict_limits limits = {bytes + bytes / 4, SET_ITEMS, SET_WORK};
 
-    if (cache_refill_is_due(cache) && !cache->never_evicts) {
+    if (bytes != 0 && !cache->never_evicts) {
         (void)cache_refill_evict(cache, &limits);
-        cache_refill_look(cache);
     }
 }
 
@@ -334,25 +350,40 @@ static Q_COLD enum quarry_status take_slow(struct quarry_cache *cache, size_t by
                                   : take_outside(cache, bytes, ret_cell);
 }
 
-enum quarry_status cache_policy_take_cell(struct quarry_cache_tenant *tenant, size_t bytes,
-                                          struct quarry_cell *ret_cell)
+/* `owed_bytes`: that are to be evicted ahead. */
+static Q_NOINLINE enum quarry_status take_cell(struct quarry_cache_tenant *tenant, size_t bytes,
+                                               uint64_t owed_bytes, struct quarry_cell *ret_cell)
 {
     struct quarry_cache *cache = tenant->cache;
 
     cache_policy_depth++;
     enum quarry_status status = QUARRY_NO_MEMORY;
     if (keep_quota(tenant, bytes)) {
-        give_ahead(cache, bytes);
+        give_ahead(cache, owed_bytes);
         status = slab_take(cache->slab, bytes, ret_cell);
         if (Q_UNLIKELY(status == QUARRY_NO_MEMORY || status == QUARRY_NO_SPACE)) {
             status = take_slow(cache, bytes, ret_cell);
         }
     }
     cache_policy_depth--;
-    if (Q_LIKELY(status == QUARRY_OK)) {
-        cache_expire_prepare(cache, ret_cell->ref);
-    }
     return status;
+}
+
+uint32_t cache_policy_take_cell(struct quarry_cache_tenant *tenant, size_t bytes,
+                                struct quarry_cell *ret_cell)
+{
+    struct quarry_cache *cache = tenant->cache;
+    uint64_t owed_bytes = cache_refill_owed(&cache->policy->levels, cache, bytes);
+
+    if (Q_LIKELY(owed_bytes == 0 && atomic_load_relaxed_u64(&tenant->quota_bytes) == 0)) {
+        uint32_t cell_bytes = slab_take_kept(cache->slab, bytes, ret_cell);
+        if (Q_LIKELY(cell_bytes != 0)) {
+            return cell_bytes;
+        }
+    }
+    return take_cell(tenant, bytes, owed_bytes, ret_cell) == QUARRY_OK
+               ? slab_page_of(cache->slab, ret_cell->ref)->cell_bytes
+               : 0;
 }
 
 bool cache_policy_make_room(struct quarry_cache *cache, uint64_t bytes)
@@ -487,7 +518,7 @@ static void validate_item(struct quarry_cache_tenant *tenant, uint64_t ref48, ui
 {
     const struct cache_item *item = cache_item_at(tenant->cache, ref48);
     uint32_t head = cache_item_head(item);
-    uint64_t slot = cache_hand_slot(tenant, cache_item_hash(tenant, item, head), ref48);
+    uint64_t slot = cache_index_slot(tenant, cache_item_hash(tenant, item, head), ref48);
 
     found[cache_slot_is_main(slot)] += cache_item_charge(tenant->cache, ref48, item, head);
 }

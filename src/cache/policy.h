@@ -30,6 +30,12 @@ bool cache_policy_is_ghost(struct quarry_cache_tenant *tenant, uint64_t hash);
  */
 void cache_policy_entered(struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t ref48,
                           uint64_t bytes, bool is_main);
+/*
+ * An item has come in the place of another, in whose queue it is; of the small queue it is the
+ * youngest. As above.
+ */
+void cache_policy_replaced(struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t ref48,
+                           uint64_t bytes, uint64_t old_bytes, bool is_main);
 /* An item has left the index. As above. */
 void cache_policy_left(struct quarry_cache_tenant *tenant, uint64_t bytes, bool is_main);
 /* A key was asked for and not found: what the gain of more memory is estimated from. */
@@ -39,13 +45,13 @@ void cache_policy_missed(struct quarry_cache_tenant *tenant, uint64_t hash);
 
 /*
  * A cell of at least `bytes` for an item of the tenant, within its quota and the cache's size:
- * evicts up to eight items for it, and where that does not help makes a page of its size.
+ * evicts up to 16 items for it, and where that does not help makes a page of its size.
  *
- * Errors: QUARRY_NO_MEMORY: the cache never evicts, or there is nothing to evict.
+ * Returns: the cell's bytes; 0: the cache never evicts, or there is nothing to evict.
  * Threads: inside the epoch or not; no lock held.
  */
-enum quarry_status cache_policy_take_cell(struct quarry_cache_tenant *tenant, size_t bytes,
-                                          struct quarry_cell *ret_cell);
+uint32_t cache_policy_take_cell(struct quarry_cache_tenant *tenant, size_t bytes,
+                                struct quarry_cell *ret_cell);
 /*
  * Room for the cache's own structures, after an allocation for them failed: gives back about
  * `bytes` of pages. Returns: whether it is worth trying again. No lock held.

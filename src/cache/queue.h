@@ -33,10 +33,15 @@ static inline bool cache_entry_is_second(uint64_t entry)
 {
     return (entry & CACHE_ENTRY_SECOND) != 0;
 }
+/* The lowest bits of the hash of the item's key. */
+static inline uint32_t cache_entry_hash(uint64_t entry)
+{
+    return (uint32_t)(entry >> CACHE_ENTRY_HASH_SHIFT);
+}
 /* False: the entry is of another item that has lain in the cell. */
 static inline bool cache_entry_is_of(uint64_t entry, uint64_t hash)
 {
-    return entry >> CACHE_ENTRY_HASH_SHIFT == (hash & 0x7fff);
+    return cache_entry_hash(entry) == (hash & 0x7fff);
 }
 
 struct quarry_cache;

@@ -86,7 +86,7 @@ static struct resident resident_of(struct quarry_cache *cache, uint64_t ref48)
     if (!cache_item_whose(cache, ref48, &found.tenant, &found.hash, &found.ref48)) {
         return (struct resident){.tenant = NULL};
     }
-    found.slot = cache_hand_slot(found.tenant, found.hash, found.ref48);
+    found.slot = cache_index_slot(found.tenant, found.hash, found.ref48);
     return found.slot == 0 ? (struct resident){.tenant = NULL} : found;
 }
 

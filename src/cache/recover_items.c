@@ -223,7 +223,7 @@ static void older_drop(struct cache_recover_worker *worker, const struct cache_p
 
     if (slot != 0) {
         worker->dropped_count++;
-        cache_item_drop(newer->tenant, newer->key.hash, slot);
+        cache_item_drop(newer->tenant, slot);
     }
 }
 

@@ -8,11 +8,11 @@
  * Cells are free where items of their size have gone; what is open can become a page of any size.
  * A part of the open bytes is kept in reserve for sizes that run short, enough for two pages; of
  * the rest, open or in cells, there should be a quarter of a percent. Less is free than wanted, and
- * the cache is *tight*: every set evicts a quarter more than it brings, bounded to eight items, so
- * that no set waits for another's work; the turn does the rest, and goes on for a quarter above the
- * mark. Were the reserve counted as free as well, sets would use it up before anything is evicted,
- * and all eviction would be by pages that are emptied for the next reserve. A part of the reserve
- * is for those alone who cannot wait (reserve.c).
+ * the cache is *tight*: of every four sets one evicts a quarter more than they bring, bounded to
+ * 16 items, so that no set waits for another's work; the turn does the rest, and goes on for a
+ * quarter above the mark. Were the reserve counted as free as well, sets would use it up before
+ * anything is evicted, and all eviction would be by pages that are emptied for the next reserve. A
+ * part of the reserve is for those alone who cannot wait (reserve.c).
  *
  * The limit is the least of the size, the target that the budget has given, and what the memory
  * turned out to have room for: when a page is refused below the first two, what is charged then is
@@ -43,6 +43,10 @@
 #define OPEN_MIN Q_KIB(128)
 /* Cells taken by a stripe's threads between two looks. */
 #define TAKEN_PER_LOOK 16u
+/* And between two evictions while the cache is tight, or so many bytes: what evicting costs beside
+ * the items is paid once for them. */
+#define TAKEN_PER_EVICTION 4u
+#define OWED_BYTES_MAX     Q_KIB(4)
 /* How long a limit is believed in that the memory has set. */
 #define BOUND_SECONDS 5u
 #define NOBODY        UINT32_MAX
@@ -163,17 +167,23 @@ void cache_refill_look(struct quarry_cache *cache)
     }
 }
 
-bool cache_refill_is_due(struct quarry_cache *cache)
+uint64_t cache_refill_owed(struct cache_levels *levels, struct quarry_cache *cache, uint64_t bytes)
 {
-    struct cache_levels *levels = &cache->policy->levels;
     struct cache_level_stripe *stripe = stripe_of(levels);
     uint32_t count = atomic_load_relaxed_u32(&stripe->taken_count) + 1;
 
-    atomic_store_relaxed_u32(&stripe->taken_count, count); /* a race looks a little less often */
+    /* Relaxed, here and below: a race looks a little less often, and evicts a little less. */
+    atomic_store_relaxed_u32(&stripe->taken_count, count);
     if (count % TAKEN_PER_LOOK == 0) {
         cache_refill_look(cache);
     }
-    return atomic_load_relaxed_u32(&levels->is_tight) != 0;
+    if (Q_LIKELY(atomic_load_relaxed_u32(&levels->is_tight) == 0)) {
+        return 0;
+    }
+    uint32_t owed = atomic_load_relaxed_u32(&stripe->owed_bytes);
+    bool is_due = count % TAKEN_PER_EVICTION == 0 || owed + bytes >= OWED_BYTES_MAX;
+    atomic_store_relaxed_u32(&stripe->owed_bytes, is_due ? 0 : owed + (uint32_t)bytes);
+    return is_due ? owed + bytes : 0;
 }
 
 /* ---- who gives ------------------------------------------------------------------------------ */

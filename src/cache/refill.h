@@ -13,6 +13,7 @@
 struct cache_level_stripe {
     _Atomic uint64_t used_bytes; /* a level: may be below 0 */
     _Atomic uint32_t taken_count;
+    _Atomic uint32_t owed_bytes; /* of cells taken since something was last evicted for them */
 } Q_ALIGNED(Q_CACHE_LINE_BYTES);
 
 struct cache_levels {
@@ -55,10 +56,10 @@ uint64_t cache_room_lacking(const struct cache_room *room);
 void cache_room_note_refused(struct quarry_cache *cache);
 
 /*
- * For every cell that is taken: whether there is less free than should be. Now and then looks.
- * Cost: a load or two.
+ * For every cell that is taken: how much is to be evicted now for it and the ones before, when less
+ * is free than should be; else 0. Now and then looks. Cost: a load or two.
  */
-bool cache_refill_is_due(struct quarry_cache *cache);
+uint64_t cache_refill_owed(struct cache_levels *levels, struct quarry_cache *cache, uint64_t bytes);
 
 /* Looks at once. Cost: a look at each stripe. */
 void cache_refill_look(struct quarry_cache *cache);

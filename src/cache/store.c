@@ -35,6 +35,7 @@
 #include <cache/large.h>
 #include <cache/policy.h>
 #include <cache/store.h>
+#include <slab/take.h>
 
 /* ---- what an item is ------------------------------------------------------------------------ */
 
@@ -106,7 +107,7 @@ void cache_hit_fill(const struct quarry_cache_tenant *tenant, uint64_t ref48,
 /* Gives a cell up that readers may be in. */
 void cache_cell_retire(struct quarry_cache *cache, uint64_t ref48)
 {
-    quarry_slab_retire(cache->slab, quarry_slab_ref(cache->slab, ref48));
+    slab_retire_cell(cache->slab, slab_page_of(cache->slab, ref48), ref48 & QUARRY_REF48_MASK);
 }
 
 void cache_item_retire(struct quarry_cache *cache, uint64_t ref48, struct cache_item *item,
@@ -118,50 +119,81 @@ void cache_item_retire(struct quarry_cache *cache, uint64_t ref48, struct cache_
     cache_cell_retire(cache, ref48);
 }
 
-/* Whether nobody has it pinned; else the last of them will retire it. */
-static bool leave_to_pins(struct cache_item *item, uint32_t head)
+void cache_item_let_go(struct quarry_cache *cache, struct slab_page *page, uint64_t ref48,
+                       struct cache_item *item, uint32_t head)
 {
-    if (Q_LIKELY((head & CACHE_HEAD_PINS) == 0)) {
-        return true;
-    }
     /* Of two on one word the later sees the earlier: this, or the last unpin, retires it. */
-    return atomic_or_acq_rel_u32(cache_item_pins_field(item, head), CACHE_PINS_DEAD) == 0;
-}
-
-void cache_item_drop(struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t slot)
-{
-    struct quarry_cache *cache = tenant->cache;
-    uint64_t ref48 = cache_slot_ref(slot);
-    struct cache_item *item = cache_item_at(cache, ref48);
-    uint32_t head = cache_item_head(item);
-    uint64_t bytes = cache_item_charge(cache, ref48, item, head);
-
-    (void)hash;
-    Q_ASSERT((head & (CACHE_HEAD_VALID | CACHE_HEAD_EXTENT)) == 0);
-    cache_count_add(tenant, CACHE_COUNT_ITEMS, UINT64_MAX);
-    cache_count_add(tenant, CACHE_COUNT_ITEM_BYTES, -bytes);
-    cache_count_add(tenant, CACHE_COUNT_REQUEST_BYTES, -cache_item_request_bytes(item, head));
-    cache_policy_left(tenant, bytes, cache_slot_is_main(slot));
-    if (leave_to_pins(item, head)) {
-        cache_item_retire(cache, ref48, item, head);
+    if (Q_UNLIKELY((head & CACHE_HEAD_PINS) != 0) &&
+        atomic_or_acq_rel_u32(cache_item_pins_field(item, head), CACHE_PINS_DEAD) != 0) {
+        return;
     }
+    if (Q_UNLIKELY((head & CACHE_HEAD_LARGE) != 0)) {
+        cache_large_retire(cache, item, head);
+    }
+    slab_retire_cell(cache->slab, page, ref48);
 }
 
-static void count_gone(struct quarry_cache_tenant *tenant, const struct cache_item *item,
-                       uint32_t head, uint64_t bytes, enum cache_gone why)
+/* An item that has been taken out of the index: what there is to know of it. */
+struct gone {
+    struct slab_page *page;
+    struct cache_item *item;
+    uint64_t ref48, bytes;
+    uint32_t head;
+    bool was_main;
+};
+
+static inline struct gone gone_of(const struct quarry_cache *cache, uint64_t slot)
 {
-    bool was_fetched = (head & CACHE_HEAD_FETCHED) != 0;
+    struct gone gone = {.ref48 = cache_slot_ref(slot), .was_main = cache_slot_is_main(slot)};
+
+    gone.page = slab_page_of(cache->slab, gone.ref48);
+    gone.item = slab_page_cell(gone.page, QUARRY_REF_CELL(gone.ref48));
+    gone.head = cache_item_head(gone.item);
+    gone.bytes = gone.page->cell_bytes;
+    if (Q_UNLIKELY((gone.head & CACHE_HEAD_LARGE) != 0)) {
+        gone.bytes += cache_large_charge(cache, gone.item, gone.head);
+    }
+    return gone;
+}
+
+static inline void drop(struct quarry_cache_tenant *tenant, const struct gone *gone)
+{
+    struct cache_stripe *stripe = cache_stripe_of(tenant);
+
+    Q_ASSERT((gone->head & (CACHE_HEAD_VALID | CACHE_HEAD_EXTENT)) == 0);
+    cache_stripe_add(stripe, CACHE_COUNT_ITEMS, UINT64_MAX);
+    cache_stripe_add(stripe, CACHE_COUNT_ITEM_BYTES, -gone->bytes);
+    cache_stripe_add(stripe, CACHE_COUNT_REQUEST_BYTES,
+                     -cache_item_request_bytes(gone->item, gone->head));
+    cache_policy_left(tenant, gone->bytes, gone->was_main);
+    cache_item_let_go(tenant->cache, gone->page, gone->ref48, gone->item, gone->head);
+}
+
+void cache_item_drop(struct quarry_cache_tenant *tenant, uint64_t slot)
+{
+    const struct gone gone = gone_of(tenant->cache, slot);
+
+    drop(tenant, &gone);
+}
+
+static void count_gone(struct quarry_cache_tenant *tenant, const struct gone *gone,
+                       enum cache_gone why)
+{
+    struct cache_stripe *stripe = cache_stripe_of(tenant);
+    bool was_fetched = (gone->head & CACHE_HEAD_FETCHED) != 0;
 
     if (why == CACHE_GONE_EVICTED) {
         uint16_t age =
-            (uint16_t)(cache_now(tenant->cache) - atomic_load_relaxed_u16(&item->accessed));
+            (uint16_t)(cache_now(tenant->cache) - atomic_load_relaxed_u16(&gone->item->accessed));
         atomic_store_relaxed_u32(&tenant->evicted_age, age);
-        cache_count(tenant, CACHE_COUNT_EVICTIONS);
-        cache_count_add(tenant, CACHE_COUNT_EVICTED_BYTES, bytes);
-        cache_count_add(tenant, CACHE_COUNT_EVICTED_UNFETCHED, was_fetched ? 0 : 1);
+        cache_stripe_add(stripe, CACHE_COUNT_EVICTIONS, 1);
+        cache_stripe_add(stripe, CACHE_COUNT_EVICTED_BYTES, gone->bytes);
+        if (!was_fetched) {
+            cache_stripe_add(stripe, CACHE_COUNT_EVICTED_UNFETCHED, 1);
+        }
     } else if (why == CACHE_GONE_EXPIRED) {
-        cache_count(tenant, CACHE_COUNT_EXPIRED);
-        cache_count_add(tenant, CACHE_COUNT_EXPIRED_UNFETCHED, was_fetched ? 0 : 1);
+        cache_stripe_add(stripe, CACHE_COUNT_EXPIRED, 1);
+        cache_stripe_add(stripe, CACHE_COUNT_EXPIRED_UNFETCHED, was_fetched ? 0 : 1);
     }
 }
 
@@ -171,7 +203,7 @@ static void observe(const struct quarry_cache_tenant *tenant, uint64_t ref48,
     const struct quarry_cache *cache = tenant->cache;
     struct quarry_cache_hit hit;
 
-    if (cache->observe == NULL || (why != CACHE_GONE_EVICTED && why != CACHE_GONE_EXPIRED)) {
+    if (why != CACHE_GONE_EVICTED && why != CACHE_GONE_EXPIRED) {
         return;
     }
     cache_hit_fill(tenant, ref48, item, head, &hit);
@@ -188,23 +220,21 @@ uint64_t cache_item_remove(struct quarry_cache_tenant *tenant, uint64_t hash, ui
     if (slot == 0) {
         return 0;
     }
-    struct cache_item *item = cache_item_at(tenant->cache, ref48);
-    uint32_t head = cache_item_head(item);
-    uint64_t bytes = cache_item_charge(tenant->cache, ref48, item, head);
-    count_gone(tenant, item, head, bytes, why);
-    observe(tenant, ref48, item, head, why);
-    cache_item_drop(tenant, hash, slot);
-    return bytes;
+    const struct gone gone = gone_of(tenant->cache, slot);
+    count_gone(tenant, &gone, why);
+    if (Q_UNLIKELY(tenant->cache->observe != NULL)) {
+        observe(tenant, ref48, gone.item, gone.head, why);
+    }
+    drop(tenant, &gone);
+    return gone.bytes;
 }
 
-void cache_item_strand(struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t slot)
+void cache_item_strand(struct quarry_cache_tenant *tenant, uint64_t slot)
 {
-    struct cache_item *item = cache_item_at(tenant->cache, cache_slot_ref(slot));
-    uint32_t head = cache_item_head(item);
-    uint64_t bytes = cache_item_charge(tenant->cache, cache_slot_ref(slot), item, head);
+    const struct gone gone = gone_of(tenant->cache, slot);
 
-    count_gone(tenant, item, head, bytes, CACHE_GONE_EVICTED);
-    cache_item_drop(tenant, hash, slot);
+    count_gone(tenant, &gone, CACHE_GONE_EVICTED);
+    drop(tenant, &gone);
 }
 
 /* ---- dead ones ------------------------------------------------------------------------------ */
@@ -317,32 +347,56 @@ bool cache_item_move(void *argument, quarry_ref old_ref, const void *old_data, q
                      new_data);
 }
 
+/* Whose item a guess may be of, and the hash of its key. NULL: nobody's. */
+static struct quarry_cache_tenant *guess_read(struct quarry_cache *cache, uint64_t ref48,
+                                              struct cache_guess *guess)
+{
+    const struct slab_page *page = slab_page_of(cache->slab, ref48);
+
+    if (QUARRY_REF_CELL(ref48) >= page->cell_count ||
+        !cache_item_guess(slab_page_cell(page, QUARRY_REF_CELL(ref48)), page->cell_bytes, guess)) {
+        return NULL;
+    }
+    struct quarry_cache_tenant *tenant = cache_tenant_of(cache, guess->tenant_id);
+    if (tenant != NULL && guess->key_bytes != 0) {
+        guess->hash = cache_hash(tenant, guess->key, guess->key_bytes);
+    }
+    return tenant;
+}
+
+uint64_t cache_item_guess_slot(struct quarry_cache_tenant *tenant, uint64_t ref48,
+                               uint32_t hash_bits, uint64_t *ret_hash)
+{
+    struct cache_guess guess;
+
+    if (guess_read(tenant->cache, ref48, &guess) != tenant || guess.key_bytes == 0 ||
+        (guess.hash & CACHE_GUESS_HASH_MASK) != hash_bits) {
+        return 0;
+    }
+    *ret_hash = guess.hash;
+    return cache_index_slot(tenant, guess.hash, ref48);
+}
+
 bool cache_item_whose(struct quarry_cache *cache, uint64_t ref48,
                       struct quarry_cache_tenant **ret_tenant, uint64_t *ret_hash,
                       uint64_t *ret_ref48)
 {
-    const struct slab_page *page = slab_page_of(cache->slab, ref48);
     struct cache_guess guess;
+    struct quarry_cache_tenant *tenant = guess_read(cache, ref48, &guess);
 
-    if (QUARRY_REF_CELL(ref48) >= page->cell_count ||
-        !cache_item_guess(slab_page_cell(page, QUARRY_REF_CELL(ref48)), page->cell_bytes, &guess)) {
-        return false;
-    }
-    struct quarry_cache_tenant *tenant = cache_tenant_of(cache, guess.tenant_id);
     if (tenant == NULL) {
         return false;
     }
-    uint64_t hash =
-        guess.key_bytes == 0 ? guess.hash : cache_hash(tenant, guess.key, guess.key_bytes);
-    struct cache_lock lock;
-    cache_index_lock(tenant, hash, &lock);
-    struct cache_found found = cache_index_find_hash_locked(tenant, &lock, hash);
-    cache_index_unlock(&lock);
-    if (found.item == NULL || (guess.key_bytes != 0 && cache_slot_ref(found.seen) != ref48)) {
-        return false;
-    }
     *ret_tenant = tenant;
-    *ret_hash = hash;
+    *ret_hash = guess.hash;
+    if (guess.key_bytes != 0) {
+        *ret_ref48 = ref48;
+        return cache_index_slot(tenant, guess.hash, ref48) != 0;
+    }
+    struct cache_lock lock;
+    cache_index_lock(tenant, guess.hash, &lock);
+    struct cache_found found = cache_index_find_hash_locked(tenant, &lock, guess.hash);
+    cache_index_unlock(&lock);
     *ret_ref48 = cache_slot_ref(found.seen);
-    return true;
+    return found.item != NULL;
 }

@@ -179,11 +179,16 @@ static inline struct cache_stripe *cache_stripe_of(const struct quarry_cache_ten
     return &tenant->stripes[os_thread_id() & tenant->stripe_mask];
 }
 /* Levels may sink: `amount` wraps. */
+static inline void cache_stripe_add(struct cache_stripe *stripe, enum cache_count what,
+                                    uint64_t amount)
+{
+    /* Relaxed: figures. */
+    (void)atomic_add_relaxed_u64(&stripe->count[what], amount);
+}
 static inline void cache_count_add(const struct quarry_cache_tenant *tenant, enum cache_count what,
                                    uint64_t amount)
 {
-    /* Relaxed: figures. */
-    (void)atomic_add_relaxed_u64(&cache_stripe_of(tenant)->count[what], amount);
+    cache_stripe_add(cache_stripe_of(tenant), what, amount);
 }
 static inline void cache_count(const struct quarry_cache_tenant *tenant, enum cache_count what)
 {
@@ -272,12 +277,18 @@ static inline void cache_item_end(struct cache_item *item)
  * its cells are retired, or left to the last who unpins it. `slot`: as it was. Inside the epoch, no
  * lock held.
  */
-void cache_item_drop(struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t slot);
+void cache_item_drop(struct quarry_cache_tenant *tenant, uint64_t slot);
+/*
+ * The cells of an item that is out of the index, and whose figures are done: retired, or left to
+ * the last who unpins it. `page`: of its cell.
+ */
+void cache_item_let_go(struct quarry_cache *cache, struct slab_page *page, uint64_t ref48,
+                       struct cache_item *item, uint32_t head);
 /*
  * Drops one that a growing index has no room for, as if it were evicted, but nobody is told: the
  * lock of its home is held. What it retires to comes after that lock.
  */
-void cache_item_strand(struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t slot);
+void cache_item_strand(struct quarry_cache_tenant *tenant, uint64_t slot);
 /*
  * All of it for an item that is to go for `why`: takes it out of the index, if it is there under
  * this very ref; tells the observer; counts; drops it. Inside the epoch, no lock held.
@@ -300,6 +311,15 @@ bool cache_item_move(void *argument, quarry_ref old_ref, const void *old_data, q
 bool cache_item_whose(struct quarry_cache *cache, uint64_t ref48,
                       struct quarry_cache_tenant **ret_tenant, uint64_t *ret_hash,
                       uint64_t *ret_ref48);
+
+/* Bits of a hash that tell one item that has lain in a cell from another: of a queue's entries. */
+#define CACHE_GUESS_HASH_MASK 0x7fffu
+/*
+ * The slot of the item of a tenant that lies in a cell, if its key's hash ends in these bits; no
+ * extents. `ret_hash`: written where it is there. Inside the epoch. Returns: 0: there is none.
+ */
+uint64_t cache_item_guess_slot(struct quarry_cache_tenant *tenant, uint64_t ref48,
+                               uint32_t hash_bits, uint64_t *ret_hash);
 
 /* Fills in what a hit says of an item. Inside the epoch. */
 void cache_hit_fill(const struct quarry_cache_tenant *tenant, uint64_t ref48,

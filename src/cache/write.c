@@ -14,9 +14,8 @@
  * took its number before is covered; one that took it after sees the note, waits a moment, and
  * finds what it was about to build on gone.
  *
- * append and prepend cannot be written in place: what comes is kept as an item of its own; at the
- * commit a third one is made of both, and put where the first was, if it still is; else all over
- * again with what is there then. No lock is held while bytes are copied.
+ * The key is looked up once, under the lock; whether it has a ghost is asked there too, where it is
+ * not found: a look at one cache line, which calls nothing. append and prepend: join.c.
  *
  * Memory is asked for with no lock held. Where it is inside the epoch, because what is copied is
  * read there, and there is none, the call leaves, asks again, now that pages can be emptied, and
@@ -28,6 +27,7 @@
 #include <string.h>
 
 #include <cache/expire.h>
+#include <cache/index_find.h>
 #include <cache/large.h>
 #include <cache/policy.h>
 #include <cache/policy_parts.h>
@@ -40,11 +40,6 @@ static _Thread_local size_t lacking_bytes;
 
 /* ---- making --------------------------------------------------------------------------------- */
 
-struct cache_item *cache_write_item(const struct quarry_cache_write *write)
-{
-    return cache_item_at(write->tenant->cache, write->ref & QUARRY_REF48_MASK);
-}
-
 enum quarry_cache_outcome cache_write_open(struct quarry_cache_tenant *tenant,
                                            const struct quarry_cache_key *key,
                                            const struct cache_item_plan *plan, uint32_t fields,
@@ -55,19 +50,24 @@ enum quarry_cache_outcome cache_write_open(struct quarry_cache_tenant *tenant,
     fields |= cache_item_plan_fields(plan);
     bool is_large = (fields & CACHE_HEAD_LARGE) != 0;
     size_t bytes = cache_item_plan_bytes(plan, fields);
-    if (Q_UNLIKELY(cache_policy_take_cell(tenant, bytes, &cell) != QUARRY_OK)) {
+    uint32_t cell_bytes = cache_policy_take_cell(tenant, bytes, &cell);
+    if (Q_UNLIKELY(cell_bytes == 0)) {
         lacking_bytes = bytes;
         return QUARRY_CACHE_NO_MEMORY;
+    }
+    if ((fields & CACHE_HEAD_EXPIRY) != 0) {
+        cache_expire_prepare(tenant->cache, cell.ref);
     }
     *ret_write = (struct quarry_cache_write){
         .tenant = tenant,
         .ref = cell.ref,
+        .cell = cell.data,
         .hash = key->hash,
         .value_bytes = plan->value_bytes,
         .room = cache_item_lay(cell.data, plan, fields, key->bytes),
         .room_bytes = is_large ? 0 : plan->value_bytes,
     };
-    cache_write_reserve(ret_write, slab_page_of(tenant->cache->slab, cell.ref)->cell_bytes);
+    cache_write_reserve(ret_write, cell_bytes);
     if (is_large && !cache_large_extend(ret_write)) {
         lacking_bytes = CACHE_EXTENT_BYTES;
         cache_write_end(ret_write);
@@ -94,7 +94,7 @@ bool cache_write_may_retry(struct quarry_cache_tenant *tenant, uint32_t *tries)
     struct quarry_cell cell;
 
     if (lacking_bytes == 0 || ++*tries > RETRIES_MAX ||
-        cache_policy_take_cell(tenant, lacking_bytes, &cell) != QUARRY_OK) {
+        cache_policy_take_cell(tenant, lacking_bytes, &cell) == 0) {
         return false;
     }
     /* It stays with this thread, whose next take has it. */
@@ -217,30 +217,64 @@ static void unseal(struct quarry_cache_write *write, uint32_t flags)
     (void)atomic_and_release_u32(&cache_write_item(write)->head, ~(CACHE_HEAD_VALID | flags));
 }
 
-/*
- * The item is in the index, as `slot` says: figures and queues; what was there before is dropped.
- * Somebody may have taken it out again.
- */
-static void settle(struct quarry_cache_write *write, uint64_t slot, uint64_t replaced)
+/* The figures of an item that has come in the place of another. */
+static void settle_replaced(const struct quarry_cache_write *write, uint64_t slot,
+                            const struct cache_found *old)
 {
     struct quarry_cache_tenant *tenant = write->tenant;
-    struct cache_item *item = cache_write_item(write);
-    uint64_t bytes = write->reserved_bytes, hash = write->hash;
+    struct quarry_cache *cache = tenant->cache;
+    struct cache_stripe *stripe = cache_stripe_of(tenant);
+    uint32_t head = cache_item_head(old->item);
+    uint64_t bytes = write->reserved_bytes, old_bytes = old->page->cell_bytes;
 
-    cache_count(tenant, CACHE_COUNT_ITEMS);
-    cache_count_add(tenant, CACHE_COUNT_ITEM_BYTES, bytes);
-    cache_count_add(tenant, CACHE_COUNT_REQUEST_BYTES, item->key_bytes + write->value_bytes);
-    cache_count(tenant, CACHE_COUNT_TOTAL_ITEMS);
-    cache_policy_entered(tenant, hash, cache_slot_ref(slot), bytes, cache_slot_is_main(slot));
-    cache_write_unreserve(write);
-    *write = (struct quarry_cache_write){0};
-    if (replaced != 0) {
-        cache_item_drop(tenant, hash, replaced);
+    if (Q_UNLIKELY((head & CACHE_HEAD_LARGE) != 0)) {
+        old_bytes += cache_large_charge(cache, old->item, head);
     }
+    uint64_t more = write->value_bytes - cache_item_value_bytes(old->item, head);
+    if (bytes != old_bytes) {
+        cache_stripe_add(stripe, CACHE_COUNT_ITEM_BYTES, bytes - old_bytes);
+    }
+    if (more != 0) { /* the key is the same */
+        cache_stripe_add(stripe, CACHE_COUNT_REQUEST_BYTES, more);
+    }
+    cache_stripe_add(stripe, CACHE_COUNT_TOTAL_ITEMS, 1);
+    cache_policy_replaced(tenant, write->hash, cache_slot_ref(slot), bytes, old_bytes,
+                          cache_slot_is_main(slot));
+    cache_item_let_go(cache, old->page, cache_slot_ref(old->seen), old->item, head);
+}
+
+static void settle_new(const struct quarry_cache_write *write, uint64_t slot)
+{
+    struct quarry_cache_tenant *tenant = write->tenant;
+    struct cache_stripe *stripe = cache_stripe_of(tenant);
+    uint64_t bytes = write->reserved_bytes;
+
+    cache_stripe_add(stripe, CACHE_COUNT_ITEMS, 1);
+    cache_stripe_add(stripe, CACHE_COUNT_ITEM_BYTES, bytes);
+    cache_stripe_add(stripe, CACHE_COUNT_REQUEST_BYTES,
+                     cache_write_item(write)->key_bytes + write->value_bytes);
+    cache_stripe_add(stripe, CACHE_COUNT_TOTAL_ITEMS, 1);
+    cache_policy_entered(tenant, write->hash, cache_slot_ref(slot), bytes,
+                         cache_slot_is_main(slot));
+}
+
+/*
+ * The item is in the index, as `slot` says: figures and queues; what was there before, if anything
+ * was, is let go. Somebody may have taken it out again.
+ */
+static void settle(struct quarry_cache_write *write, uint64_t slot, const struct cache_found *old)
+{
+    if (old->item != NULL) {
+        settle_replaced(write, slot, old);
+    } else {
+        settle_new(write, slot);
+    }
+    cache_write_unreserve(write);
+    write->tenant = NULL;
 }
 
 /* The pages' minimum first, for it may be too low and not too high. */
-static void note_expiry(const struct quarry_cache_write *write)
+static inline void note_expiry(const struct quarry_cache_write *write)
 {
     const struct cache_item *item = cache_write_item(write);
     uint32_t expiry = cache_item_expiry(item, cache_item_head(item));
@@ -300,22 +334,24 @@ static uint32_t keep_of_newer(struct quarry_cache_write *write, const struct cac
 /* What one try of a put has come to. */
 struct attempt {
     struct cache_put put;
-    uint64_t slot;     /* HIT: as it is */
-    uint64_t replaced; /* and as it was; 0: it was free */
+    uint64_t slot;          /* HIT: as it is */
+    struct cache_found old; /* what was there; without an item: nothing */
 };
 
-static void store_locked(struct quarry_cache_write *write, struct cache_lock *lock,
-                         const struct cache_found *found, uint32_t flags, bool is_main,
+static void store_locked(struct quarry_cache_write *write, struct cache_lock *lock, uint32_t flags,
                          struct attempt *attempt)
 {
     uint64_t ref48 = write->ref & QUARRY_REF48_MASK;
 
+    if (attempt->old.item != NULL) {
+        seal(write, flags);
+        cache_item_end(attempt->old.item);
+        attempt->slot = cache_index_repoint_locked(attempt->old.slot, ref48);
+        return;
+    }
+    bool is_main = cache_policy_is_ghost(write->tenant, write->hash);
     seal(write, flags);
-    if (found->item != NULL) {
-        cache_item_end(found->item);
-        attempt->slot = cache_index_repoint_locked(found->slot, ref48);
-        attempt->replaced = found->seen;
-    } else if (cache_index_insert_locked(lock, write->hash, ref48, is_main)) {
+    if (cache_index_insert_locked(lock, write->hash, ref48, is_main)) {
         attempt->slot = ref48 | (is_main ? CACHE_SLOT_MAIN : 0);
     } else {
         unseal(write, flags);
@@ -323,62 +359,59 @@ static void store_locked(struct quarry_cache_write *write, struct cache_lock *lo
     }
 }
 
-static struct attempt put_once(struct quarry_cache_write *write, const struct quarry_cache_key *key,
-                               const struct quarry_cache_store_options *options, uint32_t flags,
-                               bool is_main)
+static void put_once(struct quarry_cache_write *write, const struct quarry_cache_key *key,
+                     const struct quarry_cache_store_options *options, uint32_t flags,
+                     struct attempt *attempt)
 {
     struct quarry_cache_tenant *tenant = write->tenant;
-    struct attempt attempt = {0};
     struct cache_lock lock;
 
-    cache_index_lock(tenant, key->hash, &lock);
-    attempt.put.cas = number(write);
-    struct cache_found found = cache_index_find_locked(tenant, &lock, key);
-    bool is_live = found.item != NULL && !is_dead_now(tenant, &found);
-    uint64_t cas =
-        is_live && options->has_cas ? cache_item_cas(tenant->cache, found.item, found.head) : 0;
-    attempt.put.outcome = decide(is_live, cas, options);
-    if (attempt.put.outcome == QUARRY_CACHE_HIT) {
-        flags |= is_live ? keep_of_newer(write, &found, cas, options) : 0;
-        store_locked(write, &lock, &found, flags, is_main, &attempt);
+    cache_lock_home(tenant, key->hash, &lock);
+    attempt->slot = 0;
+    attempt->put.cas = number(write);
+    attempt->old = cache_find_locked(tenant->cache, &lock, key);
+    bool is_live = attempt->old.item != NULL && !is_dead_now(tenant, &attempt->old);
+    uint64_t cas = is_live && options->has_cas
+                       ? cache_item_cas(tenant->cache, attempt->old.item, attempt->old.head)
+                       : 0;
+    attempt->put.outcome = decide(is_live, cas, options);
+    if (Q_LIKELY(attempt->put.outcome == QUARRY_CACHE_HIT)) {
+        flags |= is_live ? keep_of_newer(write, &attempt->old, cas, options) : 0;
+        store_locked(write, &lock, flags, attempt);
     } else if (is_live && options->mode == QUARRY_CACHE_ADD) {
-        cache_found_touch(tenant->cache, &found);
+        cache_found_touch(tenant->cache, &attempt->old);
     }
     cache_index_unlock(&lock);
-    attempt.put.wants_growth = cache_index_wants_growth(&tenant->index, &lock);
-    return attempt;
+    attempt->put.wants_growth = cache_index_wants_growth(&tenant->index, &lock);
 }
 
-static struct quarry_cache_key key_of(const struct quarry_cache_write *write)
+static struct cache_put put_item(struct quarry_cache_write *write,
+                                 const struct quarry_cache_key *key,
+                                 const struct quarry_cache_store_options *options, uint32_t flags)
 {
-    const struct cache_item *item = cache_write_item(write);
+    struct quarry_cache_tenant *tenant = write->tenant;
+    struct attempt attempt;
 
-    return (struct quarry_cache_key){cache_item_key(item, cache_item_head(item)), item->key_bytes,
-                                     write->hash};
+    note_expiry(write);
+    for (;;) {
+        put_once(write, key, options, flags, &attempt);
+        if (Q_LIKELY(attempt.slot != 0)) {
+            settle(write, attempt.slot, &attempt.old);
+            return attempt.put;
+        }
+        if (attempt.put.outcome != QUARRY_CACHE_NO_MEMORY ||
+            !cache_index_make_room(tenant, key->hash)) {
+            return attempt.put;
+        }
+    }
 }
 
 struct cache_put cache_write_put(struct quarry_cache_write *write,
                                  const struct quarry_cache_store_options *options, uint32_t flags)
 {
-    struct quarry_cache_tenant *tenant = write->tenant;
-    struct quarry_cache_key key = key_of(write);
-    bool is_main = false;
+    struct quarry_cache_key key = cache_write_key(write);
 
-    note_expiry(write);
-    if (cache_index_find(tenant, &key).item == NULL) {
-        is_main = cache_policy_is_ghost(tenant, key.hash);
-    }
-    for (;;) {
-        struct attempt attempt = put_once(write, &key, options, flags, is_main);
-        if (attempt.slot != 0) {
-            settle(write, attempt.slot, attempt.replaced);
-            return attempt.put;
-        }
-        if (attempt.put.outcome != QUARRY_CACHE_NO_MEMORY ||
-            !cache_index_make_room(tenant, key.hash)) {
-            return attempt.put;
-        }
-    }
+    return put_item(write, &key, options, flags);
 }
 
 uint64_t cache_write_insert(struct quarry_cache_write *write, uint32_t flags, bool *ret_exists)
@@ -428,14 +461,15 @@ uint64_t cache_write_replace(struct quarry_cache_write *write, const struct cach
 {
     struct quarry_cache_tenant *tenant = write->tenant;
     uint64_t old48 = cache_slot_ref(found->seen), slot_now = 0, cas = 0;
+    struct cache_found old = *found;
     struct cache_lock lock;
 
     note_expiry(write);
     cache_index_lock(tenant, write->hash, &lock);
     _Atomic uint64_t *slot = cache_index_slot_locked(&lock, write->hash, old48);
     if (slot != NULL) {
-        struct cache_found old = {slot,        found->seen, found->item,
-                                  found->page, found->key,  cache_item_head(found->item)};
+        old.slot = slot;
+        old.head = cache_item_head(found->item);
         cas = replace_locked(write, slot, &old, how);
         slot_now = atomic_load_relaxed_u64(slot);
     }
@@ -444,16 +478,11 @@ uint64_t cache_write_replace(struct quarry_cache_write *write, const struct cach
         cache_write_end(write);
         return 0;
     }
-    settle(write, slot_now, (slot_now & ~QUARRY_REF48_MASK) | old48);
+    settle(write, slot_now, &old);
     return cas;
 }
 
 /* ---- the door ------------------------------------------------------------------------------- */
-
-static bool is_join(const struct quarry_cache_store_options *options)
-{
-    return options->mode == QUARRY_CACHE_APPEND || options->mode == QUARRY_CACHE_PREPEND;
-}
 
 enum quarry_cache_outcome quarry_cache_write_begin(struct quarry_cache_tenant *tenant,
                                                    const struct quarry_cache_key *key,
@@ -467,7 +496,7 @@ enum quarry_cache_outcome quarry_cache_write_begin(struct quarry_cache_tenant *t
         .key_bytes = key->byte_count,
         .value_bytes = value_bytes,
         .client_flags = options->client_flags,
-        .expiry = is_join(options) ? options->vivify_expiry : options->expiry,
+        .expiry = cache_store_is_join(options) ? options->vivify_expiry : options->expiry,
         .cas = options->new_cas,
     };
 
@@ -489,84 +518,12 @@ void quarry_cache_write_abort(struct quarry_cache_write *write)
     cache_write_end(write);
 }
 
-/* An item of what is there and what has come. Returns: HIT, NO_MEMORY, TOO_LARGE. */
-static enum quarry_cache_outcome join(const struct quarry_cache_write *piece,
-                                      const struct cache_found *old,
-                                      const struct quarry_cache_store_options *options,
-                                      struct quarry_cache_write *ret_joined)
-{
-    struct quarry_cache_tenant *tenant = piece->tenant;
-    struct quarry_cache_key key = key_of(piece);
-    struct cache_item *item = cache_write_item(piece);
-    struct cache_found new = {.item = item, .head = cache_item_head(item)};
-    bool is_behind = options->mode == QUARRY_CACHE_APPEND;
-    struct cache_item_plan plan = {
-        .tenant_id = tenant->id,
-        .key_bytes = key.byte_count,
-        .value_bytes = cache_item_value_bytes(old->item, old->head) + piece->value_bytes,
-        .client_flags = cache_item_client_flags(old->item, old->head),
-        .cas = options->new_cas,
-    };
-
-    if (plan.value_bytes > atomic_load_relaxed_u64(&tenant->cache->value_bytes_max)) {
-        return QUARRY_CACHE_TOO_LARGE;
-    }
-    if (cache_write_open(tenant, &key, &plan, old->head & CACHE_HEAD_EXPIRY, ret_joined) !=
-        QUARRY_CACHE_HIT) {
-        return QUARRY_CACHE_NO_MEMORY;
-    }
-    if (!cache_write_add_item(ret_joined, is_behind ? old : &new) ||
-        !cache_write_add_item(ret_joined, is_behind ? &new : old)) {
-        cache_write_end(ret_joined);
-        return QUARRY_CACHE_NO_MEMORY;
-    }
-    return QUARRY_CACHE_HIT;
-}
-
-/* append and prepend. The piece stays; stored as it is, it ends. */
-static struct cache_put commit_join(struct quarry_cache_write *piece,
-                                    const struct quarry_cache_store_options *options,
-                                    uint64_t *ret_value_bytes)
-{
-    static const struct quarry_cache_store_options add = {.mode = QUARRY_CACHE_ADD};
-    static const struct cache_replace as_new = {0};
-    struct quarry_cache_tenant *tenant = piece->tenant;
-    struct quarry_cache_key key = key_of(piece);
-
-    for (;;) {
-        struct cache_found old;
-        struct quarry_cache_write joined;
-        if (!cache_find_live(tenant, &key, &old)) {
-            struct cache_put put = {.outcome = QUARRY_CACHE_NOT_STORED};
-            if (options->vivifies) {
-                put = cache_write_put(piece, &add, 0);
-            }
-            if (options->vivifies && put.outcome == QUARRY_CACHE_NOT_STORED) {
-                continue;
-            }
-            return put;
-        }
-        if (options->has_cas && options->cas != cache_item_cas(tenant->cache, old.item, old.head)) {
-            return (struct cache_put){.outcome = QUARRY_CACHE_EXISTS};
-        }
-        enum quarry_cache_outcome outcome = join(piece, &old, options, &joined);
-        if (outcome != QUARRY_CACHE_HIT) {
-            return (struct cache_put){.outcome = outcome};
-        }
-        *ret_value_bytes = joined.value_bytes;
-        uint64_t cas = cache_write_replace(&joined, &old, &as_new);
-        if (cas != 0) {
-            return (struct cache_put){.outcome = QUARRY_CACHE_HIT, .cas = cas};
-        }
-    }
-}
-
 static void count_commit(struct quarry_cache_tenant *tenant,
                          const struct quarry_cache_store_options *options,
                          enum quarry_cache_outcome outcome)
 {
     cache_count(tenant, CACHE_COUNT_SETS);
-    if (options->has_cas && options->mode != QUARRY_CACHE_ADD && !is_join(options)) {
+    if (options->has_cas && options->mode != QUARRY_CACHE_ADD && !cache_store_is_join(options)) {
         cache_count(tenant, outcome == QUARRY_CACHE_HIT      ? CACHE_COUNT_CAS_HITS
                             : outcome == QUARRY_CACHE_EXISTS ? CACHE_COUNT_CAS_BADVAL
                                                              : CACHE_COUNT_CAS_MISSES);
@@ -578,36 +535,46 @@ static void count_commit(struct quarry_cache_tenant *tenant,
     }
 }
 
-enum quarry_cache_outcome
-quarry_cache_write_commit(struct quarry_cache_write *write,
-                          const struct quarry_cache_store_options *options,
-                          struct quarry_cache_stored *ret_stored)
+/* `key`: of the write, and its bytes stay. */
+static enum quarry_cache_outcome commit(struct quarry_cache_write *write,
+                                        const struct quarry_cache_key *key,
+                                        const struct quarry_cache_store_options *options,
+                                        struct quarry_cache_stored *ret_stored)
 {
     struct quarry_cache_tenant *tenant = write->tenant;
     uint64_t hash = write->hash, value_bytes = write->value_bytes;
-
-    struct cache_put put;
+    struct cache_put done;
     uint32_t tries = 0;
 
     Q_ASSERT(write->filled_bytes == write->value_bytes);
     do {
         cache_write_enter(tenant->cache);
-        put = is_join(options) ? commit_join(write, options, &value_bytes)
-                               : cache_write_put(write, options, 0);
+        done = cache_store_is_join(options) ? cache_write_join(write, options, &value_bytes)
+                                            : put_item(write, key, options, 0);
         cache_write_leave(tenant->cache);
-    } while (Q_UNLIKELY(put.outcome == QUARRY_CACHE_NO_MEMORY) &&
+    } while (Q_UNLIKELY(done.outcome == QUARRY_CACHE_NO_MEMORY) &&
              cache_write_may_retry(tenant, &tries));
-    if (write->tenant != NULL) {
+    if (Q_UNLIKELY(write->tenant != NULL)) {
         cache_write_end(write);
     }
-    count_commit(tenant, options, put.outcome);
-    if (put.wants_growth) {
+    count_commit(tenant, options, done.outcome);
+    if (Q_UNLIKELY(done.wants_growth)) {
         cache_index_grow(tenant, hash);
     }
-    if (put.outcome == QUARRY_CACHE_HIT && ret_stored != NULL) {
-        *ret_stored = (struct quarry_cache_stored){put.cas, value_bytes};
+    if (done.outcome == QUARRY_CACHE_HIT && ret_stored != NULL) {
+        *ret_stored = (struct quarry_cache_stored){done.cas, value_bytes};
     }
-    return put.outcome;
+    return done.outcome;
+}
+
+enum quarry_cache_outcome
+quarry_cache_write_commit(struct quarry_cache_write *write,
+                          const struct quarry_cache_store_options *options,
+                          struct quarry_cache_stored *ret_stored)
+{
+    struct quarry_cache_key key = cache_write_key(write);
+
+    return commit(write, &key, options, ret_stored);
 }
 
 enum quarry_cache_outcome quarry_cache_store(struct quarry_cache_tenant *tenant,
@@ -628,5 +595,5 @@ enum quarry_cache_outcome quarry_cache_store(struct quarry_cache_tenant *tenant,
         cache_count(tenant, CACHE_COUNT_NO_MEMORY);
         return QUARRY_CACHE_NO_MEMORY;
     }
-    return quarry_cache_write_commit(&write, options, ret_stored);
+    return commit(&write, key, options, ret_stored);
 }

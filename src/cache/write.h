@@ -19,8 +19,18 @@ enum quarry_cache_outcome cache_write_open(struct quarry_cache_tenant *tenant,
 bool cache_write_add(struct quarry_cache_write *write, const void *bytes, uint64_t byte_count);
 /* Likewise the value of an item that was found. Inside the epoch. */
 bool cache_write_add_item(struct quarry_cache_write *write, const struct cache_found *found);
-/* The item of a write. */
-struct cache_item *cache_write_item(const struct quarry_cache_write *write);
+/* The item of a write, and its key. */
+static inline struct cache_item *cache_write_item(const struct quarry_cache_write *write)
+{
+    return write->cell;
+}
+static inline struct quarry_cache_key cache_write_key(const struct quarry_cache_write *write)
+{
+    const struct cache_item *item = cache_write_item(write);
+
+    return (struct quarry_cache_key){cache_item_key(item, cache_item_head(item)), item->key_bytes,
+                                     write->hash};
+}
 
 /*
  * The epoch around a try that can be made again: where the caller was outside, what it takes leaves
@@ -67,5 +77,17 @@ struct cache_put cache_write_put(struct quarry_cache_write *write,
  * `*ret_exists`: whether there is one by now. Returns: the cas; 0: nothing was stored.
  */
 uint64_t cache_write_insert(struct quarry_cache_write *write, uint32_t flags, bool *ret_exists);
+
+static inline bool cache_store_is_join(const struct quarry_cache_store_options *options)
+{
+    return options->mode == QUARRY_CACHE_APPEND || options->mode == QUARRY_CACHE_PREPEND;
+}
+/*
+ * Commits an append or prepend. The piece stays; stored as it is, it ends. `ret_value_bytes`: of
+ * the whole. Inside the epoch, no lock held.
+ */
+struct cache_put cache_write_join(struct quarry_cache_write *piece,
+                                  const struct quarry_cache_store_options *options,
+                                  uint64_t *ret_value_bytes);
 
 #endif

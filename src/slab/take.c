@@ -257,12 +257,6 @@ enum quarry_status quarry_slab_take(struct quarry_slab *slab, size_t bytes,
 
 /* ---- giving --------------------------------------------------------------------------------- */
 
-/* Whether cells of the page may be kept by threads. */
-static inline bool page_is_active(const struct slab_page *page)
-{
-    return atomic_load_relaxed_u32(&page->state) == SLAB_PAGE_ACTIVE;
-}
-
 /* Puts a live cell into the thread's magazine. Inside the gate; false: it cannot stay there. */
 static bool give_cached(struct slab_class *class, struct slab_magazine *magazine, quarry_ref ref,
                         struct slab_gone *gone)
@@ -270,7 +264,7 @@ static bool give_cached(struct slab_class *class, struct slab_magazine *magazine
     struct slab_page *page = slab_page_held_by_ref(class->slab, ref);
     uint32_t cell = QUARRY_REF_CELL(ref);
 
-    if (!page_is_active(page) || slab_ref_generation(ref) == SLAB_GENERATION_LAST) {
+    if (!slab_page_is_active(page) || slab_ref_generation(ref) == SLAB_GENERATION_LAST) {
         return false;
     }
     if (magazine->top == magazine->limit) {
@@ -320,13 +314,6 @@ void quarry_slab_give(struct quarry_slab *slab, quarry_ref ref)
 
 /* ---- retiring ------------------------------------------------------------------------------- */
 
-/* The ring has this cell as its newest; its ref is stale. Inside the gate. */
-static inline void retire_cached(struct slab_thread *thread, struct slab_page *page, quarry_ref ref)
-{
-    slab_generation_set(page, QUARRY_REF_CELL(ref), slab_ref_generation(ref) + 1);
-    slab_limbo_push(&thread->limbo, ref, ref_epoch_now(thread->slab->epoch), page->cell_bytes);
-}
-
 static void retire_direct(struct slab_class *class, quarry_ref ref)
 {
     slab_lock(class->slab, &class->mutex);
@@ -343,7 +330,7 @@ static void limbo_make_room(struct slab_thread *thread, size_t cell_bytes, struc
     }
 }
 
-static Q_NOINLINE void retire_slow(struct quarry_slab *slab, quarry_ref ref)
+Q_NOINLINE void slab_retire_slow(struct quarry_slab *slab, quarry_ref ref)
 {
     struct slab_gone gone = {.first = NULL};
     bool is_retired = false;
@@ -360,9 +347,9 @@ static Q_NOINLINE void retire_slow(struct quarry_slab *slab, quarry_ref ref)
     ref_epoch_advance(slab->epoch);
     if (slab_magazine_find(thread, class) != &slab_magazine_none && slab_thread_enter(thread)) {
         limbo_make_room(thread, page->cell_bytes, &gone);
-        is_retired = page_is_active(page);
+        is_retired = slab_page_is_active(page);
         if (is_retired) {
-            retire_cached(thread, page, ref);
+            slab_retire_cached(thread, page, ref);
         }
         os_gate_leave(&thread->gate);
     }
@@ -377,25 +364,23 @@ void quarry_slab_retire(struct quarry_slab *slab, quarry_ref ref)
     struct slab_thread *thread = *slab_thread_slot(slab);
 
     if (Q_UNLIKELY(slab->epoch == NULL || ref == QUARRY_REF_NIL)) {
-        retire_slow(slab, ref);
+        slab_retire_slow(slab, ref);
         return;
     }
     /* A thread whose magazines cannot be found has no ring either. */
     if (Q_UNLIKELY(slab_thread_try_enter(thread) == slab_magazines_none)) {
         os_gate_leave(&thread->gate);
-        retire_slow(slab, ref);
+        slab_retire_slow(slab, ref);
         return;
     }
     struct slab_page *page = slab_page_active(slab, ref);
-    struct slab_limbo *limbo = &thread->limbo;
     /* Once in a quarter of the ring the slow half moves the epoch on, and reaps. */
     if (Q_LIKELY(slab_generation(page, QUARRY_REF_CELL(ref)) == slab_ref_generation(ref) &&
-                 (limbo->count + 1) % (SLAB_LIMBO_CELLS / 4) != 0 &&
-                 !slab_limbo_is_full(limbo, page->cell_bytes))) {
-        retire_cached(thread, page, ref);
+                 slab_limbo_takes(&thread->limbo, page->cell_bytes))) {
+        slab_retire_cached(thread, page, ref);
         os_gate_leave(&thread->gate);
         return;
     }
     os_gate_leave(&thread->gate);
-    retire_slow(slab, ref);
+    slab_retire_slow(slab, ref);
 }

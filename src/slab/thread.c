@@ -97,6 +97,7 @@ struct slab_magazine *slab_magazine_find(struct slab_thread *thread, const struc
     }
     struct slab_magazine *magazine = piece;
     magazine->class_id = class->id;
+    magazine->cell_bytes = class->cell_bytes;
     magazine->top = magazine->entry;
     magazine->limit = magazine->entry + class->magazine_cells;
     (void)os_gate_enter(&thread->gate, &thread->slab->threads_mutex);
@@ -134,6 +135,7 @@ void slab_magazine_grow(struct slab_thread *thread, const struct slab_class *cla
     }
     struct slab_magazine *magazine = piece;
     magazine->class_id = class->id;
+    magazine->cell_bytes = class->cell_bytes;
     magazine->limit = magazine->entry + capacity;
     /* Taking memory may have asked a reclaimer, which came by here. */
     if (thread->magazine[class->id] != old) {

@@ -106,6 +106,7 @@ struct slab_magazine {
     struct slab_entry *top;    /* entry[0]: there are none */
     struct slab_entry *limit;  /* top when it is full */
     uint32_t class_id;         /* const */
+    uint32_t cell_bytes;       /* const */
     uint32_t has_put_back;     /* cells that did not fit, since it was filled last */
     struct slab_entry entry[]; /* the first is no cell, and stays */
 };

@@ -502,6 +502,32 @@ enum quarry_cache_outcome quarry_cache_get(struct quarry_cache_tenant *tenant,
     return QUARRY_CACHE_HIT;
 }
 
+/* What the call does not promise to write is written with what nobody expects. */
+enum quarry_cache_outcome quarry_cache_get_value(struct quarry_cache_tenant *tenant,
+                                                 const struct quarry_cache_key *key,
+                                                 struct quarry_cache_hit *ret_hit)
+{
+    struct quarry_cache_hit whole;
+    enum quarry_cache_outcome outcome = quarry_cache_get(tenant, key, NULL, &whole);
+
+    if (outcome == QUARRY_CACHE_HIT) {
+        tenant->stats.get_hits--;
+        memset(ret_hit, 0xa5, sizeof(*ret_hit));
+        ret_hit->piece = whole.piece;
+        ret_hit->value_bytes = whole.value_bytes;
+        ret_hit->client_flags = whole.client_flags;
+        ret_hit->key = whole.key;
+        ret_hit->key_bytes = whole.key_bytes;
+        ret_hit->ref = whole.ref;
+    }
+    return outcome;
+}
+
+void quarry_cache_count_hits(struct quarry_cache_tenant *tenant, uint32_t count)
+{
+    tenant->stats.get_hits += count;
+}
+
 size_t quarry_cache_pieces(const struct quarry_cache *cache, const struct quarry_cache_hit *hit,
                            uint64_t offset, struct quarry_cache_piece *pieces,
                            size_t piece_capacity)
