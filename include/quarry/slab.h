@@ -37,9 +37,10 @@
  *
  * Sizes: a request rounds up to the next class. There are 12 classes in each doubling at first, 3 %
  * more than was asked for on average; as a slab sees what sizes are asked for it splits the classes
- * where that saves most, down to 32 a doubling, or 8 bytes. In a slab of 128 MiB or more a class
- * that is full has cells a tenth of a doubling larger used, where those are left over. Cells of up
- * to 512 bytes are aligned to 8 bytes, larger ones to 16.
+ * where that saves most, down to 128 a doubling, or what the alignment allows. In a slab of 128 MiB
+ * or more a class that is full has cells a tenth of a doubling larger used, where those are left
+ * over. Cells of up to 512 bytes are aligned to 8 bytes, larger ones to 16; or to 4 and 8, see
+ * is_fine.
  *
  * Threads: every call from any thread at once, but create and destroy, unless it says otherwise;
  * not from signal handlers. Threads keep a few free cells of the classes they use, up to 64 or
@@ -88,6 +89,8 @@ typedef uint64_t quarry_ref;
 
 /* The largest cell. */
 #define QUARRY_SLAB_CELL_BYTES_MAX ((size_t)512 << 10)
+/* The largest cell that may be aligned to 4 bytes: struct quarry_slab_options.is_fine. */
+#define QUARRY_SLAB_FINE_BYTES_MAX 1024u
 
 /* The parts of a ref. */
 #define QUARRY_REF_CLASS(ref) ((uint32_t)((ref) >> 32) & 0xffffu)
@@ -121,6 +124,11 @@ struct quarry_slab_options {
     struct quarry_epoch *epoch; /* NULL: no readers without a lock; retiring is giving */
     /* Classes in each doubling: 8, 16 or 32, for good. 0: 12, split as sizes are seen. */
     uint32_t classes_per_doubling;
+    /*
+     * Cells of up to QUARRY_SLAB_FINE_BYTES_MAX are aligned to 4 bytes only, larger ones to 8: two
+     * bytes less for each on average.
+     */
+    bool is_fine;
     /* Keeps a call stack of each cell taken (debug builds, or a sample), told at destroy. */
     bool tracks_cells;
     /* Measures for how long locks are held: quarry_slab_stats.lock_cpu_ns_max and the one after it.
@@ -172,8 +180,8 @@ QUARRY_EXPORT void quarry_slab_detach(struct quarry_slab *slab);
 
 /*
  * Sees to it that requests of just `bytes`, and those a little smaller that would round up to the
- * same class, get cells of `bytes` rounded up to 8, in a class of their own. For a size that is
- * asked for again and again, such as a block with its header.
+ * same class, get cells of `bytes` rounded up to 8 (to 4, where is_fine), in a class of their own.
+ * For a size that is asked for again and again, such as a block with its header.
  *
  * Errors: QUARRY_BAD_INPUT (0, or above QUARRY_SLAB_CELL_BYTES_MAX), QUARRY_TOO_MANY (96 sizes),
  * QUARRY_NO_MEMORY. Cost: 256 bytes.

@@ -281,7 +281,7 @@ static void set_options(struct quarry_cache *cache, const struct quarry_cache_op
 static enum quarry_status make_slab(struct quarry_cache *cache, struct quarry_error *error)
 {
     struct quarry_slab_options options = {
-        .name = cache->name, .account = cache->account, .epoch = cache->epoch};
+        .name = cache->name, .account = cache->account, .epoch = cache->epoch, .is_fine = true};
 
     cache_warm_slab_options(cache, &options);
     return quarry_slab_create(cache->heap, &options, &cache->slab, error);

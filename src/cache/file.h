@@ -15,7 +15,7 @@
 
 /* ---- as it lies in the file ----------------------------------------------------------------- */
 
-#define CACHE_FILE_VERSION 1u
+#define CACHE_FILE_VERSION 2u
 /* Places for tables of tenants, and for those of pages. */
 #define CACHE_FILE_TENANT_TABLES 512u
 #define CACHE_FILE_PAGE_TABLES   1280u

@@ -53,9 +53,9 @@ Q_STATIC_ASSERT(SLAB_CLASSES_MAX <= 512, "a class fits an entry");
 
 #define ENTRY_CLASS_SHIFT  16
 #define ENTRY_CELL_SHIFT   25
-#define ENTRY_LENGTH_SHIFT 41
-#define ENTRY_FIRST_SHIFT  49
-#define ENTRY_CHECK_SHIFT  51
+#define ENTRY_LENGTH_SHIFT 42
+#define ENTRY_FIRST_SHIFT  50
+#define ENTRY_CHECK_SHIFT  52
 
 /* A hash of an entry without its check, and of its place. */
 static uint64_t entry_check(uint64_t entry, uint64_t granule)
@@ -70,12 +70,12 @@ static uint64_t entry_make(const struct cache_file_page *page)
 {
     uint64_t granule = page->lane_page / GRANULE_PAGES;
     uint64_t entry = (uint64_t)page->page | (uint64_t)page->class_id << ENTRY_CLASS_SHIFT |
-                     ((uint64_t)page->cell_bytes / 8 - 1) << ENTRY_CELL_SHIFT |
+                     ((uint64_t)page->cell_bytes / SLAB_GRAIN_BYTES - 1) << ENTRY_CELL_SHIFT |
                      ((uint64_t)page->page_count - 1) << ENTRY_LENGTH_SHIFT |
                      page->lane_page % GRANULE_PAGES << ENTRY_FIRST_SHIFT;
 
     Q_ASSERT(page->page <= UINT16_MAX && page->class_id < 512 && page->page_count <= 256);
-    Q_ASSERT(page->cell_bytes % 8 == 0 && page->cell_bytes >= SLAB_CELL_BYTES_MIN &&
+    Q_ASSERT(page->cell_bytes % SLAB_GRAIN_BYTES == 0 && page->cell_bytes >= SLAB_CELL_BYTES_MIN &&
              page->cell_bytes <= QUARRY_SLAB_CELL_BYTES_MAX);
     return entry | entry_check(entry, granule) << ENTRY_CHECK_SHIFT;
 }
@@ -87,7 +87,7 @@ static struct cache_file_page entry_read(uint64_t entry, uint64_t granule)
         .page_count = (uint32_t)(entry >> ENTRY_LENGTH_SHIFT & 0xff) + 1,
         .class_id = (uint32_t)(entry >> ENTRY_CLASS_SHIFT) & 0x1ff,
         .page = (uint32_t)entry & 0xffff,
-        .cell_bytes = ((uint32_t)(entry >> ENTRY_CELL_SHIFT & 0xffff) + 1) * 8,
+        .cell_bytes = ((uint32_t)(entry >> ENTRY_CELL_SHIFT & 0x1ffff) + 1) * SLAB_GRAIN_BYTES,
     };
 }
 

@@ -50,7 +50,10 @@ size_t cache_item_plan_bytes(const struct cache_item_plan *plan, uint32_t fields
 {
     size_t bytes = cache_item_key_offset(fields) + plan->key_bytes;
 
-    return (fields & CACHE_HEAD_LARGE) != 0 ? bytes : bytes + plan->value_bytes;
+    if ((fields & CACHE_HEAD_LARGE) != 0) {
+        return size_max(bytes, CACHE_ALIGNED_BYTES_MIN);
+    }
+    return bytes + plan->value_bytes;
 }
 
 char *cache_item_lay(void *cell, const struct cache_item_plan *plan, uint32_t fields,

@@ -70,6 +70,9 @@ Q_STATIC_ASSERT(offsetof(struct cache_item, rest) == CACHE_ITEM_BYTES, "of each 
  */
 #define CACHE_EXTENT_BYTES Q_KIB(64)
 
+/* Cells from here on are aligned to 8 bytes, as an extent's words are, and those of its item. */
+#define CACHE_ALIGNED_BYTES_MIN (QUARRY_SLAB_FINE_BYTES_MAX + 1)
+
 struct cache_extent {
     _Atomic uint32_t head; /* EXTENT, and the bytes of the value here; VALID */
     uint32_t tenant_id;    /* of the key */

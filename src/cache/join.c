@@ -51,8 +51,8 @@ static enum quarry_cache_outcome join(const struct quarry_cache_write *piece,
 }
 
 struct cache_put cache_write_join(struct quarry_cache_write *piece,
-                                    const struct quarry_cache_store_options *options,
-                                    uint64_t *ret_value_bytes)
+                                  const struct quarry_cache_store_options *options,
+                                  uint64_t *ret_value_bytes)
 {
     static const struct quarry_cache_store_options add = {.mode = QUARRY_CACHE_ADD};
     static const struct cache_replace as_new = {0};

@@ -212,8 +212,8 @@ bool cache_large_extend(struct quarry_cache_write *write)
     struct quarry_cell cell;
 
     Q_ASSERT(write->room_bytes == 0 && bytes != 0);
-    uint32_t cell_bytes =
-        cache_policy_take_cell(tenant, sizeof(struct cache_extent) + bytes, &cell);
+    uint32_t cell_bytes = cache_policy_take_cell(
+        tenant, size_max(sizeof(struct cache_extent) + bytes, CACHE_ALIGNED_BYTES_MIN), &cell);
     if (cell_bytes == 0) {
         return false;
     }

@@ -41,6 +41,8 @@
 /* What a set evicts at most while it is not in need, and how far it looks for that. */
 #define SET_ITEMS 16u
 #define SET_WORK  64u
+/* When a set has evicted so much, it is looked at once whether there is enough. */
+#define SET_BYTES_LOOK Q_KIB(4)
 /* A tenant may be above its quota by so much, for a moment, before its sets wait. */
 #define OVERSHOOT_BYTES Q_MIB(1)
 /* How long a set tries without anything that helps it before it is refused. */
@@ -235,7 +237,10 @@ static void give_ahead(struct quarry_cache *cache, uint64_t bytes)
     const struct cache_evict_limits limits = {bytes + bytes / 4, SET_ITEMS, SET_WORK};
 
     if (bytes != 0 && !cache->never_evicts) {
-        (void)cache_refill_evict(cache, &limits);
+        struct cache_evicted evicted = cache_refill_evict(cache, &limits);
+        if (evicted.bytes >= SET_BYTES_LOOK) {
+            cache_refill_look(cache);
+        }
     }
 }
 
@@ -501,7 +506,8 @@ void cache_policy_read_stats(struct quarry_cache *cache, struct quarry_cache_sta
     }
     quarry_epoch_leave(cache->epoch);
     stats->crawled_items = atomic_load_relaxed_u64(&policy->expiry.crawled_count);
-    stats->is_full = room.free_bytes < room.wants_free_bytes + room.wants_free_bytes / 2;
+    /* Where pages are lacking, up to two and a half times as much is freed. */
+    stats->is_full = room.free_bytes < 3 * room.wants_free_bytes;
 }
 
 /* ---- validation ----------------------------------------------------------------------------- */

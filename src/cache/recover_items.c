@@ -48,7 +48,7 @@ static enum found extent_judge(const struct cache_recovery *recovery, void *data
                                uint32_t head)
 {
     const struct cache_extent *extent = data;
-    bool is_good = cell_bytes > sizeof(*extent) &&
+    bool is_good = cell_bytes >= CACHE_ALIGNED_BYTES_MIN &&
                    (head & CACHE_HEAD_LENGTH_MASK) - 1 < cell_bytes - sizeof(*extent) &&
                    (head & CACHE_HEAD_FIELDS) == 0 &&
                    cache_tenant_of(recovery->cache, extent->tenant_id) != NULL;
@@ -70,7 +70,8 @@ static bool item_fits(const struct cache_item *item, size_t cell_bytes, uint32_t
     }
     /* A large one has these fields, which change in place, and all of its value in extents. */
     uint32_t fields = CACHE_HEAD_EXPIRY | CACHE_HEAD_CAS;
-    return (head & fields) == fields && (head & CACHE_HEAD_LENGTH_MASK) == 0 &&
+    return cell_bytes >= CACHE_ALIGNED_BYTES_MIN && (head & fields) == fields &&
+           (head & CACHE_HEAD_LENGTH_MASK) == 0 &&
            cache_item_value_bytes(item, head) - 1 < QUARRY_CACHE_VALUE_BYTES_MAX;
 }
 

@@ -31,10 +31,11 @@
 
 /* ---- classes -------------------------------------------------------------------------------- */
 
-static bool is_cell_size(size_t bytes)
+static bool is_cell_size(size_t bytes, uint32_t grain_bytes)
 {
+    /* A size of its own is aligned to the grain alone. */
     return bytes >= SLAB_CELL_BYTES_MIN && bytes <= QUARRY_SLAB_CELL_BYTES_MAX &&
-           bytes % SLAB_GRAIN_BYTES == 0;
+           bytes % grain_bytes == 0;
 }
 
 /* Whether a class is to have the cells of this step's bound. */
@@ -53,7 +54,9 @@ static size_t filler_choose(const struct quarry_slab *slab, uint16_t bound,
                             const uint32_t *cell_bytes, uint32_t class_count)
 {
     for (uint64_t step = slab_step(SLAB_CELL_BYTES_MIN); step < SLAB_STEPS; step++) {
-        if (slab->bound[step] == bound && !is_wanted(step, cell_bytes, class_count)) {
+        size_t bytes = slab_step_bytes(step);
+        if (slab->bound[step] == bound && bytes % slab_alignment(bytes, slab->grain_bytes) == 0 &&
+            !is_wanted(step, cell_bytes, class_count)) {
             return slab_step_bytes(step);
         }
     }
@@ -75,7 +78,7 @@ static size_t filler_size(struct quarry_slab *slab, const uint32_t *cell_bytes,
 /* Makes the class of this number, which is the next. */
 static enum quarry_status class_adopt(struct quarry_slab *slab, uint32_t id, size_t cell_bytes)
 {
-    if (!is_cell_size(cell_bytes)) {
+    if (!is_cell_size(cell_bytes, slab->grain_bytes)) {
         return QUARRY_BAD_INPUT;
     }
     enum quarry_status status = slab_class_make(slab, cell_bytes);
@@ -120,7 +123,8 @@ static struct slab_shape shape_find(size_t cell_bytes, uint64_t bytes)
 
 uint32_t quarry_slab_page_cells(size_t cell_bytes, uint64_t bytes)
 {
-    return is_cell_size(cell_bytes) ? shape_find(cell_bytes, bytes).cell_count : 0;
+    return is_cell_size(cell_bytes, SLAB_GRAIN_BYTES) ? shape_find(cell_bytes, bytes).cell_count
+                                                      : 0;
 }
 
 /* Cells in use are: odd generations, and no free bits. */

@@ -11,16 +11,16 @@
  * nobody has wanted yet.
  *
  * Spacing. Cells are larger than requests that are spread evenly by 4.3 % with 8 classes in a
- * doubling, 3.0 % with 12, 2.2 % with 16, 1.1 % with 32. But each class has a page that is half
- * free on average, 32 KiB to begin with. Over eight doublings and 64 MiB that is 3 % for 8
- * classes, 4.5 % for 12, 6 % for 16: together 8 and 12 cost about the same, and the cells that were
- * taken before anything is known of sizes stay as they are. So a slab begins with 12 and counts
- * what sizes are asked for: refill by refill, one in some 32 requests standing for all, and how
- * many cells a refill takes is random, so that no pattern of requests escapes it. When a class gets
- * another page, or has taken 8,192 cells, it considers the steps within it: at which of them would
- * a class of its own save most? It is made if that saves 1 % of what the class has in use, and more
- * than half a page of a new class (32 KiB). Cells that were taken stay where they are. Classes are
- * never joined again: an empty one costs its record.
+ * doubling, 3.0 % with 12, 2.2 % with 16, 1.1 % with 32, 0.3 % with 128. But each class has a page
+ * that is half free on average, 32 KiB to begin with. Over eight doublings and 64 MiB that is 3 %
+ * for 8 classes, 4.5 % for 12, 6 % for 16: together 8 and 12 cost about the same, and the cells
+ * that were taken before anything is known of sizes stay as they are. So a slab begins with 12 and
+ * counts what sizes are asked for: refill by refill, one in some 32 requests standing for all, and
+ * how many cells a refill takes is random, so that no pattern of requests escapes it. When a class
+ * gets another page, or has taken 8,192 cells, it considers the steps within it: at which of them
+ * would a class of its own save most? It is made if that saves 1 % of what the class has in use,
+ * and more than half a page of a new class (32 KiB). Cells that were taken stay where they are.
+ * Classes are never joined again: an empty one costs its record.
  *
  * Lending. A class that was split, or whose sizes are asked for less, is left with free cells in
  * nearly all of its pages, and no page becomes empty: after a million pieces of log-normal sizes
@@ -34,7 +34,7 @@
  *   lender           352    .     .              map: requests of 337 to 352 go to 352
  *
  * Considered and left: classes by quantiles of what was asked for, which would fit any distribution
- * still better. But all of the gain that there is below 32 a doubling is 1.1 %.
+ * still better. But all of the gain that there is below 128 a doubling is 0.3 %.
  *
  * Locking: the map is guarded by meta.mutex and read without it.
  */
@@ -84,7 +84,9 @@ static void map_write_locked(struct quarry_slab *slab) Q_REQUIRES(&slab->meta.mu
 void slab_classes_init(struct quarry_slab *slab)
 {
     for (uint32_t step = 0; step < SLAB_STEPS; step++) {
-        slab->bound[slab_step_bound(step, slab->per_doubling)] = SLAB_BOUND_UNMADE;
+        uint64_t bound = slab_step_bound(step, slab->per_doubling, slab->grain_bytes);
+        slab->unmade_count += slab->bound[bound] == SLAB_BOUND_NONE;
+        slab->bound[bound] = SLAB_BOUND_UNMADE;
     }
     for (uint32_t class_id = 0; class_id < SLAB_CLASSES_MAX; class_id++) {
         atomic_store_relaxed_ptr(&slab->tables.table[class_id], &slab_table_none);
@@ -153,6 +155,7 @@ static void class_enter_locked(struct quarry_slab *slab, struct slab_class *clas
     uint32_t step = class->step;
 
     if (slab_step_bytes(step) == class->cell_bytes) {
+        slab->unmade_count -= slab->bound[step] == SLAB_BOUND_UNMADE;
         slab->bound[step] = (uint16_t) class->id;
     } else {
         slab->exact[step] = (uint16_t) class->id;
@@ -162,6 +165,16 @@ static void class_enter_locked(struct quarry_slab *slab, struct slab_class *clas
     atomic_store_release_ptr(&slab->class[class->id], class);
     atomic_store_release_u32(&slab->class_count, class->id + 1);
     map_write_locked(slab);
+}
+
+/* Whether there is a number for it besides those that the classes have which there are to be. */
+static bool class_has_number_locked(const struct quarry_slab *slab, size_t cell_bytes, uint32_t id)
+    Q_REQUIRES(&slab->meta.mutex)
+{
+    uint64_t step = slab_step(cell_bytes);
+    bool is_to_be = slab_step_bytes(step) == cell_bytes && slab->bound[step] == SLAB_BOUND_UNMADE;
+
+    return id + (is_to_be ? 0 : slab->unmade_count) < SLAB_CLASSES_MAX;
 }
 
 enum quarry_status slab_class_make(struct quarry_slab *slab, size_t cell_bytes)
@@ -175,7 +188,7 @@ enum quarry_status slab_class_make(struct quarry_slab *slab, size_t cell_bytes)
     slab_lock(slab, &slab->meta.mutex);
     bool is_wanted = class_is_wanted_locked(slab, cell_bytes);
     uint32_t id = atomic_load_relaxed_u32(&slab->class_count);
-    if (is_wanted && id == SLAB_CLASSES_MAX) {
+    if (is_wanted && !class_has_number_locked(slab, cell_bytes, id)) {
         status = QUARRY_TOO_MANY;
     } else if (is_wanted) {
         class_init(piece, slab, id, cell_bytes);
@@ -213,7 +226,7 @@ enum quarry_status quarry_slab_add_size(struct quarry_slab *slab, size_t bytes)
     if (bytes == 0 || bytes > QUARRY_SLAB_CELL_BYTES_MAX) {
         return QUARRY_BAD_INPUT;
     }
-    size_t cell_bytes = size_max(size_align_up(bytes, SLAB_GRAIN_BYTES), SLAB_CELL_BYTES_MIN);
+    size_t cell_bytes = size_max(size_align_up(bytes, slab->grain_bytes), SLAB_CELL_BYTES_MIN);
     slab_lock(slab, &slab->meta.mutex);
     bool is_full = slab->exact_count >= SLAB_EXACT_MAX;
     slab_unlock(slab, &slab->meta.mutex);
@@ -277,9 +290,11 @@ static uint32_t split_choose(const struct slab_class *class, const struct asked 
     uint32_t best = 0;
 
     for (uint32_t below = 1; below < SLAB_ASKED_STEPS && below < class->step; below++) {
+        size_t bytes = slab_step_bytes(class->step - below);
         count -= asked->count[below - 1];
-        uint64_t saved_bytes = count * (class->cell_bytes - slab_step_bytes(class->step - below));
-        if (saved_bytes > best_bytes) {
+        uint64_t saved_bytes = count * (class->cell_bytes - bytes);
+        bool is_aligned = bytes % slab_alignment(bytes, class->slab->grain_bytes) == 0;
+        if (saved_bytes > best_bytes && is_aligned && bytes >= SLAB_CELL_BYTES_MIN) {
             best_bytes = saved_bytes;
             best = below;
         }
@@ -317,7 +332,7 @@ bool slab_class_adapt(struct slab_class *class)
 
 /* A lender has so much free: one in so many of its cells, and bytes. */
 /* Steps that a lender is above those whom it serves: a tenth of a doubling. */
-#define LEND_STEPS 3u
+#define LEND_STEPS (SLAB_STEPS_PER_DOUBLING / 10)
 #define LEND_PART  32u
 #define LEND_BYTES ((uint64_t)SLAB_PAGE_PAGES_FIRST << PAGE_SHIFT << 1)
 /*

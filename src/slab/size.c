@@ -17,7 +17,7 @@
 /* Larger cells may have pages shorter than the target. */
 #define CELL_LARGE_BYTES Q_KIB(64)
 
-uint64_t slab_step_bound(uint64_t step, uint32_t per_doubling)
+uint64_t slab_step_bound(uint64_t step, uint32_t per_doubling, uint32_t grain_bytes)
 {
     size_t bytes = size_max(slab_step_bytes(step), SLAB_CELL_BYTES_MIN);
     size_t doubling = (size_t)1 << bits_log2_floor_u64(bytes - 1);
@@ -27,7 +27,8 @@ uint64_t slab_step_bound(uint64_t step, uint32_t per_doubling)
     if (per_doubling == 12) {
         parts = bytes <= doubling + doubling / 2 ? 16 : 8;
     }
-    return slab_step(size_align_up(bytes, size_max(doubling / parts, SLAB_GRAIN_BYTES)));
+    bytes = size_align_up(bytes, size_max(doubling / parts, SLAB_GRAIN_BYTES));
+    return slab_step(size_align_up(bytes, slab_alignment(bytes, grain_bytes)));
 }
 
 static struct slab_shape shape_of(size_t cell_bytes, uint32_t page_count)

@@ -73,6 +73,7 @@ static void slab_init(struct quarry_slab *slab, struct page_heap *heap,
     slab->owner = owner;
     slab->is_adaptive = options->classes_per_doubling == 0;
     slab->per_doubling = slab->is_adaptive ? PER_DOUBLING_FIRST : options->classes_per_doubling;
+    slab->grain_bytes = options->is_fine ? SLAB_GRAIN_BYTES : 2 * SLAB_GRAIN_BYTES;
     slab->times_locks = options->times_locks;
     (void)strncpy(slab->name, options->name, sizeof(slab->name) - 1);
     atomic_store_relaxed_u64(&slab->metadata_bytes, (uint64_t)SLAB_STRUCT_PAGES << PAGE_SHIFT);

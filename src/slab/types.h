@@ -212,6 +212,7 @@ struct quarry_slab {
     uint32_t slot;        /* in slab_tls */
     uint32_t owner;
     uint32_t per_doubling; /* classes in a doubling to begin with */
+    uint32_t grain_bytes;  /* least alignment of cells: 4 or 8 */
     bool is_adaptive;
     bool times_locks;
     bool is_forked; /* in a child of fork: pages that were on their way may be lost */
@@ -236,6 +237,7 @@ struct quarry_slab {
     uint16_t bound[SLAB_STEPS]; /* a class of the step's own bound: its id, or SLAB_BOUND_… */
     uint16_t exact[SLAB_STEPS]; /* a class of a size within the step: its id, or 0 */
     uint32_t exact_count;
+    uint32_t unmade_count;             /* places of `bound` that are SLAB_BOUND_UNMADE */
     uint16_t lender[SLAB_CLASSES_MAX]; /* serves a class' requests for it: its id, or 0 */
     uint64_t split_count;
     /* records of pages that are gone, while readers may be in them; the first has been longest */

@@ -588,12 +588,12 @@ static void a_version_that_nobody_knows_begins_cold(void **state)
     warm_put(tenant, "k", 10, 1);
     warm_close();
     char *file = warm_read_file(&bytes);
-    file[65536 + 8] = 2;
+    file[65536 + 8] = 9;
     warm_write_file(file, bytes);
     free(file);
     warm_open();
     assert_true(warm_recovery().was_cold);
-    assert_string_equal(warm_recovery().why, "version 2 of the format, this is 1");
+    assert_string_equal(warm_recovery().why, "version 9 of the format, this is 2");
     assert_false(warm_has(tenant, "k", 10, 1));
     warm_put(tenant, "k", 10, 2);
     restart(true);
