@@ -370,6 +370,9 @@ static void put_once(struct quarry_cache_write *write, const struct quarry_cache
     attempt->slot = 0;
     attempt->put.cas = number(write);
     attempt->old = cache_find_locked(tenant->cache, &lock, key);
+    if (attempt->old.item != NULL) { /* what retiring it will write */
+        __builtin_prefetch(&attempt->old.page->generation[QUARRY_REF_CELL(attempt->old.seen)], 1);
+    }
     bool is_live = attempt->old.item != NULL && !is_dead_now(tenant, &attempt->old);
     uint64_t cas = is_live && options->has_cas
                        ? cache_item_cas(tenant->cache, attempt->old.item, attempt->old.head)
@@ -590,7 +593,11 @@ enum quarry_cache_outcome quarry_cache_store(struct quarry_cache_tenant *tenant,
     if (outcome != QUARRY_CACHE_HIT) {
         return outcome;
     }
-    if (!cache_write_add(&write, value, value_bytes)) {
+    if (Q_LIKELY(write.room_bytes == value_bytes && value_bytes != 0)) {
+        memcpy(write.room, value, value_bytes);
+        write.filled_bytes = value_bytes;
+        write.room_bytes = 0;
+    } else if (!cache_write_add(&write, value, value_bytes)) {
         cache_write_end(&write);
         cache_count(tenant, CACHE_COUNT_NO_MEMORY);
         return QUARRY_CACHE_NO_MEMORY;

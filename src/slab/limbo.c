@@ -21,7 +21,7 @@ static struct slab_retired limbo_pop(struct slab_limbo *limbo, size_t cell_bytes
     struct slab_retired retired = *slab_limbo_oldest(limbo);
 
     Q_DCHECK(limbo->count != 0 && limbo->bytes >= cell_bytes);
-    limbo->head = (limbo->head + 1) % SLAB_LIMBO_CELLS;
+    limbo->head = limbo->head + 1 < SLAB_LIMBO_CELLS ? limbo->head + 1 : 0;
     limbo->count--;
     limbo->bytes -= cell_bytes;
     return retired;

@@ -26,14 +26,16 @@ static inline bool slab_limbo_is_full(const struct slab_limbo *limbo, size_t cel
 
 static inline struct slab_retired *slab_limbo_oldest(struct slab_limbo *limbo)
 {
-    return &limbo->retired[limbo->head % SLAB_LIMBO_CELLS];
+    return &limbo->retired[limbo->head];
 }
 
 /* There is room. */
 static inline void slab_limbo_push(struct slab_limbo *limbo, quarry_ref ref, uint64_t stamp,
                                    size_t cell_bytes)
 {
-    limbo->retired[(limbo->head + limbo->count) % SLAB_LIMBO_CELLS] =
+    uint32_t at = limbo->head + limbo->count;
+
+    limbo->retired[at < SLAB_LIMBO_CELLS ? at : at - SLAB_LIMBO_CELLS] =
         (struct slab_retired){ref, stamp};
     limbo->count++;
     limbo->bytes += cell_bytes;

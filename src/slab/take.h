@@ -59,6 +59,7 @@ static inline uint32_t slab_take_kept(struct quarry_slab *slab, size_t bytes,
     quarry_ref ref = top->ref;
     uint32_t cell_bytes = magazine->cell_bytes;
     magazine->top = top - 1;
+    __builtin_prefetch(top[-1].data, 1); /* for the next take: what it is about to write */
     os_gate_leave(&thread->gate);
     ret_cell->data = data;
     ret_cell->ref = ref;
