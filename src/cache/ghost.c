@@ -1,11 +1,16 @@
 /*
  * Ghosts: fingerprints in buckets.
  *
- *     bucket, 64 bytes   │ next │ f1 │ f2 │ f3 │ … │ f31 │      16 bits each; 0: none
+ *     bucket, 64 bytes   │ next │ f1 │ f2 │ … │ f28 │ m1 │ m2 │ m3 │      16 bits each; 0: none
+ *
+ * Fingerprints f are of items that the small queue has lost, m of those of the main one: the last
+ * three of each to come to a bucket are a twentieth of the items there are, and one of them that
+ * comes back would not have been missed by a queue that much longer. `next` has the place of the
+ * next f in its lower byte, of the next m in its upper one.
  *
  * The bucket is chosen by the upper 32 bits of the hash, the fingerprint is its lowest 16. With
- * random hashes a bucket forgets an item after 31 ± 5.6 more evictions that lead there, so the
- * whole behaves as a queue whose end is blurred by 18 %: simulated, that costs nothing that can be
+ * random hashes a bucket forgets an item after 28 ± 5.3 more evictions that lead there, so the
+ * whole behaves as a queue whose end is blurred by 19 %: simulated, that costs nothing that can be
  * told from noise (docs/decisions/0015). 31 strangers in a bucket answer one question in 65,535 /
  * 31 wrongly, which sends an item to the main queue that the small one would have tried first.
  *
@@ -16,7 +21,7 @@
  * How many: a byte for each item, half as many ghosts as items; up to two where items are large, a
  * 256th of their bytes. Tables are made when the cache is full: nothing is evicted before.
  *
- * Invariants: (1) a fingerprint is never 0; (2) `next` is below 31.
+ * Invariants: (1) a fingerprint is never 0; (2) `next` is below 28 and below 3.
  *
  * Locking: none. Words are read and written whole and relaxed; a race loses a ghost or brings one
  * back, and neither is worth an atomic instruction.
@@ -67,14 +72,37 @@ static void lane_set(struct cache_ghost_bucket *bucket, uint32_t lane, uint64_t 
     atomic_store_relaxed_u64(word, rest | value << shift);
 }
 
+/* A cursor of the bucket: for the lanes of the small queue, or of the main one. */
+#define CURSOR_SMALL_SHIFT 0u
+#define CURSOR_MAIN_SHIFT  8u
+
+static uint32_t cursor_of(const struct cache_ghost_bucket *bucket, uint32_t shift)
+{
+    return (uint32_t)(atomic_load_relaxed_u64(&bucket->word[0]) >> shift & 0xff);
+}
+
+/* Enters a fingerprint at the cursor of its queue, whose lanes begin behind `first`. */
+static void bucket_note(struct cache_ghost_bucket *bucket, uint64_t hash, uint32_t shift,
+                        uint32_t first, uint32_t count)
+{
+    uint32_t next = cursor_of(bucket, shift);
+    uint32_t other =
+        (uint32_t)(atomic_load_relaxed_u64(&bucket->word[0]) & 0xffff) & ~(UINT32_C(0xff) << shift);
+
+    Q_ASSERT(next < count); /* 2 */
+    lane_set(bucket, first + next + 1, fingerprint(hash));
+    lane_set(bucket, 0, other | (next + 1) % count << shift);
+}
+
 void cache_ghost_note(struct cache_ghost_table *table, uint64_t hash)
 {
-    struct cache_ghost_bucket *bucket = bucket_of(table, hash);
-    uint32_t next = (uint32_t)(atomic_load_relaxed_u64(&bucket->word[0]) & 0xffff);
+    bucket_note(bucket_of(table, hash), hash, CURSOR_SMALL_SHIFT, 0, CACHE_GHOSTS_PER_BUCKET);
+}
 
-    Q_ASSERT(next < CACHE_GHOSTS_PER_BUCKET); /* 2 */
-    lane_set(bucket, next + 1, fingerprint(hash));
-    lane_set(bucket, 0, (next + 1) % CACHE_GHOSTS_PER_BUCKET);
+void cache_ghost_note_main(struct cache_ghost_table *table, uint64_t hash)
+{
+    bucket_note(bucket_of(table, hash), hash, CURSOR_MAIN_SHIFT, CACHE_GHOSTS_PER_BUCKET,
+                CACHE_GHOSTS_OF_MAIN);
 }
 
 /* The place of a fingerprint in the bucket; 0: it is not there. */
@@ -113,7 +141,22 @@ static uint32_t lane_of(const struct cache_ghost_bucket *bucket, uint64_t hash)
 }
 #endif
 
-bool cache_ghost_take(struct cache_ghost_table *table, uint64_t hash)
+/* What a fingerprint at that place says. */
+static enum cache_ghost kind_of(const struct cache_ghost_bucket *bucket, uint32_t lane)
+{
+    if (lane == 0) {
+        return CACHE_GHOST_NONE;
+    }
+    if (lane > CACHE_GHOSTS_PER_BUCKET) {
+        return CACHE_GHOST_OF_MAIN;
+    }
+    uint32_t age = (cursor_of(bucket, CURSOR_SMALL_SHIFT) + CACHE_GHOSTS_PER_BUCKET - lane) %
+                   CACHE_GHOSTS_PER_BUCKET;
+
+    return age < CACHE_GHOSTS_OF_MAIN ? CACHE_GHOST_YOUNG : CACHE_GHOST_OLD;
+}
+
+enum cache_ghost cache_ghost_take(struct cache_ghost_table *table, uint64_t hash)
 {
     struct cache_ghost_bucket *bucket = bucket_of(table, hash);
     uint32_t lane = lane_of(bucket, hash);
@@ -121,12 +164,14 @@ bool cache_ghost_take(struct cache_ghost_table *table, uint64_t hash)
     if (lane != 0) {
         lane_set(bucket, lane, 0);
     }
-    return lane != 0;
+    return kind_of(bucket, lane);
 }
 
-bool cache_ghost_has(const struct cache_ghost_table *table, uint64_t hash)
+enum cache_ghost cache_ghost_find(const struct cache_ghost_table *table, uint64_t hash)
 {
-    return lane_of(&table->bucket[bucket_at(table, hash)], hash) != 0;
+    const struct cache_ghost_bucket *bucket = &table->bucket[bucket_at(table, hash)];
+
+    return kind_of(bucket, lane_of(bucket, hash));
 }
 
 /* ---- of a tenant ---------------------------------------------------------------------------- */
@@ -185,14 +230,23 @@ void cache_ghosts_note(struct cache_ghosts *ghosts, uint64_t hash)
     }
 }
 
-bool cache_ghosts_take(struct cache_ghosts *ghosts, uint64_t hash)
+void cache_ghosts_note_main(struct cache_ghosts *ghosts, uint64_t hash)
+{
+    struct cache_ghost_table *table = atomic_load_acquire_ptr(&part_of(ghosts, hash)->table);
+
+    if (table != NULL) {
+        cache_ghost_note_main(table, hash);
+    }
+}
+
+enum cache_ghost cache_ghosts_take(struct cache_ghosts *ghosts, uint64_t hash)
 {
     struct cache_ghost_part *part = part_of(ghosts, hash);
     struct cache_ghost_table *table = atomic_load_acquire_ptr(&part->table);
     struct cache_ghost_table *older = atomic_load_acquire_ptr(&part->older);
+    enum cache_ghost ghost = table == NULL ? CACHE_GHOST_NONE : cache_ghost_take(table, hash);
 
-    return (table != NULL && cache_ghost_take(table, hash)) ||
-           (older != NULL && cache_ghost_take(older, hash));
+    return ghost != CACHE_GHOST_NONE || older == NULL ? ghost : cache_ghost_take(older, hash);
 }
 
 bool cache_ghosts_have(const struct cache_ghosts *ghosts, uint64_t hash)
@@ -201,8 +255,8 @@ bool cache_ghosts_have(const struct cache_ghosts *ghosts, uint64_t hash)
     const struct cache_ghost_table *table = atomic_load_acquire_ptr(&part->table);
     const struct cache_ghost_table *older = atomic_load_acquire_ptr(&part->older);
 
-    return (table != NULL && cache_ghost_has(table, hash)) ||
-           (older != NULL && cache_ghost_has(older, hash));
+    return (table != NULL && cache_ghost_find(table, hash) != CACHE_GHOST_NONE) ||
+           (older != NULL && cache_ghost_find(older, hash) != CACHE_GHOST_NONE);
 }
 
 uint64_t cache_ghosts_capacity(const struct cache_ghosts *ghosts)

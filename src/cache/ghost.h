@@ -1,9 +1,11 @@
 /*
  * Ghosts: what was evicted not long ago, remembered by 16 bits of its hash. A key that comes back
- * while its ghost is here has been evicted too early, and goes straight to the main queue.
+ * while its ghost is here has been evicted too early. If it was from the small queue, it goes
+ * straight to the main one; and which queue loses more of what comes back at once is the one that
+ * is too short.
  *
- * A table is plain memory: buckets of 64 bytes, each with the fingerprints of the last 31 items
- * evicted whose hashes lead there, the oldest replaced first.
+ * A table is plain memory: buckets of 64 bytes, each with the fingerprints of the last 28 items
+ * that the small queue has lost, and of the last 3 of the main one, whose hashes lead there.
  */
 #ifndef QUARRY_CACHE_GHOST_H
 #define QUARRY_CACHE_GHOST_H
@@ -15,8 +17,9 @@
 
 #include <base/base.h>
 
-/* Fingerprints of a bucket; the place of one is taken by where the next goes. */
-#define CACHE_GHOSTS_PER_BUCKET 31u
+/* Fingerprints of a bucket, of each queue; the place of one more is taken by where the next go. */
+#define CACHE_GHOSTS_PER_BUCKET 28u
+#define CACHE_GHOSTS_OF_MAIN    3u
 
 struct cache_ghost_bucket {
     _Atomic uint64_t word[8] Q_ALIGNED(Q_CACHE_LINE_BYTES);
@@ -35,24 +38,33 @@ static inline uint64_t cache_ghost_table_bytes(uint64_t bucket_count)
     return sizeof(struct cache_ghost_table) + bucket_count * sizeof(struct cache_ghost_bucket);
 }
 
+/* What is remembered of an item. */
+enum cache_ghost {
+    CACHE_GHOST_NONE = 0,
+    CACHE_GHOST_OLD,     /* the small queue has lost it */
+    CACHE_GHOST_YOUNG,   /* likewise, and few others since */
+    CACHE_GHOST_OF_MAIN, /* the main queue has lost it, and few others since */
+};
+
 /*
- * Remembers an item that has been evicted.
+ * Remembers an item that the small queue has lost, or the main one.
  *
  * `hash`: of its key. Threads: any; two at once in one bucket may lose one of both.
  * Cost: a cache line.
  */
 void cache_ghost_note(struct cache_ghost_table *table, uint64_t hash);
+void cache_ghost_note_main(struct cache_ghost_table *table, uint64_t hash);
 
 /*
- * Whether an item of the hash is remembered; if so it is forgotten.
+ * What is remembered of an item of the hash; it is forgotten.
  *
- * Returns: true by mistake for one in about 2,100 that never were. Threads: any. Cost: a cache
+ * Returns: something by mistake for one in about 2,100 that never were. Threads: any. Cost: a cache
  * line.
  */
-bool cache_ghost_take(struct cache_ghost_table *table, uint64_t hash);
+enum cache_ghost cache_ghost_take(struct cache_ghost_table *table, uint64_t hash);
 
 /* Likewise, and it is remembered still. */
-bool cache_ghost_has(const struct cache_ghost_table *table, uint64_t hash);
+enum cache_ghost cache_ghost_find(const struct cache_ghost_table *table, uint64_t hash);
 
 /* ---- of a tenant ---------------------------------------------------------------------------- */
 
@@ -82,7 +94,8 @@ void cache_ghosts_fini(struct cache_ghosts *ghosts);
 
 /* As above. Threads: inside the epoch. */
 void cache_ghosts_note(struct cache_ghosts *ghosts, uint64_t hash);
-bool cache_ghosts_take(struct cache_ghosts *ghosts, uint64_t hash);
+void cache_ghosts_note_main(struct cache_ghosts *ghosts, uint64_t hash);
+enum cache_ghost cache_ghosts_take(struct cache_ghosts *ghosts, uint64_t hash);
 bool cache_ghosts_have(const struct cache_ghosts *ghosts, uint64_t hash);
 /* How many there can be. */
 uint64_t cache_ghosts_capacity(const struct cache_ghosts *ghosts);

@@ -6,15 +6,20 @@
  *               ↓                                                  ↓
  *             gone, a ghost ──(comes back)──> main               gone
  *
- * The small queue is a tenth of the tenant's bytes; while it has more, it is what items are taken
- * from. Its entries lie in a list (queue.h). The main queue is no list at all: the hand goes over
- * the buckets of the tenant's index, where frequency and M are in the slot, so that one cache line
- * shows seven candidates and an item costs not a byte. What the order of a queue would tell, how
- * long an item has been there, the hand tells by coming round: an item stays a turn after its last
- * use, or what is left of one after its promotion.
+ * The small queue begins as a tenth of the tenant's bytes; while it has more, it is what items are
+ * taken from. Its share follows the ghosts, between a twentieth and a half: a key that comes back
+ * just after the small queue has lost it would have been a hit had that been longer, and likewise
+ * for the main one, so each such key moves the share by four items' worth to its side. Where what
+ * is wanted changes from hour to hour, the small queue grows until it is nearly an LRU of half the
+ * memory; where it is the same for days, it stays small. Its entries lie in a list (queue.h). The
+ * main queue is no list at all: the hand goes over the buckets of the tenant's index, where
+ * frequency and M are in the slot, so that one cache line shows seven candidates and an item costs
+ * not a byte. What the order of a queue would tell, how long an item has been there, the hand tells
+ * by coming round: an item stays a turn after its last use, or what is left of one after its
+ * promotion.
  *
  * Simulated against S3-FIFO with queues and exact ghosts on nine traces at four sizes it misses
- * 0.3 % less; against memcached's segments 5 %, against LRU 9 % (docs/decisions/0015, which has all
+ * 0.8 % less; against memcached's segments 5 %, against LRU 9 % (docs/decisions/0015, which has all
  * that was tried: other shares, promotion at the first use, where the frequency begins).
  *
  * Stale entries. An item that is deleted, replaced or moved leaves its entry in the small queue.
@@ -43,10 +48,15 @@
 
 #include <cache/policy_parts.h>
 
-/* Of the tenant's bytes, in percent: docs/decisions/0015. */
-#define SMALL_PERCENT 10u
-/* And when it has so much that entries would cost too much memory. */
-#define SMALL_PERCENT_MAX 20u
+/* The small queue's share of the tenant's bytes, of 2^32: docs/decisions/0015. */
+#define SHARE_ONE   4294967296.0
+#define SHARE_FIRST (UINT64_C(1) << 32) / 10
+#define SHARE_LEAST (UINT64_C(1) << 32) / 20
+#define SHARE_MOST  (UINT64_C(1) << 32) / 2
+/* And above which its entries would cost too much memory: so much more. */
+#define SHARE_SPARE (UINT64_C(1) << 32) / 10
+/* Items' worth by which a key that comes back at once moves it. */
+#define SHARE_STEP 4.0
 /* Uses after which an item leaves the small queue for the main one. */
 #define PROMOTED_AT 2u
 /* Entries taken out at a time. */
@@ -64,7 +74,7 @@ enum quarry_status cache_hand_init(struct cache_hand *ret_hand, struct quarry_ca
     uint64_t quota = atomic_load_relaxed_u64(&tenant->quota_bytes);
     uint64_t size = atomic_load_relaxed_u64(&cache->size_bytes);
 
-    *ret_hand = (struct cache_hand){.tenant = tenant};
+    *ret_hand = (struct cache_hand){.tenant = tenant, .small_share = SHARE_FIRST};
     cache_queue_init(&ret_hand->small, cache, order);
     return cache_ghosts_init(&ret_hand->ghosts, cache, quota != 0 && quota < size ? quota : size);
 }
@@ -101,12 +111,34 @@ static void note_promoted(struct cache_hand *hand, uint64_t bytes)
     (void)atomic_add_relaxed_u64(&hand->main_bytes, bytes);
 }
 
+/* So much of some bytes. */
+static uint64_t share_of(uint64_t bytes, uint64_t share)
+{
+    return (uint64_t)((double)bytes * ((double)share / SHARE_ONE));
+}
+
 /* Whether it is for the small queue to lose something. */
 static bool is_small_next(const struct cache_hand *hand)
 {
     uint64_t small = cache_hand_small_bytes(hand), main = cache_hand_main_bytes(hand);
 
-    return main == 0 || small > (small + main) / 100 * SMALL_PERCENT;
+    return main == 0 || small > share_of(small + main, atomic_load_relaxed_u64(&hand->small_share));
+}
+
+void cache_hand_follow(struct cache_hand *hand, enum cache_ghost ghost)
+{
+    uint64_t count = level_read(&hand->small_count), small = cache_hand_small_bytes(hand);
+    /* Relaxed, and not one operation: of two at once one may be lost. */
+    uint64_t share = atomic_load_relaxed_u64(&hand->small_share);
+
+    if (count == 0 || (ghost != CACHE_GHOST_YOUNG && ghost != CACHE_GHOST_OF_MAIN)) {
+        return;
+    }
+    double items = (double)cache_hand_bytes(hand) / ((double)small / (double)count + 1);
+    uint64_t step = (uint64_t)(SHARE_STEP * SHARE_ONE / (items + 1)) + 1;
+    share = ghost == CACHE_GHOST_YOUNG ? size_min_u64(sat_add_u64(share, step), SHARE_MOST)
+                                       : size_max_u64(sat_sub_u64(share, step), SHARE_LEAST);
+    atomic_store_relaxed_u64(&hand->small_share, share);
 }
 
 /* ---- items ---------------------------------------------------------------------------------- */
@@ -242,8 +274,9 @@ static bool is_overlong(const struct cache_hand *hand, uint64_t entries)
     uint64_t small = cache_hand_small_bytes(hand), main = cache_hand_main_bytes(hand);
     bool has_evicted = atomic_load_relaxed_u32(&levels->has_evicted) != 0;
 
-    return entries > TIDY_SPARE &&
-           small > (small + main) / 100 * (has_evicted ? SMALL_PERCENT_MAX : SMALL_PERCENT);
+    uint64_t share = atomic_load_relaxed_u64(&hand->small_share) + (has_evicted ? SHARE_SPARE : 0);
+
+    return entries > TIDY_SPARE && small > share_of(small + main, share);
 }
 
 /* An entry of an item that is there stays in the queue, or its item leaves it for the main one. */
@@ -310,8 +343,13 @@ static uint64_t main_evict(struct cache_hand *hand, uint64_t slot)
     if ((head & CACHE_HEAD_VALID) == 0) {
         return 0; /* it has just gone */
     }
-    return cache_item_remove(hand->tenant, cache_item_hash(hand->tenant, item, head), ref48,
-                             cache_hand_why(hand->tenant, item, head));
+    uint64_t hash = cache_item_hash(hand->tenant, item, head);
+    enum cache_gone why = cache_hand_why(hand->tenant, item, head);
+    uint64_t bytes = cache_item_remove(hand->tenant, hash, ref48, why);
+    if (bytes != 0 && why == CACHE_GONE_EVICTED) {
+        cache_ghosts_note_main(&hand->ghosts, hash);
+    }
+    return bytes;
 }
 
 static void main_decide(struct cache_hand *hand, const struct cache_slot_view *view,

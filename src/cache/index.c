@@ -410,7 +410,7 @@ static bool promote_locked(_Atomic uint64_t *slot)
     uint64_t seen = atomic_load_relaxed_u64(slot);
 
     while (!cache_slot_is_main(seen)) {
-        uint64_t after = (seen << 2 >> 2) | CACHE_SLOT_MAIN;
+        uint64_t after = (seen << 2 >> 2) | CACHE_SLOT_JOINS_MAIN;
         /* Relaxed: the ref stays. */
         if (atomic_cas_weak_relaxed_u64(slot, &seen, after)) {
             return true;

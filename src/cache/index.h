@@ -28,6 +28,10 @@ struct slab_page;
 #define CACHE_SLOT_FREQUENCY_SHIFT 62
 #define CACHE_SLOT_FREQUENCY_ONE   (UINT64_C(1) << CACHE_SLOT_FREQUENCY_SHIFT)
 #define CACHE_SLOT_FREQUENCY_MAX   3u
+/* Of who joins the main queue: as if used once, so that the hand does not take it at its first
+ * turn.
+ */
+#define CACHE_SLOT_JOINS_MAIN (CACHE_SLOT_MAIN | CACHE_SLOT_FREQUENCY_ONE)
 
 static inline uint64_t cache_slot_tag(uint64_t hash)
 {
@@ -221,7 +225,7 @@ uint64_t cache_index_repoint_locked(_Atomic uint64_t *slot, uint64_t ref48);
  * Returns: the slot as it was; 0: it was not there.
  */
 uint64_t cache_index_remove(struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t ref48);
-/* Puts an item into the main queue, its frequency 0. False: it is not there, or in it already. */
+/* Puts an item into the main queue, as if used once. False: it is not there, or in it already. */
 bool cache_index_promote(struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t ref48);
 /*
  * Enters what recovery has found; nobody else uses the tenant's keys. Returns: QUARRY_EXISTS: there

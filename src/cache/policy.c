@@ -128,11 +128,13 @@ bool cache_policy_is_ghost(struct quarry_cache_tenant *tenant, uint64_t hash)
 {
     struct cache_hand *hand = &tenant->policy->hand;
 
-    if (!cache_ghosts_take(&hand->ghosts, hash)) {
+    enum cache_ghost ghost = cache_ghosts_take(&hand->ghosts, hash);
+    if (Q_LIKELY(ghost == CACHE_GHOST_NONE)) {
         return false;
     }
+    cache_hand_follow(hand, ghost);
     cache_count(tenant, CACHE_COUNT_GHOST_HITS);
-    return true;
+    return ghost != CACHE_GHOST_OF_MAIN;
 }
 
 void cache_policy_entered(struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t ref48,
@@ -506,8 +508,7 @@ void cache_policy_read_stats(struct quarry_cache *cache, struct quarry_cache_sta
     }
     quarry_epoch_leave(cache->epoch);
     stats->crawled_items = atomic_load_relaxed_u64(&policy->expiry.crawled_count);
-    /* Where pages are lacking, up to two and a half times as much is freed. */
-    stats->is_full = room.free_bytes < 3 * room.wants_free_bytes;
+    stats->is_full = cache_room_is_full(&room);
 }
 
 /* ---- validation ----------------------------------------------------------------------------- */

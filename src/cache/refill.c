@@ -138,14 +138,26 @@ void cache_room_note_refused(struct quarry_cache *cache)
     }
 }
 
+/* What is to be free: twice as much where what is free is not where it is wanted. */
+static uint64_t free_mark(const struct cache_room *room)
+{
+    bool is_short = room->open_bytes < room->wants_open_bytes;
+
+    return is_short ? 2 * room->wants_free_bytes : room->wants_free_bytes;
+}
+
 uint64_t cache_room_lacking(const struct cache_room *room)
 {
-    uint64_t mark = room->wants_free_bytes;
+    uint64_t mark = free_mark(room);
 
-    if (room->open_bytes < room->wants_open_bytes) { /* what is free is not where it is wanted */
-        mark *= 2;
-    }
     return sat_sub_u64(mark + mark / 4, room->free_bytes);
+}
+
+bool cache_room_is_full(const struct cache_room *room)
+{
+    uint64_t mark = free_mark(room);
+
+    return room->free_bytes < mark + mark / 2;
 }
 
 void cache_refill_look(struct quarry_cache *cache)

@@ -52,6 +52,8 @@ uint64_t cache_room_hard_limit(const struct quarry_cache *cache);
 struct cache_room cache_room_read(struct quarry_cache *cache);
 /* How much is to be evicted: to a quarter above what is wanted. */
 uint64_t cache_room_lacking(const struct cache_room *room);
+/* Whether hardly more is free than is kept so: then something goes for what comes. */
+bool cache_room_is_full(const struct cache_room *room);
 /* A page did not fit though the limit has room: the memory has none. */
 void cache_room_note_refused(struct quarry_cache *cache);
 

@@ -352,7 +352,7 @@ static void store_locked(struct quarry_cache_write *write, struct cache_lock *lo
     bool is_main = cache_policy_is_ghost(write->tenant, write->hash);
     seal(write, flags);
     if (cache_index_insert_locked(lock, write->hash, ref48, is_main)) {
-        attempt->slot = ref48 | (is_main ? CACHE_SLOT_MAIN : 0);
+        attempt->slot = ref48 | (is_main ? CACHE_SLOT_JOINS_MAIN : 0);
     } else {
         unseal(write, flags);
         attempt->put.outcome = QUARRY_CACHE_NO_MEMORY;

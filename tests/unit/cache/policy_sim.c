@@ -29,6 +29,7 @@ struct sim {
     /* of policy_hand alone */
     const struct policy_choice *choice;
     struct cache_ghost_table *ghosts;
+    double small_share;
     bool is_full;
     uint8_t *is_second;
     uint32_t *bucket_first; /* main items by bucket, as the index has them */
@@ -273,6 +274,7 @@ static void hand_init(struct sim *sim, const struct policy_choice *choice)
     }
     uint64_t items = sim->capacity * sim->trace->request_count / bytes + 1;
     sim->choice = choice;
+    sim->small_share = choice->small_percent / 100.0;
     sim->bucket_count = (uint32_t)(items / 6 + 1);
     sim->bucket_first = calloc(sim->bucket_count, sizeof(uint32_t));
     sim->is_second = calloc(sim->trace->key_count, 1);
@@ -334,6 +336,7 @@ static void hand_turn(struct sim *sim)
             *at = sim->next[key];
             sim->queue[key] = NOWHERE;
             sim->bytes[MAIN] -= sim->trace->bytes[key];
+            cache_ghost_note_main(sim->ghosts, hash_of(key));
         }
     }
     sim->hand = (sim->hand + 1) % sim->bucket_count;
@@ -341,7 +344,7 @@ static void hand_turn(struct sim *sim)
 
 static void hand_evict(struct sim *sim)
 {
-    if (sim->bytes[SMALL] <= sim->capacity * sim->choice->small_percent / 100 &&
+    if ((double)sim->bytes[SMALL] <= (double)sim->capacity * sim->small_share &&
         sim->bytes[MAIN] != 0) {
         hand_turn(sim);
         return;
@@ -365,6 +368,20 @@ static void hand_fill(struct sim *sim)
     }
 }
 
+/* A queue that has just lost what comes back should have been longer. */
+static void share_follow(struct sim *sim, uint32_t key, enum cache_ghost ghost)
+{
+    double step = 4.0 * (double)sim->trace->bytes[key] / (double)sim->capacity;
+    double least = sim->choice->small_percent / 200.0;
+    double most = sim->choice->small_percent_max / 100.0;
+
+    if (ghost == CACHE_GHOST_YOUNG) {
+        sim->small_share = sim->small_share + step > most ? most : sim->small_share + step;
+    } else if (ghost == CACHE_GHOST_OF_MAIN) {
+        sim->small_share = sim->small_share - step < least ? least : sim->small_share - step;
+    }
+}
+
 static void hand_miss(struct sim *sim, uint32_t key)
 {
     bool is_full = false;
@@ -375,7 +392,11 @@ static void hand_miss(struct sim *sim, uint32_t key)
     }
     sim->is_full |= is_full;
     sim->frequency[key] = sim->is_second[key] = 0;
-    if (cache_ghost_take(sim->ghosts, hash_of(key))) {
+    enum cache_ghost ghost = cache_ghost_take(sim->ghosts, hash_of(key));
+    if (sim->choice->small_percent_max != 0) {
+        share_follow(sim, key, ghost);
+    }
+    if (ghost == CACHE_GHOST_OLD || ghost == CACHE_GHOST_YOUNG) {
         hand_enter(sim, key);
     } else {
         push(sim, SMALL, key);

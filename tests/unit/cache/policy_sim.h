@@ -17,6 +17,7 @@ struct policy_choice {
     bool second_chance;     /* one that has been hit, and less often, goes through it again, once */
     uint32_t ghost_percent; /* ghosts, of the items */
     uint32_t main_first;    /* frequency of who enters the main queue: 0, 1, or POLICY_BY_HAND */
+    uint32_t small_percent_max; /* the small queue's share follows the ghosts up to it; 0: not */
 };
 /* 1 where the hand will come by within half a turn, else 0. */
 #define POLICY_BY_HAND 9u
