@@ -510,6 +510,11 @@ uint64_t serve_connection_id(const struct serve_connection *connection)
     return connection->id;
 }
 
+bool serve_connection_is_busy(const struct serve_connection *connection)
+{
+    return !connection_is_idle(connection);
+}
+
 uint64_t serve_connection_idle_ns(const struct serve_connection *connection)
 {
     return sat_sub_u64(connection->worker->now_ns, connection->last_turn_ns);

@@ -67,9 +67,9 @@ static enum memcached_step set_verbosity(const struct memcached_line *line)
 
 static enum memcached_step set_memory_limit(const struct memcached_line *line)
 {
-    uint32_t mib;
+    uint64_t mib;
 
-    if (!memcached_read_u32(line->words.at[1], &mib)) {
+    if (!memcached_read_u64(line->words.at[1], &mib)) {
         return memcached_line_answer(line, "ERROR");
     }
     if (mib < 8) {
@@ -80,8 +80,7 @@ static enum memcached_step set_memory_limit(const struct memcached_line *line)
         return memcached_line_answer(line,
                                      "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes");
     }
-    enum quarry_status status =
-        quarry_cache_set_size(memcached.settings.cache, Q_MIB((uint64_t)mib));
+    enum quarry_status status = quarry_cache_set_size(memcached.settings.cache, Q_MIB(mib));
 
     return memcached_line_answer(
         line,
@@ -146,12 +145,15 @@ static enum memcached_step shut_down(const struct memcached_line *line)
 static enum memcached_step refresh_certificates(const struct memcached_line *line)
 {
     const struct memcached_hooks *hooks = &memcached.settings.hooks;
-    const char *why = "Error TLS not enabled";
+    struct memcached_state *state = line->turn->state;
 
-    if (hooks->refresh_certificates != NULL && hooks->refresh_certificates(hooks->argument, &why)) {
-        return memcached_line_answer(line, "OK");
+    if (hooks->ask_certificates == NULL ||
+        !hooks->ask_certificates(hooks->argument, line->turn->connection)) {
+        return memcached_say(line->turn, "Error TLS not enabled");
     }
-    return memcached_say(line->turn, why);
+    state->is_asking_quietly = memcached_line_is(line, line->words.count - 1, "noreply");
+    state->phase = MEMCACHED_ASKING;
+    return MEMCACHED_ON;
 }
 
 /* Moves the cache's clock, for tests that do not want to wait. */

@@ -12,8 +12,8 @@
 
 /* ---- stats ---------------------------------------------------------------------------------- */
 
-static enum memcached_step tell_line(struct memcached_turn *turn, const char *name,
-                                     const char *value)
+enum memcached_step memcached_tell_line(struct memcached_turn *turn, const char *name,
+                                        const char *value)
 {
     size_t name_bytes = strlen(name);
     size_t value_bytes = strlen(value);
@@ -39,8 +39,12 @@ static enum memcached_step tell_prefix(struct memcached_turn *turn,
     const uint64_t figures[] = {counts[QUARRY_CACHE_USE_HIT] + counts[QUARRY_CACHE_USE_MISS],
                                 counts[QUARRY_CACHE_USE_HIT], counts[QUARRY_CACHE_USE_SET],
                                 counts[QUARRY_CACHE_USE_DELETE]};
-    char line[QUARRY_CACHE_PREFIX_BYTES_MAX + 128] = "PREFIX ";
-    char *out = stpcpy(line + 7, prefix->text);
+    char line[3 * QUARRY_CACHE_PREFIX_BYTES_MAX + 128] = "PREFIX ";
+    size_t prefix_bytes = strlen(prefix->text);
+    /* One that cannot stand in a line as it is could pretend to be lines of others. */
+    char *out = memcached_is_plain(prefix->text, prefix_bytes)
+                    ? stpcpy(line + 7, prefix->text)
+                    : memcached_write_uri(line + 7, prefix->text, prefix_bytes);
 
     for (size_t i = 0; i < 4; i++) {
         out = memcached_write_u64(stpcpy(out, names[i]), figures[i]);
@@ -168,8 +172,10 @@ enum memcached_step memcached_line_stats(const struct memcached_line *line)
     if (MEMCACHED_WORD_IS(group, "sizes_enable") || MEMCACHED_WORD_IS(group, "sizes_disable")) {
         return memcached_say(line->turn, "STAT sizes_status disabled");
     }
-    if (!memcached_tell_stats(line->turn, group, tell_line, &step)) {
+    if (!memcached_tell_stats(line->turn, group, memcached_tell_line, &step)) {
         return memcached_say(line->turn, "ERROR");
     }
-    return step == MEMCACHED_ON ? memcached_say(line->turn, "END") : step;
+    return step == MEMCACHED_ON && line->turn->state->phase == MEMCACHED_REQUEST
+               ? memcached_say(line->turn, "END")
+               : step;
 }

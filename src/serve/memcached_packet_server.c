@@ -27,8 +27,8 @@ enum memcached_step memcached_packet_flush(struct memcached_turn *turn,
 }
 
 /* Which packet asked for the figures that are told: its opaque is in each of them. */
-static enum memcached_step tell_packet(struct memcached_turn *turn, const char *name,
-                                       const char *value)
+enum memcached_step memcached_tell_packet(struct memcached_turn *turn, const char *name,
+                                          const char *value)
 {
     return memcached_packet_send(
         turn, &(struct memcached_packet_answer){.opcode = 0x10,
@@ -46,10 +46,12 @@ enum memcached_step memcached_packet_stats(struct memcached_turn *turn,
     turn->state->login_opaque = packet->opaque;
     if (MEMCACHED_WORD_IS(packet->key, "reset")) {
         memcached_reset_stats(turn);
-    } else if (!memcached_tell_stats(turn, packet->key, tell_packet, &step)) {
+    } else if (!memcached_tell_stats(turn, packet->key, memcached_tell_packet, &step)) {
         return memcached_packet_say_status(turn, packet, MEMCACHED_STATUS_NOT_FOUND);
     }
-    return step == MEMCACHED_ON ? tell_packet(turn, "", "") : step;
+    return step == MEMCACHED_ON && turn->state->phase == MEMCACHED_REQUEST
+               ? memcached_tell_packet(turn, "", "")
+               : step;
 }
 
 enum memcached_step memcached_packet_set_verbosity(struct memcached_turn *turn,

@@ -35,7 +35,7 @@ struct serve_output {
     struct serve_out_block *last;
     size_t head_sent;     /* bytes of the first record that are sent already */
     size_t waiting_bytes; /* to be sent */
-    size_t memory_bytes;  /* held for them, by us or by the door */
+    size_t memory_bytes;  /* of the net, behind them */
 };
 
 /* Sends the batch, or puts what the socket does not take behind what waits already. */

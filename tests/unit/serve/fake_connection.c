@@ -59,6 +59,7 @@ struct serve_connection {
 
 static struct serve_connection *open_connections;
 static uint64_t last_id;
+static uint64_t failing_posts;
 
 static void append(struct text *text, const void *bytes, size_t byte_count)
 {
@@ -248,6 +249,10 @@ bool serve_post(struct serve_worker *worker, uint64_t connection_id,
                 serve_posted_function *function, void *argument)
 {
     (void)worker;
+    if (failing_posts > 0) {
+        failing_posts--;
+        return false;
+    }
     for (struct serve_connection *connection = open_connections; connection != NULL;
          connection = connection->next_open) {
         if (connection->id == connection_id) {
@@ -421,6 +426,11 @@ void fake_send(struct serve_connection *connection, const void *bytes, size_t by
             turn(connection, true);
         }
     }
+}
+
+void fake_fail_posts(uint64_t count)
+{
+    failing_posts = count;
 }
 
 const char *fake_answer(const struct serve_connection *connection, size_t *ret_bytes)

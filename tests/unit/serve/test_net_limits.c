@@ -330,6 +330,29 @@ static void all_readers_together_are_bounded_and_the_worst_are_cut(void **state)
     atomic_store_relaxed_bool(&line_can_hold, true);
 }
 
+/* What a door holds is its store's, which has a cap of its own for it. */
+static void what_a_door_holds_is_not_counted_and_cuts_nobody(void **state)
+{
+    enum { READERS = 20 };
+    int fds[READERS];
+
+    (void)state;
+    options.limits.output_bytes_max = Q_MIB(1);
+    rig_begin(&options);
+    for (unsigned i = 0; i < READERS; i++) {
+        fds[i] = client_open();
+        client_send(fds[i], "big 20000000\n");
+    }
+    rig_wait(all_wait_or_are_cut, NULL);
+    assert_true(line_held_count > 0);
+    assert_true(rig_counters().waiting_bytes <= READERS * Q_KIB(8));
+    for (unsigned i = 0; i < READERS; i++) {
+        client_expect_pattern(fds[i], 20000000);
+        client_close(fds[i]);
+    }
+    assert_int_equal(rig_counters().slow_reader_count, 0);
+}
+
 /* ---- memory --------------------------------------------------------------------------------- */
 
 static void two_thousand_idle_connections_cost_less_than_a_kibibyte_each(void **state)
@@ -409,6 +432,7 @@ int main(void)
         TEST(a_reader_that_takes_nothing_is_cut),
         TEST(a_reader_that_is_slow_but_takes_is_not_cut),
         TEST(all_readers_together_are_bounded_and_the_worst_are_cut),
+        TEST(what_a_door_holds_is_not_counted_and_cuts_nobody),
         TEST(two_thousand_idle_connections_cost_less_than_a_kibibyte_each),
         TEST(no_memory_ends_a_connection_and_no_more),
     };
