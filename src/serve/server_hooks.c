@@ -157,7 +157,7 @@ static enum memcached_login login(void *argument, struct serve_connection *conne
     case SERVE_LOGIN_REFUSED:
         break;
     case SERVE_LOGIN_BUSY:
-        serve_log(SERVE_LOG_WARNING, "too many logins at once: one was refused",
+        serve_log(SERVE_LOG_WARNING, "no memory for a login: it was refused",
                   serve_log_text("peer", serve_connection_peer(connection)));
         break;
     }
