@@ -345,6 +345,29 @@ static struct memcached_turn turn_of(struct serve_connection *connection, const 
     };
 }
 
+/* Whether a part of a request has been consumed and the rest is to come. */
+static bool is_in_request(const struct memcached_state *state)
+{
+    switch ((enum memcached_phase)state->phase) {
+    case MEMCACHED_KEYS:
+    case MEMCACHED_VALUE:
+    case MEMCACHED_VALUE_END:
+    case MEMCACHED_SWALLOW:
+    case MEMCACHED_SWALLOW_LINE:
+        return true;
+    case MEMCACHED_REQUEST:
+    case MEMCACHED_SENDING:
+    case MEMCACHED_DUMP:
+    case MEMCACHED_WATCHING:
+    case MEMCACHED_LOGIN:
+    case MEMCACHED_ASKING:
+    case MEMCACHED_CONNECTIONS:
+    case MEMCACHED_PHASE_COUNT:
+        break;
+    }
+    return false;
+}
+
 static enum serve_step input(struct serve_connection *connection, const char *bytes,
                              size_t byte_count, size_t *ret_consumed)
 {
@@ -353,6 +376,7 @@ static enum serve_step input(struct serve_connection *connection, const char *by
 
     Q_ASSERT(turn.at >= bytes && turn.at <= turn.end);
     *ret_consumed = (size_t)(turn.at - bytes);
+    serve_connection_expect(connection, is_in_request(turn.state));
     return serve_step_of(step);
 }
 
@@ -365,7 +389,10 @@ static enum serve_step filled(struct serve_connection *connection, size_t byte_c
     if (byte_count > 0) {
         quarry_cache_write_filled(&state->storing.write, byte_count);
     }
-    return serve_step_of(advance(&turn));
+    enum memcached_step step = advance(&turn);
+
+    serve_connection_expect(connection, is_in_request(state));
+    return serve_step_of(step);
 }
 
 /* ---- values that wait for their reader ------------------------------------------------------- */

@@ -306,8 +306,10 @@ class Crowding(Attack):
         with Server("--threads", "1", "--set", "net.line_timeout=1s", "--set",
                     "net.body_grace=1s") as server:
             links = self.many(server, 200)
+            starts = (b"set k 0 0 100000\r\n", b"get k", b"set k 0 0 5000\r\n", b"get k k k k ",
+                      b"set k 0 0 3000000\r\n")
             for i, link in enumerate(links):
-                link.sendall(b"set k 0 0 100000\r\n" if i % 2 else b"get k")
+                link.sendall(starts[i % len(starts)])
             is_over = time.monotonic() + 1.5
             while time.monotonic() < is_over:
                 for link in links:
@@ -321,6 +323,19 @@ class Crowding(Attack):
                 take_all(link)
             self.assertGreaterEqual(int(figures(server)["curr_connections"]), 1)
             self.assertLess(int(figures(server)["curr_connections"]), 10)
+
+    def test_values_whose_last_bytes_do_not_come_are_cut(self):
+        with Server("--threads", "1", "--set", "net.line_timeout=1s", "--set",
+                    "net.body_grace=1s") as server:
+            for start in (b"set k 0 0 10\r\n0123456789", b"set k 0 0 10\r\n0123456789\r",
+                          b"set k 0 0 10\r\n01234", b"get a b c d e f ",
+                          b"ms k 900000\r\n" + b"v" * 900000, b"set k 0 0 2000000\r\nabc"):
+                with raw(server) as link:
+                    link.sendall(start)
+                    begin = time.monotonic()
+                    take_all(link)
+                    self.assertLess(time.monotonic() - begin, 4 * SLOWER)
+            self.served(server)
 
     def test_a_million_gets_whose_answers_nobody_takes(self):
         with Server("--threads", "1", "--set", "net.reader_timeout=2s", memory="128m") as server:

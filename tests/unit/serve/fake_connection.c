@@ -51,6 +51,7 @@ struct serve_connection {
     size_t wanted_bytes;
     enum serve_step step;
     bool is_closed;
+    bool expects;
     serve_posted_function *posted;
     void *posted_argument;
     struct fake_counts counts;
@@ -243,6 +244,11 @@ void serve_connection_want(struct serve_connection *connection, void *room, size
     Q_ASSERT((room == NULL) == (byte_count == 0));
     connection->wanted = room;
     connection->wanted_bytes = byte_count;
+}
+
+void serve_connection_expect(struct serve_connection *connection, bool expects)
+{
+    connection->expects = expects;
 }
 
 bool serve_post(struct serve_worker *worker, uint64_t connection_id,
@@ -447,6 +453,11 @@ void fake_clear(struct serve_connection *connection)
 bool fake_is_closed(const struct serve_connection *connection)
 {
     return connection->is_closed;
+}
+
+bool fake_expects(const struct serve_connection *connection)
+{
+    return connection->expects;
 }
 
 bool fake_waits(const struct serve_connection *connection)

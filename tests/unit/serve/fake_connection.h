@@ -37,6 +37,9 @@ bool fake_is_closed(const struct serve_connection *connection);
 /* Whether the door waits for a posted function. */
 bool fake_waits(const struct serve_connection *connection);
 
+/* Whether it says that a request is on its way. */
+bool fake_expects(const struct serve_connection *connection);
+
 /* Counts, for tests of how things were done. */
 struct fake_counts {
     uint64_t turns;

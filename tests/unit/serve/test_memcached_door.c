@@ -348,6 +348,39 @@ static void keys_that_are_no_words_pretend_to_be_no_lines(void **state)
     says("stats detail off\r\n", "OK\r\n");
 }
 
+/* Whatever a request is cut at, it is expected until it has come: deadlines go by that. */
+static void a_request_that_has_not_come_whole_is_expected(void **state)
+{
+    char long_get[2102] = "get ";
+    const char *const halves[][2] = {
+        {"set a 0 0 10\r\nabc", "defghij\r\n"},
+        {"set a 0 0 3\r\nabc", "\r\n"},
+        {"set a 0 0 3\r\nabc\r", "\n"},
+        {"ms a 3\r\nab", "c\r\n"},
+        {long_get, "a\r\n"},
+        {"ms z 2000000\r\nx", NULL},
+        {"set z 0 0 2000000\r\n", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 4; i < sizeof long_get - 2; i += 2) {
+        strcat(long_get, "k "); /* a shorter line is left until it is whole */
+    }
+    for (size_t i = 0; i < sizeof halves / sizeof halves[0]; i++) {
+        struct serve_connection *other = rig_connect(&rig);
+
+        fake_send(other, halves[i][0], strlen(halves[i][0]));
+        assert_true(fake_expects(other));
+        if (halves[i][1] != NULL) {
+            fake_send(other, halves[i][1], strlen(halves[i][1]));
+            assert_false(fake_expects(other));
+        }
+        fake_close(other);
+    }
+    says("get a\r\n", "VALUE a 0 3\r\nabc\r\nEND\r\n");
+    assert_false(fake_expects(rig.connection));
+}
+
 /* ---- the server ----------------------------------------------------------------------------- */
 
 /* What the server was asked for, and the one who asked. */
@@ -549,6 +582,7 @@ int main(void)
         TEST(keys_that_are_asked_for_often_become_known),
         TEST(what_is_switched_off_is_refused),
         TEST(keys_that_are_no_words_pretend_to_be_no_lines),
+        TEST(a_request_that_has_not_come_whole_is_expected),
         TEST(certificates_are_read_and_told_of_later),
         TEST(connections_of_others_are_told_of_later),
         TEST(packets_ask_for_connections_too),
