@@ -322,6 +322,7 @@ static void connection_set_pause(struct serve_connection *connection)
     connection->is_paused =
         waiting_bytes >= SERVE_OUT_WAITING_MAX ||
         (connection->is_paused && waiting_bytes > SERVE_OUT_WAITING_MAX / 4); /* invariant 3 */
+    serve_output_count_input(connection);
 }
 
 static bool connection_may_read(const struct serve_connection *connection)

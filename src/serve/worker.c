@@ -255,6 +255,20 @@ static void worker_cut_until(struct serve_worker *worker, uint64_t limit_bytes)
     }
 }
 
+void serve_worker_bound_output_later(struct serve_worker *worker)
+{
+    if (Q_LIKELY(atomic_load_relaxed_u64(&worker->net->waiting_bytes) <=
+                 worker->limits.output_bytes_max)) {
+        return;
+    }
+    struct serve_worker *fullest = net_find_fullest(worker->net);
+
+    atomic_store_release_bool(&fullest->is_asked_to_cut, true); /* as below */
+    if (fullest != worker) {
+        serve_mailbox_wake(&fullest->mailbox);
+    }
+}
+
 void serve_worker_bound_output(struct serve_worker *worker)
 {
     uint64_t limit_bytes = worker->limits.output_bytes_max;

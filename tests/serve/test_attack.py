@@ -363,6 +363,27 @@ class Crowding(Attack):
             self.assertLess(int(figures(server)["curr_connections"]), 3)
             self.assertGreater(len(server.lines("a client that does not take its answers was cut")), 0)
 
+    def test_requests_behind_large_answers_squeeze_nobody_out(self):
+        with Server("--threads", "2", memory="64m") as server:
+            with server.connect() as link:
+                for i in range(20000):
+                    link.send(f"set f{i} 0 0 1000 noreply\r\n" + "x" * 1000 + "\r\n")
+                self.assertEqual(link.ask("set k 0 0 900000\r\n" + "v" * 900000), "STORED")
+            links = self.many(server, 300)
+            for link in links:
+                link.setblocking(False)
+            end, request = time.monotonic() + 1.5, b"get k\r\n" * 40000
+            while time.monotonic() < end:
+                for link in links:
+                    try:
+                        link.send(request)
+                    except OSError:
+                        pass
+            found = figures(server)
+            self.assertEqual((found["curr_items"], found["evictions"]), ("20001", "0"))
+            self.assertLess(int(found["read_buf_bytes"]), 9 << 20)
+            self.served(server)
+
     def test_half_closed_clients_have_their_answers(self):
         with Server("--threads", "1") as server:
             with raw(server) as link:

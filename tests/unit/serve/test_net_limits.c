@@ -353,6 +353,41 @@ static void what_a_door_holds_is_not_counted_and_cuts_nobody(void **state)
     assert_int_equal(rig_counters().slow_reader_count, 0);
 }
 
+static bool input_is_counted(void *argument)
+{
+    (void)argument;
+    return rig_counters().waiting_bytes >= Q_KIB(48);
+}
+
+static bool nothing_is_counted(void *argument)
+{
+    (void)argument;
+    return rig_counters().waiting_bytes == 0;
+}
+
+/* Requests behind an answer that is not taken wait for the same reader. */
+static void what_waits_behind_a_slow_reader_is_counted(void **state)
+{
+    static char lines[Q_KIB(48)];
+
+    (void)state;
+    memset(lines, 'x', sizeof(lines));
+    for (size_t i = 7; i < sizeof(lines); i += 8) {
+        lines[i] = '\n';
+    }
+    rig_begin(&options);
+    int fd = client_open();
+    client_send(fd, "big 20000000\n");
+    assert_true(client_try_send(fd, lines, sizeof(lines)));
+    rig_wait(input_is_counted, NULL);
+    client_expect_pattern(fd, 20000000);
+    for (size_t i = 0; i < sizeof(lines) / 8; i++) {
+        client_expect(fd, "what?\n");
+    }
+    rig_wait(nothing_is_counted, NULL);
+    client_close(fd);
+}
+
 /* ---- memory --------------------------------------------------------------------------------- */
 
 static void two_thousand_idle_connections_cost_less_than_a_kibibyte_each(void **state)
@@ -433,6 +468,7 @@ int main(void)
         TEST(a_reader_that_is_slow_but_takes_is_not_cut),
         TEST(all_readers_together_are_bounded_and_the_worst_are_cut),
         TEST(what_a_door_holds_is_not_counted_and_cuts_nobody),
+        TEST(what_waits_behind_a_slow_reader_is_counted),
         TEST(two_thousand_idle_connections_cost_less_than_a_kibibyte_each),
         TEST(no_memory_ends_a_connection_and_no_more),
     };
