@@ -31,7 +31,7 @@ enum memcached_login {
 
 /* The longest user name, and the longest password, in bytes. */
 #define MEMCACHED_USER_BYTES_MAX     63u
-#define MEMCACHED_PASSWORD_BYTES_MAX 255u
+#define MEMCACHED_PASSWORD_BYTES_MAX 256u
 
 /* Credentials as they came. Borrowed for the call. */
 struct memcached_credentials {

@@ -490,7 +490,7 @@ enum memcached_step memcached_connections_phase(struct memcached_turn *turn)
     for (uint32_t i = 0; i < STRETCH_CONNECTIONS && listing->told < listing->count; i++) {
         tell_connection(&telling, &listing->figures[listing->told++]);
     }
-    turn->state->turn_requests += STRETCH_CONNECTIONS;
+    turn->state->turn_requests += 4 * STRETCH_CONNECTIONS; /* lines */
     if (telling.step != MEMCACHED_ON || listing->told < listing->count) {
         return telling.step;
     }
