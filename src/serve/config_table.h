@@ -71,7 +71,7 @@
     X(SERVE_NET_READER_TIMEOUT, "net.reader_timeout", DURATION, "30s", Q_SECOND_NS,                \
       3600 * Q_SECOND_NS, LIVE, "off", "cuts who takes nothing of an answer so long")              \
     X(SERVE_NET_OUTPUT_MAX, "net.output_max", BYTES, "auto", Q_MIB(1), Q_TIB(1), LIVE, "auto",     \
-      "answers that wait on all connections together; auto: a tenth of memory.limit")              \
+      "answers that wait, copied, on all connections; auto: a tenth of memory.limit")              \
     X(SERVE_NET_DRAIN_TIMEOUT, "net.drain_timeout", DURATION, "7s", Q_MS_NS, 3600 * Q_SECOND_NS,   \
       LIVE, "off", "for requests under way when the server ends")                                  \
     X(SERVE_USERS_FILE, "users.file", TEXT, "", 0, 900, LIVE, "",                                  \

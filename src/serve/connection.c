@@ -263,8 +263,8 @@ void serve_connection_begin(struct serve_worker *worker, const struct serve_mess
 static bool connection_is_idle(const struct serve_connection *connection)
 {
     return connection->output.waiting_bytes == 0 && !connection->is_yielded &&
-           !connection->is_waiting && !connection->is_wanting && !connection->can_read &&
-           serve_turn_left_bytes(connection) == 0;
+           !connection->is_waiting && !connection->is_wanting && !connection->is_expecting &&
+           !connection->can_read && serve_turn_left_bytes(connection) == 0;
 }
 
 static enum serve_deadline_kind connection_deadline_kind(const struct serve_connection *connection)
@@ -275,7 +275,7 @@ static enum serve_deadline_kind connection_deadline_kind(const struct serve_conn
     if (connection->is_waiting || connection->is_yielded) {
         return SERVE_DEADLINE_NONE;
     }
-    if (connection->is_wanting) {
+    if (connection->is_wanting || connection->is_expecting) {
         return SERVE_DEADLINE_BODY;
     }
     if (serve_turn_left_bytes(connection) > 0 ||
@@ -322,6 +322,7 @@ static void connection_set_pause(struct serve_connection *connection)
     connection->is_paused =
         waiting_bytes >= SERVE_OUT_WAITING_MAX ||
         (connection->is_paused && waiting_bytes > SERVE_OUT_WAITING_MAX / 4); /* invariant 3 */
+    serve_output_count_input(connection);
 }
 
 static bool connection_may_read(const struct serve_connection *connection)
@@ -510,6 +511,11 @@ uint64_t serve_connection_id(const struct serve_connection *connection)
     return connection->id;
 }
 
+bool serve_connection_is_busy(const struct serve_connection *connection)
+{
+    return !connection_is_idle(connection);
+}
+
 uint64_t serve_connection_idle_ns(const struct serve_connection *connection)
 {
     return sat_sub_u64(connection->worker->now_ns, connection->last_turn_ns);
@@ -536,6 +542,11 @@ const char *serve_connection_local(const struct serve_connection *connection)
 struct serve_identity *serve_connection_identity(struct serve_connection *connection)
 {
     return &connection->identity;
+}
+
+void serve_connection_expect(struct serve_connection *connection, bool expects)
+{
+    connection->is_expecting = expects;
 }
 
 bool serve_connection_needs_login(const struct serve_connection *connection)

@@ -32,10 +32,11 @@ struct serve_connection {
     bool is_failed : 1; /* the socket is dead, or memory is out: to be destroyed after the turn */
     bool is_cut : 1;    /* to be reset rather than closed */
     /* what the door said last */
-    bool is_yielded : 1; /* its input is to be called again, come what may */
-    bool is_waiting : 1; /* for a posted function */
-    bool is_wanting : 1; /* the next bytes go to where its `filled` says */
-    bool is_closing : 1; /* once its answers are sent */
+    bool is_yielded : 1;   /* its input is to be called again, come what may */
+    bool is_waiting : 1;   /* for a posted function */
+    bool is_wanting : 1;   /* the next bytes go to where its `filled` says */
+    bool is_expecting : 1; /* more of a request whose beginning it has consumed */
+    bool is_closing : 1;   /* once its answers are sent */
     /* what we do about it */
     bool is_paused : 1;    /* too much waits: not read from */
     bool is_lingering : 1; /* the door is closed; waits for the client's end */

@@ -115,6 +115,12 @@ size_t serve_out_waiting(const struct serve_connection *connection);
 void serve_connection_want(struct serve_connection *connection, void *room, size_t byte_count);
 
 /*
+ * Whether a request is on its way whose beginning the door has consumed: one that has a deadline,
+ * and is waited for when the server ends. Said in each turn that changes it; false at first.
+ */
+void serve_connection_expect(struct serve_connection *connection, bool expects);
+
+/*
  * Answers from another thread, or later: posts a function to the connection's worker, which calls
  * it with the connection, or with NULL if that has been closed. Threads: any.
  */

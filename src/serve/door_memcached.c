@@ -31,6 +31,8 @@
 #include <serve/memcached_store.h>
 #include <serve/memcached_watch.h>
 
+#include <stdlib.h>
+
 Q_STATIC_ASSERT(sizeof(struct memcached_state) <= 1024,
                 "an idle connection costs under 1 KiB here");
 
@@ -95,6 +97,11 @@ void memcached_set_allowed(bool flush, bool dump, bool watch, bool shutdown)
     atomic_store_relaxed_bool(&memcached.refuses_dump, !dump);
     atomic_store_relaxed_bool(&memcached.refuses_watch, !watch);
     atomic_store_relaxed_bool(&memcached.allows_shutdown, shutdown);
+}
+
+void memcached_set_verbosity(uint32_t level)
+{
+    atomic_store_relaxed_u32(&memcached.verbosity, level); /* relaxed: as above */
 }
 
 uint32_t memcached_expiry(int32_t exptime)
@@ -189,7 +196,8 @@ static enum memcached_step swallow_line_phase(struct memcached_turn *turn)
     return MEMCACHED_ON;
 }
 
-static enum memcached_step login_phase(struct memcached_turn *turn)
+/* For what was asked of others, whose answer is posted. */
+static enum memcached_step waiting_phase(struct memcached_turn *turn)
 {
     (void)turn;
     return MEMCACHED_WAIT;
@@ -205,7 +213,9 @@ static enum memcached_step (*const phases[MEMCACHED_PHASE_COUNT])(struct memcach
     [MEMCACHED_SENDING] = memcached_sending_phase,
     [MEMCACHED_DUMP] = memcached_dump_phase,
     [MEMCACHED_WATCHING] = memcached_watching_phase,
-    [MEMCACHED_LOGIN] = login_phase,
+    [MEMCACHED_LOGIN] = waiting_phase,
+    [MEMCACHED_ASKING] = waiting_phase,
+    [MEMCACHED_CONNECTIONS] = memcached_connections_phase,
 };
 
 /* ---- what the worker calls ------------------------------------------------------------------- */
@@ -226,10 +236,16 @@ static void close_connection(struct serve_connection *connection)
         memcached_store_abort(state);
         break;
     case MEMCACHED_SENDING:
-        quarry_cache_unpin(serve_connection_identity(connection)->tenant, state->sending.hit.ref);
+        if (state->sending.is_pinned) {
+            quarry_cache_unpin(serve_connection_identity(connection)->tenant,
+                               state->sending.hit.ref);
+        }
         break;
     case MEMCACHED_WATCHING:
         memcached_watch_end(state);
+        break;
+    case MEMCACHED_CONNECTIONS:
+        free(state->listing.figures);
         break;
     case MEMCACHED_REQUEST:
     case MEMCACHED_KEYS:
@@ -237,6 +253,7 @@ static void close_connection(struct serve_connection *connection)
     case MEMCACHED_SWALLOW_LINE:
     case MEMCACHED_DUMP:
     case MEMCACHED_LOGIN:
+    case MEMCACHED_ASKING:
     case MEMCACHED_PHASE_COUNT:
         break;
     }
@@ -329,6 +346,29 @@ static struct memcached_turn turn_of(struct serve_connection *connection, const 
     };
 }
 
+/* Whether a part of a request has been consumed and the rest is to come. */
+static bool is_in_request(const struct memcached_state *state)
+{
+    switch ((enum memcached_phase)state->phase) {
+    case MEMCACHED_KEYS:
+    case MEMCACHED_VALUE:
+    case MEMCACHED_VALUE_END:
+    case MEMCACHED_SWALLOW:
+    case MEMCACHED_SWALLOW_LINE:
+        return true;
+    case MEMCACHED_REQUEST:
+    case MEMCACHED_SENDING:
+    case MEMCACHED_DUMP:
+    case MEMCACHED_WATCHING:
+    case MEMCACHED_LOGIN:
+    case MEMCACHED_ASKING:
+    case MEMCACHED_CONNECTIONS:
+    case MEMCACHED_PHASE_COUNT:
+        break;
+    }
+    return false;
+}
+
 static enum serve_step input(struct serve_connection *connection, const char *bytes,
                              size_t byte_count, size_t *ret_consumed)
 {
@@ -337,6 +377,7 @@ static enum serve_step input(struct serve_connection *connection, const char *by
 
     Q_ASSERT(turn.at >= bytes && turn.at <= turn.end);
     *ret_consumed = (size_t)(turn.at - bytes);
+    serve_connection_expect(connection, is_in_request(turn.state));
     return serve_step_of(step);
 }
 
@@ -349,7 +390,10 @@ static enum serve_step filled(struct serve_connection *connection, size_t byte_c
     if (byte_count > 0) {
         quarry_cache_write_filled(&state->storing.write, byte_count);
     }
-    return serve_step_of(advance(&turn));
+    enum memcached_step step = advance(&turn);
+
+    serve_connection_expect(connection, is_in_request(state));
+    return serve_step_of(step);
 }
 
 /* ---- values that wait for their reader ------------------------------------------------------- */
@@ -383,7 +427,7 @@ static void release(struct serve_connection *connection, const struct serve_borr
     quarry_cache_unpin(token_address(borrowed, 0), borrowed->token[1]);
 }
 
-/* ---- logins that were being verified --------------------------------------------------------- */
+/* ---- what was asked of others ---------------------------------------------------------------- */
 
 void memcached_login_done(struct serve_connection *connection,
                           const struct serve_identity *identity)
@@ -394,6 +438,35 @@ void memcached_login_done(struct serve_connection *connection,
     turn.state->phase = MEMCACHED_REQUEST;
     memcached_login_answer(&turn, identity);
     serve_connection_flush(connection);
+}
+
+void memcached_certificates_done(struct serve_connection *connection, const char *why)
+{
+    struct memcached_turn turn = turn_of(connection, "", 0);
+
+    Q_ASSERT(turn.state->phase == MEMCACHED_ASKING);
+    turn.state->phase = MEMCACHED_REQUEST;
+    if (why != NULL || !turn.state->is_asking_quietly) {
+        (void)memcached_say(&turn, why != NULL ? why : "OK"); /* no memory fails the connection */
+    }
+    serve_connection_flush(connection);
+}
+
+/* They are told when the connection goes on, with the byte that it has left. */
+void memcached_connections_done(struct serve_connection *connection,
+                                struct memcached_connection_figures **figures, size_t count)
+{
+    struct memcached_state *state = serve_connection_state(connection);
+
+    Q_ASSERT(state->phase == MEMCACHED_ASKING);
+    state->phase = MEMCACHED_CONNECTIONS;
+    state->listing = (struct memcached_listing){.figures = *figures, .count = count};
+    *figures = NULL;
+}
+
+void memcached_set_address(const struct memcached_address *address)
+{
+    memcached.address = *address;
 }
 
 const struct serve_door memcached_door = {

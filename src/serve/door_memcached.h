@@ -31,7 +31,7 @@ enum memcached_login {
 
 /* The longest user name, and the longest password, in bytes. */
 #define MEMCACHED_USER_BYTES_MAX     63u
-#define MEMCACHED_PASSWORD_BYTES_MAX 255u
+#define MEMCACHED_PASSWORD_BYTES_MAX 256u
 
 /* Credentials as they came. Borrowed for the call. */
 struct memcached_credentials {
@@ -52,15 +52,23 @@ struct memcached_server_figures {
     bool is_accepting;
 };
 
+/* The longest address of a connection, in bytes; what is longer is cut. */
+#define MEMCACHED_ADDRESS_BYTES 120u
+
 /* A connection, as `stats conns` tells of it. */
 struct memcached_connection_figures {
     uint64_t id;
-    const char *peer, *local; /* borrowed for the call it is passed to */
     uint64_t idle_seconds;
     bool is_busy; /* in the middle of a request, or of an answer */
+    char peer[MEMCACHED_ADDRESS_BYTES], local[MEMCACHED_ADDRESS_BYTES];
 };
-typedef void memcached_connection_function(void *argument,
-                                           const struct memcached_connection_figures *connection);
+
+/* Where a server listens, for `stats settings`. */
+struct memcached_address {
+    char interface[MEMCACHED_ADDRESS_BYTES];   /* "": none */
+    char unix_socket[MEMCACHED_ADDRESS_BYTES]; /* likewise */
+    uint32_t port;
+};
 
 /* What the door asks of the server. Each may be NULL: then it is not there. */
 struct memcached_hooks {
@@ -77,14 +85,21 @@ struct memcached_hooks {
      * always.
      */
     bool (*admit)(void *argument, const struct serve_identity *identity, uint32_t request_count);
+    /* A value has changed while a client read it, who is closed: for the log. */
+    void (*value_cut)(void *argument, const struct serve_connection *connection);
     /* Ends the server, after what is in flight (`is_graceful`), or at once. */
     void (*shutdown)(void *argument, bool is_graceful);
-    /* Reads certificates anew. False, with *ret_why of static storage: they are not good. */
-    bool (*refresh_certificates)(void *argument, const char **ret_why);
+    /*
+     * Reads certificates anew; memcached_certificates_done is called for the connection later.
+     * False: there are none.
+     */
+    bool (*ask_certificates)(void *argument, struct serve_connection *connection);
     void (*read_server)(void *argument, struct memcached_server_figures *ret_figures);
-    /* Calls `function` for each connection. */
-    void (*walk_connections)(void *argument, memcached_connection_function *function,
-                             void *function_argument);
+    /*
+     * Gathers all connections; memcached_connections_done is called for this one later. False: no
+     * memory.
+     */
+    bool (*ask_connections)(void *argument, struct serve_connection *connection);
     /* Sets the server's log level, 0 to 2. */
     void (*set_verbosity)(void *argument, uint32_t level);
 };
@@ -99,9 +114,6 @@ struct memcached_settings {
     bool refuses_watch;
     bool allows_shutdown; /* to those who have the right SERVE_ADMIN */
     bool has_debug_commands;
-    /* For `stats settings` alone. */
-    const char *interface; /* static storage */
-    uint32_t port;
     struct memcached_hooks hooks;
 };
 
@@ -127,6 +139,20 @@ void memcached_close(void);
  */
 void memcached_login_done(struct serve_connection *connection,
                           const struct serve_identity *identity);
+
+/*
+ * Says what came of ask_certificates. `why`: borrowed for the call; NULL: they are read. By the
+ * connection's worker, from a posted function.
+ */
+void memcached_certificates_done(struct serve_connection *connection, const char *why);
+/* Says what came of ask_connections, likewise. `figures`: give; of malloc. */
+void memcached_connections_done(struct serve_connection *connection,
+                                struct memcached_connection_figures **figures, size_t count);
+
+/* Says where the server listens. `address`: copied. Threads: before there are connections. */
+void memcached_set_address(const struct memcached_address *address);
+/* Says what the log's level is, as `verbosity` has it: 0 to 2. Threads: any. */
+void memcached_set_verbosity(uint32_t level);
 
 /*
  * The observer to be given to the cache: `watch evictions` tells what it hears. `argument` is not

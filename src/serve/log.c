@@ -160,6 +160,11 @@ void serve_log_close(void)
 
 /* ---- how many ------------------------------------------------------------------------------- */
 
+void serve_log_set_level(enum serve_log_level level)
+{
+    atomic_store_relaxed_u32(&the_log.level, level);
+}
+
 bool serve_log_is_on(enum serve_log_level level)
 {
     return level >= atomic_load_relaxed_u32(&the_log.level);

@@ -100,6 +100,8 @@ struct serve_log_site {
     struct serve_log_site *next;
 };
 
+/* Another level, until the log is begun or changed again. Threads: any. */
+void serve_log_set_level(enum serve_log_level level);
 bool serve_log_is_on(enum serve_log_level level);
 /* `fields`: closed by one without a name. */
 void serve_log_write(struct serve_log_site *site, enum serve_log_level level,

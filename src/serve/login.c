@@ -7,6 +7,18 @@
 #include <serve/login.h>
 
 #include <stdlib.h>
+#include <string.h>
+
+#include <base/hash.h>
+
+/* Where a connection comes from, without its port. */
+static uint64_t peer_of(const struct serve_connection *connection)
+{
+    const char *peer = serve_connection_peer(connection);
+    const char *colon = strrchr(peer, ':');
+
+    return hash_xxh3_u64(peer, colon != NULL ? (size_t)(colon - peer) : strlen(peer), 0);
+}
 
 struct note {
     struct serve_worker *worker;
@@ -58,7 +70,10 @@ enum serve_login_outcome serve_login(struct serve_connection *connection, struct
         .connection_id = serve_connection_id(connection),
         .answered = answered,
     };
-    enum serve_login_outcome outcome = serve_users_login(users, request, done, note, ret_identity);
+    struct serve_login_request from = *request;
+
+    from.peer = peer_of(connection);
+    enum serve_login_outcome outcome = serve_users_login(users, &from, done, note, ret_identity);
     if (outcome != SERVE_LOGIN_PENDING) {
         free(note);
     }

@@ -47,7 +47,7 @@ struct memcached_counters {
     _Atomic uint64_t logins, logins_refused;
     _Atomic uint64_t requests, yields, refused_by_limit;
     _Atomic uint64_t store_too_large, store_no_memory;
-    _Atomic uint64_t watch_lines_skipped;
+    _Atomic uint64_t values_cut; /* large ones that changed while a client read them */
     uint32_t until_sample; /* owner thread: requests until one is told to the sketch of hot keys */
     uint32_t random;       /* owner thread */
 } Q_ALIGNED(Q_CACHE_LINE_BYTES);
@@ -61,7 +61,8 @@ static inline void memcached_count(_Atomic uint64_t *counter)
 struct memcached {
     struct memcached_settings settings; /* const after open, but for what is atomic below */
     bool is_open;
-    uint32_t start_seconds; /* const after open: the cache's clock */
+    uint32_t start_seconds;           /* const after open: the cache's clock */
+    struct memcached_address address; /* const while there are connections */
     /* atomic */
     _Atomic bool refuses_flush, refuses_dump, refuses_watch, allows_shutdown;
     _Atomic bool is_noting; /* prefixes are counted, or somebody watches: the slow way is taken */
@@ -94,6 +95,8 @@ enum memcached_phase {
     MEMCACHED_DUMP,         /* the items of a tenant that go out */
     MEMCACHED_WATCHING,     /* told of events; what it sends is ignored */
     MEMCACHED_LOGIN,        /* credentials are being verified */
+    MEMCACHED_ASKING,       /* the server was asked for something that it says later */
+    MEMCACHED_CONNECTIONS,  /* figures of connections that go out */
     MEMCACHED_PHASE_COUNT,
 };
 
@@ -120,11 +123,14 @@ struct memcached_storing {
 
 /* A value on its way out. */
 struct memcached_sending {
-    struct quarry_cache_hit hit; /* pinned */
+    struct quarry_cache_hit hit; /* pinned, or of this turn */
     uint64_t offset;             /* of its next byte */
-    uint8_t then;                /* enum memcached_phase */
-    uint8_t line_end_bytes;      /* "\r\n" behind it, or nothing */
-    uint8_t kept_bytes;          /* of the request, kept unconsumed so far */
+    bool is_pinned;
+    uint8_t then;           /* enum memcached_phase */
+    uint8_t line_end_bytes; /* "\r\n" behind it, or nothing */
+    uint8_t kept_bytes;     /* of the request, kept unconsumed so far */
+    uint8_t key_bytes;      /* of `key`, by which it is found again while it is not pinned */
+    char key[QUARRY_CACHE_KEY_BYTES_MAX];
 };
 
 enum memcached_dump_form {
@@ -144,14 +150,21 @@ struct memcached_dumping {
     uint64_t classes[MEMCACHED_DUMP_CLASSES_MAX / 64];
 };
 
+/* Figures of connections on their way out. */
+struct memcached_listing {
+    struct memcached_connection_figures *figures; /* own */
+    size_t count, told;
+};
+
 struct memcached_state {
     uint8_t protocol; /* enum memcached_protocol */
     uint8_t phase;    /* enum memcached_phase */
     uint8_t failed_logins;
     /* In MEMCACHED_KEYS, of the get. */
     bool get_has_cas, get_touches;
-    bool is_borrowing; /* this turn has answered with bytes that lie in the cache */
-    /* A login is being verified for a packet of this opcode and opaque. */
+    bool is_asking_quietly; /* in MEMCACHED_ASKING: a success is not answered */
+    bool is_borrowing;      /* this turn has answered with bytes that lie in the cache */
+    /* A login is being verified, or figures are told, for a packet of this opcode and opaque. */
     uint8_t login_opcode;
     uint32_t login_opaque;
     uint32_t get_expiry;
@@ -163,6 +176,7 @@ struct memcached_state {
         struct memcached_storing storing;
         struct memcached_sending sending;
         struct memcached_dumping dumping;
+        struct memcached_listing listing;
     };
 };
 

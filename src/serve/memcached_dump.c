@@ -57,6 +57,10 @@ bool memcached_dump_read_classes(struct memcached_word word, struct memcached_du
 
 static bool is_wanted(const struct memcached_dumping *dumping, const struct quarry_cache_hit *hit)
 {
+    /* As in memcached: cachedump has no form for such keys. */
+    if (dumping->form == MEMCACHED_DUMPS_CLASS && !memcached_is_plain(hit->key, hit->key_bytes)) {
+        return false;
+    }
     return !dumping->has_classes ||
            (hit->class_id < MEMCACHED_DUMP_CLASSES_MAX &&
             (dumping->classes[hit->class_id / 64] >> (hit->class_id & 63) & 1) != 0);
@@ -90,23 +94,10 @@ static char *put_item(char *out, const struct quarry_cache_hit *hit)
     return put(put_figure(out, " size=", hit->item_bytes), "\n");
 }
 
-/* Whether a key can stand in a line as it is. */
-static bool is_plain(const struct quarry_cache_hit *hit)
-{
-    const uint8_t *key = hit->key;
-
-    for (uint32_t i = 0; i < hit->key_bytes; i++) {
-        if (key[i] <= ' ' || key[i] == 0x7f) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static char *put_key(char *out, const struct quarry_cache_hit *hit)
 {
     out = put(out, "mg ");
-    if (is_plain(hit)) {
+    if (memcached_is_plain(hit->key, hit->key_bytes)) {
         memcpy(out, hit->key, hit->key_bytes);
         return put(out + hit->key_bytes, "\r\n");
     }

@@ -3,7 +3,12 @@
  *
  *     up to 1 KiB     VALUE k f n\r\n value \r\n END\r\n   one stretch of the answer's own memory
  *     up to 1 MiB     VALUE k f n\r\n │ value │ \r\n …     header copied, value pointed to
- *     above           the same, the value pinned and sent in stretches as the reader takes them
+ *     above           the same, the value sent in stretches as the reader takes them
+ *
+ * A value that is sent in stretches is pinned. Where the tenant has as much pinned as it may, the
+ * key, the cas and how much has gone are kept instead, and the item is looked up again for each
+ * stretch: a reader costs no more than a stretch. If it has been changed or has gone meanwhile the
+ * connection is closed, since half an answer cannot be taken back.
  *
  * A get of many keys is a phase of its own, MEMCACHED_KEYS, whose cursor moves from key to key in
  * the line: so that it can stop where the answers are enough and go on when they have been taken,
@@ -13,10 +18,15 @@
  *  1. What is pointed to stays until the turn ends: a turn is inside the cache's epoch.
  *  2. While there is more to send of a request, a byte of it is left unconsumed, so that the worker
  *     comes back.
- *  3. In the first MEMCACHED_LINE_BYTES_MAX bytes of a line no key is too long, or nothing of it is
+ *  3. All stretches of an answer are of one version: of one pin, or of one cas and length. Who
+ * stores other bytes of the same length under the same cas, by E, has said that they are the same.
+ *  4. In the first MEMCACHED_LINE_BYTES_MAX bytes of a line no key is too long, or nothing of it is
  *     answered but the error. A long one beyond them ends the answers where it stands.
  *
  * Cost: a hit of up to 1 KiB: one copy, no division but for the numbers of the header.
+ *
+ * Rejected: a copy of what cannot be pinned: 100 MiB for each reader of such a value, in the memory
+ * of the net.
  */
 #include <serve/memcached_request.h>
 
@@ -317,7 +327,7 @@ static bool borrow_value(struct memcached_turn *turn, const struct quarry_cache_
         size_t count = quarry_cache_pieces(memcached.settings.cache, hit, *offset, pieces, PIECES);
 
         Q_ASSERT(count > 0);
-        for (size_t i = 0; i < count; i++) {
+        for (size_t i = 0; i < count && serve_out_waiting(turn->connection) < enough; i++) {
             if (!borrow_piece(turn, hit, &pieces[i])) {
                 return false;
             }
@@ -355,23 +365,66 @@ enum memcached_step memcached_send_value(struct memcached_turn *turn,
                                          const struct quarry_cache_hit *hit, uint8_t line_end_bytes,
                                          enum memcached_phase then, uint8_t kept_bytes)
 {
-    if (hit->value_bytes <= MEMCACHED_STREAMED_BYTES || !quarry_cache_pin(turn->tenant, hit)) {
+    struct memcached_sending *sending = &turn->state->sending;
+
+    if (hit->value_bytes <= MEMCACHED_STREAMED_BYTES) {
         enum memcached_step step = memcached_send_pieces(turn, hit);
 
         return step == MEMCACHED_ON ? end_value(turn, line_end_bytes, then, kept_bytes) : step;
     }
+    Q_ASSERT(hit->key_bytes <= sizeof sending->key);
     turn->state->phase = MEMCACHED_SENDING;
-    turn->state->sending = (struct memcached_sending){.hit = *hit,
-                                                      .then = (uint8_t)then,
-                                                      .line_end_bytes = line_end_bytes,
-                                                      .kept_bytes = kept_bytes};
+    sending->hit = *hit;
+    sending->offset = 0;
+    sending->is_pinned = quarry_cache_pin(turn->tenant, hit);
+    sending->then = (uint8_t)then;
+    sending->line_end_bytes = line_end_bytes;
+    sending->kept_bytes = kept_bytes;
+    sending->key_bytes = (uint8_t)hit->key_bytes;
+    memcpy(sending->key, hit->key, hit->key_bytes);
     return MEMCACHED_ON;
+}
+
+/* Finds the value in this turn, or by its pin. Returns: false: it is another by now, or none. */
+static bool find_again(const struct memcached_turn *turn, struct memcached_sending *sending)
+{
+    const struct quarry_cache_get_options options = {.leaves_no_trace = true};
+    struct quarry_cache_hit hit;
+
+    if (sending->is_pinned) {
+        return true;
+    }
+    struct quarry_cache_key key =
+        quarry_cache_key_make(turn->tenant, sending->key, sending->key_bytes);
+
+    if (quarry_cache_get(turn->tenant, &key, &options, &hit) != QUARRY_CACHE_HIT ||
+        hit.cas != sending->hit.cas || hit.value_bytes != sending->hit.value_bytes) {
+        return false;
+    }
+    sending->hit = hit;
+    sending->is_pinned = quarry_cache_pin(turn->tenant, &hit); /* others may have let go */
+    return true;
+}
+
+/* Half a value has gone, and the other half is no more. */
+static enum memcached_step cut_value(const struct memcached_turn *turn)
+{
+    const struct memcached_hooks *hooks = &memcached.settings.hooks;
+
+    memcached_count(&turn->counters->values_cut);
+    if (hooks->value_cut != NULL) {
+        hooks->value_cut(hooks->argument, turn->connection);
+    }
+    return MEMCACHED_CLOSE;
 }
 
 enum memcached_step memcached_sending_phase(struct memcached_turn *turn)
 {
     struct memcached_sending *sending = &turn->state->sending;
 
+    if (!find_again(turn, sending)) {
+        return cut_value(turn);
+    }
     if (!borrow_value(turn, &sending->hit, &sending->offset, SERVE_OUT_WAITING_MAX)) {
         return MEMCACHED_CLOSE; /* the door's close unpins */
     }
@@ -379,7 +432,9 @@ enum memcached_step memcached_sending_phase(struct memcached_turn *turn)
         return MEMCACHED_YIELD;
     }
     /* What has been pointed to in this turn stays until its end, pinned or not. */
-    quarry_cache_unpin(turn->tenant, sending->hit.ref);
+    if (sending->is_pinned) {
+        quarry_cache_unpin(turn->tenant, sending->hit.ref);
+    }
     return end_value(turn, sending->line_end_bytes, (enum memcached_phase)sending->then,
                      sending->kept_bytes);
 }

@@ -143,5 +143,6 @@ enum memcached_step memcached_value_end_phase(struct memcached_turn *turn);
 enum memcached_step memcached_sending_phase(struct memcached_turn *turn);
 enum memcached_step memcached_dump_phase(struct memcached_turn *turn);
 enum memcached_step memcached_watching_phase(struct memcached_turn *turn);
+enum memcached_step memcached_connections_phase(struct memcached_turn *turn);
 
 #endif

@@ -273,6 +273,18 @@ static bool is_plain_in_uri(uint8_t byte)
            (byte >= '0' && byte <= '9') || byte == '-' || byte == '.' || byte == '_' || byte == '~';
 }
 
+bool memcached_is_plain(const void *bytes, size_t byte_count)
+{
+    const uint8_t *from = bytes;
+
+    for (size_t i = 0; i < byte_count; i++) {
+        if (from[i] <= ' ' || from[i] == 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
 char *memcached_write_uri(char *out, const void *bytes, size_t byte_count)
 {
     static const char hex[] = "0123456789ABCDEF";

@@ -90,6 +90,8 @@ size_t memcached_base64_decode(void *out, size_t capacity, struct memcached_word
 /* As many bytes as base64 of so many takes. */
 #define MEMCACHED_BASE64_BYTES(byte_count) (((byte_count) + 2u) / 3u * 4u)
 
+/* Whether a key can stand in a line as it is: no spaces, no control characters. */
+bool memcached_is_plain(const void *bytes, size_t byte_count);
 /* Writes a key as a URI has it: all but letters, digits, `-._~` as %XX. Returns: behind it. */
 char *memcached_write_uri(char *out, const void *bytes, size_t byte_count);
 

@@ -10,10 +10,14 @@
  */
 #include <serve/memcached_stats.h>
 
+#include <serve/memcached_request.h>
+#include <serve/memcached_watch.h>
+
 #include <os/os.h>
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -70,7 +74,7 @@ struct sums {
     uint64_t logins, logins_refused;
     uint64_t yields;
     uint64_t store_too_large, store_no_memory;
-    uint64_t watch_lines_skipped;
+    uint64_t requests, refused_by_limit, values_cut;
 };
 
 static struct sums add_up(void)
@@ -89,7 +93,9 @@ static struct sums add_up(void)
         sums.yields += atomic_load_relaxed_u64(&worker->yields);
         sums.store_too_large += atomic_load_relaxed_u64(&worker->store_too_large);
         sums.store_no_memory += atomic_load_relaxed_u64(&worker->store_no_memory);
-        sums.watch_lines_skipped += atomic_load_relaxed_u64(&worker->watch_lines_skipped);
+        sums.requests += atomic_load_relaxed_u64(&worker->requests);
+        sums.refused_by_limit += atomic_load_relaxed_u64(&worker->refused_by_limit);
+        sums.values_cut += atomic_load_relaxed_u64(&worker->values_cut);
     }
     return sums;
 }
@@ -146,6 +152,7 @@ static void tell_requests(struct telling *telling, const struct quarry_cache_ten
 static void tell_server(struct telling *telling, const struct memcached_server_figures *server,
                         const struct sums *sums, const struct quarry_cache_stats *cache)
 {
+    struct memcached_watch_figures watch = memcached_watch_figures();
     uint32_t power = cache->index_slots == 0 ? 0 : bits_log2_ceil_u64(cache->index_slots);
 
     TELL_FIGURES(
@@ -161,8 +168,8 @@ static void tell_server(struct telling *telling, const struct memcached_server_f
         {"slab_reassign_running", 0}, {"slabs_moved", cache->moved_pages},
         {"lru_crawler_running", 0}, {"lru_crawler_starts", 0}, {"lru_maintainer_juggles", 0},
         {"malloc_fails", 0}, {"log_worker_dropped", 0}, {"log_worker_written", 0},
-        {"log_watcher_skipped", sums->watch_lines_skipped}, {"log_watcher_sent", 0},
-        {"log_watchers", 0}, {"unexpected_napi_ids", 0}, {"round_robin_fallback", 0});
+        {"log_watcher_skipped", watch.skipped}, {"log_watcher_sent", watch.sent},
+        {"log_watchers", watch.watchers}, {"unexpected_napi_ids", 0}, {"round_robin_fallback", 0});
 }
 
 static void tell_items_in_all(struct telling *telling,
@@ -207,7 +214,21 @@ static void tell_general(struct telling *telling)
     tell_items_in_all(telling, &tenant, &cache);
 }
 
+/* What memcached has no names for. */
+static void tell_door(struct telling *telling)
+{
+    struct sums sums = add_up();
+
+    TELL_FIGURES(telling, {"requests", sums.requests}, {"refused_by_limit", sums.refused_by_limit},
+                 {"values_cut", sums.values_cut});
+}
+
 /* ---- settings ------------------------------------------------------------------------------- */
+
+static const char *or_null(const char *text)
+{
+    return text[0] == '\0' ? "NULL" : text;
+}
 
 /* What can be set, and what the names of memcached mean here. */
 static void tell_settings_of_server(struct telling *telling)
@@ -218,12 +239,12 @@ static void tell_settings_of_server(struct telling *telling)
 
     quarry_cache_read_stats(settings->cache, &cache);
     TELL_FIGURES(telling, {"maxbytes", cache.size_bytes}, {"maxconns", server.connections_max},
-                 {"tcpport", settings->port}, {"udpport", 0});
-    tell_text(telling, "inter", settings->interface == NULL ? "NULL" : settings->interface);
+                 {"tcpport", memcached.address.port}, {"udpport", 0});
+    tell_text(telling, "inter", or_null(memcached.address.interface));
     TELL_FIGURES(telling, {"verbosity", atomic_load_relaxed_u32(&memcached.verbosity)},
                  {"oldest", 0});
     tell_text(telling, "evictions", "on");
-    tell_text(telling, "domain_socket", "NULL");
+    tell_text(telling, "domain_socket", or_null(memcached.address.unix_socket));
     tell_text(telling, "umask", "700");
     tell_yes(telling, "shutdown_command", atomic_load_relaxed_bool(&memcached.allows_shutdown));
     tell_text(telling, "growth_factor", "1.25");
@@ -419,9 +440,9 @@ static void tell_address(struct telling *telling, uint64_t id, const char *name,
     tell_connection_text(telling, id, name, text);
 }
 
-static void tell_connection(void *argument, const struct memcached_connection_figures *connection)
+static void tell_connection(struct telling *telling,
+                            const struct memcached_connection_figures *connection)
 {
-    struct telling *telling = argument;
     char seconds[MEMCACHED_NUMBER_BYTES + 1];
 
     tell_address(telling, connection->id, "addr", connection->peer);
@@ -432,22 +453,51 @@ static void tell_connection(void *argument, const struct memcached_connection_fi
     tell_connection_text(telling, connection->id, "secs_since_last_cmd", seconds);
 }
 
+/* Other workers' connections are asked of the server, which answers later; see below. */
 static void tell_connections(struct telling *telling)
 {
     const struct memcached_hooks *hooks = &memcached.settings.hooks;
+    struct serve_connection *connection = telling->turn->connection;
+    struct memcached_state *state = telling->turn->state;
 
-    if (!memcached_may(telling->turn, SERVE_ADMIN) || hooks->walk_connections == NULL) {
-        struct serve_connection *connection = telling->turn->connection;
+    if (!memcached_may(telling->turn, SERVE_ADMIN) || hooks->ask_connections == NULL) {
+        struct memcached_connection_figures own = {.id = serve_connection_id(connection),
+                                                   .is_busy = true};
 
-        tell_connection(telling, &(struct memcached_connection_figures){
-                                     .id = serve_connection_id(connection),
-                                     .peer = serve_connection_peer(connection),
-                                     .local = serve_connection_local(connection),
-                                     .is_busy = true,
-                                 });
+        snprintf(own.peer, sizeof own.peer, "%s", serve_connection_peer(connection));
+        snprintf(own.local, sizeof own.local, "%s", serve_connection_local(connection));
+        tell_connection(telling, &own);
         return;
     }
-    hooks->walk_connections(hooks->argument, tell_connection, telling);
+    if (!hooks->ask_connections(hooks->argument, connection)) {
+        telling->step = MEMCACHED_CLOSE;
+        return;
+    }
+    state->phase = MEMCACHED_ASKING;
+    telling->turn->at -= 1; /* of the request: until all are told */
+}
+
+/* Connections told of before others have their turn: some tens of microseconds. */
+#define STRETCH_CONNECTIONS 32u
+
+enum memcached_step memcached_connections_phase(struct memcached_turn *turn)
+{
+    struct memcached_listing *listing = &turn->state->listing;
+    bool is_text = turn->state->protocol == MEMCACHED_TEXT;
+    struct telling telling = {turn, is_text ? memcached_tell_line : memcached_tell_packet,
+                              MEMCACHED_ON};
+
+    for (uint32_t i = 0; i < STRETCH_CONNECTIONS && listing->told < listing->count; i++) {
+        tell_connection(&telling, &listing->figures[listing->told++]);
+    }
+    turn->state->turn_requests += 4 * STRETCH_CONNECTIONS; /* lines */
+    if (telling.step != MEMCACHED_ON || listing->told < listing->count) {
+        return telling.step;
+    }
+    free(listing->figures);
+    turn->state->phase = MEMCACHED_REQUEST;
+    turn->at += 1;
+    return is_text ? memcached_say(turn, "END") : memcached_tell_packet(turn, "", "");
 }
 
 /* ---- tenants -------------------------------------------------------------------------------- */
@@ -511,7 +561,7 @@ bool memcached_tell_stats(struct memcached_turn *turn, struct memcached_word gro
     } groups[] = {
         {"", tell_general},        {"settings", tell_settings}, {"items", tell_items},
         {"slabs", tell_slabs},     {"conns", tell_connections}, {"sizes", tell_sizes},
-        {"tenants", tell_tenants},
+        {"tenants", tell_tenants}, {"door", tell_door},
     };
     struct telling telling = {turn, tell, MEMCACHED_ON};
 
@@ -530,7 +580,7 @@ static void reset_worker(struct memcached_counters *worker)
     _Atomic uint64_t *const counters[] = {
         &worker->touch_requests,  &worker->flush_requests,  &worker->meta_requests,
         &worker->logins,          &worker->logins_refused,  &worker->yields,
-        &worker->store_too_large, &worker->store_no_memory, &worker->watch_lines_skipped,
+        &worker->store_too_large, &worker->store_no_memory, &worker->values_cut,
     };
 
     for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++) {

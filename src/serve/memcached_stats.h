@@ -13,9 +13,15 @@
 typedef enum memcached_step memcached_stat_function(struct memcached_turn *turn, const char *name,
                                                     const char *value);
 
+enum memcached_step memcached_tell_line(struct memcached_turn *turn, const char *name,
+                                        const char *value);
+enum memcached_step memcached_tell_packet(struct memcached_turn *turn, const char *name,
+                                          const char *value);
+
 /*
  * Tells all figures of a group, "" being the general one. Returns: false: there is no such group;
- * *ret_step is written otherwise.
+ * *ret_step is written otherwise. The phase is MEMCACHED_ASKING behind it where they come later,
+ * with the end of the answer.
  */
 bool memcached_tell_stats(struct memcached_turn *turn, struct memcached_word group,
                           memcached_stat_function *tell, enum memcached_step *ret_step);

@@ -45,13 +45,13 @@ struct place {
     uint64_t number; /* of its uses */
     uint64_t connection_id;
     struct serve_worker *worker;
-    uint64_t skipped;
     char text[TEXT_BYTES];
 };
 
 static struct os_mutex mutex;
 static struct place places[MEMCACHED_WATCHERS_MAX];
 static uint64_t line_number;               /* guarded by mutex */
+static uint64_t sent_count, skipped_count; /* guarded by mutex: lines */
 static _Atomic uint32_t watched_by_anyone; /* what any place asks for; written under mutex */
 
 static void refresh_noting(void)
@@ -73,7 +73,22 @@ void memcached_watch_open(void)
     for (size_t i = 0; i < MEMCACHED_WATCHERS_MAX; i++) {
         places[i].is_used = false;
     }
+    sent_count = skipped_count = 0;
     atomic_store_relaxed_u32(&watched_by_anyone, 0); /* relaxed: nobody else is there */
+}
+
+struct memcached_watch_figures memcached_watch_figures(void)
+{
+    struct memcached_watch_figures figures = {0};
+
+    os_mutex_lock(&mutex);
+    figures.sent = sent_count;
+    figures.skipped = skipped_count;
+    for (size_t i = 0; i < MEMCACHED_WATCHERS_MAX; i++) {
+        figures.watchers += places[i].is_used ? 1 : 0;
+    }
+    os_mutex_unlock(&mutex);
+    return figures;
 }
 
 void memcached_count_prefixes(bool counts)
@@ -111,6 +126,18 @@ static size_t take_text(size_t index, uint64_t number, char *out)
     return byte_count;
 }
 
+static void count_lines(const char *text, size_t byte_count, uint64_t *counter)
+{
+    uint64_t lines = 0;
+
+    for (size_t i = 0; i < byte_count; i++) {
+        lines += text[i] == '\n' ? 1 : 0;
+    }
+    os_mutex_lock(&mutex);
+    *counter += lines;
+    os_mutex_unlock(&mutex);
+}
+
 static void send_lines(struct serve_connection *connection, void *argument)
 {
     uint64_t word = (uintptr_t)argument;
@@ -121,13 +148,30 @@ static void send_lines(struct serve_connection *connection, void *argument)
     }
     size_t byte_count = take_text(word & ((1u << PLACE_BITS) - 1), word >> PLACE_BITS, text);
 
-    if (byte_count > 0 && serve_out_waiting(connection) < SERVE_OUT_WAITING_MAX &&
-        serve_out_copy(connection, text, byte_count)) {
-        serve_connection_flush(connection);
+    if (byte_count == 0) {
+        return;
     }
+    bool is_sent = serve_out_waiting(connection) < SERVE_OUT_WAITING_MAX &&
+                   serve_out_copy(connection, text, byte_count);
+
+    count_lines(text, byte_count, is_sent ? &sent_count : &skipped_count);
+    serve_connection_flush(connection);
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */
+
+/* Nothing was posted after all: the next line tries again. */
+static void forget_post(const void *argument)
+{
+    uint64_t word = (uintptr_t)argument;
+    struct place *place = &places[word & ((1u << PLACE_BITS) - 1)];
+
+    os_mutex_lock(&mutex);
+    if (place->is_used && place->number == word >> PLACE_BITS) {
+        place->is_posted = false;
+    }
+    os_mutex_unlock(&mutex);
+}
 
 /* Adds a line to all watchers of a kind. */
 static void tell(uint32_t kind, const char *line, size_t byte_count)
@@ -147,7 +191,7 @@ static void tell(uint32_t kind, const char *line, size_t byte_count)
             continue;
         }
         if (place->text_bytes + byte_count > TEXT_BYTES) {
-            place->skipped++;
+            skipped_count++;
             continue;
         }
         memcpy(place->text + place->text_bytes, line, byte_count);
@@ -161,7 +205,9 @@ static void tell(uint32_t kind, const char *line, size_t byte_count)
     }
     os_mutex_unlock(&mutex);
     for (size_t i = 0; i < post_count; i++) {
-        (void)serve_post(posts[i].worker, posts[i].connection_id, send_lines, posts[i].argument);
+        if (!serve_post(posts[i].worker, posts[i].connection_id, send_lines, posts[i].argument)) {
+            forget_post(posts[i].argument);
+        }
     }
 }
 

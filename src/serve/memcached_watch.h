@@ -27,6 +27,12 @@ bool memcached_watch_begin(struct memcached_turn *turn, uint32_t watched);
 void memcached_watch_end(struct memcached_state *state);
 /* Tells of a connection that has come, or goes. */
 void memcached_watch_connection(struct serve_connection *connection, bool has_come);
+/* What has become of lines, and how many watch now. */
+struct memcached_watch_figures {
+    uint64_t sent, skipped;
+    uint64_t watchers;
+};
+struct memcached_watch_figures memcached_watch_figures(void);
 /* Before there are connections. */
 void memcached_watch_open(void);
 /* Begins or ends the counting of prefixes, by which requests take the slow way too. */

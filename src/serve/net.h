@@ -173,6 +173,15 @@ struct serve_net *serve_worker_net(struct serve_worker *worker);
 void serve_worker_each(struct serve_worker *worker,
                        void (*visit)(struct serve_connection *connection, void *argument),
                        void *argument);
+/*
+ * A stretch of the same: those in the `slot_count` slots from `first` on. Returns: where the next
+ * stretch begins; 0: there is none.
+ */
+uint32_t serve_worker_some(struct serve_worker *worker, uint32_t first, uint32_t slot_count,
+                           void (*visit)(struct serve_connection *connection, void *argument),
+                           void *argument);
+/* Whether it is in the middle of a request, or of an answer. Threads: its worker's. */
+bool serve_connection_is_busy(const struct serve_connection *connection);
 /* How long ago its last turn was, or its beginning. */
 uint64_t serve_connection_idle_ns(const struct serve_connection *connection);
 /* Connections now, those on their way to a worker included. */

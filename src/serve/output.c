@@ -17,13 +17,15 @@
  * Invariants:
  *   1. Bytes leave in the order in which the door gave them.
  *   2. waiting_bytes is the sum of the records' bytes, less head_sent.
- *   3. memory_bytes is the blocks and the held stretches; the worker's counter is the sum of its
- *      connections', the net's that of its workers.
+ *   3. memory_bytes is the blocks and the input of a connection that is paused, not what the door
+ *      holds; the worker's counter is the sum of its connections', the net's that of its workers.
  *   4. No memory for what must be kept fails the connection: answers are never left out.
  *
  * A reader that takes nothing costs at most what a door collects before it stops, 1 MiB and one
  * answer; all of them together limits.output_bytes_max, above which the connection with the most is
- * cut, of the worker with the most.
+ * cut, of the worker with the most. What the door holds for them is memory of its store, which has
+ * its own cap for it: were it counted here, large values would have readers cut that take them as
+ * fast as they can.
  *
  * Cost of an answer that is taken at once: its copy, and no more.
  */
@@ -204,7 +206,6 @@ static bool keep_held(struct serve_connection *connection, const struct serve_bo
         output->head_sent = sent_bytes;
     }
     output->waiting_bytes += borrowed->byte_count - sent_bytes;
-    memory_add(connection, borrowed->byte_count);
     return true;
 }
 
@@ -333,7 +334,6 @@ static void record_drop_first(struct serve_connection *connection)
 
     if (record->is_held) {
         struct serve_borrowed held = *record_held(record);
-        memory_subtract(connection, held.byte_count);
         connection->door->release(connection, &held);
     }
     block->head =
@@ -377,11 +377,30 @@ void serve_output_resume(struct serve_connection *connection)
     }
 }
 
+void serve_output_count_input(struct serve_connection *connection)
+{
+    struct serve_output *output = &connection->output;
+    size_t bytes = connection->is_paused ? connection->input.capacity : 0;
+
+    if (Q_LIKELY(bytes == output->input_bytes)) {
+        return;
+    }
+    if (bytes > output->input_bytes) {
+        memory_add(connection, bytes - output->input_bytes);
+        serve_worker_bound_output_later(connection->worker);
+    } else {
+        memory_subtract(connection, output->input_bytes - bytes);
+    }
+    output->input_bytes = bytes;
+}
+
 void serve_output_clear(struct serve_connection *connection)
 {
     while (connection->output.first != NULL) {
         record_drop_first(connection);
     }
+    memory_subtract(connection, connection->output.input_bytes);
+    connection->output.input_bytes = 0;
     Q_ASSERT(connection->output.memory_bytes == 0);
     connection->output.waiting_bytes = 0;
 }

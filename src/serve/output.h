@@ -35,13 +35,19 @@ struct serve_output {
     struct serve_out_block *last;
     size_t head_sent;     /* bytes of the first record that are sent already */
     size_t waiting_bytes; /* to be sent */
-    size_t memory_bytes;  /* held for them, by us or by the door */
+    size_t memory_bytes;  /* of the net, behind them */
+    size_t input_bytes;   /* of those: requests that wait until they have been taken */
 };
 
 /* Sends the batch, or puts what the socket does not take behind what waits already. */
 void serve_output_send(struct serve_connection *connection);
 /* Sends of what waits what the socket takes at once. */
 void serve_output_resume(struct serve_connection *connection);
+/*
+ * Counts what the connection's input takes while it is paused, for it waits for the same reader.
+ * Nothing is cut at once.
+ */
+void serve_output_count_input(struct serve_connection *connection);
 /* Forgets what waits; the door is told to let go. */
 void serve_output_clear(struct serve_connection *connection);
 

@@ -151,6 +151,7 @@ static void end(struct server *server)
     if (server->net != NULL) {
         serve_net_stop(server->net);
     }
+    server_forget_asked(server);
     serve_users_destroy(server->users); /* its thread posts to the net until it has ended */
     serve_net_destroy(server->net);
     server_close_doors(server);
@@ -169,7 +170,7 @@ static void end(struct server *server)
 
 /* ---- signals -------------------------------------------------------------------------------- */
 
-static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGQUIT};
+static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT};
 
 static void make_signal_set(sigset_t *set)
 {
@@ -227,6 +228,9 @@ static bool handle_signal(struct server *server, int signal)
             return true;
         }
         reopen_log();
+        return false;
+    case SIGUSR2: /* our own, see server_asked.c */
+        server_refresh_asked(server);
         return false;
     case SIGQUIT:
         serve_threads_log();
@@ -330,6 +334,7 @@ enum quarry_status serve_server_run(const struct serve_server_options *options,
         serve_config_destroy(server.config);
         return status;
     }
+    os_mutex_init(&server.asked_mutex, OS_RANK_LEAF, 0);
     block_signals(&before);
     status = begin(&server, error);
     if (status == QUARRY_OK) {
@@ -343,6 +348,9 @@ enum quarry_status serve_server_run(const struct serve_server_options *options,
     end(&server);
     serve_log_tell_left_out(UINT64_MAX);
     serve_log_close();
+    /* What came too late to matter would be taken by default when it is let in: as a death. */
+    while (wait_for_signal(0) != 0) {
+    }
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     return status;
 }

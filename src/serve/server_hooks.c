@@ -157,7 +157,7 @@ static enum memcached_login login(void *argument, struct serve_connection *conne
     case SERVE_LOGIN_REFUSED:
         break;
     case SERVE_LOGIN_BUSY:
-        serve_log(SERVE_LOG_WARNING, "too many logins at once: one was refused",
+        serve_log(SERVE_LOG_WARNING, "no memory for a login: it was refused",
                   serve_log_text("peer", serve_connection_peer(connection)));
         break;
     }
@@ -170,6 +170,13 @@ static bool admit_requests(void *argument, const struct serve_identity *identity
     struct server *server = argument;
 
     return serve_tenants_admit(server->tenants, identity->tenant, request_count);
+}
+
+static void value_cut(void *argument, const struct serve_connection *connection)
+{
+    (void)argument;
+    serve_log(SERVE_LOG_INFO, "a large value changed while a client read it: the client was cut",
+              serve_log_text("peer", serve_connection_peer(connection)));
 }
 
 /* By a worker: the main thread waits for the signal. */
@@ -203,6 +210,21 @@ static void read_server(void *argument, struct memcached_server_figures *ret_fig
     };
 }
 
+/* memcached's words are quiet, -v and -vv. */
+static const enum serve_log_level levels[] = {SERVE_LOG_WARNING, SERVE_LOG_INFO, SERVE_LOG_DEBUG};
+
+static uint32_t verbosity_of(enum serve_log_level level)
+{
+    return level == SERVE_LOG_DEBUG ? 2 : level == SERVE_LOG_INFO ? 1 : 0;
+}
+
+static void set_verbosity(void *argument, uint32_t level)
+{
+    (void)argument;
+    Q_ASSERT(level < sizeof levels / sizeof levels[0]);
+    serve_log_set_level(levels[level]);
+}
+
 void server_allow(const struct serve_config *config)
 {
     uint64_t allowed = serve_config_number(config, SERVE_MEMCACHED_ALLOW);
@@ -210,6 +232,8 @@ void server_allow(const struct serve_config *config)
     memcached_set_allowed((allowed & SERVE_ALLOWS_FLUSH) != 0, (allowed & SERVE_ALLOWS_DUMP) != 0,
                           (allowed & SERVE_ALLOWS_WATCH) != 0,
                           (allowed & SERVE_ALLOWS_SHUTDOWN) != 0);
+    memcached_set_verbosity(
+        verbosity_of((enum serve_log_level)serve_config_number(config, SERVE_LOG_LEVEL)));
 }
 
 enum quarry_status server_open_doors(struct server *server, struct quarry_error *error)
@@ -222,7 +246,11 @@ enum quarry_status server_open_doors(struct server *server, struct quarry_error 
                 .argument = server,
                 .login = login,
                 .admit = admit_requests,
+                .value_cut = value_cut,
                 .shutdown = shut_down,
+                .ask_certificates = server_ask_certificates,
+                .ask_connections = server_ask_connections,
+                .set_verbosity = set_verbosity,
                 .read_server = read_server,
             },
     };

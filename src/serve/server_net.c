@@ -184,11 +184,34 @@ static enum quarry_status listen_on_all(struct server *server, enum serve_key ke
     return status;
 }
 
+/* Of several addresses the first that is an interface, and the first that is a file. */
+static void tell_address(const struct server *server)
+{
+    struct memcached_address address = {.port = 0};
+
+    for (uint32_t i = 0; i < server->listener_count; i++) {
+        const char *name = serve_listener_name(server->listeners[i]);
+        const char *colon = strrchr(name, ':');
+        bool is_unix = strncmp(name, "unix:", 5) == 0;
+
+        if (is_unix && address.unix_socket[0] == '\0') {
+            (void)snprintf(address.unix_socket, sizeof address.unix_socket, "%s", name + 5);
+        } else if (!is_unix && address.interface[0] == '\0' && colon != NULL) {
+            (void)snprintf(address.interface, sizeof address.interface, "%.*s", (int)(colon - name),
+                           name);
+            address.port = serve_listener_port(server->listeners[i]);
+        }
+    }
+    memcached_set_address(&address);
+}
+
 enum quarry_status server_listen(struct server *server, struct quarry_error *error)
 {
     enum quarry_status status = listen_on_all(server, SERVE_MEMCACHED_LISTEN, NULL, error);
 
-    return status == QUARRY_OK
-               ? listen_on_all(server, SERVE_MEMCACHED_LISTEN_TLS, server->tls, error)
-               : status;
+    if (status == QUARRY_OK) {
+        status = listen_on_all(server, SERVE_MEMCACHED_LISTEN_TLS, server->tls, error);
+    }
+    tell_address(server);
+    return status;
 }

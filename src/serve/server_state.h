@@ -42,6 +42,9 @@ struct server {
     bool has_door;       /* the memcached door is open */
     bool asks_for_login; /* doors do, since they were opened */
 
+    struct os_mutex asked_mutex;          /* a leaf */
+    struct server_refresh *asked_refresh; /* guarded by asked_mutex: see server_asked.c */
+
     _Atomic(uint64_t) connections_max; /* as in force, for the doors; relaxed */
     _Atomic(uint32_t) pong_count;      /* workers that have answered the last ping; relaxed */
     _Atomic(uint32_t) is_immediate;    /* the end shall not wait; relaxed, a signal follows it */
@@ -52,6 +55,14 @@ void server_net_hooks(struct server *server, struct serve_hooks *ret_hooks);
 enum quarry_status server_open_doors(struct server *server, struct quarry_error *error);
 void server_close_doors(struct server *server);
 
+/* server_asked.c: what the doors are told later: connections, and certificates that are read. */
+bool server_ask_connections(void *argument, struct serve_connection *connection);
+bool server_ask_certificates(void *argument, struct serve_connection *connection);
+/* By the main thread: reads certificates anew, if somebody has asked for it. */
+void server_refresh_asked(struct server *server);
+/* Forgets who has asked. */
+void server_forget_asked(struct server *server);
+
 /* server_net.c: limits and certificates by the configuration, and listening. */
 void server_net_limits(const struct serve_config *config, struct serve_limits *ret_limits);
 enum quarry_status server_tls_open(struct server *server, struct quarry_error *error);
@@ -59,7 +70,7 @@ enum quarry_status server_tls_reload(struct server *server, const struct serve_c
                                      struct quarry_error *error);
 enum quarry_status server_listen(struct server *server, struct quarry_error *error);
 
-/* What the memcached door allows, by a configuration. */
+/* What the memcached door allows, and how much is logged, by a configuration. */
 void server_allow(const struct serve_config *config);
 
 /* server_reload.c: reads all sources again. Logs what came of it. */

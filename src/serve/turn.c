@@ -94,6 +94,7 @@ void serve_turn_spill(struct serve_worker *worker)
         struct view view = view_left(holder);
         worker->holder = NULL;
         left_copy(holder, &view, 0);
+        serve_output_count_input(holder);
     }
 }
 

@@ -22,7 +22,13 @@
  *
  * One thread is enough: it hashes a hundred passwords a second, each once for each user and reload;
  * a flood of wrong ones takes one CPU of low priority, and who logged in before is not in its
- * queue.
+ * queue. Of those who wait, the next is one of another peer than the last, if there is one, and no
+ * peer fills the queue alone: so a flood from one address makes others wait for a hash, 10 ms, and
+ * not for the flood. Many who come at once as one user, after a restart, wait for one hash
+ * together.
+ *
+ * Who finds the queue full is refused untried, but no sooner than others: else a flood would come
+ * as fast as it can connect.
  *
  * Locking: one mutex around the table and the queues. Memory: malloc; 1 KiB a job, wiped after use;
  * yescrypt maps its 16 MiB while it works, one at a time, which are not of the budget.
@@ -50,8 +56,11 @@ struct job {
     struct job *next;
     serve_login_done_function *done;
     void *argument;
-    uint64_t due_ns; /* of a refusal */
-    bool is_decoy;   /* there is no such user, or it has no hash */
+    uint64_t due_ns;  /* of a refusal */
+    bool is_decoy;    /* there is no such user, or it has no hash */
+    bool is_too_long; /* the password: nobody's, though its beginning might be */
+    uint64_t peer;
+    uint8_t digest[SERVE_DIGEST_BYTES]; /* of what was typed */
     char name[SERVE_USER_NAME_BYTES_MAX + 1];
     char hash[SERVE_PASSWORD_HASH_BYTES]; /* "": nothing to try, only to wait */
     size_t password_bytes;
@@ -69,7 +78,8 @@ struct serve_users {
     struct os_mutex mutex;
     struct users_table table; /* guarded by mutex */
     struct queue tried;       /* guarded by mutex: for the thread to hash */
-    struct queue waiting;     /* guarded by mutex: by due_ns, as they were asked in that order */
+    struct queue waiting;     /* guarded by mutex: by due_ns */
+    uint64_t last_peer;       /* guarded by mutex: of the login that was tried last */
     struct os_thread thread;
     void *stack;                  /* own; of the thread */
     _Atomic(uint32_t) has_thread; /* release by load, acquire by logins: the queues are seen to */
@@ -107,6 +117,51 @@ static struct job *queue_take(struct queue *queue)
     return job;
 }
 
+/* By due_ns. Who was tried is due before those at the front, who was not, behind all: a short walk.
+ */
+static void queue_put_by_due(struct queue *queue, struct job *job)
+{
+    struct job **link = &queue->first;
+
+    if (queue->last == NULL || queue->last->due_ns <= job->due_ns) {
+        queue_put(queue, job);
+        return;
+    }
+    while ((*link)->due_ns <= job->due_ns) {
+        link = &(*link)->next;
+    }
+    job->next = *link;
+    *link = job;
+    queue->count++;
+}
+
+/* Takes the first of another peer; if there is none, the first. NULL: nobody waits. */
+static struct job *queue_take_other(struct queue *queue, uint64_t peer)
+{
+    struct job *before = NULL, *job = queue->first;
+
+    for (; job != NULL && job->peer == peer; job = job->next) {
+        before = job;
+    }
+    if (job == NULL || before == NULL) {
+        return queue_take(queue);
+    }
+    before->next = job->next;
+    queue->last = queue->last == job ? before : queue->last;
+    queue->count--;
+    return job;
+}
+
+static uint32_t queue_count_of(const struct queue *queue, uint64_t peer)
+{
+    uint32_t count = 0;
+
+    for (const struct job *job = queue->first; job != NULL; job = job->next) {
+        count += job->peer == peer ? 1 : 0;
+    }
+    return count;
+}
+
 static void job_free(struct job *job)
 {
     explicit_bzero(job, sizeof *job);
@@ -128,18 +183,35 @@ static void fill_identity(const struct user *user, struct serve_identity *ret_id
     memcpy(ret_identity->name, user->name, sizeof user->name);
 }
 
+/* Whether the digest says yes; else what is to be tried is written to the job. */
+static bool look_up(struct serve_users *users, struct job *job, struct serve_identity *ret_identity)
+{
+    os_mutex_lock(&users->mutex);
+    const struct user *user = users_table_find(&users->table, job->name);
+    bool is_granted =
+        user != NULL && user->has_digest && serve_digest_is_equal(user->digest, job->digest);
+    const char *hash = user != NULL && user->hash != NULL ? user->hash : users->table.decoy;
+
+    job->is_decoy = job->is_too_long || user == NULL || user->hash == NULL;
+    job->hash[0] = '\0';
+    if (is_granted) {
+        fill_identity(user, ret_identity);
+    } else if (hash != NULL) {
+        memcpy(job->hash, hash, strlen(hash) + 1); /* a hash fits: it was one of crypt(5) */
+    }
+    os_mutex_unlock(&users->mutex);
+    return is_granted;
+}
+
 /* Invariant 4, and the digest for the next time. */
 static bool grant(struct serve_users *users, const struct job *job,
                   struct serve_identity *ret_identity)
 {
-    uint8_t digest[SERVE_DIGEST_BYTES];
-
-    serve_password_digest(users->key, job->password, job->password_bytes, digest);
     os_mutex_lock(&users->mutex);
     struct user *user = users_table_find(&users->table, job->name);
     bool is_granted = user != NULL && user->hash != NULL && strcmp(user->hash, job->hash) == 0;
     if (is_granted) {
-        memcpy(user->digest, digest, sizeof digest);
+        memcpy(user->digest, job->digest, sizeof job->digest);
         user->has_digest = true;
         fill_identity(user, ret_identity);
     }
@@ -150,13 +222,20 @@ static bool grant(struct serve_users *users, const struct job *job,
 static void refuse(struct serve_users *users, struct job *job)
 {
     os_mutex_lock(&users->mutex);
-    queue_put(&users->waiting, job);
+    queue_put_by_due(&users->waiting, job);
     os_mutex_unlock(&users->mutex);
 }
 
 static void try_password(struct serve_users *users, struct job *job)
 {
     struct serve_identity identity = {0};
+
+    /* Somebody else may have shown meanwhile that it is right. */
+    if (look_up(users, job, &identity)) {
+        job->done(job->argument, SERVE_LOGIN_GRANTED, &identity);
+        job_free(job);
+        return;
+    }
     bool is_right = serve_password_verify(job->hash, job->password, job->password_bytes);
 
     if (is_right && !job->is_decoy && grant(users, job, &identity)) {
@@ -187,7 +266,8 @@ static struct job *take_due(struct serve_users *users, uint64_t *ret_wait_ns)
 static struct job *take_tried(struct serve_users *users)
 {
     os_mutex_lock(&users->mutex);
-    struct job *job = queue_take(&users->tried);
+    struct job *job = queue_take_other(&users->tried, users->last_peer);
+    users->last_peer = job != NULL ? job->peer : users->last_peer;
     os_mutex_unlock(&users->mutex);
     return job;
 }
@@ -383,37 +463,22 @@ static void copy_name(const struct serve_login_request *request,
     }
 }
 
-/* Whether the digest says yes; else what is to be tried, for a job. */
-static bool look_up(struct serve_users *users, const char *name,
-                    const uint8_t digest[SERVE_DIGEST_BYTES], struct serve_identity *ret_identity,
-                    char ret_hash[SERVE_PASSWORD_HASH_BYTES], bool *ret_is_decoy)
+/* For the thread to try; where too many are, only to wait. */
+static void enqueue(struct serve_users *users, struct job *job)
 {
     os_mutex_lock(&users->mutex);
-    const struct user *user = users_table_find(&users->table, name);
-    bool is_granted =
-        user != NULL && user->has_digest && serve_digest_is_equal(user->digest, digest);
-    const char *hash = user != NULL && user->hash != NULL ? user->hash : users->table.decoy;
-
-    *ret_is_decoy = user == NULL || user->hash == NULL;
-    ret_hash[0] = '\0';
-    if (is_granted) {
-        fill_identity(user, ret_identity);
-    } else if (hash != NULL) {
-        memcpy(ret_hash, hash, strlen(hash) + 1); /* a hash fits: it was one of crypt(5) */
-    }
-    os_mutex_unlock(&users->mutex);
-    return is_granted;
-}
-
-static bool enqueue(struct serve_users *users, struct job *job)
-{
-    os_mutex_lock(&users->mutex);
-    bool has_room = users->tried.count < SERVE_LOGINS_WAITING_MAX;
+    bool has_room = users->tried.count < SERVE_LOGINS_WAITING_MAX &&
+                    queue_count_of(&users->tried, job->peer) < SERVE_LOGINS_OF_PEER_MAX;
     if (has_room) {
         queue_put(&users->tried, job);
+    } else {
+        queue_put_by_due(&users->waiting, job);
     }
     os_mutex_unlock(&users->mutex);
-    return has_room;
+    ring(users);
+    if (!has_room) {
+        serve_log(SERVE_LOG_WARNING, "too many logins at once: one was refused");
+    }
 }
 
 static enum serve_login_outcome begin_job(struct serve_users *users,
@@ -427,13 +492,9 @@ static enum serve_login_outcome begin_job(struct serve_users *users,
     }
     *job = *plan;
     job->due_ns = os_monotonic_ns(os_real()) + users->options.refusal_delay_ns;
-    job->password_bytes = request->password_bytes;
-    memcpy(job->password, request->password, request->password_bytes);
-    if (!enqueue(users, job)) {
-        job_free(job);
-        return SERVE_LOGIN_BUSY;
-    }
-    ring(users);
+    job->password_bytes = size_min(request->password_bytes, SERVE_PASSWORD_BYTES_MAX);
+    memcpy(job->password, request->password, job->password_bytes);
+    enqueue(users, job);
     return SERVE_LOGIN_PENDING;
 }
 
@@ -442,21 +503,20 @@ enum serve_login_outcome serve_users_login(struct serve_users *users,
                                            serve_login_done_function *done, void *argument,
                                            struct serve_identity *ret_identity)
 {
-    struct job plan = {.done = done, .argument = argument};
-    uint8_t digest[SERVE_DIGEST_BYTES];
-    struct serve_login_request bounded = *request;
+    struct job plan = {.done = done,
+                       .argument = argument,
+                       .peer = request->peer,
+                       .is_too_long = request->password_bytes > SERVE_PASSWORD_BYTES_MAX};
+    enum serve_login_outcome outcome = SERVE_LOGIN_GRANTED;
 
-    Q_ASSERT(users != NULL && request != NULL && done != NULL && ret_identity != NULL);
+    Q_ASSERT(users != NULL && done != NULL && ret_identity != NULL);
     copy_name(request, plan.name);
-    bounded.password_bytes = size_min(request->password_bytes, SERVE_PASSWORD_BYTES_MAX);
-    serve_password_digest(users->key, request->password, request->password_bytes, digest);
-    bool is_granted = look_up(users, plan.name, digest, ret_identity, plan.hash, &plan.is_decoy);
-    explicit_bzero(digest, sizeof digest);
-    if (is_granted) {
-        return SERVE_LOGIN_GRANTED;
+    serve_password_digest(users->key, request->password, request->password_bytes, plan.digest);
+    if (!look_up(users, &plan, ret_identity)) {
+        outcome = atomic_load_acquire_u32(&users->has_thread) != 0
+                      ? begin_job(users, request, &plan)
+                      : SERVE_LOGIN_REFUSED;
     }
-    /* One too long is nobody's, though its beginning might be. */
-    plan.is_decoy = plan.is_decoy || request->password_bytes > SERVE_PASSWORD_BYTES_MAX;
-    return atomic_load_acquire_u32(&users->has_thread) != 0 ? begin_job(users, &bounded, &plan)
-                                                            : SERVE_LOGIN_REFUSED;
+    explicit_bzero(&plan, sizeof plan);
+    return outcome;
 }

@@ -26,8 +26,10 @@ struct serve_users;
 
 /* A refusal comes so long after it was asked for, whatever its reason. */
 #define SERVE_LOGIN_DELAY_NS (1 * Q_SECOND_NS)
-/* Logins that wait for their hash; more are told to try again. Each is 1 KiB. */
-#define SERVE_LOGINS_WAITING_MAX 256u
+/* Logins that wait for their hash; more are refused untried, as late as others. Each is 1 KiB. */
+#define SERVE_LOGINS_WAITING_MAX 1024u
+/* Of those, from one peer: a quarter is left for the others, whatever one does. */
+#define SERVE_LOGINS_OF_PEER_MAX 768u
 
 struct serve_users_options {
     /* The tenant of a name; "" is the default one. NULL: there is none. May be NULL: all are NULL.
@@ -40,7 +42,7 @@ struct serve_users_options {
 enum serve_login_outcome {
     SERVE_LOGIN_GRANTED = 0,
     SERVE_LOGIN_REFUSED, /* at once only where there are no users at all */
-    SERVE_LOGIN_BUSY,    /* too many at once, or no memory; nothing is wrong with the password */
+    SERVE_LOGIN_BUSY,    /* no memory, or the server ends; nothing is wrong with the password */
     SERVE_LOGIN_PENDING, /* the answer comes later */
 };
 
@@ -53,6 +55,7 @@ struct serve_login_request {
     size_t name_bytes;
     const char *password;
     size_t password_bytes;
+    uint64_t peer; /* where it comes from: equal for equal addresses, without their ports */
 };
 
 /* Errors: NO_MEMORY. `options`: NULL for none. */

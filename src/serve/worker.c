@@ -255,6 +255,20 @@ static void worker_cut_until(struct serve_worker *worker, uint64_t limit_bytes)
     }
 }
 
+void serve_worker_bound_output_later(struct serve_worker *worker)
+{
+    if (Q_LIKELY(atomic_load_relaxed_u64(&worker->net->waiting_bytes) <=
+                 worker->limits.output_bytes_max)) {
+        return;
+    }
+    struct serve_worker *fullest = net_find_fullest(worker->net);
+
+    atomic_store_release_bool(&fullest->is_asked_to_cut, true); /* as below */
+    if (fullest != worker) {
+        serve_mailbox_wake(&fullest->mailbox);
+    }
+}
+
 void serve_worker_bound_output(struct serve_worker *worker)
 {
     uint64_t limit_bytes = worker->limits.output_bytes_max;
@@ -277,7 +291,8 @@ void serve_worker_bound_output(struct serve_worker *worker)
 
 static struct serve_connection *worker_find(struct serve_worker *worker, uint64_t id)
 {
-    struct serve_connection *connection = serve_slots_at(&worker->slots, id);
+    /* 0 is nobody's: a free slot has it. */
+    struct serve_connection *connection = id == 0 ? NULL : serve_slots_at(&worker->slots, id);
 
     return connection != NULL && connection->id == id ? connection : NULL;
 }
@@ -458,14 +473,23 @@ void serve_worker_each(struct serve_worker *worker,
                        void (*visit)(struct serve_connection *connection, void *argument),
                        void *argument)
 {
-    uint32_t end = serve_slots_count(&worker->slots);
+    (void)serve_worker_some(worker, 0, UINT32_MAX, visit, argument);
+}
 
-    for (uint32_t i = 0; i < end; i++) {
+uint32_t serve_worker_some(struct serve_worker *worker, uint32_t first, uint32_t slot_count,
+                           void (*visit)(struct serve_connection *connection, void *argument),
+                           void *argument)
+{
+    uint32_t count = serve_slots_count(&worker->slots);
+    uint32_t end = first < count && slot_count < count - first ? first + slot_count : count;
+
+    for (uint32_t i = first; i < end; i++) {
         struct serve_connection *connection = worker_slot(worker, i);
         if (connection != NULL && !connection->is_lingering) {
             visit(connection, argument);
         }
     }
+    return end < count ? end : 0;
 }
 
 /* ---- figures -------------------------------------------------------------------------------- */

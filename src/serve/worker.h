@@ -83,6 +83,8 @@ void serve_worker_make_ready(struct serve_worker *worker, struct serve_connectio
 void serve_worker_tick(struct serve_worker *worker);
 /* Cuts whoever has the most waiting if all together have too much. */
 void serve_worker_bound_output(struct serve_worker *worker);
+/* The same at the end of the pass, for those in the middle of one of its connections. */
+void serve_worker_bound_output_later(struct serve_worker *worker);
 /* How much of a request the connection's door may leave. */
 size_t serve_worker_input_bytes_max(const struct serve_connection *connection);
 /* Tells the net's hook. */

@@ -30,7 +30,7 @@ def free_port():
 def command_line(kind, program, port, directory):
     if kind == "quarry":
         return [program, "serve", "--memory=256m", f"--data={directory}/data", "--threads=2", "--resp=off",
-                "--http=off", f"--memcached=127.0.0.1:{port}"]
+                "--http=off", "--set=cache.file=off", f"--memcached=127.0.0.1:{port}"]
     line = [program, "-l127.0.0.1", f"-p{port}", "-U0", "-t2", "-m128"]
     return line + (["-uroot"] if os.geteuid() == 0 else [])
 

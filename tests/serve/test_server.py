@@ -171,6 +171,16 @@ class Ending(unittest.TestCase):
             self.assertRegex(link.line(), r"^VERSION")
             self.assertEqual(server.wait(), 0)
 
+    def test_a_small_value_under_way_is_finished(self):
+        with Server("--threads", "1") as server, server.connect() as link:
+            link.send("set key 0 0 10\r\n0123")
+            time.sleep(0.1)
+            server.signal(signal.SIGTERM)
+            server.wait_for("ending: requests under way are finished")
+            time.sleep(0.1)
+            self.assertEqual(link.ask("456789"), "STORED")
+            self.assertEqual(server.wait(), 0)
+
     def test_the_second_signal_does_not_wait(self):
         with Server("--set", "net.drain_timeout=1h", "--set", "net.line_timeout=off") as server:
             with server.connect() as link:
@@ -340,6 +350,55 @@ class Watching(unittest.TestCase):
                 self.assertIn("quarry-net-1", names)
                 self.assertRegex(one.ask("version"), r"^VERSION")
             self.assertEqual(server.end(), 0)
+
+    def tell(self, link, group):
+        """The figures of a group of `stats`."""
+        link.send(f"stats {group}\r\n")
+        found = {}
+        while (line := link.line()) != "END":
+            _, name, value = line.split(" ", 2)
+            found[name] = value
+        return found
+
+    def test_tells_of_the_connections_of_all_workers(self):
+        with Server("--threads", "3") as server:
+            links = [server.connect() for _ in range(30)]
+            for link in links:
+                self.assertRegex(link.ask("version"), "^VERSION")
+            links[5].send("set half 0 0 100\r\nabc")
+            time.sleep(0.1)
+            for link in links[:2]:
+                found = self.tell(link, "conns")
+                peers = {value for name, value in found.items() if name.endswith(":addr")}
+                self.assertEqual(peers, {"tcp:127.0.0.1:%d" % other.socket.getsockname()[1]
+                                         for other in links})
+                states = [value for name, value in found.items() if name.endswith(":state")]
+                self.assertEqual(sorted(states), ["conn_mwrite"] * 2 + ["conn_read"] * 28)
+                self.assertIn("tcp:" + server.doors()[0]["address"],
+                              [found[name] for name in found if name.endswith(":listen_addr")])
+                self.assertRegex(link.ask("version"), "^VERSION")
+            for link in links:
+                link.socket.close()
+
+    def test_says_where_it_listens_and_how_much_it_logs(self):
+        with tempfile.TemporaryDirectory(prefix="quarry-serve-") as folder:
+            path = os.path.join(folder, "socket")
+            with Server(memcached="unix:" + path + ",127.0.0.1:0") as server:
+                with server.connect(door=1) as link:
+                    found = self.tell(link, "settings")
+                    self.assertEqual((found["inter"], found["domain_socket"]), ("127.0.0.1", path))
+                    self.assertEqual("127.0.0.1:" + found["tcpport"], server.doors()[1]["address"])
+                    self.assertEqual(found["verbosity"], "1")
+                    self.assertEqual(link.ask("verbosity 0"), "OK")
+                    self.assertEqual(self.tell(link, "settings")["verbosity"], "0")
+                server.signal(signal.SIGHUP)  # the configuration's level is in force again
+                server.wait_for("the configuration was read again")
+                with server.connect(door=1) as link:
+                    self.assertEqual(self.tell(link, "settings")["verbosity"], "1")
+
+    def test_certificates_are_refused_where_there_are_none(self):
+        with Server() as server, server.connect() as link:
+            self.assertEqual(link.ask("refresh_certs"), "Error TLS not enabled")
 
     def test_tells_the_service_manager(self):
         with tempfile.TemporaryDirectory(prefix="quarry-serve-") as folder:

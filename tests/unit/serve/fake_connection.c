@@ -51,6 +51,7 @@ struct serve_connection {
     size_t wanted_bytes;
     enum serve_step step;
     bool is_closed;
+    bool expects;
     serve_posted_function *posted;
     void *posted_argument;
     struct fake_counts counts;
@@ -59,6 +60,7 @@ struct serve_connection {
 
 static struct serve_connection *open_connections;
 static uint64_t last_id;
+static uint64_t failing_posts;
 
 static void append(struct text *text, const void *bytes, size_t byte_count)
 {
@@ -244,10 +246,19 @@ void serve_connection_want(struct serve_connection *connection, void *room, size
     connection->wanted_bytes = byte_count;
 }
 
+void serve_connection_expect(struct serve_connection *connection, bool expects)
+{
+    connection->expects = expects;
+}
+
 bool serve_post(struct serve_worker *worker, uint64_t connection_id,
                 serve_posted_function *function, void *argument)
 {
     (void)worker;
+    if (failing_posts > 0) {
+        failing_posts--;
+        return false;
+    }
     for (struct serve_connection *connection = open_connections; connection != NULL;
          connection = connection->next_open) {
         if (connection->id == connection_id) {
@@ -423,6 +434,11 @@ void fake_send(struct serve_connection *connection, const void *bytes, size_t by
     }
 }
 
+void fake_fail_posts(uint64_t count)
+{
+    failing_posts = count;
+}
+
 const char *fake_answer(const struct serve_connection *connection, size_t *ret_bytes)
 {
     *ret_bytes = connection->answer.byte_count;
@@ -437,6 +453,11 @@ void fake_clear(struct serve_connection *connection)
 bool fake_is_closed(const struct serve_connection *connection)
 {
     return connection->is_closed;
+}
+
+bool fake_expects(const struct serve_connection *connection)
+{
+    return connection->expects;
 }
 
 bool fake_waits(const struct serve_connection *connection)

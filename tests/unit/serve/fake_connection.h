@@ -30,10 +30,15 @@ void fake_settle(struct serve_connection *connection);
 /* What the client has been sent since fake_clear. Borrowed until the next call. */
 const char *fake_answer(const struct serve_connection *connection, size_t *ret_bytes);
 void fake_clear(struct serve_connection *connection);
+/* The next `count` posts fail, as to a worker that is ending. */
+void fake_fail_posts(uint64_t count);
 /* Whether the door has ended it. */
 bool fake_is_closed(const struct serve_connection *connection);
 /* Whether the door waits for a posted function. */
 bool fake_waits(const struct serve_connection *connection);
+
+/* Whether it says that a request is on its way. */
+bool fake_expects(const struct serve_connection *connection);
 
 /* Counts, for tests of how things were done. */
 struct fake_counts {

@@ -934,6 +934,7 @@ enum quarry_cache_outcome quarry_cache_count(struct quarry_cache_tenant *tenant,
                                              const struct quarry_cache_count_options *options,
                                              struct quarry_cache_counted *ret_counted)
 {
+    Q_ASSERT(tenant->cache->depth == 0); /* it may have to wait for memory */
     struct item **link = find(tenant, key);
     uint64_t number;
 

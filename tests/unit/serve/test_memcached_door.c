@@ -1,6 +1,6 @@
 /*
- * The memcached door beyond conversations: large values, memory that fails, watchers, statistics,
- * and how things are done.
+ * The memcached door beyond conversations: watchers, statistics, what is asked of the server, and
+ * how things are done.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,177 +36,6 @@ static void says(const char *sent, const char *answered)
     rig_says(rig.connection, sent, answered);
 }
 
-/* A request with so many bytes of value. Own, to be freed. */
-static char *store_of(const char *line, size_t value_bytes, size_t *ret_bytes)
-{
-    size_t line_bytes = strlen(line);
-    char *text = malloc(line_bytes + value_bytes + 2);
-
-    assert_non_null(text);
-    memcpy(text, line, line_bytes);
-    for (size_t i = 0; i < value_bytes; i++) {
-        text[line_bytes + i] = (char)('a' + i % 23);
-    }
-    memcpy(text + line_bytes + value_bytes, "\r\n", 2);
-    *ret_bytes = line_bytes + value_bytes + 2;
-    return text;
-}
-
-static void store(const char *key, size_t value_bytes)
-{
-    char line[64];
-    size_t byte_count;
-
-    snprintf(line, sizeof line, "set %s 0 0 %zu\r\n", key, value_bytes);
-    char *text = store_of(line, value_bytes, &byte_count);
-
-    fake_clear(rig.connection);
-    fake_send(rig.connection, text, byte_count);
-    free(text);
-    const char *answer = fake_answer(rig.connection, &byte_count);
-
-    assert_int_equal(byte_count, 8);
-    assert_memory_equal(answer, "STORED\r\n", 8);
-}
-
-/* Checks that the answer is a value as store_of makes them, between two texts. */
-static void check_value(const char *before, size_t value_bytes, const char *after)
-{
-    size_t byte_count;
-    const char *answer = fake_answer(rig.connection, &byte_count);
-    size_t start = strlen(before);
-
-    assert_int_equal(byte_count, start + value_bytes + strlen(after));
-    assert_memory_equal(answer, before, start);
-    for (size_t i = 0; i < value_bytes; i++) {
-        if (answer[start + i] != (char)('a' + i % 23)) {
-            fail_msg("byte %zu of the value is another", i);
-        }
-    }
-    assert_memory_equal(answer + start + value_bytes, after, strlen(after));
-}
-
-/* ---- how values come and go ------------------------------------------------------------------ */
-
-static void a_large_value_is_read_straight_to_its_cell(void **state)
-{
-    (void)state;
-    store("a", 1000000);
-    assert_true(fake_counts(rig.connection).wanted_bytes == 0); /* it came in one piece */
-    size_t byte_count;
-    char *text = store_of("set a 0 0 1000000\r\n", 1000000, &byte_count);
-
-    fake_clear(rig.connection);
-    fake_send(rig.connection, text, 1000);
-    fake_send(rig.connection, text + 1000, byte_count - 1000);
-    free(text);
-    assert_true(fake_counts(rig.connection).wanted_bytes > 900000);
-    fake_clear(rig.connection);
-    fake_send(rig.connection, "get a\r\n", 7);
-    fake_settle(rig.connection);
-    check_value("VALUE a 0 1000000\r\n", 1000000, "\r\nEND\r\n");
-}
-
-static void a_small_value_is_copied_and_a_large_one_pointed_to(void **state)
-{
-    (void)state;
-    store("small", 1024);
-    store("large", 1025);
-    fake_send(rig.connection, "get small\r\n", 11);
-    assert_int_equal(fake_counts(rig.connection).borrowed_bytes, 0);
-    fake_send(rig.connection, "get large\r\n", 11);
-    assert_int_equal(fake_counts(rig.connection).borrowed_bytes, 1025);
-    fake_send(rig.connection, "mg small v\r\n", 12);
-    assert_int_equal(fake_counts(rig.connection).borrowed_bytes, 1025);
-    fake_send(rig.connection, "mg large v\r\n", 12);
-    assert_int_equal(fake_counts(rig.connection).borrowed_bytes, 2050);
-}
-
-static void open_slow(size_t value_bytes_max, size_t taken_a_turn)
-{
-    rig_close(&rig);
-    rig_open_slow(&rig, taken_a_turn);
-    quarry_cache_set_value_bytes_max(rig.cache, value_bytes_max);
-}
-
-static void a_slow_reader_has_little_waiting(void **state)
-{
-    (void)state;
-    open_slow(Q_MIB(64), 100000);
-    rig_set_pieces(&rig, 65536, false);
-    store("a", 20000000);
-    fake_clear(rig.connection);
-    fake_send(rig.connection, "get a\r\n", 7);
-    assert_int_equal(reference_cache_pins(rig.cache) > 0, 1);
-    fake_settle(rig.connection);
-    check_value("VALUE a 0 20000000\r\n", 20000000, "\r\nEND\r\n");
-    assert_true(fake_counts(rig.connection).waiting_max < 2 * SERVE_OUT_WAITING_MAX);
-    assert_int_equal(fake_counts(rig.connection).copied, 0);
-}
-
-static void many_large_values_in_a_line_wait_for_their_reader(void **state)
-{
-    char line[1024] = "get";
-
-    (void)state;
-    open_slow(0x100000, 50000);
-    store("a", 900000);
-    for (int i = 0; i < 100; i++) {
-        strcat(line, " a");
-    }
-    strcat(line, "\r\n");
-    fake_clear(rig.connection);
-    fake_send(rig.connection, line, strlen(line));
-    fake_settle(rig.connection);
-    size_t byte_count;
-
-    (void)fake_answer(rig.connection, &byte_count);
-    assert_int_equal(byte_count, 100 * (strlen("VALUE a 0 900000\r\n\r\n") + 900000) + 5);
-    assert_true(fake_counts(rig.connection).waiting_max < 3 * SERVE_OUT_WAITING_MAX);
-}
-
-static void a_value_on_its_way_survives_its_deletion(void **state)
-{
-    struct serve_connection *other = rig_connect(&rig);
-
-    (void)state;
-    fake_close(other);
-    open_slow(Q_MIB(64), 100000);
-    rig_set_pieces(&rig, 65536, false);
-    store("a", 5000000);
-    fake_clear(rig.connection);
-    fake_send(rig.connection, "mg a v k\r\n", 10);
-    other = rig_connect(&rig);
-    rig_says(other, "delete a\r\n", "DELETED\r\n");
-    fake_close(other);
-    fake_settle(rig.connection);
-    check_value("VA 5000000 ka\r\n", 5000000, "\r\n");
-}
-
-static void a_connection_may_close_in_the_middle_of_anything(void **state)
-{
-    static const char *const texts[] = {"set b 0 0 100000\r\nabc",
-                                        "set b 0 0 3\r\nabc\r",
-                                        "get a",
-                                        "get a b c d",
-                                        "mg a v",
-                                        "ms b 5\r\n",
-                                        "lru_crawler metadump",
-                                        "watch\r\n"};
-
-    (void)state;
-    open_slow(Q_MIB(64), 100);
-    store("a", 3000000);
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        struct serve_connection *other = rig_connect(&rig);
-
-        fake_send(other, texts[i], strlen(texts[i]));
-        fake_close(other);
-    }
-    fake_send(rig.connection, "get a\r\n", 7);
-    assert_true(reference_cache_pins(rig.cache) > 0); /* tear_down looks for what is left */
-}
-
 static void others_have_their_turn_between_many_requests(void **state)
 {
     char text[20000];
@@ -222,62 +51,6 @@ static void others_have_their_turn_between_many_requests(void **state)
 
     (void)fake_answer(rig.connection, &answer_bytes);
     assert_int_equal(answer_bytes, 5000);
-}
-
-/* ---- memory that fails ----------------------------------------------------------------------- */
-
-static void a_set_without_memory_deletes_what_was_there(void **state)
-{
-    (void)state;
-    says("set a 0 0 1\r\nx\r\n", "STORED\r\n");
-    reference_cache_fail(rig.cache, 0, 1);
-    says("set a 0 0 1\r\ny\r\n", "SERVER_ERROR out of memory storing object\r\n");
-    says("get a\r\n", "END\r\n");
-}
-
-static void a_value_may_run_out_of_memory_while_it_comes(void **state)
-{
-    size_t byte_count;
-    char *text = store_of("set a 0 0 100000\r\n", 100000, &byte_count);
-
-    (void)state;
-    rig_set_pieces(&rig, 10000, false);
-    for (uint64_t skip = 0; skip < 10; skip++) {
-        says("set a 0 0 1\r\nx\r\n", "STORED\r\n");
-        reference_cache_fail(rig.cache, skip, 1);
-        fake_clear(rig.connection);
-        fake_send(rig.connection, text, 5000);
-        fake_send(rig.connection, text + 5000, byte_count - 5000);
-        reference_cache_fail(rig.cache, 0, 0);
-        size_t answer_bytes;
-        const char *answer = fake_answer(rig.connection, &answer_bytes);
-
-        assert_int_equal(answer_bytes, 43);
-        assert_memory_equal(answer, "SERVER_ERROR out of memory storing object\r\n", 43);
-        says("get a\r\n", "END\r\n");
-    }
-    free(text);
-}
-
-static void changes_without_memory_are_told_so(void **state)
-{
-    (void)state;
-    says("set n 0 0 1\r\n9\r\n", "STORED\r\n");
-    reference_cache_fail(rig.cache, 0, 1);
-    says("incr n 1\r\n", "SERVER_ERROR out of memory\r\n");
-    reference_cache_fail(rig.cache, 0, 1);
-    says("ma n\r\n", "SERVER_ERROR out of memory\r\n");
-    reference_cache_fail(rig.cache, 0, 1);
-    says("md n I\r\n", "SERVER_ERROR out of memory\r\n");
-    reference_cache_fail(rig.cache, 0, 1);
-    says("ms n 1\r\nx\r\n", "SERVER_ERROR out of memory storing object\r\n");
-    says("mg n v\r\n", "EN\r\n");
-    reference_cache_fail(rig.cache, 0, 1);
-    says("mg n N10\r\n", "EN\r\n");
-    says("set n 0 0 1\r\n9\r\n", "STORED\r\n");
-    reference_cache_fail(rig.cache, 1, 1);
-    says("append n 0 0 1\r\n9\r\n", "SERVER_ERROR out of memory storing object\r\n");
-    says("get n\r\n", "VALUE n 0 1\r\n9\r\nEND\r\n");
 }
 
 /* ---- watchers ------------------------------------------------------------------------------- */
@@ -358,6 +131,46 @@ static void a_watcher_is_told_of_connections_and_evictions(void **state)
     fake_close(watcher);
 }
 
+/* Checks that so many lines were told or left out, and some of each. */
+static void check_watch_figures(unsigned lines, unsigned watchers)
+{
+    struct serve_connection *other = rig_connect(&rig);
+    size_t byte_count;
+    unsigned sent = 0, skipped = 0, now = 0;
+
+    fake_send(other, "stats\r\n", 7);
+    const char *answer = fake_answer(other, &byte_count);
+    char *text = strndup(answer, byte_count);
+    char *at = text == NULL ? NULL : strstr(text, "STAT log_watcher_skipped ");
+
+    assert_non_null(at);
+    assert_int_equal(sscanf(at,
+                            "STAT log_watcher_skipped %u\r\nSTAT log_watcher_sent %u\r\n"
+                            "STAT log_watchers %u\r\n",
+                            &skipped, &sent, &now),
+                     3);
+    assert_int_equal(sent + skipped, lines);
+    assert_true(sent > 0 && skipped > 0);
+    assert_int_equal(now, watchers);
+    free(text);
+    fake_close(other);
+}
+
+static void a_watcher_is_told_again_when_a_post_has_failed(void **state)
+{
+    struct serve_connection *watcher = rig_connect(&rig);
+
+    (void)state;
+    rig_says(watcher, "watch\r\n", "OK\r\n");
+    fake_fail_posts(1);
+    says("get first\r\n", "END\r\n");
+    not_told(watcher, "key=first");
+    says("get second\r\n", "END\r\n");
+    told(watcher, "key=first");
+    told(watcher, "key=second");
+    fake_close(watcher);
+}
+
 static void what_a_watcher_has_no_room_for_is_left_out(void **state)
 {
     struct serve_connection *watcher = rig_connect(&rig);
@@ -372,6 +185,7 @@ static void what_a_watcher_has_no_room_for_is_left_out(void **state)
     fake_settle(watcher);
     (void)fake_answer(watcher, &byte_count);
     assert_true(byte_count > 8000 && byte_count <= 16384);
+    check_watch_figures(1000, 1);
     says("get last\r\n", "END\r\n");
     told(watcher, "key=last");
     fake_close(watcher);
@@ -509,7 +323,202 @@ static void what_is_switched_off_is_refused(void **state)
     says_something_with("stats settings\r\n", "STAT dump_enabled no\r\n");
 }
 
+/* Keys of any bytes come by base64: c'\r\nSTAT, and a prefix with a line end in it. */
+static void keys_that_are_no_words_pretend_to_be_no_lines(void **state)
+{
+    (void)state;
+    says("stats detail on\r\n", "OK\r\n");
+    says("ms YycNClNUQVQ= 1 b\r\nx\r\n", "HD\r\n");
+    says("ms Yg0KYTph 1 b\r\nx\r\n", "HD\r\n"); /* b\r\na:a */
+    says("set plain 0 0 1\r\nx\r\n", "STORED\r\n");
+    says("mg plain k s\r\n", "HD kplain s1\r\n");
+    for (int class_id = 1; class_id < 20; class_id++) {
+        char line[32];
+        size_t byte_count;
+
+        snprintf(line, sizeof line, "stats cachedump %d 0\r\n", class_id);
+        fake_clear(rig.connection);
+        fake_send(rig.connection, line, strlen(line));
+        const char *answer = fake_answer(rig.connection, &byte_count);
+
+        assert_null(memmem(answer, byte_count, "STAT", 4));
+        assert_null(memmem(answer, byte_count, "\r\na:a", 5));
+    }
+    says("stats detail dump\r\n", "PREFIX b%0D%0Aa get 0 hit 0 set 1 del 0\r\nEND\r\n");
+    says("stats detail off\r\n", "OK\r\n");
+}
+
+/* Whatever a request is cut at, it is expected until it has come: deadlines go by that. */
+static void a_request_that_has_not_come_whole_is_expected(void **state)
+{
+    char long_get[2102] = "get ";
+    const char *const halves[][2] = {
+        {"set a 0 0 10\r\nabc", "defghij\r\n"},
+        {"set a 0 0 3\r\nabc", "\r\n"},
+        {"set a 0 0 3\r\nabc\r", "\n"},
+        {"ms a 3\r\nab", "c\r\n"},
+        {long_get, "a\r\n"},
+        {"ms z 2000000\r\nx", NULL},
+        {"set z 0 0 2000000\r\n", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 4; i < sizeof long_get - 2; i += 2) {
+        strcat(long_get, "k "); /* a shorter line is left until it is whole */
+    }
+    for (size_t i = 0; i < sizeof halves / sizeof halves[0]; i++) {
+        struct serve_connection *other = rig_connect(&rig);
+
+        fake_send(other, halves[i][0], strlen(halves[i][0]));
+        assert_true(fake_expects(other));
+        if (halves[i][1] != NULL) {
+            fake_send(other, halves[i][1], strlen(halves[i][1]));
+            assert_false(fake_expects(other));
+        }
+        fake_close(other);
+    }
+    says("get a\r\n", "VALUE a 0 3\r\nabc\r\nEND\r\n");
+    assert_false(fake_expects(rig.connection));
+}
+
 /* ---- the server ----------------------------------------------------------------------------- */
+
+/* What the server was asked for, and the one who asked. */
+static struct serve_connection *asker;
+static bool is_willing;
+
+static bool ask(void *argument, struct serve_connection *connection)
+{
+    assert_ptr_equal(argument, &asker);
+    asker = connection;
+    return is_willing;
+}
+
+static void open_with_asking(void)
+{
+    struct memcached_settings settings = {
+        .hooks = {.argument = &asker, .ask_connections = ask, .ask_certificates = ask}};
+
+    rig_close(&rig);
+    rig_open_with(&rig, &settings, NULL);
+    is_willing = true;
+    asker = NULL;
+}
+
+static void give_certificates(struct serve_connection *connection, void *argument)
+{
+    if (connection != NULL) {
+        memcached_certificates_done(connection, argument);
+    }
+}
+
+static void give_connections(struct serve_connection *connection, void *argument)
+{
+    size_t count = *(const size_t *)argument;
+    struct memcached_connection_figures *figures = calloc(count, sizeof *figures);
+
+    assert_non_null(figures);
+    for (size_t i = 0; i < count; i++) {
+        figures[i].id = 100 + i;
+        figures[i].idle_seconds = i;
+        figures[i].is_busy = i == 1;
+        snprintf(figures[i].peer, sizeof figures[i].peer, "10.0.0.1:%zu", i);
+        snprintf(figures[i].local, sizeof figures[i].local, "unix:/q.sock");
+    }
+    if (connection != NULL) {
+        memcached_connections_done(connection, &figures, count);
+    }
+    free(figures);
+}
+
+static void certificates_are_read_and_told_of_later(void **state)
+{
+    char why[] = "Error certificate 'a.pem': none";
+
+    (void)state;
+    says("refresh_certs\r\n", "Error TLS not enabled\r\n");
+    open_with_asking();
+    says("refresh_certs\r\nmn\r\n", "");
+    assert_ptr_equal(asker, rig.connection);
+    assert_true(fake_waits(rig.connection));
+    serve_post(NULL, serve_connection_id(asker), give_certificates, NULL);
+    fake_settle(rig.connection);
+    says("refresh_certs noreply\r\n", "");
+    serve_post(NULL, serve_connection_id(asker), give_certificates, NULL);
+    says("mn\r\n", "MN\r\n");
+    fake_clear(rig.connection);
+    fake_send(rig.connection, "refresh_certs noreply\r\n", 23);
+    serve_post(NULL, serve_connection_id(asker), give_certificates, why);
+    says("mn\r\n", "Error certificate 'a.pem': none\r\nMN\r\n");
+    is_willing = false;
+    says("refresh_certs\r\n", "Error TLS not enabled\r\n");
+}
+
+static void connections_of_others_are_told_of_later(void **state)
+{
+    size_t count = 2, many = 5000, byte_count;
+
+    (void)state;
+    open_with_asking();
+    says("stats conns\r\nmn\r\n", "");
+    assert_true(fake_waits(rig.connection));
+    serve_post(NULL, serve_connection_id(asker), give_connections, &count);
+    says("mn\r\n", "STAT 100:addr tcp:10.0.0.1:0\r\nSTAT 100:listen_addr unix:/q.sock\r\n"
+                   "STAT 100:state conn_read\r\nSTAT 100:secs_since_last_cmd 0\r\n"
+                   "STAT 101:addr tcp:10.0.0.1:1\r\nSTAT 101:listen_addr unix:/q.sock\r\n"
+                   "STAT 101:state conn_mwrite\r\nSTAT 101:secs_since_last_cmd 1\r\n"
+                   "END\r\nMN\r\nMN\r\n");
+    fake_clear(rig.connection);
+    fake_send(rig.connection, "stats conns\r\n", 13);
+    uint64_t yields = fake_counts(rig.connection).yields;
+    serve_post(NULL, serve_connection_id(asker), give_connections, &many);
+    fake_settle(rig.connection);
+    assert_true(fake_counts(rig.connection).yields > yields + 10); /* others had their turns */
+    (void)fake_answer(rig.connection, &byte_count);
+    assert_true(byte_count > many * 100);
+    /* Who asks may go before he is told, or while he is. */
+    fake_send(rig.connection, "stats conns\r\n", 13);
+    serve_post(NULL, serve_connection_id(asker), give_connections, &count);
+    fake_close(rig.connection);
+    rig.connection = rig_connect(&rig);
+    is_willing = false;
+    says("stats conns\r\n", "");
+    assert_true(fake_is_closed(rig.connection));
+}
+
+static void packets_ask_for_connections_too(void **state)
+{
+    static const char packet[] = "\x80\x10\x00\x05\x00\x00\x00\x00\x00\x00\x00\x05oooo"
+                                 "\0\0\0\0\0\0\0\0conns";
+    size_t count = 1, byte_count;
+
+    (void)state;
+    open_with_asking();
+    fake_send(rig.connection, packet, sizeof packet - 1);
+    serve_post(NULL, serve_connection_id(asker), give_connections, &count);
+    fake_settle(rig.connection);
+    const char *answer = fake_answer(rig.connection, &byte_count);
+
+    assert_int_equal(byte_count, 5 * 24 + strlen("100:addrtcp:10.0.0.1:0") +
+                                     strlen("100:listen_addrunix:/q.sock") +
+                                     strlen("100:stateconn_read") +
+                                     strlen("100:secs_since_last_cmd0"));
+    assert_memory_equal(answer + byte_count - 24, "\x81\x10\0\0\0\0\0\0\0\0\0\0oooo", 16);
+}
+
+static void settings_say_where_the_server_listens(void **state)
+{
+    (void)state;
+    says_something_with("stats settings\r\n", "STAT inter NULL\r\n");
+    memcached_set_address(&(struct memcached_address){
+        .interface = "10.0.0.7", .unix_socket = "/run/q.sock", .port = 4711});
+    memcached_set_verbosity(2);
+    says_something_with("stats settings\r\n", "STAT tcpport 4711\r\n");
+    says_something_with("stats settings\r\n", "STAT inter 10.0.0.7\r\n");
+    says_something_with("stats settings\r\n", "STAT domain_socket /run/q.sock\r\n");
+    says_something_with("stats settings\r\n", "STAT verbosity 2\r\n");
+    memcached_set_address(&(struct memcached_address){.port = 0});
+}
 
 static int shutdowns;
 
@@ -560,19 +569,11 @@ static void the_door_is_opened_once_and_with_workers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_large_value_is_read_straight_to_its_cell),
-        TEST(a_small_value_is_copied_and_a_large_one_pointed_to),
-        TEST(a_slow_reader_has_little_waiting),
-        TEST(many_large_values_in_a_line_wait_for_their_reader),
-        TEST(a_value_on_its_way_survives_its_deletion),
-        TEST(a_connection_may_close_in_the_middle_of_anything),
         TEST(others_have_their_turn_between_many_requests),
-        TEST(a_set_without_memory_deletes_what_was_there),
-        TEST(a_value_may_run_out_of_memory_while_it_comes),
-        TEST(changes_without_memory_are_told_so),
         TEST(a_watcher_is_told_what_happens),
         TEST(a_watcher_is_told_only_what_it_asked_for),
         TEST(a_watcher_is_told_of_connections_and_evictions),
+        TEST(a_watcher_is_told_again_when_a_post_has_failed),
         TEST(what_a_watcher_has_no_room_for_is_left_out),
         TEST(there_are_so_many_watchers_and_no_more),
         TEST(stats_count_what_was_done),
@@ -580,6 +581,12 @@ int main(void)
         TEST(other_groups_are_there),
         TEST(keys_that_are_asked_for_often_become_known),
         TEST(what_is_switched_off_is_refused),
+        TEST(keys_that_are_no_words_pretend_to_be_no_lines),
+        TEST(a_request_that_has_not_come_whole_is_expected),
+        TEST(certificates_are_read_and_told_of_later),
+        TEST(connections_of_others_are_told_of_later),
+        TEST(packets_ask_for_connections_too),
+        TEST(settings_say_where_the_server_listens),
         TEST(shutdown_asks_the_server),
         TEST(the_door_is_opened_once_and_with_workers),
     };

@@ -437,6 +437,69 @@ static void a_door_can_report_on_all_connections(void **state)
     }
 }
 
+/* A connection that has gone leaves a slot behind, which must not be taken for somebody. */
+static void what_is_posted_to_nobody_finds_nobody(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        int fd = client_open();
+        client_send(fd, "echo x\n");
+        client_expect(fd, "x\n");
+        client_close(fd);
+    }
+    rig_wait_connections(0);
+    memset(&report, 0, sizeof(report));
+    assert_true(serve_post(serve_net_worker(net, 0), 0, report_on, serve_net_worker(net, 0)));
+    rig_wait(report_is_made, NULL);
+    assert_int_equal(report.count, 0);
+}
+
+static uint32_t some_count;
+
+static void note_some(struct serve_connection *connection, void *argument)
+{
+    some_count += serve_connection_is_busy(connection) ? 1000 : 1;
+    (void)argument;
+}
+
+/* A few slots at a time, as one does it who must not keep a worker from others. */
+static void report_some(struct serve_connection *connection, void *argument)
+{
+    struct serve_worker *worker = argument;
+    uint32_t first = 0, stretches = 0;
+
+    (void)connection;
+    do {
+        first = serve_worker_some(worker, first, 2, note_some, NULL);
+        stretches++;
+    } while (first != 0);
+    assert_true(stretches > 2);
+    atomic_store_release_u32(&report.workers, 2);
+}
+
+static void connections_can_be_told_in_stretches(void **state)
+{
+    int fds[9];
+
+    (void)state;
+    for (unsigned i = 0; i < 9; i++) {
+        fds[i] = client_open();
+        client_send(fds[i], i < 3 ? "echo x\nhal" : "echo x\n");
+        client_expect(fds[i], "x\n");
+    }
+    rig_wait_connections(9);
+    some_count = 0;
+    for (uint32_t i = 0; i < 2; i++) {
+        atomic_store_relaxed_u32(&report.workers, 0);
+        assert_true(serve_post(serve_net_worker(net, i), 0, report_some, serve_net_worker(net, i)));
+        rig_wait(report_is_made, NULL);
+    }
+    assert_int_equal(some_count, 3006);
+    for (unsigned i = 0; i < 9; i++) {
+        client_close(fds[i]);
+    }
+}
+
 /* One of the things that clients do to servers. */
 static void misbehave(int fd, uint64_t what)
 {
@@ -643,6 +706,8 @@ int main(void)
         TEST(many_clients_at_once_are_served),
         TEST(a_flood_of_connections_leaves_nothing_behind),
         TEST(a_door_can_report_on_all_connections),
+        TEST(what_is_posted_to_nobody_finds_nobody),
+        TEST(connections_can_be_told_in_stretches),
         TEST(clients_that_do_anything_leave_nothing_behind),
         TEST(a_drain_ends_idle_connections_and_finishes_others),
         TEST(a_drain_does_not_wait_for_ever),

@@ -330,6 +330,70 @@ static void all_readers_together_are_bounded_and_the_worst_are_cut(void **state)
     atomic_store_relaxed_bool(&line_can_hold, true);
 }
 
+/* What a door holds is its store's, which has a cap of its own for it. */
+static void what_a_door_holds_is_not_counted_and_cuts_nobody(void **state)
+{
+    enum { READERS = 20 };
+    int fds[READERS];
+
+    (void)state;
+    options.limits.output_bytes_max = Q_MIB(1);
+    rig_begin(&options);
+    for (unsigned i = 0; i < READERS; i++) {
+        fds[i] = client_open();
+        client_send(fds[i], "big 20000000\n");
+    }
+    rig_wait(all_wait_or_are_cut, NULL);
+    assert_true(line_held_count > 0);
+    assert_true(rig_counters().waiting_bytes <= READERS * Q_KIB(8));
+    for (unsigned i = 0; i < READERS; i++) {
+        client_expect_pattern(fds[i], 20000000);
+        client_close(fds[i]);
+    }
+    assert_int_equal(rig_counters().slow_reader_count, 0);
+}
+
+static bool input_is_counted(void *argument)
+{
+    (void)argument;
+    return rig_counters().waiting_bytes >= Q_KIB(48);
+}
+
+static bool nothing_is_counted(void *argument)
+{
+    (void)argument;
+    return rig_counters().waiting_bytes == 0;
+}
+
+/* Requests behind an answer that is not taken wait for the same reader. */
+static void what_waits_behind_a_slow_reader_is_counted(void **state)
+{
+    static char lines[Q_KIB(48)];
+
+    (void)state;
+    memset(lines, 'x', sizeof(lines));
+    memcpy(lines, "big 20000000xxx\n", 16);
+    for (size_t i = 23; i < sizeof(lines); i += 8) {
+        lines[i] = '\n';
+    }
+    options.worker_count = 1;
+    rig_begin(&options);
+    int other = client_open();
+    int fd = client_open();
+    assert_true(client_try_send(fd, lines, sizeof(lines)));
+    os_sleep_ns(100 * Q_MS_NS);
+    client_send(other, "echo x\n"); /* who needs the shared buffer, in which they may lie */
+    client_expect(other, "x\n");
+    client_close(other);
+    rig_wait(input_is_counted, NULL);
+    client_expect_pattern(fd, 20000000);
+    for (size_t i = 2; i < sizeof(lines) / 8; i++) {
+        client_expect(fd, "what?\n");
+    }
+    rig_wait(nothing_is_counted, NULL);
+    client_close(fd);
+}
+
 /* ---- memory --------------------------------------------------------------------------------- */
 
 static void two_thousand_idle_connections_cost_less_than_a_kibibyte_each(void **state)
@@ -409,6 +473,8 @@ int main(void)
         TEST(a_reader_that_takes_nothing_is_cut),
         TEST(a_reader_that_is_slow_but_takes_is_not_cut),
         TEST(all_readers_together_are_bounded_and_the_worst_are_cut),
+        TEST(what_a_door_holds_is_not_counted_and_cuts_nobody),
+        TEST(what_waits_behind_a_slow_reader_is_counted),
         TEST(two_thousand_idle_connections_cost_less_than_a_kibibyte_each),
         TEST(no_memory_ends_a_connection_and_no_more),
     };
