@@ -359,7 +359,7 @@ bool cache_index_insert_locked(struct cache_lock *lock, uint64_t hash, uint64_t 
 {
     struct cache_table *table = lock->table;
     uint64_t slots = cache_table_slots(table), used = atomic_load_relaxed_u32(&table->used_count);
-    uint64_t value = ref48 | cache_slot_tag(hash) | (is_main ? CACHE_SLOT_MAIN : 0);
+    uint64_t value = ref48 | cache_slot_tag(hash) | (is_main ? CACHE_SLOT_JOINS_MAIN : 0);
 
     Q_DCHECK((ref48 & ~QUARRY_REF48_MASK) == 0 && ref48 != 0);
     /* Relaxed: a figure. */
@@ -385,6 +385,18 @@ uint64_t cache_index_repoint_locked(_Atomic uint64_t *slot, uint64_t ref48)
 
     do {
         after = (seen & ~QUARRY_REF48_MASK) | ref48;
+        /* Release: pairs with cache_slot_load. Others change the frequency only. */
+    } while (!atomic_cas_weak_release_u64(slot, &seen, after));
+    return after;
+}
+
+uint64_t cache_index_replace_locked(_Atomic uint64_t *slot, uint64_t ref48)
+{
+    uint64_t seen = atomic_load_relaxed_u64(slot), after;
+
+    do {
+        bool is_most = cache_slot_frequency(seen) == CACHE_SLOT_FREQUENCY_MAX;
+        after = ((seen & ~QUARRY_REF48_MASK) | ref48) + (is_most ? 0 : CACHE_SLOT_FREQUENCY_ONE);
         /* Release: pairs with cache_slot_load. Others change the frequency only. */
     } while (!atomic_cas_weak_release_u64(slot, &seen, after));
     return after;

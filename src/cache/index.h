@@ -219,6 +219,8 @@ bool cache_index_insert_locked(struct cache_lock *lock, uint64_t hash, uint64_t 
 uint64_t cache_index_remove_locked(struct cache_lock *lock, _Atomic uint64_t *slot);
 /* Has the slot say another ref; M and frequency stay. Returns: what it says. */
 uint64_t cache_index_repoint_locked(_Atomic uint64_t *slot, uint64_t ref48);
+/* Likewise for an item that takes the place of another: to be stored anew is a use as well. */
+uint64_t cache_index_replace_locked(_Atomic uint64_t *slot, uint64_t ref48);
 
 /*
  * Takes an item out, if a slot still holds this very ref. The caller owns the cell then.

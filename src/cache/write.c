@@ -346,7 +346,7 @@ static void store_locked(struct quarry_cache_write *write, struct cache_lock *lo
     if (attempt->old.item != NULL) {
         seal(write, flags);
         cache_item_end(attempt->old.item);
-        attempt->slot = cache_index_repoint_locked(attempt->old.slot, ref48);
+        attempt->slot = cache_index_replace_locked(attempt->old.slot, ref48);
         return;
     }
     bool is_main = cache_policy_is_ghost(write->tenant, write->hash);
