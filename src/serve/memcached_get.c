@@ -42,9 +42,9 @@ static char *write_header(char *out, const struct quarry_cache_key *key,
     out = put(out, "VALUE ", 6);
     out = put(out, key->bytes, key->byte_count);
     *out++ = ' ';
-    out = memcached_write_u64(out, hit->client_flags);
+    out = memcached_write_short(out, hit->client_flags);
     *out++ = ' ';
-    out = memcached_write_u64(out, hit->value_bytes);
+    out = memcached_write_short(out, hit->value_bytes);
     if (has_cas) {
         *out++ = ' ';
         out = memcached_write_u64(out, hit->cas);

@@ -144,16 +144,16 @@ bool memcached_read_fraction(struct memcached_word word, double *ret_number)
     return true;
 }
 
-static const char digit_pairs[] = "00010203040506070809"
-                                  "10111213141516171819"
-                                  "20212223242526272829"
-                                  "30313233343536373839"
-                                  "40414243444546474849"
-                                  "50515253545556575859"
-                                  "60616263646566676869"
-                                  "70717273747576777879"
-                                  "80818283848586878889"
-                                  "90919293949596979899";
+const char memcached_digit_pairs[201] = "00010203040506070809"
+                                        "10111213141516171819"
+                                        "20212223242526272829"
+                                        "30313233343536373839"
+                                        "40414243444546474849"
+                                        "50515253545556575859"
+                                        "60616263646566676869"
+                                        "70717273747576777879"
+                                        "80818283848586878889"
+                                        "90919293949596979899";
 
 char *memcached_write_u64(char *out, uint64_t number)
 {
@@ -162,12 +162,12 @@ char *memcached_write_u64(char *out, uint64_t number)
 
     while (number >= 100) {
         at -= 2;
-        memcpy(at, &digit_pairs[number % 100 * 2], 2);
+        memcpy(at, &memcached_digit_pairs[number % 100 * 2], 2);
         number /= 100;
     }
     if (number >= 10) {
         at -= 2;
-        memcpy(at, &digit_pairs[number * 2], 2);
+        memcpy(at, &memcached_digit_pairs[number * 2], 2);
     } else {
         *--at = (char)('0' + number);
     }

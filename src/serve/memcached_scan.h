@@ -59,6 +59,27 @@ Q_NODISCARD bool memcached_read_fraction(struct memcached_word word, double *ret
 /* Writes a number in decimal. Returns: behind its last digit. */
 char *memcached_write_u64(char *out, uint64_t number);
 
+extern const char memcached_digit_pairs[201]; /* "00" to "99" */
+
+/* The same, inline for flags and lengths as most are: up to three digits. */
+static inline char *memcached_write_short(char *out, uint64_t number)
+{
+    if (number < 10) {
+        *out = (char)('0' + number);
+        return out + 1;
+    }
+    if (number < 100) {
+        memcpy(out, &memcached_digit_pairs[number * 2], 2);
+        return out + 2;
+    }
+    if (number < 1000) {
+        *out = (char)('0' + number / 100);
+        memcpy(out + 1, &memcached_digit_pairs[number % 100 * 2], 2);
+        return out + 3;
+    }
+    return memcached_write_u64(out, number);
+}
+
 /*
  * Base64, with padding. Both return how many bytes were written; decoding returns 0 for what is not
  * base64, or decodes to more than `capacity` bytes.

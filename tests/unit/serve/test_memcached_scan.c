@@ -136,6 +136,8 @@ static void numbers_are_written_as_printf_writes_them(void **state)
             snprintf(wanted, sizeof wanted, "%" PRIu64, number);
             *memcached_write_u64(written, number) = '\0';
             assert_string_equal(written, wanted);
+            *memcached_write_short(written, number) = '\0';
+            assert_string_equal(written, wanted);
         }
     }
 }
