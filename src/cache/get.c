@@ -6,6 +6,10 @@
  *            ├─ plain ──> hit
  *            └─ may change something of it (touch, win), or is large ──> again, under the lock
  *
+ * quarry_cache_get_value is the same without what a server's get has no use for: most of a hit's
+ * fields, and a count for each. 170 instructions instead of 277 (callgrind, 20 + 100 bytes), of
+ * which 30 are for the one item in five that lies past its home.
+ *
  * Who has won is decided by TOKEN, which is set under the lock: of several who find an item stale,
  * about to expire, or missing, one is told to renew it, and the others that one is.
  *

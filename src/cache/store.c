@@ -35,7 +35,6 @@
 #include <cache/large.h>
 #include <cache/policy.h>
 #include <cache/store.h>
-#include <slab/take.h>
 
 /* ---- what an item is ------------------------------------------------------------------------ */
 

@@ -40,7 +40,7 @@
 #define SLAB_CLASSES_MAX 512u
 #define SLAB_EXACT_MAX   96u
 
-/* The step of a request; SLAB_STEPS of 0 and of what is too large. Cost: a bit scan, nine others.
+/* The step of a request; SLAB_STEPS of 0 and of what is too large. Cost: a bit scan, eleven others.
  */
 static inline uint64_t slab_step(size_t bytes)
 {

@@ -66,13 +66,26 @@ static inline uint32_t slab_take_kept(struct quarry_slab *slab, size_t bytes,
     return cell_bytes;
 }
 
-/* As quarry_slab_take. */
+/* As quarry_slab_take. Not by slab_take_kept, whose result costs registers that must be saved. */
 static inline enum quarry_status slab_take(struct quarry_slab *slab, size_t bytes,
                                            struct quarry_cell *ret_cell)
 {
-    return Q_LIKELY(slab_take_kept(slab, bytes, ret_cell) != 0)
-               ? QUARRY_OK
-               : slab_take_slow(slab, bytes, ret_cell);
+    struct slab_thread *thread = *slab_thread_slot(slab);
+    uint64_t class_id = atomic_load_relaxed_u16(&slab->class_of_step[slab_step(bytes)]);
+    struct slab_magazine *magazine = slab_thread_try_enter(thread)[class_id];
+    struct slab_entry *top = magazine->top;
+    char *data = top->data;
+
+    if (Q_UNLIKELY(data == NULL)) {
+        os_gate_leave(&thread->gate);
+        return slab_take_slow(slab, bytes, ret_cell);
+    }
+    quarry_ref ref = top->ref;
+    magazine->top = top - 1;
+    os_gate_leave(&thread->gate);
+    ret_cell->data = data;
+    ret_cell->ref = ref;
+    return QUARRY_OK;
 }
 
 /* As quarry_slab_give. */

@@ -147,8 +147,10 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, cache_set_up, cache_tear_down)
     const struct CMUnitTest tests[] = {
-        CASE(keys_of_every_length_are_told_apart), CASE(hits_are_counted_by_the_caller),
-        CASE(what_is_over_is_a_miss),              CASE(it_leaves_the_trace_of_a_get),
+        CASE(keys_of_every_length_are_told_apart),
+        CASE(hits_are_counted_by_the_caller),
+        CASE(what_is_over_is_a_miss),
+        CASE(it_leaves_the_trace_of_a_get),
         CASE(the_first_reader_of_a_stale_item_wins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
