@@ -291,6 +291,24 @@ static bool wait_goes_on(struct quarry_cache *cache, struct wait *wait)
     return wait->tries < TRIES_MAX && os_monotonic_ns(cache->os) <= wait->end_ns;
 }
 
+/* Whether something has to go before there is a cell. */
+static bool is_no_room(enum quarry_status status)
+{
+    return status == QUARRY_NO_MEMORY || status == QUARRY_NO_SPACE;
+}
+
+/* A cell, where there is one by now. */
+static enum quarry_status take_again(struct quarry_cache *cache, size_t bytes,
+                                     struct quarry_cell *ret_cell)
+{
+    enum quarry_status status = quarry_slab_take(cache->slab, bytes, ret_cell);
+
+    if (status == QUARRY_NO_SPACE) { /* the disk has become smaller than it was a moment ago */
+        cache_room_note_refused(cache, status);
+    }
+    return status;
+}
+
 /* No cell of the size is free: waits for one, and works for it. */
 static Q_COLD enum quarry_status take_outside(struct quarry_cache *cache, size_t bytes,
                                               struct quarry_cell *ret_cell)
@@ -302,7 +320,7 @@ static Q_COLD enum quarry_status take_outside(struct quarry_cache *cache, size_t
 
     do {
         uint64_t freed = try_free(cache, bytes, wait.tries, wait.freed_bytes >= enough);
-        status = quarry_slab_take(cache->slab, bytes, ret_cell);
+        status = take_again(cache, bytes, ret_cell);
         futile_count = freed == UINT64_MAX ? futile_count + 1 : 0;
         wait.freed_bytes += freed == UINT64_MAX ? 0 : freed;
     } while (status != QUARRY_OK && futile_count <= FUTILE_MAX && wait_goes_on(cache, &wait));
@@ -317,7 +335,7 @@ static Q_COLD enum quarry_status take_inside(struct quarry_cache *cache, size_t 
 
     for (uint32_t tries = 0; status != QUARRY_OK && tries < TRIES_PER_TRIM; tries++) {
         (void)try_free(cache, bytes, tries, false);
-        status = quarry_slab_take(cache->slab, bytes, ret_cell);
+        status = take_again(cache, bytes, ret_cell);
         if (status != QUARRY_OK) {
             status = cache_reserve_take_larger(cache, bytes, ret_cell);
         }
@@ -325,10 +343,11 @@ static Q_COLD enum quarry_status take_inside(struct quarry_cache *cache, size_t 
     return status;
 }
 
+/* `status`: why there is none. */
 static Q_COLD enum quarry_status take_slow(struct quarry_cache *cache, size_t bytes,
-                                           struct quarry_cell *ret_cell)
+                                           enum quarry_status status, struct quarry_cell *ret_cell)
 {
-    cache_room_note_refused(cache);
+    cache_room_note_refused(cache, status);
     cache_wake(cache);
     return cache_is_inside(cache) ? take_inside(cache, bytes, ret_cell)
                                   : take_outside(cache, bytes, ret_cell);
@@ -344,8 +363,8 @@ enum quarry_status cache_policy_take_cell(struct quarry_cache_tenant *tenant, si
     if (keep_quota(tenant, bytes)) {
         give_ahead(cache, bytes);
         status = slab_take(cache->slab, bytes, ret_cell);
-        if (Q_UNLIKELY(status == QUARRY_NO_MEMORY || status == QUARRY_NO_SPACE)) {
-            status = take_slow(cache, bytes, ret_cell);
+        if (Q_UNLIKELY(is_no_room(status))) {
+            status = take_slow(cache, bytes, status, ret_cell);
         }
     }
     cache_policy_depth--;
