@@ -142,7 +142,8 @@ struct cache_room cache_room_read(struct quarry_cache *cache)
     room.open_bytes = sat_sub_u64(room.limit_bytes, room.charged_bytes);
     room.over_bytes = sat_sub_u64(room.charged_bytes, room.limit_bytes);
     room.cell_bytes = sat_sub_u64(pages, used_bytes(&cache->policy->levels));
-    room.wants_open_bytes = size_max_u64(size_min_u64(open, OPEN_MAX), OPEN_MIN);
+    room.wants_open_bytes = size_max_u64(size_min_u64(open, OPEN_MAX), OPEN_MIN) +
+                            cache_need_bytes(&cache->policy->need);
     room.wants_free_bytes = room.limit_bytes / FREE_PART;
     room.free_bytes = room.cell_bytes + sat_sub_u64(room.open_bytes, room.wants_open_bytes);
     room.free_bytes = sat_sub_u64(room.free_bytes, room.over_bytes);
