@@ -608,6 +608,14 @@ struct quarry_cache_stats {
 QUARRY_EXPORT void quarry_cache_read_stats(struct quarry_cache *cache,
                                            struct quarry_cache_stats *ret_stats);
 
+/*
+ * What the disk of its file lets a cache have, in bytes, where that was found to be less than its
+ * size: it evicts within that, and tries now and then whether there is more.
+ *
+ * Returns: 0: as much as it wants, as far as is known. Threads: any. Cost: loads.
+ */
+QUARRY_EXPORT uint64_t quarry_cache_disk_limit(const struct quarry_cache *cache);
+
 /* A class of cells. */
 struct quarry_cache_class_stats {
     uint32_t class_id; /* of the slab; as in quarry_cache_hit */

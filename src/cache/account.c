@@ -190,6 +190,7 @@ enum quarry_status cache_account_set_size(struct quarry_cache *cache, uint64_t s
     if (status != QUARRY_OK) {
         atomic_store_relaxed_u64(&cache->size_bytes, before);
     }
+    cache_room_bound_by_disk(cache);
     cache_wake(cache); /* what is too much goes in turns */
     return status;
 }

@@ -114,8 +114,12 @@ struct cache_retired {
     uint64_t bytes;
     uint64_t stamp;
 };
-/* A growth leaves a table and a directory; the next begins when there is room for its two. */
-#define CACHE_RETIRED_MAX 4u
+/*
+ * A growth leaves a table and a directory; the next begins when there is room for its two, and
+ * where there is none for long items go though there is memory. So many are some 10 ms of
+ * insertions by one thread, or of a reader that stays; up to 64 KiB each meanwhile.
+ */
+#define CACHE_RETIRED_MAX 16u
 
 struct cache_index {
     _Atomic(void *) directory;  /* struct cache_directory * */

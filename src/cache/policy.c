@@ -2,7 +2,7 @@
  * What goes and what stays: the parts, put together.
  *
  *     a set ──> take_cell ──(tight)──> evicts up to 16 items ──> cell
- *                   └──(no cell)──> pages are emptied until there is one
+ *                   └──(no cell)──> waits until a page has been emptied (need.c)
  *     the turn ──> chooses who gives ─> evicts ahead ─> empties pages ─> expires ─> sweeps, ghosts
  *
  *     hand       which item of a tenant goes: S3-FIFO          queue, ghost   what it goes by
@@ -14,10 +14,7 @@
  * before, for the next ones: cells that were evicted can be used only when all readers that were
  * inside the epoch have left, so nobody can evict for himself in a moment. Only where that runs
  * dry, because the sizes of what is stored have changed faster than the turn could follow, does a
- * set wait: it empties pages itself, in steps, until it has a cell. It gives up when there is
- * nothing left to evict, or when readers do not leave for a second; that others have taken what it
- * freed is no reason. Who is inside the epoch cannot wait, for it keeps from being used whatever it
- * evicts: it has what is kept aside for it (reserve.c).
+ * set wait for it (need.c).
  *
  * Work is counted in items, entries and buckets that were looked at, each some cache misses, up
  * to a microsecond on a busy machine: a turn does up to CACHE_TURN_WORK of it, under 200 µs.
@@ -38,24 +35,18 @@
 #define SWEEP_WORK     24u
 /* So much done, and there is more to do. */
 #define MORE_WORK 24u
+/* What is evicted at a time for sets that wait where no page can be emptied. */
+#define NEED_BYTES Q_MIB(1)
+/* Every so many turns that make room look for pages that have become free by themselves. */
+#define TURNS_PER_SETTLE 16u
 /* What a set evicts at most while it is not in need, and how far it looks for that. */
 #define SET_ITEMS 16u
 #define SET_WORK  64u
 /* When a set has evicted so much, it is looked at once whether there is enough. */
 #define SET_BYTES_LOOK Q_KIB(4)
 /* A tenant may be above its quota by so much, for a moment, before its sets wait. */
-#define OVERSHOOT_BYTES Q_MIB(1)
-/* How long a set tries without anything that helps it before it is refused. */
-#define TRY_NS    UINT64_C(1000000000)
-#define TRIES_MAX 100000u
-/* Every so many tries threads give up the cells that they keep. */
-#define TRIES_PER_TRIM 4u
-/* Tries in a row that find nothing to free, before a set is refused. */
-#define FUTILE_MAX (2 * TRIES_PER_TRIM)
-/* What a set that waits frees at a time, and in all before it only waits for readers. */
-#define FREE_AT_ONCE_BYTES Q_MIB(1)
-#define FREED_MAX_BYTES    Q_MIB(4)
-#define VALIDATED_AT_ONCE  256u
+#define OVERSHOOT_BYTES   Q_MIB(1)
+#define VALIDATED_AT_ONCE 256u
 /* One miss of so many is looked up among the ghosts, by these bits of its hash. */
 #define MISS_SAMPLE       8u
 #define MISS_SAMPLE_SHIFT 20
@@ -246,117 +237,6 @@ static void give_ahead(struct quarry_cache *cache, uint64_t bytes)
     }
 }
 
-/*
- * Frees a little for who waits: evicts where too little is free, else empties a page of what is.
- * Returns: bytes that were freed; UINT64_MAX: there is nothing to free.
- */
-static uint64_t free_some(struct quarry_cache *cache, uint32_t spared_class)
-{
-    const struct cache_evict_limits limits = {FREE_AT_ONCE_BYTES, EVICT_WORK, EVICT_WORK};
-    enum cache_rebalance_step step = CACHE_REBALANCE_NOTHING;
-    struct cache_evicted evicted = {0};
-
-    cache_refill_choose(cache);
-    struct cache_room room = cache_room_read(cache);
-    if (room.free_bytes >= room.wants_free_bytes || cache->never_evicts) {
-        step = cache_rebalance_step(&cache->policy->rebalance, spared_class, true, REBALANCE_WORK);
-    }
-    bool is_stuck =
-        step == CACHE_REBALANCE_NOTHING || cache_rebalance_is_futile(&cache->policy->rebalance);
-    if (is_stuck && !cache->never_evicts) { /* so that there is room to move to */
-        evicted = cache_refill_evict(cache, &limits);
-    }
-    if (evicted.work == 0 && step == CACHE_REBALANCE_NOTHING) {
-        return UINT64_MAX;
-    }
-    return evicted.bytes + (step == CACHE_REBALANCE_DONE ? FREE_AT_ONCE_BYTES : 0);
-}
-
-/* One try of a set that waits. Returns: as free_some; 0 when only readers are waited for. */
-static uint64_t try_free(struct quarry_cache *cache, size_t bytes, uint32_t tries, bool is_enough)
-{
-    uint32_t class_id = atomic_load_relaxed_u16(&cache->slab->class_of_step[slab_step(bytes)]);
-    uint64_t freed = is_enough ? 0 : free_some(cache, class_id);
-
-    if (tries % TRIES_PER_TRIM == TRIES_PER_TRIM - 1) {
-        (void)quarry_slab_trim(cache->slab); /* what other threads keep may be enough */
-    } else {
-        (void)slab_settle(cache->slab);
-    }
-    if (freed == 0) {
-        os_yield();
-    }
-    return freed;
-}
-
-/* A set that waits: what it has freed since readers that were inside then have last left. */
-struct wait {
-    uint64_t stamp, freed_bytes, end_ns;
-    uint32_t tries;
-};
-
-static struct wait wait_begin(struct quarry_cache *cache)
-{
-    return (struct wait){.stamp = ref_epoch_now(cache->epoch),
-                         .end_ns = os_monotonic_ns(cache->os) + TRY_NS};
-}
-
-/*
- * Whether to go on: for as long as what is freed becomes usable, be it that others were there
- * before us; that it does not, or that nothing is freed, for so long and so many tries is the end.
- */
-static bool wait_goes_on(struct quarry_cache *cache, struct wait *wait)
-{
-    wait->tries++;
-    if (wait->freed_bytes != 0 && ref_epoch_is_past(cache->epoch, wait->stamp)) {
-        *wait = wait_begin(cache);
-    }
-    return wait->tries < TRIES_MAX && os_monotonic_ns(cache->os) <= wait->end_ns;
-}
-
-/* No cell of the size is free: waits for one, and works for it. */
-static Q_COLD enum quarry_status take_outside(struct quarry_cache *cache, size_t bytes,
-                                              struct quarry_cell *ret_cell)
-{
-    uint64_t enough = FREED_MAX_BYTES + 4 * (uint64_t)bytes;
-    enum quarry_status status = QUARRY_NO_MEMORY;
-    struct wait wait = wait_begin(cache);
-    uint32_t futile_count = 0; /* tries in a row that found nothing to free */
-
-    do {
-        uint64_t freed = try_free(cache, bytes, wait.tries, wait.freed_bytes >= enough);
-        status = quarry_slab_take(cache->slab, bytes, ret_cell);
-        futile_count = freed == UINT64_MAX ? futile_count + 1 : 0;
-        wait.freed_bytes += freed == UINT64_MAX ? 0 : freed;
-    } while (status != QUARRY_OK && futile_count <= FUTILE_MAX && wait_goes_on(cache, &wait));
-    return status;
-}
-
-/* Likewise for who is inside, and cannot wait: what it evicts is for those who come later. */
-static Q_COLD enum quarry_status take_inside(struct quarry_cache *cache, size_t bytes,
-                                             struct quarry_cell *ret_cell)
-{
-    enum quarry_status status = cache_reserve_take_larger(cache, bytes, ret_cell);
-
-    for (uint32_t tries = 0; status != QUARRY_OK && tries < TRIES_PER_TRIM; tries++) {
-        (void)try_free(cache, bytes, tries, false);
-        status = quarry_slab_take(cache->slab, bytes, ret_cell);
-        if (status != QUARRY_OK) {
-            status = cache_reserve_take_larger(cache, bytes, ret_cell);
-        }
-    }
-    return status;
-}
-
-static Q_COLD enum quarry_status take_slow(struct quarry_cache *cache, size_t bytes,
-                                           struct quarry_cell *ret_cell)
-{
-    cache_room_note_refused(cache);
-    cache_wake(cache);
-    return cache_is_inside(cache) ? take_inside(cache, bytes, ret_cell)
-                                  : take_outside(cache, bytes, ret_cell);
-}
-
 /* `owed_bytes`: that are to be evicted ahead. */
 static Q_NOINLINE enum quarry_status take_cell(struct quarry_cache_tenant *tenant, size_t bytes,
                                                uint64_t owed_bytes, struct quarry_cell *ret_cell)
@@ -369,7 +249,7 @@ static Q_NOINLINE enum quarry_status take_cell(struct quarry_cache_tenant *tenan
         give_ahead(cache, owed_bytes);
         status = slab_take(cache->slab, bytes, ret_cell);
         if (Q_UNLIKELY(status == QUARRY_NO_MEMORY || status == QUARRY_NO_SPACE)) {
-            status = take_slow(cache, bytes, ret_cell);
+            status = cache_need_take(cache, bytes, status, ret_cell);
         }
     }
     cache_policy_depth--;
@@ -416,6 +296,69 @@ static uint32_t turn_evict(struct quarry_cache *cache)
     return cache_refill_evict(cache, &limits).work;
 }
 
+/*
+ * Pages that had been emptied become free, some time after their readers have left; what was
+ * evicted for sets that wait, and this thread keeps. Returns: whether that was this turn's part.
+ */
+static bool turn_settle(struct quarry_cache *cache)
+{
+    struct cache_policy *policy = cache->policy;
+
+    if (policy->has_evicted_for_need) {
+        policy->has_evicted_for_need = false;
+        (void)quarry_slab_trim(cache->slab);
+        cache_need_tell(&policy->need);
+        return true;
+    }
+    /* Cells that were evicted may have been the last of a page: looked for less often. */
+    if (policy->emptied_seen == atomic_load_relaxed_u64(&policy->rebalance.emptied_count) &&
+        ++policy->unsettled_turns < TURNS_PER_SETTLE) {
+        return false;
+    }
+    policy->unsettled_turns = 0;
+    uint64_t emptied = atomic_load_relaxed_u64(&policy->rebalance.emptied_count);
+    if (slab_settle(cache->slab) == 0) {
+        return false;
+    }
+    policy->emptied_seen = emptied;
+    cache_need_tell(&policy->need);
+    return true;
+}
+
+/* Goes on with the page that is emptied, or chooses one. */
+static enum cache_rebalance_step turn_empty(struct quarry_cache *cache,
+                                            const struct cache_room *room, uint32_t work)
+{
+    struct cache_policy *policy = cache->policy;
+    bool is_needed = cache_need_is_there(&policy->need);
+    bool is_urgent = room->over_bytes != 0 || is_needed;
+    /* Of what grows now a page is taken only where there is no other, and once a second. */
+    uint32_t spared_class = is_needed ? atomic_load_relaxed_u32(&policy->need.class_id)
+                                      : atomic_load_relaxed_u32(&cache->slab->grown_class);
+    enum cache_rebalance_step step =
+        cache_rebalance_step(&policy->rebalance, spared_class, is_urgent, work);
+
+    if (step == CACHE_REBALANCE_NOTHING &&
+        (room->over_bytes != 0 || policy->own_second != cache_now(cache))) {
+        policy->own_second = cache_now(cache);
+        step = cache_rebalance_step(&policy->rebalance, 0, is_urgent, work);
+    }
+    return step;
+}
+
+/* Nothing can be emptied but pages of what sets wait for: some of it goes instead. */
+static uint32_t turn_evict_for_need(struct quarry_cache *cache)
+{
+    const struct cache_evict_limits limits = {NEED_BYTES, EVICT_WORK, EVICT_WORK};
+    uint32_t work = 1;
+
+    if (cache_need_is_there(&cache->policy->need) && !cache->never_evicts) {
+        work += cache_refill_evict(cache, &limits).work;
+        cache->policy->has_evicted_for_need = work > 1;
+    }
+    return work > 1 && work < MORE_WORK ? MORE_WORK : work;
+}
+
 /* Sees to it that pages can be added. */
 static uint32_t turn_rebalance(struct quarry_cache *cache)
 {
@@ -424,22 +367,12 @@ static uint32_t turn_rebalance(struct quarry_cache *cache)
     if (room.open_bytes >= room.wants_open_bytes && room.over_bytes == 0) {
         return 0;
     }
-    if (slab_settle(cache->slab) != 0) {
-        return 1; /* pages that had been emptied have just become free */
+    if (turn_settle(cache)) {
+        return REBALANCE_WORK;
     }
-    const struct cache_rebalance *rebalance = &cache->policy->rebalance;
-    /* Of what grows now a page is taken only where there is no other, and once a second. */
-    uint32_t grown_class = atomic_load_relaxed_u32(&cache->slab->grown_class);
-    enum cache_rebalance_step step = cache_rebalance_step(&cache->policy->rebalance, grown_class,
-                                                          room.over_bytes != 0, REBALANCE_WORK);
-    if (step == CACHE_REBALANCE_NOTHING &&
-        (room.over_bytes != 0 || cache->policy->own_second != cache_now(cache))) {
-        cache->policy->own_second = cache_now(cache);
-        step = cache_rebalance_step(&cache->policy->rebalance, 0, room.over_bytes != 0,
-                                    REBALANCE_WORK);
-    }
-    if (step == CACHE_REBALANCE_NOTHING || cache_rebalance_is_futile(rebalance)) {
-        return 1; /* it is no use to go on at once */
+    enum cache_rebalance_step step = turn_empty(cache, &room, REBALANCE_WORK);
+    if (step == CACHE_REBALANCE_NOTHING || cache_rebalance_is_futile(&cache->policy->rebalance)) {
+        return turn_evict_for_need(cache); /* else it is no use to go on at once */
     }
     return REBALANCE_WORK;
 }
@@ -471,9 +404,11 @@ bool cache_policy_turn(struct quarry_cache *cache)
     cache_refill_choose(cache);
     uint32_t work = turn_evict(cache);
     work += turn_rebalance(cache);
+    atomic_bump_relaxed_u32(&policy->need.work_count, work);
     work += cache_expire_turn(cache, EXPIRE_WORK);
     work += turn_tenants(cache);
     cache_policy_depth--;
+    atomic_bump_relaxed_u32(&policy->need.turn_count, 1);
     if (work > atomic_load_relaxed_u32(&policy->work_max)) {
         atomic_store_relaxed_u32(&policy->work_max, work);
     }

@@ -6,6 +6,7 @@
 
 #include <cache/expire.h>
 #include <cache/hand.h>
+#include <cache/need.h>
 #include <cache/rebalance.h>
 #include <cache/refill.h>
 
@@ -21,10 +22,14 @@ struct cache_policy {
     struct cache_levels levels;
     struct cache_expiry expiry;
     struct cache_rebalance rebalance;
+    struct cache_need need;
 
     /* of the turn */
-    uint32_t own_second;  /* when a page was last taken of the class that had grown last */
-    uint32_t next_tenant; /* whose ghosts and sweep are looked at next */
+    uint32_t own_second;       /* when a page was last taken of the class that had grown last */
+    uint64_t emptied_seen;     /* pages emptied, as of those that have become free */
+    bool has_evicted_for_need; /* in the turn before */
+    uint32_t unsettled_turns;  /* turns that made room, since it was looked for such */
+    uint32_t next_tenant;      /* whose ghosts and sweep are looked at next */
     uint64_t told_ghost_hits, told_kept_count, told_seen_bytes; /* of the account's last question */
 
     /* atomic */

@@ -15,8 +15,11 @@
  * part of the reserve is for those alone who cannot wait (reserve.c).
  *
  * The limit is the least of the size, the target that the budget has given, and what the memory
- * turned out to have room for: when a page is refused below the first two, what is charged then is
- * the limit for some seconds.
+ * and the disk of the file turned out to have room for: when a page is refused below the first two,
+ * what is charged then is the limit for some seconds. A disk that is full mostly stays so: it is
+ * tried again after 5 seconds, and each time that it has hardly more room, after twice as many, up
+ * to five minutes. Meanwhile the bound is the account's ceiling, so that no set asks the disk, and
+ * the cache is one of that size; what lies in memory, the index above all, counts against it too.
  *
  * Who gives: the tenant furthest above its share, in bytes. None is when the shares add up to more
  * than the cache: then the one that has most for its share. It is chosen anew each turn, and by who
@@ -49,7 +52,11 @@
 #define OWED_BYTES_MAX     Q_KIB(4)
 /* How long a limit is believed in that the memory has set. */
 #define BOUND_SECONDS 5u
-#define NOBODY        UINT32_MAX
+/* And in one that the disk has, at most; one that was so much too low is believed no longer than
+ * the first. */
+#define DISK_SECONDS_MAX 320u
+#define DISK_GROWN_PART  64u
+#define NOBODY           UINT32_MAX
 
 void cache_levels_init(struct cache_levels *ret_levels)
 {
@@ -93,7 +100,27 @@ uint64_t cache_room_hard_limit(const struct quarry_cache *cache)
     if (bound != 0 && cache_now(cache) < atomic_load_relaxed_u32(&levels->bound_until)) {
         limit = size_min_u64(limit, bound);
     }
+    if (Q_UNLIKELY(atomic_load_relaxed_u32(&levels->disk_is_bound) != 0)) {
+        limit = size_min_u64(limit, atomic_load_relaxed_u64(&levels->disk_bytes));
+    }
     return limit;
+}
+
+/* Whether the file has become so much larger that its disk must have had room again. */
+static bool has_outgrown_disk(const struct quarry_cache *cache)
+{
+    uint64_t then = atomic_load_relaxed_u64(&cache->policy->levels.disk_page_bytes);
+    uint64_t now = atomic_load_relaxed_u64(&cache->slab->page_bytes);
+
+    return now > then + then / DISK_GROWN_PART;
+}
+
+uint64_t quarry_cache_disk_limit(const struct quarry_cache *cache)
+{
+    uint64_t bound = atomic_load_relaxed_u64(&cache->policy->levels.disk_bytes);
+    bool is_less = bound < atomic_load_relaxed_u64(&cache->size_bytes);
+
+    return is_less && !has_outgrown_disk(cache) ? bound : 0;
 }
 
 static uint64_t limit_bytes(const struct quarry_cache *cache)
@@ -119,18 +146,68 @@ struct cache_room cache_room_read(struct quarry_cache *cache)
     room.open_bytes = sat_sub_u64(room.limit_bytes, room.charged_bytes);
     room.over_bytes = sat_sub_u64(room.charged_bytes, room.limit_bytes);
     room.cell_bytes = sat_sub_u64(pages, used_bytes(&cache->policy->levels));
-    room.wants_open_bytes = size_max_u64(size_min_u64(open, OPEN_MAX), OPEN_MIN);
+    room.wants_open_bytes = size_max_u64(size_min_u64(open, OPEN_MAX), OPEN_MIN) +
+                            cache_need_bytes(&cache->policy->need);
     room.wants_free_bytes = room.limit_bytes / FREE_PART;
     room.free_bytes = room.cell_bytes + sat_sub_u64(room.open_bytes, room.wants_open_bytes);
     room.free_bytes = sat_sub_u64(room.free_bytes, room.over_bytes);
     return room;
 }
 
-void cache_room_note_refused(struct quarry_cache *cache)
+void cache_room_bound_by_disk(struct quarry_cache *cache)
+{
+    const struct cache_levels *levels = &cache->policy->levels;
+    uint64_t size = atomic_load_relaxed_u64(&cache->size_bytes), ceiling = size;
+
+    if (atomic_load_relaxed_u32(&levels->disk_is_bound) != 0) {
+        ceiling = size_min_u64(size, atomic_load_relaxed_u64(&levels->disk_bytes));
+    }
+    enum quarry_status status = quarry_account_set_bounds(
+        cache->account, size_min_u64(cache->floor_bytes, ceiling), ceiling);
+    Q_ASSERT(status == QUARRY_OK);
+}
+
+/* The disk is full. A race between threads that find so costs some seconds more or less. */
+static Q_COLD void note_disk_full(struct quarry_cache *cache, uint64_t charged_bytes)
+{
+    struct cache_levels *levels = &cache->policy->levels;
+    uint32_t wait = atomic_load_relaxed_u32(&levels->disk_wait_seconds);
+
+    if (wait == 0 || has_outgrown_disk(cache)) {
+        wait = BOUND_SECONDS;
+    } else if (atomic_load_relaxed_u32(&levels->disk_is_bound) == 0) {
+        wait = (uint32_t)size_min_u64(2 * (uint64_t)wait, DISK_SECONDS_MAX);
+    }
+    atomic_store_relaxed_u64(&levels->disk_bytes, charged_bytes);
+    atomic_store_relaxed_u64(&levels->disk_page_bytes,
+                             atomic_load_relaxed_u64(&cache->slab->page_bytes));
+    atomic_store_relaxed_u32(&levels->disk_wait_seconds, wait);
+    atomic_store_relaxed_u32(&levels->disk_until, cache_now(cache) + wait);
+    atomic_store_relaxed_u32(&levels->disk_is_bound, 1);
+    cache_room_bound_by_disk(cache);
+}
+
+/* It is tried again when its time has come. */
+static void try_disk_again(struct quarry_cache *cache)
+{
+    struct cache_levels *levels = &cache->policy->levels;
+
+    if (Q_UNLIKELY(atomic_load_relaxed_u32(&levels->disk_is_bound) != 0) &&
+        cache_now(cache) >= atomic_load_relaxed_u32(&levels->disk_until)) {
+        atomic_store_relaxed_u32(&levels->disk_is_bound, 0);
+        cache_room_bound_by_disk(cache);
+    }
+}
+
+void cache_room_note_refused(struct quarry_cache *cache, enum quarry_status status)
 {
     struct cache_levels *levels = &cache->policy->levels;
     struct cache_room room = cache_room_read(cache);
 
+    if (status == QUARRY_NO_SPACE) {
+        note_disk_full(cache, room.charged_bytes);
+        return;
+    }
     /* Above what is kept from who cannot wait, and a page. */
     if (room.open_bytes > room.wants_open_bytes + cache_reserve_bytes(cache, room.limit_bytes)) {
         atomic_store_relaxed_u64(&levels->bound_bytes, room.charged_bytes);
@@ -250,6 +327,7 @@ void cache_refill_choose(struct quarry_cache *cache)
     uint64_t pending = 0;
     uint32_t limit = atomic_load_relaxed_u32(&cache->tenant_limit);
 
+    try_disk_again(cache);
     quarry_epoch_enter(cache->epoch);
     for (uint32_t id = 0; id < limit; id++) {
         const struct quarry_cache_tenant *tenant = giving_tenant(cache, id);

@@ -23,7 +23,12 @@ struct cache_levels {
     _Atomic uint32_t giver;       /* id of the tenant that gives; UINT32_MAX: none */
     _Atomic uint64_t bound_bytes; /* what the memory has room for, where that is less; 0: enough */
     _Atomic uint32_t bound_until; /* seconds of the cache's clock */
-    _Atomic uint64_t pending_bytes; /* of cells that are being written, a moment ago */
+    _Atomic uint64_t disk_bytes;  /* likewise the disk of its file, as was found last */
+    _Atomic uint64_t disk_page_bytes; /* of which pages of items then */
+    _Atomic uint32_t disk_is_bound;   /* it is believed */
+    _Atomic uint32_t disk_until;
+    _Atomic uint32_t disk_wait_seconds; /* how long it was believed last */
+    _Atomic uint64_t pending_bytes;     /* of cells that are being written, a moment ago */
     struct cache_level_stripe stripe[CACHE_LEVEL_STRIPES];
 };
 
@@ -54,8 +59,13 @@ struct cache_room cache_room_read(struct quarry_cache *cache);
 uint64_t cache_room_lacking(const struct cache_room *room);
 /* Whether hardly more is free than is kept so: then something goes for what comes. */
 bool cache_room_is_full(const struct cache_room *room);
-/* A page did not fit though the limit has room: the memory has none. */
-void cache_room_note_refused(struct quarry_cache *cache);
+/*
+ * A page did not fit though the limit has room: the memory has none, or, where it was
+ * QUARRY_NO_SPACE, the disk.
+ */
+void cache_room_note_refused(struct quarry_cache *cache, enum quarry_status status);
+/* The size has changed: what the disk has room for bounds it as before. */
+void cache_room_bound_by_disk(struct quarry_cache *cache);
 
 /*
  * For every cell that is taken: how much is to be evicted now for it and the ones before, when less

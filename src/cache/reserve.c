@@ -80,7 +80,7 @@ enum quarry_status cache_reserve_take_larger(struct quarry_cache *cache, size_t 
     enum quarry_status status = QUARRY_NO_MEMORY;
     size_t wanted_bytes = bytes;
 
-    for (uint32_t i = 0; i < LARGER_TRIES && status == QUARRY_NO_MEMORY; i++) {
+    for (uint32_t i = 0; i < LARGER_TRIES && status != QUARRY_OK; i++) {
         wanted_bytes = slab_least_free_above(cache->slab, wanted_bytes);
         if (wanted_bytes == 0) {
             break;

@@ -23,7 +23,8 @@
  *
  * A full file system. Pages of the lane are backed by blocks before they are touched, so it is
  * QUARRY_NO_SPACE to who wants one: to the slab, and from there to a set, which evicts for its cell
- * as it does when the budget is used up. Nothing here is written without such blocks.
+ * as it does when the budget is used up; what there was is the cache's size from then on
+ * (refill.c). Nothing here is written without such blocks.
  *
  * Locking: none of its own; tenants are changed under tenants_mutex, pages noted by who takes them.
  */

@@ -21,11 +21,19 @@
  * Locks: grow_mutex, then mutex. System calls are made under grow_mutex, which only keeps two
  * threads from growing the lane at once: allocation from pages already there never takes it.
  *
+ * A file's disk may be full while pages of the lane are free that have blocks: a run that lies
+ * elsewhere cannot use them. They are given back then, as many as the run has, and it is tried
+ * again; so the disk refuses only what it has no room for whichever pages are free.
+ *
  * Cost: a page from the tree and back is two locks, two bitmap searches and two leaf updates.
  */
 #include <page/lane.h>
 
 #include <page/heap.h>
+
+/* How often what is free in a lane is given back so that its disk has room for a run: others may
+ * take what it brought. */
+#define BLOCK_TRIES 2u
 
 /* ---- heads of runs -------------------------------------------------------------------------- */
 
@@ -332,6 +340,38 @@ static void lane_undo_take(struct page_lane *lane, uint64_t page, uint64_t page_
     os_mutex_unlock(&lane->mutex);
 }
 
+/* Takes a run, and has blocks put behind it where the lane has a file. */
+static enum quarry_status lane_take_backed(struct page_lane *lane, struct take_request *request)
+{
+    enum quarry_status status = lane_take(lane, request);
+
+    if (Q_UNLIKELY(request->credit_bytes > 0)) {
+        page_commit_release(&lane->heap->commit, request->credit_bytes);
+        request->credit_bytes = 0;
+    }
+    if (status != QUARRY_OK || !lane->is_file_backed) {
+        return status;
+    }
+    status = page_lane_preallocate(lane, request->page, request->page_count);
+    if (status != QUARRY_OK) {
+        lane_undo_take(lane, request->page, request->page_count, request->owner);
+    }
+    return status;
+}
+
+/* The disk lacks blocks: what is free in the lane, or in caches, has some. Returns: whether. */
+static Q_COLD bool lane_give_blocks(struct page_lane *lane, uint64_t page_count)
+{
+    uint64_t wanted_bytes = page_count << PAGE_SHIFT;
+    uint64_t bytes = page_scavenge_lane(lane, wanted_bytes, PAGE_CAUSE_LIMIT);
+
+    if (bytes < wanted_bytes) {
+        page_caches_flush_all(lane->heap);
+        bytes += page_scavenge_lane(lane, wanted_bytes - bytes, PAGE_CAUSE_LIMIT);
+    }
+    return bytes != 0;
+}
+
 static struct page_run run_refused(enum quarry_status status)
 {
     return (struct page_run){.base = NULL, .status = status};
@@ -350,15 +390,12 @@ struct page_run page_lane_alloc(struct page_lane *lane, uint32_t owner, uint64_t
         ((uint64_t)lane->base & ((align_pages << PAGE_SHIFT) - 1)) != 0) {
         return run_refused(QUARRY_NO_ADDRESS);
     }
-    enum quarry_status status = lane_take(lane, &request);
-    if (Q_UNLIKELY(request.credit_bytes > 0)) {
-        page_commit_release(&lane->heap->commit, request.credit_bytes);
-    }
-    if (status == QUARRY_OK && lane->is_file_backed) {
-        status = page_lane_preallocate(lane, request.page, page_count);
-        if (status != QUARRY_OK) {
-            lane_undo_take(lane, request.page, page_count, owner);
+    enum quarry_status status = lane_take_backed(lane, &request);
+    for (uint32_t i = 0; status == QUARRY_NO_SPACE && i < BLOCK_TRIES; i++) {
+        if (!lane_give_blocks(lane, page_count)) {
+            break;
         }
+        status = lane_take_backed(lane, &request);
     }
     page_scavenger_poke(lane->heap);
     if (status != QUARRY_OK) {

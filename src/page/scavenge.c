@@ -163,6 +163,21 @@ static uint64_t lane_scavenge_one(struct page_lane *lane, enum page_scavenge_mod
 
 /* ---- all lanes ------------------------------------------------------------------------------ */
 
+/* Until `wanted_bytes` have been given back of a lane, or nothing more of it can be. */
+static uint64_t lane_scavenge(struct page_lane *lane, uint64_t wanted_bytes,
+                              enum page_scavenge_mode mode, enum page_scavenge_cause cause)
+{
+    uint64_t released_bytes = 0, piece_bytes = 1;
+
+    while (released_bytes < wanted_bytes && piece_bytes > 0) {
+        uint64_t wanted_pages = size_ceil_div_u64(wanted_bytes - released_bytes, PAGE_BYTES);
+        piece_bytes = lane_scavenge_one(
+            lane, mode, cause, (uint32_t)size_min_u64(wanted_pages, PAGE_SCAVENGE_QUANTUM_PAGES));
+        released_bytes += piece_bytes;
+    }
+    return released_bytes;
+}
+
 uint64_t page_scavenge(struct page_heap *heap, uint64_t wanted_bytes, enum page_scavenge_mode mode,
                        enum page_scavenge_cause cause)
 {
@@ -171,16 +186,15 @@ uint64_t page_scavenge(struct page_heap *heap, uint64_t wanted_bytes, enum page_
     struct page_lane *lane;
 
     while (released_bytes < wanted_bytes && (lane = page_heap_pin_below(heap, below)) != NULL) {
-        uint64_t piece_bytes = 1;
-        while (released_bytes < wanted_bytes && piece_bytes > 0) {
-            uint64_t wanted_pages = size_ceil_div_u64(wanted_bytes - released_bytes, PAGE_BYTES);
-            piece_bytes = lane_scavenge_one(
-                lane, mode, cause,
-                (uint32_t)size_min_u64(wanted_pages, PAGE_SCAVENGE_QUANTUM_PAGES));
-            released_bytes += piece_bytes;
-        }
+        released_bytes += lane_scavenge(lane, wanted_bytes - released_bytes, mode, cause);
         below = lane->base;
         page_heap_unpin(lane);
     }
     return released_bytes;
+}
+
+uint64_t page_scavenge_lane(struct page_lane *lane, uint64_t wanted_bytes,
+                            enum page_scavenge_cause cause)
+{
+    return lane_scavenge(lane, wanted_bytes, PAGE_SCAVENGE_FORCED, cause);
 }

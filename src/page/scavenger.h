@@ -125,6 +125,10 @@ uint64_t page_scavenger_run(struct page_heap *heap);
 uint64_t page_scavenge(struct page_heap *heap, uint64_t wanted_bytes, enum page_scavenge_mode mode,
                        enum page_scavenge_cause cause);
 
+/* The same of one lane, which the caller uses. */
+uint64_t page_scavenge_lane(struct page_lane *lane, uint64_t wanted_bytes,
+                            enum page_scavenge_cause cause);
+
 /* After a lane has grown by `grown_bytes`: gives as much back, if more is kept than the goal. */
 void page_scavenge_after_growth(struct page_heap *heap, uint64_t grown_bytes);
 

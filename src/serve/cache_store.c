@@ -131,3 +131,17 @@ void serve_cache_apply(struct quarry_cache *cache, const struct serve_config *co
                   serve_log_bytes("item_max_bytes", value_bytes));
     }
 }
+
+void serve_cache_tell_disk(const struct quarry_cache *cache, uint64_t *told_bytes)
+{
+    uint64_t limit_bytes = quarry_cache_disk_limit(cache);
+
+    if (limit_bytes != 0 && *told_bytes == 0) {
+        serve_log(SERVE_LOG_WARNING,
+                  "the disk of the cache's file is full: the cache keeps within what it has",
+                  serve_log_bytes("has_bytes", limit_bytes));
+    } else if (limit_bytes == 0 && *told_bytes != 0) {
+        serve_log(SERVE_LOG_INFO, "the disk of the cache's file has room again");
+    }
+    *told_bytes = limit_bytes;
+}

@@ -22,5 +22,10 @@ enum quarry_status serve_cache_open(struct quarry_memory *memory, const struct s
 /* Changes what can change while it is in use. */
 void serve_cache_apply(struct quarry_cache *cache, const struct serve_config *config,
                        uint64_t budget_bytes);
+/*
+ * Logs that the disk of the cache's file is full, or has room again, when that has changed.
+ * `told_bytes`: quarry_cache_disk_limit as it was then; 0 at first.
+ */
+void serve_cache_tell_disk(const struct quarry_cache *cache, uint64_t *told_bytes);
 
 #endif

@@ -294,6 +294,7 @@ static void serve(struct server *server)
         uint64_t now_ns = os_monotonic_ns(os_real());
         serve_log_tell_left_out(now_ns);
         feed_watchdog(server, &watchdog, now_ns);
+        serve_cache_tell_disk(server->cache, &server->cache_disk_limit);
     }
 }
 

@@ -32,6 +32,7 @@ struct server {
     struct quarry_memory *memory;
     bool owns_memory; /* where the process' malloc is another's */
     struct quarry_cache *cache;
+    uint64_t cache_disk_limit; /* as it was told last; 0: none. Of the main thread */
     struct serve_tenants *tenants;
     struct serve_users *users;
     struct serve_tls *tls; /* NULL: no door has it */

@@ -330,10 +330,28 @@ static void limbo_make_room(struct slab_thread *thread, size_t cell_bytes, struc
     }
 }
 
+/* Into the thread's ring, with room made there. False: the cell cannot be kept there. */
+static bool retire_into_ring(struct slab_class *class, struct slab_page *page, quarry_ref ref,
+                             struct slab_gone *gone)
+{
+    struct slab_thread *thread = slab_thread_find(class->slab);
+    bool is_retired = false;
+
+    ref_epoch_advance(class->slab->epoch); /* a thread without a ring has no slab either */
+    if (slab_magazine_find(thread, class) != &slab_magazine_none && slab_thread_enter(thread)) {
+        limbo_make_room(thread, page->cell_bytes, gone);
+        is_retired = slab_page_is_active(page);
+        if (is_retired) {
+            slab_retire_cached(thread, page, ref);
+        }
+        os_gate_leave(&thread->gate);
+    }
+    return is_retired;
+}
+
 Q_NOINLINE void slab_retire_slow(struct quarry_slab *slab, quarry_ref ref)
 {
     struct slab_gone gone = {.first = NULL};
-    bool is_retired = false;
 
     if (slab->epoch == NULL || ref == QUARRY_REF_NIL) {
         quarry_slab_give(slab, ref);
@@ -343,17 +361,9 @@ Q_NOINLINE void slab_retire_slow(struct quarry_slab *slab, quarry_ref ref)
     cell_forget(slab, ref);
     struct slab_class *class = slab_class_of(slab, QUARRY_REF_CLASS(ref));
     struct slab_page *page = slab_page_held_by_ref(slab, ref);
-    struct slab_thread *thread = slab_thread_find(slab);
-    ref_epoch_advance(slab->epoch);
-    if (slab_magazine_find(thread, class) != &slab_magazine_none && slab_thread_enter(thread)) {
-        limbo_make_room(thread, page->cell_bytes, &gone);
-        is_retired = slab_page_is_active(page);
-        if (is_retired) {
-            slab_retire_cached(thread, page, ref);
-        }
-        os_gate_leave(&thread->gate);
-    }
-    if (!is_retired) {
+    /* Those of a page that is being emptied are many at a time, and go back to it in any case: the
+     * epoch, a process barrier, is moved on once they have all gone. */
+    if (!slab_page_is_active(page) || !retire_into_ring(class, page, ref, &gone)) {
         retire_direct(class, ref);
     }
     (void)slab_pages_free(slab, &gone);

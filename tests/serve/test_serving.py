@@ -7,6 +7,7 @@
 import os
 import signal
 import stat
+import subprocess
 import sys
 import tempfile
 import time
@@ -263,6 +264,74 @@ class Bounds(unittest.TestCase):
             self.assertEqual(store(link, "key", "x" * 2000), "STORED")
             self.assertEqual(store(link, "key", "x" * 3000),
                              "SERVER_ERROR object too large for cache")
+
+
+class SmallDisks(unittest.TestCase):
+    """A cache in a file whose disk has less room than the cache's size."""
+
+    FULL = "the disk of the cache's file is full: the cache keeps within what it has"
+    ROOM = "the disk of the cache's file has room again"
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="quarry-serve-")
+        self.addCleanup(os.rmdir, self.folder)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "none", self.folder],
+                                 capture_output=True, check=False)
+        if mounted.returncode != 0:
+            self.skipTest("may not mount a file system")
+        self.addCleanup(subprocess.run, ["umount", "-l", self.folder], check=True)
+
+    def start(self):
+        return Server("--set", "cache.file=data", "--set", "cache.size=128m", folder=self.folder)
+
+    def fill(self, link, name, count, size):
+        """Stores that many values; none may be refused."""
+        value = "x" * size
+        for first in range(0, count, 50):
+            keys = range(first, min(first + 50, count))
+            link.send("".join(f"set {name}{i} 0 0 {size}\r\n{value}\r\n" for i in keys))
+            for i in keys:
+                self.assertEqual(link.line(), "STORED", f"{name}{i} of {size} bytes")
+
+    def items_bytes(self, link):
+        link.send("stats\r\n")
+        while (line := link.line()) != "END":
+            if line.startswith("STAT bytes "):
+                found = int(line.split()[2])
+        return found
+
+    def test_nothing_is_refused_whatever_the_sizes(self):
+        with self.start() as server, server.connect() as link:
+            for size in (2000, 1000000, 64, 500000, 3000):
+                self.fill(link, f"of{size}-", (40 << 20) // (size + 60), size)
+                self.assertGreater(self.items_bytes(link), 20 << 20)
+            server.wait_for(self.FULL)
+            self.assertEqual(len(server.lines(self.FULL)), 1)
+            self.assertEqual(server.end(), 0)
+
+    def test_the_disk_fills_up_and_is_freed_while_it_is_used(self):
+        with self.start() as server, server.connect() as link:
+            self.fill(link, "before", 1000, 10000)
+            other = os.path.join(self.folder, "other")
+            with open(other, "wb") as file:
+                try:
+                    while True:
+                        file.write(bytes(1 << 16))
+                        file.flush()
+                except OSError:
+                    pass
+            self.fill(link, "within", 3000, 10000)
+            server.wait_for(self.FULL)
+            self.assertLess(self.items_bytes(link), 16 << 20)
+            self.assertGreater(self.items_bytes(link), 6 << 20)
+            os.remove(other)
+            end = time.monotonic() + 30
+            while not server.lines(self.ROOM) and time.monotonic() < end:
+                self.fill(link, f"after{time.monotonic()}-", 300, 10000)
+                time.sleep(0.1)
+            self.fill(link, "last", 3000, 10000)
+            self.assertGreater(self.items_bytes(link), 20 << 20)
+            self.assertEqual(server.end(), 0)
 
 
 if __name__ == "__main__":

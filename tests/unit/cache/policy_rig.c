@@ -24,11 +24,14 @@ void policy_begin(const struct policy_setup *setup)
         .value_bytes_max = setup->value_bytes_max != 0 ? setup->value_bytes_max : VALUE_BYTES_MAX,
         .never_evicts = setup->never_evicts,
         .has_no_thread = !setup->has_thread,
+        .file_path = setup->disk_bytes != 0 ? "data/cache" : NULL,
     };
     struct quarry_error error = {0};
 
-    heap_begin(&(struct heap_setup){
-        .limit_bytes = setup->limit_bytes, .reserved_bytes = Q_GIB(64), .has_real_backing = true});
+    heap_begin(&(struct heap_setup){.limit_bytes = setup->limit_bytes,
+                                    .reserved_bytes = Q_GIB(64),
+                                    .has_real_backing = true,
+                                    .disk_capacity_bytes = setup->disk_bytes});
     if (quarry_cache_create(memory_of_heap(), &options, &cache, &error) != QUARRY_OK) {
         fail_msg("quarry_cache_create: %s", error.text);
     }

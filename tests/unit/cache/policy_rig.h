@@ -14,9 +14,12 @@
 extern struct quarry_cache *cache;
 extern struct quarry_cache_tenant *tenant; /* the default one */
 
-/* Sizes of zero are 64 MiB, in a memory of 4 GiB; a thread only when `has_thread`. */
+/*
+ * Sizes of zero are 64 MiB, in a memory of 4 GiB; a thread only when `has_thread`. With
+ * `disk_bytes` the items lie in a file, on a disk of so many.
+ */
 struct policy_setup {
-    uint64_t size_bytes, limit_bytes, value_bytes_max;
+    uint64_t size_bytes, limit_bytes, value_bytes_max, disk_bytes;
     bool never_evicts, has_thread;
 };
 void policy_begin(const struct policy_setup *setup);

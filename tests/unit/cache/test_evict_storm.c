@@ -104,10 +104,73 @@ static void no_set_fails_and_nothing_is_read_wrong(void **state)
     policy_end();
 }
 
+/* ---- a limit that moves ---------------------------------------------------------------------- */
+
+#define LIMITS 60u
+
+static _Atomic uint64_t above_limit_count;
+
+static struct quarry_memory *memory_of_heap(void)
+{
+    return (struct quarry_memory *)(void *)heap;
+}
+
+/* Lowers and raises the limit of the memory, and looks what is committed. */
+static void *move_limit(void *argument)
+{
+    struct quarry_ledger ledger;
+
+    (void)argument;
+    for (uint32_t i = 0; i < LIMITS; i++) {
+        /* A limit that is not reached in time stays above the one that was asked for. */
+        (void)quarry_memory_set_limit(memory_of_heap(), i % 2 == 0 ? Q_MIB(24) : Q_MIB(64));
+        for (uint32_t look = 0; look < 100; look++) {
+            (void)quarry_memory_ledger(memory_of_heap(), &ledger, NULL, 0);
+            if (ledger.committed_bytes > ledger.limit_bytes) {
+                (void)atomic_add_relaxed_u64(&above_limit_count, 1);
+            }
+            os_yield();
+        }
+    }
+    return NULL;
+}
+
+static void no_set_fails_while_the_limit_of_the_memory_moves(void **state)
+{
+    pthread_t threads[THREADS], turner, mover;
+    struct quarry_ledger ledger;
+
+    (void)state;
+    policy_begin(&(struct policy_setup){.size_bytes = Q_MIB(48), .limit_bytes = Q_MIB(64)});
+    tenants[0] = tenant;
+    tenants[1] = policy_tenant("second", 0, 0);
+    atomic_store_release_u32(&is_over, 0);
+    atomic_store_relaxed_u64(&refused, 0);
+    assert_int_equal(pthread_create(&turner, NULL, turn, NULL), 0);
+    assert_int_equal(pthread_create(&mover, NULL, move_limit, NULL), 0);
+    for (uintptr_t i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, work, (void *)(i + 1)), 0);
+    }
+    for (uint32_t i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    assert_int_equal(pthread_join(mover, NULL), 0);
+    atomic_store_release_u32(&is_over, 1);
+    assert_int_equal(pthread_join(turner, NULL), 0);
+    assert_int_equal(atomic_load_relaxed_u64(&refused), 0);
+    assert_int_equal(atomic_load_relaxed_u64(&above_limit_count), 0);
+    assert_int_equal(quarry_memory_set_limit(memory_of_heap(), Q_MIB(24)), QUARRY_OK);
+    (void)quarry_memory_ledger(memory_of_heap(), &ledger, NULL, 0);
+    assert_true(ledger.committed_bytes <= Q_MIB(24));
+    assert_true(stats_now().item_count > 0);
+    policy_end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_set_fails_and_nothing_is_read_wrong),
+        cmocka_unit_test(no_set_fails_while_the_limit_of_the_memory_moves),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

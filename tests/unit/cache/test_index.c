@@ -6,9 +6,11 @@
 
 #include "unit/cache/cache_rig.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* A cache that holds all that these tests put in. */
 static int large_set_up(void **state)
@@ -316,6 +318,112 @@ static void it_goes_on_without_memory_to_grow(void **state)
     cache_end();
 }
 
+/* ---- no room where it grows to -------------------------------------------------------------- */
+
+#define FILLED_MAX 8192u
+
+/* Slots of a table that others are kept from. */
+static _Atomic uint64_t *filled[FILLED_MAX];
+static uint32_t filled_count;
+
+static void fill_slots(struct cache_table *table, uint64_t value)
+{
+    for (uint32_t i = 0; i < table->bucket_count; i++) {
+        for (uint32_t k = 0; k < CACHE_BUCKET_SLOTS; k++) {
+            if (atomic_load_relaxed_u64(&table->bucket[i].slot[k]) == 0) {
+                assert_true(filled_count < FILLED_MAX);
+                atomic_store_relaxed_u64(&table->bucket[i].slot[k], value);
+                filled[filled_count++] = &table->bucket[i].slot[k];
+            }
+        }
+    }
+}
+
+static void empty_slots(void)
+{
+    while (filled_count != 0) {
+        atomic_store_relaxed_u64(filled[--filled_count], 0);
+    }
+}
+
+/* A table that has begun to grow, the oldest of the index. Returns: how many items there are. */
+static uint64_t begin_growing(struct cache_table **ret_table)
+{
+    void *growing = NULL;
+    uint64_t n = 0;
+
+    while (growing == NULL || growing == CACHE_INDEX_CLAIMED) {
+        (void)set(name_of(n), name_of(n));
+        n++;
+        growing = atomic_load_relaxed_ptr(&tenant->index.growing);
+    }
+    *ret_table = growing;
+    return n;
+}
+
+static void an_item_that_a_grown_table_has_no_room_for_goes_as_if_it_were_evicted(void **state)
+{
+    struct cache_table *table;
+    uint64_t found = 0, count = begin_growing(&table);
+
+    (void)state;
+    assert_int_equal(stats_now().evictions, 0);
+    struct quarry_cache_key key = key_of(name_of(0));
+    quarry_cache_enter(cache);
+    uint64_t value = cache_index_find(tenant, &key).seen;
+    quarry_cache_leave(cache);
+    fill_slots(cache_table_next(table, 0), value);
+    assert_true(cache_index_turn(tenant)); /* moves some homes, all in vain */
+    uint64_t evictions = stats_now().evictions;
+    assert_true(evictions > 100);
+    assert_int_equal(stats_now().item_count, count - evictions);
+    empty_slots();
+    while (atomic_load_relaxed_ptr(&tenant->index.growing) != NULL) {
+        (void)cache_index_turn(tenant);
+    }
+    assert_int_equal(stats_now().evictions, evictions);
+    for (uint64_t n = 0; n < count; n++) {
+        found += is_there(name_of(n));
+    }
+    assert_int_equal(found, count - evictions);
+    cache_check();
+    (void)set(name_of(0), "anew");
+    assert_string_equal(value_of(name_of(0)), "anew");
+}
+
+/* ---- readers that stay ---------------------------------------------------------------------- */
+
+static _Atomic uint32_t reader_is_over;
+
+static void *read_slowly(void *argument)
+{
+    const struct timespec rest = {.tv_nsec = 2000000};
+
+    (void)argument;
+    while (atomic_load_relaxed_u32(&reader_is_over) == 0) {
+        quarry_cache_enter(cache);
+        (void)nanosleep(&rest, NULL);
+        quarry_cache_leave(cache);
+    }
+    return NULL;
+}
+
+static void with_memory_open_nothing_goes_while_readers_are_in_old_tables(void **state)
+{
+    pthread_t reader;
+
+    (void)state;
+    atomic_store_relaxed_u32(&reader_is_over, 0);
+    assert_int_equal(pthread_create(&reader, NULL, read_slowly, NULL), 0);
+    for (uint64_t n = 0; n < 100000; n++) {
+        (void)set(name_of(n), "");
+    }
+    atomic_store_relaxed_u32(&reader_is_over, 1);
+    assert_int_equal(pthread_join(reader, NULL), 0);
+    assert_int_equal(stats_now().evictions, 0);
+    assert_int_equal(stats_now().item_count, 100000);
+}
+
 int main(void)
 {
 #define CASE(name)       cmocka_unit_test_setup_teardown(name, cache_set_up, cache_tear_down)
@@ -332,6 +440,8 @@ int main(void)
         CASE(a_walk_tells_of_all_while_it_grows),
         CASE(recovery_enters_each_key_once),
         cmocka_unit_test(it_goes_on_without_memory_to_grow),
+        CASE(an_item_that_a_grown_table_has_no_room_for_goes_as_if_it_were_evicted),
+        CASE_LARGE(with_memory_open_nothing_goes_while_readers_are_in_old_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

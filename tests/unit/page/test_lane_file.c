@@ -358,6 +358,45 @@ static void a_full_disk_is_a_status_and_leaves_no_trace(void **state)
     heap_check();
 }
 
+/* Runs of `page_count` pages, of which every second is freed. */
+static void take_and_free_half(uint32_t run_count, uint64_t page_count)
+{
+    char *runs[64];
+
+    for (uint32_t i = 0; i < run_count; i++) {
+        runs[i] = take_filled(page_count, i);
+    }
+    for (uint32_t i = 0; i < run_count; i += 2) {
+        page_free(lane, runs[i]);
+    }
+}
+
+static void on_a_full_disk_free_pages_give_their_blocks_to_a_run_that_lies_elsewhere(void **state)
+{
+    (void)state;
+    take_and_free_half(6, 16);
+    assert_int_equal(disk_pages(), 96);
+    char *run = take_filled(40, 100);
+    assert_true(disk_pages() <= 100);
+    heap_check();
+    check_filled(run, 40, 100);
+    page_free(lane, run);
+    assert_int_equal(page_alloc(lane, owner, 53).status, QUARRY_NO_SPACE);
+    (void)take_filled(52, 101);
+    heap_check();
+}
+
+static void on_a_full_disk_pages_that_caches_keep_give_their_blocks_too(void **state)
+{
+    (void)state;
+    take_and_free_half(50, 2);
+    assert_int_equal(disk_pages(), 100);
+    (void)take_filled(50, 100);
+    assert_int_equal(disk_pages(), 100);
+    assert_int_equal(page_alloc(lane, owner, 1).status, QUARRY_NO_SPACE);
+    heap_check();
+}
+
 static void blocks_are_there_before_a_run_is_handed_out(void **state)
 {
     (void)state;
@@ -636,6 +675,8 @@ int main(void)
         on_a_disk(adopting_a_hole_needs_room_on_the_disk),
         on_a_disk(a_finish_that_cannot_punch_may_be_tried_again),
         on_a_disk(a_full_disk_is_a_status_and_leaves_no_trace),
+        on_a_disk(on_a_full_disk_free_pages_give_their_blocks_to_a_run_that_lies_elsewhere),
+        on_a_disk(on_a_full_disk_pages_that_caches_keep_give_their_blocks_too),
         on_a_disk(blocks_are_there_before_a_run_is_handed_out),
         on_a_disk(a_run_that_cannot_grow_on_a_full_disk_keeps_its_length),
         on_a_disk(pages_that_can_be_neither_backed_nor_given_back_are_lost_until_the_lane_ends),
