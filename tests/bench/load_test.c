@@ -16,7 +16,6 @@
 
 #include <cmocka.h>
 
-#include <bench/cache/histogram.h>
 #include <bench/cache/rows.h>
 #include <bench/cache/shape.h>
 #include <bench/cache/wire.h>
@@ -63,26 +62,6 @@ static void one_rank_is_always_drawn(void **state)
     for (uint32_t i = 0; i < 100; i++) {
         assert_int_equal(bench_zipf_next(&zipf, &random), 0);
     }
-}
-
-static void a_histogram_tells_quantiles_to_a_hundredth(void **state)
-{
-    (void)state;
-    static struct bench_histogram histogram;
-
-    for (uint64_t value = 1; value <= 1000000; value++) {
-        bench_histogram_add(&histogram, value);
-    }
-    static const double shares[] = {0.0001, 0.5, 0.99, 0.999, 0.9999};
-    for (size_t i = 0; i < sizeof shares / sizeof shares[0]; i++) {
-        double told = (double)bench_histogram_quantile(&histogram, shares[i]);
-        assert_true(told >= shares[i] * 1e6 && told <= shares[i] * 1e6 * 1.01);
-    }
-    assert_int_equal(bench_histogram_quantile(&histogram, 1), 1000000);
-    bench_histogram_add(&histogram, UINT64_MAX);
-    assert_true(histogram.max == UINT64_MAX);
-    static struct bench_histogram empty;
-    assert_int_equal(bench_histogram_quantile(&empty, 0.5), 0);
 }
 
 /* ---- protocols ------------------------------------------------------------------------------ */
@@ -438,7 +417,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranks_are_drawn_by_zipfs_law),
         cmocka_unit_test(one_rank_is_always_drawn),
-        cmocka_unit_test(a_histogram_tells_quantiles_to_a_hundredth),
         cmocka_unit_test(answers_of_memcached_are_told_apart),
         cmocka_unit_test(answers_of_redis_are_told_apart),
         cmocka_unit_test(requests_are_what_the_protocols_say),
