@@ -1,11 +1,10 @@
 /*
- * Many connections: 10,000 that ask for nothing and 1,000 that are at work, on a server whose
+ * Many connections: 10,000 that ask for nothing, and 1,000 that come and work when the server's
  * memory is full of items.
  *
- *   fill, 1.5 × memory │ 10,000 connections, each is answered once │ 1,000 more, 20,000/s together
- *                      ▲                                           ▲                             ▲
- *                  resident                                    resident              peak,
- * latencies
+ *   10,000 connect, each is answered │ fill, 1.5 × memory │ 1,000 more, 10,000/s
+ *   ▲                                ▲                                         ▲
+ *   resident                     resident                        peak, latencies
  *
  * Quarry is told one number for everything it has (--memory), memcached and Redis theirs for items;
  * the peak is what was ever resident, of which the part of that number is told. What the kernel
@@ -29,7 +28,7 @@
 #define IDLE_QUICK         500u
 #define ACTIVE             1000u
 #define ACTIVE_QUICK       100u
-#define RATE               20000.0
+#define RATE               10000.0
 #define RATE_QUICK         5000.0
 #define SPAN_NS            (10 * Q_SECOND_NS)
 #define SPAN_NS_QUICK      (Q_SECOND_NS / 2)
@@ -98,6 +97,7 @@ static uint64_t run_active(const struct bench_load_job *job, const struct bench_
         .value_bytes = job->row->value_bytes,
         .set_permille = job->row->set_permille,
         .key_count = job->row->key_count / (job->is_quick ? 50 : 1),
+        .skew = BENCH_LOAD_SKEW,
         .rate = job->is_quick ? RATE_QUICK : RATE,
     };
 
@@ -131,10 +131,10 @@ bool bench_load_idle(const struct bench_load_job *job, uint64_t *ret_numbers)
     if (!bench_server_start(&options, &server)) {
         return false;
     }
-    fill(&server);
     ret_numbers[IDLE_BYTES_BEFORE] = bench_server_rss_bytes(&server);
     connect_idle(&crowd, &server);
     ret_numbers[IDLE_BYTES_AFTER] = bench_server_rss_bytes(&server);
+    fill(&server);
     uint64_t errors = run_active(job, &server, &crowd, ret_numbers);
     ret_numbers[IDLE_BYTES_PEAK] = bench_server_peak_bytes(&server);
     ret_numbers[IDLE_LIMIT_BYTES] = bench_server_limit_bytes(&server.options);

@@ -38,7 +38,6 @@
 #define PAUSE_US      1200000u
 #define LOAD_NS       (Q_SECOND_NS / 2)
 #define LOAD_NS_QUICK (Q_SECOND_NS / 10)
-#define SKEW          0.99
 #define SEED          UINT64_C(0x6a09e667f3bcc909)
 #define PPM           1000000u
 
@@ -240,7 +239,7 @@ bool bench_load_kill(const struct bench_load_job *job, uint64_t *ret_numbers)
 
     killing = (struct killing){.row = job->row, .random = SEED, .version = 1};
     killing.key_count = job->row->key_count / (job->is_quick ? QUICK_PART : 1);
-    bench_zipf_init(&killing.zipf, killing.key_count, SKEW);
+    bench_zipf_init(&killing.zipf, killing.key_count, BENCH_LOAD_SKEW);
     bench_server_pin_client();
     if (!bench_server_start(&options, &killing.server)) {
         return false;

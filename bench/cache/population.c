@@ -20,7 +20,6 @@
 
 #include <bench/malloc/worker.h>
 
-#define SKEW           0.99
 #define QUICK_PART     50u
 #define OVERHEAD_BYTES 130u
 #define FILL_PIPELINE  64u
@@ -84,7 +83,7 @@ bool bench_population_init(struct bench_population *population, const struct ben
     if (!bench_server_start(&options, &population->server)) {
         return false;
     }
-    bench_zipf_init(&population->zipf, key_count, SKEW);
+    bench_zipf_init(&population->zipf, key_count, BENCH_LOAD_SKEW);
     bench_links_open(&population->links, &population->server, BENCH_POPULATION_LINKS);
     bench_population_fill(&population->links, row, key_count);
     bench_server_settle(&population->server);

@@ -6,7 +6,7 @@
  * short, under strace open_60, open_80              nine gets to one set at a constant rate
  *   bytes_KEY_VALUE               unlike keys until the first eviction at 100 MB
  *   miss_clusterNN                shapes of Twitter's clusters (shape.c)
- *   shift, tenants, idle, slow    what a steady load of 20,000/s notices of others
+ *   shift, tenants, idle, slow    what a steady load of 10,000/s notices of others
  *   kill                          10^6 items, killed under load and started again
  *   long                          8 × 10^6 items of 200 bytes, a mix for minutes
  */

@@ -114,6 +114,9 @@ enum {
     SLOW_BYTES_PEAK /* resident */
 };
 
+/* Of Zipf's law by which keys are wanted, as in YCSB. */
+#define BENCH_LOAD_SKEW 0.99
+
 struct bench_shape;
 
 struct bench_load_row {

@@ -3,7 +3,7 @@
  *
  *   writers   50 send a line and 50 a value, a byte every 100 ms, without end
  *   readers   100 ask 16 times for a value of 1 MiB and read nothing
- *   load      20,000/s, alone and then beside them
+ *   load      10,000/s, alone and then beside them
  *
  * Quarry is told to cut who takes longer than 2 s for a line, a value at less than 1 KiB/s after 2
  * s, and who takes nothing of an answer for 3 s; with --quick all are 1 s. memcached has no such
@@ -29,7 +29,7 @@
 #include <bench/malloc/worker.h>
 
 #define MEMORY_BYTES   Q_MIB(256)
-#define RATE           20000.0
+#define RATE           10000.0
 #define RATE_QUICK     5000.0
 #define SPAN_NS        (8 * Q_SECOND_NS)
 #define ALONE_NS_QUICK (Q_SECOND_NS / 2)
@@ -207,6 +207,7 @@ bool bench_load_slow(const struct bench_load_job *job, uint64_t *ret_numbers)
         .value_bytes = job->row->value_bytes,
         .set_permille = job->row->set_permille,
         .key_count = job->row->key_count / (job->is_quick ? 10 : 1),
+        .skew = BENCH_LOAD_SKEW,
         .rate = job->is_quick ? RATE_QUICK : RATE,
     };
 

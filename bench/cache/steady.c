@@ -22,7 +22,6 @@
 #include <bench/cache/population.h>
 #include <bench/malloc/worker.h>
 
-#define SKEW      0.99
 #define SEED      UINT64_C(0x3c6ef372fe94f82b)
 #define BURST_MAX 64u
 #define PPM       1000000u
@@ -186,7 +185,7 @@ void bench_steady_init(struct bench_steady *steady, const struct bench_server *s
 
     Q_ASSERT(options->rate > 0);
     *steady = (struct bench_steady){.options = *options, .random = SEED};
-    bench_zipf_init(&steady->zipf, options->key_count, SKEW);
+    bench_zipf_init(&steady->zipf, options->key_count, options->skew);
     bench_links_open(&steady->links, server, options->link_count);
     bench_links_run(&steady->links, &loop);
 }

@@ -32,6 +32,7 @@ struct bench_steady_options {
     uint32_t key_bytes, value_bytes;
     uint32_t set_permille;
     uint64_t key_count;
+    double skew; /* of Zipf's law, by which keys are wanted; 0: all alike */
     double rate; /* requests per second */
 };
 

@@ -2,7 +2,7 @@
  * Two tenants of one server, each with a quota of half of its memory: one reads a working set that
  * fits at a constant rate, the other stores unlike keys as fast as it can.
  *
- *   calm    ├─ alone ─┼─ beside ─┼─ quotas asked for ─┤    20,000/s
+ *   calm    ├─ alone ─┼─ beside ─┼─ quotas asked for ─┤    10,000/s
  *   flood             │ ──────────────────────────────      closed loop, values of 300 bytes
  *
  * Told are hits and p99 of the calm one without and with the flood, and by how much either was
@@ -21,7 +21,7 @@
 #define QUOTA_BYTES     Q_MIB(QUOTA_MIB)
 #define KEYS            100000u
 #define KEYS_QUICK      20000u
-#define RATE            20000.0
+#define RATE            10000.0
 #define RATE_QUICK      5000.0
 #define SPAN_NS         (10 * Q_SECOND_NS)
 #define SPAN_NS_QUICK   (Q_SECOND_NS / 2)
@@ -109,6 +109,7 @@ static bool begin(const struct bench_load_job *job, struct tenants *tenants)
         .value_bytes = job->row->value_bytes,
         .set_permille = job->row->set_permille,
         .key_count = job->is_quick ? KEYS_QUICK : KEYS,
+        .skew = BENCH_LOAD_SKEW,
         .rate = job->is_quick ? RATE_QUICK : RATE,
     };
 
