@@ -109,8 +109,13 @@ struct cache_retired {
     uint64_t bytes;
     uint64_t stamp;
 };
-/* A growth leaves a table and a directory; the next begins when there is room for its two. */
-#define CACHE_RETIRED_MAX 4u
+/*
+ * A growth leaves a table and a directory; the next begins when there is room for its two. A reader
+ * that has lost its processor keeps all of them for some milliseconds, in which a small index wants
+ * to grow again and again: with four, it filled, and items were evicted from a cache that was
+ * almost empty. Doubling it doubles what such a reader may keep, 64 KiB each at most.
+ */
+#define CACHE_RETIRED_MAX 16u
 
 struct cache_index {
     _Atomic(void *) directory;  /* struct cache_directory * */

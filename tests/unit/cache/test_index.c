@@ -55,6 +55,19 @@ static void all_are_found_while_it_grows(void **state)
     assert_true(whole_now().index_grown_count > 30);
 }
 
+/* One that has lost its processor, say, for the time that thousands of sets take. */
+static void a_reader_that_stays_costs_no_items(void **state)
+{
+    (void)state;
+    quarry_cache_enter(cache);
+    for (uint64_t n = 0; n < 5000; n++) {
+        (void)set(name_of(n), name_of(n));
+    }
+    quarry_cache_leave(cache);
+    assert_int_equal(stats_now().evictions, 0);
+    assert_int_equal(stats_now().item_count, 5000);
+}
+
 static void it_costs_little_and_is_never_too_full(void **state)
 {
     double sum = 0, worst = 0;
@@ -331,6 +344,7 @@ int main(void)
         CASE(a_hand_sees_every_slot_in_a_round),
         CASE(a_walk_tells_of_all_while_it_grows),
         CASE(recovery_enters_each_key_once),
+        CASE_LARGE(a_reader_that_stays_costs_no_items),
         cmocka_unit_test(it_goes_on_without_memory_to_grow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
