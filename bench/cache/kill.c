@@ -28,7 +28,7 @@
 #include <bench/cache/population.h>
 #include <bench/malloc/worker.h>
 
-#define TIMES         40u
+#define TIMES         20u
 #define TIMES_QUICK   2u
 #define QUICK_PART    50u
 #define ASKED         20000u
