@@ -134,7 +134,7 @@ bool bench_load_tenants(const struct bench_load_job *job, uint64_t *ret_numbers)
         return false;
     }
     bench_steady_alone(&tenants.calm, &tenants.alone, span_ns);
-    bench_flood_alone(&tenants.flood, FLOOD_VALUE, 2 * QUOTA_BYTES);
+    bench_flood_alone(&tenants.flood, FLOOD_VALUE, QUOTA_BYTES);
     uint64_t before = tenants.flood.next_number;
     bench_flood_begin(&tenants.flood, FLOOD_VALUE);
     run_beside(&tenants, &tenants.beside, span_ns);
