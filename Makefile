@@ -1,9 +1,11 @@
 # The commands of daily work; tools/ says how each is done. `run` and `test` work from a fresh clone
 # on a Debian 12 that has git and make.
 TIME ?= 60
+OPERATIONS ?= 10000000
+KILLS ?= 200
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help deps run test bench fuzz soak format lint coverage clean
+.PHONY: help deps run test bench fuzz soak linear kills format lint coverage clean
 
 help:
 	@echo 'make run             install what is missing, build, serve a cache on 127.0.0.1:11211 (Ctrl-C ends it)'
@@ -11,6 +13,9 @@ help:
 	@echo 'make bench           measure against the installed peers'
 	@echo 'make fuzz TIME=60    run each fuzz target for TIME seconds'
 	@echo 'make soak TIME=60    run the tests labelled soak for TIME seconds each'
+	@echo 'make linear OPERATIONS=10000000'
+	@echo '                     check histories of that many operations: of the server, of the library'
+	@echo 'make kills KILLS=200 kill the server, and the library, so often under load; check every value'
 	@echo 'make coverage        lines of src/ that the tests run; src/page must have 90 %'
 	@echo 'make lint            clang-format, clang-tidy, cppcheck, layers'
 	@echo 'make format          lay out the sources'
@@ -43,6 +48,12 @@ fuzz:
 
 soak:
 	@tools/soak '$(TIME)'
+
+linear:
+	@tools/linear '$(OPERATIONS)'
+
+kills:
+	@tools/kills '$(KILLS)'
 
 format lint coverage:
 	@tools/$@

@@ -9,21 +9,18 @@
  * The parent turns numbers into figures. What a measurement is told from outside comes from
  * memcached as well, in the same sitting: its most operations per second, of which the open loops
  * run a share, and the memory in which it replays a trace, which is what the others may be.
- *
- * Figures are per operation of the server and in its CPU time, since its throughput on one CPU is
- * the same figure turned round, and also holds where the client is the slower one.
  */
 #include <bench/cache/cache.h>
 
 #include <fnmatch.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <base/base.h>
 
+#include <bench/cache/figures.h>
 #include <bench/cache/rows.h>
 #include <bench/child.h>
 #include <bench/command_line.h>
@@ -44,72 +41,7 @@ static const struct bench_column columns[BENCH_SERVER_KIND_COUNT] = {
 #define ALL                                                                                        \
     (BENCH_COLUMN(BENCH_SERVER_QUARRY) | BENCH_COLUMN(BENCH_SERVER_MEMCACHED) |                    \
      BENCH_COLUMN(BENCH_SERVER_REDIS))
-#define WARM_ONES (BENCH_COLUMN(BENCH_SERVER_QUARRY) | BENCH_COLUMN(BENCH_SERVER_MEMCACHED))
-
-static const struct bench_form closed_forms[] = {
-    {"server_cpu_us_per_operation", "server us/op", 1, true},
-    {"operations_per_second", "1000 ops/s", 1000, false},
-    {"hit_percent", "hit %", 1, false},
-    {"server_busy_percent", "server busy %", 1, false},
-    {"client_busy_percent", "client busy %", 1, false},
-};
-static const struct bench_form calls_forms[] = {
-    {"system_calls_per_operation", "calls/op", 1, true},
-};
-static const struct bench_form open_forms[] = {
-    {"p999_us", "p99.9 us", 1, true},
-    {"p50_us", "p50 us", 1, false},
-    {"p99_us", "p99 us", 1, false},
-    {"p9999_us", "p99.99 us", 1, false},
-    {"worst_us", "worst us", 1, false},
-    {"operations_per_second", "1000 ops/s", 1000, false},
-    {"server_cpu_us_per_operation", "server us/op", 1, false},
-};
-static const struct bench_form long_forms[] = {
-    {"p9999_us", "p99.99 us", 1, true},
-    {"worst_us", "worst us", 1, true},
-    {"p50_us", "p50 us", 1, false},
-    {"p99_us", "p99 us", 1, false},
-    {"p999_us", "p99.9 us", 1, false},
-    {"operations_per_second", "1000 ops/s", 1000, false},
-    {"server_cpu_us_per_operation", "server us/op", 1, false},
-    {"resident_bytes", "resident MiB", 1048576, false},
-};
-static const struct bench_form fill_forms[] = {
-    {"bytes_per_item", "limit/item", 1, true},
-    {"overhead_bytes_per_item", "beside data", 1, false},
-    {"resident_bytes_per_item", "resident/item", 1, true},
-    {"items", "items", 1, false},
-};
-static const struct bench_form replay_forms[] = {
-    {"miss_ratio", "miss ratio", 1, true},
-    {"resident_bytes", "resident MiB", 1048576, false},
-    {"limit_bytes", "limit MiB", 1048576, false},
-    {"late_ms", "late ms", 1, false},
-    {"runs", "runs", 1, false},
-};
-static const struct bench_form restart_forms[] = {
-    {"ready_ms", "ready ms", 1, true},
-    {"ready_worst_ms", "worst ms", 1, false},
-    {"kept_percent", "kept %", 1, false},
-    {"restarts", "restarts", 1, false},
-};
-
-struct form_list {
-    const struct bench_form *form;
-    size_t count;
-};
-#define FORMS(forms)                                                                               \
-    {                                                                                              \
-        (forms), sizeof(forms) / sizeof(forms)[0]                                                  \
-    }
-
-static const struct form_list forms_of_kind[BENCH_LOAD_KIND_COUNT] = {
-    [BENCH_LOAD_CLOSED] = FORMS(closed_forms), [BENCH_LOAD_CALLS] = FORMS(calls_forms),
-    [BENCH_LOAD_OPEN] = FORMS(open_forms),     [BENCH_LOAD_FILL] = FORMS(fill_forms),
-    [BENCH_LOAD_REPLAY] = FORMS(replay_forms), [BENCH_LOAD_RESTART] = FORMS(restart_forms),
-};
-static const struct form_list forms_of_long = FORMS(long_forms);
+#define BOTH (BENCH_COLUMN(BENCH_SERVER_QUARRY) | BENCH_COLUMN(BENCH_SERVER_MEMCACHED))
 
 /* The sitting's own, for rows that cannot know it. */
 static uint64_t long_minutes = LONG_MINUTES;
@@ -216,74 +148,10 @@ static bool measure_numbers(const struct bench_sheet *sheet, const struct bench_
     return run_child(row, column, sheet->is_quick, given, ret_numbers);
 }
 
-/* ---- figures -------------------------------------------------------------------------------- */
-
-static void closed_figures(const double *n, double *figure)
-{
-    figure[0] = n[CLOSED_CPU_NS] / n[CLOSED_OPERATIONS] / 1000;
-    figure[1] = n[CLOSED_OPERATIONS] * (double)Q_SECOND_NS / n[CLOSED_WALL_NS];
-    figure[2] = n[CLOSED_GETS] > 0 ? 100 * n[CLOSED_HITS] / n[CLOSED_GETS] : NAN;
-    figure[3] = 100 * n[CLOSED_CPU_NS] / n[CLOSED_WALL_NS];
-    figure[4] = 100 * n[CLOSED_CLIENT_NS] / n[CLOSED_WALL_NS];
-}
-
-static void calls_figures(const double *n, double *figure)
-{
-    figure[0] = n[CALLS_CALLS] / n[CALLS_OPERATIONS];
-}
-
 /* The rate is that of the schedule, which every server has been held to. */
 static double open_rate(const struct bench_sheet *sheet, const struct bench_load_row *row)
 {
     return (double)memcached_maximum(sheet) * row->percent / 100;
-}
-
-static void open_figures(const double *n, double rate, double *figure)
-{
-    figure[0] = n[OPEN_P999] / 1000;
-    figure[1] = n[OPEN_P50] / 1000;
-    figure[2] = n[OPEN_P99] / 1000;
-    figure[3] = n[OPEN_P9999] / 1000;
-    figure[4] = n[OPEN_WORST] / 1000;
-    figure[5] = rate;
-    figure[6] = n[OPEN_CPU_NS] / n[OPEN_OPERATIONS] / 1000;
-}
-
-static void long_figures(const double *n, double rate, double *figure)
-{
-    figure[0] = n[OPEN_P9999] / 1000;
-    figure[1] = n[OPEN_WORST] / 1000;
-    figure[2] = n[OPEN_P50] / 1000;
-    figure[3] = n[OPEN_P99] / 1000;
-    figure[4] = n[OPEN_P999] / 1000;
-    figure[5] = rate;
-    figure[6] = n[OPEN_CPU_NS] / n[OPEN_OPERATIONS] / 1000;
-    figure[7] = n[OPEN_RSS];
-}
-
-static void fill_figures(const double *n, double *figure)
-{
-    figure[0] = n[FILL_LIMIT_BYTES] / n[FILL_ITEMS];
-    figure[1] = figure[0] - n[FILL_DATA_BYTES];
-    figure[2] = n[FILL_RSS_BYTES] / n[FILL_ITEMS];
-    figure[3] = n[FILL_ITEMS];
-}
-
-static void replay_figures(const double *n, double *figure)
-{
-    figure[0] = n[REPLAY_MISSES] / n[REPLAY_GETS];
-    figure[1] = n[REPLAY_RSS_BYTES];
-    figure[2] = n[REPLAY_MEMORY_BYTES];
-    figure[3] = n[REPLAY_LATE_NS] / 1e6;
-    figure[4] = n[REPLAY_RUNS];
-}
-
-static void restart_figures(const double *n, double *figure)
-{
-    figure[0] = n[RESTART_READY_MEDIAN] / 1e6;
-    figure[1] = n[RESTART_READY_WORST] / 1e6;
-    figure[2] = 100 * n[RESTART_KEPT] / n[RESTART_ASKED];
-    figure[3] = n[RESTART_COUNT];
 }
 
 static bool measure(const struct bench_sheet *sheet, const struct bench_sheet_row *sheet_row,
@@ -299,29 +167,7 @@ static bool measure(const struct bench_sheet *sheet, const struct bench_sheet_ro
     for (size_t i = 0; i < BENCH_LOAD_NUMBERS; i++) {
         n[i] = (double)numbers[i];
     }
-    switch (row->kind) {
-    case BENCH_LOAD_CLOSED:
-        closed_figures(n, ret_figures);
-        break;
-    case BENCH_LOAD_CALLS:
-        calls_figures(n, ret_figures);
-        break;
-    case BENCH_LOAD_OPEN:
-        (row->is_long ? long_figures : open_figures)(n, open_rate(sheet, row), ret_figures);
-        break;
-    case BENCH_LOAD_FILL:
-        fill_figures(n, ret_figures);
-        break;
-    case BENCH_LOAD_REPLAY:
-        replay_figures(n, ret_figures);
-        break;
-    case BENCH_LOAD_RESTART:
-        restart_figures(n, ret_figures);
-        break;
-    case BENCH_LOAD_KIND_COUNT:
-    default:
-        Q_UNREACHABLE();
-    }
+    bench_load_figures(row, n, row->needs_maximum ? open_rate(sheet, row) : 0, ret_figures);
     return true;
 }
 
@@ -342,15 +188,38 @@ static void find_absent(struct bench_sheet *sheet)
     }
 }
 
+/* Who has what the row is about. */
+static uint32_t columns_of(enum bench_load_kind kind)
+{
+    switch (kind) {
+    case BENCH_LOAD_TENANTS:
+        return BENCH_COLUMN(BENCH_SERVER_QUARRY);
+    case BENCH_LOAD_KILL:
+    case BENCH_LOAD_IDLE:
+    case BENCH_LOAD_SLOW:
+        return BOTH;
+    case BENCH_LOAD_CLOSED:
+    case BENCH_LOAD_CALLS:
+    case BENCH_LOAD_OPEN:
+    case BENCH_LOAD_FILL:
+    case BENCH_LOAD_REPLAY:
+    case BENCH_LOAD_SHIFT:
+    case BENCH_LOAD_KIND_COUNT:
+    default:
+        return ALL;
+    }
+}
+
 static void run_row(struct bench_sheet *sheet, const struct bench_load_row *load)
 {
-    const struct form_list *forms = load->is_long ? &forms_of_long : &forms_of_kind[load->kind];
+    size_t form_count = 0;
+    const struct bench_form *forms = bench_load_forms(load, &form_count);
     struct bench_sheet_row row = {
         .name = load->name,
         .title = load->title,
-        .form = forms->form,
-        .form_count = forms->count,
-        .columns = load->kind == BENCH_LOAD_RESTART ? WARM_ONES : ALL,
+        .form = forms,
+        .form_count = form_count,
+        .columns = columns_of(load->kind),
         .is_exact =
             load->is_long || (load->kind != BENCH_LOAD_CLOSED && load->kind != BENCH_LOAD_OPEN),
         .measure = measure,
@@ -395,6 +264,12 @@ static const char help_head[] =
     "    one, and ends it again. memcached and redis-server need not run, and are left alone if\n"
     "    they do: ports are free ones, data lie in directories that are removed.\n"
     "\n"
+    "    Between filling a server and measuring it, it is waited for until it uses less than 1 % "
+    "of\n"
+    "    a CPU for 200 ms, 20 s at most: memcached 1.6.18 grows its table of items after a fill, "
+    "in\n"
+    "    a thread of its own, and would pay for it in the measurement.\n"
+    "\n"
     "    Latencies are from the moment at which a request was to be sent. Every answer is\n"
     "    checked. Where the client is busier than the server its CPU time still tells what an\n"
     "    operation costs, and operations per second are the client's.\n"
@@ -409,9 +284,20 @@ static const char help_tail[] =
     "    server_busy_percent, client_busy_percent; system_calls_per_operation; p50_us to "
     "p9999_us,\n"
     "    worst_us; bytes_per_item, overhead_bytes_per_item, resident_bytes_per_item, items;\n"
-    "    miss_ratio, resident_bytes, limit_bytes, late_ms, runs; ready_ms, ready_worst_ms,\n"
-    "    kept_percent, restarts. Of the first also _min and _spread_percent; is_best, ratio,\n"
-    "    best_peer. A subject that is missing has \"absent\": true and \"reason\".\n"
+    "    miss_ratio, resident_bytes, limit_bytes, late_ms, runs. Of the first also _min and\n"
+    "    _spread_percent; is_best, ratio, best_peer. A subject that is missing has\n"
+    "    \"absent\": true and \"reason\".\n"
+    "    shift: worst_us, p99_us, p999_us, hit_below_ms (the longest time with hits below 90 % of\n"
+    "    those alone), hit_alone_percent, hit_least_percent (of 50 ms), errors, stored_bytes.\n"
+    "    tenants: p99_alone_us, p99_beside_us, worst_beside_us, hit_alone_percent,\n"
+    "    hit_beside_percent, overshoot_bytes, flood_sets_per_second.\n"
+    "    idle: bytes_per_idle_connection, peak_of_limit_percent, resident_peak_bytes, p99_us,\n"
+    "    p999_us, worst_us, idle_connections.\n"
+    "    slow: p99_beside_us, p99_alone_us, worst_beside_us, writers_cut, writers_cut_ms (when "
+    "the\n"
+    "    last was), readers_cut, readers_cut_ms, resident_peak_bytes.\n"
+    "    kill: ready_ms, ready_worst_ms, hit_before_percent, hit_after_percent (the least),\n"
+    "    checked_values, kills.\n"
     "\n"
     "EXIT CODE\n"
     "    0 measured, losses or not; 1 a measurement failed; 2 a wrong command line\n"

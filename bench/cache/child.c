@@ -18,7 +18,9 @@
 static bench_load_run *const runs[BENCH_LOAD_KIND_COUNT] = {
     [BENCH_LOAD_CLOSED] = bench_load_closed, [BENCH_LOAD_CALLS] = bench_load_calls,
     [BENCH_LOAD_OPEN] = bench_load_open,     [BENCH_LOAD_FILL] = bench_load_fill,
-    [BENCH_LOAD_REPLAY] = bench_load_replay, [BENCH_LOAD_RESTART] = bench_load_restart,
+    [BENCH_LOAD_REPLAY] = bench_load_replay, [BENCH_LOAD_KILL] = bench_load_kill,
+    [BENCH_LOAD_SHIFT] = bench_load_shift,   [BENCH_LOAD_TENANTS] = bench_load_tenants,
+    [BENCH_LOAD_IDLE] = bench_load_idle,     [BENCH_LOAD_SLOW] = bench_load_slow,
 };
 
 /* Reads the line. Returns: whether it makes sense. */

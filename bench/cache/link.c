@@ -72,10 +72,20 @@ void bench_link_get(struct bench_link *link, const struct bench_item *item, uint
 
 void bench_link_set(struct bench_link *link, const struct bench_item *item, uint64_t due_ns)
 {
-    char *at = room_in(&link->out, BENCH_WIRE_ROOM_BYTES + item->value_bytes);
+    char *at = room_in(&link->out, BENCH_WIRE_ROOM_BYTES + bench_item_bytes(item));
 
     (void)await(link, item, due_ns, true);
     link->out.end += (size_t)(link->wire->put_set(at, item) - at);
+}
+
+bool bench_links_are_busy(const struct bench_links *links)
+{
+    for (uint32_t i = 0; i < links->count; i++) {
+        if (bench_link_awaited_count(&links->link[i]) > 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void watch(struct bench_links *links, struct bench_link *link, int operation)

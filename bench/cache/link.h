@@ -13,7 +13,7 @@
 
 /* Requests on a link whose answers are awaited. */
 #define BENCH_LINK_AWAITED_MAX 1024u
-#define BENCH_LINKS_MAX        256u
+#define BENCH_LINKS_MAX        1024u
 
 /* A request that was sent. */
 struct bench_awaited {
@@ -61,6 +61,8 @@ static inline uint64_t bench_link_awaited_count(const struct bench_link *link)
 {
     return link->sent_count - link->answered_count;
 }
+/* Whether any of them awaits an answer. */
+bool bench_links_are_busy(const struct bench_links *links);
 /* Sends what is in the buffer, as much as the socket takes; the rest goes out when it takes more.
  */
 void bench_link_flush(struct bench_links *links, struct bench_link *link);

@@ -21,8 +21,8 @@
 
 #include <base/base.h>
 
-#include <bench/cache/histogram.h>
 #include <bench/cache/population.h>
+#include <bench/histogram.h>
 #include <bench/malloc/worker.h>
 
 #define SECONDS       5u
@@ -120,10 +120,10 @@ bool bench_load_open(const struct bench_load_job *job, uint64_t *ret_numbers)
     open.end_ns = open.counted_from_ns + seconds_of(job) * Q_SECOND_NS;
     open.interval_ns = 1e9 / ((double)job->given * job->row->percent / 100);
     run(&open);
-    ret_numbers[OPEN_P50] = bench_histogram_quantile(&open.histogram, 0.5);
-    ret_numbers[OPEN_P99] = bench_histogram_quantile(&open.histogram, 0.99);
-    ret_numbers[OPEN_P999] = bench_histogram_quantile(&open.histogram, 0.999);
-    ret_numbers[OPEN_P9999] = bench_histogram_quantile(&open.histogram, 0.9999);
+    ret_numbers[OPEN_P50] = bench_histogram_quantile(&open.histogram, 5000);
+    ret_numbers[OPEN_P99] = bench_histogram_quantile(&open.histogram, 9900);
+    ret_numbers[OPEN_P999] = bench_histogram_quantile(&open.histogram, 9990);
+    ret_numbers[OPEN_P9999] = bench_histogram_quantile(&open.histogram, 9999);
     ret_numbers[OPEN_WORST] = open.histogram.max;
     ret_numbers[OPEN_OPERATIONS] = open.answered_count;
     ret_numbers[OPEN_CPU_NS] = bench_server_cpu_ns(&population.server) - cpu_ns;

@@ -22,8 +22,9 @@ struct bench_population {
 };
 
 /*
- * Starts the job's server with room for twice the row's items and stores all of them. The
- * population stays where it is. Returns: false when the server did not come up.
+ * Starts the job's server with room for twice the row's items, stores all of them, and waits until
+ * the server has settled. The population stays where it is. Returns: false when the server did not
+ * come up.
  */
 bool bench_population_init(struct bench_population *population, const struct bench_load_job *job);
 /* Stops the server. Returns: whether all its answers were right, which is said on stderr if not. */
@@ -37,6 +38,8 @@ struct bench_item bench_population_item(const struct bench_load_row *row, uint64
 /* Stores items 0 … count − 1. */
 void bench_population_fill(struct bench_links *links, const struct bench_load_row *row,
                            uint64_t count);
+/* Says on stderr that so many answers were wrong. Returns: whether none was. */
+bool bench_load_is_right(const struct bench_load_job *job, uint64_t wrong_count);
 /* Nanoseconds of the clock that schedules go by. */
 uint64_t bench_load_now_ns(void);
 

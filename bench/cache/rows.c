@@ -6,7 +6,8 @@
  * short, under strace open_60, open_80              nine gets to one set at a constant rate
  *   bytes_KEY_VALUE               unlike keys until the first eviction at 100 MB
  *   miss_clusterNN                shapes of Twitter's clusters (shape.c)
- *   restart                       10^6 items, killed and started again
+ *   shift, tenants, idle, slow    what a steady load of 10,000/s notices of others
+ *   kill                          10^6 items, killed under load and started again
  *   long                          8 × 10^6 items of 200 bytes, a mix for minutes
  */
 #include <bench/cache/rows.h>
@@ -91,9 +92,36 @@ static struct bench_load_row rows[] = {
     {.name = "miss_cluster45", .kind = BENCH_LOAD_REPLAY},
     {.name = "miss_cluster48", .kind = BENCH_LOAD_REPLAY},
     {.name = "miss_cluster52", .kind = BENCH_LOAD_REPLAY},
-    {.name = "restart",
-     .title = "from the start of a killed server to its first hit",
-     .kind = BENCH_LOAD_RESTART,
+    {.name = "shift",
+     .title = "values of 1 MiB, 64 B, 500 KB in turn, beside a load of 100 B",
+     .kind = BENCH_LOAD_SHIFT,
+     .set_permille = MIX_SETS,
+     .key_bytes = KEY_BYTES,
+     .value_bytes = VALUE_BYTES},
+    {.name = "tenants",
+     .title = "a tenant's load, without and with one that floods",
+     .kind = BENCH_LOAD_TENANTS,
+     .set_permille = MIX_SETS,
+     .key_bytes = KEY_BYTES,
+     .value_bytes = 180},
+    {.name = "idle",
+     .title = "10,000 idle connections and 1,000 at work in 256 MiB",
+     .kind = BENCH_LOAD_IDLE,
+     .set_permille = MIX_SETS,
+     .key_bytes = KEY_BYTES,
+     .value_bytes = 1000,
+     .key_count = KEYS / 20},
+    {.name = "slow",
+     .title = "a load beside 100 that write slowly and 100 that do not read",
+     .kind = BENCH_LOAD_SLOW,
+     .set_permille = MIX_SETS,
+     .key_bytes = KEY_BYTES,
+     .value_bytes = VALUE_BYTES,
+     .key_count = KEYS / 10},
+    {.name = "kill",
+     .title = "killed under load, started again",
+     .kind = BENCH_LOAD_KILL,
+     .set_permille = 3 * MIX_SETS,
      .key_bytes = KEY_BYTES,
      .value_bytes = 180,
      .key_count = KEYS},

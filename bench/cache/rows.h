@@ -16,7 +16,11 @@ enum bench_load_kind {
     BENCH_LOAD_OPEN,    /* on a schedule: latency */
     BENCH_LOAD_FILL,    /* bytes per item */
     BENCH_LOAD_REPLAY,  /* misses of a trace */
-    BENCH_LOAD_RESTART, /* kill, start, first hit */
+    BENCH_LOAD_KILL,    /* killed under load, started, asked */
+    BENCH_LOAD_SHIFT,   /* sizes change under somebody's load */
+    BENCH_LOAD_TENANTS, /* one floods, another goes on */
+    BENCH_LOAD_IDLE,    /* many connections */
+    BENCH_LOAD_SLOW,    /* connections that hold things up */
     BENCH_LOAD_KIND_COUNT,
 };
 
@@ -56,8 +60,62 @@ enum {
     REPLAY_LATE_NS,
     REPLAY_RUNS
 };
-/* BENCH_LOAD_RESTART; times in nanoseconds */
-enum { RESTART_READY_MEDIAN, RESTART_READY_WORST, RESTART_KEPT, RESTART_ASKED, RESTART_COUNT };
+/* BENCH_LOAD_KILL; times in nanoseconds, hits in millionths */
+enum {
+    KILL_READY_MEDIAN,
+    KILL_READY_WORST,
+    KILL_HIT_BEFORE_PPM,
+    KILL_HIT_AFTER_PPM, /* the least of all restarts */
+    KILL_CHECKED,       /* values that were looked at, all through */
+    KILL_COUNT
+};
+/* BENCH_LOAD_SHIFT; likewise */
+enum {
+    SHIFT_WORST,
+    SHIFT_P99,
+    SHIFT_P999,
+    SHIFT_BELOW_NS,
+    SHIFT_HIT_ALONE_PPM,
+    SHIFT_HIT_LEAST_PPM,
+    SHIFT_ERRORS,
+    SHIFT_STORED_BYTES
+};
+/* BENCH_LOAD_TENANTS; likewise */
+enum {
+    TENANTS_P99_ALONE,
+    TENANTS_P99_BESIDE,
+    TENANTS_WORST_BESIDE,
+    TENANTS_HIT_ALONE_PPM,
+    TENANTS_HIT_BESIDE_PPM,
+    TENANTS_OVERSHOOT_BYTES,
+    TENANTS_FLOOD_RATE /* sets in a second */
+};
+/* BENCH_LOAD_IDLE; times in nanoseconds */
+#define BENCH_LOAD_IDLE_COUNT 10000u
+enum {
+    IDLE_BYTES_BEFORE, /* resident */
+    IDLE_BYTES_AFTER,
+    IDLE_BYTES_PEAK,
+    IDLE_LIMIT_BYTES,
+    IDLE_COUNT,
+    IDLE_P99,
+    IDLE_P999,
+    IDLE_WORST
+};
+/* BENCH_LOAD_SLOW; times in nanoseconds */
+enum {
+    SLOW_P99_ALONE,
+    SLOW_P99_BESIDE,
+    SLOW_WORST_BESIDE,
+    SLOW_WRITERS_CUT,
+    SLOW_READERS_CUT,
+    SLOW_WRITERS_NS, /* when the last of them was cut; 0: none was */
+    SLOW_READERS_NS,
+    SLOW_BYTES_PEAK /* resident */
+};
+
+/* Of Zipf's law by which keys are wanted, as in YCSB. */
+#define BENCH_LOAD_SKEW 0.99
 
 struct bench_shape;
 
@@ -101,6 +159,10 @@ bench_load_run bench_load_calls;
 bench_load_run bench_load_open;
 bench_load_run bench_load_fill;
 bench_load_run bench_load_replay;
-bench_load_run bench_load_restart;
+bench_load_run bench_load_kill;
+bench_load_run bench_load_shift;
+bench_load_run bench_load_tenants;
+bench_load_run bench_load_idle;
+bench_load_run bench_load_slow;
 
 #endif

@@ -14,10 +14,6 @@
  * Its output goes to `log` in it, whose end is shown when the server does not come up. The kernel
  * ends a server whose client has died (PR_SET_PDEATHSIG), so that an interrupted benchmark leaves
  * none.
- *
- * Redis comes from redis-tools: its redis-check-rdb is the server under another name, and the
- * package redis-server would start a service. Options that matter: no snapshots, no log of writes,
- * and the nearest to LRU that it has.
  */
 #include <bench/cache/server.h>
 
@@ -28,7 +24,6 @@
 #include <netinet/tcp.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,18 +35,18 @@
 
 #include <base/base.h>
 
+#include <bench/cache/server_command.h>
 #include <bench/child.h>
 #include <bench/malloc/worker.h>
 
 #define WAIT_STEP_US        200u
 #define WAIT_STEPS          150000u /* 30 s to come up */
 #define END_STEPS           300000u /* 60 s to end */
-#define WORDS_MAX           40u
-#define WORD_BYTES          160u
 #define ANSWER_BYTES        65536u
-#define REDIS_PROGRAM       "/usr/bin/redis-check-rdb"
-#define QUARRY_SPARE        Q_MIB(256) /* of Quarry's budget, beside items: connections, code, threads */
 #define MEMCACHED_LEAST_MIB 8u
+#define SETTLE_STEP_US      200000u
+#define SETTLE_STEPS        100u          /* 20 s */
+#define SETTLE_CPU_NS       (2 * Q_MS_NS) /* 1 % of a step */
 
 static const char *const names[BENCH_SERVER_KIND_COUNT] = {"quarry", "memcached", "redis"};
 
@@ -78,124 +73,13 @@ const char *bench_server_absence(enum bench_server_kind kind, const char *quarry
     char output[BENCH_CHILD_OUTPUT_BYTES];
 
     if (kind == BENCH_SERVER_REDIS) {
-        return access(REDIS_PROGRAM, X_OK) == 0 ? NULL : "redis-tools is not installed";
+        return access(BENCH_REDIS_PROGRAM, X_OK) == 0 ? NULL : "redis-tools is not installed";
     }
     if (kind == BENCH_SERVER_MEMCACHED) {
         return bench_child_run(memcached, NULL, true, output) == 0 ? NULL
                                                                    : "memcached is not installed";
     }
     return bench_child_run(serve, NULL, true, output) == 0 ? NULL : "this build serves no cache";
-}
-
-/* ---- the command line ----------------------------------------------------------------------- */
-
-struct command {
-    char text[WORDS_MAX][WORD_BYTES];
-    char *word[WORDS_MAX + 1];
-    size_t count;
-};
-
-static void add(struct command *command, const char *format, ...) Q_PRINTF(2, 3);
-
-static void add(struct command *command, const char *format, ...)
-{
-    va_list arguments;
-
-    Q_ASSERT(command->count < WORDS_MAX);
-    va_start(arguments, format);
-    int length = vsnprintf(command->text[command->count], WORD_BYTES, format, arguments);
-    va_end(arguments);
-    Q_ASSERT(length >= 0 && (size_t)length < WORD_BYTES);
-    command->word[command->count] = command->text[command->count];
-    command->word[++command->count] = NULL;
-}
-
-static void add_quarry(struct command *command, const struct bench_server *server)
-{
-    const struct bench_server_options *options = &server->options;
-
-    add(command, "quarry");
-    add(command, "serve");
-    add(command, "--memory=%" PRIu64, options->memory_bytes + QUARRY_SPARE);
-    add(command, "--data=%s/data", server->directory.path);
-    add(command, "--threads=1");
-    add(command, "--resp=off");
-    add(command, "--http=off");
-    add(command, "--set=cache.size=%" PRIu64, options->memory_bytes);
-    add(command, "--set=cache.file=data");
-    if (options->is_tcp) {
-        add(command, "--memcached=127.0.0.1:%u", server->port);
-    } else {
-        add(command, "--memcached=unix:%s/socket", server->directory.path);
-    }
-}
-
-static void add_memcached(struct command *command, const struct bench_server *server)
-{
-    const struct bench_server_options *options = &server->options;
-
-    add(command, "memcached");
-    add(command, "-t1");
-    add(command, "-U0");
-    add(command, "-c1024");
-    add(command, "-m%" PRIu64, options->memory_bytes / Q_MIB(1));
-    if (geteuid() == 0) {
-        add(command, "-uroot");
-    }
-    if (options->is_kept) {
-        add(command, "-e%s/memory", server->directory.path);
-    }
-    if (options->is_tcp) {
-        add(command, "-l127.0.0.1");
-        add(command, "-p%u", server->port);
-    } else {
-        add(command, "-s%s/socket", server->directory.path);
-    }
-}
-
-static void add_redis(struct command *command, const struct bench_server *server)
-{
-    const struct bench_server_options *options = &server->options;
-
-    add(command, "redis-server");
-    add(command, "--save");
-    add(command, "%s", "");
-    add(command, "--appendonly");
-    add(command, "no");
-    add(command, "--maxmemory");
-    add(command, "%" PRIu64, options->memory_bytes);
-    add(command, "--maxmemory-policy");
-    add(command, "allkeys-lru");
-    add(command, "--dir");
-    add(command, "%s", server->directory.path);
-    add(command, "--port");
-    add(command, "%u", options->is_tcp ? server->port : 0);
-    add(command, "--bind");
-    add(command, "127.0.0.1");
-    if (!options->is_tcp) {
-        add(command, "--unixsocket");
-        add(command, "%s/socket", server->directory.path);
-    }
-}
-
-/* Fills `command`. Returns: the program, for execvp. */
-static const char *make_command(struct command *command, const struct bench_server *server)
-{
-    switch (server->options.kind) {
-    case BENCH_SERVER_MEMCACHED:
-        add_memcached(command, server);
-        return "memcached";
-    case BENCH_SERVER_REDIS:
-        add_redis(command, server);
-        return REDIS_PROGRAM;
-    case BENCH_SERVER_QUARRY:
-        add_quarry(command, server);
-        return server->options.quarry;
-    case BENCH_SERVER_KIND_COUNT:
-    default:
-        Q_UNREACHABLE();
-    }
-    return NULL;
 }
 
 /* ---- processors ----------------------------------------------------------------------------- */
@@ -230,7 +114,8 @@ void bench_server_pin_client(void)
 /* ---- coming up ------------------------------------------------------------------------------ */
 
 /* In the new process: becomes the server. */
-Q_NORETURN static void become(const char *program, struct command *command, const char *directory)
+Q_NORETURN static void become(const char *program, struct bench_command *command,
+                              const char *directory)
 {
     char log[BENCH_DIRECTORY_PATH_BYTES + 8];
 
@@ -310,34 +195,60 @@ static int connect_unix(const struct bench_server *server)
     return fd;
 }
 
-int bench_server_connect(const struct bench_server *server)
+/* Whether an answer to `request` begins with `wanted`. */
+static bool says(int fd, const char *request, const char *wanted)
 {
-    return server->options.is_tcp ? connect_tcp(server) : connect_unix(server);
-}
-
-/* Whether it answers to hello. */
-static bool answers(const struct bench_server *server)
-{
-    const struct bench_wire *wire = server->wire;
     char answer[256];
-    int fd = bench_server_connect(server);
-
-    if (fd < 0) {
-        return false;
-    }
     ssize_t count = -1;
-    if (send(fd, wire->hello, strlen(wire->hello), MSG_NOSIGNAL) > 0) {
+
+    if (send(fd, request, strlen(request), MSG_NOSIGNAL) > 0) {
         count = recv(fd, answer, sizeof answer, 0);
     }
-    (void)close(fd);
-    return count >= (ssize_t)strlen(wire->hello_answer) &&
-           memcmp(answer, wire->hello_answer, strlen(wire->hello_answer)) == 0;
+    return count >= (ssize_t)strlen(wanted) && memcmp(answer, wanted, strlen(wanted)) == 0;
+}
+
+/* A login by text: the value is the user and his password. */
+static bool log_in(int fd, const char *user)
+{
+    char request[128];
+
+    (void)snprintf(request, sizeof request, "set auth 0 0 %zu\r\n%s %s\r\n", 2 * strlen(user) + 1,
+                   user, user);
+    return says(fd, request, "STORED");
+}
+
+int bench_server_connect(const struct bench_server *server)
+{
+    int fd = server->options.is_tcp ? connect_tcp(server) : connect_unix(server);
+
+    if (fd >= 0 && server->user != NULL && !log_in(fd, server->user)) {
+        (void)close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+bool bench_server_answers(const struct bench_server *server, int fd)
+{
+    return says(fd, server->wire->hello, server->wire->hello_answer);
+}
+
+/* Whether a new connection is answered. */
+static bool is_up(const struct bench_server *server)
+{
+    int fd = bench_server_connect(server);
+    bool answers = fd >= 0 && bench_server_answers(server, fd);
+
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return answers;
 }
 
 bool bench_server_begin(struct bench_server *server)
 {
-    struct command command = {.count = 0};
-    const char *program = make_command(&command, server);
+    struct bench_command command = {.count = 0};
+    const char *program = bench_server_command(&command, server);
 
     Q_ASSERT(server->pid == 0);
     server->pid = fork();
@@ -348,7 +259,7 @@ bool bench_server_begin(struct bench_server *server)
         bench_worker_die("no process for a server");
     }
     for (uint32_t step = 0; step < WAIT_STEPS; step++) {
-        if (answers(server)) {
+        if (is_up(server)) {
             return true;
         }
         if (waitpid(server->pid, NULL, WNOHANG) == server->pid) {
@@ -417,9 +328,22 @@ uint64_t bench_server_cpu_ns(const struct bench_server *server)
     return (uint64_t)now.tv_sec * Q_SECOND_NS + (uint64_t)now.tv_nsec;
 }
 
-uint64_t bench_server_rss_bytes(const struct bench_server *server)
+void bench_server_settle(const struct bench_server *server)
 {
-    static const char key[] = "VmRSS:";
+    for (uint32_t step = 0; step < SETTLE_STEPS; step++) {
+        uint64_t before_ns = bench_server_cpu_ns(server);
+        (void)usleep(SETTLE_STEP_US);
+        if (bench_server_cpu_ns(server) - before_ns < SETTLE_CPU_NS) {
+            return;
+        }
+    }
+    (void)fprintf(stderr, "%s: still at work 20 s after it was filled\n",
+                  bench_server_name(server->options.kind));
+}
+
+/* A line of /proc/PID/status that is in KiB. */
+static uint64_t status_bytes(const struct bench_server *server, const char *key)
+{
     char path[64];
     char line[256];
     uint64_t kib = 0;
@@ -427,8 +351,8 @@ uint64_t bench_server_rss_bytes(const struct bench_server *server)
     (void)snprintf(path, sizeof path, "/proc/%d/status", server->pid);
     FILE *file = fopen(path, "re");
     while (file != NULL && kib == 0 && fgets(line, sizeof line, file) != NULL) {
-        if (strncmp(line, key, sizeof key - 1) == 0) {
-            kib = strtoull(line + sizeof key - 1, NULL, 10);
+        if (strncmp(line, key, strlen(key)) == 0) {
+            kib = strtoull(line + strlen(key), NULL, 10);
         }
     }
     if (kib == 0) {
@@ -436,6 +360,16 @@ uint64_t bench_server_rss_bytes(const struct bench_server *server)
     }
     (void)fclose(file);
     return kib * 1024;
+}
+
+uint64_t bench_server_rss_bytes(const struct bench_server *server)
+{
+    return status_bytes(server, "VmRSS:");
+}
+
+uint64_t bench_server_peak_bytes(const struct bench_server *server)
+{
+    return status_bytes(server, "VmHWM:");
 }
 
 /* Whether an answer to `stats` is whole. */
@@ -450,13 +384,14 @@ static bool is_whole(const struct bench_wire *wire, const char *text, size_t cou
     return count >= bytes && memcmp(text + count - bytes, wire->stats_end, bytes) == 0;
 }
 
-uint64_t bench_server_counter(const struct bench_server *server, const char *name)
+uint64_t bench_server_counter_of(const struct bench_server *server, const char *request,
+                                 const char *name)
 {
     static char text[ANSWER_BYTES];
     const struct bench_wire *wire = server->wire;
     size_t count = 0;
     int fd = bench_server_connect(server);
-    ssize_t got = send(fd, wire->stats, strlen(wire->stats), MSG_NOSIGNAL);
+    ssize_t got = send(fd, request, strlen(request), MSG_NOSIGNAL);
 
     while (got > 0 && !is_whole(wire, text, count)) {
         got = recv(fd, text + count, sizeof text - 1 - count, 0);
@@ -469,4 +404,9 @@ uint64_t bench_server_counter(const struct bench_server *server, const char *nam
         bench_worker_die("the server does not tell its counters");
     }
     return found == NULL ? 0 : strtoull(found + strlen(name), NULL, 10);
+}
+
+uint64_t bench_server_counter(const struct bench_server *server, const char *name)
+{
+    return bench_server_counter_of(server, server->wire->stats, name);
 }

@@ -32,19 +32,27 @@ const char *bench_server_absence(enum bench_server_kind kind, const char *quarry
 
 struct bench_server_options {
     enum bench_server_kind kind;
-    const char *quarry;    /* path of Quarry's program; borrowed */
-    uint64_t memory_bytes; /* for items; memcached has whole MiB */
-    bool is_tcp;           /* on loopback; else a unix socket */
-    bool is_kept;          /* its items shall outlive it */
+    const char *quarry;          /* path of Quarry's program; borrowed */
+    uint64_t memory_bytes;       /* for items; memcached has whole MiB */
+    bool is_whole;               /* memory_bytes is Quarry's budget for everything */
+    bool is_tcp;                 /* on loopback; else a unix socket */
+    bool is_kept;                /* its items shall outlive it */
+    uint32_t item_bytes_max;     /* 0: the server's own */
+    uint32_t connection_count;   /* that it must take; 0: the server's own */
+    const char *const *settings; /* of Quarry, "section.key=value"; NULL ends them; may be NULL */
 };
+
+/* Of all its memory, as it was told: the budget of Quarry, the limit of the items of others. */
+uint64_t bench_server_limit_bytes(const struct bench_server_options *options);
 
 struct bench_server {
     struct bench_server_options options;
     const struct bench_wire *wire;
     struct bench_directory directory;
     uint16_t port;
-    pid_t pid;       /* 0: it does not run */
-    clockid_t clock; /* of its CPU time, all threads */
+    pid_t pid;        /* 0: it does not run */
+    clockid_t clock;  /* of its CPU time, all threads */
+    const char *user; /* who connections log in as, whose password is his name; NULL: nobody */
 };
 
 /*
@@ -62,14 +70,27 @@ void bench_server_end(struct bench_server *server, int signal);
 /* Starts one that was ended again. Returns: as bench_server_start. */
 bool bench_server_begin(struct bench_server *server);
 
-/* A new connection that blocks. Returns: -1 when it is refused. */
+/*
+ * Waits until the server has nothing left to do of its own accord: its CPU time advances by less
+ * than 1 % of a stretch of 200 ms. Says on stderr when that takes more than 20 s, and goes on.
+ */
+void bench_server_settle(const struct bench_server *server);
+
+/* A new connection that blocks, logged in as server->user. Returns: -1 when it is refused. */
 int bench_server_connect(const struct bench_server *server);
+/* Whether it answers to the wire's hello on a connection. */
+bool bench_server_answers(const struct bench_server *server, int fd);
 /* User and system time of the server so far. */
 uint64_t bench_server_cpu_ns(const struct bench_server *server);
 uint64_t bench_server_rss_bytes(const struct bench_server *server);
+/* The most that was ever resident. */
+uint64_t bench_server_peak_bytes(const struct bench_server *server);
 /* A counter, by what stands before it: wire->item_count_name. Ends the process when it is missing.
  * Cost: a connection. */
 uint64_t bench_server_counter(const struct bench_server *server, const char *name);
+/* One of the counters that `request` ("stats tenants\r\n") is answered with. */
+uint64_t bench_server_counter_of(const struct bench_server *server, const char *request,
+                                 const char *name);
 
 /* Pins this process, the client, to the last CPU that it may use. */
 void bench_server_pin_client(void);

@@ -15,6 +15,9 @@
 /* Values begin with the number of their key: below it they are too short to be checked. */
 #define BENCH_WIRE_VALUE_BYTES_MIN 8u
 #define BENCH_WIRE_VALUE_BYTES_MAX 65536u
+/* A value with a version begins with both numbers. */
+#define BENCH_WIRE_VERSION_BYTES_MIN 16u
+#define BENCH_WIRE_VERSION_LENGTHS   64u
 /* Room that any request needs beside its value. */
 #define BENCH_WIRE_ROOM_BYTES 512u
 
@@ -23,7 +26,14 @@ struct bench_item {
     uint32_t key_bytes;
     uint32_t value_bytes;
     uint32_t ttl_seconds; /* 0: none */
+    uint32_t version;     /* of a value that tells it; 0: there are no versions */
 };
+
+/* Bytes of the item's value: those of versions differ in length. */
+static inline uint32_t bench_item_bytes(const struct bench_item *item)
+{
+    return item->value_bytes + item->version % BENCH_WIRE_VERSION_LENGTHS;
+}
 
 enum bench_reply {
     BENCH_REPLY_MORE = 0, /* it has not come whole */
@@ -70,7 +80,10 @@ char *bench_wire_put_value(char *at, const struct bench_item *item);
 char *bench_wire_put_number(char *at, uint64_t number);
 /* Copies a text without its NUL. Returns: its end. */
 char *bench_wire_put_text(char *at, const char *text);
-/* Whether a value is that of the item, to its first bytes and its length. */
+/*
+ * Whether a value is that of the item: without a version to its first bytes and its length, with
+ * one to its last bit, whichever version it is of.
+ */
 bool bench_wire_is_value_of(const struct bench_answer *answer, const struct bench_item *item);
 
 #endif

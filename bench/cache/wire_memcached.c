@@ -25,7 +25,7 @@ static char *put_set(char *at, const struct bench_item *item)
     at = bench_wire_put_text(at, " 0 ");
     at = bench_wire_put_number(at, item->ttl_seconds);
     at = bench_wire_put_text(at, " ");
-    at = bench_wire_put_number(at, item->value_bytes);
+    at = bench_wire_put_number(at, bench_item_bytes(item));
     at = bench_wire_put_text(at, "\r\n");
     at = bench_wire_put_value(at, item);
     return bench_wire_put_text(at, "\r\n");

@@ -47,7 +47,7 @@ static char *put_set(char *at, const struct bench_item *item)
     at = bench_wire_put_text(at, item->ttl_seconds == 0 ? "*3" : "*5");
     at = bench_wire_put_text(at, "\r\n$3\r\nSET\r\n");
     at = put_key(at, item);
-    at = put_length(at, item->value_bytes);
+    at = put_length(at, bench_item_bytes(item));
     at = bench_wire_put_value(at, item);
     at = bench_wire_put_text(at, "\r\n");
     return item->ttl_seconds == 0 ? at : put_ttl(at, item);

@@ -79,13 +79,13 @@ static void warm_up(const struct bench_job *job)
 /* Adds up what the workers counted. `tick_ns`: nanoseconds in a tick. */
 static void sum_up(const struct bench_job *job, double tick_ns, struct bench_malloc_sample *sample)
 {
-    static struct bench_latency latency;
+    static struct bench_histogram latency;
 
     for (uint32_t i = 0; i < job->thread_count; i++) {
         sample->operation_count += bench_worker_operations(&workers[i]);
-        bench_latency_merge(&latency, &workers[i].latency);
+        bench_histogram_merge(&latency, &workers[i].latency);
     }
-    sample->p999_ns = (uint64_t)((double)bench_latency_quantile(&latency, P999) * tick_ns);
+    sample->p999_ns = (uint64_t)((double)bench_histogram_quantile(&latency, P999) * tick_ns);
 }
 
 static void measure(const struct bench_job *job, struct bench_malloc_sample *sample)

@@ -18,6 +18,8 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include <bench/malloc/clock.h>
+
 /* A thread of a job. */
 struct starter {
     struct bench_worker *worker;
@@ -49,7 +51,7 @@ Q_NORETURN Q_COLD void bench_worker_die(const char *what)
 
 static void note_sample(struct bench_worker *worker, uint64_t ticks)
 {
-    bench_latency_add(&worker->latency, ticks);
+    bench_histogram_add(&worker->latency, ticks);
     worker->operation_count += worker->sample_every;
     worker->until_sample = worker->sample_every;
 }

@@ -10,7 +10,7 @@
 
 #include <base/base.h>
 
-#include <bench/malloc/latency.h>
+#include <bench/histogram.h>
 
 /* More threads than this are not started, whatever the machine has. */
 #define BENCH_WORKERS_MAX 8u
@@ -22,7 +22,7 @@ struct bench_worker {
     uint32_t index;           /* const after init; below the job's thread_count */
     uint64_t operation_count; /* of those before the last sample */
     uint64_t random;
-    struct bench_latency latency;
+    struct bench_histogram latency;
 } Q_ALIGNED(2 * Q_CACHE_LINE_BYTES);
 
 struct bench_malloc_row;

@@ -16,9 +16,9 @@
 
 #include <cmocka.h>
 
-#include <bench/cache/histogram.h>
 #include <bench/cache/rows.h>
 #include <bench/cache/shape.h>
+#include <bench/cache/steady.h>
 #include <bench/cache/wire.h>
 #include <bench/cache/zipf.h>
 
@@ -63,26 +63,6 @@ static void one_rank_is_always_drawn(void **state)
     for (uint32_t i = 0; i < 100; i++) {
         assert_int_equal(bench_zipf_next(&zipf, &random), 0);
     }
-}
-
-static void a_histogram_tells_quantiles_to_a_hundredth(void **state)
-{
-    (void)state;
-    static struct bench_histogram histogram;
-
-    for (uint64_t value = 1; value <= 1000000; value++) {
-        bench_histogram_add(&histogram, value);
-    }
-    static const double shares[] = {0.0001, 0.5, 0.99, 0.999, 0.9999};
-    for (size_t i = 0; i < sizeof shares / sizeof shares[0]; i++) {
-        double told = (double)bench_histogram_quantile(&histogram, shares[i]);
-        assert_true(told >= shares[i] * 1e6 && told <= shares[i] * 1e6 * 1.01);
-    }
-    assert_int_equal(bench_histogram_quantile(&histogram, 1), 1000000);
-    bench_histogram_add(&histogram, UINT64_MAX);
-    assert_true(histogram.max == UINT64_MAX);
-    static struct bench_histogram empty;
-    assert_int_equal(bench_histogram_quantile(&empty, 0.5), 0);
 }
 
 /* ---- protocols ------------------------------------------------------------------------------ */
@@ -166,6 +146,29 @@ static void a_value_is_known_to_be_of_its_key(void **state)
     assert_false(bench_wire_is_value_of(&answer, &item));
 }
 
+static void a_value_of_a_version_is_checked_to_its_last_byte(void **state)
+{
+    (void)state;
+    struct bench_item item = {.number = 77, .key_bytes = 20, .value_bytes = 100, .version = 70};
+    struct bench_item asked = {.number = 77, .key_bytes = 20, .value_bytes = 100, .version = 1};
+    char value[200];
+    struct bench_answer answer = {BENCH_REPLY_HIT, value, bench_item_bytes(&item)};
+
+    assert_int_equal(bench_item_bytes(&item), 106);
+    assert_ptr_equal(bench_wire_put_value(value, &item), value + 106);
+    assert_true(bench_wire_is_value_of(&answer, &asked)); /* any version will do */
+    for (size_t i = 0; i < 106; i++) {
+        value[i] ^= 1;
+        assert_false(bench_wire_is_value_of(&answer, &asked));
+        value[i] ^= 1;
+    }
+    answer.value_bytes--;
+    assert_false(bench_wire_is_value_of(&answer, &asked));
+    answer.value_bytes++;
+    asked.number++;
+    assert_false(bench_wire_is_value_of(&answer, &asked));
+}
+
 /* ---- traces --------------------------------------------------------------------------------- */
 
 /* What a trace has of what was published, by counting its keys. */
@@ -240,6 +243,29 @@ static void a_trace_is_the_same_each_time(void **state)
         assert_int_equal(a.is_set, b.is_set);
     }
     assert_false(bench_trace_next(&one, &a));
+}
+
+/* ---- a load at a constant rate ------------------------------------------------------------------
+ */
+
+static void hits_of_windows_tell_how_long_they_were_few(void **state)
+{
+    (void)state;
+    static struct bench_span span;
+
+    assert_int_equal(bench_span_hit_ppm(&span), 0);
+    assert_int_equal(bench_span_below_ns(&span, 900000), 0);
+    for (uint32_t i = 0; i < 10; i++) {
+        bool is_few = i == 2 || (i >= 5 && i < 8);
+        span.window_gets[i] = i == 6 ? 0 : 100; /* one that nobody could ask in */
+        span.window_hits[i] = i == 6 ? 0 : (is_few ? 80 : 95);
+        span.get_count += span.window_gets[i];
+        span.hit_count += span.window_hits[i];
+    }
+    assert_int_equal(bench_span_below_ns(&span, 900000), 3 * BENCH_STEADY_WINDOW_NS);
+    assert_int_equal(bench_span_below_ns(&span, 800000), 0);
+    assert_int_equal(bench_span_least_ppm(&span), 800000);
+    assert_int_equal(bench_span_hit_ppm(&span), 900000);
 }
 
 /* ---- sittings ------------------------------------------------------------------------------- */
@@ -355,17 +381,84 @@ static void a_replay_misses_at_least_new_keys(void **state)
     }
 }
 
-static void what_was_kept_is_there_after_a_restart(void **state)
+static void what_was_kept_is_there_after_a_kill(void **state)
 {
     (void)state;
-    bench_json("cache --quick --json --rows restart", &run);
-    assert_null(find_line(&run, "restart", "redis", 0));
+    bench_json("cache --quick --json --rows kill", &run);
+    assert_int_equal(run.exit_code, 0);
+    assert_null(find_line(&run, "kill", "redis", 0));
     for (size_t s = 0; s < SERVER_COUNT - 1; s++) {
-        const struct flat_json *line = line_of("restart", servers[s]);
+        const struct flat_json *line = line_of("kill", servers[s]);
         if (line != NULL) {
-            assert_true(figure(line, "kept_percent") > 97);
+            assert_true(figure(line, "hit_before_percent") > 97);
+            assert_true(figure(line, "hit_after_percent") > 97);
             assert_true(figure(line, "ready_ms") > 0);
+            assert_true(figure(line, "checked_values") > 1000);
         }
+    }
+}
+
+static void shifts_of_sizes_are_answered_without_errors(void **state)
+{
+    (void)state;
+    bench_json("cache --quick --json --rows shift", &run);
+    assert_int_equal(run.exit_code, 0);
+    for (size_t s = 0; s < SERVER_COUNT; s++) {
+        const struct flat_json *line = line_of("shift", servers[s]);
+        if (line != NULL) {
+            assert_true(figure(line, "errors") == 0);
+            assert_true(figure(line, "hit_alone_percent") > 99);
+            assert_true(figure(line, "stored_bytes") > 1048576);
+            assert_true(figure(line, "worst_us") >= figure(line, "p999_us"));
+        }
+    }
+}
+
+static void a_tenant_keeps_its_hits_beside_a_flood(void **state)
+{
+    (void)state;
+    bench_json("cache --quick --json --rows tenants", &run);
+    assert_int_equal(run.exit_code, 0);
+    assert_null(find_line(&run, "tenants", "memcached", 0));
+    const struct flat_json *line = line_of("tenants", "quarry");
+    if (line != NULL) {
+        assert_true(figure(line, "hit_alone_percent") > 99);
+        assert_true(figure(line, "hit_beside_percent") > 99);
+        assert_true(figure(line, "overshoot_bytes") <= 1048576);
+        assert_true(figure(line, "flood_sets_per_second") > 1000);
+    }
+}
+
+static void idle_connections_cost_little(void **state)
+{
+    (void)state;
+    bench_json("cache --quick --json --rows idle", &run);
+    assert_int_equal(run.exit_code, 0);
+    for (size_t s = 0; s < SERVER_COUNT - 1; s++) {
+        const struct flat_json *line = line_of("idle", servers[s]);
+        if (line != NULL) {
+            assert_true(figure(line, "bytes_per_idle_connection") < 16384);
+            assert_true(figure(line, "idle_connections") == 500);
+            assert_true(figure(line, "p99_us") > 1);
+        }
+    }
+}
+
+static void who_holds_things_up_is_cut(void **state)
+{
+    (void)state;
+    bench_json("cache --quick --json --rows slow", &run);
+    assert_int_equal(run.exit_code, 0);
+    const struct flat_json *line = line_of("slow", "quarry");
+    if (line != NULL) {
+        assert_true(figure(line, "readers_cut") == 20);
+        assert_true(figure(line, "writers_cut") >= 10);
+        assert_true(figure(line, "readers_cut_ms") < 4000);
+        assert_true(figure(line, "writers_cut_ms") > 900);
+    }
+    line = line_of("slow", "memcached");
+    if (line != NULL) {
+        assert_true(figure(line, "readers_cut") == 0 && figure(line, "p99_beside_us") > 1);
     }
 }
 
@@ -376,7 +469,7 @@ static void long_rows_run_only_when_asked_for(void **state)
 
     assert_int_equal(
         bench_text_without_path("cache --quick --json --against memcached", text, sizeof text), 0);
-    assert_non_null(strstr(text, "\"row\":\"restart\""));
+    assert_non_null(strstr(text, "\"row\":\"kill\""));
     assert_null(strstr(text, "\"row\":\"long\""));
 }
 
@@ -395,10 +488,30 @@ static void help_names_every_row(void **state)
 {
     (void)state;
     static const char *const rows[] = {
-        "get_p1_tcp",     "get_p16_tcp",    "get_p64_unix",    "set_p1_tcp",     "set_p64_unix",
-        "mix_p1_tcp",     "calls_get_p1",   "calls_set_p16",   "open_60",        "open_80",
-        "bytes_16_8",     "bytes_32_4000",  "bytes_lognormal", "miss_cluster19", "miss_cluster22",
-        "miss_cluster29", "miss_cluster45", "miss_cluster48",  "miss_cluster52", "restart",
+        "get_p1_tcp",
+        "get_p16_tcp",
+        "get_p64_unix",
+        "set_p1_tcp",
+        "set_p64_unix",
+        "mix_p1_tcp",
+        "calls_get_p1",
+        "calls_set_p16",
+        "open_60",
+        "open_80",
+        "bytes_16_8",
+        "bytes_32_4000",
+        "bytes_lognormal",
+        "miss_cluster19",
+        "miss_cluster22",
+        "miss_cluster29",
+        "miss_cluster45",
+        "miss_cluster48",
+        "miss_cluster52",
+        "shift",
+        "tenants",
+        "idle",
+        "slow",
+        "kill",
         "long",
     };
     assert_help_names("cache", rows, sizeof rows / sizeof rows[0]);
@@ -438,19 +551,24 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranks_are_drawn_by_zipfs_law),
         cmocka_unit_test(one_rank_is_always_drawn),
-        cmocka_unit_test(a_histogram_tells_quantiles_to_a_hundredth),
         cmocka_unit_test(answers_of_memcached_are_told_apart),
         cmocka_unit_test(answers_of_redis_are_told_apart),
         cmocka_unit_test(requests_are_what_the_protocols_say),
         cmocka_unit_test(a_value_is_known_to_be_of_its_key),
+        cmocka_unit_test(a_value_of_a_version_is_checked_to_its_last_byte),
         cmocka_unit_test(traces_have_the_published_figures),
         cmocka_unit_test(a_trace_is_the_same_each_time),
+        cmocka_unit_test(hits_of_windows_tell_how_long_they_were_few),
         cmocka_unit_test(servers_answer_as_fast_as_they_can),
         cmocka_unit_test(system_calls_are_counted_or_said_to_be_absent),
         cmocka_unit_test(latencies_rise_with_the_quantile),
         cmocka_unit_test(items_cost_more_than_their_data),
         cmocka_unit_test(a_replay_misses_at_least_new_keys),
-        cmocka_unit_test(what_was_kept_is_there_after_a_restart),
+        cmocka_unit_test(what_was_kept_is_there_after_a_kill),
+        cmocka_unit_test(shifts_of_sizes_are_answered_without_errors),
+        cmocka_unit_test(a_tenant_keeps_its_hits_beside_a_flood),
+        cmocka_unit_test(idle_connections_cost_little),
+        cmocka_unit_test(who_holds_things_up_is_cut),
         cmocka_unit_test(long_rows_run_only_when_asked_for),
         cmocka_unit_test(a_server_that_is_not_installed_is_said_to_be_absent),
         cmocka_unit_test(help_names_every_row),

@@ -83,7 +83,7 @@ static void every_so_many_operations_one_is_timed(void **state)
     const struct bench_malloc_row *row = bench_malloc_row_find("bignum_churn");
     uint64_t operation_count = run_row(row, 1000, 2);
 
-    assert_int_equal(workers[0].latency.sample_count, operation_count / row->sample_every);
+    assert_int_equal(workers[0].latency.count, operation_count / row->sample_every);
 }
 
 static void rows_are_found_by_name_alone(void **state)

@@ -2,9 +2,10 @@
  * A server of memcached's protocol under histories, through a connection for each thread.
  *
  * Gets are meta gets, since those tell all of an item (value, flags, cas, time to live, and who has
- * won); what changes is told by classic and meta commands in turn, by the operation's id: they must
- * mean the same. Meta commands tell the cas of what they stored where the server knows the flag,
- * which is asked once; classic commands tell none.
+ * won); what changes is told by classic and meta commands in turn, by the operation's id, and gets
+ * that touch by the operation's delta, which they do not need: they must mean the same. Meta
+ * commands tell the cas of what they stored where the server knows the flag, which is asked once;
+ * classic commands tell none.
  *
  * A get that touches is not asked for the time to live: memcached tells the one before.
  *
@@ -262,6 +263,32 @@ static void get(struct hands *hands, struct linear_operation *operation)
     }
 }
 
+/* "gats" tells no time to live, and nobody asks for it after a touch; its keys are never stale. */
+static void get_and_touch_by_word(struct hands *hands, struct linear_operation *operation)
+{
+    char line[LINE_BYTES];
+    unsigned flags = 0;
+    size_t value_bytes = 0;
+
+    (void)snprintf(line, sizeof line, "gats %u key%u\r\n", operation->expiry * EXPIRY_STEP,
+                   operation->key);
+    send_all(hands, line, strlen(line));
+    read_line(hands, line);
+    if (strcmp(line, "END") == 0) {
+        operation->outcome = LINEAR_MISS;
+        return;
+    }
+    must(sscanf(line, "VALUE key%*u %u %zu %" SCNu64, &flags, &value_bytes, &operation->ret_cas) ==
+             3,
+         "gats is answered by something else");
+    operation->outcome = LINEAR_DONE;
+    operation->ret_client_flags = flags;
+    operation->ret_expiry = operation->expiry;
+    operation->ret_value = read_value(hands, value_bytes);
+    read_line(hands, line);
+    must(strcmp(line, "END") == 0, "gats has no end");
+}
+
 static void ask(struct hands *hands, struct linear_operation *operation, char *line)
 {
     send_all(hands, line, strlen(line));
@@ -360,7 +387,9 @@ static void socket_apply(void *argument, struct linear_operation *operation, con
     struct hands *hands = argument;
     bool is_meta = operation->invalidates || operation->value_id / LINEAR_THREADS_MAX % 2 == 0;
 
-    if (operation->kind <= LINEAR_GET_AND_TOUCH) {
+    if (operation->kind == LINEAR_GET_AND_TOUCH && operation->delta % 2 == 0) {
+        get_and_touch_by_word(hands, operation);
+    } else if (operation->kind <= LINEAR_GET_AND_TOUCH) {
         get(hands, operation);
     } else if (operation->kind == LINEAR_TOUCH) {
         touch(hands, operation);

@@ -57,6 +57,19 @@ static void all_are_found_while_it_grows(void **state)
     assert_true(whole_now().index_grown_count > 30);
 }
 
+/* One that has lost its processor, say, for the time that thousands of sets take. */
+static void a_reader_that_stays_costs_no_items(void **state)
+{
+    (void)state;
+    quarry_cache_enter(cache);
+    for (uint64_t n = 0; n < 5000; n++) {
+        (void)set(name_of(n), name_of(n));
+    }
+    quarry_cache_leave(cache);
+    assert_int_equal(stats_now().evictions, 0);
+    assert_int_equal(stats_now().item_count, 5000);
+}
+
 static void it_costs_little_and_is_never_too_full(void **state)
 {
     double sum = 0, worst = 0;
@@ -439,6 +452,7 @@ int main(void)
         CASE(a_hand_sees_every_slot_in_a_round),
         CASE(a_walk_tells_of_all_while_it_grows),
         CASE(recovery_enters_each_key_once),
+        CASE_LARGE(a_reader_that_stays_costs_no_items),
         cmocka_unit_test(it_goes_on_without_memory_to_grow),
         CASE(an_item_that_a_grown_table_has_no_room_for_goes_as_if_it_were_evicted),
         CASE_LARGE(with_memory_open_nothing_goes_while_readers_are_in_old_tables),

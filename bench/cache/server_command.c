@@ -1,0 +1,148 @@
+/*
+ * Command lines of servers.
+ *
+ * Redis comes from redis-tools: its redis-check-rdb is the server under another name, and the
+ * package redis-server would start a service. Options that matter: no snapshots, no log of writes,
+ * and the nearest to LRU that it has.
+ */
+#include <bench/cache/server_command.h>
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <base/base.h>
+
+#define QUARRY_SPARE Q_MIB(256) /* of Quarry's budget, beside items: connections, code, threads */
+#define CONNECTIONS  1024u      /* that the others take where nobody asks for more */
+
+static void add(struct bench_command *command, const char *format, ...) Q_PRINTF(2, 3);
+
+static void add(struct bench_command *command, const char *format, ...)
+{
+    va_list arguments;
+
+    Q_ASSERT(command->count < BENCH_COMMAND_WORDS);
+    va_start(arguments, format);
+    int length = vsnprintf(command->text[command->count], BENCH_COMMAND_BYTES, format, arguments);
+    va_end(arguments);
+    Q_ASSERT(length >= 0 && (size_t)length < BENCH_COMMAND_BYTES);
+    command->word[command->count] = command->text[command->count];
+    command->word[++command->count] = NULL;
+}
+
+uint64_t bench_server_limit_bytes(const struct bench_server_options *options)
+{
+    bool has_spare = options->kind == BENCH_SERVER_QUARRY && !options->is_whole;
+
+    return options->memory_bytes + (has_spare ? QUARRY_SPARE : 0);
+}
+
+static uint32_t connection_count(const struct bench_server_options *options)
+{
+    return options->connection_count == 0 ? CONNECTIONS : options->connection_count;
+}
+
+static void add_quarry(struct bench_command *command, const struct bench_server *server)
+{
+    const struct bench_server_options *options = &server->options;
+
+    add(command, "quarry");
+    add(command, "serve");
+    add(command, "--memory=%" PRIu64, bench_server_limit_bytes(options));
+    add(command, "--data=%s/data", server->directory.path);
+    add(command, "--threads=1");
+    add(command, "--resp=off");
+    add(command, "--http=off");
+    add(command, "--set=cache.file=data");
+    if (!options->is_whole) {
+        add(command, "--set=cache.size=%" PRIu64, options->memory_bytes);
+    }
+    if (options->item_bytes_max != 0) {
+        add(command, "--set=cache.item_max=%" PRIu32, options->item_bytes_max);
+    }
+    if (options->connection_count != 0) {
+        add(command, "--set=net.connections_max=%" PRIu32, options->connection_count);
+    }
+    for (size_t i = 0; options->settings != NULL && options->settings[i] != NULL; i++) {
+        add(command, "--set=%s", options->settings[i]);
+    }
+    if (options->is_tcp) {
+        add(command, "--memcached=127.0.0.1:%u", server->port);
+    } else {
+        add(command, "--memcached=unix:%s/socket", server->directory.path);
+    }
+}
+
+static void add_memcached(struct bench_command *command, const struct bench_server *server)
+{
+    const struct bench_server_options *options = &server->options;
+
+    add(command, "memcached");
+    add(command, "-t1");
+    add(command, "-U0");
+    add(command, "-c%" PRIu32, connection_count(options));
+    if (options->item_bytes_max != 0) {
+        add(command, "-I%" PRIu32, options->item_bytes_max);
+    }
+    add(command, "-m%" PRIu64, options->memory_bytes / Q_MIB(1));
+    if (geteuid() == 0) {
+        add(command, "-uroot");
+    }
+    if (options->is_kept) {
+        add(command, "-e%s/memory", server->directory.path);
+    }
+    if (options->is_tcp) {
+        add(command, "-l127.0.0.1");
+        add(command, "-p%u", server->port);
+    } else {
+        add(command, "-s%s/socket", server->directory.path);
+    }
+}
+
+static void add_redis(struct bench_command *command, const struct bench_server *server)
+{
+    const struct bench_server_options *options = &server->options;
+
+    add(command, "redis-server");
+    add(command, "--save");
+    add(command, "%s", "");
+    add(command, "--appendonly");
+    add(command, "no");
+    add(command, "--maxmemory");
+    add(command, "%" PRIu64, options->memory_bytes);
+    add(command, "--maxmemory-policy");
+    add(command, "allkeys-lru");
+    add(command, "--maxclients");
+    add(command, "%" PRIu32, connection_count(options));
+    add(command, "--dir");
+    add(command, "%s", server->directory.path);
+    add(command, "--port");
+    add(command, "%u", options->is_tcp ? server->port : 0);
+    add(command, "--bind");
+    add(command, "127.0.0.1");
+    if (!options->is_tcp) {
+        add(command, "--unixsocket");
+        add(command, "%s/socket", server->directory.path);
+    }
+}
+
+const char *bench_server_command(struct bench_command *command, const struct bench_server *server)
+{
+    switch (server->options.kind) {
+    case BENCH_SERVER_MEMCACHED:
+        add_memcached(command, server);
+        return "memcached";
+    case BENCH_SERVER_REDIS:
+        add_redis(command, server);
+        return BENCH_REDIS_PROGRAM;
+    case BENCH_SERVER_QUARRY:
+        add_quarry(command, server);
+        return server->options.quarry;
+    case BENCH_SERVER_KIND_COUNT:
+    default:
+        Q_UNREACHABLE();
+    }
+    return NULL;
+}
