@@ -45,6 +45,8 @@ struct memcached memcached;
 /* What `stats settings` shows, and `lru` and its like change. */
 static void set_defaults(void)
 {
+    atomic_store_relaxed_u32(&memcached.unfinished_max_at, 0);
+    atomic_store_relaxed_u64(&memcached.unfinished_max, UINT64_MAX);
     atomic_store_relaxed_u32(&memcached.verbosity, 0);
     atomic_store_relaxed_u32(&memcached.crawler_sleep_us, 100);
     atomic_store_relaxed_u32(&memcached.crawler_to_crawl, 0);
@@ -87,6 +89,7 @@ enum quarry_status memcached_open(const struct memcached_settings *settings,
 void memcached_close(void)
 {
     Q_ASSERT(memcached.is_open);
+    Q_ASSERT(atomic_load_relaxed_u64(&memcached.unfinished_bytes) == 0); /* nobody is left */
     memcached.is_open = false;
 }
 

@@ -30,6 +30,14 @@
 #define MEMCACHED_STREAMED_BYTES SERVE_OUT_WAITING_MAX
 /* From here the rest of a value that comes is read from the socket straight to its cell. */
 #define MEMCACHED_WANTED_BYTES Q_KIB(8)
+/*
+ * Values that have begun to come and are not whole may have a part of the cache, one in so many;
+ * then no other is begun. They cannot be evicted, nor can their pages be moved: a half would be
+ * enough to have the rest evicted for every store.
+ */
+#define MEMCACHED_UNFINISHED_PART 4u
+/* What one takes at least, when it is large: a piece of a value. */
+#define MEMCACHED_UNFINISHED_BYTES Q_KIB(64)
 /* An exptime above is a Unix time, not a distance. */
 #define MEMCACHED_RELATIVE_SECONDS_MAX (60 * 60 * 24 * 30)
 /* The longest opaque token, its letter included. */
@@ -70,6 +78,9 @@ struct memcached {
     _Atomic uint32_t verbosity;
     _Atomic uint32_t crawler_sleep_us, crawler_to_crawl, automove, temporary_ttl;
     _Atomic uint32_t hot_percent, warm_percent;
+    _Atomic uint64_t unfinished_bytes;  /* of values that have not come whole */
+    _Atomic uint64_t unfinished_max;    /* their part of the cache, as it was at: */
+    _Atomic uint32_t unfinished_max_at; /* the cache's clock */
     _Atomic bool has_crawler, has_temporary_lru, is_flat_lru;
     struct memcached_counters workers[MEMCACHED_WORKERS_MAX];
 };
@@ -113,9 +124,10 @@ struct memcached_storing {
     struct quarry_cache_store_options options;
     uint8_t form; /* enum memcached_form */
     bool is_quiet;
-    uint8_t opcode;    /* of a packet */
-    uint32_t opaque;   /* likewise, as it came */
-    uint8_t key_bytes; /* of `key`, which is written when the value has not come whole */
+    uint8_t opcode;            /* of a packet */
+    uint32_t opaque;           /* likewise, as it came */
+    uint64_t unfinished_bytes; /* counted in memcached.unfinished_bytes */
+    uint8_t key_bytes;         /* of `key`, which is written when the value has not come whole */
     uint16_t echo_bytes;
     char echo[MEMCACHED_ECHO_BYTES]; /* of a meta request: see memcached_meta.h */
     char key[QUARRY_CACHE_KEY_BYTES_MAX];

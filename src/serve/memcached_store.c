@@ -183,6 +183,43 @@ static enum memcached_step store_now(struct memcached_turn *turn,
 
 /* ---- bytes that come ------------------------------------------------------------------------- */
 
+/* Counts what an unfinished value takes by now; `is_over`: nothing any more. */
+static void count_unfinished(struct memcached_storing *storing, bool is_over)
+{
+    const struct quarry_cache_write *write = &storing->write;
+    uint64_t bytes = is_over ? 0
+                             : size_min_u64(write->value_bytes,
+                                            write->filled_bytes + MEMCACHED_UNFINISHED_BYTES);
+
+    /* Relaxed: a figure that a limit is compared with. */
+    (void)atomic_add_relaxed_u64(&memcached.unfinished_bytes, bytes - storing->unfinished_bytes);
+    storing->unfinished_bytes = bytes;
+}
+
+/* The cache's size may change; reading it costs microseconds, so that is done once a second. */
+static uint64_t read_unfinished_max(void)
+{
+    uint32_t now = quarry_cache_now(memcached.settings.cache);
+    struct quarry_cache_stats stats;
+
+    /* Relaxed, all: who is a little late has the part of a second ago. */
+    if (atomic_load_relaxed_u32(&memcached.unfinished_max_at) != now) {
+        atomic_store_relaxed_u32(&memcached.unfinished_max_at, now);
+        quarry_cache_read_stats(memcached.settings.cache, &stats);
+        atomic_store_relaxed_u64(&memcached.unfinished_max,
+                                 stats.size_bytes / MEMCACHED_UNFINISHED_PART);
+    }
+    return atomic_load_relaxed_u64(&memcached.unfinished_max);
+}
+
+static bool is_too_much_unfinished(void)
+{
+    /* Relaxed: as above. Less than a MiB is a small part of every cache. */
+    uint64_t bytes = atomic_load_relaxed_u64(&memcached.unfinished_bytes);
+
+    return Q_UNLIKELY(bytes > Q_MIB(1)) && bytes > read_unfinished_max();
+}
+
 /* The key of a value that is coming. */
 static struct quarry_cache_key key_of(const struct memcached_turn *turn,
                                       const struct memcached_storing *storing)
@@ -197,6 +234,7 @@ static enum memcached_step give_up(struct memcached_turn *turn)
     uint64_t left = storing->write.value_bytes - storing->write.filled_bytes;
 
     serve_connection_want(turn->connection, NULL, 0);
+    count_unfinished(storing, true);
     quarry_cache_write_abort(&storing->write);
     turn->state->phase = MEMCACHED_REQUEST; /* before anything else: the write is gone */
     struct quarry_cache_key key = key_of(turn, storing);
@@ -232,6 +270,7 @@ static enum memcached_step commit(struct memcached_turn *turn)
     struct quarry_cache_key key = key_of(turn, storing);
 
     turn->state->phase = MEMCACHED_REQUEST;
+    count_unfinished(storing, true);
     enum quarry_cache_outcome outcome =
         outcome_of_commit(quarry_cache_write_commit(&storing->write, &storing->options, &stored));
 
@@ -253,6 +292,7 @@ static enum memcached_step value_phase(struct memcached_turn *turn)
         return give_up(turn);
     }
     if (filled < left) {
+        count_unfinished(storing, false);
         return want_rest(turn);
     }
     serve_connection_want(turn->connection, NULL, 0);
@@ -284,6 +324,7 @@ static enum memcached_step value_end_phase(struct memcached_turn *turn)
     if (is_good) {
         return commit(turn);
     }
+    count_unfinished(storing, true);
     quarry_cache_write_abort(&storing->write);
     turn->state->phase = MEMCACHED_REQUEST;
     return say_bad_chunk(turn, storing);
@@ -300,6 +341,7 @@ enum memcached_step memcached_value_end_phase(struct memcached_turn *turn)
 void memcached_store_abort(struct memcached_state *state)
 {
     Q_ASSERT(state->phase == MEMCACHED_VALUE || state->phase == MEMCACHED_VALUE_END);
+    count_unfinished(&state->storing, true);
     quarry_cache_write_abort(&state->storing.write);
 }
 
@@ -318,12 +360,17 @@ static enum memcached_step begin(struct memcached_turn *turn,
     }
     memcpy(state->storing.key, key->bytes, key->byte_count);
     state->storing.key_bytes = (uint8_t)key->byte_count;
-    enum quarry_cache_outcome outcome = quarry_cache_write_begin(
-        turn->tenant, key, value_bytes, &state->storing.options, &state->storing.write);
+    state->storing.unfinished_bytes = 0;
+    enum quarry_cache_outcome outcome =
+        is_too_much_unfinished()
+            ? QUARRY_CACHE_NO_MEMORY
+            : quarry_cache_write_begin(turn->tenant, key, value_bytes, &state->storing.options,
+                                       &state->storing.write);
 
     if (outcome != QUARRY_CACHE_HIT) {
         return refuse_value(turn, &state->storing, key, value_bytes, outcome);
     }
+    count_unfinished(&state->storing, false);
     state->phase = MEMCACHED_VALUE;
     return MEMCACHED_ON;
 }

@@ -384,6 +384,20 @@ class Crowding(Attack):
             self.assertLess(int(found["read_buf_bytes"]), 9 << 20)
             self.served(server)
 
+    def test_values_that_do_not_come_leave_the_cache_to_others(self):
+        with Server("--threads", "2", memory="64m") as server, server.connect() as good:
+            for i in range(20000):
+                good.send(f"set f{i} 0 0 1000 noreply\r\n" + "x" * 1000 + "\r\n")
+            self.assertRegex(good.ask("version"), "^VERSION")
+            for i in range(30):
+                for link in self.many(server, 100):
+                    link.sendall(b"set k 0 0 800000\r\nabc")
+                begin = time.monotonic()
+                self.assertEqual(good.ask(f"set g{i} 0 0 1\r\nx"), "STORED")
+                self.assertLess(time.monotonic() - begin, 0.5 * SLOWER)
+            self.assertLess(int(figures(server)["evictions"]), 15000)
+            self.served(server)
+
     def test_half_closed_clients_have_their_answers(self):
         with Server("--threads", "1") as server:
             with raw(server) as link:
