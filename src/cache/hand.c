@@ -57,6 +57,9 @@
 #define SHARE_SPARE (UINT64_C(1) << 32) / 10
 /* Items' worth by which a key that comes back at once moves it. */
 #define SHARE_STEP 4.0
+/* With how many uses an item begins in the main queue: the hand takes who has none. */
+#define PROVED  1u
+#define UNTRIED 0u
 /* Uses after which an item leaves the small queue for the main one. */
 #define PROMOTED_AT 2u
 /* Entries taken out at a time. */
@@ -152,10 +155,14 @@ enum cache_gone cache_hand_why(const struct quarry_cache_tenant *tenant,
     return cache_item_is_flushed(tenant, item) ? CACHE_GONE_FLUSHED : CACHE_GONE_EVICTED;
 }
 
-/* An item of the small queue joins the main one. False: it is not there any more. */
-static bool enter_main(struct cache_hand *hand, uint64_t hash, uint64_t ref48, uint64_t bytes)
+/*
+ * An item of the small queue joins the main one, with PROVED or UNTRIED uses. False: it is not
+ * there any more.
+ */
+static bool enter_main(struct cache_hand *hand, uint64_t hash, uint64_t ref48, uint64_t bytes,
+                       uint32_t frequency)
 {
-    bool is_there = cache_index_promote(hand->tenant, hash, ref48);
+    bool is_there = cache_index_promote(hand->tenant, hash, ref48, frequency);
 
     if (is_there) {
         note_promoted(hand, bytes);
@@ -166,7 +173,7 @@ static bool enter_main(struct cache_hand *hand, uint64_t hash, uint64_t ref48, u
 /* Because it has proved worth it. */
 static void promote(struct cache_hand *hand, uint64_t hash, uint64_t ref48, uint64_t bytes)
 {
-    if (enter_main(hand, hash, ref48, bytes)) {
+    if (enter_main(hand, hash, ref48, bytes, PROVED)) {
         cache_count(hand->tenant, CACHE_COUNT_PROMOTED);
     }
 }
@@ -289,7 +296,8 @@ static void entry_tidy(struct cache_hand *hand, uint64_t entry, bool leaves)
     }
     if (leaves) {
         enter_main(hand, found.hash, found.ref48,
-                   cache_item_charge(hand->tenant->cache, found.ref48, found.item, found.head));
+                   cache_item_charge(hand->tenant->cache, found.ref48, found.item, found.head),
+                   UNTRIED);
     } else {
         entry_again(hand, &found, cache_entry_is_second(entry));
     }
@@ -314,7 +322,8 @@ uint32_t cache_hand_tidy(struct cache_hand *hand, uint32_t work)
 void cache_hand_push(struct cache_hand *hand, uint64_t hash, uint64_t ref48, uint64_t bytes)
 {
     if (!cache_queue_push(&hand->small, cache_entry_make(ref48, hash, false))) {
-        (void)enter_main(hand, hash, ref48, bytes); /* the hand finds it without an entry */
+        (void)enter_main(hand, hash, ref48, bytes,
+                         UNTRIED); /* the hand finds it without an entry */
         return;
     }
     if (atomic_load_relaxed_u64(&hand->small.count) % PUSHES_PER_TIDY == 0) {

@@ -417,12 +417,13 @@ uint64_t cache_index_remove(struct quarry_cache_tenant *tenant, uint64_t hash, u
     return before;
 }
 
-static bool promote_locked(_Atomic uint64_t *slot)
+static bool promote_locked(_Atomic uint64_t *slot, uint32_t frequency)
 {
     uint64_t seen = atomic_load_relaxed_u64(slot);
 
     while (!cache_slot_is_main(seen)) {
-        uint64_t after = (seen << 2 >> 2) | CACHE_SLOT_JOINS_MAIN;
+        uint64_t after =
+            (seen << 2 >> 2) | CACHE_SLOT_MAIN | (uint64_t)frequency << CACHE_SLOT_FREQUENCY_SHIFT;
         /* Relaxed: the ref stays. */
         if (atomic_cas_weak_relaxed_u64(slot, &seen, after)) {
             return true;
@@ -431,13 +432,14 @@ static bool promote_locked(_Atomic uint64_t *slot)
     return false;
 }
 
-bool cache_index_promote(struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t ref48)
+bool cache_index_promote(struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t ref48,
+                         uint32_t frequency)
 {
     struct cache_lock lock;
 
     cache_index_lock(tenant, hash, &lock);
     _Atomic uint64_t *slot = cache_index_slot_locked(&lock, hash, ref48);
-    bool has = slot != NULL && promote_locked(slot);
+    bool has = slot != NULL && promote_locked(slot, frequency);
     cache_index_unlock(&lock);
     return has;
 }

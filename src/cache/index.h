@@ -231,8 +231,12 @@ uint64_t cache_index_replace_locked(_Atomic uint64_t *slot, uint64_t ref48);
  * Returns: the slot as it was; 0: it was not there.
  */
 uint64_t cache_index_remove(struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t ref48);
-/* Puts an item into the main queue, as if used once. False: it is not there, or in it already. */
-bool cache_index_promote(struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t ref48);
+/*
+ * Puts an item into the main queue. `frequency`: with which it begins there.
+ * False: it is not there, or in it already.
+ */
+bool cache_index_promote(struct quarry_cache_tenant *tenant, uint64_t hash, uint64_t ref48,
+                         uint32_t frequency);
 /*
  * Enters what recovery has found; nobody else uses the tenant's keys. Returns: QUARRY_EXISTS: there
  * is an item of the key, and `*ret_ref48` is it; QUARRY_NO_MEMORY.

@@ -92,6 +92,10 @@ static inline enum quarry_cache_outcome look_up(struct memcached_turn *turn,
     }
     enum quarry_cache_outcome outcome = quarry_cache_get_value(turn->tenant, key, ret_hit);
 
+    if (Q_UNLIKELY(outcome == QUARRY_CACHE_HIT &&
+                   ret_hit->value_bytes > MEMCACHED_STREAMED_BYTES)) {
+        return look_up_whole(turn, key, false, 0, ret_hit); /* by its cas it is found again */
+    }
     turn->hit_count += outcome == QUARRY_CACHE_HIT;
     return outcome;
 }

@@ -311,13 +311,13 @@ static uint32_t first_frequency(const struct sim *sim, uint32_t bucket)
     return wanted != POLICY_BY_HAND ? wanted : ahead < sim->bucket_count / 2 ? 1 : 0;
 }
 
-static void hand_enter(struct sim *sim, uint32_t key)
+static void hand_enter(struct sim *sim, uint32_t key, bool is_proved)
 {
     uint32_t bucket = bucket_of(sim, key);
 
     sim->queue[key] = MAIN;
     sim->bytes[MAIN] += sim->trace->bytes[key];
-    sim->frequency[key] = (uint8_t)first_frequency(sim, bucket);
+    sim->frequency[key] = is_proved ? (uint8_t)first_frequency(sim, bucket) : 0;
     sim->next[key] = sim->bucket_first[bucket];
     sim->bucket_first[bucket] = key;
 }
@@ -351,7 +351,7 @@ static void hand_evict(struct sim *sim)
     }
     uint32_t key = pop(sim, SMALL);
     if (sim->frequency[key] >= sim->choice->promoted_at) {
-        hand_enter(sim, key);
+        hand_enter(sim, key, true);
     } else if (sim->choice->second_chance && sim->frequency[key] != 0 && !sim->is_second[key]) {
         sim->is_second[key] = 1;
         push(sim, SMALL, key);
@@ -364,7 +364,7 @@ static void hand_evict(struct sim *sim)
 static void hand_fill(struct sim *sim)
 {
     while (sim->bytes[SMALL] > (sim->bytes[SMALL] + sim->bytes[MAIN]) / 10) {
-        hand_enter(sim, pop(sim, SMALL));
+        hand_enter(sim, pop(sim, SMALL), false);
     }
 }
 
@@ -397,7 +397,7 @@ static void hand_miss(struct sim *sim, uint32_t key)
         share_follow(sim, key, ghost);
     }
     if (ghost == CACHE_GHOST_OLD || ghost == CACHE_GHOST_YOUNG) {
-        hand_enter(sim, key);
+        hand_enter(sim, key, true);
     } else {
         push(sim, SMALL, key);
     }

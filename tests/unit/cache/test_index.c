@@ -222,15 +222,16 @@ static void worth_rises_to_three_and_promotion_takes_it(void **state)
     assert_true(cache_slot_lower(found.slot, found.seen) != 0);
     assert_true(cache_slot_lower(found.slot, found.seen) == 0);
     uint64_t hash = key_of("a").hash, ref48 = cache_slot_ref(found.seen);
-    assert_true(cache_index_promote(tenant, hash, ref48));
-    assert_false(cache_index_promote(tenant, hash, ref48));
+    assert_true(cache_index_promote(tenant, hash, ref48, 1));
+    assert_false(cache_index_promote(tenant, hash, ref48, 1));
     tell_policy(ref48, hash, true);
     quarry_cache_leave(cache);
     assert_true(cache_slot_is_main(find("a").seen));
-    assert_int_equal(cache_slot_frequency(find("a").seen), 0);
+    assert_int_equal(cache_slot_frequency(find("a").seen), 1);
     assert_int_equal(cache_slot_ref(find("a").seen), ref48);
-    (void)set("a", "y");
+    (void)set("a", "y"); /* which is a use as well */
     assert_true(cache_slot_is_main(find("a").seen));
+    assert_int_equal(cache_slot_frequency(find("a").seen), 2);
 }
 
 static void a_hand_sees_every_slot_in_a_round(void **state)
