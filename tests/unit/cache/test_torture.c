@@ -24,6 +24,12 @@
 #define SAMPLES_MAX 2000000u
 #define LIMIT_NS    200000u
 #define TIMED_EVERY 16u
+#define SIZES_SHORT 3u
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define SHORT_BYTES Q_MIB(8)
+#else
+#define SHORT_BYTES Q_MIB(24)
+#endif
 
 /* ---- samples -------------------------------------------------------------------------------- */
 
@@ -258,7 +264,7 @@ static void torture(uint32_t writer_count, bool has_file)
     static const size_t sizes[] = {1000000, 64, 500000, 64, 1000000, 3000, 500000};
 
     begin(has_file);
-    for (uint32_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+    for (uint32_t i = 0; i < (is_long ? sizeof(sizes) / sizeof(sizes[0]) : SIZES_SHORT); i++) {
         phase(writer_count, sizes[i], 2 * cache_bytes / (sizes[i] + 60));
     }
     end();
@@ -297,7 +303,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(with_a_file_nobody_is_refused),
     };
 
-    cache_bytes = Q_MIB(24);
+    cache_bytes = SHORT_BYTES;
     is_long = argc > 1 && strcmp(argv[1], "long") == 0;
     if (is_long) {
         cache_bytes = Q_MIB(96);
