@@ -15,6 +15,9 @@
 /* The most that a block has uncompressed: a value of the largest size, and its key. */
 #define SST_BLOCK_BYTES_MAX ((size_t)1152 << 20)
 
+/* Bytes behind what sst_compress returns that are its caller's to write: a block's trailer. */
+#define SST_ROOM_BEHIND 8u
+
 struct sst_codec;
 
 /* Idle codecs. More at a time are made and freed; this many are kept. */
@@ -44,6 +47,8 @@ void sst_codec_give(struct sst_codecs *codecs, struct sst_codec *codec);
  * again or the codec given back. Errors: QUARRY_NO_MEMORY, QUARRY_TOO_LARGE.
  */
 enum quarry_status sst_codec_scratch(struct sst_codec *codec, size_t byte_count, char **ret_bytes);
+/* Another such memory, for what the first is uncompressed to. */
+enum quarry_status sst_codec_plain(struct sst_codec *codec, size_t byte_count, char **ret_bytes);
 
 /* Whether a type byte is one that can be read; whether one that can be written. */
 bool sst_compression_is_readable(uint8_t type);
@@ -54,12 +59,14 @@ const char *sst_compression_name(uint8_t type);
 /*
  * How many bytes a compressed block has uncompressed.
  *
- * `has_length`: lengths stand before the streams (all but LevelDB's files and the oldest of
- * RocksDB). Errors: QUARRY_CORRUPT, QUARRY_UNSUPPORTED (the type, or one whose length is not
- * known), QUARRY_TOO_LARGE (above SST_BLOCK_BYTES_MAX).
+ * `has_length`: lengths stand before the streams: format version 2 and later. In older ones a
+ * stream of zlib's or bzip2's is uncompressed once, to count.
+ * Errors: QUARRY_CORRUPT, QUARRY_UNSUPPORTED (the type), QUARRY_TOO_LARGE (above
+ * SST_BLOCK_BYTES_MAX), QUARRY_NO_MEMORY.
  */
-enum quarry_status sst_uncompressed_bytes(uint8_t type, bool has_length, const char *bytes,
-                                          size_t byte_count, size_t *ret_byte_count);
+enum quarry_status sst_uncompressed_bytes(struct sst_codec *codec, uint8_t type, bool has_length,
+                                          const char *bytes, size_t byte_count,
+                                          size_t *ret_byte_count);
 
 /* A dictionary of zstd's, lz4's or zlib's; bytes NULL: none. */
 struct sst_dictionary {

@@ -43,7 +43,29 @@ struct kv_table_properties {
     char filter_policy[SST_NAME_BYTES_MAX];
     char compression[SST_NAME_BYTES_MAX];
     char column_family[SST_NAME_BYTES_MAX];
+    char collectors[SST_NAME_BYTES_MAX]; /* "[]" */
+    uint64_t zero;                       /* what is always written as 0 */
     char db_id[SST_NAME_BYTES_MAX], session_id[SST_NAME_BYTES_MAX], host[SST_NAME_BYTES_MAX];
 };
+
+/* RocksDB's name of the extractor of prefixes of a length. `room`: of SST_NAME_BYTES_MAX. */
+void sst_prefix_extractor_name(uint32_t prefix_bytes, char *room);
+
+struct sst_block_build;
+
+/*
+ * Adds those that a new table has to a block, in their order. What is 0 or empty is left out where
+ * its absence means the same. Errors: QUARRY_NO_MEMORY.
+ */
+enum quarry_status sst_properties_put(const struct sst_heap *heap, struct sst_block_build *build,
+                                      const struct kv_table_properties *properties);
+
+/*
+ * Reads a properties block. What is not known is passed over.
+ * Errors: QUARRY_CORRUPT, QUARRY_NO_MEMORY.
+ */
+enum quarry_status sst_properties_get(const struct sst_heap *heap, const char *bytes,
+                                      size_t byte_count,
+                                      struct kv_table_properties *ret_properties);
 
 #endif
