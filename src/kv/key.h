@@ -105,8 +105,13 @@ static inline uint64_t kv_prefix8(struct kv_slice key)
 {
     uint64_t prefix = 0;
 
-    memcpy(&prefix, key.bytes, key.count < sizeof(prefix) ? key.count : sizeof(prefix));
-    return __builtin_bswap64(prefix);
+    if (Q_LIKELY(key.count >= sizeof(prefix))) {
+        return endian_load_be_u64(key.bytes);
+    }
+    for (size_t i = 0; i < key.count; i++) {
+        prefix |= (uint64_t)(unsigned char)key.bytes[i] << (56 - 8 * i);
+    }
+    return prefix;
 }
 
 /* The comparator that stands for memcmp: LevelDB's and RocksDB's own. */
@@ -123,7 +128,6 @@ bool kv_key_parse(struct kv_slice internal, struct kv_key *ret_key);
  */
 size_t kv_key_separate(const struct quarry_kv_comparator *comparator, struct kv_slice a,
                        struct kv_slice b, char *room);
-size_t kv_key_succeed(const struct quarry_kv_comparator *comparator, struct kv_slice a,
-                      char *room);
+size_t kv_key_succeed(const struct quarry_kv_comparator *comparator, struct kv_slice a, char *room);
 
 #endif
