@@ -1,8 +1,8 @@
 /*
  * Building blocks.
  *
- *     entry    | shared, varint | rest, varint | value bytes, varint | key from `shared` on | value |
- *     block    | entry | entry | … | restart, u32 | … | restart count, u32 |
+ *     entry    | shared, varint | rest, varint | value bytes, varint | key from `shared` on | value
+ * | block    | entry | entry | … | restart, u32 | … | restart count, u32 |
  *
  * An entry's key shares its first bytes with that of the entry before it; at a restart, every
  * `restart_interval` entries, it shares none, so that a search can begin there. Keys are internal

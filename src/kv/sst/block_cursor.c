@@ -11,7 +11,8 @@
  *                       behind[0] behind[1] behind[2]     keys whole, in behind_keys
  *
  *                 so that a step back costs what a step forward does. Of intervals longer than
- *                 SST_BEHIND_MAX only the last so many are kept, and it is walked again for the next.
+ *                 SST_BEHIND_MAX only the last so many are kept, and it is walked again for the
+ * next.
  *
  *   1. key.user.bytes is followed by the trailer, wherever the key lies: in the block, key_bytes or
  *      behind_keys.
@@ -82,6 +83,18 @@ static inline enum quarry_status enter(struct sst_cursor *cursor, const struct s
     cursor->next_offset = (uint32_t)(at + rest + value_bytes - bytes);
     cursor->is_valid = true;
     return QUARRY_OK;
+}
+
+void sst_cursor_init(struct sst_cursor *cursor)
+{
+    cursor->block = (struct sst_block){0};
+    cursor->is_valid = false;
+    cursor->key = (struct kv_key){0};
+    cursor->value = (struct kv_slice){0};
+    cursor->offset = cursor->next_offset = 0;
+    cursor->key_bytes = (struct sst_buffer){0};
+    cursor->behind_count = 0;
+    cursor->behind_keys = (struct sst_buffer){0};
 }
 
 void sst_cursor_set(struct sst_cursor *cursor, const struct sst_block *block)
@@ -211,8 +224,8 @@ static enum quarry_status step_back(struct sst_cursor *cursor, const struct sst_
     }
     const struct sst_behind *behind = &cursor->behind[--cursor->behind_count];
     uint32_t shared, rest, value_bytes;
-    const char *at = sst_entry_read(cursor->block.bytes + behind->offset, &shared, &rest,
-                                    &value_bytes);
+    const char *at =
+        sst_entry_read(cursor->block.bytes + behind->offset, &shared, &rest, &value_bytes);
     take_key(cursor, cursor->behind_keys.bytes + behind->key_offset, behind->key_bytes);
     cursor->value = kv_slice(at + rest, value_bytes);
     cursor->offset = behind->offset;
@@ -236,8 +249,7 @@ enum quarry_status sst_cursor_last(struct sst_cursor *cursor, const struct sst_h
 /* ---- seeking -------------------------------------------------------------------------------- */
 
 enum quarry_status sst_cursor_seek(struct sst_cursor *cursor, const struct sst_heap *heap,
-                                   const struct quarry_kv_comparator *comparator,
-                                   struct kv_key key)
+                                   const struct quarry_kv_comparator *comparator, struct kv_key key)
 {
     uint32_t restart = sst_block_restart(&cursor->block, comparator, key);
 
@@ -288,8 +300,8 @@ void sst_cursor_rebase(struct sst_cursor *cursor, const struct sst_block *block)
 {
     Q_ASSERT(cursor->is_valid && cursor->next_offset <= block->head->restarts.entries_bytes);
     cursor->block = *block;
-    cursor->value = kv_slice(block->bytes + cursor->next_offset - cursor->value.count,
-                             cursor->value.count);
+    cursor->value =
+        kv_slice(block->bytes + cursor->next_offset - cursor->value.count, cursor->value.count);
 }
 
 void sst_cursor_fini(struct sst_cursor *cursor, const struct sst_heap *heap)

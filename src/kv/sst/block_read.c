@@ -39,9 +39,9 @@
 #include <kv/sst/hash32.h>
 #include <kv/sst/search.h>
 
-#define HASH_FLAG       (UINT32_C(1) << 31)
-#define BUCKET_EMPTY    255u
-#define BUCKET_MANY     254u
+#define HASH_FLAG    (UINT32_C(1) << 31)
+#define BUCKET_EMPTY 255u
+#define BUCKET_MANY  254u
 /* RocksDB's hash of keys in blocks. */
 #define BUCKET_HASH_SEED 397u
 
@@ -135,8 +135,8 @@ enum quarry_status sst_block_visit(const struct sst_heap *heap, const char *byte
         key.count = entry.shared;
         status = sst_buffer_append(heap, &key, entry.key, entry.rest);
         if (status == QUARRY_OK) {
-            status = visit(argument, kv_slice(key.bytes, key.count),
-                           kv_slice(value, entry.value_bytes));
+            status =
+                visit(argument, kv_slice(key.bytes, key.count), kv_slice(value, entry.value_bytes));
         }
         at = value + entry.value_bytes;
     }
@@ -201,8 +201,7 @@ static const char *parse_entry(struct parse *parse, const char **at, const char 
     }
     if (parse->next_restart < restarts->count &&
         endian_load_le_u32(parse->bytes + restarts->entries_bytes +
-                           4 * (size_t)parse->next_restart) ==
-            (uint32_t)(*at - parse->bytes)) {
+                           4 * (size_t)parse->next_restart) == (uint32_t)(*at - parse->bytes)) {
         if (entry.shared != 0) {
             return "a restart shares bytes with the entry before it";
         }
@@ -223,8 +222,8 @@ static void fill_prefixes(const char *bytes, struct sst_block_head *head)
         uint32_t shared, rest, value_bytes;
         const char *key = sst_entry_read(bytes + sst_block_restart_offset(&block, i), &shared,
                                          &rest, &value_bytes);
-        head->prefixes[i] = kv_prefix8(kv_slice(key + head->common_bytes,
-                                                rest - KV_TRAILER_BYTES - head->common_bytes));
+        head->prefixes[i] = kv_prefix8(
+            kv_slice(key + head->common_bytes, rest - KV_TRAILER_BYTES - head->common_bytes));
     }
 }
 
@@ -304,13 +303,12 @@ static uint32_t bytewise_restart(const struct sst_block *block, struct kv_key ke
     if (order != 0) {
         return order < 0 ? 0 : count - 1;
     }
-    uint64_t prefix = kv_prefix8(kv_slice(key.user.bytes + head->common_bytes,
-                                          key.user.count - head->common_bytes));
+    uint64_t prefix = kv_prefix8(
+        kv_slice(key.user.bytes + head->common_bytes, key.user.count - head->common_bytes));
     uint32_t bound = sst_prefix_bound(head->prefixes, count, prefix);
     if (bound < count && head->prefixes[bound] == prefix) {
-        uint32_t equal = prefix == UINT64_MAX
-                             ? count
-                             : sst_prefix_bound(head->prefixes, count, prefix + 1);
+        uint32_t equal =
+            prefix == UINT64_MAX ? count : sst_prefix_bound(head->prefixes, count, prefix + 1);
         bound = lower_bound(block, &bytewise, key, bound, equal);
     }
     return bound == 0 ? 0 : bound - 1;
@@ -334,14 +332,14 @@ static enum quarry_status find_slow(const struct sst_block *block,
                                     const struct sst_heap *heap, struct kv_key key,
                                     enum sst_place *ret_place, struct sst_point *ret_point)
 {
-    struct sst_cursor cursor = {0};
+    struct sst_cursor cursor;
 
+    sst_cursor_init(&cursor);
     sst_cursor_set(&cursor, block);
     enum quarry_status status = sst_cursor_seek(&cursor, heap, comparator, key);
     if (status == QUARRY_OK && !cursor.is_valid) {
         *ret_place = SST_PLACE_BEYOND;
-    } else if (status == QUARRY_OK &&
-               kv_compare(comparator, cursor.key.user, key.user) == 0) {
+    } else if (status == QUARRY_OK && kv_compare(comparator, cursor.key.user, key.user) == 0) {
         *ret_place = SST_PLACE_FOUND;
         *ret_point = (struct sst_point){cursor.key.trailer, cursor.value};
     } else if (status == QUARRY_OK) {
@@ -355,8 +353,8 @@ static enum quarry_status find_slow(const struct sst_block *block,
 #define PLACE_UNCLEAR 3u
 
 /*
- * Passes entries from `at`, a restart, to `end`, in memcmp's order: see the essay. Returns: a place;
- * BEYOND at `end`.
+ * Passes entries from `at`, a restart, to `end`, in memcmp's order: see the essay. Returns: a
+ * place; BEYOND at `end`.
  */
 static inline uint32_t scan(const char *at, const char *end, struct kv_key key,
                             struct sst_point *ret_point)
@@ -390,8 +388,7 @@ static inline uint32_t scan(const char *at, const char *end, struct kv_key key,
         } else if (key.user.count == matched) {
             uint64_t trailer = endian_load_le_u64(suffix + (user - shared));
             if (trailer <= key.trailer) {
-                *ret_point = (struct sst_point){
-                    trailer, kv_slice(at - value_bytes, value_bytes)};
+                *ret_point = (struct sst_point){trailer, kv_slice(at - value_bytes, value_bytes)};
                 return SST_PLACE_FOUND;
             }
         }
@@ -408,8 +405,8 @@ static uint32_t find_by_hash(const struct sst_block *block, struct kv_key key,
 {
     const struct sst_restarts *restarts = &block->head->restarts;
     uint32_t hash = sst_hash32_signed(key.user.bytes, key.user.count, BUCKET_HASH_SEED);
-    uint8_t bucket = ((const uint8_t *)block->bytes)[restarts->buckets_offset +
-                                                     hash % restarts->bucket_count];
+    uint8_t bucket =
+        ((const uint8_t *)block->bytes)[restarts->buckets_offset + hash % restarts->bucket_count];
 
     if (bucket == BUCKET_EMPTY) {
         return SST_PLACE_ABSENT;
@@ -417,9 +414,8 @@ static uint32_t find_by_hash(const struct sst_block *block, struct kv_key key,
     if (bucket == BUCKET_MANY || bucket >= restarts->count) {
         return PLACE_UNCLEAR;
     }
-    uint32_t end = bucket + 1u < restarts->count
-                       ? sst_block_restart_offset(block, bucket + 1u)
-                       : restarts->entries_bytes;
+    uint32_t end = bucket + 1u < restarts->count ? sst_block_restart_offset(block, bucket + 1u)
+                                                 : restarts->entries_bytes;
     uint32_t place = scan(block->bytes + sst_block_restart_offset(block, bucket),
                           block->bytes + end, key, ret_point);
     return place == SST_PLACE_BEYOND ? SST_PLACE_ABSENT : place;

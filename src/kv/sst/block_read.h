@@ -9,6 +9,13 @@
 #include <kv/key.h>
 #include <kv/sst/heap.h>
 
+/* Bytes of a file read ahead of their use. */
+struct sst_readahead {
+    struct sst_buffer bytes;
+    uint64_t offset; /* of them */
+    uint32_t chunk_bytes;
+};
+
 /* ---- entries, checked ----------------------------------------------------------------------- */
 
 /* An entry as it stands in a block. */
@@ -151,8 +158,8 @@ static inline const char *sst_entry_read(const char *at, uint32_t *ret_shared, u
 #define SST_BEHIND_MAX 32u
 
 /*
- * A place in a data block, with its key whole. All-zero is one that is nowhere. Its memory is kept
- * until sst_cursor_fini.
+ * A place in a data block, with its key whole. Made by sst_cursor_init; its memory is kept until
+ * sst_cursor_fini.
  */
 struct sst_cursor {
     struct sst_block block; /* borrowed */
@@ -169,6 +176,8 @@ struct sst_cursor {
     struct sst_buffer behind_keys;
 };
 
+/* Makes it one that is nowhere; cheaper than zeroing all of it. */
+void sst_cursor_init(struct sst_cursor *cursor);
 /* Puts it before the first entry of a block. `block`: borrowed until another is set. */
 void sst_cursor_set(struct sst_cursor *cursor, const struct sst_block *block);
 /*

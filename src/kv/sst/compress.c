@@ -211,7 +211,7 @@ bool sst_compression_is_writable(uint8_t type)
 
 const char *sst_compression_name(uint8_t type)
 {
-    static const char *const names[] = {"NoCompression", "Snappy", "Zlib", "BZip2",
+    static const char *const names[] = {"NoCompression", "Snappy", "Zlib",   "BZip2",
                                         "LZ4",           "LZ4HC",  "Xpress", "ZSTD"};
 
     if (type == TYPE_ZSTD_OLD) {
@@ -227,9 +227,9 @@ const char *sst_compression_name(uint8_t type)
  * came out in `ret_byte_count`; OK only at the stream's end.
  */
 static enum quarry_status inflate_stream(struct sst_codec *codec,
-                                         const struct sst_dictionary *dictionary,
-                                         const char *bytes, size_t byte_count, char *room,
-                                         size_t room_bytes, size_t *ret_byte_count)
+                                         const struct sst_dictionary *dictionary, const char *bytes,
+                                         size_t byte_count, char *room, size_t room_bytes,
+                                         size_t *ret_byte_count)
 {
     char sink[1024];
     z_stream stream = {.zalloc = zlib_alloc, .zfree = piece_free, .opaque = codec};
@@ -316,8 +316,8 @@ static size_t parse_length(uint8_t type, bool has_length, const char *bytes, siz
         return 0;
     }
     uint32_t length;
-    size_t used = varint_get_u32((const uint8_t *)bytes, (const uint8_t *)bytes + byte_count,
-                                 &length);
+    size_t used =
+        varint_get_u32((const uint8_t *)bytes, (const uint8_t *)bytes + byte_count, &length);
     *ret_length = length;
     return used == 0 ? SIZE_MAX : used;
 }
@@ -526,7 +526,8 @@ enum quarry_status sst_compress(struct sst_codec *codec, uint8_t type, int32_t l
         return QUARRY_TOO_LARGE;
     }
     size_t bound = room_for(type, byte_count);
-    enum quarry_status status = sst_codec_scratch(codec, bound + VARINT_U32_BYTES_MAX + SST_ROOM_BEHIND, &room);
+    enum quarry_status status =
+        sst_codec_scratch(codec, bound + VARINT_U32_BYTES_MAX + SST_ROOM_BEHIND, &room);
     if (status != QUARRY_OK) {
         return status;
     }

@@ -127,8 +127,8 @@ static bool passes_legacy(const struct sst_filter *filter, const char *bytes, st
     uint32_t hash = sst_hash32_signed(key.bytes, key.count, SST_HASH32_BLOOM_SEED);
     uint32_t delta = bits_rotate_left_u32(hash, 15);
     uint32_t mask = bits_mask_u32(0, filter->line_bits);
-    const uint8_t *line = (const uint8_t *)bytes +
-                          ((uint64_t)(hash % filter->line_count) << (filter->line_bits - 3));
+    const uint8_t *line =
+        (const uint8_t *)bytes + ((uint64_t)(hash % filter->line_count) << (filter->line_bits - 3));
 
     for (uint32_t i = 0; i < filter->probes; i++, hash += delta) {
         uint32_t bit = hash & mask;

@@ -22,8 +22,8 @@ enum sst_filter_kind {
 struct sst_filter {
     uint8_t kind; /* enum sst_filter_kind */
     uint8_t probes;
-    uint8_t line_bits; /* log2 of a line's bits */
-    uint8_t base_bits; /* LevelDB's: log2 of a stretch's bytes */
+    uint8_t line_bits;   /* log2 of a line's bits */
+    uint8_t base_bits;   /* LevelDB's: log2 of a stretch's bytes */
     uint32_t line_count; /* LevelDB's: stretches */
     uint32_t offsets;    /* LevelDB's: where the array of offsets is */
     uint32_t byte_count;
@@ -67,8 +67,8 @@ struct sst_filter_build {
 };
 
 /* Errors: QUARRY_NO_MEMORY: not added. */
-enum quarry_status sst_filter_build_add(const struct sst_heap *heap,
-                                        struct sst_filter_build *build, uint64_t hash);
+enum quarry_status sst_filter_build_add(const struct sst_heap *heap, struct sst_filter_build *build,
+                                        uint64_t hash);
 enum quarry_status sst_filter_build_add_prefix(const struct sst_heap *heap,
                                                struct sst_filter_build *build, uint64_t hash);
 void sst_filter_build_fini(const struct sst_heap *heap, struct sst_filter_build *build);
@@ -89,8 +89,7 @@ enum quarry_status sst_filter_append(const struct sst_heap *heap, struct sst_buf
                                      struct sst_hash_place *place, uint64_t count,
                                      uint32_t millibits);
 /* As that, one of LevelDB's for a stretch; the hashes are of sst_hash32. */
-enum quarry_status sst_filter_append_leveldb(const struct sst_heap *heap,
-                                             struct sst_buffer *buffer,
+enum quarry_status sst_filter_append_leveldb(const struct sst_heap *heap, struct sst_buffer *buffer,
                                              struct sst_hash_place *place, uint64_t count,
                                              uint32_t millibits);
 

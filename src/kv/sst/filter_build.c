@@ -3,9 +3,9 @@
  *
  * A filter's size depends on how many keys there are, which is known when the last one has come. So
  * what is kept is a hash of each key, 8 bytes, in pieces of 32 KiB that are not copied when there
- * are more. Keys come sorted: a key's versions, and the prefix of neighbours, follow each other, and
- * a hash that is the same as the last one is left out. (RocksDB compares with the last one of any
- * kind; here keys and prefixes are compared each with its own, which leaves out more.)
+ * are more. Keys come sorted: a key's versions, and the prefix of neighbours, follow each other,
+ * and a hash that is the same as the last one is left out. (RocksDB compares with the last one of
+ * any kind; here keys and prefixes are compared each with its own, which leaves out more.)
  *
  *     lines = keys × bits / 512, rounded up;     probes by a table that is RocksDB's, for their
  *                                                number is written, not computed by who reads
@@ -45,8 +45,8 @@ static enum quarry_status append_hash(const struct sst_heap *heap, struct sst_fi
     return QUARRY_OK;
 }
 
-enum quarry_status sst_filter_build_add(const struct sst_heap *heap,
-                                        struct sst_filter_build *build, uint64_t hash)
+enum quarry_status sst_filter_build_add(const struct sst_heap *heap, struct sst_filter_build *build,
+                                        uint64_t hash)
 {
     if (build->has_key && build->last_key == hash) {
         return QUARRY_OK;
@@ -155,8 +155,7 @@ static uint32_t plain_probes(uint32_t millibits)
     return probes < 1 ? 1 : probes > 30 ? 30 : probes;
 }
 
-enum quarry_status sst_filter_append_leveldb(const struct sst_heap *heap,
-                                             struct sst_buffer *buffer,
+enum quarry_status sst_filter_append_leveldb(const struct sst_heap *heap, struct sst_buffer *buffer,
                                              struct sst_hash_place *place, uint64_t count,
                                              uint32_t millibits)
 {

@@ -14,8 +14,8 @@
 /* A handle: two varints. */
 #define SST_HANDLE_BYTES_MAX 20u
 /* Footers: LevelDB's and format version 0; all later ones. */
-#define SST_FOOTER_OLD_BYTES 48u
-#define SST_FOOTER_BYTES     53u
+#define SST_FOOTER_OLD_BYTES   48u
+#define SST_FOOTER_BYTES       53u
 #define SST_FORMAT_VERSION_MAX 5u
 
 /* Where a block is: its payload, without the trailer. */
@@ -35,7 +35,7 @@ struct sst_footer {
     struct sst_handle metaindex, index;
     uint32_t format_version;
     uint8_t checksum_type;
-    bool is_leveldb;  /* the old magic number */
+    bool is_leveldb;     /* the old magic number */
     uint32_t byte_count; /* of the footer */
 };
 
@@ -49,12 +49,12 @@ enum quarry_status sst_footer_get(const char *bytes, size_t byte_count,
                                   struct sst_footer *ret_footer, const char **ret_fault);
 
 /* Keys of the metaindex. */
-#define SST_META_PROPERTIES     "rocksdb.properties"
-#define SST_META_PROPERTIES_OLD "rocksdb.stats"
-#define SST_META_RANGE_DELETES  "rocksdb.range_del"
-#define SST_META_DICTIONARY     "rocksdb.compression_dict"
-#define SST_META_FULL_FILTER    "fullfilter.rocksdb.BuiltinBloomFilter"
+#define SST_META_PROPERTIES         "rocksdb.properties"
+#define SST_META_PROPERTIES_OLD     "rocksdb.stats"
+#define SST_META_RANGE_DELETES      "rocksdb.range_del"
+#define SST_META_DICTIONARY         "rocksdb.compression_dict"
+#define SST_META_FULL_FILTER        "fullfilter.rocksdb.BuiltinBloomFilter"
 #define SST_META_PARTITIONED_FILTER "partitionedfilter.rocksdb.BuiltinBloomFilter"
-#define SST_META_LEVELDB_FILTER "filter.leveldb.BuiltinBloomFilter2"
+#define SST_META_LEVELDB_FILTER     "filter.leveldb.BuiltinBloomFilter2"
 
 #endif

@@ -45,8 +45,8 @@ enum quarry_status sst_buffer_reserve_slow(const struct sst_heap *heap, struct s
     if (!checked_add_size(buffer->count, extra, &wanted) || wanted > SIZE_MAX / 4) {
         return QUARRY_TOO_LARGE;
     }
-    size_t capacity = buffer->capacity < BUFFER_BYTES_MIN / 2 ? BUFFER_BYTES_MIN
-                                                              : buffer->capacity * 2;
+    size_t capacity =
+        buffer->capacity < BUFFER_BYTES_MIN / 2 ? BUFFER_BYTES_MIN : buffer->capacity * 2;
     capacity = capacity < wanted ? wanted : capacity;
     enum quarry_status status = sst_heap_alloc(heap, capacity, &bytes);
     if (status != QUARRY_OK && capacity > wanted) {

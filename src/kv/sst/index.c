@@ -11,10 +11,10 @@
  * a user key where no two neighbouring blocks split the versions of one; in old files and LevelDB's
  * it has a trailer.
  *
- * In memory it is arrays (index.h): the search runs over the eight bytes of each key behind what all
- * have in common, as numbers. Only where two are equal are keys compared. Arrays cost 24 bytes an
- * entry (32 with trailers) beside keys that are a few bytes long without the common ones; on disk
- * an entry has about 25.
+ * In memory it is arrays (index.h): the search runs over the eight bytes of each key behind what
+ * all have in common, as numbers. Only where two are equal are keys compared. Arrays cost 24 bytes
+ * an entry (32 with trailers) beside keys that are a few bytes long without the common ones; on
+ * disk an entry has about 25.
  *
  * Invariants of a decoded index, for any bytes on disk:
  *   1. key_end does not fall, and the last one is the end of the keys.
@@ -23,9 +23,9 @@
  *
  * The block is walked twice: once to count, once to fill.
  *
- * Rejected: Eytzinger's order for the prefixes. It saves a third of the misses of a cold search, but
- * indexes that are searched are in the cache of the CPU to their upper half, and iterators want rank
- * order; large indexes are cut into parts of 4 KiB anyway.
+ * Rejected: Eytzinger's order for the prefixes. It saves a third of the misses of a cold search,
+ * but indexes that are searched are in the cache of the CPU to their upper half, and iterators want
+ * rank order; large indexes are cut into parts of 4 KiB anyway.
  */
 #include <kv/sst/index.h>
 
@@ -220,8 +220,8 @@ static void put_entry(const struct sst_index *index, const struct arrays *arrays
 
 enum quarry_status sst_index_parse(const struct sst_heap *heap, const char *bytes,
                                    size_t byte_count, const struct sst_index_form *form,
-                                   const struct sst_index_measure *measure,
-                                   struct sst_index *room, const char **ret_fault)
+                                   const struct sst_index_measure *measure, struct sst_index *room,
+                                   const char **ret_fault)
 {
     struct walk walk;
     enum quarry_status status = walk_begin(&walk, heap, bytes, byte_count, form);
@@ -297,10 +297,9 @@ uint32_t sst_index_find(const struct sst_index *index,
             return order < 0 ? index->count : 0;
         }
     }
-    uint64_t prefix =
-        key.user.count == common
-            ? 0
-            : kv_prefix8(kv_slice(key.user.bytes + common, key.user.count - common));
+    uint64_t prefix = key.user.count == common
+                          ? 0
+                          : kv_prefix8(kv_slice(key.user.bytes + common, key.user.count - common));
     uint32_t low = sst_prefix_bound(index->words, index->count, prefix);
     if (low == index->count || index->words[low] != prefix) {
         return low;

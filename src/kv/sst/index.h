@@ -25,7 +25,8 @@ struct sst_index_form {
 /*
  * An index in the cache, at the beginning of a block's payload:
  *
- *     | head | prefix8 … | offset … | trailer … | block bytes, u32 … | key end, u32 … | common | keys |
+ *     | head | prefix8 … | offset … | trailer … | block bytes, u32 … | key end, u32 … | common |
+ * keys |
  *
  * Trailers are there if keys are internal ones. A key is the common bytes and its own.
  */
@@ -58,8 +59,8 @@ enum quarry_status sst_index_measure(const struct sst_heap *heap, const char *by
  */
 enum quarry_status sst_index_parse(const struct sst_heap *heap, const char *bytes,
                                    size_t byte_count, const struct sst_index_form *form,
-                                   const struct sst_index_measure *measure,
-                                   struct sst_index *room, const char **ret_fault);
+                                   const struct sst_index_measure *measure, struct sst_index *room,
+                                   const char **ret_fault);
 
 static inline const uint64_t *sst_index_offsets(const struct sst_index *index)
 {

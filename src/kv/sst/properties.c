@@ -44,7 +44,9 @@ struct property {
 };
 
 #define PROPERTY(text, member, how, when)                                                          \
-    {"rocksdb." text, offsetof(struct kv_table_properties, member), how, when}
+    {                                                                                              \
+        "rocksdb." text, offsetof(struct kv_table_properties, member), how, when                   \
+    }
 
 static const struct property properties_known[] = {
     PROPERTY("block.based.table.index.type", index_type, KIND_FIXED32, ALWAYS),
@@ -234,8 +236,7 @@ static enum quarry_status visit_property(void *argument, struct kv_slice key, st
 }
 
 enum quarry_status sst_properties_get(const struct sst_heap *heap, const char *bytes,
-                                      size_t byte_count,
-                                      struct kv_table_properties *ret_properties)
+                                      size_t byte_count, struct kv_table_properties *ret_properties)
 {
     struct kv_table_properties properties = {.filters_whole_keys = true, .is_present = true};
     enum quarry_status status =

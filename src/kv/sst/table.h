@@ -36,10 +36,10 @@ struct kv_table {
 
     enum sst_filter_place filter_place;
     struct sst_handle filter_handle;
-    bool filters_keys;     /* the filter knows whole keys */
-    bool filters_prefixes; /* the filter knows prefixes of the store's length */
-    struct sst_filter filter;       /* pinned, WHOLE or STRETCHES */
-    const char *filter_bytes;       /* pinned; NULL: it is not */
+    bool filters_keys;                  /* the filter knows whole keys */
+    bool filters_prefixes;              /* the filter knows prefixes of the store's length */
+    struct sst_filter filter;           /* pinned, WHOLE or STRETCHES */
+    const char *filter_bytes;           /* pinned; NULL: it is not */
     const struct sst_index *filter_top; /* pinned, PARTS; NULL: it is not */
     struct quarry_block filter_block;
 
@@ -48,13 +48,6 @@ struct kv_table {
     struct sst_buffer range_bytes; /* keys of ranges, then the array of them */
     struct kv_table_range *ranges;
     size_t range_count;
-};
-
-/* Bytes of a file read ahead of their use. */
-struct sst_readahead {
-    struct sst_buffer bytes;
-    uint64_t offset; /* of them */
-    uint32_t chunk_bytes;
 };
 
 /* For whom blocks are read. */
@@ -82,9 +75,8 @@ enum quarry_status sst_table_fail(const struct kv_table *table, struct quarry_er
  * `ret_bytes`: borrowed from the codec, or from `reading->readahead`.
  */
 enum quarry_status sst_table_read_plain(struct kv_table *table, struct sst_codec *codec,
-                                        const struct sst_reading *reading,
-                                        struct sst_handle handle, const char **ret_bytes,
-                                        size_t *ret_byte_count);
+                                        const struct sst_reading *reading, struct sst_handle handle,
+                                        const char **ret_bytes, size_t *ret_byte_count);
 /* The same without uncompressing: payload and trailer, checked against the checksum or not. */
 enum quarry_status sst_table_read_raw(struct kv_table *table, struct sst_codec *codec,
                                       const struct sst_reading *reading, struct sst_handle handle,
@@ -93,9 +85,9 @@ bool sst_table_checksum_holds(const struct kv_table *table, const char *bytes,
                               struct sst_handle handle);
 /* What is behind a raw block's trailer check: uncompresses its payload. */
 enum quarry_status sst_table_uncompress(struct kv_table *table, struct sst_codec *codec,
-                                        const struct sst_reading *reading,
-                                        struct sst_handle handle, const char *raw,
-                                        const char **ret_bytes, size_t *ret_byte_count);
+                                        const struct sst_reading *reading, struct sst_handle handle,
+                                        const char *raw, const char **ret_bytes,
+                                        size_t *ret_byte_count);
 
 /*
  * A block by way of the cache, decoded as its kind wants it. `kind`: DATA, INDEX or FILTER.

@@ -126,15 +126,14 @@ bool sst_table_checksum_holds(const struct kv_table *table, const char *bytes,
 {
     enum sst_checksum_type type = (enum sst_checksum_type)table->footer.checksum_type;
 
-    return type == SST_CHECKSUM_NONE ||
-           endian_load_le_u32(bytes + handle.byte_count + 1) ==
-               sst_checksum(type, bytes, handle.byte_count);
+    return type == SST_CHECKSUM_NONE || endian_load_le_u32(bytes + handle.byte_count + 1) ==
+                                            sst_checksum(type, bytes, handle.byte_count);
 }
 
 enum quarry_status sst_table_uncompress(struct kv_table *table, struct sst_codec *codec,
-                                        const struct sst_reading *reading,
-                                        struct sst_handle handle, const char *raw,
-                                        const char **ret_bytes, size_t *ret_byte_count)
+                                        const struct sst_reading *reading, struct sst_handle handle,
+                                        const char *raw, const char **ret_bytes,
+                                        size_t *ret_byte_count)
 {
     uint8_t type = (uint8_t)raw[handle.byte_count];
     bool has_length = table->footer.format_version >= 2;
@@ -166,9 +165,8 @@ enum quarry_status sst_table_uncompress(struct kv_table *table, struct sst_codec
 }
 
 enum quarry_status sst_table_read_plain(struct kv_table *table, struct sst_codec *codec,
-                                        const struct sst_reading *reading,
-                                        struct sst_handle handle, const char **ret_bytes,
-                                        size_t *ret_byte_count)
+                                        const struct sst_reading *reading, struct sst_handle handle,
+                                        const char **ret_bytes, size_t *ret_byte_count)
 {
     const char *raw = NULL;
     enum quarry_status status = sst_table_read_raw(table, codec, reading, handle, &raw);
@@ -233,8 +231,7 @@ static enum quarry_status decode_index(struct kv_table *table, const struct sst_
     struct sst_index_measure measure;
     struct quarry_block block;
     const char *fault = "";
-    enum quarry_status status =
-        sst_index_measure(heap, bytes, byte_count, form, &measure, &fault);
+    enum quarry_status status = sst_index_measure(heap, bytes, byte_count, form, &measure, &fault);
 
     if (status != QUARRY_OK) {
         return sst_table_fail(table, reading->error, status, handle.offset, fault);
@@ -244,8 +241,8 @@ static enum quarry_status decode_index(struct kv_table *table, const struct sst_
     if (status != QUARRY_OK) {
         return status;
     }
-    status = sst_index_parse(heap, bytes, byte_count, form, &measure, quarry_block_data(&block),
-                             &fault);
+    status =
+        sst_index_parse(heap, bytes, byte_count, form, &measure, quarry_block_data(&block), &fault);
     if (status != QUARRY_OK) {
         quarry_block_release(table->tables->cache, &block);
         return sst_table_fail(table, reading->error, status, handle.offset, fault);
@@ -265,9 +262,8 @@ static enum quarry_status decode_filter(struct kv_table *table, const struct sst
 
     if (status == QUARRY_OK) {
         memcpy(quarry_block_data(ret_block), bytes, byte_count);
-        *(struct sst_extra *)quarry_block_extra(ret_block) =
-            (struct sst_extra){.mark = SST_MARK_FILTER,
-                               .filter = sst_filter_parse(bytes, byte_count, is_leveldb)};
+        *(struct sst_extra *)quarry_block_extra(ret_block) = (struct sst_extra){
+            .mark = SST_MARK_FILTER, .filter = sst_filter_parse(bytes, byte_count, is_leveldb)};
     }
     return status;
 }
@@ -316,8 +312,8 @@ static enum quarry_status load_block(void *argument, const struct quarry_block_k
     }
     status = sst_table_read_plain(table, codec, load->reading, load->handle, &bytes, &byte_count);
     if (status == QUARRY_OK) {
-        status = sst_table_decode(table, load->reading, load->kind, load->handle, load->form,
-                                  bytes, byte_count, ret_block);
+        status = sst_table_decode(table, load->reading, load->kind, load->handle, load->form, bytes,
+                                  byte_count, ret_block);
     }
     sst_codec_give(&table->tables->codecs, codec);
     return status;
@@ -345,11 +341,8 @@ enum quarry_status sst_table_block(struct kv_table *table, const struct sst_read
             return QUARRY_BUSY;
         }
     } else {
-        struct load load = {.table = table,
-                            .reading = reading,
-                            .kind = kind,
-                            .handle = handle,
-                            .form = form};
+        struct load load = {
+            .table = table, .reading = reading, .kind = kind, .handle = handle, .form = form};
         enum quarry_status status =
             quarry_block_cache_get_or_load(tables->cache, &key, tag, load_block, &load, &block);
         if (Q_UNLIKELY(status != QUARRY_OK)) {

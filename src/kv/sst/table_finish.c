@@ -4,8 +4,8 @@
  *     whole          | filter | index | ranges | properties | metaindex | footer |
  *     partitioned    | filter | filter | … | filters' top | index | index | … | top | …
  *
- * Tops are indexes of the pieces: the separator of a piece's last block, and where the piece is. The
- * filters' top has the same keys as the index', and the same form.
+ * Tops are indexes of the pieces: the separator of a piece's last block, and where the piece is.
+ * The filters' top has the same keys as the index', and the same form.
  *
  * LevelDB's filters are for stretches of 2 KiB of the file: a block's keys are in that of the
  * offset at which it begins. They are made from the hashes at the end like all others, since the
@@ -125,8 +125,8 @@ static enum quarry_status put_built(struct kv_table_writer *writer, struct sst_b
 /* ---- the index ------------------------------------------------------------------------------ */
 
 static enum quarry_status put_partitions(struct kv_table_writer *writer,
-                                         struct sst_block_build *part,
-                                         struct sst_block_build *top, struct sst_handle *ret_handle)
+                                         struct sst_block_build *part, struct sst_block_build *top,
+                                         struct sst_handle *ret_handle)
 {
     enum quarry_status status = QUARRY_OK;
     uint64_t begin = 0, offset = writer->offset;
@@ -180,13 +180,12 @@ enum quarry_status sst_writer_put_index(struct kv_table_writer *writer,
 
 /* ---- the filter ----------------------------------------------------------------------------- */
 
-static enum quarry_status put_whole_filter(struct kv_table_writer *writer,
-                                           struct sst_buffer *bytes, struct sst_handle *ret_handle)
+static enum quarry_status put_whole_filter(struct kv_table_writer *writer, struct sst_buffer *bytes,
+                                           struct sst_handle *ret_handle)
 {
     struct sst_hash_place place = {.piece = writer->hashes.first};
-    enum quarry_status status =
-        sst_filter_append(writer->heap, bytes, &place, writer->hashes.count,
-                          writer->options.bloom_millibits);
+    enum quarry_status status = sst_filter_append(writer->heap, bytes, &place, writer->hashes.count,
+                                                  writer->options.bloom_millibits);
 
     return status != QUARRY_OK ? status : sst_writer_put_block(writer, bytes, false, ret_handle);
 }
@@ -202,8 +201,7 @@ static struct kv_key last_separator(const struct kv_table_writer *writer, size_t
     return last;
 }
 
-static enum quarry_status put_filter_parts(struct kv_table_writer *writer,
-                                           struct sst_buffer *bytes,
+static enum quarry_status put_filter_parts(struct kv_table_writer *writer, struct sst_buffer *bytes,
                                            struct sst_handle *ret_handle)
 {
     struct sst_hash_place place = {.piece = writer->hashes.first};
@@ -338,8 +336,7 @@ static enum quarry_status put_ranges(struct kv_table_writer *writer, struct sst_
 static enum quarry_status put_properties(struct kv_table_writer *writer,
                                          struct sst_handle *ret_handle)
 {
-    struct sst_block_build build = {.restart_interval = SST_ONE_RESTART,
-                                    .has_value_lengths = true};
+    struct sst_block_build build = {.restart_interval = SST_ONE_RESTART, .has_value_lengths = true};
     enum quarry_status status = sst_properties_put(writer->heap, &build, &writer->properties);
 
     if (status == QUARRY_OK) {

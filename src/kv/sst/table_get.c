@@ -10,8 +10,8 @@
  * All entries of an ingested file have one sequence, which is not in the file: such a key is sought
  * from its newest version on, of which there is one, and its sequence compared afterwards.
  *
- * A filter that cannot be read (no memory, damage) lets every key pass: it is not needed for a right
- * answer. Damage is told by kv_table_verify.
+ * A filter that cannot be read (no memory, damage) lets every key pass: it is not needed for a
+ * right answer. Damage is told by kv_table_verify.
  */
 #include <kv/sst/table.h>
 
@@ -142,8 +142,8 @@ static enum quarry_status look_into(struct kv_table *table, const struct sst_rea
         return status;
     }
     const struct sst_block parsed = sst_block_of(&block);
-    status = sst_block_find(&parsed, tables->comparator, &tables->heap, key, is_final, &place,
-                            &point);
+    status =
+        sst_block_find(&parsed, tables->comparator, &tables->heap, key, is_final, &place, &point);
     if (Q_LIKELY(status == QUARRY_OK && place == SST_PLACE_FOUND)) {
         *ret_entry = (struct kv_table_entry){point.trailer, point.value, block};
         return Q_LIKELY(sst_type_is_known(point.trailer)) ? QUARRY_OK : QUARRY_UNSUPPORTED;
@@ -165,8 +165,8 @@ static enum quarry_status look_up(struct kv_table *table, const struct sst_readi
     while (status == QUARRY_OK && goes_on && sst_position_is_valid(position)) {
         goes_on = false;
         if (table->filter_place == SST_FILTER_STRETCHES) {
-            lookup->filtered = sst_table_filter_at(table, reading, key.user,
-                                                   sst_position_handle(position).offset);
+            lookup->filtered =
+                sst_table_filter_at(table, reading, key.user, sst_position_handle(position).offset);
             if (lookup->filtered == KV_TABLE_REJECTED) {
                 return QUARRY_NOT_FOUND;
             }
@@ -202,9 +202,8 @@ static enum quarry_status apply_global_sequence(const struct kv_table *table,
 enum quarry_status kv_table_get(struct kv_table *table, struct kv_table_lookup *lookup,
                                 struct kv_table_entry *ret_entry, struct quarry_error *error)
 {
-    const struct sst_reading reading = {.only_cached = lookup->only_cached,
-                                        .is_background = lookup->is_background,
-                                        .error = error};
+    const struct sst_reading reading = {
+        .only_cached = lookup->only_cached, .is_background = lookup->is_background, .error = error};
     struct sst_index_position position = {0};
     struct kv_key key = lookup->key;
 
@@ -230,7 +229,8 @@ uint64_t kv_table_approximate_offset(struct kv_table *table, struct kv_key key)
 {
     const struct sst_reading reading = {0};
     struct sst_index_position position = {0};
-    uint64_t offset = table->footer.metaindex.offset;
+    uint64_t data_bytes = table->properties.data_bytes;
+    uint64_t offset = data_bytes != 0 ? data_bytes : table->footer.metaindex.offset;
 
     if (sst_position_seek(table, &position, &reading, key) == QUARRY_OK &&
         sst_position_is_valid(&position)) {

@@ -22,11 +22,9 @@ static enum quarry_status hold_top(struct kv_table *table, struct sst_index_posi
         position->top = table->index;
         return QUARRY_OK;
     }
-    const struct sst_index_form *form =
-        table->is_two_level ? &table->top_form : &table->index_form;
-    enum quarry_status status =
-        sst_table_block(table, reading, QUARRY_BLOCK_INDEX, table->footer.index, form,
-                        &position->top_block);
+    const struct sst_index_form *form = table->is_two_level ? &table->top_form : &table->index_form;
+    enum quarry_status status = sst_table_block(table, reading, QUARRY_BLOCK_INDEX,
+                                                table->footer.index, form, &position->top_block);
     if (status == QUARRY_OK) {
         position->top = quarry_block_data(&position->top_block);
     }
@@ -51,9 +49,9 @@ static enum quarry_status enter_leaf(struct kv_table *table, struct sst_index_po
                                      const struct sst_reading *reading, uint32_t top_entry)
 {
     struct quarry_block block;
-    enum quarry_status status = sst_table_block(
-        table, reading, QUARRY_BLOCK_INDEX, sst_index_handle(position->top, top_entry),
-        &table->index_form, &block);
+    enum quarry_status status =
+        sst_table_block(table, reading, QUARRY_BLOCK_INDEX,
+                        sst_index_handle(position->top, top_entry), &table->index_form, &block);
 
     drop_leaf(table, position);
     if (status == QUARRY_OK) {
@@ -65,8 +63,7 @@ static enum quarry_status enter_leaf(struct kv_table *table, struct sst_index_po
 }
 
 /* To the first entry of the first leaf from `top_entry` on that has one; else nowhere. */
-static enum quarry_status enter_forward(struct kv_table *table,
-                                        struct sst_index_position *position,
+static enum quarry_status enter_forward(struct kv_table *table, struct sst_index_position *position,
                                         const struct sst_reading *reading, uint32_t top_entry)
 {
     enum quarry_status status = QUARRY_OK;

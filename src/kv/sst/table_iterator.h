@@ -41,8 +41,7 @@ struct kv_table_iterator {
     uint64_t pinned_bytes;
     bool is_copied; /* key and value are copies, and the block is not held */
     struct sst_buffer copied_value;
-    struct sst_buffer readahead; /* bytes of the file from readahead_offset on */
-    uint64_t readahead_offset;
+    struct sst_readahead readahead;
 };
 
 /*

@@ -137,9 +137,8 @@ static enum quarry_status read_metaindex(struct opening *opening)
     struct kv_table *table = opening->table;
     const char *bytes = NULL;
     size_t count = 0;
-    enum quarry_status status =
-        sst_table_read_plain(table, opening->codec, &opening->reading, table->footer.metaindex,
-                             &bytes, &count);
+    enum quarry_status status = sst_table_read_plain(table, opening->codec, &opening->reading,
+                                                     table->footer.metaindex, &bytes, &count);
 
     if (status != QUARRY_OK) {
         return status;
@@ -222,8 +221,8 @@ static enum quarry_status read_properties(struct opening *opening)
         return sst_table_fail(table, opening->reading.error, QUARRY_CORRUPT, handle.offset,
                               "the properties' checksum does not match");
     }
-    status = sst_table_uncompress(table, opening->codec, &opening->reading, handle, raw, &bytes,
-                                  &count);
+    status =
+        sst_table_uncompress(table, opening->codec, &opening->reading, handle, raw, &bytes, &count);
     if (status != QUARRY_OK) {
         return status;
     }
@@ -258,9 +257,9 @@ static void apply_properties(struct kv_table *table, uint64_t largest_sequence)
     }
     table->global_sequence = SST_NO_SEQUENCE;
     if (properties->external_version != 0) {
-        table->global_sequence = largest_sequence <= KV_SEQUENCE_MAX  ? largest_sequence
-                                 : properties->global_sequence != 0 ? properties->global_sequence
-                                                                    : SST_NO_SEQUENCE;
+        table->global_sequence = largest_sequence <= KV_SEQUENCE_MAX ? largest_sequence
+                                 : properties->global_sequence != 0  ? properties->global_sequence
+                                                                     : SST_NO_SEQUENCE;
     }
 }
 
@@ -424,9 +423,9 @@ static enum quarry_status pin_filter(struct kv_table *table, const struct sst_re
     if (table->filter_place == SST_FILTER_NONE) {
         return QUARRY_OK;
     }
-    enum quarry_status status = sst_table_block(
-        table, reading, has_parts ? QUARRY_BLOCK_INDEX : QUARRY_BLOCK_FILTER,
-        table->filter_handle, &table->top_form, &table->filter_block);
+    enum quarry_status status =
+        sst_table_block(table, reading, has_parts ? QUARRY_BLOCK_INDEX : QUARRY_BLOCK_FILTER,
+                        table->filter_handle, &table->top_form, &table->filter_block);
     if (status != QUARRY_OK) {
         return status;
     }

@@ -147,7 +147,7 @@ uint64_t kv_table_approximate_offset(struct kv_table *table, struct kv_key key);
 
 /*
  * Reads all of it and checks it: checksums, formats, order, that the index leads to every key, that
- * the filter lets every key pass, and counts against the properties. Keeps nothing in the cache.
+ * the filter lets every key pass, and counts against the properties. Keeps no data in the cache.
  * Errors: the first fault.
  */
 enum quarry_status kv_table_verify(struct kv_table *table, struct quarry_error *error);

@@ -7,17 +7,17 @@
  *        └──→ hashes
  *
  * A data block is written when the next entry would make it too long. Its separator needs the next
- * entry's key, so it is noted when that comes: until then the block's last key stays in the builder.
- * At the end come the filter, made of the hashes; the index, made of the list; range deletions;
- * properties; the metaindex; the footer.
+ * entry's key, so it is noted when that comes: until then the block's last key stays in the
+ * builder. At the end come the filter, made of the hashes; the index, made of the list; range
+ * deletions; properties; the metaindex; the footer.
  *
  * Whether the index has user keys is known only then: it does where no two neighbouring blocks
  * split the versions of one key. So the list has separators with trailers, and the index is put
  * together at once. Entries of the index share nothing with each other (its restart interval is 1),
  * so handles are written in full, and delta encoding leaves out the values' lengths only.
  *
- * In a partitioned table the list is cut every `partition_bytes`; each piece becomes an index of its
- * own, and a filter of the keys below it. Versions of a key on both sides of a cut are in both
+ * In a partitioned table the list is cut every `partition_bytes`; each piece becomes an index of
+ * its own, and a filter of the keys below it. Versions of a key on both sides of a cut are in both
  * filters; so is the prefix of the first key after a cut in the one before: who looks for a prefix
  * comes to the first piece whose separator is not below it.
  *
@@ -254,8 +254,8 @@ enum quarry_status sst_writer_put(struct kv_table_writer *writer, const char *by
         status = write_bytes(writer, bytes, byte_count);
     } else if (status == QUARRY_OK) {
         if (writer->buffer.capacity == 0) {
-            status = sst_buffer_reserve(writer->heap, &writer->buffer,
-                                        writer->options.buffer_bytes);
+            status =
+                sst_buffer_reserve(writer->heap, &writer->buffer, writer->options.buffer_bytes);
         }
         if (status == QUARRY_OK) {
             status = sst_buffer_append(writer->heap, &writer->buffer, bytes, byte_count);
@@ -319,7 +319,8 @@ static enum quarry_status cut_partition(struct kv_table_writer *writer, const st
                              sizeof(partition));
 }
 
-/* Makes the separator of the block that was written last and the key `next`; NULL: it is the last. */
+/* Makes the separator of the block that was written last and the key `next`; NULL: it is the last.
+ */
 static enum quarry_status make_separator(struct kv_table_writer *writer, const struct kv_key *next,
                                          uint64_t *ret_trailer)
 {
@@ -328,8 +329,8 @@ static enum quarry_status make_separator(struct kv_table_writer *writer, const s
     struct sst_buffer *room = &writer->separator;
 
     room->count = 0;
-    enum quarry_status status = sst_buffer_append(writer->heap, room, last.user.bytes,
-                                                  last.user.count);
+    enum quarry_status status =
+        sst_buffer_append(writer->heap, room, last.user.bytes, last.user.count);
     *ret_trailer = last.trailer;
     if (status != QUARRY_OK || next == NULL) {
         return status;
@@ -359,8 +360,7 @@ enum quarry_status sst_writer_note_block(struct kv_table_writer *writer, const s
         return status;
     }
     (void)sst_buffer_append(writer->heap, &writer->index, (const char *)&note, sizeof(note));
-    (void)sst_buffer_append(writer->heap, &writer->index, writer->separator.bytes,
-                            note.user_bytes);
+    (void)sst_buffer_append(writer->heap, &writer->index, writer->separator.bytes, note.user_bytes);
     writer->has_pending = false;
     writer->index_bytes += note.user_bytes + KV_TRAILER_BYTES + 12;
     if (writer->is_leveldb) {
@@ -400,9 +400,8 @@ static bool is_block_full(const struct kv_table_writer *writer, struct kv_key ke
     if (writer->block.entry_count == 0) {
         return false;
     }
-    return bytes >= limit ||
-           (bytes + key.user.count + KV_TRAILER_BYTES + value.count > limit &&
-            bytes * 100 > limit * (100 - DEVIATION_PERCENT));
+    return bytes >= limit || (bytes + key.user.count + KV_TRAILER_BYTES + value.count > limit &&
+                              bytes * 100 > limit * (100 - DEVIATION_PERCENT));
 }
 
 static void count_entry(struct kv_table_writer *writer, struct kv_key key, struct kv_slice value)
@@ -414,8 +413,8 @@ static void count_entry(struct kv_table_writer *writer, struct kv_key key, struc
     properties->entry_count++;
     properties->raw_key_bytes += key.user.count + KV_TRAILER_BYTES;
     properties->raw_value_bytes += value.count;
-    properties->delete_count += type == KV_TYPE_DELETE || type == KV_TYPE_SINGLE_DELETE ||
-                                type == KV_TYPE_RANGE_DELETE;
+    properties->delete_count +=
+        type == KV_TYPE_DELETE || type == KV_TYPE_SINGLE_DELETE || type == KV_TYPE_RANGE_DELETE;
     properties->merge_count += type == KV_TYPE_MERGE;
     properties->range_delete_count += type == KV_TYPE_RANGE_DELETE;
     writer->smallest_sequence =
@@ -427,9 +426,8 @@ static void count_entry(struct kv_table_writer *writer, struct kv_key key, struc
 static enum quarry_status add_hashes(struct kv_table_writer *writer, struct kv_slice user)
 {
     uint32_t prefix_bytes = writer->options.prefix_bytes;
-    uint64_t hash = writer->is_leveldb
-                        ? sst_hash32(user.bytes, user.count, SST_HASH32_BLOOM_SEED)
-                        : sst_xxph3_64(user.bytes, user.count);
+    uint64_t hash = writer->is_leveldb ? sst_hash32(user.bytes, user.count, SST_HASH32_BLOOM_SEED)
+                                       : sst_xxph3_64(user.bytes, user.count);
     enum quarry_status status = sst_filter_build_add(writer->heap, &writer->hashes, hash);
 
     if (status == QUARRY_OK && prefix_bytes != 0 && user.count >= prefix_bytes) {

@@ -13,7 +13,7 @@
 /* A block that has been written, in `index`; its separator's user key follows. */
 struct sst_index_note {
     struct sst_handle handle;
-    uint64_t trailer; /* of the separator */
+    uint64_t trailer;  /* of the separator */
     uint64_t hash_end; /* how many hashes there were at its end */
     uint64_t user_bytes;
 };
@@ -25,11 +25,11 @@ struct sst_partition {
 };
 
 struct kv_table_writer {
-    struct kv_tables *tables;       /* const */
-    const struct sst_heap *heap;    /* const: the tables' */
-    struct quarry_vfs_file *file;   /* const */
+    struct kv_tables *tables;              /* const */
+    const struct sst_heap *heap;           /* const: the tables' */
+    struct quarry_vfs_file *file;          /* const */
     struct kv_table_write_options options; /* const; texts are in the properties */
-    bool is_leveldb;                /* const */
+    bool is_leveldb;                       /* const */
     bool is_finished;
     struct sst_codec *codec;
 
@@ -65,8 +65,7 @@ static inline struct kv_key sst_writer_key_of(const struct sst_buffer *buffer)
 {
     size_t user = buffer->count - KV_TRAILER_BYTES;
 
-    return (struct kv_key){kv_slice(buffer->bytes, user),
-                           endian_load_le_u64(buffer->bytes + user)};
+    return (struct kv_key){kv_slice(buffer->bytes, user), endian_load_le_u64(buffer->bytes + user)};
 }
 /* The last key that was added. */
 static inline struct kv_key sst_writer_last_key(const struct kv_table_writer *writer)
@@ -86,8 +85,7 @@ enum quarry_status sst_writer_put_block(struct kv_table_writer *writer, struct s
                                         bool may_compress, struct sst_handle *ret_handle);
 /* Writes the data block; and puts the one written last into the index. `next`: NULL: none. */
 enum quarry_status sst_writer_end_block(struct kv_table_writer *writer);
-enum quarry_status sst_writer_note_block(struct kv_table_writer *writer,
-                                         const struct kv_key *next);
+enum quarry_status sst_writer_note_block(struct kv_table_writer *writer, const struct kv_key *next);
 /* Copies a key. Widens what range deletions reach by one. */
 enum quarry_status sst_writer_keep_key(struct kv_table_writer *writer, struct sst_buffer *room,
                                        struct kv_key key);
