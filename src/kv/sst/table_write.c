@@ -247,10 +247,12 @@ enum quarry_status sst_writer_put(struct kv_table_writer *writer, const char *by
 {
     enum quarry_status status = QUARRY_OK;
 
-    if (writer->buffer.count + byte_count > writer->options.buffer_bytes) {
+    bool is_large = byte_count > writer->options.buffer_bytes / 2;
+
+    if (is_large || writer->buffer.count + byte_count > writer->options.buffer_bytes) {
         status = sst_writer_flush(writer);
     }
-    if (status == QUARRY_OK && byte_count > writer->options.buffer_bytes / 2) {
+    if (status == QUARRY_OK && is_large) {
         status = write_bytes(writer, bytes, byte_count);
     } else if (status == QUARRY_OK) {
         if (writer->buffer.capacity == 0) {
