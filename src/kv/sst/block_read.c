@@ -377,6 +377,14 @@ static inline uint32_t scan(const char *at, const char *end, struct kv_key key,
         }
         size_t user = shared + rest - KV_TRAILER_BYTES;
         size_t count = user < key.user.count ? user : key.user.count;
+        if (Q_LIKELY(shared < count && *suffix != key.user.bytes[shared])) {
+            if ((uint8_t)*suffix > (uint8_t)key.user.bytes[shared]) {
+                return SST_PLACE_ABSENT;
+            }
+            matched = shared;
+            before = user;
+            continue;
+        }
         matched = shared + sst_common_bytes(suffix, key.user.bytes + shared, count - shared);
         before = user;
         if (matched < count) {
