@@ -66,7 +66,7 @@ static enum quarry_status walk_begin(struct walk *walk, const struct sst_heap *h
     }
     walk->at = bytes;
     walk->end = bytes + restarts.entries_bytes;
-    return QUARRY_OK;
+    return sst_buffer_reserve(heap, &walk->key, 1); /* an empty key has an address, too */
 }
 
 /* Reads the handle at `at`, in full or as a difference. Returns: where it ends; NULL: nowhere. */

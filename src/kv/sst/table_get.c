@@ -145,8 +145,12 @@ static enum quarry_status look_into(struct kv_table *table, const struct sst_rea
     status =
         sst_block_find(&parsed, tables->comparator, &tables->heap, key, is_final, &place, &point);
     if (Q_LIKELY(status == QUARRY_OK && place == SST_PLACE_FOUND)) {
-        *ret_entry = (struct kv_table_entry){point.trailer, point.value, block};
-        return Q_LIKELY(sst_type_is_known(point.trailer)) ? QUARRY_OK : QUARRY_UNSUPPORTED;
+        if (Q_LIKELY(sst_type_is_known(point.trailer))) {
+            *ret_entry = (struct kv_table_entry){point.trailer, point.value, block};
+            return QUARRY_OK;
+        }
+        quarry_block_release(tables->cache, &block);
+        return sst_table_refuse_type(table, reading->error, handle.offset, point.trailer);
     }
     quarry_block_release(tables->cache, &block);
     *ret_goes_on = place == SST_PLACE_BEYOND && !is_final;
@@ -172,12 +176,6 @@ static enum quarry_status look_up(struct kv_table *table, const struct sst_readi
             }
         }
         status = look_into(table, reading, position, key, ret_entry, &goes_on);
-        if (status == QUARRY_UNSUPPORTED) {
-            uint64_t trailer = ret_entry->trailer;
-            kv_table_entry_release(table->tables, ret_entry);
-            return sst_table_refuse_type(table, reading->error,
-                                         sst_position_handle(position).offset, trailer);
-        }
         if (status != QUARRY_NOT_FOUND || !goes_on) {
             return status;
         }

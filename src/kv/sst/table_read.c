@@ -60,8 +60,12 @@ static enum quarry_status read_tail(struct opening *opening)
     struct sst_readahead *tail = &opening->tail;
     size_t wanted = table->file_bytes < TAIL_BYTES ? (size_t)table->file_bytes : TAIL_BYTES;
     size_t count = 0;
-    enum quarry_status status = sst_buffer_reserve(&table->tables->heap, &tail->bytes, wanted);
 
+    if (wanted < SST_FOOTER_OLD_BYTES) {
+        return sst_table_fail(table, opening->reading.error, QUARRY_CORRUPT, wanted,
+                              "the file is too short for a table");
+    }
+    enum quarry_status status = sst_buffer_reserve(&table->tables->heap, &tail->bytes, wanted);
     if (status != QUARRY_OK) {
         return sst_table_fail(table, opening->reading.error, status, 0, "no memory to open it");
     }
