@@ -421,6 +421,27 @@ static void fragments_out_of_order_or_unknown_end_it(void **state)
     kv_log_reader_destroy(reader);
 }
 
+static void the_example_of_the_format_is_decoded(void **state)
+{
+    static const char example[] = "\x7e\x14\xca\xa4\x10\x00\x01"
+                                  "\x34\0\0\0\0\0\0\0\x01\0\0\0\x00\x02k1";
+    struct kv_slice record;
+    struct kv_batch_cursor cursor;
+    struct kv_batch_record change;
+
+    (void)state;
+    assert_int_equal(quarry_vfs_write(file, 0, example, sizeof example - 1, NULL), QUARRY_OK);
+    struct kv_log_reader *reader = reader_make(true);
+    assert_int_equal(kv_log_read(reader, &record, NULL), QUARRY_OK);
+    assert_int_equal(kv_batch_sequence(record), 52);
+    assert_int_equal(kv_batch_cursor_init(&cursor, record, NULL), QUARRY_OK);
+    assert_int_equal(kv_batch_next(&cursor, &change, NULL), QUARRY_OK);
+    assert_int_equal(change.type, KV_TYPE_DELETE);
+    assert_slice(change.key, "k1");
+    assert_int_equal(kv_log_read(reader, &record, NULL), QUARRY_NOT_FOUND);
+    kv_log_reader_destroy(reader);
+}
+
 static void a_file_that_was_used_is_zeroed_for_the_next(void **state)
 {
     uint64_t ends[40], end = write_small(ends);
@@ -599,6 +620,7 @@ int main(void)
         WITH_DISK(a_last_record_whose_sectors_are_lacking_is_cut_off),
         WITH_DISK(recycled_fragments_are_read_up_to_those_of_another_log),
         WITH_DISK(fragments_out_of_order_or_unknown_end_it),
+        WITH_DISK(the_example_of_the_format_is_decoded),
         WITH_DISK(a_file_that_was_used_is_zeroed_for_the_next),
         WITH_DISK(a_failed_write_or_sync_breaks_it),
         WITH_DISK(without_room_for_a_segment_nothing_is_written_or_broken),
