@@ -29,13 +29,14 @@
  *   1. A key that was inserted before a lookup began is found, unless has_lost is set.
  *   2. Keys are compared whole; tags only spare that.
  *
- * Memory: the arena's. Tables that were moved from stay there: together less than the one in use,
- * and mostly a quarter of it. When the arena has no room for a larger one, the table fills up; a
- * key whose next PROBES_MAX slots are taken is lost to it, and from then on what is not found is
- * looked for in the list.
+ * Memory: the arena's. Tables that were moved from stay there: together a third of the one in use
+ * where each was four times the last, and at most as much. When the arena has no room for a larger
+ * one, the table fills up; a key whose next PROBES_MAX slots are taken is lost to it, and from then
+ * on what is not found is looked for in the list.
  *
  * Locking: none. Cost: one miss for a key that is not there, two for one that is; inserting: one,
- * which the insertion into the list covers in part. 13 to 26 bytes a key.
+ * which the insertion into the list covers in part. 13 to 51 bytes a key, towards 20 as the
+ * memtable fills.
  *
  * Rejected: chains through the nodes (a miss for each node in a chain, and 8 bytes more a node);
  * slots of 32 bits with 3 bits of tag (half the memory, a third of a node more for each key that is
@@ -137,8 +138,9 @@ static uint32_t next_bits(const struct kv_hash *hash, const struct kv_hash_table
     uint64_t wanted_slots = table->limit * growth / 16 * 8 / 5;
     uint32_t bits = bits_log2_ceil_u64(size_max_u64(wanted_slots, 1));
 
-    /* At most eight times as many: what comes first may not be like what comes after. */
-    bits = bits > table->bits + 3 ? table->bits + 3 : bits;
+    /* At most four times as many: what comes first may not be like what comes after, and a memtable
+     * may be flushed before it is full. */
+    bits = bits > table->bits + 2 ? table->bits + 2 : bits;
     return bits > table->bits ? bits : table->bits + 1;
 }
 

@@ -40,6 +40,7 @@ struct kv_list_target {
     struct kv_slice key;
     uint64_t prefix;
     uint64_t trailer;
+    uint64_t second; /* bytes 8 to 15 of a key that has them, as a number, as `prefix` is */
 };
 
 static inline struct kv_node *kv_node_at(const struct kv_list *list, uint32_t offset)
@@ -89,6 +90,14 @@ static inline uint64_t kv_node_total_bytes(uint32_t height, size_t key_bytes, si
 static inline uint64_t kv_list_prefix(const struct kv_list *list, struct kv_slice key)
 {
     return list->comparator->compare == NULL ? kv_prefix8(key) : 0;
+}
+
+static inline struct kv_list_target kv_list_target(const struct kv_list *list, struct kv_slice key,
+                                                   uint64_t trailer)
+{
+    uint64_t second = key.count >= 16 ? endian_load_be_u64(key.bytes + 8) : 0;
+
+    return (struct kv_list_target){key, kv_list_prefix(list, key), trailer, second};
 }
 
 /* Orders keys whose prefixes are equal. Inline words: keys are short, and memcmp is a call. */

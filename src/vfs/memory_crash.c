@@ -52,6 +52,7 @@ struct left_block {
 };
 
 static void choose_changes(struct crash *crash);
+static bool is_name_taken(const struct vfs_memory_change *change);
 static bool copy_directory(struct crash *crash, struct vfs_memory_node *from,
                            struct vfs_memory_node *to);
 static bool names_left(struct crash *crash, const struct vfs_memory_node *from,
@@ -110,18 +111,33 @@ static bool is_chance(struct crash *crash, uint32_t percent)
 
 /* ---- names ---- */
 
-/* A rename's old name goes only if its new one comes, and a directory's then goes for certain. */
+/*
+ * A rename's old name goes only if its new one comes, and a directory's then goes for certain. And
+ * an old name is given to something else only if it went.
+ */
 static void choose_changes(struct crash *crash)
 {
     for (struct vfs_memory_change *change = crash->old->first_change; change != NULL;
          change = change->next) {
         const struct vfs_memory_change *arrival = change->needs;
         change->is_kept = is_kept(crash);
-        if (arrival != NULL && !arrival->is_kept)
+        if ((arrival != NULL && !arrival->is_kept) || is_name_taken(change))
             change->is_kept = false;
         else if (arrival != NULL && arrival->node->is_directory)
             change->is_kept = true;
     }
+}
+
+/* Whether what a change gives a name to finds there what was renamed away and did not arrive. */
+static bool is_name_taken(const struct vfs_memory_change *change)
+{
+    for (const struct vfs_memory_change *early = change->previous; early != NULL;
+         early = early->previous) {
+        if (early->needs != NULL && !early->needs->is_kept &&
+            vfs_memory_change_is_same_name(early, change))
+            return true;
+    }
+    return false;
 }
 
 /* `to`: of the new disk, empty. */

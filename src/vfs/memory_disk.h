@@ -108,6 +108,9 @@ int vfs_memory_tree_rename(struct vfs_memory_disk *disk, struct vfs_memory_node 
 int vfs_memory_tree_sync(struct vfs_memory_disk *disk, struct vfs_memory_node *directory);
 /* A sync of it has failed: its changes will never be on the disk. */
 void vfs_memory_tree_drop(struct vfs_memory_disk *disk, struct vfs_memory_node *directory);
+/* Whether two changes are of one name in one directory. */
+bool vfs_memory_change_is_same_name(const struct vfs_memory_change *change,
+                                    const struct vfs_memory_change *other);
 void vfs_memory_changes_end(struct vfs_memory_disk *disk);
 
 /* ---- memory_path.c ---- */

@@ -15,7 +15,8 @@
  *   1. `synced` with all changes of the directory done in order is `current`, unless some were
  *      dropped by a failed sync.
  *   2. A renamed file is never without a name: the old name goes only if the new one is there. It
- *      may have both, but for a directory, which goes whole or not at all.
+ *      may have both, but for a directory, which goes whole or not at all. Nothing else gets the
+ * old name before.
  *   3. When a change becomes synced, earlier ones of the same name are forgotten: they are history.
  *   4. A node lives while anything counts it; its space is used while it has a name or is open.
  *
@@ -40,7 +41,9 @@ static struct vfs_memory_change *change_create(struct vfs_memory_node *directory
                                                struct vfs_memory_node *node);
 static void change_append(struct vfs_memory_disk *disk, struct vfs_memory_change *change);
 static void change_forget(struct vfs_memory_disk *disk, struct vfs_memory_change *change);
+static void forget_departure(struct vfs_memory_disk *disk, struct vfs_memory_change *departure);
 static int change_apply(struct vfs_memory_disk *disk, struct vfs_memory_change *change);
+static int forget_history(struct vfs_memory_disk *disk, struct vfs_memory_change *change);
 static int set_current(struct vfs_memory_disk *disk, struct vfs_memory_node *directory,
                        const char *text, struct vfs_memory_node *node);
 
@@ -308,33 +311,52 @@ static void forget_inside(struct vfs_memory_disk *disk, struct vfs_memory_node *
     }
 }
 
-static bool is_same_name(const struct vfs_memory_change *change,
-                         const struct vfs_memory_change *other)
+bool vfs_memory_change_is_same_name(const struct vfs_memory_change *change,
+                                    const struct vfs_memory_change *other)
 {
     return change->directory == other->directory && strcmp(change->text, other->text) == 0;
 }
 
-/* Makes a change synced and forgets it, with what invariants 2 and 3 say. */
+/*
+ * Makes a change synced and forgets it. What invariant 2 wants is synced before: the new name of
+ * what was renamed away from here, now or by an earlier change that becomes history.
+ */
 static int change_apply(struct vfs_memory_disk *disk, struct vfs_memory_change *change)
 {
     int failed = change->needs == NULL ? 0 : change_apply(disk, change->needs);
+    if (failed == 0)
+        failed = forget_history(disk, change);
+    if (failed != 0)
+        return failed;
     struct vfs_memory_node *before =
         vfs_memory_node_acquire(vfs_memory_names_find(&change->directory->synced, change->text));
-    if (failed == 0)
-        failed = vfs_memory_names_set(disk, &change->directory->synced, change->text, change->node);
+    failed = vfs_memory_names_set(disk, &change->directory->synced, change->text, change->node);
     if (failed == 0) {
-        struct vfs_memory_change *previous;
-        for (struct vfs_memory_change *early = change->previous; early != NULL; early = previous) {
-            previous = early->previous;
-            if (is_same_name(early, change))
-                change_forget(disk, early);
-        }
         if (before != NULL && before->is_directory && before->live_count == 0)
             forget_inside(disk, before);
         change_forget(disk, change);
     }
     vfs_memory_node_release(disk, before);
     return failed;
+}
+
+/* Invariant 3. */
+static int forget_history(struct vfs_memory_disk *disk, struct vfs_memory_change *change)
+{
+    struct vfs_memory_change *early = change->previous;
+    while (early != NULL) {
+        struct vfs_memory_change *previous = early->previous;
+        if (!vfs_memory_change_is_same_name(early, change)) {
+            early = previous;
+            continue;
+        }
+        int failed = early->needs == NULL ? 0 : change_apply(disk, early->needs);
+        if (failed != 0)
+            return failed;
+        change_forget(disk, early);
+        early = change->previous; /* others may have gone with it */
+    }
+    return 0;
 }
 
 int vfs_memory_tree_sync(struct vfs_memory_disk *disk, struct vfs_memory_node *directory)
@@ -357,16 +379,31 @@ void vfs_memory_tree_drop(struct vfs_memory_disk *disk, struct vfs_memory_node *
 {
     struct vfs_memory_change *change = disk->first_change;
     while (change != NULL) {
-        struct vfs_memory_change *next = change->next;
-        if (change->directory == directory && change->needed_by != NULL) {
-            /* The old name of what never got its new one: that stays, too. */
-            next = change->needed_by == next ? next->next : next;
-            change_forget(disk, change->needed_by);
+        if (change->directory != directory) {
+            change = change->next;
+            continue;
         }
-        if (change->directory == directory)
-            change_forget(disk, change);
-        change = next;
+        if (change->needed_by != NULL)
+            forget_departure(disk, change->needed_by);
+        change_forget(disk, change);
+        change = disk->first_change; /* others may have gone with it */
     }
+}
+
+/* What was renamed away and never arrives keeps its old name: nothing else gets that. */
+static void forget_departure(struct vfs_memory_disk *disk, struct vfs_memory_change *departure)
+{
+    struct vfs_memory_change *next;
+    for (struct vfs_memory_change *late = departure->next; late != NULL; late = next) {
+        next = late->next;
+        if (!vfs_memory_change_is_same_name(late, departure))
+            continue;
+        if (late->needed_by != NULL)
+            forget_departure(disk, late->needed_by);
+        change_forget(disk, late);
+        next = departure->next; /* others may have gone with it */
+    }
+    change_forget(disk, departure);
 }
 
 void vfs_memory_changes_end(struct vfs_memory_disk *disk)
