@@ -123,7 +123,6 @@ bool kv_key_parse(struct kv_slice internal, struct kv_key *ret_key);
  */
 size_t kv_key_separate(const struct quarry_kv_comparator *comparator, struct kv_slice a,
                        struct kv_slice b, char *room);
-size_t kv_key_succeed(const struct quarry_kv_comparator *comparator, struct kv_slice a,
-                      char *room);
+size_t kv_key_succeed(const struct quarry_kv_comparator *comparator, struct kv_slice a, char *room);
 
 #endif

@@ -1,0 +1,33 @@
+/*
+ * Memory of a store's small structures: objects of a pool, charged to an account.
+ *
+ * What is charged is what the objects occupy, rounding included. Tests make every allocation fail
+ * in turn by the account's ceiling.
+ */
+#ifndef QUARRY_KV_MEMORY_H
+#define QUARRY_KV_MEMORY_H
+
+#include <quarry/lifetime.h>
+
+#include <base/base.h>
+
+struct kv_memory {
+    struct quarry_account *account; /* const; borrowed */
+    struct quarry_pool *pool;       /* const; borrowed; of the account's owner */
+};
+
+/*
+ * Takes zeroed memory. Returns: own; give it back with kv_memory_give; NULL: there is none.
+ * `byte_count`: from 1. Threads: any. Cost: an allocation, a charge.
+ */
+void *kv_memory_take(struct kv_memory *memory, size_t byte_count);
+/* `object`: given; NULL does nothing. */
+void kv_memory_give(struct kv_memory *memory, void *object);
+/*
+ * Makes room in an array that grows: `*array` of `*capacity` members has room for `count` of them
+ * afterwards. Doubles it. Errors: QUARRY_NO_MEMORY, QUARRY_TOO_LARGE: as it was.
+ */
+enum quarry_status kv_memory_grow(struct kv_memory *memory, void **array, size_t *capacity,
+                                  size_t count, size_t member_bytes);
+
+#endif
