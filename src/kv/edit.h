@@ -20,6 +20,7 @@ enum kv_edit_field {
     KV_EDIT_COLUMN_DROP = 1u << 8,
     KV_EDIT_COLUMN_MAX = 1u << 9,
     KV_EDIT_GROUP = 1u << 10,
+    KV_EDIT_LEVELDB_FILES = 1u << 11, /* some of its files are by LevelDB's tag; not written */
 };
 
 /* A file as an edit has it. Slices are borrowed from whom the edit was made of. */
@@ -36,6 +37,7 @@ struct kv_edit_file {
     uint8_t temperature;   /* RocksDB's; kept */
     bool wants_compaction; /* whoever wrote it marked it */
     bool has_counts;
+    bool has_sequences; /* false: LevelDB's, where any could be in it */
 };
 
 struct kv_edit_removal {

@@ -66,6 +66,7 @@ struct kv_pick_options {
 struct kv_shape {
     uint32_t base_level;                     /* level 0 is compacted into it */
     uint64_t target_bytes[QUARRY_KV_LEVELS]; /* 0: of levels above the base, and level 0 */
+    double depth_score;                      /* of level 0, by its depth alone */
     double score[QUARRY_KV_LEVELS];          /* from 1 on it should be compacted */
     uint64_t debt_bytes; /* about how much is to be read and written until no score is above 1 */
 };

@@ -24,6 +24,7 @@ struct kv_file {
     bool wants_compaction;  /* whoever wrote it marked it */
     uint8_t temperature;    /* RocksDB's; kept */
     bool has_counts;        /* entry_count and its like are known */
+    bool has_sequences;     /* false: of LevelDB's, whose manifest has none: 0 and the last one */
     uint64_t number;        /* unlike any other's, for ever */
     uint64_t byte_count;    /* of the file */
     struct kv_key smallest; /* what it lies in is the file's own */
@@ -31,8 +32,7 @@ struct kv_file {
     uint64_t smallest_sequence, largest_sequence;
     uint64_t oldest_ancestor_s, created_s;
     uint64_t entry_count, deletion_count, range_deletion_count;
-    _Atomic(void *) table;         /* its entry in the table cache; NULL: not open */
-    struct kv_file *next_obsolete; /* guarded by the set's mutex */
+    _Atomic(void *) table; /* its entry in the table cache; NULL: not open */
 };
 
 /* Whether the largest user key itself is not in the file: it is the end of a range deletion. */
@@ -66,6 +66,9 @@ struct kv_interval {
 
 struct kv_versions;
 
+/* What becomes of a file that no version has any more. `file`: its last reference, given. */
+typedef void kv_obsolete_function(void *argument, struct kv_file *file);
+
 struct kv_version {
     _Atomic uint32_t reference_count;
     uint32_t sublevel_count;
@@ -81,7 +84,8 @@ struct kv_version {
     uint64_t number; /* they count up */
     /* guarded by the set's mutex */
     struct kv_versions *set;
-    struct kv_version *next, *previous;
+    struct kv_version *next, *previous; /* of the set's living ones */
+    struct kv_version *next_limbo;
     uint64_t stamp;
 };
 
@@ -113,6 +117,9 @@ void kv_builder_destroy(struct kv_builder *builder);
 enum quarry_status kv_builder_apply(struct kv_builder *builder, const struct kv_edit *edit,
                                     struct quarry_error *error);
 
+/* What the largest sequence of files can be whose own are not known. Before finishing. */
+void kv_builder_bound_sequences(struct kv_builder *builder, uint64_t last_sequence);
+
 /*
  * Makes the version. `ret_version`: one reference, own.
  * Errors: QUARRY_CORRUPT (files of a level overlap), QUARRY_NO_MEMORY: the builder can be asked
@@ -120,6 +127,17 @@ enum quarry_status kv_builder_apply(struct kv_builder *builder, const struct kv_
  */
 enum quarry_status kv_builder_finish(struct kv_builder *builder, struct kv_version **ret_version,
                                      struct quarry_error *error);
+
+/*
+ * A version with files at its levels, in order, whose sublevels and intervals are to be made.
+ * Errors: QUARRY_NO_MEMORY.
+ */
+enum quarry_status kv_version_create(struct kv_memory *memory,
+                                     const struct quarry_kv_comparator *comparator,
+                                     struct kv_version **ret_version);
+enum quarry_status kv_version_index_level0(struct kv_version *version);
+/* Frees it. Files that it was the last to have are given to `obsolete`. */
+void kv_version_free(struct kv_version *version, kv_obsolete_function *obsolete, void *argument);
 
 /* ---- references ----------------------------------------------------------------------------- */
 
@@ -129,9 +147,6 @@ void kv_version_release(struct kv_version *version);
 void kv_file_acquire(struct kv_file *file);
 /* Of a file that versions have as well: it is not the last one. */
 void kv_file_release(struct kv_file *file);
-
-/* What becomes of files that no version has. */
-typedef void kv_obsolete_function(void *argument, struct kv_file *file);
 
 /*
  * The versions of a store: the current one, and those that somebody still reads. In its owner's
@@ -147,9 +162,8 @@ struct kv_versions {
     struct kv_version *live;  /* all of them, in no order */
     struct kv_version *limbo; /* without references, but readers may be inside; by rising stamps */
     struct kv_version *limbo_last;
-    struct kv_file *obsolete; /* no version has them; not told of yet */
     uint64_t next_number;
-    uint64_t obsolete_bytes;
+    uint32_t live_count;
 };
 
 void kv_versions_init(struct kv_versions *set, struct quarry_epoch *epoch);
@@ -188,7 +202,7 @@ uint32_t kv_run_find(const struct kv_run *run, const struct quarry_kv_comparator
                      struct kv_slice key, uint64_t prefix8);
 /* The same for an internal key: the first file whose largest internal key is at or after it. */
 uint32_t kv_run_find_key(const struct kv_run *run, const struct quarry_kv_comparator *comparator,
-                         struct kv_key key);
+                         struct kv_key key, uint64_t prefix8);
 /* Whether a user key lies between a file's bounds. */
 bool kv_file_may_have(const struct kv_file *file, const struct quarry_kv_comparator *comparator,
                       struct kv_slice key);
@@ -198,6 +212,21 @@ struct kv_range {
     struct kv_slice begin, end;
     bool is_end_open; /* without `end` itself */
 };
+/* A run with room for files, whose own members are to be filled in; then kv_run_index. */
+enum quarry_status kv_run_init(struct kv_run *run, struct kv_memory *memory, uint32_t file_count,
+                               bool has_prefixes);
+void kv_run_fini(struct kv_run *run, struct kv_memory *memory);
+/* Fills in what follows from the files. */
+void kv_run_index(struct kv_run *run);
+
+/* Puts pointers into order, in place. `is_before`: whether a comes before b. */
+typedef bool kv_is_before_function(const void *argument, const void *a, const void *b);
+void kv_sort(void **members, size_t count, kv_is_before_function *is_before, const void *argument);
+/* By rising smallest keys; `argument`: struct quarry_kv_comparator. */
+bool kv_file_is_before(const void *argument, const void *a, const void *b);
+/* Of level 0: by falling sequences, the newest first. */
+bool kv_file_is_newer(const void *argument, const void *a, const void *b);
+
 /* From the smallest to the largest key of a file. */
 struct kv_range kv_file_range(const struct kv_file *file);
 /* Makes a range cover another as well. */
