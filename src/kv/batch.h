@@ -1,0 +1,120 @@
+/*
+ * Batches of changes, in RocksDB's form, which is also what the log holds.
+ *
+ *     0              8          12
+ *     | sequence     | count    | record | record | …
+ *       of the first   changes    tag, [column family], lengths and bytes
+ *
+ * A *record* is a change, or one of two things that are none: bytes for the log alone, and nothing.
+ * Changes have the sequences `sequence`, `sequence` + 1, … in order. docs/formats/wal.md has the
+ * bytes.
+ */
+#ifndef QUARRY_KV_BATCH_H
+#define QUARRY_KV_BATCH_H
+
+#include <kv/buffer.h>
+#include <kv/key.h>
+#include <kv/memory.h>
+
+#define KV_BATCH_HEADER_BYTES 12u
+/* Offsets into a batch have 32 bits. */
+#define KV_BATCH_BYTES_MAX ((size_t)UINT32_MAX)
+/* Marks that quarry_kv_batch_mark can nest. */
+#define KV_BATCH_MARKS_MAX 16u
+
+/* ---- reading one ---------------------------------------------------------------------------- */
+
+/* One record. */
+struct kv_batch_record {
+    bool is_change;        /* false: bytes for the log, in `value`, or nothing */
+    enum kv_type type;     /* of a change: PUT, DELETE, SINGLE_DELETE, MERGE or RANGE_DELETE */
+    struct kv_slice key;   /* of a range: where it begins */
+    struct kv_slice value; /* of a merge: the operand; of a range: where it ends */
+};
+
+/* Where a reader of a batch is. `at` is at a record's tag. */
+struct kv_batch_cursor {
+    const char *begin; /* of the batch, header included */
+    const char *at;
+    const char *end;
+};
+
+static inline uint64_t kv_batch_sequence(struct kv_slice data)
+{
+    return endian_load_le_u64(data.bytes);
+}
+static inline uint32_t kv_batch_count(struct kv_slice data)
+{
+    return endian_load_le_u32(data.bytes + 8);
+}
+
+/*
+ * Places a cursor at the first record. `data`: borrowed while the cursor is used.
+ * Errors: QUARRY_CORRUPT: shorter than a header.
+ */
+enum quarry_status kv_batch_cursor_init(struct kv_batch_cursor *cursor, struct kv_slice data,
+                                        struct quarry_error *error);
+/*
+ * Reads a record and moves behind it.
+ *
+ * `ret_record`: its slices are borrowed from the batch.
+ * Errors: QUARRY_NOT_FOUND: the end; QUARRY_CORRUPT; QUARRY_UNSUPPORTED: of another column family,
+ * two-phase commit, a blob, wide columns or timestamps, which the text names.
+ * Cost: about 25 instructions for a short change.
+ */
+enum quarry_status kv_batch_next(struct kv_batch_cursor *cursor, struct kv_batch_record *ret_record,
+                                 struct quarry_error *error);
+
+/* What a batch consists of. */
+struct kv_batch_counts {
+    uint32_t change_count; /* all of them */
+    uint32_t delete_count; /* single ones included */
+    uint32_t merge_count;
+    uint32_t range_count;
+    uint64_t key_bytes, value_bytes; /* of changes */
+    size_t key_bytes_longest, value_bytes_longest;
+};
+/*
+ * Reads all of a batch: every record is whole and supported, the count is right, and sequences do
+ * not pass KV_SEQUENCE_MAX.
+ * Errors: as kv_batch_next.
+ */
+enum quarry_status kv_batch_check(struct kv_slice data, struct kv_batch_counts *ret_counts,
+                                  struct quarry_error *error);
+
+/* ---- making one ----------------------------------------------------------------------------- */
+
+/* What a batch must know of its store. */
+struct kv_batch_options {
+    struct kv_memory *memory;                      /* borrowed until it is destroyed */
+    const struct quarry_kv_comparator *comparator; /* likewise */
+    uint64_t key_bytes_max;
+    uint64_t value_bytes_max;
+};
+
+struct kv_batch_index;
+
+struct kv_batch_mark {
+    size_t byte_count;
+    uint32_t change_count;
+};
+
+struct quarry_kv_batch {
+    struct kv_batch_options options; /* const */
+    struct quarry_kv_buffer bytes;   /* header included; its count is kept */
+    uint32_t change_count;
+    struct kv_batch_index *index; /* NULL: it is not indexed */
+    uint32_t mark_count;
+    struct kv_batch_mark marks[KV_BATCH_MARKS_MAX];
+};
+
+/* quarry_kv_batch_create with what it needs of a store. `options`: copied. */
+enum quarry_status kv_batch_create(const struct kv_batch_options *options, bool is_indexed,
+                                   struct quarry_kv_batch **ret_batch);
+
+static inline struct kv_slice kv_batch_slice(const struct quarry_kv_batch *batch)
+{
+    return kv_buffer_slice(&batch->bytes);
+}
+
+#endif
