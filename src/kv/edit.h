@@ -20,7 +20,7 @@ enum kv_edit_field {
     KV_EDIT_COLUMN_DROP = 1u << 8,
     KV_EDIT_COLUMN_MAX = 1u << 9,
     KV_EDIT_GROUP = 1u << 10,
-    KV_EDIT_LEVELDB_FILES = 1u << 11, /* some of its files are by LevelDB's tag; not written */
+    KV_EDIT_ROCKSDB_TAGS = 1u << 11, /* it has tags that LevelDB does not know; not written */
 };
 
 /* A file as an edit has it. Slices are borrowed from whom the edit was made of. */

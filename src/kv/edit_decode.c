@@ -239,7 +239,6 @@ static void read_file(struct reader *reader, struct kv_edit *edit, enum edit_tag
     file.largest = read_key(reader);
     if (tag == TAG_FILE) {
         guess_sequences(&file);
-        edit->has |= KV_EDIT_LEVELDB_FILES;
     } else {
         file.smallest_sequence = read_u64(reader);
         file.largest_sequence = read_u64(reader);
@@ -416,6 +415,7 @@ enum quarry_status kv_edit_decode(struct kv_edit *edit, struct kv_slice record,
     while (reader.status == QUARRY_OK && reader.at < reader.end) {
         uint32_t tag = read_u32(&reader);
         if (reader.status == QUARRY_OK) {
+            edit->has |= tag > TAG_PREVIOUS_LOG ? (uint32_t)KV_EDIT_ROCKSDB_TAGS : 0;
             read_tag(&reader, edit, tag);
         }
     }

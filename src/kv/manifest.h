@@ -17,7 +17,7 @@ struct kv_manifest_state {
     uint64_t minimum_log;  /* logs below are not needed; max of what RocksDB says */
     bool has_db_id;
     char db_id[64];         /* with NUL; kept when the manifest is written anew */
-    enum kv_edit_form form; /* what its files' tags look like: LEVELDB if all are its */
+    enum kv_edit_form form; /* LEVELDB: it has no tag that LevelDB does not know */
     uint64_t byte_count;
     uint64_t record_count;
 };
@@ -37,7 +37,7 @@ enum quarry_status kv_manifest_read(struct quarry_vfs *vfs, const char *director
                                     struct kv_manifest_state *ret_state,
                                     struct kv_version **ret_version, struct quarry_error *error);
 
-/* The same of bytes in memory, for tests: one manifest file. */
+/* The same of one file, whatever CURRENT says; manifest_number is not set. */
 enum quarry_status kv_manifest_read_file(struct quarry_vfs *vfs, const char *path,
                                          struct kv_memory *memory,
                                          const struct quarry_kv_comparator *comparator,
@@ -62,11 +62,12 @@ struct kv_manifest_options {
     struct kv_memory *memory;
     const struct quarry_kv_comparator *comparator;
     enum kv_edit_form form;
-    uint64_t byte_max; /* a new one is begun above; 0: 64 MiB */
+    uint64_t byte_max; /* a new one is begun above it, and above twice its first size; 0: 64 MiB */
 };
 
 /*
- * Begins a new manifest with a snapshot, and has CURRENT name it.
+ * Begins a new manifest with a snapshot, and has CURRENT name it. Files with has_sequences false
+ * must not be at level 0 where the form is ROCKSDB: RocksDB would take them for nested.
  *
  * `state`: its next_file is the number of the manifest, and counts on.
  * `ret_manifest`: own. Errors: QUARRY_IO, QUARRY_NO_SPACE, QUARRY_NO_MEMORY: CURRENT is as it was,
@@ -77,6 +78,8 @@ enum quarry_status kv_manifest_create(const struct kv_manifest_options *options,
                                       const struct kv_version *version,
                                       struct kv_manifest **ret_manifest,
                                       struct quarry_error *error);
+/* Whether the last call failed so that what is on the disk is not known; the next begins anew. */
+bool kv_manifest_is_broken(const struct kv_manifest *manifest);
 /* Closes it. NULL does nothing. */
 void kv_manifest_close(struct kv_manifest *manifest);
 
@@ -84,9 +87,11 @@ void kv_manifest_close(struct kv_manifest *manifest);
  * Appends an edit, and waits until it is on the disk.
  *
  * `edit`: gets the numbers of `state`. `version`: what the edit leads to: where this manifest has
- * become too large, or cannot be written to, a new one is begun with it.
- * Errors: QUARRY_IO, QUARRY_NO_SPACE, QUARRY_NO_MEMORY: neither this manifest nor a new one could
- * be written; whether the edit took effect is not known until one has been, by a later call.
+ * become too large, or cannot be written to, a new one is begun with it, and this one removed.
+ * Errors: QUARRY_IO, QUARRY_NO_SPACE, …: neither this manifest nor a new one could be written. The
+ * edit may have taken effect or not, which is settled by the next call that succeeds, in favour of
+ * its version: until then, remove no file that either needs. QUARRY_NO_MEMORY: nothing was written,
+ * unless it was already so.
  * Threads: one at a time.
  */
 enum quarry_status kv_manifest_append(struct kv_manifest *manifest, struct kv_manifest_state *state,
