@@ -82,6 +82,11 @@ struct kv_batch_counts {
 enum quarry_status kv_batch_check(struct kv_slice data, struct kv_batch_counts *ret_counts,
                                   struct quarry_error *error);
 
+/* The halves of kv_batch_check, for who goes over the records anyway: each change; the header. */
+void kv_batch_count_change(struct kv_batch_counts *counts, const struct kv_batch_record *record);
+enum quarry_status kv_batch_check_header(struct kv_slice data, const struct kv_batch_counts *counts,
+                                         struct quarry_error *error);
+
 /* ---- making one ----------------------------------------------------------------------------- */
 
 /* What a batch must know of its store. */

@@ -105,8 +105,13 @@ static inline uint64_t kv_prefix8(struct kv_slice key)
 {
     uint64_t prefix = 0;
 
-    memcpy(&prefix, key.bytes, key.count < sizeof(prefix) ? key.count : sizeof(prefix));
-    return __builtin_bswap64(prefix);
+    if (Q_LIKELY(key.count >= sizeof(prefix))) {
+        return endian_load_be_u64(key.bytes);
+    }
+    for (size_t i = 0; i < key.count; i++) {
+        prefix |= (uint64_t)(unsigned char)key.bytes[i] << (56 - 8 * i);
+    }
+    return prefix;
 }
 
 /* The comparator that stands for memcmp: LevelDB's and RocksDB's own. */
