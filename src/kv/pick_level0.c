@@ -50,12 +50,8 @@ uint32_t kv_pick_interval_depth(const struct kv_version *version, uint32_t inter
     uint32_t depth = 0;
 
     for (uint32_t i = 0; i < level->file_count; i++) {
-        if (kv_pick_covers(version, level->files[i], interval)) {
-            if (level->files[i]->is_compacting) {
-                return 0;
-            }
-            depth++;
-        }
+        depth +=
+            !level->files[i]->is_compacting && kv_pick_covers(version, level->files[i], interval);
     }
     return depth;
 }

@@ -9,7 +9,7 @@
 /* A file's bytes, and those that its deletions may remove further down. */
 uint64_t kv_pick_weight(const struct kv_file *file);
 
-/* How many files of level 0 lie over an interval that nothing compacts. */
+/* How many files of level 0 that are not being compacted lie over an interval. */
 uint32_t kv_pick_interval_depth(const struct kv_version *version, uint32_t interval);
 /* Whether a file of level 0 lies over an interval. */
 bool kv_pick_covers(const struct kv_version *version, const struct kv_file *file,

@@ -18,7 +18,8 @@
  *
  * Debt is what would be read and written if all scores came down to 1: level 0's bytes with the
  * base level's, then what each level has too much, times the ratio of sizes to the next one, down
- * to the last. An estimate; it is there to be compared with itself.
+ * to the last. An estimate, there to be compared with itself; it can rise for a step, as files go
+ * down whole and a level may get more than it gives.
  *
  * Locking: the store's, for the marks. Cost: O(files).
  */
@@ -90,7 +91,7 @@ static void find_targets(const struct level_bytes *bytes, uint32_t filled,
     shape->base_level = base;
 }
 
-/* How deep level 0 is where nothing is being compacted. */
+/* How deep level 0 is, without what is being compacted. */
 static uint32_t idle_depth(const struct kv_version *version)
 {
     const struct kv_run *level = &version->levels[0];
