@@ -73,7 +73,8 @@ void kv_log_record_init(struct kv_log_record *ret_record, struct kv_slice body);
  * Appends a record: whole, or, with an error, as good as not at all: a reader drops what is there.
  *
  * `ret_end`: where it ends in the file, for kv_log_sync.
- * Errors: QUARRY_NO_SPACE, QUARRY_IO, …: the log is broken, unless the text says that it is not.
+ * Errors: QUARRY_NO_SPACE, QUARRY_IO, …: the log is broken, as kv_log_status then says, unless it
+ * was refused before anything was written.
  * Threads: any; in the order of a lock, which the copy is under.
  * Cost: a copy, and some 250 instructions for the head and the checksum; each 1 MiB a mapping.
  */
@@ -96,7 +97,7 @@ void kv_log_read_counts(const struct kv_log *log, uint64_t *ret_sync_count,
 /* QUARRY_OK, or the first error. */
 enum quarry_status kv_log_status(struct kv_log *log, struct quarry_error *error);
 /* Whether it writes through a mapping. */
-bool kv_log_is_mapped(const struct kv_log *log);
+bool kv_log_is_mapped(struct kv_log *log);
 
 /*
  * Ends a log: what was preallocated and not written is cut off. Syncs nothing; the file stays open.

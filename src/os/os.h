@@ -255,6 +255,7 @@ enum os_rank {
     OS_RANK_CACHE_INDEX = 13,  /* tables that readers of a tenant's index may be in */
     OS_RANK_KV_VERSIONS = 14,  /* its versions: which are alive */
     OS_RANK_CACHE_MEMORY = 15, /* free pieces of a cache's own structures */
+    OS_RANK_KV_LOG = 17,       /* a kv log's end */
     OS_RANK_BLOCK_LOAD = 20,   /* a block cache's loads under way */
     OS_RANK_BLOCK_SHARD = 22,  /* a shard of a block cache; order = shard */
     OS_RANK_SLAB_MOVE = 24,    /* one mover of a slab at a time */

@@ -28,77 +28,78 @@
 #define FIRST_MONOTONIC_NS Q_SECOND_NS
 #define FIRST_WALL_NS      (UINT64_C(1700000000) * Q_SECOND_NS)
 
-static const struct quarry_vfs_ops memory_ops = {
-    .open = memory_open,
-    .close = memory_close,
-    .read = memory_read,
-    .write = memory_write,
-    .sync = memory_sync,
-    .start_sync = memory_start_sync,
-    .preallocate = memory_preallocate,
-    .truncate = memory_truncate,
-    .size = memory_size,
-    .map = memory_map,
-    .unmap = memory_unmap,
-    .advise = memory_advise,
-    .lock = memory_lock,
-    .unlock = memory_unlock,
-    .remove = memory_remove,
-    .rename = memory_rename,
-    .link = memory_link,
-    .make_directory = memory_make_directory,
-    .remove_directory = memory_remove_directory,
-    .sync_directory = memory_sync_directory,
-    .list = memory_list,
-    .stat = memory_stat,
-    .free_space = memory_free_space,
-    .monotonic_ns = memory_monotonic_ns,
-    .wall_ns = memory_wall_ns,
+static const struct quarry_vfs_ops vfs_memory_ops = {
+    .open = vfs_memory_open,
+    .close = vfs_memory_close,
+    .read = vfs_memory_read,
+    .write = vfs_memory_write,
+    .sync = vfs_memory_sync,
+    .start_sync = vfs_memory_start_sync,
+    .preallocate = vfs_memory_preallocate,
+    .truncate = vfs_memory_truncate,
+    .size = vfs_memory_size,
+    .map = vfs_memory_map,
+    .unmap = vfs_memory_unmap,
+    .advise = vfs_memory_advise,
+    .lock = vfs_memory_lock,
+    .unlock = vfs_memory_unlock,
+    .remove = vfs_memory_remove,
+    .rename = vfs_memory_rename,
+    .link = vfs_memory_link,
+    .make_directory = vfs_memory_make_directory,
+    .remove_directory = vfs_memory_remove_directory,
+    .sync_directory = vfs_memory_sync_directory,
+    .list = vfs_memory_list,
+    .stat = vfs_memory_stat,
+    .free_space = vfs_memory_free_space,
+    .monotonic_ns = vfs_memory_monotonic_ns,
+    .wall_ns = vfs_memory_wall_ns,
 };
 
 bool vfs_memory_is(const struct quarry_vfs *vfs)
 {
-    return vfs->ops == &memory_ops;
+    return vfs->ops == &vfs_memory_ops;
 }
 
-struct memory_disk *memory_disk_of(struct quarry_vfs *vfs)
+struct vfs_memory_disk *vfs_memory_disk_of(struct quarry_vfs *vfs)
 {
     Q_ASSERT(vfs_memory_is(vfs));
-    return (struct memory_disk *)vfs;
+    return (struct vfs_memory_disk *)vfs;
 }
 
 /* ---- its life ---- */
 
-struct memory_disk *memory_disk_create(uint64_t seed)
+struct vfs_memory_disk *vfs_memory_disk_create(uint64_t seed)
 {
-    struct memory_disk *disk = calloc(1, sizeof *disk);
+    struct vfs_memory_disk *disk = calloc(1, sizeof *disk);
     if (disk == NULL)
         return NULL;
-    disk->vfs.ops = &memory_ops;
+    disk->vfs.ops = &vfs_memory_ops;
     os_mutex_init(&disk->mutex, OS_RANK_LEAF, 0);
     disk->space.byte_count = UINT64_MAX;
     disk->random = seed;
     disk->monotonic_ns = FIRST_MONOTONIC_NS;
     disk->wall_ns = FIRST_WALL_NS;
-    disk->root = memory_node_create(disk, true);
+    disk->root = vfs_memory_node_create(disk, true);
     if (disk->root == NULL) {
         free(disk);
         return NULL;
     }
-    memory_node_live(disk->root);
+    vfs_memory_node_live(disk->root);
     return disk;
 }
 
-void memory_disk_destroy(struct memory_disk *disk)
+void vfs_memory_disk_destroy(struct vfs_memory_disk *disk)
 {
-    memory_changes_end(disk);
-    memory_nodes_end(disk);
+    Q_ASSERT(disk->hold_count == 0); /* a file that was not closed */
+    vfs_memory_changes_end(disk);
+    vfs_memory_nodes_end(disk);
     free(disk);
 }
 
 enum quarry_status quarry_vfs_memory_create(uint64_t seed, struct quarry_vfs **ret_vfs)
 {
-    struct memory_disk *disk = memory_disk_create(seed);
+    struct vfs_memory_disk *disk = vfs_memory_disk_create(seed);
     if (disk == NULL)
         return QUARRY_NO_MEMORY;
     *ret_vfs = &disk->vfs;
@@ -108,14 +109,14 @@ enum quarry_status quarry_vfs_memory_create(uint64_t seed, struct quarry_vfs **r
 void quarry_vfs_memory_destroy(struct quarry_vfs *vfs)
 {
     if (vfs != NULL)
-        memory_disk_destroy(memory_disk_of(vfs));
+        vfs_memory_disk_destroy(vfs_memory_disk_of(vfs));
 }
 
 /* ---- space and time ---- */
 
 void quarry_vfs_memory_set_space(struct quarry_vfs *vfs, uint64_t byte_count)
 {
-    struct memory_disk *disk = memory_disk_of(vfs);
+    struct vfs_memory_disk *disk = vfs_memory_disk_of(vfs);
     os_mutex_lock(&disk->mutex);
     disk->space.byte_count = byte_count;
     os_mutex_unlock(&disk->mutex);
@@ -123,7 +124,7 @@ void quarry_vfs_memory_set_space(struct quarry_vfs *vfs, uint64_t byte_count)
 
 void quarry_vfs_memory_pass_time(struct quarry_vfs *vfs, uint64_t duration_ns)
 {
-    struct memory_disk *disk = memory_disk_of(vfs);
+    struct vfs_memory_disk *disk = vfs_memory_disk_of(vfs);
     os_mutex_lock(&disk->mutex);
     disk->monotonic_ns += duration_ns;
     disk->wall_ns += duration_ns;
@@ -132,7 +133,7 @@ void quarry_vfs_memory_pass_time(struct quarry_vfs *vfs, uint64_t duration_ns)
 
 static uint64_t read_clock(struct quarry_vfs *vfs, bool is_wall)
 {
-    struct memory_disk *disk = memory_disk_of(vfs);
+    struct vfs_memory_disk *disk = vfs_memory_disk_of(vfs);
     os_mutex_lock(&disk->mutex);
     disk->monotonic_ns += Q_US_NS;
     disk->wall_ns += Q_US_NS;
@@ -141,26 +142,26 @@ static uint64_t read_clock(struct quarry_vfs *vfs, bool is_wall)
     return now_ns;
 }
 
-uint64_t memory_monotonic_ns(struct quarry_vfs *vfs)
+uint64_t vfs_memory_monotonic_ns(struct quarry_vfs *vfs)
 {
     return read_clock(vfs, false);
 }
 
-uint64_t memory_wall_ns(struct quarry_vfs *vfs)
+uint64_t vfs_memory_wall_ns(struct quarry_vfs *vfs)
 {
     return read_clock(vfs, true);
 }
 
-enum quarry_status memory_free_space(struct quarry_vfs *vfs, const char *path,
-                                     uint64_t *ret_byte_count, struct quarry_error *error)
+enum quarry_status vfs_memory_free_space(struct quarry_vfs *vfs, const char *path,
+                                         uint64_t *ret_byte_count, struct quarry_error *error)
 {
-    struct memory_disk *disk = memory_disk_of(vfs);
-    struct memory_place_name place;
+    struct vfs_memory_disk *disk = vfs_memory_disk_of(vfs);
+    struct vfs_memory_place_name place;
     os_mutex_lock(&disk->mutex);
-    int failed = memory_path_find(disk, path, &place);
+    int failed = vfs_memory_path_find(disk, path, &place);
     if (failed == 0 && place.node == NULL)
         failed = ENOENT;
-    uint64_t used_bytes = disk->space.used_block_count * MEMORY_BLOCK_BYTES;
+    uint64_t used_bytes = disk->space.used_block_count * VFS_MEMORY_BLOCK_BYTES;
     uint64_t free_bytes = sat_sub_u64(disk->space.byte_count, used_bytes);
     os_mutex_unlock(&disk->mutex);
     if (failed != 0)

@@ -18,19 +18,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const uint8_t zeros[MEMORY_BLOCK_BYTES] Q_ALIGNED(8);
+static const uint8_t zeros[VFS_MEMORY_BLOCK_BYTES] Q_ALIGNED(8);
 
-struct memory_block *memory_block_create(const uint8_t *from)
+struct vfs_memory_block *vfs_memory_block_create(const uint8_t *from)
 {
-    struct memory_block *block = malloc(sizeof *block);
+    struct vfs_memory_block *block = malloc(sizeof *block);
     if (block == NULL)
         return NULL;
     atomic_store_relaxed_u32(&block->refs, 1); /* nobody else has it yet */
-    memory_copy_racing(block->bytes, from == NULL ? zeros : from, MEMORY_BLOCK_BYTES);
+    vfs_memory_copy_racing(block->bytes, from == NULL ? zeros : from, VFS_MEMORY_BLOCK_BYTES);
     return block;
 }
 
-struct memory_block *memory_block_acquire(struct memory_block *block)
+struct vfs_memory_block *vfs_memory_block_acquire(struct vfs_memory_block *block)
 {
     if (block != NULL) {
         /* Relaxed: the caller has it by another count, which keeps it alive. */
@@ -40,28 +40,28 @@ struct memory_block *memory_block_acquire(struct memory_block *block)
     return block;
 }
 
-void memory_block_release(struct memory_block *block)
+void vfs_memory_block_release(struct vfs_memory_block *block)
 {
     /* Pairs with itself: whoever is last sees what the others did with it. */
     if (block != NULL && atomic_sub_acq_rel_u32(&block->refs, 1) == 1)
         free(block);
 }
 
-void memory_block_put(struct memory_block **place, struct memory_block *block)
+void vfs_memory_block_put(struct vfs_memory_block **place, struct vfs_memory_block *block)
 {
-    struct memory_block *before = *place;
+    struct vfs_memory_block *before = *place;
     *place = block;
-    memory_block_release(before);
+    vfs_memory_block_release(before);
 }
 
-const uint8_t *memory_block_bytes(const struct memory_block *block)
+const uint8_t *vfs_memory_block_bytes(const struct vfs_memory_block *block)
 {
     return block == NULL ? zeros : block->bytes;
 }
 
 /* Volatile, or the compiler would make a call of memcpy of it, which ThreadSanitizer does see. */
-__attribute__((no_sanitize("thread"))) void memory_copy_racing(void *to, const void *from,
-                                                               size_t byte_count)
+__attribute__((no_sanitize("thread"))) void vfs_memory_copy_racing(void *to, const void *from,
+                                                                   size_t byte_count)
 {
     volatile uint8_t *target = to;
     const volatile uint8_t *source = from;
@@ -74,12 +74,12 @@ __attribute__((no_sanitize("thread"))) void memory_copy_racing(void *to, const v
         target[at] = source[at];
 }
 
-__attribute__((no_sanitize("thread"))) bool memory_block_equals_racing(const uint8_t *bytes,
-                                                                       const uint8_t *others)
+__attribute__((no_sanitize("thread"))) bool vfs_memory_block_equals_racing(const uint8_t *bytes,
+                                                                           const uint8_t *others)
 {
     const volatile uint64_t *words = (const volatile void *)bytes;
     const volatile uint64_t *other_words = (const volatile void *)others;
-    for (size_t at = 0; at < MEMORY_BLOCK_BYTES / 8; at++) {
+    for (size_t at = 0; at < VFS_MEMORY_BLOCK_BYTES / 8; at++) {
         if (words[at] != other_words[at])
             return false;
     }

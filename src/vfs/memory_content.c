@@ -22,7 +22,7 @@
  *   4. `allocated_count` is how many places are allocated, and the disk counts them.
  *   5. Every version between the last sync and now is possible after a loss of power, and nothing
  *      else is. `written` is the sample of those that were overwritten: one that the kernel was
- *      asked to write early, or chose to, one time in MEMORY_EARLY_ONE_OF.
+ *      asked to write early, or chose to, one time in VFS_MEMORY_EARLY_ONE_OF.
  *
  * Locking: the disk's lock, held by the caller; only stores through mappings go past it.
  *
@@ -40,45 +40,45 @@
 #include <vfs/random.h>
 
 /* How seldom the kernel writes a dirty page before a program writes it again. */
-#define MEMORY_EARLY_ONE_OF 8u
+#define VFS_MEMORY_EARLY_ONE_OF 8u
 
-static int write_place(struct memory_content *content, struct memory_space *space, uint64_t *random,
-                       struct memory_place *place, size_t from, const void *bytes,
-                       size_t byte_count);
-static int allocate_place(struct memory_content *content, struct memory_space *space,
-                          struct memory_place *place);
-static int own_current(struct memory_place *place);
-static void free_place_data(struct memory_content *content, struct memory_space *space,
-                            struct memory_place *place);
-static int zero_tail(struct memory_content *content, uint64_t byte_count);
-static struct memory_block *capture(const struct memory_place *place);
+static int write_place(struct vfs_memory_content *content, struct vfs_memory_space *space,
+                       uint64_t *random, struct vfs_memory_place *place, size_t from,
+                       const void *bytes, size_t byte_count);
+static int allocate_place(struct vfs_memory_content *content, struct vfs_memory_space *space,
+                          struct vfs_memory_place *place);
+static int own_current(struct vfs_memory_place *place);
+static void free_place_data(struct vfs_memory_content *content, struct vfs_memory_space *space,
+                            struct vfs_memory_place *place);
+static int zero_tail(struct vfs_memory_content *content, uint64_t byte_count);
+static struct vfs_memory_block *capture(const struct vfs_memory_place *place);
 
-void memory_content_fini(struct memory_content *content)
+void vfs_memory_content_fini(struct vfs_memory_content *content)
 {
     for (uint64_t at = 0; at < content->place_count; at++) {
-        struct memory_place *place = &content->places[at];
-        memory_block_release(place->current);
-        memory_block_release(place->clean);
-        memory_block_release(place->synced);
-        memory_block_release(place->written);
+        struct vfs_memory_place *place = &content->places[at];
+        vfs_memory_block_release(place->current);
+        vfs_memory_block_release(place->clean);
+        vfs_memory_block_release(place->synced);
+        vfs_memory_block_release(place->written);
     }
     free(content->places);
     while (content->segments != NULL) {
-        struct memory_segment *segment = content->segments;
+        struct vfs_memory_segment *segment = content->segments;
         Q_ASSERT(segment->map_count == 0); /* the file is not in use */
         content->segments = segment->next;
         free(segment->bytes);
         free(segment);
     }
-    *content = (struct memory_content){0};
+    *content = (struct vfs_memory_content){0};
 }
 
-int memory_content_extend(struct memory_content *content, uint64_t place_count)
+int vfs_memory_content_extend(struct vfs_memory_content *content, uint64_t place_count)
 {
     if (place_count > content->place_capacity) {
         uint64_t capacity = content->place_capacity * 2;
         capacity = capacity < place_count ? place_count : capacity;
-        struct memory_place *places =
+        struct vfs_memory_place *places =
             realloc(content->places, (size_t)capacity * sizeof *content->places);
         if (places == NULL)
             return ENOMEM;
@@ -93,22 +93,22 @@ int memory_content_extend(struct memory_content *content, uint64_t place_count)
     return 0;
 }
 
-const uint8_t *memory_place_bytes(const struct memory_place *place)
+const uint8_t *vfs_memory_place_bytes(const struct vfs_memory_place *place)
 {
-    return place->mapped != NULL ? place->mapped : memory_block_bytes(place->current);
+    return place->mapped != NULL ? place->mapped : vfs_memory_block_bytes(place->current);
 }
 
-bool memory_place_is_dirty(const struct memory_place *place)
+bool vfs_memory_place_is_dirty(const struct vfs_memory_place *place)
 {
     if (place->mapped == NULL)
         return place->current != place->clean;
-    return !memory_block_equals_racing(place->mapped, memory_block_bytes(place->clean));
+    return !vfs_memory_block_equals_racing(place->mapped, vfs_memory_block_bytes(place->clean));
 }
 
 /* ---- reading and writing ---- */
 
-size_t memory_content_read(const struct memory_content *content, uint64_t offset, void *buffer,
-                           size_t byte_count)
+size_t vfs_memory_content_read(const struct vfs_memory_content *content, uint64_t offset,
+                               void *buffer, size_t byte_count)
 {
     if (offset >= content->byte_count)
         return 0;
@@ -116,33 +116,35 @@ size_t memory_content_read(const struct memory_content *content, uint64_t offset
         byte_count = (size_t)(content->byte_count - offset);
     for (size_t done = 0; done < byte_count;) {
         uint64_t at = offset + done;
-        size_t from = (size_t)(at % MEMORY_BLOCK_BYTES);
-        size_t count = MEMORY_BLOCK_BYTES - from;
+        size_t from = (size_t)(at % VFS_MEMORY_BLOCK_BYTES);
+        size_t count = VFS_MEMORY_BLOCK_BYTES - from;
         count = count < byte_count - done ? count : byte_count - done;
-        const struct memory_place *place = &content->places[at / MEMORY_BLOCK_BYTES];
+        const struct vfs_memory_place *place = &content->places[at / VFS_MEMORY_BLOCK_BYTES];
         if (place->mapped != NULL)
-            memory_copy_racing((char *)buffer + done, place->mapped + from, count);
+            vfs_memory_copy_racing((char *)buffer + done, place->mapped + from, count);
         else
-            memcpy((char *)buffer + done, memory_block_bytes(place->current) + from, count);
+            memcpy((char *)buffer + done, vfs_memory_block_bytes(place->current) + from, count);
         done += count;
     }
     return byte_count;
 }
 
-int memory_content_write(struct memory_content *content, struct memory_space *space,
-                         uint64_t *random, uint64_t offset, const void *bytes, size_t byte_count)
+int vfs_memory_content_write(struct vfs_memory_content *content, struct vfs_memory_space *space,
+                             uint64_t *random, uint64_t offset, const void *bytes,
+                             size_t byte_count)
 {
-    if (offset > MEMORY_FILE_BYTES_MAX || byte_count > MEMORY_FILE_BYTES_MAX - offset)
+    if (offset > VFS_MEMORY_FILE_BYTES_MAX || byte_count > VFS_MEMORY_FILE_BYTES_MAX - offset)
         return EFBIG;
-    if (memory_content_extend(content, memory_blocks_of(offset + byte_count)) != 0)
+    if (vfs_memory_content_extend(content, vfs_memory_blocks_of(offset + byte_count)) != 0)
         return ENOMEM;
     for (size_t done = 0; done < byte_count;) {
         uint64_t at = offset + done;
-        size_t from = (size_t)(at % MEMORY_BLOCK_BYTES);
-        size_t count = MEMORY_BLOCK_BYTES - from;
+        size_t from = (size_t)(at % VFS_MEMORY_BLOCK_BYTES);
+        size_t count = VFS_MEMORY_BLOCK_BYTES - from;
         count = count < byte_count - done ? count : byte_count - done;
-        int failed = write_place(content, space, random, &content->places[at / MEMORY_BLOCK_BYTES],
-                                 from, (const char *)bytes + done, count);
+        int failed =
+            write_place(content, space, random, &content->places[at / VFS_MEMORY_BLOCK_BYTES], from,
+                        (const char *)bytes + done, count);
         if (failed != 0)
             return failed; /* what was written before is there */
         done += count;
@@ -152,31 +154,31 @@ int memory_content_write(struct memory_content *content, struct memory_space *sp
     return 0;
 }
 
-static int write_place(struct memory_content *content, struct memory_space *space, uint64_t *random,
-                       struct memory_place *place, size_t from, const void *bytes,
-                       size_t byte_count)
+static int write_place(struct vfs_memory_content *content, struct vfs_memory_space *space,
+                       uint64_t *random, struct vfs_memory_place *place, size_t from,
+                       const void *bytes, size_t byte_count)
 {
     int failed = allocate_place(content, space, place);
     if (failed != 0)
         return failed;
     if (place->mapped != NULL) {
-        memory_copy_racing(place->mapped + from, bytes, byte_count);
+        vfs_memory_copy_racing(place->mapped + from, bytes, byte_count);
         return 0;
     }
-    if (place->current != place->clean && vfs_random_below(random, MEMORY_EARLY_ONE_OF) == 0)
-        memory_block_put(&place->written, memory_block_acquire(place->current));
+    if (place->current != place->clean && vfs_random_below(random, VFS_MEMORY_EARLY_ONE_OF) == 0)
+        vfs_memory_block_put(&place->written, vfs_memory_block_acquire(place->current));
     failed = own_current(place);
     if (failed == 0)
         memcpy(place->current->bytes + from, bytes, byte_count);
     return failed;
 }
 
-static int allocate_place(struct memory_content *content, struct memory_space *space,
-                          struct memory_place *place)
+static int allocate_place(struct vfs_memory_content *content, struct vfs_memory_space *space,
+                          struct vfs_memory_place *place)
 {
     if (place->is_allocated)
         return 0;
-    if (space->used_block_count >= space->byte_count / MEMORY_BLOCK_BYTES)
+    if (space->used_block_count >= space->byte_count / VFS_MEMORY_BLOCK_BYTES)
         return ENOSPC;
     place->is_allocated = true;
     content->allocated_count++;
@@ -185,31 +187,31 @@ static int allocate_place(struct memory_content *content, struct memory_space *s
 }
 
 /* Makes sure that the place is the only holder of its current block. */
-static int own_current(struct memory_place *place)
+static int own_current(struct vfs_memory_place *place)
 {
     /* Pairs with the decrements of others: at 1 there is nobody who could raise it. */
     if (place->current != NULL && atomic_load_acquire_u32(&place->current->refs) == 1)
         return 0;
-    struct memory_block *copy =
-        memory_block_create(place->current == NULL ? NULL : place->current->bytes);
+    struct vfs_memory_block *copy =
+        vfs_memory_block_create(place->current == NULL ? NULL : place->current->bytes);
     if (copy == NULL)
         return ENOMEM;
-    memory_block_put(&place->current, copy);
+    vfs_memory_block_put(&place->current, copy);
     return 0;
 }
 
 /* ---- sizes ---- */
 
-int memory_content_resize(struct memory_content *content, struct memory_space *space,
-                          uint64_t byte_count)
+int vfs_memory_content_resize(struct vfs_memory_content *content, struct vfs_memory_space *space,
+                              uint64_t byte_count)
 {
-    if (byte_count > MEMORY_FILE_BYTES_MAX)
+    if (byte_count > VFS_MEMORY_FILE_BYTES_MAX)
         return EFBIG;
-    if (memory_content_extend(content, memory_blocks_of(byte_count)) != 0)
+    if (vfs_memory_content_extend(content, vfs_memory_blocks_of(byte_count)) != 0)
         return ENOMEM;
     if (byte_count < content->byte_count && zero_tail(content, byte_count) != 0)
         return ENOMEM;
-    for (uint64_t at = memory_blocks_of(byte_count); at < content->place_count; at++)
+    for (uint64_t at = vfs_memory_blocks_of(byte_count); at < content->place_count; at++)
         free_place_data(content, space, &content->places[at]);
     content->byte_count = byte_count;
     if (byte_count < content->least_byte_count)
@@ -218,10 +220,10 @@ int memory_content_resize(struct memory_content *content, struct memory_space *s
 }
 
 /* Invariant 3. `clean` stays: the place is dirty if it had something, until the next sync. */
-static void free_place_data(struct memory_content *content, struct memory_space *space,
-                            struct memory_place *place)
+static void free_place_data(struct vfs_memory_content *content, struct vfs_memory_space *space,
+                            struct vfs_memory_place *place)
 {
-    memory_block_put(&place->current, NULL);
+    vfs_memory_block_put(&place->current, NULL);
     place->mapped = NULL;
     if (place->is_allocated) {
         place->is_allocated = false;
@@ -231,43 +233,44 @@ static void free_place_data(struct memory_content *content, struct memory_space 
 }
 
 /* Invariant 1, for a file that is to be shorter. */
-static int zero_tail(struct memory_content *content, uint64_t byte_count)
+static int zero_tail(struct vfs_memory_content *content, uint64_t byte_count)
 {
-    size_t from = (size_t)(byte_count % MEMORY_BLOCK_BYTES);
+    size_t from = (size_t)(byte_count % VFS_MEMORY_BLOCK_BYTES);
     if (from == 0)
         return 0;
-    struct memory_place *place = &content->places[byte_count / MEMORY_BLOCK_BYTES];
+    struct vfs_memory_place *place = &content->places[byte_count / VFS_MEMORY_BLOCK_BYTES];
     if (place->mapped != NULL) {
-        memory_copy_racing(place->mapped + from, memory_block_bytes(NULL) + from,
-                           MEMORY_BLOCK_BYTES - from);
+        vfs_memory_copy_racing(place->mapped + from, vfs_memory_block_bytes(NULL) + from,
+                               VFS_MEMORY_BLOCK_BYTES - from);
         return 0;
     }
     if (place->current == NULL)
         return 0;
     if (own_current(place) != 0)
         return ENOMEM;
-    memset(place->current->bytes + from, 0, MEMORY_BLOCK_BYTES - from);
+    memset(place->current->bytes + from, 0, VFS_MEMORY_BLOCK_BYTES - from);
     return 0;
 }
 
-int memory_content_preallocate(struct memory_content *content, struct memory_space *space,
-                               uint64_t offset, uint64_t byte_count)
+int vfs_memory_content_preallocate(struct vfs_memory_content *content,
+                                   struct vfs_memory_space *space, uint64_t offset,
+                                   uint64_t byte_count)
 {
-    if (offset > MEMORY_FILE_BYTES_MAX || byte_count > MEMORY_FILE_BYTES_MAX - offset)
+    if (offset > VFS_MEMORY_FILE_BYTES_MAX || byte_count > VFS_MEMORY_FILE_BYTES_MAX - offset)
         return EFBIG;
     uint64_t end = offset + byte_count;
     if (byte_count == 0)
         return 0;
-    if (memory_content_extend(content, memory_blocks_of(end)) != 0)
+    if (vfs_memory_content_extend(content, vfs_memory_blocks_of(end)) != 0)
         return ENOMEM;
-    uint64_t first = offset / MEMORY_BLOCK_BYTES;
+    uint64_t first = offset / VFS_MEMORY_BLOCK_BYTES;
     uint64_t missing = 0;
-    for (uint64_t at = first; at < memory_blocks_of(end); at++)
+    for (uint64_t at = first; at < vfs_memory_blocks_of(end); at++)
         missing += !content->places[at].is_allocated;
-    uint64_t block_count = space->byte_count / MEMORY_BLOCK_BYTES;
+    uint64_t block_count = space->byte_count / VFS_MEMORY_BLOCK_BYTES;
     if (missing > sat_sub_u64(block_count, space->used_block_count))
         return ENOSPC;
-    for (uint64_t at = first; at < memory_blocks_of(end); at++) {
+    for (uint64_t at = first; at < vfs_memory_blocks_of(end); at++) {
         int failed = allocate_place(content, space, &content->places[at]);
         Q_ASSERT(failed == 0);
     }
@@ -279,58 +282,59 @@ int memory_content_preallocate(struct memory_content *content, struct memory_spa
 /* ---- durability ---- */
 
 /* A place's bytes as a block. Returns: a count of its own; NULL: zeros, or no memory for a copy. */
-static struct memory_block *capture(const struct memory_place *place)
+static struct vfs_memory_block *capture(const struct vfs_memory_place *place)
 {
     if (place->mapped != NULL)
-        return memory_block_create(place->mapped);
-    return memory_block_acquire(place->current);
+        return vfs_memory_block_create(place->mapped);
+    return vfs_memory_block_acquire(place->current);
 }
 
-int memory_content_sync(struct memory_content *content)
+int vfs_memory_content_sync(struct vfs_memory_content *content)
 {
     for (uint64_t at = 0; at < content->place_count; at++) {
-        struct memory_place *place = &content->places[at];
-        memory_block_put(&place->written, NULL);
-        if (!memory_place_is_dirty(place))
+        struct vfs_memory_place *place = &content->places[at];
+        vfs_memory_block_put(&place->written, NULL);
+        if (!vfs_memory_place_is_dirty(place))
             continue;
-        struct memory_block *block = capture(place);
+        struct vfs_memory_block *block = capture(place);
         if (block == NULL && place->mapped != NULL)
             return ENOMEM;
-        memory_block_put(&place->synced, memory_block_acquire(block));
-        memory_block_put(&place->clean, block);
+        vfs_memory_block_put(&place->synced, vfs_memory_block_acquire(block));
+        vfs_memory_block_put(&place->clean, block);
     }
     content->synced_byte_count = content->byte_count;
     content->least_byte_count = content->byte_count;
     return 0;
 }
 
-int memory_content_drop(struct memory_content *content)
+int vfs_memory_content_drop(struct vfs_memory_content *content)
 {
     for (uint64_t at = 0; at < content->place_count; at++) {
-        struct memory_place *place = &content->places[at];
-        memory_block_put(&place->written, NULL);
-        if (!memory_place_is_dirty(place))
+        struct vfs_memory_place *place = &content->places[at];
+        vfs_memory_block_put(&place->written, NULL);
+        if (!vfs_memory_place_is_dirty(place))
             continue;
-        struct memory_block *block = capture(place);
+        struct vfs_memory_block *block = capture(place);
         if (block == NULL && place->mapped != NULL)
             return ENOMEM;
-        memory_block_put(&place->clean, block);
+        vfs_memory_block_put(&place->clean, block);
     }
     return 0;
 }
 
-int memory_content_start_sync(struct memory_content *content, uint64_t offset, uint64_t byte_count)
+int vfs_memory_content_start_sync(struct vfs_memory_content *content, uint64_t offset,
+                                  uint64_t byte_count)
 {
     uint64_t end = byte_count == 0 ? UINT64_MAX : sat_add_u64(offset, byte_count);
-    uint64_t last = memory_blocks_of(end < content->byte_count ? end : content->byte_count);
-    for (uint64_t at = offset / MEMORY_BLOCK_BYTES; at < last; at++) {
-        struct memory_place *place = &content->places[at];
-        if (!memory_place_is_dirty(place))
+    uint64_t last = vfs_memory_blocks_of(end < content->byte_count ? end : content->byte_count);
+    for (uint64_t at = offset / VFS_MEMORY_BLOCK_BYTES; at < last; at++) {
+        struct vfs_memory_place *place = &content->places[at];
+        if (!vfs_memory_place_is_dirty(place))
             continue;
-        struct memory_block *block = capture(place);
+        struct vfs_memory_block *block = capture(place);
         if (block == NULL && place->mapped != NULL)
             return ENOMEM;
-        memory_block_put(&place->written, block);
+        vfs_memory_block_put(&place->written, block);
     }
     return 0;
 }

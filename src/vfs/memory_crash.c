@@ -38,8 +38,8 @@
 #define DONORS 8u
 
 struct crash {
-    struct memory_disk *old;
-    struct memory_disk *new;
+    struct vfs_memory_disk *old;
+    struct vfs_memory_disk *new;
     uint32_t kept_percent;
     uint64_t random;
     const uint8_t *donors[DONORS]; /* borrowed from blocks of either; NULL: none yet */
@@ -47,21 +47,23 @@ struct crash {
 
 /* A block that is left: with a count of its own. */
 struct left_block {
-    struct memory_block *block;
+    struct vfs_memory_block *block;
     bool has_failed;
 };
 
 static void choose_changes(struct crash *crash);
-static bool copy_directory(struct crash *crash, struct memory_node *from, struct memory_node *to);
-static bool names_left(struct crash *crash, const struct memory_node *from,
-                       struct memory_names *left);
-static bool copy_name(struct crash *crash, struct memory_node *to, const char *text,
-                      struct memory_node *node);
-static bool copy_content(struct crash *crash, const struct memory_content *from,
-                         struct memory_content *to);
-static bool finish_content(struct memory_content *content);
-static uint64_t choose_size(struct crash *crash, const struct memory_content *content);
-static struct left_block choose_block(struct crash *crash, const struct memory_place *place,
+static bool is_name_taken(const struct vfs_memory_change *change);
+static bool copy_directory(struct crash *crash, struct vfs_memory_node *from,
+                           struct vfs_memory_node *to);
+static bool names_left(struct crash *crash, const struct vfs_memory_node *from,
+                       struct vfs_memory_names *left);
+static bool copy_name(struct crash *crash, struct vfs_memory_node *to, const char *text,
+                      struct vfs_memory_node *node);
+static bool copy_content(struct crash *crash, const struct vfs_memory_content *from,
+                         struct vfs_memory_content *to);
+static bool finish_content(struct vfs_memory_content *content);
+static uint64_t choose_size(struct crash *crash, const struct vfs_memory_content *content);
+static struct left_block choose_block(struct crash *crash, const struct vfs_memory_place *place,
                                       bool is_past_synced);
 static struct left_block left_copy(const uint8_t *bytes);
 static struct left_block tear(struct crash *crash, const uint8_t *one, const uint8_t *other);
@@ -71,23 +73,24 @@ enum quarry_status quarry_vfs_memory_crash(struct quarry_vfs *vfs, uint32_t kept
                                            uint64_t seed, struct quarry_vfs **ret_vfs)
 {
     Q_ASSERT(kept_percent <= 100);
-    struct crash crash = {.old = memory_disk_of(vfs), .kept_percent = kept_percent, .random = seed};
-    crash.new = memory_disk_create(vfs_random(&crash.random));
+    struct crash crash = {
+        .old = vfs_memory_disk_of(vfs), .kept_percent = kept_percent, .random = seed};
+    crash.new = vfs_memory_disk_create(vfs_random(&crash.random));
     if (crash.new == NULL)
         return QUARRY_NO_MEMORY;
-    struct memory_disk *old = crash.old;
+    struct vfs_memory_disk *old = crash.old;
     os_mutex_lock(&old->mutex);
     crash.new->space.byte_count = old->space.byte_count;
     crash.new->monotonic_ns = old->monotonic_ns;
     crash.new->wall_ns = old->wall_ns;
-    for (struct memory_node *node = old->nodes; node != NULL; node = node->next)
+    for (struct vfs_memory_node *node = old->nodes; node != NULL; node = node->next)
         node->copy = NULL;
     choose_changes(&crash);
     old->root->copy = crash.new->root;
     bool is_done = copy_directory(&crash, old->root, crash.new->root);
     os_mutex_unlock(&old->mutex);
     if (!is_done) {
-        memory_disk_destroy(crash.new);
+        vfs_memory_disk_destroy(crash.new);
         return QUARRY_NO_MEMORY;
     }
     *ret_vfs = &crash.new->vfs;
@@ -108,69 +111,85 @@ static bool is_chance(struct crash *crash, uint32_t percent)
 
 /* ---- names ---- */
 
-/* A rename's old name goes only if its new one comes, and a directory's then goes for certain. */
+/*
+ * A rename's old name goes only if its new one comes, and a directory's then goes for certain. And
+ * an old name is given to something else only if it went.
+ */
 static void choose_changes(struct crash *crash)
 {
-    for (struct memory_change *change = crash->old->first_change; change != NULL;
+    for (struct vfs_memory_change *change = crash->old->first_change; change != NULL;
          change = change->next) {
-        const struct memory_change *arrival = change->needs;
+        const struct vfs_memory_change *arrival = change->needs;
         change->is_kept = is_kept(crash);
-        if (arrival != NULL && !arrival->is_kept)
+        if ((arrival != NULL && !arrival->is_kept) || is_name_taken(change))
             change->is_kept = false;
         else if (arrival != NULL && arrival->node->is_directory)
             change->is_kept = true;
     }
 }
 
-/* `to`: of the new disk, empty. */
-static bool copy_directory(struct crash *crash, struct memory_node *from, struct memory_node *to)
+/* Whether what a change gives a name to finds there what was renamed away and did not arrive. */
+static bool is_name_taken(const struct vfs_memory_change *change)
 {
-    struct memory_names left = {0};
+    for (const struct vfs_memory_change *early = change->previous; early != NULL;
+         early = early->previous) {
+        if (early->needs != NULL && !early->needs->is_kept &&
+            vfs_memory_change_is_same_name(early, change))
+            return true;
+    }
+    return false;
+}
+
+/* `to`: of the new disk, empty. */
+static bool copy_directory(struct crash *crash, struct vfs_memory_node *from,
+                           struct vfs_memory_node *to)
+{
+    struct vfs_memory_names left = {0};
     bool is_done = names_left(crash, from, &left);
     for (size_t at = 0; at < left.count && is_done; at++)
         is_done = copy_name(crash, to, left.items[at].text, left.items[at].node);
     while (left.count > 0)
-        (void)memory_names_set(crash->old, &left, left.items[left.count - 1].text, NULL);
+        (void)vfs_memory_names_set(crash->old, &left, left.items[left.count - 1].text, NULL);
     free(left.items);
     return is_done;
 }
 
 /* The names that a directory of the old disk is left with. `left`: empty. */
-static bool names_left(struct crash *crash, const struct memory_node *from,
-                       struct memory_names *left)
+static bool names_left(struct crash *crash, const struct vfs_memory_node *from,
+                       struct vfs_memory_names *left)
 {
     int failed = 0;
     for (size_t at = 0; at < from->synced.count && failed == 0; at++)
-        failed = memory_names_set(crash->old, left, from->synced.items[at].text,
-                                  from->synced.items[at].node);
-    for (const struct memory_change *change = crash->old->first_change;
+        failed = vfs_memory_names_set(crash->old, left, from->synced.items[at].text,
+                                      from->synced.items[at].node);
+    for (const struct vfs_memory_change *change = crash->old->first_change;
          change != NULL && failed == 0; change = change->next) {
         if (change->directory == from && change->is_kept)
-            failed = memory_names_set(crash->old, left, change->text, change->node);
+            failed = vfs_memory_names_set(crash->old, left, change->text, change->node);
     }
     return failed == 0;
 }
 
 /* Gives a name to what a node becomes, which is made at its first name. */
-static bool copy_name(struct crash *crash, struct memory_node *to, const char *text,
-                      struct memory_node *node)
+static bool copy_name(struct crash *crash, struct vfs_memory_node *to, const char *text,
+                      struct vfs_memory_node *node)
 {
-    struct memory_disk *disk = crash->new;
+    struct vfs_memory_disk *disk = crash->new;
     bool is_new = node->copy == NULL;
     if (!is_new && node->is_directory)
         return true; /* a directory has one name: the first that is come to */
     if (is_new)
-        node->copy = memory_node_create(disk, node->is_directory);
-    struct memory_node *copy = node->copy;
+        node->copy = vfs_memory_node_create(disk, node->is_directory);
+    struct vfs_memory_node *copy = node->copy;
     if (copy == NULL)
         return false;
-    if (memory_names_set(disk, &to->current, text, copy) != 0 ||
-        memory_names_set(disk, &to->synced, text, copy) != 0)
+    if (vfs_memory_names_set(disk, &to->current, text, copy) != 0 ||
+        vfs_memory_names_set(disk, &to->synced, text, copy) != 0)
         return false;
-    memory_node_live(copy);
+    vfs_memory_node_live(copy);
     if (!is_new)
         return true;
-    memory_node_release(disk, copy); /* its names count it */
+    vfs_memory_node_release(disk, copy); /* its names count it */
     copy->parent = node->is_directory ? to : NULL;
     return node->is_directory ? copy_directory(crash, node, copy)
                               : copy_content(crash, &node->content, &copy->content);
@@ -178,20 +197,20 @@ static bool copy_name(struct crash *crash, struct memory_node *to, const char *t
 
 /* ---- bytes ---- */
 
-static bool copy_content(struct crash *crash, const struct memory_content *from,
-                         struct memory_content *to)
+static bool copy_content(struct crash *crash, const struct vfs_memory_content *from,
+                         struct vfs_memory_content *to)
 {
     uint64_t byte_count = choose_size(crash, from);
-    uint64_t place_count = memory_blocks_of(byte_count);
-    if (memory_content_extend(to, place_count) != 0)
+    uint64_t place_count = vfs_memory_blocks_of(byte_count);
+    if (vfs_memory_content_extend(to, place_count) != 0)
         return false;
     to->byte_count = byte_count;
     to->synced_byte_count = byte_count;
     to->least_byte_count = byte_count;
     for (uint64_t at = 0; at < place_count; at++) {
-        const struct memory_place *place = &from->places[at];
+        const struct vfs_memory_place *place = &from->places[at];
         struct left_block left =
-            choose_block(crash, place, at >= memory_blocks_of(from->synced_byte_count));
+            choose_block(crash, place, at >= vfs_memory_blocks_of(from->synced_byte_count));
         if (left.has_failed)
             return false;
         to->places[at].current = left.block;
@@ -203,27 +222,27 @@ static bool copy_content(struct crash *crash, const struct memory_content *from,
 }
 
 /* Everything is synced, and bytes behind the end are zero. */
-static bool finish_content(struct memory_content *content)
+static bool finish_content(struct vfs_memory_content *content)
 {
-    size_t from = (size_t)(content->byte_count % MEMORY_BLOCK_BYTES);
-    struct memory_place *last =
+    size_t from = (size_t)(content->byte_count % VFS_MEMORY_BLOCK_BYTES);
+    struct vfs_memory_place *last =
         content->place_count == 0 ? NULL : &content->places[content->place_count - 1];
     if (from > 0 && last->current != NULL) {
-        struct memory_block *copy = memory_block_create(last->current->bytes);
+        struct vfs_memory_block *copy = vfs_memory_block_create(last->current->bytes);
         if (copy == NULL)
             return false;
-        memset(copy->bytes + from, 0, MEMORY_BLOCK_BYTES - from);
-        memory_block_put(&last->current, copy);
+        memset(copy->bytes + from, 0, VFS_MEMORY_BLOCK_BYTES - from);
+        vfs_memory_block_put(&last->current, copy);
     }
     for (uint64_t at = 0; at < content->place_count; at++) {
-        struct memory_place *place = &content->places[at];
-        place->clean = memory_block_acquire(place->current);
-        place->synced = memory_block_acquire(place->current);
+        struct vfs_memory_place *place = &content->places[at];
+        place->clean = vfs_memory_block_acquire(place->current);
+        place->synced = vfs_memory_block_acquire(place->current);
     }
     return true;
 }
 
-static uint64_t choose_size(struct crash *crash, const struct memory_content *content)
+static uint64_t choose_size(struct crash *crash, const struct vfs_memory_content *content)
 {
     if (!is_kept(crash))
         return content->synced_byte_count;
@@ -233,14 +252,14 @@ static uint64_t choose_size(struct crash *crash, const struct memory_content *co
     return least + vfs_random_below(&crash->random, content->byte_count - least);
 }
 
-static struct left_block choose_block(struct crash *crash, const struct memory_place *place,
+static struct left_block choose_block(struct crash *crash, const struct vfs_memory_place *place,
                                       bool is_past_synced)
 {
-    const uint8_t *now = memory_place_bytes(place);
-    const uint8_t *before = memory_block_bytes(place->synced);
+    const uint8_t *now = vfs_memory_place_bytes(place);
+    const uint8_t *before = vfs_memory_block_bytes(place->synced);
     const uint8_t *donor = donate(crash, now);
-    if (!memory_place_is_dirty(place))
-        return (struct left_block){.block = memory_block_acquire(place->synced)};
+    if (!vfs_memory_place_is_dirty(place))
+        return (struct left_block){.block = vfs_memory_block_acquire(place->synced)};
     bool is_early = place->written != NULL && is_chance(crash, EARLY_PERCENT);
     if (is_early)
         now = place->written->bytes;
@@ -252,17 +271,17 @@ static struct left_block choose_block(struct crash *crash, const struct memory_p
     if (!is_now && before == donor && donor != NULL)
         return left_copy(donor);
     if (!is_now)
-        return (struct left_block){.block = memory_block_acquire(place->synced)};
+        return (struct left_block){.block = vfs_memory_block_acquire(place->synced)};
     if (is_early)
-        return (struct left_block){.block = memory_block_acquire(place->written)};
+        return (struct left_block){.block = vfs_memory_block_acquire(place->written)};
     if (place->mapped != NULL)
         return left_copy(now);
-    return (struct left_block){.block = memory_block_acquire(place->current)};
+    return (struct left_block){.block = vfs_memory_block_acquire(place->current)};
 }
 
 static struct left_block left_copy(const uint8_t *bytes)
 {
-    struct memory_block *block = memory_block_create(bytes);
+    struct vfs_memory_block *block = vfs_memory_block_create(bytes);
     return (struct left_block){.block = block, .has_failed = block == NULL};
 }
 
@@ -273,9 +292,9 @@ static struct left_block tear(struct crash *crash, const uint8_t *one, const uin
     if (left.has_failed)
         return left;
     uint64_t choice = vfs_random(&crash->random);
-    for (size_t at = 0; at < MEMORY_BLOCK_BYTES; at += MEMORY_SECTOR_BYTES, choice >>= 1) {
+    for (size_t at = 0; at < VFS_MEMORY_BLOCK_BYTES; at += VFS_MEMORY_SECTOR_BYTES, choice >>= 1) {
         if ((choice & 1) != 0)
-            memory_copy_racing(left.block->bytes + at, other + at, MEMORY_SECTOR_BYTES);
+            vfs_memory_copy_racing(left.block->bytes + at, other + at, VFS_MEMORY_SECTOR_BYTES);
     }
     return left;
 }

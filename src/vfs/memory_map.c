@@ -20,23 +20,24 @@
 
 #include <vfs/memory_content.h>
 
-static struct memory_segment *find_around(const struct memory_content *content, uint64_t first,
-                                          uint64_t place_count);
-static int clear_range(struct memory_content *content, uint64_t first, uint64_t place_count);
-static int check_range(const struct memory_content *content, uint64_t first, uint64_t place_count);
-static struct memory_segment *segment_create(struct memory_content *content, uint64_t first,
-                                             uint64_t place_count);
-static int dissolve(struct memory_content *content, struct memory_segment *segment);
+static struct vfs_memory_segment *find_around(const struct vfs_memory_content *content,
+                                              uint64_t first, uint64_t place_count);
+static int clear_range(struct vfs_memory_content *content, uint64_t first, uint64_t place_count);
+static int check_range(const struct vfs_memory_content *content, uint64_t first,
+                       uint64_t place_count);
+static struct vfs_memory_segment *segment_create(struct vfs_memory_content *content, uint64_t first,
+                                                 uint64_t place_count);
+static int dissolve(struct vfs_memory_content *content, struct vfs_memory_segment *segment);
 
-int memory_content_map(struct memory_content *content, uint64_t offset, size_t byte_count,
-                       void **ret_base)
+int vfs_memory_content_map(struct vfs_memory_content *content, uint64_t offset, size_t byte_count,
+                           void **ret_base)
 {
-    uint64_t first = offset / MEMORY_BLOCK_BYTES;
-    uint64_t place_count = byte_count / MEMORY_BLOCK_BYTES;
+    uint64_t first = offset / VFS_MEMORY_BLOCK_BYTES;
+    uint64_t place_count = byte_count / VFS_MEMORY_BLOCK_BYTES;
     int failed = check_range(content, first, place_count);
     if (failed != 0)
         return failed;
-    struct memory_segment *segment = find_around(content, first, place_count);
+    struct vfs_memory_segment *segment = find_around(content, first, place_count);
     if (segment == NULL) {
         failed = clear_range(content, first, place_count);
         if (failed != 0)
@@ -46,12 +47,13 @@ int memory_content_map(struct memory_content *content, uint64_t offset, size_t b
             return ENOMEM;
     }
     segment->map_count++;
-    *ret_base = segment->bytes + (first - segment->first) * MEMORY_BLOCK_BYTES;
+    *ret_base = segment->bytes + (first - segment->first) * VFS_MEMORY_BLOCK_BYTES;
     return 0;
 }
 
 /* The range was preallocated, so that a store cannot fail for want of space. */
-static int check_range(const struct memory_content *content, uint64_t first, uint64_t place_count)
+static int check_range(const struct vfs_memory_content *content, uint64_t first,
+                       uint64_t place_count)
 {
     if (first > content->place_count || place_count > content->place_count - first)
         return ENODEV;
@@ -63,17 +65,17 @@ static int check_range(const struct memory_content *content, uint64_t first, uin
 }
 
 /* The segment that all of a range is in already. */
-static struct memory_segment *find_around(const struct memory_content *content, uint64_t first,
-                                          uint64_t place_count)
+static struct vfs_memory_segment *find_around(const struct vfs_memory_content *content,
+                                              uint64_t first, uint64_t place_count)
 {
-    for (struct memory_segment *segment = content->segments; segment != NULL;
+    for (struct vfs_memory_segment *segment = content->segments; segment != NULL;
          segment = segment->next) {
         if (first < segment->first || first + place_count > segment->first + segment->place_count)
             continue;
         uint64_t at = first;
         while (at < first + place_count &&
                content->places[at].mapped ==
-                   segment->bytes + (at - segment->first) * MEMORY_BLOCK_BYTES)
+                   segment->bytes + (at - segment->first) * VFS_MEMORY_BLOCK_BYTES)
             at++;
         if (at == first + place_count)
             return segment;
@@ -82,10 +84,10 @@ static struct memory_segment *find_around(const struct memory_content *content, 
 }
 
 /* Takes segments out of the way that nobody has mapped any more: invariants 1 and 2. */
-static int clear_range(struct memory_content *content, uint64_t first, uint64_t place_count)
+static int clear_range(struct vfs_memory_content *content, uint64_t first, uint64_t place_count)
 {
-    struct memory_segment *next;
-    for (struct memory_segment *segment = content->segments; segment != NULL; segment = next) {
+    struct vfs_memory_segment *next;
+    for (struct vfs_memory_segment *segment = content->segments; segment != NULL; segment = next) {
         next = segment->next;
         if (segment->first >= first + place_count || segment->first + segment->place_count <= first)
             continue;
@@ -98,35 +100,36 @@ static int clear_range(struct memory_content *content, uint64_t first, uint64_t 
     return 0;
 }
 
-static struct memory_segment *segment_create(struct memory_content *content, uint64_t first,
-                                             uint64_t place_count)
+static struct vfs_memory_segment *segment_create(struct vfs_memory_content *content, uint64_t first,
+                                                 uint64_t place_count)
 {
-    struct memory_segment *segment = malloc(sizeof *segment);
-    uint8_t *bytes = aligned_alloc(MEMORY_BLOCK_BYTES, (size_t)place_count * MEMORY_BLOCK_BYTES);
+    struct vfs_memory_segment *segment = malloc(sizeof *segment);
+    uint8_t *bytes =
+        aligned_alloc(VFS_MEMORY_BLOCK_BYTES, (size_t)place_count * VFS_MEMORY_BLOCK_BYTES);
     if (segment == NULL || bytes == NULL) {
         free(segment);
         free(bytes);
         return NULL;
     }
-    *segment = (struct memory_segment){
+    *segment = (struct vfs_memory_segment){
         .next = content->segments, .bytes = bytes, .first = first, .place_count = place_count};
     content->segments = segment;
     for (uint64_t at = 0; at < place_count; at++) {
-        struct memory_place *place = &content->places[first + at];
-        uint8_t *to = bytes + at * MEMORY_BLOCK_BYTES;
-        memory_copy_racing(to, memory_place_bytes(place), MEMORY_BLOCK_BYTES);
-        memory_block_put(&place->current, NULL);
+        struct vfs_memory_place *place = &content->places[first + at];
+        uint8_t *to = bytes + at * VFS_MEMORY_BLOCK_BYTES;
+        vfs_memory_copy_racing(to, vfs_memory_place_bytes(place), VFS_MEMORY_BLOCK_BYTES);
+        vfs_memory_block_put(&place->current, NULL);
         place->mapped = to;
     }
     return segment;
 }
 
-void memory_content_unmap(struct memory_content *content, void *base, size_t byte_count)
+void vfs_memory_content_unmap(struct vfs_memory_content *content, void *base, size_t byte_count)
 {
-    struct memory_segment *segment = content->segments;
+    struct vfs_memory_segment *segment = content->segments;
     while (segment != NULL && ((uint8_t *)base < segment->bytes ||
                                (uint8_t *)base + byte_count >
-                                   segment->bytes + segment->place_count * MEMORY_BLOCK_BYTES))
+                                   segment->bytes + segment->place_count * VFS_MEMORY_BLOCK_BYTES))
         segment = segment->next;
     Q_ASSERT(segment != NULL && segment->map_count > 0); /* not a mapping of this file */
     segment->map_count--;
@@ -135,26 +138,26 @@ void memory_content_unmap(struct memory_content *content, void *base, size_t byt
 }
 
 /* Returns: 0, or ENOMEM: the segment stays, and what was moved out of it is the same as before. */
-static int dissolve(struct memory_content *content, struct memory_segment *segment)
+static int dissolve(struct vfs_memory_content *content, struct vfs_memory_segment *segment)
 {
     for (uint64_t at = 0; at < segment->place_count; at++) {
-        uint8_t *from = segment->bytes + at * MEMORY_BLOCK_BYTES;
+        uint8_t *from = segment->bytes + at * VFS_MEMORY_BLOCK_BYTES;
         if (segment->first + at >= content->place_count)
             break;
-        struct memory_place *place = &content->places[segment->first + at];
+        struct vfs_memory_place *place = &content->places[segment->first + at];
         if (place->mapped != from)
             continue;
-        struct memory_block *block = memory_block_acquire(place->clean);
-        if (memory_place_is_dirty(place)) {
-            memory_block_release(block);
-            block = memory_block_create(from);
+        struct vfs_memory_block *block = vfs_memory_block_acquire(place->clean);
+        if (vfs_memory_place_is_dirty(place)) {
+            vfs_memory_block_release(block);
+            block = vfs_memory_block_create(from);
             if (block == NULL)
                 return ENOMEM;
         }
-        memory_block_put(&place->current, block);
+        vfs_memory_block_put(&place->current, block);
         place->mapped = NULL;
     }
-    struct memory_segment **link = &content->segments;
+    struct vfs_memory_segment **link = &content->segments;
     while (*link != segment)
         link = &(*link)->next;
     *link = segment->next;

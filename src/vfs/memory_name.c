@@ -11,16 +11,16 @@
 #include <vfs/memory.h>
 #include <vfs/memory_ops.h>
 
-static int remove_locked(struct memory_disk *disk, const char *path);
-static int rename_locked(struct memory_disk *disk, const char *from, const char *to);
-static int check_rename(const struct memory_place_name *source,
-                        const struct memory_place_name *target);
-static int link_locked(struct memory_disk *disk, const char *from, const char *to);
-static int make_directory_locked(struct memory_disk *disk, const char *path);
-static int remove_directory_locked(struct memory_disk *disk, const char *path);
-static int find_directory(struct memory_disk *disk, const char *path,
-                          struct memory_node **ret_directory);
-static int copy_names(struct memory_disk *disk, const char *path, char **ret_texts,
+static int remove_locked(struct vfs_memory_disk *disk, const char *path);
+static int rename_locked(struct vfs_memory_disk *disk, const char *from, const char *to);
+static int check_rename(const struct vfs_memory_place_name *source,
+                        const struct vfs_memory_place_name *target);
+static int link_locked(struct vfs_memory_disk *disk, const char *from, const char *to);
+static int make_directory_locked(struct vfs_memory_disk *disk, const char *path);
+static int remove_directory_locked(struct vfs_memory_disk *disk, const char *path);
+static int find_directory(struct vfs_memory_disk *disk, const char *path,
+                          struct vfs_memory_node **ret_directory);
+static int copy_names(struct vfs_memory_disk *disk, const char *path, char **ret_texts,
                       size_t *ret_count);
 
 static enum quarry_status told(struct quarry_error *error, int failed, const char *operation,
@@ -30,9 +30,10 @@ static enum quarry_status told(struct quarry_error *error, int failed, const cha
 }
 
 /* Where a path leads, or ENOENT. */
-static int find(struct memory_disk *disk, const char *path, struct memory_place_name *ret_place)
+static int find(struct vfs_memory_disk *disk, const char *path,
+                struct vfs_memory_place_name *ret_place)
 {
-    int failed = memory_path_find(disk, path, ret_place);
+    int failed = vfs_memory_path_find(disk, path, ret_place);
     if (failed == 0 && ret_place->node == NULL)
         failed = ENOENT;
     return failed;
@@ -40,59 +41,59 @@ static int find(struct memory_disk *disk, const char *path, struct memory_place_
 
 /* ---- files ---- */
 
-enum quarry_status memory_remove(struct quarry_vfs *vfs, const char *path,
-                                 struct quarry_error *error)
+enum quarry_status vfs_memory_remove(struct quarry_vfs *vfs, const char *path,
+                                     struct quarry_error *error)
 {
-    struct memory_disk *disk = memory_disk_of(vfs);
+    struct vfs_memory_disk *disk = vfs_memory_disk_of(vfs);
     os_mutex_lock(&disk->mutex);
     int failed = remove_locked(disk, path);
     os_mutex_unlock(&disk->mutex);
     return told(error, failed, "remove", path);
 }
 
-static int remove_locked(struct memory_disk *disk, const char *path)
+static int remove_locked(struct vfs_memory_disk *disk, const char *path)
 {
-    struct memory_place_name place;
+    struct vfs_memory_place_name place;
     int failed = find(disk, path, &place);
     if (failed != 0)
         return failed;
     if (place.node->is_directory)
         return EISDIR;
-    return memory_tree_set(disk, place.directory, place.text, NULL);
+    return vfs_memory_tree_set(disk, place.directory, place.text, NULL);
 }
 
-enum quarry_status memory_rename(struct quarry_vfs *vfs, const char *from, const char *to,
-                                 struct quarry_error *error)
+enum quarry_status vfs_memory_rename(struct quarry_vfs *vfs, const char *from, const char *to,
+                                     struct quarry_error *error)
 {
-    struct memory_disk *disk = memory_disk_of(vfs);
+    struct vfs_memory_disk *disk = vfs_memory_disk_of(vfs);
     os_mutex_lock(&disk->mutex);
     int failed = rename_locked(disk, from, to);
     os_mutex_unlock(&disk->mutex);
     return told(error, failed, "rename", from);
 }
 
-static int rename_locked(struct memory_disk *disk, const char *from, const char *to)
+static int rename_locked(struct vfs_memory_disk *disk, const char *from, const char *to)
 {
-    struct memory_place_name source;
-    struct memory_place_name target;
+    struct vfs_memory_place_name source;
+    struct vfs_memory_place_name target;
     int failed = find(disk, from, &source);
     if (failed == 0)
-        failed = memory_path_find(disk, to, &target);
+        failed = vfs_memory_path_find(disk, to, &target);
     if (failed == 0)
         failed = check_rename(&source, &target);
     if (failed != 0 || source.node == target.node)
         return failed;
-    return memory_tree_rename(disk, source.directory, source.text, target.directory, target.text,
-                              source.node);
+    return vfs_memory_tree_rename(disk, source.directory, source.text, target.directory,
+                                  target.text, source.node);
 }
 
-static int check_rename(const struct memory_place_name *source,
-                        const struct memory_place_name *target)
+static int check_rename(const struct vfs_memory_place_name *source,
+                        const struct vfs_memory_place_name *target)
 {
     if (source->directory == NULL || source->text[0] == '\0' ||
         (target->node != NULL && (target->directory == NULL || target->text[0] == '\0')))
         return EBUSY; /* the root, "." or ".." */
-    const struct memory_node *inside = target->directory;
+    const struct vfs_memory_node *inside = target->directory;
     for (; source->node->is_directory && inside != NULL; inside = inside->parent) {
         if (inside == source->node)
             return EINVAL; /* into itself */
@@ -104,10 +105,10 @@ static int check_rename(const struct memory_place_name *source,
     return target->node->current.count > 0 ? ENOTEMPTY : 0;
 }
 
-enum quarry_status memory_link(struct quarry_vfs *vfs, const char *from, const char *to,
-                               struct quarry_error *error)
+enum quarry_status vfs_memory_link(struct quarry_vfs *vfs, const char *from, const char *to,
+                                   struct quarry_error *error)
 {
-    struct memory_disk *disk = memory_disk_of(vfs);
+    struct vfs_memory_disk *disk = vfs_memory_disk_of(vfs);
     os_mutex_lock(&disk->mutex);
     int failed = link_locked(disk, from, to);
     os_mutex_unlock(&disk->mutex);
@@ -116,64 +117,64 @@ enum quarry_status memory_link(struct quarry_vfs *vfs, const char *from, const c
     return told(error, failed, "link", to);
 }
 
-static int link_locked(struct memory_disk *disk, const char *from, const char *to)
+static int link_locked(struct vfs_memory_disk *disk, const char *from, const char *to)
 {
-    struct memory_place_name source;
-    struct memory_place_name target;
+    struct vfs_memory_place_name source;
+    struct vfs_memory_place_name target;
     int failed = find(disk, from, &source);
     if (failed == 0)
-        failed = memory_path_find(disk, to, &target);
+        failed = vfs_memory_path_find(disk, to, &target);
     if (failed != 0)
         return failed;
     if (target.node != NULL)
         return EEXIST;
     if (source.node->is_directory)
         return EPERM;
-    return memory_tree_set(disk, target.directory, target.text, source.node);
+    return vfs_memory_tree_set(disk, target.directory, target.text, source.node);
 }
 
 /* ---- directories ---- */
 
-enum quarry_status memory_make_directory(struct quarry_vfs *vfs, const char *path,
-                                         struct quarry_error *error)
+enum quarry_status vfs_memory_make_directory(struct quarry_vfs *vfs, const char *path,
+                                             struct quarry_error *error)
 {
-    struct memory_disk *disk = memory_disk_of(vfs);
+    struct vfs_memory_disk *disk = vfs_memory_disk_of(vfs);
     os_mutex_lock(&disk->mutex);
     int failed = make_directory_locked(disk, path);
     os_mutex_unlock(&disk->mutex);
     return told(error, failed, "make_directory", path);
 }
 
-static int make_directory_locked(struct memory_disk *disk, const char *path)
+static int make_directory_locked(struct vfs_memory_disk *disk, const char *path)
 {
-    struct memory_place_name place;
-    int failed = memory_path_find(disk, path, &place);
+    struct vfs_memory_place_name place;
+    int failed = vfs_memory_path_find(disk, path, &place);
     if (failed != 0)
         return failed;
     if (place.node != NULL)
         return EEXIST;
-    struct memory_node *node = memory_node_create(disk, true);
+    struct vfs_memory_node *node = vfs_memory_node_create(disk, true);
     if (node == NULL)
         return ENOMEM;
-    failed = memory_tree_set(disk, place.directory, place.text, node);
+    failed = vfs_memory_tree_set(disk, place.directory, place.text, node);
     node->parent = place.directory;
-    memory_node_release(disk, node); /* its name counts it */
+    vfs_memory_node_release(disk, node); /* its name counts it */
     return failed;
 }
 
-enum quarry_status memory_remove_directory(struct quarry_vfs *vfs, const char *path,
-                                           struct quarry_error *error)
+enum quarry_status vfs_memory_remove_directory(struct quarry_vfs *vfs, const char *path,
+                                               struct quarry_error *error)
 {
-    struct memory_disk *disk = memory_disk_of(vfs);
+    struct vfs_memory_disk *disk = vfs_memory_disk_of(vfs);
     os_mutex_lock(&disk->mutex);
     int failed = remove_directory_locked(disk, path);
     os_mutex_unlock(&disk->mutex);
     return told(error, failed, "remove_directory", path);
 }
 
-static int remove_directory_locked(struct memory_disk *disk, const char *path)
+static int remove_directory_locked(struct vfs_memory_disk *disk, const char *path)
 {
-    struct memory_place_name place;
+    struct vfs_memory_place_name place;
     int failed = find(disk, path, &place);
     if (failed != 0)
         return failed;
@@ -183,13 +184,13 @@ static int remove_directory_locked(struct memory_disk *disk, const char *path)
         return EBUSY;
     if (place.node->current.count > 0)
         return ENOTEMPTY;
-    return memory_tree_set(disk, place.directory, place.text, NULL);
+    return vfs_memory_tree_set(disk, place.directory, place.text, NULL);
 }
 
-static int find_directory(struct memory_disk *disk, const char *path,
-                          struct memory_node **ret_directory)
+static int find_directory(struct vfs_memory_disk *disk, const char *path,
+                          struct vfs_memory_node **ret_directory)
 {
-    struct memory_place_name place;
+    struct vfs_memory_place_name place;
     int failed = find(disk, path, &place);
     if (failed == 0 && !place.node->is_directory)
         failed = ENOTDIR;
@@ -198,36 +199,36 @@ static int find_directory(struct memory_disk *disk, const char *path,
     return failed;
 }
 
-enum quarry_status memory_sync_directory(struct quarry_vfs *vfs, const char *path,
-                                         struct quarry_error *error)
+enum quarry_status vfs_memory_sync_directory(struct quarry_vfs *vfs, const char *path,
+                                             struct quarry_error *error)
 {
-    struct memory_disk *disk = memory_disk_of(vfs);
-    struct memory_node *directory = NULL;
+    struct vfs_memory_disk *disk = vfs_memory_disk_of(vfs);
+    struct vfs_memory_node *directory = NULL;
     os_mutex_lock(&disk->mutex);
     int failed = find_directory(disk, path, &directory);
     if (failed == 0)
-        failed = memory_tree_sync(disk, directory);
+        failed = vfs_memory_tree_sync(disk, directory);
     os_mutex_unlock(&disk->mutex);
     return told(error, failed, "sync_directory", path);
 }
 
 void vfs_memory_drop_directory(struct quarry_vfs *vfs, const char *path)
 {
-    struct memory_disk *disk = memory_disk_of(vfs);
-    struct memory_node *directory = NULL;
+    struct vfs_memory_disk *disk = vfs_memory_disk_of(vfs);
+    struct vfs_memory_node *directory = NULL;
     os_mutex_lock(&disk->mutex);
     if (find_directory(disk, path, &directory) == 0)
-        memory_tree_drop(disk, directory);
+        vfs_memory_tree_drop(disk, directory);
     os_mutex_unlock(&disk->mutex);
 }
 
 /* ---- looking ---- */
 
-enum quarry_status memory_list(struct quarry_vfs *vfs, const char *path,
-                               quarry_vfs_visit_function *visit, void *argument,
-                               struct quarry_error *error)
+enum quarry_status vfs_memory_list(struct quarry_vfs *vfs, const char *path,
+                                   quarry_vfs_visit_function *visit, void *argument,
+                                   struct quarry_error *error)
 {
-    struct memory_disk *disk = memory_disk_of(vfs);
+    struct vfs_memory_disk *disk = vfs_memory_disk_of(vfs);
     char *texts = NULL;
     size_t count = 0;
     os_mutex_lock(&disk->mutex);
@@ -245,10 +246,10 @@ enum quarry_status memory_list(struct quarry_vfs *vfs, const char *path,
 }
 
 /* `ret_texts`: own; `*ret_count` names one behind the other, each with its NUL. */
-static int copy_names(struct memory_disk *disk, const char *path, char **ret_texts,
+static int copy_names(struct vfs_memory_disk *disk, const char *path, char **ret_texts,
                       size_t *ret_count)
 {
-    struct memory_node *directory = NULL;
+    struct vfs_memory_node *directory = NULL;
     int failed = find_directory(disk, path, &directory);
     if (failed != 0)
         return failed;
@@ -266,11 +267,12 @@ static int copy_names(struct memory_disk *disk, const char *path, char **ret_tex
     return 0;
 }
 
-enum quarry_status memory_stat(struct quarry_vfs *vfs, const char *path, uint64_t *ret_byte_count,
-                               bool *ret_is_directory, struct quarry_error *error)
+enum quarry_status vfs_memory_stat(struct quarry_vfs *vfs, const char *path,
+                                   uint64_t *ret_byte_count, bool *ret_is_directory,
+                                   struct quarry_error *error)
 {
-    struct memory_disk *disk = memory_disk_of(vfs);
-    struct memory_place_name place;
+    struct vfs_memory_disk *disk = vfs_memory_disk_of(vfs);
+    struct vfs_memory_place_name place;
     os_mutex_lock(&disk->mutex);
     int failed = find(disk, path, &place);
     bool is_directory = failed == 0 && place.node->is_directory;

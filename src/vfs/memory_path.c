@@ -26,8 +26,8 @@ static size_t next_part(const char **path, const char **ret_part)
 }
 
 /* One step down, or up. `place` names where we are, and then the next. */
-static int take_step(struct memory_disk *disk, struct memory_place_name *place, const char *part,
-                     size_t byte_count)
+static int take_step(struct vfs_memory_disk *disk, struct vfs_memory_place_name *place,
+                     const char *part, size_t byte_count)
 {
     if (place->node == NULL)
         return ENOENT;
@@ -38,7 +38,7 @@ static int take_step(struct memory_disk *disk, struct memory_place_name *place, 
     if (byte_count == 1 && part[0] == '.')
         return 0;
     if (byte_count == 2 && part[0] == '.' && part[1] == '.') {
-        struct memory_node *parent = place->node->parent;
+        struct vfs_memory_node *parent = place->node->parent;
         place->node = parent == NULL ? disk->root : parent;
         place->directory = place->node->parent;
         place->text[0] = '\0';
@@ -47,14 +47,14 @@ static int take_step(struct memory_disk *disk, struct memory_place_name *place, 
     memcpy(place->text, part, byte_count);
     place->text[byte_count] = '\0';
     place->directory = place->node;
-    place->node = memory_names_find(&place->directory->current, place->text);
+    place->node = vfs_memory_names_find(&place->directory->current, place->text);
     return 0;
 }
 
-int memory_path_find(struct memory_disk *disk, const char *path,
-                     struct memory_place_name *ret_place)
+int vfs_memory_path_find(struct vfs_memory_disk *disk, const char *path,
+                         struct vfs_memory_place_name *ret_place)
 {
-    struct memory_place_name place = {.node = disk->root};
+    struct vfs_memory_place_name place = {.node = disk->root};
     if (path[0] == '\0')
         return ENOENT;
     if (strnlen(path, QUARRY_VFS_PATH_BYTES_MAX) == QUARRY_VFS_PATH_BYTES_MAX)

@@ -15,7 +15,8 @@
  *   1. `synced` with all changes of the directory done in order is `current`, unless some were
  *      dropped by a failed sync.
  *   2. A renamed file is never without a name: the old name goes only if the new one is there. It
- *      may have both, but for a directory, which goes whole or not at all.
+ *      may have both, but for a directory, which goes whole or not at all. Nothing else gets the
+ * old name before.
  *   3. When a change becomes synced, earlier ones of the same name are forgotten: they are history.
  *   4. A node lives while anything counts it; its space is used while it has a name or is open.
  *
@@ -31,23 +32,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t names_position(const struct memory_names *names, const char *text, bool *ret_found);
-static int names_insert(struct memory_names *names, size_t at, const char *text,
-                        struct memory_node *node);
-static void names_fini(struct memory_disk *disk, struct memory_names *names);
-static struct memory_change *change_create(struct memory_node *directory, const char *text,
-                                           struct memory_node *node);
-static void change_append(struct memory_disk *disk, struct memory_change *change);
-static void change_forget(struct memory_disk *disk, struct memory_change *change);
-static int change_apply(struct memory_disk *disk, struct memory_change *change);
-static int set_current(struct memory_disk *disk, struct memory_node *directory, const char *text,
-                       struct memory_node *node);
+static size_t names_position(const struct vfs_memory_names *names, const char *text,
+                             bool *ret_found);
+static int names_insert(struct vfs_memory_names *names, size_t at, const char *text,
+                        struct vfs_memory_node *node);
+static void names_fini(struct vfs_memory_disk *disk, struct vfs_memory_names *names);
+static struct vfs_memory_change *change_create(struct vfs_memory_node *directory, const char *text,
+                                               struct vfs_memory_node *node);
+static void change_append(struct vfs_memory_disk *disk, struct vfs_memory_change *change);
+static void change_forget(struct vfs_memory_disk *disk, struct vfs_memory_change *change);
+static void forget_departure(struct vfs_memory_disk *disk, struct vfs_memory_change *departure);
+static int change_apply(struct vfs_memory_disk *disk, struct vfs_memory_change *change);
+static int forget_history(struct vfs_memory_disk *disk, struct vfs_memory_change *change);
+static int set_current(struct vfs_memory_disk *disk, struct vfs_memory_node *directory,
+                       const char *text, struct vfs_memory_node *node);
 
 /* ---- nodes ---- */
 
-struct memory_node *memory_node_create(struct memory_disk *disk, bool is_directory)
+struct vfs_memory_node *vfs_memory_node_create(struct vfs_memory_disk *disk, bool is_directory)
 {
-    struct memory_node *node = calloc(1, sizeof *node);
+    struct vfs_memory_node *node = calloc(1, sizeof *node);
     if (node == NULL)
         return NULL;
     node->refs = 1;
@@ -59,7 +63,7 @@ struct memory_node *memory_node_create(struct memory_disk *disk, bool is_directo
     return node;
 }
 
-struct memory_node *memory_node_acquire(struct memory_node *node)
+struct vfs_memory_node *vfs_memory_node_acquire(struct vfs_memory_node *node)
 {
     if (node != NULL)
         node->refs++;
@@ -67,7 +71,7 @@ struct memory_node *memory_node_acquire(struct memory_node *node)
 }
 
 /* Contents and links of a node that nothing leads to any more. */
-static void node_free(struct memory_disk *disk, struct memory_node *node)
+static void node_free(struct vfs_memory_disk *disk, struct vfs_memory_node *node)
 {
     if (node->previous != NULL)
         node->previous->next = node->next;
@@ -75,11 +79,11 @@ static void node_free(struct memory_disk *disk, struct memory_node *node)
         disk->nodes = node->next;
     if (node->next != NULL)
         node->next->previous = node->previous;
-    memory_content_fini(&node->content);
+    vfs_memory_content_fini(&node->content);
     free(node);
 }
 
-void memory_node_release(struct memory_disk *disk, struct memory_node *node)
+void vfs_memory_node_release(struct vfs_memory_disk *disk, struct vfs_memory_node *node)
 {
     if (node == NULL)
         return;
@@ -92,12 +96,12 @@ void memory_node_release(struct memory_disk *disk, struct memory_node *node)
     node_free(disk, node);
 }
 
-void memory_node_live(struct memory_node *node)
+void vfs_memory_node_live(struct vfs_memory_node *node)
 {
     node->live_count++;
 }
 
-void memory_node_unlive(struct memory_disk *disk, struct memory_node *node)
+void vfs_memory_node_unlive(struct vfs_memory_disk *disk, struct vfs_memory_node *node)
 {
     Q_ASSERT(node->live_count > 0);
     node->live_count--;
@@ -105,9 +109,9 @@ void memory_node_unlive(struct memory_disk *disk, struct memory_node *node)
         disk->space.used_block_count -= node->content.allocated_count;
 }
 
-void memory_nodes_end(struct memory_disk *disk)
+void vfs_memory_nodes_end(struct vfs_memory_disk *disk)
 {
-    for (struct memory_node *node = disk->nodes; node != NULL; node = node->next) {
+    for (struct vfs_memory_node *node = disk->nodes; node != NULL; node = node->next) {
         for (size_t at = 0; at < node->current.count; at++)
             free(node->current.items[at].text);
         for (size_t at = 0; at < node->synced.count; at++)
@@ -122,7 +126,8 @@ void memory_nodes_end(struct memory_disk *disk)
 
 /* ---- names ---- */
 
-static size_t names_position(const struct memory_names *names, const char *text, bool *ret_found)
+static size_t names_position(const struct vfs_memory_names *names, const char *text,
+                             bool *ret_found)
 {
     size_t low = 0;
     size_t high = names->count;
@@ -141,39 +146,40 @@ static size_t names_position(const struct memory_names *names, const char *text,
     return low;
 }
 
-struct memory_node *memory_names_find(const struct memory_names *names, const char *text)
+struct vfs_memory_node *vfs_memory_names_find(const struct vfs_memory_names *names,
+                                              const char *text)
 {
     bool is_found;
     size_t at = names_position(names, text, &is_found);
     return is_found ? names->items[at].node : NULL;
 }
 
-int memory_names_set(struct memory_disk *disk, struct memory_names *names, const char *text,
-                     struct memory_node *node)
+int vfs_memory_names_set(struct vfs_memory_disk *disk, struct vfs_memory_names *names,
+                         const char *text, struct vfs_memory_node *node)
 {
     bool is_found;
     size_t at = names_position(names, text, &is_found);
     if (!is_found)
         return node == NULL ? 0 : names_insert(names, at, text, node);
-    struct memory_node *before = names->items[at].node;
+    struct vfs_memory_node *before = names->items[at].node;
     if (node != NULL) {
-        names->items[at].node = memory_node_acquire(node);
+        names->items[at].node = vfs_memory_node_acquire(node);
     } else {
         free(names->items[at].text);
         names->count--;
         memmove(&names->items[at], &names->items[at + 1],
                 (names->count - at) * sizeof names->items[0]);
     }
-    memory_node_release(disk, before);
+    vfs_memory_node_release(disk, before);
     return 0;
 }
 
-static int names_insert(struct memory_names *names, size_t at, const char *text,
-                        struct memory_node *node)
+static int names_insert(struct vfs_memory_names *names, size_t at, const char *text,
+                        struct vfs_memory_node *node)
 {
     if (names->count == names->capacity) {
         size_t capacity = names->capacity == 0 ? 8 : names->capacity * 2;
-        struct memory_name *items = realloc(names->items, capacity * sizeof *items);
+        struct vfs_memory_name *items = realloc(names->items, capacity * sizeof *items);
         if (items == NULL)
             return ENOMEM;
         names->items = items;
@@ -183,27 +189,28 @@ static int names_insert(struct memory_names *names, size_t at, const char *text,
     if (copy == NULL)
         return ENOMEM;
     memmove(&names->items[at + 1], &names->items[at], (names->count - at) * sizeof names->items[0]);
-    names->items[at] = (struct memory_name){.text = copy, .node = memory_node_acquire(node)};
+    names->items[at] =
+        (struct vfs_memory_name){.text = copy, .node = vfs_memory_node_acquire(node)};
     names->count++;
     return 0;
 }
 
-static void names_fini(struct memory_disk *disk, struct memory_names *names)
+static void names_fini(struct vfs_memory_disk *disk, struct vfs_memory_names *names)
 {
     for (size_t at = 0; at < names->count; at++) {
         free(names->items[at].text);
-        memory_node_release(disk, names->items[at].node);
+        vfs_memory_node_release(disk, names->items[at].node);
     }
     free(names->items);
-    *names = (struct memory_names){0};
+    *names = (struct vfs_memory_names){0};
 }
 
 /* ---- changes ---- */
 
-int memory_tree_set(struct memory_disk *disk, struct memory_node *directory, const char *text,
-                    struct memory_node *node)
+int vfs_memory_tree_set(struct vfs_memory_disk *disk, struct vfs_memory_node *directory,
+                        const char *text, struct vfs_memory_node *node)
 {
-    struct memory_change *change = change_create(directory, text, node);
+    struct vfs_memory_change *change = change_create(directory, text, node);
     if (change == NULL)
         return ENOMEM;
     change_append(disk, change);
@@ -213,15 +220,15 @@ int memory_tree_set(struct memory_disk *disk, struct memory_node *directory, con
     return failed;
 }
 
-int memory_tree_rename(struct memory_disk *disk, struct memory_node *from_directory,
-                       const char *from, struct memory_node *to_directory, const char *to,
-                       struct memory_node *node)
+int vfs_memory_tree_rename(struct vfs_memory_disk *disk, struct vfs_memory_node *from_directory,
+                           const char *from, struct vfs_memory_node *to_directory, const char *to,
+                           struct vfs_memory_node *node)
 {
-    int failed = memory_tree_set(disk, to_directory, to, node);
+    int failed = vfs_memory_tree_set(disk, to_directory, to, node);
     if (failed != 0)
         return failed;
-    struct memory_change *arrival = disk->last_change;
-    failed = memory_tree_set(disk, from_directory, from, NULL);
+    struct vfs_memory_change *arrival = disk->last_change;
+    failed = vfs_memory_tree_set(disk, from_directory, from, NULL);
     if (failed != 0)
         return failed; /* it has both names, as after a loss of power */
     disk->last_change->needs = arrival;
@@ -232,36 +239,37 @@ int memory_tree_rename(struct memory_disk *disk, struct memory_node *from_direct
 }
 
 /* What programs see. */
-static int set_current(struct memory_disk *disk, struct memory_node *directory, const char *text,
-                       struct memory_node *node)
+static int set_current(struct vfs_memory_disk *disk, struct vfs_memory_node *directory,
+                       const char *text, struct vfs_memory_node *node)
 {
-    struct memory_node *before = memory_node_acquire(memory_names_find(&directory->current, text));
-    int failed = memory_names_set(disk, &directory->current, text, node);
+    struct vfs_memory_node *before =
+        vfs_memory_node_acquire(vfs_memory_names_find(&directory->current, text));
+    int failed = vfs_memory_names_set(disk, &directory->current, text, node);
     if (failed == 0 && node != NULL)
-        memory_node_live(node);
+        vfs_memory_node_live(node);
     if (failed == 0 && before != NULL)
-        memory_node_unlive(disk, before);
-    memory_node_release(disk, before);
+        vfs_memory_node_unlive(disk, before);
+    vfs_memory_node_release(disk, before);
     return failed;
 }
 
-static struct memory_change *change_create(struct memory_node *directory, const char *text,
-                                           struct memory_node *node)
+static struct vfs_memory_change *change_create(struct vfs_memory_node *directory, const char *text,
+                                               struct vfs_memory_node *node)
 {
-    struct memory_change *change = calloc(1, sizeof *change);
+    struct vfs_memory_change *change = calloc(1, sizeof *change);
     char *copy = strdup(text);
     if (change == NULL || copy == NULL) {
         free(change);
         free(copy);
         return NULL;
     }
-    change->directory = memory_node_acquire(directory);
-    change->node = memory_node_acquire(node);
+    change->directory = vfs_memory_node_acquire(directory);
+    change->node = vfs_memory_node_acquire(node);
     change->text = copy;
     return change;
 }
 
-static void change_append(struct memory_disk *disk, struct memory_change *change)
+static void change_append(struct vfs_memory_disk *disk, struct vfs_memory_change *change)
 {
     change->previous = disk->last_change;
     if (disk->last_change != NULL)
@@ -271,7 +279,7 @@ static void change_append(struct memory_disk *disk, struct memory_change *change
     disk->last_change = change;
 }
 
-static void change_forget(struct memory_disk *disk, struct memory_change *change)
+static void change_forget(struct vfs_memory_disk *disk, struct vfs_memory_change *change)
 {
     if (change->previous != NULL)
         change->previous->next = change->next;
@@ -285,55 +293,75 @@ static void change_forget(struct memory_disk *disk, struct memory_change *change
         change->needs->needed_by = NULL;
     if (change->needed_by != NULL)
         change->needed_by->needs = NULL;
-    memory_node_release(disk, change->directory);
-    memory_node_release(disk, change->node);
+    vfs_memory_node_release(disk, change->directory);
+    vfs_memory_node_release(disk, change->node);
     free(change->text);
     free(change);
 }
 
 /* Forgets the changes of a directory that nothing leads to, neither now nor after a loss of power.
  */
-static void forget_inside(struct memory_disk *disk, struct memory_node *directory)
+static void forget_inside(struct vfs_memory_disk *disk, struct vfs_memory_node *directory)
 {
-    struct memory_change *next;
-    for (struct memory_change *change = disk->first_change; change != NULL; change = next) {
+    struct vfs_memory_change *next;
+    for (struct vfs_memory_change *change = disk->first_change; change != NULL; change = next) {
         next = change->next;
         if (change->directory == directory)
             change_forget(disk, change);
     }
 }
 
-static bool is_same_name(const struct memory_change *change, const struct memory_change *other)
+bool vfs_memory_change_is_same_name(const struct vfs_memory_change *change,
+                                    const struct vfs_memory_change *other)
 {
     return change->directory == other->directory && strcmp(change->text, other->text) == 0;
 }
 
-/* Makes a change synced and forgets it, with what invariants 2 and 3 say. */
-static int change_apply(struct memory_disk *disk, struct memory_change *change)
+/*
+ * Makes a change synced and forgets it. What invariant 2 wants is synced before: the new name of
+ * what was renamed away from here, now or by an earlier change that becomes history.
+ */
+static int change_apply(struct vfs_memory_disk *disk, struct vfs_memory_change *change)
 {
     int failed = change->needs == NULL ? 0 : change_apply(disk, change->needs);
-    struct memory_node *before =
-        memory_node_acquire(memory_names_find(&change->directory->synced, change->text));
     if (failed == 0)
-        failed = memory_names_set(disk, &change->directory->synced, change->text, change->node);
+        failed = forget_history(disk, change);
+    if (failed != 0)
+        return failed;
+    struct vfs_memory_node *before =
+        vfs_memory_node_acquire(vfs_memory_names_find(&change->directory->synced, change->text));
+    failed = vfs_memory_names_set(disk, &change->directory->synced, change->text, change->node);
     if (failed == 0) {
-        struct memory_change *previous;
-        for (struct memory_change *early = change->previous; early != NULL; early = previous) {
-            previous = early->previous;
-            if (is_same_name(early, change))
-                change_forget(disk, early);
-        }
         if (before != NULL && before->is_directory && before->live_count == 0)
             forget_inside(disk, before);
         change_forget(disk, change);
     }
-    memory_node_release(disk, before);
+    vfs_memory_node_release(disk, before);
     return failed;
 }
 
-int memory_tree_sync(struct memory_disk *disk, struct memory_node *directory)
+/* Invariant 3. */
+static int forget_history(struct vfs_memory_disk *disk, struct vfs_memory_change *change)
 {
-    struct memory_change *change = disk->first_change;
+    struct vfs_memory_change *early = change->previous;
+    while (early != NULL) {
+        struct vfs_memory_change *previous = early->previous;
+        if (!vfs_memory_change_is_same_name(early, change)) {
+            early = previous;
+            continue;
+        }
+        int failed = early->needs == NULL ? 0 : change_apply(disk, early->needs);
+        if (failed != 0)
+            return failed;
+        change_forget(disk, early);
+        early = change->previous; /* others may have gone with it */
+    }
+    return 0;
+}
+
+int vfs_memory_tree_sync(struct vfs_memory_disk *disk, struct vfs_memory_node *directory)
+{
+    struct vfs_memory_change *change = disk->first_change;
     while (change != NULL) {
         if (change->directory != directory) {
             change = change->next;
@@ -347,23 +375,38 @@ int memory_tree_sync(struct memory_disk *disk, struct memory_node *directory)
     return 0;
 }
 
-void memory_tree_drop(struct memory_disk *disk, struct memory_node *directory)
+void vfs_memory_tree_drop(struct vfs_memory_disk *disk, struct vfs_memory_node *directory)
 {
-    struct memory_change *change = disk->first_change;
+    struct vfs_memory_change *change = disk->first_change;
     while (change != NULL) {
-        struct memory_change *next = change->next;
-        if (change->directory == directory && change->needed_by != NULL) {
-            /* The old name of what never got its new one: that stays, too. */
-            next = change->needed_by == next ? next->next : next;
-            change_forget(disk, change->needed_by);
+        if (change->directory != directory) {
+            change = change->next;
+            continue;
         }
-        if (change->directory == directory)
-            change_forget(disk, change);
-        change = next;
+        if (change->needed_by != NULL)
+            forget_departure(disk, change->needed_by);
+        change_forget(disk, change);
+        change = disk->first_change; /* others may have gone with it */
     }
 }
 
-void memory_changes_end(struct memory_disk *disk)
+/* What was renamed away and never arrives keeps its old name: nothing else gets that. */
+static void forget_departure(struct vfs_memory_disk *disk, struct vfs_memory_change *departure)
+{
+    struct vfs_memory_change *next;
+    for (struct vfs_memory_change *late = departure->next; late != NULL; late = next) {
+        next = late->next;
+        if (!vfs_memory_change_is_same_name(late, departure))
+            continue;
+        if (late->needed_by != NULL)
+            forget_departure(disk, late->needed_by);
+        change_forget(disk, late);
+        next = departure->next; /* others may have gone with it */
+    }
+    change_forget(disk, departure);
+}
+
+void vfs_memory_changes_end(struct vfs_memory_disk *disk)
 {
     while (disk->first_change != NULL)
         change_forget(disk, disk->first_change);

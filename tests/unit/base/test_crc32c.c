@@ -130,6 +130,24 @@ static void every_flipped_bit_changes_the_checksum(void **state)
     }
 }
 
+static void checksums_are_joined_without_the_bytes(void **state)
+{
+    static const size_t cuts[] = {0, 1, 2, 7, 8, 100, 255, 4095, 4096};
+    uint8_t data[4096];
+    uint64_t random = 17;
+    (void)state;
+    for (size_t i = 0; i < sizeof data; i++) {
+        data[i] = (uint8_t)random_u64(&random);
+    }
+    for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {
+        size_t rest = sizeof data - cuts[i];
+        uint32_t joined = crc32c_combine(crc32c_value(data, cuts[i]),
+                                         crc32c_value(data + cuts[i], rest), crc32c_shift_of(rest));
+        assert_int_equal(joined, crc32c_value(data, sizeof data));
+    }
+    assert_int_equal(crc32c_combine(5, 0, crc32c_shift_of(0)), 5);
+}
+
 static void masking_is_undone_and_differs(void **state)
 {
     (void)state;
@@ -156,6 +174,7 @@ int main(void)
         cmocka_unit_test(extending_equals_joining),
         cmocka_unit_test(lengths_beyond_an_int_are_taken_in_pieces),
         cmocka_unit_test(every_flipped_bit_changes_the_checksum),
+        cmocka_unit_test(checksums_are_joined_without_the_bytes),
         cmocka_unit_test(masking_is_undone_and_differs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -607,7 +607,7 @@ static void after_a_loss_of_power_every_acknowledged_edit_is_there(void **state)
             add_file(0, state_now.next_file++, "b", "e", 10 * i + 1, 10 * i + 9);
             append(&version);
         }
-        assert_int_equal(quarry_vfs_memory_crash(disk, seed % 3 * 50, seed, &after), QUARRY_OK);
+        assert_int_equal(quarry_vfs_memory_crash(disk, (uint32_t)(seed % 3) * 50, seed, &after), QUARRY_OK);
         assert_int_equal(read_back(after, &read_state, &read, NULL), QUARRY_OK);
         assert_true(same_files(read, version));
         kv_version_release(read);
