@@ -357,6 +357,9 @@ static void put_all(struct text *text, const struct quarry_kv_options *options)
     put(text, "  table_factory=BlockBasedTable\n"
               "\n[TableOptions/BlockBasedTable \"default\"]\n  format_version=5\n");
     put_section(text, options, KV_OPTION_TABLE);
+    if (options->has_partitioned_filters) {
+        put(text, "  index_type=kTwoLevelIndexSearch\n"); /* without which RocksDB has none */
+    }
     put(text, "\n");
     put_ours(text, options);
 }

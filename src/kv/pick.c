@@ -343,8 +343,9 @@ static double cost_of(const struct kv_pick_job *job, uint32_t level, uint32_t in
     if (overlap_of(job->version, below, &range, &below_from, &below_to) != QUARRY_OK) {
         return -1;
     }
-    return (double)bytes_of(below->files + below_from, below_to - below_from) /
-           (double)(weight + 1);
+    uint64_t below_bytes =
+        below_to > below_from ? bytes_of(below->files + below_from, below_to - below_from) : 0;
+    return (double)below_bytes / (double)(weight + 1);
 }
 
 /*

@@ -375,6 +375,9 @@ static enum quarry_status build_level(const struct kv_builder *builder, struct k
         run->file_count = 0;
         return QUARRY_NO_MEMORY;
     }
+    if (run->file_count == 0) {
+        return QUARRY_OK;
+    }
     (void)gather(builder, level, run->files + kept_count);
     merge(builder, level, run, added_count);
     for (uint32_t i = 0; i < run->file_count; i++) {
