@@ -251,7 +251,9 @@ enum os_rank {
     OS_RANK_CACHE_FILE = 7,    /* a cache's file: what its first pages say */
     OS_RANK_CACHE_POLICY = 9,  /* a cache's policy: refilling, moving; order = the policy's own */
     OS_RANK_CACHE_QUEUE = 11,  /* a tenant's queues */
+    OS_RANK_KV_TABLES = 12,    /* the open tables of a key-value store */
     OS_RANK_CACHE_INDEX = 13,  /* tables that readers of a tenant's index may be in */
+    OS_RANK_KV_VERSIONS = 14,  /* its versions: which are alive */
     OS_RANK_CACHE_MEMORY = 15, /* free pieces of a cache's own structures */
     OS_RANK_KV_LOG = 17,       /* a kv log's end */
     OS_RANK_BLOCK_LOAD = 20,   /* a block cache's loads under way */

@@ -1,0 +1,251 @@
+/*
+ * Runs: files that do not overlap, in the order of their keys, and searches in them.
+ *
+ *     files            │ a–c │ d–k │ m–p │ …
+ *     largest_prefix8  │  c  │  k  │  p  │ …
+ *
+ * The file for a key is the first whose largest key is not before it. With memcmp's order that is a
+ * binary search over numbers that lie together, eight to a cache line, without a branch to guess;
+ * files are looked at only where the first eight bytes of keys are equal.
+ *
+ * Invariants:
+ *   1. largest_prefix8[i] is the prefix of files[i]->largest.user; or there is no array.
+ *   2. files[i]->largest is before files[i + 1]->smallest, as internal keys: one user key may be at
+ *      the end of a file and at the beginning of the next.
+ *
+ * The largest key of a file that ends with a range deletion is its end with the highest sequence,
+ * and is not in the file. In the order of internal keys it comes before all of that user key, so
+ * that comparing whole internal keys does what is right everywhere.
+ *
+ * Locking: none; all is immutable. Cost: O(log files).
+ */
+#include <kv/version.h>
+
+/* Comes before every internal key of a user key but the end of a range deletion, which has the
+ * highest sequence. */
+#define TRAILER_FIRST (kv_trailer(KV_SEQUENCE_MAX, KV_TYPE_RANGE_DELETE) - 1)
+
+/* ---- making --------------------------------------------------------------------------------- */
+
+enum quarry_status kv_run_init(struct kv_run *run, struct kv_memory *memory, uint32_t file_count,
+                               bool has_prefixes)
+{
+    size_t member_bytes = sizeof(*run->files) + (has_prefixes ? sizeof(uint64_t) : 0);
+
+    *run = (struct kv_run){.file_count = file_count};
+    if (file_count == 0) {
+        return QUARRY_OK;
+    }
+    run->files = kv_memory_take(memory, file_count * member_bytes);
+    if (run->files == NULL) {
+        return QUARRY_NO_MEMORY;
+    }
+    if (has_prefixes) {
+        run->largest_prefix8 = (uint64_t *)(run->files + file_count);
+    }
+    return QUARRY_OK;
+}
+
+void kv_run_fini(struct kv_run *run, struct kv_memory *memory)
+{
+    kv_memory_give(memory, run->files);
+    *run = (struct kv_run){0};
+}
+
+void kv_run_index(struct kv_run *run)
+{
+    run->byte_count = 0;
+    for (uint32_t i = 0; i < run->file_count; i++) {
+        run->byte_count = sat_add_u64(run->byte_count, run->files[i]->byte_count);
+        if (run->largest_prefix8 != NULL) {
+            run->largest_prefix8[i] = kv_prefix8(run->files[i]->largest.user);
+        }
+    }
+}
+
+/* ---- order ---------------------------------------------------------------------------------- */
+
+static void sift_down(void **members, size_t at, size_t count, kv_is_before_function *is_before,
+                      const void *argument)
+{
+    void *sinking = members[at];
+
+    for (size_t child = 2 * at + 1; child < count; child = 2 * at + 1) {
+        if (child + 1 < count && is_before(argument, members[child], members[child + 1])) {
+            child++;
+        }
+        if (!is_before(argument, sinking, members[child])) {
+            break;
+        }
+        members[at] = members[child];
+        at = child;
+    }
+    members[at] = sinking;
+}
+
+/* By a heap: the C library's qsort takes memory of its own. */
+void kv_sort(void **members, size_t count, kv_is_before_function *is_before, const void *argument)
+{
+    for (size_t at = count / 2; at-- > 0;) {
+        sift_down(members, at, count, is_before, argument);
+    }
+    for (size_t end = count; end-- > 1;) {
+        void *largest = members[0];
+        members[0] = members[end];
+        members[end] = largest;
+        sift_down(members, 0, end, is_before, argument);
+    }
+}
+
+bool kv_file_is_before(const void *argument, const void *a, const void *b)
+{
+    const struct quarry_kv_comparator *comparator = argument;
+    const struct kv_file *one = a, *other = b;
+    int order = kv_compare_keys(comparator, one->smallest, other->smallest);
+
+    return order != 0 ? order < 0 : one->number < other->number;
+}
+
+bool kv_file_is_newer(const void *argument, const void *a, const void *b)
+{
+    const struct kv_file *one = a, *other = b;
+
+    (void)argument;
+    if (one->largest_sequence != other->largest_sequence) {
+        return one->largest_sequence > other->largest_sequence;
+    }
+    if (one->smallest_sequence != other->smallest_sequence) {
+        return one->smallest_sequence > other->smallest_sequence;
+    }
+    return one->number > other->number;
+}
+
+/* ---- searching ------------------------------------------------------------------------------ */
+
+/* The first of `count` rising numbers from `from` on that is at or above a number. */
+static uint32_t lower_bound(const uint64_t *numbers, uint32_t count, uint64_t number)
+{
+    const uint64_t *at = numbers;
+
+    while (count > 1) {
+        uint32_t half = count / 2;
+        at = at[half - 1] < number ? at + half : at; /* a conditional move */
+        count -= half;
+    }
+    return (uint32_t)(at - numbers) + (count == 1 && *at < number ? 1 : 0);
+}
+
+/* The first file of [from, to) whose largest key is at or after a key, by comparing. */
+static uint32_t find_among(const struct kv_run *run, const struct quarry_kv_comparator *comparator,
+                           struct kv_key key, uint32_t from, uint32_t to)
+{
+    while (from < to) {
+        uint32_t middle = from + (to - from) / 2;
+        if (kv_compare_keys(comparator, run->files[middle]->largest, key) < 0) {
+            from = middle + 1;
+        } else {
+            to = middle;
+        }
+    }
+    return from;
+}
+
+uint32_t kv_run_find_key(const struct kv_run *run, const struct quarry_kv_comparator *comparator,
+                         struct kv_key key, uint64_t prefix8)
+{
+    const uint64_t *prefixes = run->largest_prefix8;
+
+    if (prefixes == NULL) {
+        return find_among(run, comparator, key, 0, run->file_count);
+    }
+    uint32_t from = lower_bound(prefixes, run->file_count, prefix8);
+    if (from == run->file_count || prefixes[from] != prefix8) {
+        return from;
+    }
+    uint32_t equal_count = prefix8 == UINT64_MAX
+                               ? run->file_count - from
+                               : lower_bound(prefixes + from, run->file_count - from, prefix8 + 1);
+    return find_among(run, comparator, key, from, from + equal_count);
+}
+
+uint32_t kv_run_find(const struct kv_run *run, const struct quarry_kv_comparator *comparator,
+                     struct kv_slice key, uint64_t prefix8)
+{
+    return kv_run_find_key(run, comparator, (struct kv_key){key, TRAILER_FIRST}, prefix8);
+}
+
+bool kv_file_may_have(const struct kv_file *file, const struct quarry_kv_comparator *comparator,
+                      struct kv_slice key)
+{
+    if (kv_compare(comparator, key, file->smallest.user) < 0) {
+        return false;
+    }
+    int order = kv_compare(comparator, key, file->largest.user);
+    return order < 0 || (order == 0 && !kv_file_is_open_ended(file));
+}
+
+/* ---- ranges --------------------------------------------------------------------------------- */
+
+struct kv_range kv_file_range(const struct kv_file *file)
+{
+    return (struct kv_range){file->smallest.user, file->largest.user, kv_file_is_open_ended(file)};
+}
+
+/* Whether a key is beyond the end of a range. */
+static bool is_beyond(const struct quarry_kv_comparator *comparator, struct kv_slice key,
+                      const struct kv_range *range)
+{
+    if (range->end.bytes == NULL) {
+        return false;
+    }
+    int order = kv_compare(comparator, key, range->end);
+    return order > 0 || (order == 0 && range->is_end_open);
+}
+
+bool kv_ranges_overlap(const struct quarry_kv_comparator *comparator, const struct kv_range *a,
+                       const struct kv_range *b)
+{
+    return (a->begin.bytes == NULL || !is_beyond(comparator, a->begin, b)) &&
+           (b->begin.bytes == NULL || !is_beyond(comparator, b->begin, a));
+}
+
+void kv_range_join(struct kv_range *range, const struct quarry_kv_comparator *comparator,
+                   const struct kv_range *other)
+{
+    if (range->begin.bytes != NULL &&
+        (other->begin.bytes == NULL || kv_compare(comparator, other->begin, range->begin) < 0)) {
+        range->begin = other->begin;
+    }
+    if (range->end.bytes == NULL) {
+        return;
+    }
+    int order = other->end.bytes == NULL ? 1 : kv_compare(comparator, other->end, range->end);
+    if (order > 0) {
+        range->end = other->end;
+        range->is_end_open = other->is_end_open;
+    } else if (order == 0) {
+        range->is_end_open = range->is_end_open && other->is_end_open;
+    }
+}
+
+bool kv_run_overlap(const struct kv_run *run, const struct quarry_kv_comparator *comparator,
+                    const struct kv_range *range, uint32_t *ret_from, uint32_t *ret_to)
+{
+    uint32_t from = 0, to = run->file_count;
+
+    if (range->begin.bytes != NULL) {
+        from = kv_run_find(run, comparator, range->begin, kv_prefix8(range->begin));
+    }
+    uint32_t low = from;
+    while (low < to) {
+        uint32_t middle = low + (to - low) / 2;
+        if (is_beyond(comparator, run->files[middle]->smallest.user, range)) {
+            to = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    *ret_from = from;
+    *ret_to = to;
+    return from < to;
+}
