@@ -1,5 +1,5 @@
 /*
- * The door of `os`: the only place in Quarry that makes system calls.
+ * The door of `os`: the system calls that memory, threads and clocks need, in one place.
  *
  * Two halves. What a test must be able to fail, fake or slow down — mapping memory, files that back
  * memory, clocks — goes through `struct os`, a small table of functions with a real instance

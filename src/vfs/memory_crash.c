@@ -52,7 +52,7 @@ struct left_block {
 };
 
 static void choose_changes(struct crash *crash);
-static bool is_name_taken(const struct vfs_memory_change *change);
+static bool is_among(const struct vfs_memory_change *lost, const struct vfs_memory_change *change);
 static bool copy_directory(struct crash *crash, struct vfs_memory_node *from,
                            struct vfs_memory_node *to);
 static bool names_left(struct crash *crash, const struct vfs_memory_node *from,
@@ -117,27 +117,26 @@ static bool is_chance(struct crash *crash, uint32_t percent)
  */
 static void choose_changes(struct crash *crash)
 {
+    struct vfs_memory_change *lost = NULL; /* old names that stay, for want of the new ones */
     for (struct vfs_memory_change *change = crash->old->first_change; change != NULL;
          change = change->next) {
         const struct vfs_memory_change *arrival = change->needs;
-        change->is_kept = is_kept(crash);
-        if ((arrival != NULL && !arrival->is_kept) || is_name_taken(change))
-            change->is_kept = false;
-        else if (arrival != NULL && arrival->node->is_directory)
-            change->is_kept = true;
+        bool has_arrived = arrival == NULL || arrival->is_kept;
+        bool is_whole = arrival != NULL && arrival->node->is_directory;
+        change->is_kept = (is_kept(crash) || is_whole) && has_arrived && !is_among(lost, change);
+        if (!has_arrived) {
+            change->next_lost = lost;
+            lost = change;
+        }
     }
 }
 
-/* Whether what a change gives a name to finds there what was renamed away and did not arrive. */
-static bool is_name_taken(const struct vfs_memory_change *change)
+/* Whether a change is of a name that stays with what was to be renamed away from it. */
+static bool is_among(const struct vfs_memory_change *lost, const struct vfs_memory_change *change)
 {
-    for (const struct vfs_memory_change *early = change->previous; early != NULL;
-         early = early->previous) {
-        if (early->needs != NULL && !early->needs->is_kept &&
-            vfs_memory_change_is_same_name(early, change))
-            return true;
-    }
-    return false;
+    while (lost != NULL && !vfs_memory_change_is_same_name(lost, change))
+        lost = lost->next_lost;
+    return lost != NULL;
 }
 
 /* `to`: of the new disk, empty. */

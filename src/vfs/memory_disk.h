@@ -49,11 +49,13 @@ struct vfs_memory_change {
     struct vfs_memory_change *next;
     struct vfs_memory_node *directory; /* a count */
     char *text;                        /* own: the name */
+    uint64_t text_hash;                /* most names differ here */
     struct vfs_memory_node *node;      /* a count: what has the name now; NULL: nothing has */
     /* The two halves of a rename: the new name, without which the old one does not go. */
     struct vfs_memory_change *needs; /* of the old name: the new one's, while that is not synced */
     struct vfs_memory_change *needed_by; /* of the new name */
     bool is_kept;                        /* while the disk is being copied */
+    struct vfs_memory_change *next_lost; /* the same: of old names that stay */
 };
 
 struct vfs_memory_disk {

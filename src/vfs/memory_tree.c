@@ -253,6 +253,15 @@ static int set_current(struct vfs_memory_disk *disk, struct vfs_memory_node *dir
     return failed;
 }
 
+/* FNV-1a: short, and the same everywhere. */
+static uint64_t hash_of(const char *text)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (; *text != '\0'; text++)
+        hash = (hash ^ (uint8_t)*text) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
 static struct vfs_memory_change *change_create(struct vfs_memory_node *directory, const char *text,
                                                struct vfs_memory_node *node)
 {
@@ -266,6 +275,7 @@ static struct vfs_memory_change *change_create(struct vfs_memory_node *directory
     change->directory = vfs_memory_node_acquire(directory);
     change->node = vfs_memory_node_acquire(node);
     change->text = copy;
+    change->text_hash = hash_of(text);
     return change;
 }
 
@@ -314,7 +324,8 @@ static void forget_inside(struct vfs_memory_disk *disk, struct vfs_memory_node *
 bool vfs_memory_change_is_same_name(const struct vfs_memory_change *change,
                                     const struct vfs_memory_change *other)
 {
-    return change->directory == other->directory && strcmp(change->text, other->text) == 0;
+    return change->text_hash == other->text_hash && change->directory == other->directory &&
+           strcmp(change->text, other->text) == 0;
 }
 
 /*

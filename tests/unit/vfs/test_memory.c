@@ -375,6 +375,27 @@ static void a_directory_is_renamed_whole_or_not_at_all(void **state)
     assert_true(new_count > 20 && new_count < 80);
 }
 
+/* The old name is taken by another, which is renamed away in turn: nobody is lost for that. */
+static void an_old_name_goes_to_another_only_after_its_owner_has_left(void **state)
+{
+    (void)state;
+    put_durable("/a", 10, 'x');
+    assert_ok(quarry_vfs_rename(disk, "/a", "/b", NULL));
+    assert_ok(quarry_vfs_make_directory(disk, "/a", NULL));
+    assert_ok(quarry_vfs_rename(disk, "/a", "/c", NULL));
+    for (uint64_t seed = 0; seed < 400; seed++) {
+        uint64_t byte_count = 0;
+        bool is_directory = true;
+        struct quarry_vfs *left = crash(50, seed);
+        if (!has(left, "/b")) {
+            assert_ok(quarry_vfs_stat(left, "/a", &byte_count, &is_directory, NULL));
+            assert_int_equal(byte_count, 10);
+            assert_false(is_directory);
+        }
+        quarry_vfs_memory_destroy(left);
+    }
+}
+
 static void names_of_removed_directories_are_forgotten(void **state)
 {
     (void)state;
@@ -441,6 +462,7 @@ int main(void)
         EACH(an_unsynced_size_may_be_anything_that_it_was),
         EACH(a_renamed_file_is_never_without_a_name),
         EACH(a_directory_is_renamed_whole_or_not_at_all),
+        EACH(an_old_name_goes_to_another_only_after_its_owner_has_left),
         EACH(names_of_removed_directories_are_forgotten),
         EACH(a_loss_of_power_closes_and_unlocks_everything),
         EACH(links_stay_links),

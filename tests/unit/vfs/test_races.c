@@ -5,13 +5,15 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "unit/base/random.h"
 
 #define NEW        (QUARRY_VFS_WRITE | QUARRY_VFS_CREATE)
 #define THREADS    4u
-#define TURNS      400u
+#define TURNS      200u
 #define PART_BYTES 1000u
+#define SYNC_EVERY 20u /* a real one may take ten milliseconds */
 
 struct worker {
     pthread_t thread;
@@ -94,7 +96,7 @@ static void *use_part(void *argument)
         expect(worker, byte_count == sizeof copy && memcmp(bytes, copy, sizeof copy) == 0);
         expect(worker, quarry_vfs_size(worker->shared, &size, NULL) == QUARRY_OK &&
                            size >= offset + PART_BYTES);
-        if (turn % 32 == 0)
+        if (turn % SYNC_EVERY == 0)
             expect(worker, quarry_vfs_sync(worker->shared, NULL) == QUARRY_OK);
     }
     return NULL;
@@ -115,9 +117,9 @@ static void *store_or_sync(void *argument)
 {
     struct worker *worker = argument;
     for (unsigned turn = 0; turn < TURNS; turn++) {
-        if (worker->index == 0)
+        if (worker->index == 0 && turn % SYNC_EVERY == 0)
             expect(worker, quarry_vfs_sync(worker->shared, NULL) == QUARRY_OK);
-        else
+        if (worker->index != 0)
             memset(mapped + (size_t)worker->index * 4096, (int)turn, 4096);
         if (worker->index == 1 && turn % 16 == 0)
             expect(worker, quarry_vfs_start_sync(worker->shared, 0, 0, NULL) == QUARRY_OK);
@@ -157,7 +159,7 @@ static void *take_lock(void *argument)
             taken++;
         } else {
             expect(worker, status == QUARRY_BUSY);
-            (void)sched_yield();
+            (void)usleep(20);
         }
     }
     return NULL;
