@@ -128,9 +128,8 @@ struct quarry_vfs_ops {
     enum quarry_status (*list)(struct quarry_vfs *vfs, const char *path,
                                quarry_vfs_visit_function *visit, void *argument,
                                struct quarry_error *error);
-    enum quarry_status (*stat)(struct quarry_vfs *vfs, const char *path,
-                               uint64_t *ret_byte_count, bool *ret_is_directory,
-                               struct quarry_error *error);
+    enum quarry_status (*stat)(struct quarry_vfs *vfs, const char *path, uint64_t *ret_byte_count,
+                               bool *ret_is_directory, struct quarry_error *error);
     enum quarry_status (*free_space)(struct quarry_vfs *vfs, const char *path,
                                      uint64_t *ret_byte_count, struct quarry_error *error);
     uint64_t (*monotonic_ns)(struct quarry_vfs *vfs);
@@ -169,8 +168,7 @@ static inline void quarry_vfs_close(struct quarry_vfs_file *file)
  */
 static inline enum quarry_status quarry_vfs_read(struct quarry_vfs_file *file, uint64_t offset,
                                                  void *buffer, size_t byte_count,
-                                                 size_t *ret_byte_count,
-                                                 struct quarry_error *error)
+                                                 size_t *ret_byte_count, struct quarry_error *error)
 {
     return file->vfs->ops->read(file, offset, buffer, byte_count, ret_byte_count, error);
 }
@@ -227,17 +225,15 @@ static inline enum quarry_status quarry_vfs_preallocate(struct quarry_vfs_file *
 }
 
 /* Sets the length; a longer file gets zeros. Errors: QUARRY_IO, QUARRY_NO_SPACE. */
-static inline enum quarry_status quarry_vfs_truncate(struct quarry_vfs_file *file,
-                                                     uint64_t byte_count,
-                                                     struct quarry_error *error)
+static inline enum quarry_status
+quarry_vfs_truncate(struct quarry_vfs_file *file, uint64_t byte_count, struct quarry_error *error)
 {
     return file->vfs->ops->truncate(file, byte_count, error);
 }
 
 /* Errors: QUARRY_IO. */
-static inline enum quarry_status quarry_vfs_size(struct quarry_vfs_file *file,
-                                                 uint64_t *ret_byte_count,
-                                                 struct quarry_error *error)
+static inline enum quarry_status
+quarry_vfs_size(struct quarry_vfs_file *file, uint64_t *ret_byte_count, struct quarry_error *error)
 {
     return file->vfs->ops->size(file, ret_byte_count, error);
 }
@@ -314,24 +310,21 @@ static inline enum quarry_status quarry_vfs_link(struct quarry_vfs *vfs, const c
 }
 
 /* Mode 0700. Errors: QUARRY_EXISTS, QUARRY_NOT_FOUND (its parent), QUARRY_NO_SPACE, QUARRY_IO. */
-static inline enum quarry_status quarry_vfs_make_directory(struct quarry_vfs *vfs,
-                                                           const char *path,
+static inline enum quarry_status quarry_vfs_make_directory(struct quarry_vfs *vfs, const char *path,
                                                            struct quarry_error *error)
 {
     return vfs->ops->make_directory(vfs, path, error);
 }
 
 /* Errors: QUARRY_NOT_FOUND, QUARRY_BUSY (not empty), QUARRY_IO. */
-static inline enum quarry_status quarry_vfs_remove_directory(struct quarry_vfs *vfs,
-                                                             const char *path,
-                                                             struct quarry_error *error)
+static inline enum quarry_status
+quarry_vfs_remove_directory(struct quarry_vfs *vfs, const char *path, struct quarry_error *error)
 {
     return vfs->ops->remove_directory(vfs, path, error);
 }
 
 /* Waits until the names in a directory would survive a loss of power. As quarry_vfs_sync. */
-static inline enum quarry_status quarry_vfs_sync_directory(struct quarry_vfs *vfs,
-                                                           const char *path,
+static inline enum quarry_status quarry_vfs_sync_directory(struct quarry_vfs *vfs, const char *path,
                                                            struct quarry_error *error)
 {
     return vfs->ops->sync_directory(vfs, path, error);

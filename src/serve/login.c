@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <base/hash.h>
+#include <base/base.h>
 
 /* Where a connection comes from, without its port. */
 static uint64_t peer_of(const struct serve_connection *connection)

@@ -126,8 +126,8 @@ struct quarry_kv_comparator {
      * Writes to `room`, of `a_bytes` bytes, a key k with a <= k < b that is shorter than a, given
      * a < b. Returns: its bytes; 0: none was found. NULL: keys are not shortened.
      */
-    size_t (*separate)(void *argument, const void *a, size_t a_bytes, const void *b,
-                       size_t b_bytes, void *room);
+    size_t (*separate)(void *argument, const void *a, size_t a_bytes, const void *b, size_t b_bytes,
+                       void *room);
     /* The same for a key k >= a, with no b. */
     size_t (*succeed)(void *argument, const void *a, size_t a_bytes, void *room);
 };
@@ -176,13 +176,13 @@ QUARRY_EXPORT const struct quarry_kv_merge_operator *quarry_kv_merge_max(void);
 
 /* What happens in a store. Called by background threads with no lock held; must not wait for it. */
 enum quarry_kv_event {
-    QUARRY_KV_EVENT_FLUSHED,    /* a memtable has become files of level 0 */
-    QUARRY_KV_EVENT_COMPACTED,  /* files have been merged, moved or dropped */
-    QUARRY_KV_EVENT_THROTTLED,  /* writers begin to be slowed, or no longer are */
-    QUARRY_KV_EVENT_READ_ONLY,  /* it has turned read-only: `error` says why */
-    QUARRY_KV_EVENT_RESUMED,    /* and is not any more */
+    QUARRY_KV_EVENT_FLUSHED,     /* a memtable has become files of level 0 */
+    QUARRY_KV_EVENT_COMPACTED,   /* files have been merged, moved or dropped */
+    QUARRY_KV_EVENT_THROTTLED,   /* writers begin to be slowed, or no longer are */
+    QUARRY_KV_EVENT_READ_ONLY,   /* it has turned read-only: `error` says why */
+    QUARRY_KV_EVENT_RESUMED,     /* and is not any more */
     QUARRY_KV_EVENT_LOG_RETIRED, /* a log could not be synced, and was left for a new one */
-    QUARRY_KV_EVENT_CORRUPTION, /* bytes were found damaged: `error` says where */
+    QUARRY_KV_EVENT_CORRUPTION,  /* bytes were found damaged: `error` says where */
 };
 struct quarry_kv_event_data {
     enum quarry_kv_event event;
@@ -202,13 +202,13 @@ struct quarry_kv_listener {
  * of the members. Sizes are in bytes.
  */
 struct quarry_kv_options {
-    const char *name; /* of its account and owner; NULL: "kv" */
+    const char *name;       /* of its account and owner; NULL: "kv" */
     struct quarry_vfs *vfs; /* borrowed until closed; NULL: quarry_vfs_posix() */
     const struct quarry_kv_comparator *comparator;         /* borrowed until closed; NULL: memcmp */
     const struct quarry_kv_merge_operator *merge_operator; /* likewise; NULL: merging is refused */
     struct quarry_kv_listener listener;
-    struct quarry_account *parent;   /* of its account; NULL: the whole memory */
-    uint64_t memory_bytes;           /* ceiling of its account; 0: none but the memory's limit */
+    struct quarry_account *parent; /* of its account; NULL: the whole memory */
+    uint64_t memory_bytes;         /* ceiling of its account; 0: none but the memory's limit */
     struct quarry_block_cache *block_cache; /* shared with others; NULL: its own */
 
     bool create_if_missing;
@@ -217,35 +217,35 @@ struct quarry_kv_options {
     enum quarry_kv_format format;
     enum quarry_kv_durability durability;
 
-    uint64_t write_buffer_bytes;  /* of a memtable, which becomes a file; 64 MiB, or 1/8 of the
-                                     memory if that is less */
-    uint32_t write_buffer_count;  /* of memtables, that which is written to included; 2 */
-    uint64_t block_cache_bytes;   /* of its own; 0: follows the budget */
-    uint64_t pinned_bytes;        /* what iterators may hold of blocks before they copy; 1/8 */
-    uint64_t log_segment_bytes;   /* of the write-ahead log's files; 64 MiB */
-    uint64_t log_bytes_max;       /* of all of them together: the oldest memtable is flushed; 0:
-                                     four times the memtables */
-    uint64_t key_bytes_max;       /* 64 KiB */
-    uint64_t value_bytes_max;     /* 32 MiB */
+    uint64_t write_buffer_bytes; /* of a memtable, which becomes a file; 64 MiB, or 1/8 of the
+                                    memory if that is less */
+    uint32_t write_buffer_count; /* of memtables, that which is written to included; 2 */
+    uint64_t block_cache_bytes;  /* of its own; 0: follows the budget */
+    uint64_t pinned_bytes;       /* what iterators may hold of blocks before they copy; 1/8 */
+    uint64_t log_segment_bytes;  /* of the write-ahead log's files; 64 MiB */
+    uint64_t log_bytes_max;      /* of all of them together: the oldest memtable is flushed; 0:
+                                    four times the memtables */
+    uint64_t key_bytes_max;      /* 64 KiB */
+    uint64_t value_bytes_max;    /* 32 MiB */
 
-    uint32_t block_bytes;            /* of a block of a file before compression; 4 KiB */
-    uint32_t block_restart_interval; /* keys between restarts; 16 */
-    enum quarry_kv_compression compression; /* of levels from 2 on */
-    enum quarry_kv_compression compression_top;    /* of levels 0 and 1 */
+    uint32_t block_bytes;                       /* of a block of a file before compression; 4 KiB */
+    uint32_t block_restart_interval;            /* keys between restarts; 16 */
+    enum quarry_kv_compression compression;     /* of levels from 2 on */
+    enum quarry_kv_compression compression_top; /* of levels 0 and 1 */
     enum quarry_kv_compression compression_bottom; /* of the last one */
-    int32_t compression_level;       /* zstd's; 0: its default */
+    int32_t compression_level;                     /* zstd's; 0: its default */
     enum quarry_kv_checksum checksum;
-    uint32_t bloom_millibits; /* of a key's filter, in thousandths of a bit; 10,000; 1: none */
+    uint32_t bloom_millibits;     /* of a key's filter, in thousandths of a bit; 10,000; 1: none */
     bool has_partitioned_filters; /* filters and indexes of a file in pieces; large ones are so
                                      in any case */
-    uint32_t prefix_bytes;        /* keys' prefixes of a fixed length go into filters too; 0: none */
+    uint32_t prefix_bytes; /* keys' prefixes of a fixed length go into filters too; 0: none */
 
-    uint64_t file_bytes;        /* of a file, from level 1 on; 32 MiB, or less in a small budget */
-    uint64_t level1_bytes;      /* of level 1; 4 × file_bytes */
-    uint32_t level_ratio;       /* of a level to the one above it; 10 */
-    uint32_t level0_compact;    /* depth of level 0 from which on it is compacted; 4 */
-    uint32_t level0_stop;       /* and writers wait; 36 */
-    uint32_t background_count;  /* compactions and flushes at a time; 2 */
+    uint64_t file_bytes;       /* of a file, from level 1 on; 32 MiB, or less in a small budget */
+    uint64_t level1_bytes;     /* of level 1; 4 × file_bytes */
+    uint32_t level_ratio;      /* of a level to the one above it; 10 */
+    uint32_t level0_compact;   /* depth of level 0 from which on it is compacted; 4 */
+    uint32_t level0_stop;      /* and writers wait; 36 */
+    uint32_t background_count; /* compactions and flushes at a time; 2 */
     uint64_t background_bytes_per_second; /* of reading and writing files; 0: no limit */
     uint64_t reserved_disk_bytes; /* kept free, so that a full disk can be compacted; 0: 64 MiB */
     uint32_t open_files_max;      /* 0: what the process may, less 256 */
@@ -330,9 +330,8 @@ struct quarry_kv_write_options {
  */
 QUARRY_EXPORT enum quarry_status quarry_kv_put(struct quarry_kv *kv,
                                                const struct quarry_kv_write_options *options,
-                                               const void *key, size_t key_bytes,
-                                               const void *value, size_t value_bytes,
-                                               struct quarry_error *error);
+                                               const void *key, size_t key_bytes, const void *value,
+                                               size_t value_bytes, struct quarry_error *error);
 QUARRY_EXPORT enum quarry_status quarry_kv_delete(struct quarry_kv *kv,
                                                   const struct quarry_kv_write_options *options,
                                                   const void *key, size_t key_bytes,
@@ -364,17 +363,16 @@ QUARRY_EXPORT void quarry_kv_batch_destroy(struct quarry_kv_batch *batch);
 /* Empties it; its memory is kept for the next changes. */
 QUARRY_EXPORT void quarry_kv_batch_clear(struct quarry_kv_batch *batch);
 /* As the calls above. Errors: QUARRY_NO_MEMORY, QUARRY_TOO_LARGE: not added. */
-QUARRY_EXPORT enum quarry_status quarry_kv_batch_put(struct quarry_kv_batch *batch,
-                                                     const void *key, size_t key_bytes,
-                                                     const void *value, size_t value_bytes);
+QUARRY_EXPORT enum quarry_status quarry_kv_batch_put(struct quarry_kv_batch *batch, const void *key,
+                                                     size_t key_bytes, const void *value,
+                                                     size_t value_bytes);
 QUARRY_EXPORT enum quarry_status quarry_kv_batch_delete(struct quarry_kv_batch *batch,
                                                         const void *key, size_t key_bytes);
 QUARRY_EXPORT enum quarry_status quarry_kv_batch_single_delete(struct quarry_kv_batch *batch,
                                                                const void *key, size_t key_bytes);
 QUARRY_EXPORT enum quarry_status quarry_kv_batch_delete_range(struct quarry_kv_batch *batch,
-                                                              const void *begin,
-                                                              size_t begin_bytes, const void *end,
-                                                              size_t end_bytes);
+                                                              const void *begin, size_t begin_bytes,
+                                                              const void *end, size_t end_bytes);
 QUARRY_EXPORT enum quarry_status quarry_kv_batch_merge(struct quarry_kv_batch *batch,
                                                        const void *key, size_t key_bytes,
                                                        const void *operand, size_t operand_bytes);
@@ -428,11 +426,9 @@ struct quarry_kv_value {
  * quarry_kv_value_release; where too much is held already, a copy.
  * Errors: QUARRY_NOT_FOUND, QUARRY_CORRUPT, QUARRY_IO, QUARRY_BUSY (only_cached).
  */
-QUARRY_EXPORT enum quarry_status quarry_kv_get(struct quarry_kv *kv,
-                                               const struct quarry_kv_read_options *options,
-                                               const void *key, size_t key_bytes,
-                                               struct quarry_kv_value *ret_value,
-                                               struct quarry_error *error);
+QUARRY_EXPORT enum quarry_status
+quarry_kv_get(struct quarry_kv *kv, const struct quarry_kv_read_options *options, const void *key,
+              size_t key_bytes, struct quarry_kv_value *ret_value, struct quarry_error *error);
 /* `value`: given, and made none; none does nothing. */
 QUARRY_EXPORT void quarry_kv_value_release(struct quarry_kv_value *value);
 
@@ -453,13 +449,11 @@ QUARRY_EXPORT enum quarry_status quarry_kv_read(struct quarry_kv *kv,
  * `ret_statuses`, `ret_values`: one for each key, of QUARRY_OK, QUARRY_NOT_FOUND or its error.
  * Returns: QUARRY_OK, or the first error that is not QUARRY_NOT_FOUND.
  */
-QUARRY_EXPORT enum quarry_status quarry_kv_multi_get(struct quarry_kv *kv,
-                                                     const struct quarry_kv_read_options *options,
-                                                     const struct quarry_kv_slice *keys,
-                                                     size_t key_count,
-                                                     enum quarry_status *ret_statuses,
-                                                     struct quarry_kv_value *ret_values,
-                                                     struct quarry_error *error);
+QUARRY_EXPORT enum quarry_status
+quarry_kv_multi_get(struct quarry_kv *kv, const struct quarry_kv_read_options *options,
+                    const struct quarry_kv_slice *keys, size_t key_count,
+                    enum quarry_status *ret_statuses, struct quarry_kv_value *ret_values,
+                    struct quarry_error *error);
 
 /* Whether there is such a key. Errors: as quarry_kv_get; QUARRY_NOT_FOUND: there is none. */
 QUARRY_EXPORT enum quarry_status quarry_kv_exists(struct quarry_kv *kv,
@@ -492,9 +486,10 @@ QUARRY_EXPORT uint64_t quarry_kv_snapshot_sequence(const struct quarry_kv_snapsh
  * `ret_iterator`: own; end it with quarry_kv_iterator_destroy. Errors: QUARRY_NO_MEMORY (below the
  * reserve: not in an open store), QUARRY_IO, QUARRY_CORRUPT.
  */
-QUARRY_EXPORT enum quarry_status
-quarry_kv_iterate(struct quarry_kv *kv, const struct quarry_kv_read_options *options,
-                  struct quarry_kv_iterator **ret_iterator, struct quarry_error *error);
+QUARRY_EXPORT enum quarry_status quarry_kv_iterate(struct quarry_kv *kv,
+                                                   const struct quarry_kv_read_options *options,
+                                                   struct quarry_kv_iterator **ret_iterator,
+                                                   struct quarry_error *error);
 /* Over a store with the changes of an indexed batch, which must not be changed meanwhile. */
 QUARRY_EXPORT enum quarry_status
 quarry_kv_batch_iterate(struct quarry_kv *kv, const struct quarry_kv_read_options *options,
@@ -525,9 +520,9 @@ quarry_kv_iterator_value(const struct quarry_kv_iterator *iterator);
 QUARRY_EXPORT enum quarry_status
 quarry_kv_iterator_status(const struct quarry_kv_iterator *iterator, struct quarry_error *error);
 /* Other bounds; it is at no key then. `lower`, `upper`: copied. Errors: QUARRY_NO_MEMORY. */
-QUARRY_EXPORT enum quarry_status
-quarry_kv_iterator_set_bounds(struct quarry_kv_iterator *iterator, struct quarry_kv_slice lower,
-                              struct quarry_kv_slice upper);
+QUARRY_EXPORT enum quarry_status quarry_kv_iterator_set_bounds(struct quarry_kv_iterator *iterator,
+                                                               struct quarry_kv_slice lower,
+                                                               struct quarry_kv_slice upper);
 /* To the store as it is now; it is at no key then. Errors: as quarry_kv_iterate. */
 QUARRY_EXPORT enum quarry_status quarry_kv_iterator_refresh(struct quarry_kv_iterator *iterator,
                                                             struct quarry_error *error);
@@ -580,9 +575,10 @@ QUARRY_EXPORT enum quarry_status quarry_kv_ingest(struct quarry_kv *kv, const ch
                                                   size_t path_count, bool keeps,
                                                   struct quarry_error *error);
 /* Writes keys of a range, as a snapshot has them, to a file that can be ingested. */
-QUARRY_EXPORT enum quarry_status
-quarry_kv_export(struct quarry_kv *kv, const struct quarry_kv_read_options *options,
-                 const char *path, uint64_t *ret_key_count, struct quarry_error *error);
+QUARRY_EXPORT enum quarry_status quarry_kv_export(struct quarry_kv *kv,
+                                                  const struct quarry_kv_read_options *options,
+                                                  const char *path, uint64_t *ret_key_count,
+                                                  struct quarry_error *error);
 
 struct quarry_kv_file_writer;
 /* Makes a file to be ingested: keys in rising order. `kv`: whose options hold. */
@@ -650,7 +646,7 @@ struct quarry_kv_stats {
     uint64_t put_count, delete_count, merge_count, range_delete_count, batch_count;
     uint64_t get_count, get_hit_count, seek_count, step_count;
     uint64_t filter_useful_count, filter_passed_count, filter_false_count;
-    uint64_t written_bytes, read_bytes;  /* by users: keys and values */
+    uint64_t written_bytes, read_bytes; /* by users: keys and values */
     uint64_t log_bytes, log_sync_count, log_group_count;
     uint64_t flush_count, flush_bytes;
     uint64_t compaction_count, move_count;
