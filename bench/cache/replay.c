@@ -31,9 +31,9 @@
 
 #define LINKS          4u
 #define BATCH          32u /* requests of a link */
-#define SECONDS        40u
+#define SECONDS        80u
 #define SECONDS_QUICK  2u
-#define QUICK_PART     32u
+#define QUICK_PART     64u
 #define RUNS_MAX       4u
 #define TOLERANCE_PART 100u /* 1 % */
 #define WAITING_MAX    BENCH_LINK_AWAITED_MAX
