@@ -67,7 +67,7 @@ static void lane_set(struct cache_ghost_bucket *bucket, uint32_t lane, uint64_t 
     _Atomic uint64_t *word = &bucket->word[lane / LANES_PER_WORD];
     uint32_t shift = lane % LANES_PER_WORD * 16;
 
-    Q_DCHECK(lane <= CACHE_GHOSTS_PER_BUCKET && value <= 0xffff);
+    Q_DCHECK(lane <= CACHE_GHOSTS_PER_BUCKET + CACHE_GHOSTS_OF_MAIN && value <= 0xffff);
     uint64_t rest = atomic_load_relaxed_u64(word) & ~(UINT64_C(0xffff) << shift);
     atomic_store_relaxed_u64(word, rest | value << shift);
 }

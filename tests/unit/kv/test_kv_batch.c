@@ -187,7 +187,7 @@ static void marks_nest_and_are_gone_back_to(void **state)
     struct quarry_kv_batch *batch = batch_make(true);
     struct kv_batch_found found;
     size_t bytes[KV_BATCH_MARKS_MAX];
-    char key[8];
+    char key[16];
 
     (void)state;
     assert_int_equal(quarry_kv_batch_rewind(batch), QUARRY_NOT_FOUND);
