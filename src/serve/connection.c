@@ -118,9 +118,7 @@ void serve_connection_destroy(struct serve_connection *connection)
     connection_close_door(connection);
     connection_watch(connection, 0);
     serve_deadline_begin(&worker->deadlines, &connection->deadline, SERVE_DEADLINE_NONE, 0, 0);
-    if (serve_link_is_listed(&connection->ready_link)) {
-        serve_list_remove(&worker->ready, &connection->ready_link);
-    }
+    serve_worker_forget_ready(worker, connection);
     if (connection->tls != NULL) {
         SSL_free(connection->tls);
         serve_tls_set_release(connection->tls_set);

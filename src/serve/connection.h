@@ -39,6 +39,7 @@ struct serve_connection {
     bool is_closing : 1;   /* once its answers are sent */
     /* what we do about it */
     bool is_paused : 1;    /* too much waits: not read from */
+    bool is_heavy : 1;     /* its last turn was a long one: others go first */
     bool is_lingering : 1; /* the door is closed; waits for the client's end */
     bool was_admitted : 1;
     bool has_open_door : 1;

@@ -33,6 +33,11 @@
 
 /* What is left goes to the front of the shared buffer up to here. */
 #define LEFT_COPIED_MAX (SERVE_SHARED_BYTES / 4)
+/* Of lines and small values, in one read: some 100 sets of 100 bytes, or 50 us. More of them in one
+ * turn would save a system call of 1 us, and have others wait. */
+#define LINE_READ_BYTES_MAX Q_KIB(16)
+/* Bytes that came and that were answered in a turn, from which on it was a long one. */
+#define HEAVY_BYTES Q_KIB(16)
 /* Of a body, in one read. 256 KiB take some 25 us; a worker has others to serve. */
 #define BODY_READ_BYTES_MAX Q_KIB(256)
 
@@ -241,9 +246,14 @@ static void turn_apply(struct serve_connection *connection, enum serve_step step
     }
 }
 
+/* `read_bytes`: that came in this turn. */
 static void turn_finish(struct serve_connection *connection, enum serve_step step,
-                        const struct view *view)
+                        const struct view *view, size_t read_bytes)
 {
+    uint64_t answered_bytes = connection->worker->batch.byte_count;
+
+    Q_DCHECK(!serve_link_is_listed(&connection->ready_link)); /* it decides on the list */
+    connection->is_heavy = step == SERVE_YIELD || read_bytes + answered_bytes >= HEAVY_BYTES;
     connection->is_wanting = connection->want_room != NULL;
     turn_apply(connection, step, view);
     serve_output_send(connection); /* before the input moves: answers may point into it */
@@ -274,7 +284,7 @@ static ssize_t read_shared(struct serve_connection *connection, struct view *ret
     struct view left = view_left(connection);
 
     memcpy(worker->shared, left.bytes, left.count);
-    struct iovec piece = {worker->shared + left.count, SERVE_SHARED_BYTES - left.count};
+    struct iovec piece = {worker->shared + left.count, LINE_READ_BYTES_MAX};
     ssize_t bytes = serve_transport_read(connection, &piece, 1);
     if (bytes > 0) {
         *ret_view = (struct view){worker->shared, left.count + (size_t)bytes};
@@ -312,11 +322,12 @@ static void turn_of_line(struct serve_connection *connection)
     }
     turn_begin(connection);
     enum serve_step step = feed(connection, &view);
-    turn_finish(connection, step, &view);
+    turn_finish(connection, step, &view, (size_t)bytes);
 }
 
-/* One read into the room and the shared buffer behind it. */
-static enum serve_step read_body(struct serve_connection *connection, struct view *view)
+/* One read into the room and the shared buffer behind it. `ret_bytes`: that came. */
+static enum serve_step read_body(struct serve_connection *connection, struct view *view,
+                                 size_t *ret_bytes)
 {
     struct serve_worker *worker = connection->worker;
     size_t room_bytes = size_min(connection->want_bytes, BODY_READ_BYTES_MAX);
@@ -329,6 +340,7 @@ static enum serve_step read_body(struct serve_connection *connection, struct vie
         read_nothing(connection, bytes);
         return SERVE_MORE;
     }
+    *ret_bytes = (size_t)bytes;
     size_t filled_bytes = size_min((size_t)bytes, room_bytes);
     connection->want_room = NULL;
     connection->was_fed = true;
@@ -340,15 +352,16 @@ static enum serve_step read_body(struct serve_connection *connection, struct vie
 static void turn_of_body(struct serve_connection *connection)
 {
     struct view view = {connection->worker->shared, 0};
+    size_t bytes = 0;
 
     turn_begin(connection);
     enum serve_step step = connection->door->filled(connection, 0);
     if (step == SERVE_MORE && connection->want_room != NULL) {
-        step = read_body(connection, &view);
+        step = read_body(connection, &view, &bytes);
     } else if (step == SERVE_MORE) {
         connection->can_read = true; /* it wants a line after all: read in the next pass */
     }
-    turn_finish(connection, step, &view);
+    turn_finish(connection, step, &view, bytes);
 }
 
 void serve_turn_read(struct serve_connection *connection)
@@ -379,7 +392,7 @@ void serve_turn_resume(struct serve_connection *connection)
     if (step == SERVE_MORE && (connection->want_room == NULL || view.count > 0)) {
         step = feed(connection, &view);
     }
-    turn_finish(connection, step, &view);
+    turn_finish(connection, step, &view, 0);
 }
 
 void serve_turn_posted(struct serve_connection *connection, serve_posted_function *function,

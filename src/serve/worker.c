@@ -4,12 +4,16 @@
  *     pass:   epoll_wait  ->  callbacks note what can be done, in the order of events
  *             mail            connections that arrive, functions that were posted
  *             ready           each connection that has something to do, once
+ *             heavy           those whose last turn was long, for some 100 us
  *             deadlines       of those that have passed, some
  *             drain           some slots, when the server ends
  *
  * libevent's loop is run for one round at a time, and does not wait when there is something left to
  * do: a connection that yielded comes after all others that are ready, and after a look at the
- * sockets. Every list is worked off in bounded pieces, so that a pass is short whatever is asked.
+ * sockets. So does one that brought or was given much in its last turn, a *heavy* one: who floods
+ * us waits for those who ask now and then, and they wait for a turn or two of his and not for all
+ * of his connections. Every list is worked off in bounded pieces, so that a pass is short whatever
+ * is asked.
  *
  * Nothing of a worker is locked: its connections are its own, others reach it by its mailbox. Its
  * event base is made without locks as well.
@@ -29,6 +33,10 @@
 #define MESSAGES_PER_PASS 256u
 #define EXPIRIES_PER_PASS 16u
 #define SLOTS_PER_PASS    64u
+/* For how long heavy connections are run before the sockets are looked at again. One is in any
+ * case. Twice as long has others wait twice as long beside a flood; half of it is a look for each
+ * turn. */
+#define HEAVY_NS UINT64_C(100000)
 /* How exact deadlines are. They are ten seconds and more; tests have shorter ones. */
 #define TICK_US 100000
 
@@ -71,6 +79,7 @@ enum quarry_status serve_worker_init(struct serve_worker *worker, struct serve_n
     worker->net = net;
     worker->index = index;
     serve_list_init(&worker->ready);
+    serve_list_init(&worker->heavy);
     serve_deadlines_init(&worker->deadlines);
     worker->limits_version = UINT32_MAX;
     enum quarry_status status = serve_mailbox_init(&worker->mailbox, &net->memory);
@@ -147,10 +156,24 @@ void serve_worker_join(struct serve_worker *worker)
 
 /* ---- what others ask ------------------------------------------------------------------------ */
 
+/* is_heavy changes in the connection's own run only, when it is in neither. */
+static struct serve_list *worker_list_of(struct serve_worker *worker,
+                                         const struct serve_connection *connection)
+{
+    return connection->is_heavy ? &worker->heavy : &worker->ready;
+}
+
 void serve_worker_make_ready(struct serve_worker *worker, struct serve_connection *connection)
 {
     if (!serve_link_is_listed(&connection->ready_link)) {
-        serve_list_append(&worker->ready, &connection->ready_link);
+        serve_list_append(worker_list_of(worker, connection), &connection->ready_link);
+    }
+}
+
+void serve_worker_forget_ready(struct serve_worker *worker, struct serve_connection *connection)
+{
+    if (serve_link_is_listed(&connection->ready_link)) {
+        serve_list_remove(worker_list_of(worker, connection), &connection->ready_link);
     }
 }
 
@@ -320,13 +343,31 @@ static void worker_read_mail(struct serve_worker *worker)
     }
 }
 
+static void worker_run_first(struct serve_list *list)
+{
+    struct serve_link *link = serve_list_first(list);
+
+    serve_list_remove(list, link);
+    serve_connection_run(serve_list_entry(link, struct serve_connection, ready_link));
+}
+
 /* Each that is in the list now; those that are put into it meanwhile have the next pass. */
 static void worker_run_ready(struct serve_worker *worker)
 {
     for (size_t i = worker->ready.count; i > 0 && worker->ready.count > 0; i--) {
-        struct serve_link *link = serve_list_first(&worker->ready);
-        serve_list_remove(&worker->ready, link);
-        serve_connection_run(serve_list_entry(link, struct serve_connection, ready_link));
+        worker_run_first(&worker->ready);
+    }
+}
+
+static void worker_run_heavy(struct serve_worker *worker)
+{
+    uint64_t end_ns = worker->heavy.count == 0 ? 0 : os_monotonic_ns(os_real()) + HEAVY_NS;
+
+    for (size_t i = worker->heavy.count; i > 0 && worker->heavy.count > 0; i--) {
+        worker_run_first(&worker->heavy);
+        if (os_monotonic_ns(os_real()) >= end_ns) {
+            return;
+        }
     }
 }
 
@@ -397,7 +438,8 @@ static void worker_drain(struct serve_worker *worker)
 
 static bool worker_has_work(const struct serve_worker *worker)
 {
-    return worker->ready.count > 0 || worker->has_mail || worker->may_be_due ||
+    return worker->ready.count > 0 || worker->heavy.count > 0 || worker->has_mail ||
+           worker->may_be_due ||
            (worker->is_draining && worker->drain_index < serve_slots_count(&worker->slots));
 }
 
@@ -417,6 +459,7 @@ static void worker_pass(struct serve_worker *worker)
     serve_net_copy_limits(worker->net, &worker->limits, &worker->limits_version);
     worker_read_mail(worker);
     worker_run_ready(worker);
+    worker_run_heavy(worker);
     /* Acquire: see serve_worker_bound_output. */
     if (Q_UNLIKELY(atomic_load_relaxed_bool(&worker->is_asked_to_cut)) &&
         atomic_exchange_acquire_bool(&worker->is_asked_to_cut, false)) {

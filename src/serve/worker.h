@@ -48,6 +48,7 @@ struct serve_worker {
     uint32_t limits_version;
     struct serve_slots slots;
     struct serve_list ready; /* connections with something to do */
+    struct serve_list heavy; /* those of them whose last turn was long */
     struct serve_deadlines deadlines;
     uint64_t now_ns;                  /* when the pass began */
     bool has_mail;                    /* may have: woken, or not all was taken */
@@ -79,6 +80,8 @@ void serve_worker_join(struct serve_worker *worker);
 
 /* Has the connection run in this pass or the next one. */
 void serve_worker_make_ready(struct serve_worker *worker, struct serve_connection *connection);
+/* Takes it out of the lists of those with something to do. */
+void serve_worker_forget_ready(struct serve_worker *worker, struct serve_connection *connection);
 /* Looks at deadlines from time to time as long as there are any. */
 void serve_worker_tick(struct serve_worker *worker);
 /* Cuts whoever has the most waiting if all together have too much. */
