@@ -23,11 +23,13 @@
 const char *vfs_tail_of(const char *path)
 {
     size_t byte_count = strlen(path);
-    if (byte_count < VFS_TAIL_BYTES)
+    if (byte_count < VFS_TAIL_BYTES) {
         return path;
+    }
     const char *tail = path + byte_count - (VFS_TAIL_BYTES - 1);
-    while (((unsigned char)*tail & 0xc0) == 0x80) /* within a character */
+    while (((unsigned char)*tail & 0xc0) == 0x80) { /* within a character */
         tail++;
+    }
     return tail;
 }
 

@@ -82,8 +82,9 @@ enum quarry_status quarry_vfs_fault_create(struct quarry_vfs *below, uint64_t se
 {
     Q_ASSERT(below != NULL);
     struct vfs_fault *fault_vfs = calloc(1, sizeof *fault_vfs);
-    if (fault_vfs == NULL)
+    if (fault_vfs == NULL) {
         return QUARRY_NO_MEMORY;
+    }
     fault_vfs->vfs.ops = &vfs_fault_ops;
     fault_vfs->below = below;
     fault_vfs->random = seed;
@@ -94,8 +95,9 @@ enum quarry_status quarry_vfs_fault_create(struct quarry_vfs *below, uint64_t se
 
 void quarry_vfs_fault_destroy(struct quarry_vfs *vfs)
 {
-    if (vfs != NULL)
+    if (vfs != NULL) {
         free(vfs_fault_of(vfs));
+    }
 }
 
 void quarry_vfs_fault_set(struct quarry_vfs *vfs, uint32_t slot,
@@ -105,8 +107,9 @@ void quarry_vfs_fault_set(struct quarry_vfs *vfs, uint32_t slot,
     Q_ASSERT(slot < QUARRY_VFS_FAULTS_MAX);
     os_mutex_lock(&fault_vfs->mutex);
     fault_vfs->slots[slot] = (struct vfs_fault_slot){.is_set = fault != NULL};
-    if (fault != NULL)
+    if (fault != NULL) {
         fault_vfs->slots[slot].fault = *fault;
+    }
     os_mutex_unlock(&fault_vfs->mutex);
 }
 
@@ -141,8 +144,9 @@ struct vfs_fault_verdict vfs_fault_judge(struct vfs_fault *fault_vfs,
     find_strikes(fault_vfs, operation, path, other_path, &strikes);
     for (uint32_t at = 0; at < strikes.count; at++) {
         const struct quarry_vfs_fault *fault = &strikes.items[at].fault;
-        if (fault->notice != NULL)
+        if (fault->notice != NULL) {
             fault->notice(fault->argument, operation, path, strikes.items[at].index);
+        }
         wait_ns(fault_vfs->below, fault->latency_ns);
         if (verdict.status == QUARRY_OK) {
             verdict.status = fault->status;
@@ -157,8 +161,9 @@ enum quarry_status vfs_fault_tell(const struct vfs_fault_verdict *verdict,
                                   struct quarry_error *error)
 {
     const char *name = operation_names[verdict->operation];
-    if (verdict->os_errno > 0)
+    if (verdict->os_errno > 0) {
         return vfs_failed_name_as(error, verdict->status, verdict->os_errno, name, verdict->path);
+    }
     return error_set(error, verdict->status, "%s '%s': failed on command", name,
                      vfs_tail_of(verdict->path));
 }
@@ -179,13 +184,15 @@ static void find_strikes(struct vfs_fault *fault_vfs, enum quarry_vfs_operation 
     fault_vfs->counts[QUARRY_VFS_OPS]++;
     for (uint32_t at = 0; at < QUARRY_VFS_FAULTS_MAX; at++) {
         struct vfs_fault_slot *slot = &fault_vfs->slots[at];
-        if (!is_match(slot, operation, path, other_path))
+        if (!is_match(slot, operation, path, other_path)) {
             continue;
+        }
         slot->match_count++;
         uint64_t first = slot->fault.first == 0 ? 1 : slot->fault.first;
         if (slot->match_count < first ||
-            (slot->fault.count > 0 && slot->match_count - first >= slot->fault.count))
+            (slot->fault.count > 0 && slot->match_count - first >= slot->fault.count)) {
             continue;
+        }
         slot->hit_count++;
         ret_strikes->items[ret_strikes->count].fault = slot->fault;
         ret_strikes->items[ret_strikes->count].index = slot->match_count;
@@ -198,8 +205,9 @@ static bool is_match(const struct vfs_fault_slot *slot, enum quarry_vfs_operatio
                      const char *path, const char *other_path)
 {
     const struct quarry_vfs_fault *fault = &slot->fault;
-    if (!slot->is_set || (fault->operations != 0 && (fault->operations >> operation & 1) == 0))
+    if (!slot->is_set || (fault->operations != 0 && (fault->operations >> operation & 1) == 0)) {
         return false;
+    }
     return fault->path_contains == NULL || strstr(path, fault->path_contains) != NULL ||
            (other_path != NULL && strstr(other_path, fault->path_contains) != NULL);
 }
@@ -207,13 +215,16 @@ static bool is_match(const struct vfs_fault_slot *slot, enum quarry_vfs_operatio
 /* A simulated disk's time passes; else ours does. */
 static void wait_ns(struct quarry_vfs *vfs, uint64_t duration_ns)
 {
-    if (duration_ns == 0)
+    if (duration_ns == 0) {
         return;
-    while (vfs->ops == &vfs_fault_ops)
+    }
+    while (vfs->ops == &vfs_fault_ops) {
         vfs = vfs_fault_of(vfs)->below;
-    if (vfs_memory_is(vfs))
+    }
+    if (vfs_memory_is(vfs)) {
         quarry_vfs_memory_pass_time(vfs, duration_ns);
-    else
+    } else {
         os_sleep_ns(duration_ns);
+    }
 }
 Q_STATIC_ASSERT(QUARRY_VFS_OPS <= 32, "a fault's kinds are bits of 32");

@@ -51,8 +51,9 @@ static enum quarry_vfs_operation kind_of_open(struct quarry_vfs *below, const ch
 {
     uint64_t byte_count;
     bool is_directory;
-    if ((mode & QUARRY_VFS_CREATE) == 0)
+    if ((mode & QUARRY_VFS_CREATE) == 0) {
         return QUARRY_VFS_OP_OPEN;
+    }
     bool is_there = quarry_vfs_stat(below, path, &byte_count, &is_directory, NULL) == QUARRY_OK;
     return is_there ? QUARRY_VFS_OP_OPEN : QUARRY_VFS_OP_CREATE;
 }
@@ -63,12 +64,14 @@ static enum quarry_status fault_open(struct quarry_vfs *vfs, const char *path, u
     struct vfs_fault *fault_vfs = vfs_fault_of(vfs);
     struct vfs_fault_verdict verdict =
         vfs_fault_judge(fault_vfs, kind_of_open(fault_vfs->below, path, mode), path, NULL);
-    if (verdict.status != QUARRY_OK)
+    if (verdict.status != QUARRY_OK) {
         return vfs_fault_tell(&verdict, error);
+    }
     size_t path_bytes = strlen(path) + 1;
     struct vfs_fault_file *file = malloc(sizeof *file + path_bytes);
-    if (file == NULL)
+    if (file == NULL) {
         return error_set(error, QUARRY_NO_MEMORY, "open '%s': no memory", vfs_tail_of(path));
+    }
     file->file.vfs = vfs;
     memcpy(file->path, path, path_bytes);
     enum quarry_status status = quarry_vfs_open(fault_vfs->below, path, mode, &file->below, error);
@@ -95,12 +98,14 @@ static enum quarry_status fault_read(struct quarry_vfs_file *base, uint64_t offs
 {
     struct vfs_fault_file *file = fault_file(base);
     struct vfs_fault_verdict verdict = judge_file(file, QUARRY_VFS_OP_READ);
-    if (verdict.status != QUARRY_OK)
+    if (verdict.status != QUARRY_OK) {
         return vfs_fault_tell(&verdict, error);
+    }
     enum quarry_status status =
         quarry_vfs_read(file->below, offset, buffer, byte_count, ret_byte_count, error);
-    if (status == QUARRY_OK && verdict.is_partial)
+    if (status == QUARRY_OK && verdict.is_partial) {
         *ret_byte_count = (size_t)vfs_fault_random_below(vfs_fault_of(base->vfs), *ret_byte_count);
+    }
     return status;
 }
 
@@ -110,12 +115,14 @@ static enum quarry_status fault_write(struct quarry_vfs_file *base, uint64_t off
 {
     struct vfs_fault_file *file = fault_file(base);
     struct vfs_fault_verdict verdict = judge_file(file, QUARRY_VFS_OP_WRITE);
-    if (verdict.status == QUARRY_OK)
+    if (verdict.status == QUARRY_OK) {
         return quarry_vfs_write(file->below, offset, bytes, byte_count, error);
-    if (verdict.is_partial)
+    }
+    if (verdict.is_partial) {
         (void)quarry_vfs_write(file->below, offset, bytes,
                                (size_t)vfs_fault_random_below(vfs_fault_of(base->vfs), byte_count),
                                NULL);
+    }
     return vfs_fault_tell(&verdict, error);
 }
 
@@ -125,13 +132,16 @@ static enum quarry_status fault_sync(struct quarry_vfs_file *base, struct quarry
 {
     struct vfs_fault_file *file = fault_file(base);
     struct vfs_fault_verdict verdict = judge_file(file, QUARRY_VFS_OP_SYNC);
-    if (verdict.status == QUARRY_OK)
+    if (verdict.status == QUARRY_OK) {
         return quarry_vfs_sync(file->below, error);
+    }
     struct quarry_vfs_file *lowest = file->below;
-    while (lowest->vfs->ops == &vfs_fault_ops)
+    while (lowest->vfs->ops == &vfs_fault_ops) {
         lowest = fault_file(lowest)->below;
-    if (vfs_memory_is(lowest->vfs))
+    }
+    if (vfs_memory_is(lowest->vfs)) {
         vfs_memory_drop(lowest);
+    }
     return vfs_fault_tell(&verdict, error);
 }
 
@@ -140,13 +150,16 @@ static enum quarry_status fault_sync_directory(struct quarry_vfs *vfs, const cha
 {
     struct vfs_fault_verdict verdict =
         vfs_fault_judge(vfs_fault_of(vfs), QUARRY_VFS_OP_SYNC_DIRECTORY, path, NULL);
-    if (verdict.status == QUARRY_OK)
+    if (verdict.status == QUARRY_OK) {
         return quarry_vfs_sync_directory(below_of(vfs), path, error);
+    }
     struct quarry_vfs *lowest = below_of(vfs);
-    while (lowest->ops == &vfs_fault_ops)
+    while (lowest->ops == &vfs_fault_ops) {
         lowest = below_of(lowest);
-    if (vfs_memory_is(lowest))
+    }
+    if (vfs_memory_is(lowest)) {
         vfs_memory_drop_directory(lowest, path);
+    }
     return vfs_fault_tell(&verdict, error);
 }
 
@@ -155,8 +168,9 @@ static enum quarry_status fault_start_sync(struct quarry_vfs_file *base, uint64_
 {
     struct vfs_fault_file *file = fault_file(base);
     struct vfs_fault_verdict verdict = judge_file(file, QUARRY_VFS_OP_START_SYNC);
-    if (verdict.status != QUARRY_OK)
+    if (verdict.status != QUARRY_OK) {
         return vfs_fault_tell(&verdict, error);
+    }
     return quarry_vfs_start_sync(file->below, offset, byte_count, error);
 }
 
@@ -167,8 +181,9 @@ static enum quarry_status fault_preallocate(struct quarry_vfs_file *base, uint64
 {
     struct vfs_fault_file *file = fault_file(base);
     struct vfs_fault_verdict verdict = judge_file(file, QUARRY_VFS_OP_PREALLOCATE);
-    if (verdict.status != QUARRY_OK)
+    if (verdict.status != QUARRY_OK) {
         return vfs_fault_tell(&verdict, error);
+    }
     return quarry_vfs_preallocate(file->below, offset, byte_count, error);
 }
 
@@ -177,8 +192,9 @@ static enum quarry_status fault_truncate(struct quarry_vfs_file *base, uint64_t 
 {
     struct vfs_fault_file *file = fault_file(base);
     struct vfs_fault_verdict verdict = judge_file(file, QUARRY_VFS_OP_TRUNCATE);
-    if (verdict.status != QUARRY_OK)
+    if (verdict.status != QUARRY_OK) {
         return vfs_fault_tell(&verdict, error);
+    }
     return quarry_vfs_truncate(file->below, byte_count, error);
 }
 
@@ -187,8 +203,9 @@ static enum quarry_status fault_size(struct quarry_vfs_file *base, uint64_t *ret
 {
     struct vfs_fault_file *file = fault_file(base);
     struct vfs_fault_verdict verdict = judge_file(file, QUARRY_VFS_OP_SIZE);
-    if (verdict.status != QUARRY_OK)
+    if (verdict.status != QUARRY_OK) {
         return vfs_fault_tell(&verdict, error);
+    }
     return quarry_vfs_size(file->below, ret_byte_count, error);
 }
 
@@ -197,8 +214,9 @@ static enum quarry_status fault_map(struct quarry_vfs_file *base, uint64_t offse
 {
     struct vfs_fault_file *file = fault_file(base);
     struct vfs_fault_verdict verdict = judge_file(file, QUARRY_VFS_OP_MAP);
-    if (verdict.status != QUARRY_OK)
+    if (verdict.status != QUARRY_OK) {
         return vfs_fault_tell(&verdict, error);
+    }
     return quarry_vfs_map(file->below, offset, byte_count, ret_base, error);
 }
 
@@ -220,11 +238,13 @@ static enum quarry_status fault_lock(struct quarry_vfs *vfs, const char *path,
 {
     struct vfs_fault_verdict verdict =
         vfs_fault_judge(vfs_fault_of(vfs), QUARRY_VFS_OP_LOCK, path, NULL);
-    if (verdict.status != QUARRY_OK)
+    if (verdict.status != QUARRY_OK) {
         return vfs_fault_tell(&verdict, error);
+    }
     struct vfs_fault_lock *lock = malloc(sizeof *lock);
-    if (lock == NULL)
+    if (lock == NULL) {
         return error_set(error, QUARRY_NO_MEMORY, "lock '%s': no memory", vfs_tail_of(path));
+    }
     lock->lock.vfs = vfs;
     enum quarry_status status = quarry_vfs_take_lock(below_of(vfs), path, &lock->below, error);
     if (status != QUARRY_OK) {
@@ -249,8 +269,9 @@ static enum quarry_status fault_remove(struct quarry_vfs *vfs, const char *path,
 {
     struct vfs_fault_verdict verdict =
         vfs_fault_judge(vfs_fault_of(vfs), QUARRY_VFS_OP_REMOVE, path, NULL);
-    if (verdict.status != QUARRY_OK)
+    if (verdict.status != QUARRY_OK) {
         return vfs_fault_tell(&verdict, error);
+    }
     return quarry_vfs_remove(below_of(vfs), path, error);
 }
 
@@ -259,8 +280,9 @@ static enum quarry_status fault_rename(struct quarry_vfs *vfs, const char *from,
 {
     struct vfs_fault_verdict verdict =
         vfs_fault_judge(vfs_fault_of(vfs), QUARRY_VFS_OP_RENAME, from, to);
-    if (verdict.status != QUARRY_OK)
+    if (verdict.status != QUARRY_OK) {
         return vfs_fault_tell(&verdict, error);
+    }
     return quarry_vfs_rename(below_of(vfs), from, to, error);
 }
 
@@ -269,8 +291,9 @@ static enum quarry_status fault_link(struct quarry_vfs *vfs, const char *from, c
 {
     struct vfs_fault_verdict verdict =
         vfs_fault_judge(vfs_fault_of(vfs), QUARRY_VFS_OP_LINK, from, to);
-    if (verdict.status != QUARRY_OK)
+    if (verdict.status != QUARRY_OK) {
         return vfs_fault_tell(&verdict, error);
+    }
     return quarry_vfs_link(below_of(vfs), from, to, error);
 }
 
@@ -279,8 +302,9 @@ static enum quarry_status fault_make_directory(struct quarry_vfs *vfs, const cha
 {
     struct vfs_fault_verdict verdict =
         vfs_fault_judge(vfs_fault_of(vfs), QUARRY_VFS_OP_MAKE_DIRECTORY, path, NULL);
-    if (verdict.status != QUARRY_OK)
+    if (verdict.status != QUARRY_OK) {
         return vfs_fault_tell(&verdict, error);
+    }
     return quarry_vfs_make_directory(below_of(vfs), path, error);
 }
 
@@ -289,8 +313,9 @@ static enum quarry_status fault_remove_directory(struct quarry_vfs *vfs, const c
 {
     struct vfs_fault_verdict verdict =
         vfs_fault_judge(vfs_fault_of(vfs), QUARRY_VFS_OP_REMOVE_DIRECTORY, path, NULL);
-    if (verdict.status != QUARRY_OK)
+    if (verdict.status != QUARRY_OK) {
         return vfs_fault_tell(&verdict, error);
+    }
     return quarry_vfs_remove_directory(below_of(vfs), path, error);
 }
 
@@ -300,8 +325,9 @@ static enum quarry_status fault_list(struct quarry_vfs *vfs, const char *path,
 {
     struct vfs_fault_verdict verdict =
         vfs_fault_judge(vfs_fault_of(vfs), QUARRY_VFS_OP_LIST, path, NULL);
-    if (verdict.status != QUARRY_OK)
+    if (verdict.status != QUARRY_OK) {
         return vfs_fault_tell(&verdict, error);
+    }
     return quarry_vfs_list(below_of(vfs), path, visit, argument, error);
 }
 
@@ -311,8 +337,9 @@ static enum quarry_status fault_stat(struct quarry_vfs *vfs, const char *path,
 {
     struct vfs_fault_verdict verdict =
         vfs_fault_judge(vfs_fault_of(vfs), QUARRY_VFS_OP_STAT, path, NULL);
-    if (verdict.status != QUARRY_OK)
+    if (verdict.status != QUARRY_OK) {
         return vfs_fault_tell(&verdict, error);
+    }
     return quarry_vfs_stat(below_of(vfs), path, ret_byte_count, ret_is_directory, error);
 }
 
@@ -321,8 +348,9 @@ static enum quarry_status fault_free_space(struct quarry_vfs *vfs, const char *p
 {
     struct vfs_fault_verdict verdict =
         vfs_fault_judge(vfs_fault_of(vfs), QUARRY_VFS_OP_FREE_SPACE, path, NULL);
-    if (verdict.status != QUARRY_OK)
+    if (verdict.status != QUARRY_OK) {
         return vfs_fault_tell(&verdict, error);
+    }
     return quarry_vfs_free_space(below_of(vfs), path, ret_byte_count, error);
 }
 

@@ -72,8 +72,9 @@ struct vfs_memory_disk *vfs_memory_disk_of(struct quarry_vfs *vfs)
 struct vfs_memory_disk *vfs_memory_disk_create(uint64_t seed)
 {
     struct vfs_memory_disk *disk = calloc(1, sizeof *disk);
-    if (disk == NULL)
+    if (disk == NULL) {
         return NULL;
+    }
     disk->vfs.ops = &vfs_memory_ops;
     os_mutex_init(&disk->mutex, OS_RANK_LEAF, 0);
     disk->space.byte_count = UINT64_MAX;
@@ -100,16 +101,18 @@ void vfs_memory_disk_destroy(struct vfs_memory_disk *disk)
 enum quarry_status quarry_vfs_memory_create(uint64_t seed, struct quarry_vfs **ret_vfs)
 {
     struct vfs_memory_disk *disk = vfs_memory_disk_create(seed);
-    if (disk == NULL)
+    if (disk == NULL) {
         return QUARRY_NO_MEMORY;
+    }
     *ret_vfs = &disk->vfs;
     return QUARRY_OK;
 }
 
 void quarry_vfs_memory_destroy(struct quarry_vfs *vfs)
 {
-    if (vfs != NULL)
+    if (vfs != NULL) {
         vfs_memory_disk_destroy(vfs_memory_disk_of(vfs));
+    }
 }
 
 /* ---- space and time ---- */
@@ -159,13 +162,15 @@ enum quarry_status vfs_memory_free_space(struct quarry_vfs *vfs, const char *pat
     struct vfs_memory_place_name place;
     os_mutex_lock(&disk->mutex);
     int failed = vfs_memory_path_find(disk, path, &place);
-    if (failed == 0 && place.node == NULL)
+    if (failed == 0 && place.node == NULL) {
         failed = ENOENT;
+    }
     uint64_t used_bytes = disk->space.used_block_count * VFS_MEMORY_BLOCK_BYTES;
     uint64_t free_bytes = sat_sub_u64(disk->space.byte_count, used_bytes);
     os_mutex_unlock(&disk->mutex);
-    if (failed != 0)
+    if (failed != 0) {
         return vfs_failed_name(error, failed, "free_space", path);
+    }
     *ret_byte_count = free_bytes;
     return QUARRY_OK;
 }

@@ -23,8 +23,9 @@ static const uint8_t zeros[VFS_MEMORY_BLOCK_BYTES] Q_ALIGNED(8);
 struct vfs_memory_block *vfs_memory_block_create(const uint8_t *from)
 {
     struct vfs_memory_block *block = malloc(sizeof *block);
-    if (block == NULL)
+    if (block == NULL) {
         return NULL;
+    }
     atomic_store_relaxed_u32(&block->refs, 1); /* nobody else has it yet */
     vfs_memory_copy_racing(block->bytes, from == NULL ? zeros : from, VFS_MEMORY_BLOCK_BYTES);
     return block;
@@ -43,8 +44,9 @@ struct vfs_memory_block *vfs_memory_block_acquire(struct vfs_memory_block *block
 void vfs_memory_block_release(struct vfs_memory_block *block)
 {
     /* Pairs with itself: whoever is last sees what the others did with it. */
-    if (block != NULL && atomic_sub_acq_rel_u32(&block->refs, 1) == 1)
+    if (block != NULL && atomic_sub_acq_rel_u32(&block->refs, 1) == 1) {
         free(block);
+    }
 }
 
 void vfs_memory_block_put(struct vfs_memory_block **place, struct vfs_memory_block *block)
@@ -67,11 +69,13 @@ __attribute__((no_sanitize("thread"))) void vfs_memory_copy_racing(void *to, con
     const volatile uint8_t *source = from;
     size_t at = 0;
     if ((((uintptr_t)to | (uintptr_t)from) & 7) == 0) {
-        for (; at + 8 <= byte_count; at += 8)
+        for (; at + 8 <= byte_count; at += 8) {
             *(volatile uint64_t *)(target + at) = *(const volatile uint64_t *)(source + at);
+        }
     }
-    for (; at < byte_count; at++)
+    for (; at < byte_count; at++) {
         target[at] = source[at];
+    }
 }
 
 __attribute__((no_sanitize("thread"))) bool vfs_memory_block_equals_racing(const uint8_t *bytes,
@@ -80,8 +84,9 @@ __attribute__((no_sanitize("thread"))) bool vfs_memory_block_equals_racing(const
     const volatile uint64_t *words = (const volatile void *)bytes;
     const volatile uint64_t *other_words = (const volatile void *)others;
     for (size_t at = 0; at < VFS_MEMORY_BLOCK_BYTES / 8; at++) {
-        if (words[at] != other_words[at])
+        if (words[at] != other_words[at]) {
             return false;
+        }
     }
     return true;
 }

@@ -80,8 +80,9 @@ int vfs_memory_content_extend(struct vfs_memory_content *content, uint64_t place
         capacity = capacity < place_count ? place_count : capacity;
         struct vfs_memory_place *places =
             realloc(content->places, (size_t)capacity * sizeof *content->places);
-        if (places == NULL)
+        if (places == NULL) {
             return ENOMEM;
+        }
         content->places = places;
         content->place_capacity = capacity;
     }
@@ -100,8 +101,9 @@ const uint8_t *vfs_memory_place_bytes(const struct vfs_memory_place *place)
 
 bool vfs_memory_place_is_dirty(const struct vfs_memory_place *place)
 {
-    if (place->mapped == NULL)
+    if (place->mapped == NULL) {
         return place->current != place->clean;
+    }
     return !vfs_memory_block_equals_racing(place->mapped, vfs_memory_block_bytes(place->clean));
 }
 
@@ -110,20 +112,23 @@ bool vfs_memory_place_is_dirty(const struct vfs_memory_place *place)
 size_t vfs_memory_content_read(const struct vfs_memory_content *content, uint64_t offset,
                                void *buffer, size_t byte_count)
 {
-    if (offset >= content->byte_count)
+    if (offset >= content->byte_count) {
         return 0;
-    if (byte_count > content->byte_count - offset)
+    }
+    if (byte_count > content->byte_count - offset) {
         byte_count = (size_t)(content->byte_count - offset);
+    }
     for (size_t done = 0; done < byte_count;) {
         uint64_t at = offset + done;
         size_t from = (size_t)(at % VFS_MEMORY_BLOCK_BYTES);
         size_t count = VFS_MEMORY_BLOCK_BYTES - from;
         count = count < byte_count - done ? count : byte_count - done;
         const struct vfs_memory_place *place = &content->places[at / VFS_MEMORY_BLOCK_BYTES];
-        if (place->mapped != NULL)
+        if (place->mapped != NULL) {
             vfs_memory_copy_racing((char *)buffer + done, place->mapped + from, count);
-        else
+        } else {
             memcpy((char *)buffer + done, vfs_memory_block_bytes(place->current) + from, count);
+        }
         done += count;
     }
     return byte_count;
@@ -133,10 +138,12 @@ int vfs_memory_content_write(struct vfs_memory_content *content, struct vfs_memo
                              uint64_t *random, uint64_t offset, const void *bytes,
                              size_t byte_count)
 {
-    if (offset > VFS_MEMORY_FILE_BYTES_MAX || byte_count > VFS_MEMORY_FILE_BYTES_MAX - offset)
+    if (offset > VFS_MEMORY_FILE_BYTES_MAX || byte_count > VFS_MEMORY_FILE_BYTES_MAX - offset) {
         return EFBIG;
-    if (vfs_memory_content_extend(content, vfs_memory_blocks_of(offset + byte_count)) != 0)
+    }
+    if (vfs_memory_content_extend(content, vfs_memory_blocks_of(offset + byte_count)) != 0) {
         return ENOMEM;
+    }
     for (size_t done = 0; done < byte_count;) {
         uint64_t at = offset + done;
         size_t from = (size_t)(at % VFS_MEMORY_BLOCK_BYTES);
@@ -145,11 +152,13 @@ int vfs_memory_content_write(struct vfs_memory_content *content, struct vfs_memo
         int failed =
             write_place(content, space, random, &content->places[at / VFS_MEMORY_BLOCK_BYTES], from,
                         (const char *)bytes + done, count);
-        if (failed != 0)
+        if (failed != 0) {
             return failed; /* what was written before is there */
+        }
         done += count;
-        if (at + count > content->byte_count)
+        if (at + count > content->byte_count) {
             content->byte_count = at + count;
+        }
     }
     return 0;
 }
@@ -159,27 +168,32 @@ static int write_place(struct vfs_memory_content *content, struct vfs_memory_spa
                        const void *bytes, size_t byte_count)
 {
     int failed = allocate_place(content, space, place);
-    if (failed != 0)
+    if (failed != 0) {
         return failed;
+    }
     if (place->mapped != NULL) {
         vfs_memory_copy_racing(place->mapped + from, bytes, byte_count);
         return 0;
     }
-    if (place->current != place->clean && vfs_random_below(random, VFS_MEMORY_EARLY_ONE_OF) == 0)
+    if (place->current != place->clean && vfs_random_below(random, VFS_MEMORY_EARLY_ONE_OF) == 0) {
         vfs_memory_block_put(&place->written, vfs_memory_block_acquire(place->current));
+    }
     failed = own_current(place);
-    if (failed == 0)
+    if (failed == 0) {
         memcpy(place->current->bytes + from, bytes, byte_count);
+    }
     return failed;
 }
 
 static int allocate_place(struct vfs_memory_content *content, struct vfs_memory_space *space,
                           struct vfs_memory_place *place)
 {
-    if (place->is_allocated)
+    if (place->is_allocated) {
         return 0;
-    if (space->used_block_count >= space->byte_count / VFS_MEMORY_BLOCK_BYTES)
+    }
+    if (space->used_block_count >= space->byte_count / VFS_MEMORY_BLOCK_BYTES) {
         return ENOSPC;
+    }
     place->is_allocated = true;
     content->allocated_count++;
     space->used_block_count++;
@@ -190,12 +204,14 @@ static int allocate_place(struct vfs_memory_content *content, struct vfs_memory_
 static int own_current(struct vfs_memory_place *place)
 {
     /* Pairs with the decrements of others: at 1 there is nobody who could raise it. */
-    if (place->current != NULL && atomic_load_acquire_u32(&place->current->refs) == 1)
+    if (place->current != NULL && atomic_load_acquire_u32(&place->current->refs) == 1) {
         return 0;
+    }
     struct vfs_memory_block *copy =
         vfs_memory_block_create(place->current == NULL ? NULL : place->current->bytes);
-    if (copy == NULL)
+    if (copy == NULL) {
         return ENOMEM;
+    }
     vfs_memory_block_put(&place->current, copy);
     return 0;
 }
@@ -205,17 +221,22 @@ static int own_current(struct vfs_memory_place *place)
 int vfs_memory_content_resize(struct vfs_memory_content *content, struct vfs_memory_space *space,
                               uint64_t byte_count)
 {
-    if (byte_count > VFS_MEMORY_FILE_BYTES_MAX)
+    if (byte_count > VFS_MEMORY_FILE_BYTES_MAX) {
         return EFBIG;
-    if (vfs_memory_content_extend(content, vfs_memory_blocks_of(byte_count)) != 0)
+    }
+    if (vfs_memory_content_extend(content, vfs_memory_blocks_of(byte_count)) != 0) {
         return ENOMEM;
-    if (byte_count < content->byte_count && zero_tail(content, byte_count) != 0)
+    }
+    if (byte_count < content->byte_count && zero_tail(content, byte_count) != 0) {
         return ENOMEM;
-    for (uint64_t at = vfs_memory_blocks_of(byte_count); at < content->place_count; at++)
+    }
+    for (uint64_t at = vfs_memory_blocks_of(byte_count); at < content->place_count; at++) {
         free_place_data(content, space, &content->places[at]);
+    }
     content->byte_count = byte_count;
-    if (byte_count < content->least_byte_count)
+    if (byte_count < content->least_byte_count) {
         content->least_byte_count = byte_count;
+    }
     return 0;
 }
 
@@ -236,18 +257,21 @@ static void free_place_data(struct vfs_memory_content *content, struct vfs_memor
 static int zero_tail(struct vfs_memory_content *content, uint64_t byte_count)
 {
     size_t from = (size_t)(byte_count % VFS_MEMORY_BLOCK_BYTES);
-    if (from == 0)
+    if (from == 0) {
         return 0;
+    }
     struct vfs_memory_place *place = &content->places[byte_count / VFS_MEMORY_BLOCK_BYTES];
     if (place->mapped != NULL) {
         vfs_memory_copy_racing(place->mapped + from, vfs_memory_block_bytes(NULL) + from,
                                VFS_MEMORY_BLOCK_BYTES - from);
         return 0;
     }
-    if (place->current == NULL)
+    if (place->current == NULL) {
         return 0;
-    if (own_current(place) != 0)
+    }
+    if (own_current(place) != 0) {
         return ENOMEM;
+    }
     memset(place->current->bytes + from, 0, VFS_MEMORY_BLOCK_BYTES - from);
     return 0;
 }
@@ -256,26 +280,32 @@ int vfs_memory_content_preallocate(struct vfs_memory_content *content,
                                    struct vfs_memory_space *space, uint64_t offset,
                                    uint64_t byte_count)
 {
-    if (offset > VFS_MEMORY_FILE_BYTES_MAX || byte_count > VFS_MEMORY_FILE_BYTES_MAX - offset)
+    if (offset > VFS_MEMORY_FILE_BYTES_MAX || byte_count > VFS_MEMORY_FILE_BYTES_MAX - offset) {
         return EFBIG;
+    }
     uint64_t end = offset + byte_count;
-    if (byte_count == 0)
+    if (byte_count == 0) {
         return 0;
-    if (vfs_memory_content_extend(content, vfs_memory_blocks_of(end)) != 0)
+    }
+    if (vfs_memory_content_extend(content, vfs_memory_blocks_of(end)) != 0) {
         return ENOMEM;
+    }
     uint64_t first = offset / VFS_MEMORY_BLOCK_BYTES;
     uint64_t missing = 0;
-    for (uint64_t at = first; at < vfs_memory_blocks_of(end); at++)
+    for (uint64_t at = first; at < vfs_memory_blocks_of(end); at++) {
         missing += !content->places[at].is_allocated;
+    }
     uint64_t block_count = space->byte_count / VFS_MEMORY_BLOCK_BYTES;
-    if (missing > sat_sub_u64(block_count, space->used_block_count))
+    if (missing > sat_sub_u64(block_count, space->used_block_count)) {
         return ENOSPC;
+    }
     for (uint64_t at = first; at < vfs_memory_blocks_of(end); at++) {
         int failed = allocate_place(content, space, &content->places[at]);
         Q_ASSERT(failed == 0);
     }
-    if (end > content->byte_count)
+    if (end > content->byte_count) {
         content->byte_count = end;
+    }
     return 0;
 }
 
@@ -284,8 +314,9 @@ int vfs_memory_content_preallocate(struct vfs_memory_content *content,
 /* A place's bytes as a block. Returns: a count of its own; NULL: zeros, or no memory for a copy. */
 static struct vfs_memory_block *capture(const struct vfs_memory_place *place)
 {
-    if (place->mapped != NULL)
+    if (place->mapped != NULL) {
         return vfs_memory_block_create(place->mapped);
+    }
     return vfs_memory_block_acquire(place->current);
 }
 
@@ -294,11 +325,13 @@ int vfs_memory_content_sync(struct vfs_memory_content *content)
     for (uint64_t at = 0; at < content->place_count; at++) {
         struct vfs_memory_place *place = &content->places[at];
         vfs_memory_block_put(&place->written, NULL);
-        if (!vfs_memory_place_is_dirty(place))
+        if (!vfs_memory_place_is_dirty(place)) {
             continue;
+        }
         struct vfs_memory_block *block = capture(place);
-        if (block == NULL && place->mapped != NULL)
+        if (block == NULL && place->mapped != NULL) {
             return ENOMEM;
+        }
         vfs_memory_block_put(&place->synced, vfs_memory_block_acquire(block));
         vfs_memory_block_put(&place->clean, block);
     }
@@ -312,11 +345,13 @@ int vfs_memory_content_drop(struct vfs_memory_content *content)
     for (uint64_t at = 0; at < content->place_count; at++) {
         struct vfs_memory_place *place = &content->places[at];
         vfs_memory_block_put(&place->written, NULL);
-        if (!vfs_memory_place_is_dirty(place))
+        if (!vfs_memory_place_is_dirty(place)) {
             continue;
+        }
         struct vfs_memory_block *block = capture(place);
-        if (block == NULL && place->mapped != NULL)
+        if (block == NULL && place->mapped != NULL) {
             return ENOMEM;
+        }
         vfs_memory_block_put(&place->clean, block);
     }
     return 0;
@@ -329,11 +364,13 @@ int vfs_memory_content_start_sync(struct vfs_memory_content *content, uint64_t o
     uint64_t last = vfs_memory_blocks_of(end < content->byte_count ? end : content->byte_count);
     for (uint64_t at = offset / VFS_MEMORY_BLOCK_BYTES; at < last; at++) {
         struct vfs_memory_place *place = &content->places[at];
-        if (!vfs_memory_place_is_dirty(place))
+        if (!vfs_memory_place_is_dirty(place)) {
             continue;
+        }
         struct vfs_memory_block *block = capture(place);
-        if (block == NULL && place->mapped != NULL)
+        if (block == NULL && place->mapped != NULL) {
             return ENOMEM;
+        }
         vfs_memory_block_put(&place->written, block);
     }
     return 0;

@@ -76,15 +76,17 @@ enum quarry_status quarry_vfs_memory_crash(struct quarry_vfs *vfs, uint32_t kept
     struct crash crash = {
         .old = vfs_memory_disk_of(vfs), .kept_percent = kept_percent, .random = seed};
     crash.new = vfs_memory_disk_create(vfs_random(&crash.random));
-    if (crash.new == NULL)
+    if (crash.new == NULL) {
         return QUARRY_NO_MEMORY;
+    }
     struct vfs_memory_disk *old = crash.old;
     os_mutex_lock(&old->mutex);
     crash.new->space.byte_count = old->space.byte_count;
     crash.new->monotonic_ns = old->monotonic_ns;
     crash.new->wall_ns = old->wall_ns;
-    for (struct vfs_memory_node *node = old->nodes; node != NULL; node = node->next)
+    for (struct vfs_memory_node *node = old->nodes; node != NULL; node = node->next) {
         node->copy = NULL;
+    }
     choose_changes(&crash);
     old->root->copy = crash.new->root;
     bool is_done = copy_directory(&crash, old->root, crash.new->root);
@@ -134,8 +136,9 @@ static void choose_changes(struct crash *crash)
 /* Whether a change is of a name that stays with what was to be renamed away from it. */
 static bool is_among(const struct vfs_memory_change *lost, const struct vfs_memory_change *change)
 {
-    while (lost != NULL && !vfs_memory_change_is_same_name(lost, change))
+    while (lost != NULL && !vfs_memory_change_is_same_name(lost, change)) {
         lost = lost->next_lost;
+    }
     return lost != NULL;
 }
 
@@ -145,10 +148,12 @@ static bool copy_directory(struct crash *crash, struct vfs_memory_node *from,
 {
     struct vfs_memory_names left = {0};
     bool is_done = names_left(crash, from, &left);
-    for (size_t at = 0; at < left.count && is_done; at++)
+    for (size_t at = 0; at < left.count && is_done; at++) {
         is_done = copy_name(crash, to, left.items[at].text, left.items[at].node);
-    while (left.count > 0)
+    }
+    while (left.count > 0) {
         (void)vfs_memory_names_set(crash->old, &left, left.items[left.count - 1].text, NULL);
+    }
     free(left.items);
     return is_done;
 }
@@ -158,13 +163,15 @@ static bool names_left(struct crash *crash, const struct vfs_memory_node *from,
                        struct vfs_memory_names *left)
 {
     int failed = 0;
-    for (size_t at = 0; at < from->synced.count && failed == 0; at++)
+    for (size_t at = 0; at < from->synced.count && failed == 0; at++) {
         failed = vfs_memory_names_set(crash->old, left, from->synced.items[at].text,
                                       from->synced.items[at].node);
+    }
     for (const struct vfs_memory_change *change = crash->old->first_change;
          change != NULL && failed == 0; change = change->next) {
-        if (change->directory == from && change->is_kept)
+        if (change->directory == from && change->is_kept) {
             failed = vfs_memory_names_set(crash->old, left, change->text, change->node);
+        }
     }
     return failed == 0;
 }
@@ -175,19 +182,24 @@ static bool copy_name(struct crash *crash, struct vfs_memory_node *to, const cha
 {
     struct vfs_memory_disk *disk = crash->new;
     bool is_new = node->copy == NULL;
-    if (!is_new && node->is_directory)
+    if (!is_new && node->is_directory) {
         return true; /* a directory has one name: the first that is come to */
-    if (is_new)
+    }
+    if (is_new) {
         node->copy = vfs_memory_node_create(disk, node->is_directory);
+    }
     struct vfs_memory_node *copy = node->copy;
-    if (copy == NULL)
+    if (copy == NULL) {
         return false;
+    }
     if (vfs_memory_names_set(disk, &to->current, text, copy) != 0 ||
-        vfs_memory_names_set(disk, &to->synced, text, copy) != 0)
+        vfs_memory_names_set(disk, &to->synced, text, copy) != 0) {
         return false;
+    }
     vfs_memory_node_live(copy);
-    if (!is_new)
+    if (!is_new) {
         return true;
+    }
     vfs_memory_node_release(disk, copy); /* its names count it */
     copy->parent = node->is_directory ? to : NULL;
     return node->is_directory ? copy_directory(crash, node, copy)
@@ -201,8 +213,9 @@ static bool copy_content(struct crash *crash, const struct vfs_memory_content *f
 {
     uint64_t byte_count = choose_size(crash, from);
     uint64_t place_count = vfs_memory_blocks_of(byte_count);
-    if (vfs_memory_content_extend(to, place_count) != 0)
+    if (vfs_memory_content_extend(to, place_count) != 0) {
         return false;
+    }
     to->byte_count = byte_count;
     to->synced_byte_count = byte_count;
     to->least_byte_count = byte_count;
@@ -210,8 +223,9 @@ static bool copy_content(struct crash *crash, const struct vfs_memory_content *f
         const struct vfs_memory_place *place = &from->places[at];
         struct left_block left =
             choose_block(crash, place, at >= vfs_memory_blocks_of(from->synced_byte_count));
-        if (left.has_failed)
+        if (left.has_failed) {
             return false;
+        }
         to->places[at].current = left.block;
         to->places[at].is_allocated = place->is_allocated || left.block != NULL;
         to->allocated_count += to->places[at].is_allocated;
@@ -228,8 +242,9 @@ static bool finish_content(struct vfs_memory_content *content)
         content->place_count == 0 ? NULL : &content->places[content->place_count - 1];
     if (from > 0 && last->current != NULL) {
         struct vfs_memory_block *copy = vfs_memory_block_create(last->current->bytes);
-        if (copy == NULL)
+        if (copy == NULL) {
             return false;
+        }
         memset(copy->bytes + from, 0, VFS_MEMORY_BLOCK_BYTES - from);
         vfs_memory_block_put(&last->current, copy);
     }
@@ -243,11 +258,13 @@ static bool finish_content(struct vfs_memory_content *content)
 
 static uint64_t choose_size(struct crash *crash, const struct vfs_memory_content *content)
 {
-    if (!is_kept(crash))
+    if (!is_kept(crash)) {
         return content->synced_byte_count;
+    }
     uint64_t least = content->least_byte_count;
-    if (content->byte_count == least || !is_chance(crash, CUT_PERCENT))
+    if (content->byte_count == least || !is_chance(crash, CUT_PERCENT)) {
         return content->byte_count;
+    }
     return least + vfs_random_below(&crash->random, content->byte_count - least);
 }
 
@@ -257,24 +274,32 @@ static struct left_block choose_block(struct crash *crash, const struct vfs_memo
     const uint8_t *now = vfs_memory_place_bytes(place);
     const uint8_t *before = vfs_memory_block_bytes(place->synced);
     const uint8_t *donor = donate(crash, now);
-    if (!vfs_memory_place_is_dirty(place))
+    if (!vfs_memory_place_is_dirty(place)) {
         return (struct left_block){.block = vfs_memory_block_acquire(place->synced)};
+    }
     bool is_early = place->written != NULL && is_chance(crash, EARLY_PERCENT);
-    if (is_early)
+    if (is_early) {
         now = place->written->bytes;
-    if (is_past_synced && donor != NULL && is_chance(crash, GARBAGE_PERCENT))
+    }
+    if (is_past_synced && donor != NULL && is_chance(crash, GARBAGE_PERCENT)) {
         before = donor;
+    }
     bool is_now = is_kept(crash);
-    if (is_chance(crash, TORN_PERCENT))
+    if (is_chance(crash, TORN_PERCENT)) {
         return tear(crash, now, before);
-    if (!is_now && before == donor && donor != NULL)
+    }
+    if (!is_now && before == donor && donor != NULL) {
         return left_copy(donor);
-    if (!is_now)
+    }
+    if (!is_now) {
         return (struct left_block){.block = vfs_memory_block_acquire(place->synced)};
-    if (is_early)
+    }
+    if (is_early) {
         return (struct left_block){.block = vfs_memory_block_acquire(place->written)};
-    if (place->mapped != NULL)
+    }
+    if (place->mapped != NULL) {
         return left_copy(now);
+    }
     return (struct left_block){.block = vfs_memory_block_acquire(place->current)};
 }
 
@@ -288,12 +313,14 @@ static struct left_block left_copy(const uint8_t *bytes)
 static struct left_block tear(struct crash *crash, const uint8_t *one, const uint8_t *other)
 {
     struct left_block left = left_copy(one);
-    if (left.has_failed)
+    if (left.has_failed) {
         return left;
+    }
     uint64_t choice = vfs_random(&crash->random);
     for (size_t at = 0; at < VFS_MEMORY_BLOCK_BYTES; at += VFS_MEMORY_SECTOR_BYTES, choice >>= 1) {
-        if ((choice & 1) != 0)
+        if ((choice & 1) != 0) {
             vfs_memory_copy_racing(left.block->bytes + at, other + at, VFS_MEMORY_SECTOR_BYTES);
+        }
     }
     return left;
 }

@@ -71,8 +71,9 @@ enum quarry_status vfs_memory_open(struct quarry_vfs *vfs, const char *path, uin
     Q_ASSERT(is_writable || mode == QUARRY_VFS_READ);
     Q_ASSERT((mode & QUARRY_VFS_EXCLUSIVE) == 0 || (mode & QUARRY_VFS_CREATE) != 0);
     struct vfs_memory_file *file = calloc(1, sizeof *file);
-    if (file == NULL)
+    if (file == NULL) {
         return vfs_failed_name(error, ENOMEM, "open", path);
+    }
     os_mutex_lock(&disk->mutex);
     int failed = open_locked(disk, path, mode, &file->node);
     os_mutex_unlock(&disk->mutex);
@@ -95,20 +96,26 @@ static int open_locked(struct vfs_memory_disk *disk, const char *path, uint32_t 
     struct vfs_memory_place_name place;
     struct vfs_memory_node *node = NULL;
     int failed = vfs_memory_path_find(disk, path, &place);
-    if (failed != 0)
+    if (failed != 0) {
         return failed;
-    if (place.node != NULL && (mode & QUARRY_VFS_EXCLUSIVE) != 0)
+    }
+    if (place.node != NULL && (mode & QUARRY_VFS_EXCLUSIVE) != 0) {
         return EEXIST;
-    if (place.node != NULL && place.node->is_directory)
+    }
+    if (place.node != NULL && place.node->is_directory) {
         return EISDIR;
-    if (place.node == NULL && (mode & QUARRY_VFS_CREATE) == 0)
+    }
+    if (place.node == NULL && (mode & QUARRY_VFS_CREATE) == 0) {
         return ENOENT;
-    if (place.node == NULL)
+    }
+    if (place.node == NULL) {
         failed = create_locked(disk, &place, &node);
-    else
+    } else {
         node = vfs_memory_node_acquire(place.node);
-    if (failed == 0 && (mode & QUARRY_VFS_TRUNCATE) != 0)
+    }
+    if (failed == 0 && (mode & QUARRY_VFS_TRUNCATE) != 0) {
         failed = vfs_memory_content_resize(&node->content, &disk->space, 0);
+    }
     if (failed != 0) {
         vfs_memory_node_release(disk, node);
         return failed;
@@ -124,8 +131,9 @@ static int create_locked(struct vfs_memory_disk *disk, const struct vfs_memory_p
                          struct vfs_memory_node **ret_node)
 {
     struct vfs_memory_node *node = vfs_memory_node_create(disk, false);
-    if (node == NULL)
+    if (node == NULL) {
         return ENOMEM;
+    }
     int failed = vfs_memory_tree_set(disk, place->directory, place->text, node);
     if (failed != 0) {
         vfs_memory_node_release(disk, node);
@@ -170,8 +178,9 @@ enum quarry_status vfs_memory_write(struct quarry_vfs_file *base, uint64_t offse
     int failed = vfs_memory_content_write(&file->node->content, &disk->space, &disk->random, offset,
                                           bytes, byte_count);
     os_mutex_unlock(&disk->mutex);
-    if (failed != 0)
+    if (failed != 0) {
         return vfs_failed_range(error, failed, "write", file->path, offset, byte_count);
+    }
     return QUARRY_OK;
 }
 
@@ -183,8 +192,9 @@ enum quarry_status vfs_memory_truncate(struct quarry_vfs_file *base, uint64_t by
     os_mutex_lock(&disk->mutex);
     int failed = vfs_memory_content_resize(&file->node->content, &disk->space, byte_count);
     os_mutex_unlock(&disk->mutex);
-    if (failed != 0)
+    if (failed != 0) {
         return vfs_failed_range(error, failed, "truncate", file->path, byte_count, 0);
+    }
     return QUARRY_OK;
 }
 
@@ -197,8 +207,9 @@ enum quarry_status vfs_memory_preallocate(struct quarry_vfs_file *base, uint64_t
     int failed =
         vfs_memory_content_preallocate(&file->node->content, &disk->space, offset, byte_count);
     os_mutex_unlock(&disk->mutex);
-    if (failed != 0)
+    if (failed != 0) {
         return vfs_failed_range(error, failed, "preallocate", file->path, offset, byte_count);
+    }
     return QUARRY_OK;
 }
 
@@ -234,8 +245,9 @@ enum quarry_status vfs_memory_start_sync(struct quarry_vfs_file *base, uint64_t 
     os_mutex_lock(&disk->mutex);
     int failed = vfs_memory_content_start_sync(&file->node->content, offset, byte_count);
     os_mutex_unlock(&disk->mutex);
-    if (failed != 0)
+    if (failed != 0) {
         return vfs_failed_range(error, failed, "start_sync", file->path, offset, byte_count);
+    }
     return QUARRY_OK;
 }
 
@@ -260,11 +272,13 @@ enum quarry_status vfs_memory_map(struct quarry_vfs_file *base, uint64_t offset,
     Q_ASSERT(byte_count > 0 && ((offset | byte_count) & (VFS_MEMORY_BLOCK_BYTES - 1)) == 0);
     os_mutex_lock(&disk->mutex);
     int failed = vfs_memory_content_map(&file->node->content, offset, byte_count, ret_base);
-    if (failed == 0)
+    if (failed == 0) {
         hold_node(disk, file->node);
+    }
     os_mutex_unlock(&disk->mutex);
-    if (failed != 0)
+    if (failed != 0) {
         return vfs_failed_range(error, failed, "map", file->path, offset, byte_count);
+    }
     return QUARRY_OK;
 }
 
@@ -295,17 +309,19 @@ enum quarry_status vfs_memory_lock(struct quarry_vfs *vfs, const char *path,
 {
     struct vfs_memory_disk *disk = vfs_memory_disk_of(vfs);
     struct vfs_memory_lock *lock = calloc(1, sizeof *lock);
-    if (lock == NULL)
+    if (lock == NULL) {
         return vfs_failed_name(error, ENOMEM, "lock", path);
+    }
     lock->lock.vfs = vfs;
     os_mutex_lock(&disk->mutex);
     int failed = lock_locked(disk, path, lock);
     os_mutex_unlock(&disk->mutex);
     if (failed != 0) {
         free(lock);
-        if (failed == EBUSY)
+        if (failed == EBUSY) {
             return error_set(error, QUARRY_BUSY, "lock '%s': held by this process",
                              vfs_tail_of(path));
+        }
         return vfs_failed_name(error, failed, "lock", path);
     }
     *ret_lock = &lock->lock;
@@ -316,8 +332,9 @@ static int lock_locked(struct vfs_memory_disk *disk, const char *path, struct vf
 {
     struct vfs_memory_node *node = NULL;
     int failed = open_locked(disk, path, QUARRY_VFS_WRITE | QUARRY_VFS_CREATE, &node);
-    if (failed != 0)
+    if (failed != 0) {
         return failed;
+    }
     if (node->is_locked) {
         let_node_go(disk, node);
         return EBUSY;

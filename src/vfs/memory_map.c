@@ -35,16 +35,19 @@ int vfs_memory_content_map(struct vfs_memory_content *content, uint64_t offset, 
     uint64_t first = offset / VFS_MEMORY_BLOCK_BYTES;
     uint64_t place_count = byte_count / VFS_MEMORY_BLOCK_BYTES;
     int failed = check_range(content, first, place_count);
-    if (failed != 0)
+    if (failed != 0) {
         return failed;
+    }
     struct vfs_memory_segment *segment = find_around(content, first, place_count);
     if (segment == NULL) {
         failed = clear_range(content, first, place_count);
-        if (failed != 0)
+        if (failed != 0) {
             return failed;
+        }
         segment = segment_create(content, first, place_count);
-        if (segment == NULL)
+        if (segment == NULL) {
             return ENOMEM;
+        }
     }
     segment->map_count++;
     *ret_base = segment->bytes + (first - segment->first) * VFS_MEMORY_BLOCK_BYTES;
@@ -55,11 +58,13 @@ int vfs_memory_content_map(struct vfs_memory_content *content, uint64_t offset, 
 static int check_range(const struct vfs_memory_content *content, uint64_t first,
                        uint64_t place_count)
 {
-    if (first > content->place_count || place_count > content->place_count - first)
+    if (first > content->place_count || place_count > content->place_count - first) {
         return ENODEV;
+    }
     for (uint64_t at = first; at < first + place_count; at++) {
-        if (!content->places[at].is_allocated)
+        if (!content->places[at].is_allocated) {
             return ENODEV;
+        }
     }
     return 0;
 }
@@ -70,15 +75,18 @@ static struct vfs_memory_segment *find_around(const struct vfs_memory_content *c
 {
     for (struct vfs_memory_segment *segment = content->segments; segment != NULL;
          segment = segment->next) {
-        if (first < segment->first || first + place_count > segment->first + segment->place_count)
+        if (first < segment->first || first + place_count > segment->first + segment->place_count) {
             continue;
+        }
         uint64_t at = first;
         while (at < first + place_count &&
                content->places[at].mapped ==
-                   segment->bytes + (at - segment->first) * VFS_MEMORY_BLOCK_BYTES)
+                   segment->bytes + (at - segment->first) * VFS_MEMORY_BLOCK_BYTES) {
             at++;
-        if (at == first + place_count)
+        }
+        if (at == first + place_count) {
             return segment;
+        }
     }
     return NULL;
 }
@@ -89,13 +97,17 @@ static int clear_range(struct vfs_memory_content *content, uint64_t first, uint6
     struct vfs_memory_segment *next;
     for (struct vfs_memory_segment *segment = content->segments; segment != NULL; segment = next) {
         next = segment->next;
-        if (segment->first >= first + place_count || segment->first + segment->place_count <= first)
+        if (segment->first >= first + place_count ||
+            segment->first + segment->place_count <= first) {
             continue;
-        if (segment->map_count > 0)
+        }
+        if (segment->map_count > 0) {
             return ENODEV;
+        }
         int failed = dissolve(content, segment);
-        if (failed != 0)
+        if (failed != 0) {
             return failed;
+        }
     }
     return 0;
 }
@@ -127,14 +139,17 @@ static struct vfs_memory_segment *segment_create(struct vfs_memory_content *cont
 void vfs_memory_content_unmap(struct vfs_memory_content *content, void *base, size_t byte_count)
 {
     struct vfs_memory_segment *segment = content->segments;
-    while (segment != NULL && ((uint8_t *)base < segment->bytes ||
-                               (uint8_t *)base + byte_count >
-                                   segment->bytes + segment->place_count * VFS_MEMORY_BLOCK_BYTES))
+    while (segment != NULL &&
+           ((uint8_t *)base < segment->bytes ||
+            (uint8_t *)base + byte_count >
+                segment->bytes + segment->place_count * VFS_MEMORY_BLOCK_BYTES)) {
         segment = segment->next;
+    }
     Q_ASSERT(segment != NULL && segment->map_count > 0); /* not a mapping of this file */
     segment->map_count--;
-    if (segment->map_count == 0)
+    if (segment->map_count == 0) {
         (void)dissolve(content, segment); /* invariant 2 */
+    }
 }
 
 /* Returns: 0, or ENOMEM: the segment stays, and what was moved out of it is the same as before. */
@@ -142,24 +157,28 @@ static int dissolve(struct vfs_memory_content *content, struct vfs_memory_segmen
 {
     for (uint64_t at = 0; at < segment->place_count; at++) {
         uint8_t *from = segment->bytes + at * VFS_MEMORY_BLOCK_BYTES;
-        if (segment->first + at >= content->place_count)
+        if (segment->first + at >= content->place_count) {
             break;
+        }
         struct vfs_memory_place *place = &content->places[segment->first + at];
-        if (place->mapped != from)
+        if (place->mapped != from) {
             continue;
+        }
         struct vfs_memory_block *block = vfs_memory_block_acquire(place->clean);
         if (vfs_memory_place_is_dirty(place)) {
             vfs_memory_block_release(block);
             block = vfs_memory_block_create(from);
-            if (block == NULL)
+            if (block == NULL) {
                 return ENOMEM;
+            }
         }
         vfs_memory_block_put(&place->current, block);
         place->mapped = NULL;
     }
     struct vfs_memory_segment **link = &content->segments;
-    while (*link != segment)
+    while (*link != segment) {
         link = &(*link)->next;
+    }
     *link = segment->next;
     free(segment->bytes);
     free(segment);

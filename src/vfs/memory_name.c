@@ -34,8 +34,9 @@ static int find(struct vfs_memory_disk *disk, const char *path,
                 struct vfs_memory_place_name *ret_place)
 {
     int failed = vfs_memory_path_find(disk, path, ret_place);
-    if (failed == 0 && ret_place->node == NULL)
+    if (failed == 0 && ret_place->node == NULL) {
         failed = ENOENT;
+    }
     return failed;
 }
 
@@ -55,10 +56,12 @@ static int remove_locked(struct vfs_memory_disk *disk, const char *path)
 {
     struct vfs_memory_place_name place;
     int failed = find(disk, path, &place);
-    if (failed != 0)
+    if (failed != 0) {
         return failed;
-    if (place.node->is_directory)
+    }
+    if (place.node->is_directory) {
         return EISDIR;
+    }
     return vfs_memory_tree_set(disk, place.directory, place.text, NULL);
 }
 
@@ -77,12 +80,15 @@ static int rename_locked(struct vfs_memory_disk *disk, const char *from, const c
     struct vfs_memory_place_name source;
     struct vfs_memory_place_name target;
     int failed = find(disk, from, &source);
-    if (failed == 0)
+    if (failed == 0) {
         failed = vfs_memory_path_find(disk, to, &target);
-    if (failed == 0)
+    }
+    if (failed == 0) {
         failed = check_rename(&source, &target);
-    if (failed != 0 || source.node == target.node)
+    }
+    if (failed != 0 || source.node == target.node) {
         return failed;
+    }
     return vfs_memory_tree_rename(disk, source.directory, source.text, target.directory,
                                   target.text, source.node);
 }
@@ -91,17 +97,21 @@ static int check_rename(const struct vfs_memory_place_name *source,
                         const struct vfs_memory_place_name *target)
 {
     if (source->directory == NULL || source->text[0] == '\0' ||
-        (target->node != NULL && (target->directory == NULL || target->text[0] == '\0')))
+        (target->node != NULL && (target->directory == NULL || target->text[0] == '\0'))) {
         return EBUSY; /* the root, "." or ".." */
+    }
     const struct vfs_memory_node *inside = target->directory;
     for (; source->node->is_directory && inside != NULL; inside = inside->parent) {
-        if (inside == source->node)
+        if (inside == source->node) {
             return EINVAL; /* into itself */
+        }
     }
-    if (target->node == NULL || target->node == source->node)
+    if (target->node == NULL || target->node == source->node) {
         return 0;
-    if (source->node->is_directory != target->node->is_directory)
+    }
+    if (source->node->is_directory != target->node->is_directory) {
         return target->node->is_directory ? EISDIR : ENOTDIR;
+    }
     return target->node->current.count > 0 ? ENOTEMPTY : 0;
 }
 
@@ -112,8 +122,9 @@ enum quarry_status vfs_memory_link(struct quarry_vfs *vfs, const char *from, con
     os_mutex_lock(&disk->mutex);
     int failed = link_locked(disk, from, to);
     os_mutex_unlock(&disk->mutex);
-    if (failed == EPERM)
+    if (failed == EPERM) {
         return vfs_failed_name_as(error, QUARRY_UNSUPPORTED, EPERM, "link", to);
+    }
     return told(error, failed, "link", to);
 }
 
@@ -122,14 +133,18 @@ static int link_locked(struct vfs_memory_disk *disk, const char *from, const cha
     struct vfs_memory_place_name source;
     struct vfs_memory_place_name target;
     int failed = find(disk, from, &source);
-    if (failed == 0)
+    if (failed == 0) {
         failed = vfs_memory_path_find(disk, to, &target);
-    if (failed != 0)
+    }
+    if (failed != 0) {
         return failed;
-    if (target.node != NULL)
+    }
+    if (target.node != NULL) {
         return EEXIST;
-    if (source.node->is_directory)
+    }
+    if (source.node->is_directory) {
         return EPERM;
+    }
     return vfs_memory_tree_set(disk, target.directory, target.text, source.node);
 }
 
@@ -149,13 +164,16 @@ static int make_directory_locked(struct vfs_memory_disk *disk, const char *path)
 {
     struct vfs_memory_place_name place;
     int failed = vfs_memory_path_find(disk, path, &place);
-    if (failed != 0)
+    if (failed != 0) {
         return failed;
-    if (place.node != NULL)
+    }
+    if (place.node != NULL) {
         return EEXIST;
+    }
     struct vfs_memory_node *node = vfs_memory_node_create(disk, true);
-    if (node == NULL)
+    if (node == NULL) {
         return ENOMEM;
+    }
     failed = vfs_memory_tree_set(disk, place.directory, place.text, node);
     node->parent = place.directory;
     vfs_memory_node_release(disk, node); /* its name counts it */
@@ -176,14 +194,18 @@ static int remove_directory_locked(struct vfs_memory_disk *disk, const char *pat
 {
     struct vfs_memory_place_name place;
     int failed = find(disk, path, &place);
-    if (failed != 0)
+    if (failed != 0) {
         return failed;
-    if (!place.node->is_directory)
+    }
+    if (!place.node->is_directory) {
         return ENOTDIR;
-    if (place.directory == NULL || place.text[0] == '\0')
+    }
+    if (place.directory == NULL || place.text[0] == '\0') {
         return EBUSY;
-    if (place.node->current.count > 0)
+    }
+    if (place.node->current.count > 0) {
         return ENOTEMPTY;
+    }
     return vfs_memory_tree_set(disk, place.directory, place.text, NULL);
 }
 
@@ -192,10 +214,12 @@ static int find_directory(struct vfs_memory_disk *disk, const char *path,
 {
     struct vfs_memory_place_name place;
     int failed = find(disk, path, &place);
-    if (failed == 0 && !place.node->is_directory)
+    if (failed == 0 && !place.node->is_directory) {
         failed = ENOTDIR;
-    if (failed == 0)
+    }
+    if (failed == 0) {
         *ret_directory = place.node;
+    }
     return failed;
 }
 
@@ -206,8 +230,9 @@ enum quarry_status vfs_memory_sync_directory(struct quarry_vfs *vfs, const char 
     struct vfs_memory_node *directory = NULL;
     os_mutex_lock(&disk->mutex);
     int failed = find_directory(disk, path, &directory);
-    if (failed == 0)
+    if (failed == 0) {
         failed = vfs_memory_tree_sync(disk, directory);
+    }
     os_mutex_unlock(&disk->mutex);
     return told(error, failed, "sync_directory", path);
 }
@@ -217,8 +242,9 @@ void vfs_memory_drop_directory(struct quarry_vfs *vfs, const char *path)
     struct vfs_memory_disk *disk = vfs_memory_disk_of(vfs);
     struct vfs_memory_node *directory = NULL;
     os_mutex_lock(&disk->mutex);
-    if (find_directory(disk, path, &directory) == 0)
+    if (find_directory(disk, path, &directory) == 0) {
         vfs_memory_tree_drop(disk, directory);
+    }
     os_mutex_unlock(&disk->mutex);
 }
 
@@ -234,8 +260,9 @@ enum quarry_status vfs_memory_list(struct quarry_vfs *vfs, const char *path,
     os_mutex_lock(&disk->mutex);
     int failed = copy_names(disk, path, &texts, &count);
     os_mutex_unlock(&disk->mutex);
-    if (failed != 0)
+    if (failed != 0) {
         return vfs_failed_name(error, failed, "list", path);
+    }
     const char *text = texts;
     while (count > 0 && visit(argument, text)) {
         text += strlen(text) + 1;
@@ -251,17 +278,21 @@ static int copy_names(struct vfs_memory_disk *disk, const char *path, char **ret
 {
     struct vfs_memory_node *directory = NULL;
     int failed = find_directory(disk, path, &directory);
-    if (failed != 0)
+    if (failed != 0) {
         return failed;
+    }
     size_t byte_count = 1;
-    for (size_t at = 0; at < directory->current.count; at++)
+    for (size_t at = 0; at < directory->current.count; at++) {
         byte_count += strlen(directory->current.items[at].text) + 1;
+    }
     char *texts = malloc(byte_count);
-    if (texts == NULL)
+    if (texts == NULL) {
         return ENOMEM;
+    }
     char *end = texts;
-    for (size_t at = 0; at < directory->current.count; at++)
+    for (size_t at = 0; at < directory->current.count; at++) {
         end = stpcpy(end, directory->current.items[at].text) + 1;
+    }
     *ret_texts = texts;
     *ret_count = directory->current.count;
     return 0;
@@ -278,8 +309,9 @@ enum quarry_status vfs_memory_stat(struct quarry_vfs *vfs, const char *path,
     bool is_directory = failed == 0 && place.node->is_directory;
     uint64_t byte_count = failed == 0 ? place.node->content.byte_count : 0;
     os_mutex_unlock(&disk->mutex);
-    if (failed != 0)
+    if (failed != 0) {
         return vfs_failed_name(error, failed, "stat", path);
+    }
     *ret_byte_count = byte_count;
     *ret_is_directory = is_directory;
     return QUARRY_OK;

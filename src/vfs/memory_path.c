@@ -29,14 +29,18 @@ static size_t next_part(const char **path, const char **ret_part)
 static int take_step(struct vfs_memory_disk *disk, struct vfs_memory_place_name *place,
                      const char *part, size_t byte_count)
 {
-    if (place->node == NULL)
+    if (place->node == NULL) {
         return ENOENT;
-    if (!place->node->is_directory)
+    }
+    if (!place->node->is_directory) {
         return ENOTDIR;
-    if (byte_count >= sizeof place->text)
+    }
+    if (byte_count >= sizeof place->text) {
         return ENAMETOOLONG;
-    if (byte_count == 1 && part[0] == '.')
+    }
+    if (byte_count == 1 && part[0] == '.') {
         return 0;
+    }
     if (byte_count == 2 && part[0] == '.' && part[1] == '.') {
         struct vfs_memory_node *parent = place->node->parent;
         place->node = parent == NULL ? disk->root : parent;
@@ -55,16 +59,19 @@ int vfs_memory_path_find(struct vfs_memory_disk *disk, const char *path,
                          struct vfs_memory_place_name *ret_place)
 {
     struct vfs_memory_place_name place = {.node = disk->root};
-    if (path[0] == '\0')
+    if (path[0] == '\0') {
         return ENOENT;
-    if (strnlen(path, QUARRY_VFS_PATH_BYTES_MAX) == QUARRY_VFS_PATH_BYTES_MAX)
+    }
+    if (strnlen(path, QUARRY_VFS_PATH_BYTES_MAX) == QUARRY_VFS_PATH_BYTES_MAX) {
         return ENAMETOOLONG;
+    }
     const char *part = NULL;
     for (size_t byte_count = next_part(&path, &part); byte_count > 0;
          byte_count = next_part(&path, &part)) {
         int failed = take_step(disk, &place, part, byte_count);
-        if (failed != 0)
+        if (failed != 0) {
             return failed;
+        }
     }
     *ret_place = place;
     return 0;

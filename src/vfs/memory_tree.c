@@ -52,45 +52,52 @@ static int set_current(struct vfs_memory_disk *disk, struct vfs_memory_node *dir
 struct vfs_memory_node *vfs_memory_node_create(struct vfs_memory_disk *disk, bool is_directory)
 {
     struct vfs_memory_node *node = calloc(1, sizeof *node);
-    if (node == NULL)
+    if (node == NULL) {
         return NULL;
+    }
     node->refs = 1;
     node->is_directory = is_directory;
     node->next = disk->nodes;
-    if (disk->nodes != NULL)
+    if (disk->nodes != NULL) {
         disk->nodes->previous = node;
+    }
     disk->nodes = node;
     return node;
 }
 
 struct vfs_memory_node *vfs_memory_node_acquire(struct vfs_memory_node *node)
 {
-    if (node != NULL)
+    if (node != NULL) {
         node->refs++;
+    }
     return node;
 }
 
 /* Contents and links of a node that nothing leads to any more. */
 static void node_free(struct vfs_memory_disk *disk, struct vfs_memory_node *node)
 {
-    if (node->previous != NULL)
+    if (node->previous != NULL) {
         node->previous->next = node->next;
-    else
+    } else {
         disk->nodes = node->next;
-    if (node->next != NULL)
+    }
+    if (node->next != NULL) {
         node->next->previous = node->previous;
+    }
     vfs_memory_content_fini(&node->content);
     free(node);
 }
 
 void vfs_memory_node_release(struct vfs_memory_disk *disk, struct vfs_memory_node *node)
 {
-    if (node == NULL)
+    if (node == NULL) {
         return;
+    }
     Q_ASSERT(node->refs > 0);
     node->refs--;
-    if (node->refs > 0)
+    if (node->refs > 0) {
         return;
+    }
     names_fini(disk, &node->current);
     names_fini(disk, &node->synced);
     node_free(disk, node);
@@ -105,22 +112,26 @@ void vfs_memory_node_unlive(struct vfs_memory_disk *disk, struct vfs_memory_node
 {
     Q_ASSERT(node->live_count > 0);
     node->live_count--;
-    if (node->live_count == 0)
+    if (node->live_count == 0) {
         disk->space.used_block_count -= node->content.allocated_count;
+    }
 }
 
 void vfs_memory_nodes_end(struct vfs_memory_disk *disk)
 {
     for (struct vfs_memory_node *node = disk->nodes; node != NULL; node = node->next) {
-        for (size_t at = 0; at < node->current.count; at++)
+        for (size_t at = 0; at < node->current.count; at++) {
             free(node->current.items[at].text);
-        for (size_t at = 0; at < node->synced.count; at++)
+        }
+        for (size_t at = 0; at < node->synced.count; at++) {
             free(node->synced.items[at].text);
+        }
         free(node->current.items);
         free(node->synced.items);
     }
-    while (disk->nodes != NULL)
+    while (disk->nodes != NULL) {
         node_free(disk, disk->nodes);
+    }
     disk->root = NULL;
 }
 
@@ -136,12 +147,13 @@ static size_t names_position(const struct vfs_memory_names *names, const char *t
         size_t middle = low + (high - low) / 2;
         int order = strcmp(names->items[middle].text, text);
         *ret_found = order == 0;
-        if (order == 0)
+        if (order == 0) {
             low = middle;
-        else if (order < 0)
+        } else if (order < 0) {
             low = middle + 1;
-        else
+        } else {
             high = middle;
+        }
     }
     return low;
 }
@@ -159,8 +171,9 @@ int vfs_memory_names_set(struct vfs_memory_disk *disk, struct vfs_memory_names *
 {
     bool is_found;
     size_t at = names_position(names, text, &is_found);
-    if (!is_found)
+    if (!is_found) {
         return node == NULL ? 0 : names_insert(names, at, text, node);
+    }
     struct vfs_memory_node *before = names->items[at].node;
     if (node != NULL) {
         names->items[at].node = vfs_memory_node_acquire(node);
@@ -180,14 +193,16 @@ static int names_insert(struct vfs_memory_names *names, size_t at, const char *t
     if (names->count == names->capacity) {
         size_t capacity = names->capacity == 0 ? 8 : names->capacity * 2;
         struct vfs_memory_name *items = realloc(names->items, capacity * sizeof *items);
-        if (items == NULL)
+        if (items == NULL) {
             return ENOMEM;
+        }
         names->items = items;
         names->capacity = capacity;
     }
     char *copy = strdup(text);
-    if (copy == NULL)
+    if (copy == NULL) {
         return ENOMEM;
+    }
     memmove(&names->items[at + 1], &names->items[at], (names->count - at) * sizeof names->items[0]);
     names->items[at] =
         (struct vfs_memory_name){.text = copy, .node = vfs_memory_node_acquire(node)};
@@ -211,12 +226,14 @@ int vfs_memory_tree_set(struct vfs_memory_disk *disk, struct vfs_memory_node *di
                         const char *text, struct vfs_memory_node *node)
 {
     struct vfs_memory_change *change = change_create(directory, text, node);
-    if (change == NULL)
+    if (change == NULL) {
         return ENOMEM;
+    }
     change_append(disk, change);
     int failed = set_current(disk, directory, text, node);
-    if (failed != 0)
+    if (failed != 0) {
         change_forget(disk, change);
+    }
     return failed;
 }
 
@@ -225,16 +242,19 @@ int vfs_memory_tree_rename(struct vfs_memory_disk *disk, struct vfs_memory_node 
                            struct vfs_memory_node *node)
 {
     int failed = vfs_memory_tree_set(disk, to_directory, to, node);
-    if (failed != 0)
+    if (failed != 0) {
         return failed;
+    }
     struct vfs_memory_change *arrival = disk->last_change;
     failed = vfs_memory_tree_set(disk, from_directory, from, NULL);
-    if (failed != 0)
+    if (failed != 0) {
         return failed; /* it has both names, as after a loss of power */
+    }
     disk->last_change->needs = arrival;
     arrival->needed_by = disk->last_change;
-    if (node->is_directory)
+    if (node->is_directory) {
         node->parent = to_directory;
+    }
     return 0;
 }
 
@@ -245,10 +265,12 @@ static int set_current(struct vfs_memory_disk *disk, struct vfs_memory_node *dir
     struct vfs_memory_node *before =
         vfs_memory_node_acquire(vfs_memory_names_find(&directory->current, text));
     int failed = vfs_memory_names_set(disk, &directory->current, text, node);
-    if (failed == 0 && node != NULL)
+    if (failed == 0 && node != NULL) {
         vfs_memory_node_live(node);
-    if (failed == 0 && before != NULL)
+    }
+    if (failed == 0 && before != NULL) {
         vfs_memory_node_unlive(disk, before);
+    }
     vfs_memory_node_release(disk, before);
     return failed;
 }
@@ -257,8 +279,9 @@ static int set_current(struct vfs_memory_disk *disk, struct vfs_memory_node *dir
 static uint64_t hash_of(const char *text)
 {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (; *text != '\0'; text++)
+    for (; *text != '\0'; text++) {
         hash = (hash ^ (uint8_t)*text) * UINT64_C(0x100000001b3);
+    }
     return hash;
 }
 
@@ -282,27 +305,32 @@ static struct vfs_memory_change *change_create(struct vfs_memory_node *directory
 static void change_append(struct vfs_memory_disk *disk, struct vfs_memory_change *change)
 {
     change->previous = disk->last_change;
-    if (disk->last_change != NULL)
+    if (disk->last_change != NULL) {
         disk->last_change->next = change;
-    else
+    } else {
         disk->first_change = change;
+    }
     disk->last_change = change;
 }
 
 static void change_forget(struct vfs_memory_disk *disk, struct vfs_memory_change *change)
 {
-    if (change->previous != NULL)
+    if (change->previous != NULL) {
         change->previous->next = change->next;
-    else
+    } else {
         disk->first_change = change->next;
-    if (change->next != NULL)
+    }
+    if (change->next != NULL) {
         change->next->previous = change->previous;
-    else
+    } else {
         disk->last_change = change->previous;
-    if (change->needs != NULL)
+    }
+    if (change->needs != NULL) {
         change->needs->needed_by = NULL;
-    if (change->needed_by != NULL)
+    }
+    if (change->needed_by != NULL) {
         change->needed_by->needs = NULL;
+    }
     vfs_memory_node_release(disk, change->directory);
     vfs_memory_node_release(disk, change->node);
     free(change->text);
@@ -316,8 +344,9 @@ static void forget_inside(struct vfs_memory_disk *disk, struct vfs_memory_node *
     struct vfs_memory_change *next;
     for (struct vfs_memory_change *change = disk->first_change; change != NULL; change = next) {
         next = change->next;
-        if (change->directory == directory)
+        if (change->directory == directory) {
             change_forget(disk, change);
+        }
     }
 }
 
@@ -335,16 +364,19 @@ bool vfs_memory_change_is_same_name(const struct vfs_memory_change *change,
 static int change_apply(struct vfs_memory_disk *disk, struct vfs_memory_change *change)
 {
     int failed = change->needs == NULL ? 0 : change_apply(disk, change->needs);
-    if (failed == 0)
+    if (failed == 0) {
         failed = forget_history(disk, change);
-    if (failed != 0)
+    }
+    if (failed != 0) {
         return failed;
+    }
     struct vfs_memory_node *before =
         vfs_memory_node_acquire(vfs_memory_names_find(&change->directory->synced, change->text));
     failed = vfs_memory_names_set(disk, &change->directory->synced, change->text, change->node);
     if (failed == 0) {
-        if (before != NULL && before->is_directory && before->live_count == 0)
+        if (before != NULL && before->is_directory && before->live_count == 0) {
             forget_inside(disk, before);
+        }
         change_forget(disk, change);
     }
     vfs_memory_node_release(disk, before);
@@ -362,8 +394,9 @@ static int forget_history(struct vfs_memory_disk *disk, struct vfs_memory_change
             continue;
         }
         int failed = early->needs == NULL ? 0 : change_apply(disk, early->needs);
-        if (failed != 0)
+        if (failed != 0) {
             return failed;
+        }
         change_forget(disk, early);
         early = change->previous; /* others may have gone with it */
     }
@@ -379,8 +412,9 @@ int vfs_memory_tree_sync(struct vfs_memory_disk *disk, struct vfs_memory_node *d
             continue;
         }
         int failed = change_apply(disk, change);
-        if (failed != 0)
+        if (failed != 0) {
             return failed;
+        }
         change = disk->first_change; /* others may have gone with it */
     }
     return 0;
@@ -394,8 +428,9 @@ void vfs_memory_tree_drop(struct vfs_memory_disk *disk, struct vfs_memory_node *
             change = change->next;
             continue;
         }
-        if (change->needed_by != NULL)
+        if (change->needed_by != NULL) {
             forget_departure(disk, change->needed_by);
+        }
         change_forget(disk, change);
         change = disk->first_change; /* others may have gone with it */
     }
@@ -407,10 +442,12 @@ static void forget_departure(struct vfs_memory_disk *disk, struct vfs_memory_cha
     struct vfs_memory_change *next;
     for (struct vfs_memory_change *late = departure->next; late != NULL; late = next) {
         next = late->next;
-        if (!vfs_memory_change_is_same_name(late, departure))
+        if (!vfs_memory_change_is_same_name(late, departure)) {
             continue;
-        if (late->needed_by != NULL)
+        }
+        if (late->needed_by != NULL) {
             forget_departure(disk, late->needed_by);
+        }
         change_forget(disk, late);
         next = departure->next; /* others may have gone with it */
     }
@@ -419,6 +456,7 @@ static void forget_departure(struct vfs_memory_disk *disk, struct vfs_memory_cha
 
 void vfs_memory_changes_end(struct vfs_memory_disk *disk)
 {
-    while (disk->first_change != NULL)
+    while (disk->first_change != NULL) {
         change_forget(disk, disk->first_change);
+    }
 }

@@ -41,17 +41,19 @@ enum quarry_status vfs_posix_open(struct quarry_vfs *vfs, const char *path, uint
 {
     void *slot = NULL;
     enum quarry_status status = vfs_slot_take(&slot);
-    if (status != QUARRY_OK)
+    if (status != QUARRY_OK) {
         return error_set(error, status, "open '%s': no room for one more open file, of %u",
                          vfs_tail_of(path), VFS_SLOTS_MAX);
+    }
     int fd = vfs_posix_open_fd(path, flags_of_mode(mode));
     if (fd < 0) {
         status = vfs_failed_name(error, -fd, "open", path);
         goto give_slot;
     }
     status = check_is_file(fd, path, error);
-    if (status != QUARRY_OK)
+    if (status != QUARRY_OK) {
         goto close_fd;
+    }
     fill_file(slot, vfs, path, mode, fd);
     *ret_file = slot;
     return QUARRY_OK;
@@ -87,8 +89,9 @@ int vfs_posix_open_fd(const char *path, int flags)
 {
     int all_flags = flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
     long fd = os_kernel_retry(SYS_openat, AT_FDCWD, path, all_flags, 0600);
-    if (fd < 0 || fd > 2)
+    if (fd < 0 || fd > 2) {
         return (int)fd;
+    }
     /* A program that closed stdin, stdout or stderr. */
     long above = os_kernel_retry(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 3);
     vfs_posix_close_fd((int)fd);
@@ -99,13 +102,16 @@ static enum quarry_status check_is_file(int fd, const char *path, struct quarry_
 {
     struct stat facts = {0};
     long result = os_kernel(SYS_fstat, fd, &facts);
-    if (result != 0)
+    if (result != 0) {
         return vfs_failed_name(error, (int)-result, "open", path);
-    if (S_ISDIR(facts.st_mode))
+    }
+    if (S_ISDIR(facts.st_mode)) {
         return vfs_failed_name(error, EISDIR, "open", path);
-    if (!S_ISREG(facts.st_mode))
+    }
+    if (!S_ISREG(facts.st_mode)) {
         return error_set(error, QUARRY_BAD_INPUT, "open '%s': not a regular file",
                          vfs_tail_of(path));
+    }
     return QUARRY_OK;
 }
 
@@ -130,11 +136,13 @@ enum quarry_status vfs_posix_read(struct quarry_vfs_file *base, uint64_t offset,
     while (done < byte_count && vfs_posix_fits(offset, byte_count)) {
         long result = os_kernel_retry(SYS_pread64, file->fd, (char *)buffer + done,
                                       byte_count - done, offset + done);
-        if (result < 0)
+        if (result < 0) {
             return vfs_failed_range(error, (int)-result, "read", file->path, offset + done,
                                     byte_count - done);
-        if (result == 0) /* the end */
+        }
+        if (result == 0) { /* the end */
             break;
+        }
         done += (size_t)result;
     }
     *ret_byte_count = done;
@@ -145,14 +153,16 @@ enum quarry_status vfs_posix_write(struct quarry_vfs_file *base, uint64_t offset
                                    size_t byte_count, struct quarry_error *error)
 {
     struct vfs_posix_file *file = writable_file(base);
-    if (!vfs_posix_fits(offset, byte_count))
+    if (!vfs_posix_fits(offset, byte_count)) {
         return vfs_failed_range(error, EFBIG, "write", file->path, offset, byte_count);
+    }
     for (size_t done = 0; done < byte_count;) {
         long result = os_kernel_retry(SYS_pwrite64, file->fd, (const char *)bytes + done,
                                       byte_count - done, offset + done);
-        if (result <= 0)
+        if (result <= 0) {
             return vfs_failed_range(error, result == 0 ? EIO : (int)-result, "write", file->path,
                                     offset + done, byte_count - done);
+        }
         done += (size_t)result;
     }
     return QUARRY_OK;
@@ -164,8 +174,9 @@ enum quarry_status vfs_posix_sync(struct quarry_vfs_file *base, struct quarry_er
 {
     struct vfs_posix_file *file = posix_file(base);
     long result = os_kernel_retry(SYS_fdatasync, file->fd);
-    if (result != 0)
+    if (result != 0) {
         return vfs_failed_file(error, (int)-result, "sync", file->path);
+    }
     return QUARRY_OK;
 }
 
@@ -174,12 +185,14 @@ enum quarry_status vfs_posix_start_sync(struct quarry_vfs_file *base, uint64_t o
                                         uint64_t byte_count, struct quarry_error *error)
 {
     struct vfs_posix_file *file = posix_file(base);
-    if (!vfs_posix_fits(offset, byte_count))
+    if (!vfs_posix_fits(offset, byte_count)) {
         return QUARRY_OK; /* no byte is there */
+    }
     long result =
         os_kernel_retry(SYS_sync_file_range, file->fd, offset, byte_count, SYNC_FILE_RANGE_WRITE);
-    if (result == 0 || result == -ENOSYS || result == -EINVAL || result == -EOPNOTSUPP)
+    if (result == 0 || result == -ENOSYS || result == -EINVAL || result == -EOPNOTSUPP) {
         return QUARRY_OK;
+    }
     return vfs_failed_range(error, (int)-result, "start_sync", file->path, offset, byte_count);
 }
 
@@ -189,13 +202,16 @@ enum quarry_status vfs_posix_preallocate(struct quarry_vfs_file *base, uint64_t 
                                          uint64_t byte_count, struct quarry_error *error)
 {
     struct vfs_posix_file *file = writable_file(base);
-    if (byte_count == 0)
+    if (byte_count == 0) {
         return QUARRY_OK;
-    if (!vfs_posix_fits(offset, byte_count))
+    }
+    if (!vfs_posix_fits(offset, byte_count)) {
         return vfs_failed_range(error, EFBIG, "preallocate", file->path, offset, byte_count);
+    }
     long result = os_kernel_retry(SYS_fallocate, file->fd, 0, offset, byte_count);
-    if (result != 0)
+    if (result != 0) {
         return vfs_failed_range(error, (int)-result, "preallocate", file->path, offset, byte_count);
+    }
     return QUARRY_OK;
 }
 
@@ -203,13 +219,16 @@ enum quarry_status vfs_posix_truncate(struct quarry_vfs_file *base, uint64_t byt
                                       struct quarry_error *error)
 {
     struct vfs_posix_file *file = writable_file(base);
-    if (!vfs_posix_fits(0, byte_count))
+    if (!vfs_posix_fits(0, byte_count)) {
         return vfs_failed_range(error, EFBIG, "truncate", file->path, byte_count, 0);
+    }
     long result = os_kernel_retry(SYS_ftruncate, file->fd, byte_count);
-    if (result == -EINVAL) /* above the file system's largest file */
+    if (result == -EINVAL) { /* above the file system's largest file */
         result = -EFBIG;
-    if (result != 0)
+    }
+    if (result != 0) {
         return vfs_failed_range(error, (int)-result, "truncate", file->path, byte_count, 0);
+    }
     return QUARRY_OK;
 }
 
@@ -219,8 +238,9 @@ enum quarry_status vfs_posix_size(struct quarry_vfs_file *base, uint64_t *ret_by
     struct vfs_posix_file *file = posix_file(base);
     struct stat facts = {0};
     long result = os_kernel(SYS_fstat, file->fd, &facts);
-    if (result != 0)
+    if (result != 0) {
         return vfs_failed_file(error, (int)-result, "size", file->path);
+    }
     *ret_byte_count = (uint64_t)facts.st_size;
     return QUARRY_OK;
 }
@@ -232,12 +252,14 @@ enum quarry_status vfs_posix_map(struct quarry_vfs_file *base, uint64_t offset, 
 {
     struct vfs_posix_file *file = writable_file(base);
     Q_ASSERT(byte_count > 0 && ((offset | byte_count) & (Q_KIB(4) - 1)) == 0);
-    if (!vfs_posix_fits(offset, byte_count))
+    if (!vfs_posix_fits(offset, byte_count)) {
         return vfs_failed_range(error, EFBIG, "map", file->path, offset, byte_count);
+    }
     long result =
         os_kernel(SYS_mmap, NULL, byte_count, PROT_READ | PROT_WRITE, MAP_SHARED, file->fd, offset);
-    if (result < 0 && result > -4096)
+    if (result < 0 && result > -4096) {
         return vfs_failed_range(error, (int)-result, "map", file->path, offset, byte_count);
+    }
     *ret_base = (void *)result;
     return QUARRY_OK;
 }
@@ -260,6 +282,7 @@ void vfs_posix_advise(struct quarry_vfs_file *base, uint64_t offset, uint64_t by
     };
     struct vfs_posix_file *file = posix_file(base);
     Q_ASSERT((unsigned)advice < sizeof advices / sizeof advices[0]);
-    if (vfs_posix_fits(offset, byte_count))
+    if (vfs_posix_fits(offset, byte_count)) {
         (void)os_kernel(SYS_fadvise64, file->fd, offset, byte_count, advices[advice]);
+    }
 }

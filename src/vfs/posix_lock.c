@@ -44,9 +44,10 @@ enum quarry_status vfs_posix_lock(struct quarry_vfs *vfs, const char *path,
 {
     void *slot = NULL;
     enum quarry_status status = vfs_slot_take(&slot);
-    if (status != QUARRY_OK)
+    if (status != QUARRY_OK) {
         return error_set(error, status, "lock '%s': no room for one more open file, of %u",
                          vfs_tail_of(path), VFS_SLOTS_MAX);
+    }
     struct vfs_posix_lock *lock = slot;
     *lock = (struct vfs_posix_lock){.lock.vfs = vfs, .fd = -1};
     os_mutex_lock(&held_mutex);
@@ -63,15 +64,18 @@ enum quarry_status vfs_posix_lock(struct quarry_vfs *vfs, const char *path,
 static enum quarry_status lock_locked(const char *path, struct vfs_posix_lock *lock,
                                       struct quarry_error *error)
 {
-    if (is_held_here(path))
+    if (is_held_here(path)) {
         return error_set(error, QUARRY_BUSY, "lock '%s': held by this process", vfs_tail_of(path));
+    }
     int fd = vfs_posix_open_fd(path, O_RDWR | O_CREAT);
-    if (fd < 0)
+    if (fd < 0) {
         return vfs_failed_name(error, -fd, "lock", path);
+    }
     enum quarry_status status = lock_file(fd, path, error);
     struct stat facts = {0};
-    if (status == QUARRY_OK && os_kernel(SYS_fstat, fd, &facts) != 0)
+    if (status == QUARRY_OK && os_kernel(SYS_fstat, fd, &facts) != 0) {
         status = error_set(error, QUARRY_IO, "lock '%s': cannot be looked at", vfs_tail_of(path));
+    }
     if (status != QUARRY_OK) {
         vfs_posix_close_fd(fd);
         return status;
@@ -102,11 +106,13 @@ void vfs_posix_unlock(struct quarry_vfs_lock *base)
 static bool is_held_here(const char *path)
 {
     struct stat facts = {0};
-    if (os_kernel_retry(SYS_newfstatat, AT_FDCWD, path, &facts, 0) != 0)
+    if (os_kernel_retry(SYS_newfstatat, AT_FDCWD, path, &facts, 0) != 0) {
         return false; /* not there: nobody holds it */
+    }
     for (struct vfs_posix_lock *lock = held; lock != NULL; lock = lock->next) {
-        if (lock->device == facts.st_dev && lock->inode == facts.st_ino)
+        if (lock->device == facts.st_dev && lock->inode == facts.st_ino) {
             return true;
+        }
     }
     return false;
 }
@@ -115,10 +121,12 @@ static enum quarry_status lock_file(int fd, const char *path, struct quarry_erro
 {
     struct flock wanted = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     long result = os_kernel_retry(SYS_fcntl, fd, F_SETLK, &wanted);
-    if (result == 0)
+    if (result == 0) {
         return QUARRY_OK;
-    if (result == -EAGAIN || result == -EACCES)
+    }
+    if (result == -EAGAIN || result == -EACCES) {
         return busy(fd, &wanted, path, error);
+    }
     return vfs_failed_name_as(error, vfs_status_of_file((int)-result), (int)-result, "lock", path);
 }
 
@@ -128,8 +136,9 @@ static enum quarry_status busy(int fd, struct flock *wanted, const char *path,
 {
     bool is_known = os_kernel(SYS_fcntl, fd, F_GETLK, wanted) == 0 && wanted->l_type != F_UNLCK &&
                     wanted->l_pid > 0;
-    if (is_known)
+    if (is_known) {
         return error_set(error, QUARRY_BUSY, "lock '%s': held by process %d", vfs_tail_of(path),
                          (int)wanted->l_pid);
+    }
     return error_set(error, QUARRY_BUSY, "lock '%s': held by another process", vfs_tail_of(path));
 }

@@ -43,10 +43,12 @@ enum quarry_status vfs_posix_link(struct quarry_vfs *vfs, const char *from, cons
 {
     (void)vfs;
     long result = os_kernel_retry(SYS_linkat, AT_FDCWD, from, AT_FDCWD, to, 0);
-    if (result == 0)
+    if (result == 0) {
         return QUARRY_OK;
-    if (result == -EPERM) /* a file system without links, or a rule against this one */
+    }
+    if (result == -EPERM) { /* a file system without links, or a rule against this one */
         return vfs_failed_name_as(error, QUARRY_UNSUPPORTED, EPERM, "link", to);
+    }
     return vfs_failed_name(error, (int)-result, "link", to);
 }
 
@@ -71,8 +73,9 @@ enum quarry_status vfs_posix_sync_directory(struct quarry_vfs *vfs, const char *
 {
     (void)vfs;
     int fd = vfs_posix_open_fd(path, O_RDONLY | O_DIRECTORY);
-    if (fd < 0)
+    if (fd < 0) {
         return vfs_failed_name(error, -fd, "sync_directory", path);
+    }
     long result = os_kernel_retry(SYS_fsync, fd);
     vfs_posix_close_fd(fd);
     return result == 0 ? QUARRY_OK : vfs_failed_file(error, (int)-result, "sync_directory", path);
@@ -85,8 +88,9 @@ enum quarry_status vfs_posix_list(struct quarry_vfs *vfs, const char *path,
     (void)vfs;
     char batch[LIST_BYTES] Q_ALIGNED(8);
     int fd = vfs_posix_open_fd(path, O_RDONLY | O_DIRECTORY);
-    if (fd < 0)
+    if (fd < 0) {
         return vfs_failed_name(error, -fd, "list", path);
+    }
     long result;
     do {
         result = os_kernel_retry(SYS_getdents64, fd, batch, sizeof batch);
@@ -104,8 +108,9 @@ static bool visit_batch(const char *batch, size_t byte_count, quarry_vfs_visit_f
         Q_ASSERT(entry->d_reclen > 0 && entry->d_reclen <= byte_count - at);
         const char *name = entry->d_name;
         at += entry->d_reclen;
-        if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && !visit(argument, name))
+        if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && !visit(argument, name)) {
             return false;
+        }
     }
     return true;
 }
@@ -117,8 +122,9 @@ enum quarry_status vfs_posix_stat(struct quarry_vfs *vfs, const char *path,
     (void)vfs;
     struct stat facts = {0};
     long result = os_kernel_retry(SYS_newfstatat, AT_FDCWD, path, &facts, 0);
-    if (result != 0)
+    if (result != 0) {
         return vfs_failed_name(error, (int)-result, "stat", path);
+    }
     *ret_byte_count = (uint64_t)facts.st_size;
     *ret_is_directory = S_ISDIR(facts.st_mode);
     return QUARRY_OK;
@@ -130,8 +136,9 @@ enum quarry_status vfs_posix_free_space(struct quarry_vfs *vfs, const char *path
     (void)vfs;
     struct statfs facts = {0};
     long result = os_kernel_retry(SYS_statfs, path, &facts);
-    if (result != 0)
+    if (result != 0) {
         return vfs_failed_name(error, (int)-result, "free_space", path);
+    }
     /* Blocks are counted in fragments; f_bavail leaves out what is kept for root. */
     *ret_byte_count = sat_mul_u64((uint64_t)facts.f_bavail, (uint64_t)facts.f_frsize);
     return QUARRY_OK;

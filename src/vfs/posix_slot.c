@@ -51,10 +51,12 @@ enum quarry_status vfs_slot_take(void **ret_slot)
     char *base = NULL;
     uint32_t index = 0;
     enum quarry_status status = find_region(&base);
-    if (status != QUARRY_OK)
+    if (status != QUARRY_OK) {
         return status;
-    if (!take_free(base, &index) && !take_fresh(&index))
+    }
+    if (!take_free(base, &index) && !take_fresh(&index)) {
         return QUARRY_TOO_MANY;
+    }
     atomic_add_relaxed_u32(&in_use, 1); /* a count; pairs with nothing */
     *ret_slot = base + (size_t)index * VFS_SLOT_BYTES;
     return QUARRY_OK;
@@ -101,8 +103,9 @@ static bool take_fresh(uint32_t *ret_index)
 {
     uint32_t index = atomic_load_relaxed_u32(&fresh); /* a count; slots there have no contents */
     do {
-        if (index == VFS_SLOTS_MAX)
+        if (index == VFS_SLOTS_MAX) {
             return false;
+        }
     } while (!atomic_cas_weak_relaxed_u32(&fresh, &index, index + 1));
     *ret_index = index;
     return true;
@@ -114,8 +117,9 @@ static enum quarry_status find_region(char **ret_base)
     if (Q_UNLIKELY(base == NULL)) {
         void *made = NULL;
         enum quarry_status status = make_region(&made);
-        if (status != QUARRY_OK)
+        if (status != QUARRY_OK) {
             return status;
+        }
         if (atomic_cas_acq_rel_ptr(&region, &base, made)) {
             base = made;
         } else { /* somebody else was first; what we made is whole and nobody has seen it */
@@ -132,8 +136,9 @@ static enum quarry_status make_region(void **ret_base)
     size_t bytes = (size_t)size_align_up_u64(REGION_BYTES, Q_KIB(64)); /* of any OS page */
     void *base = NULL;
     enum quarry_status status = os_reserve(os, bytes, os->page_bytes, &base);
-    if (status != QUARRY_OK)
+    if (status != QUARRY_OK) {
         return status;
+    }
     status = os_commit(os, base, bytes); /* backed by the kernel at first touch */
     if (status != QUARRY_OK) {
         (void)os_release(os, base, bytes);

@@ -50,18 +50,21 @@ static void die(const char *what)
 /* Mounts of ours are nobody else's, and go with the last process that sees them. */
 static bool leave_others_alone(void)
 {
-    if (unshare(CLONE_NEWNS) != 0)
+    if (unshare(CLONE_NEWNS) != 0) {
         return say("a mount namespace");
-    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+    }
+    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
         return say("private mounts");
+    }
     return true;
 }
 
 static bool make_file_system(const char *image)
 {
     pid_t child = fork();
-    if (child < 0)
+    if (child < 0) {
         return say("fork");
+    }
     if (child == 0) {
         (void)execlp("mkfs.ext4", "mkfs.ext4", "-q", "-F", "-m", "0", image, (char *)NULL);
         (void)execl("/sbin/mkfs.ext4", "mkfs.ext4", "-q", "-F", "-m", "0", image, (char *)NULL);
@@ -79,23 +82,27 @@ static bool make_file_system(const char *image)
 static bool take_device(struct power_cut *cut, int image_fd)
 {
     int control_fd = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-    if (control_fd < 0)
+    if (control_fd < 0) {
         return say("/dev/loop-control");
+    }
     bool is_taken = false;
     for (unsigned attempt = 0; attempt < DEVICE_ATTEMPTS_MAX && !is_taken; attempt++) {
         int number = ioctl(control_fd, LOOP_CTL_GET_FREE);
         struct loop_config config = {.fd = (uint32_t)image_fd, .info.lo_flags = LO_FLAGS_AUTOCLEAR};
         snprintf(cut->device, sizeof cut->device, "/dev/loop%d", number);
         int fd = number < 0 ? -1 : open(cut->device, O_RDWR | O_CLOEXEC);
-        if (fd < 0)
+        if (fd < 0) {
             break;
+        }
         is_taken = ioctl(fd, LOOP_CONFIGURE, &config) == 0;
-        if (is_taken)
+        if (is_taken) {
             cut->device_fd = fd;
-        else
+        } else {
             (void)close(fd);
-        if (!is_taken && errno != EBUSY)
+        }
+        if (!is_taken && errno != EBUSY) {
             break;
+        }
     }
     (void)close(control_fd);
     return is_taken || say("a free loop device");
@@ -118,8 +125,9 @@ bool power_cut_begin(struct power_cut *cut, uint64_t byte_count)
 {
     char image[] = "/tmp/quarry-power-image-XXXXXX";
     *cut = (struct power_cut){.mount = "/tmp/quarry-power-XXXXXX", .device_fd = -1};
-    if (mkdtemp(cut->mount) == NULL)
+    if (mkdtemp(cut->mount) == NULL) {
         return say("a directory in /tmp");
+    }
     int image_fd = mkstemp(image);
     bool is_done = image_fd >= 0 && ftruncate(image_fd, (off_t)byte_count) == 0
                        ? set_up(cut, image_fd, image)
@@ -128,8 +136,9 @@ bool power_cut_begin(struct power_cut *cut, uint64_t byte_count)
         (void)unlink(image);
         (void)close(image_fd);
     }
-    if (!is_done)
+    if (!is_done) {
         power_cut_end(cut);
+    }
     return is_done;
 }
 
@@ -137,26 +146,31 @@ void power_cut_now(const struct power_cut *cut)
 {
     uint32_t how = SHUTDOWN_NO_LOG;
     int fd = open(cut->mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || ioctl(fd, SHUTDOWN, &how) != 0)
+    if (fd < 0 || ioctl(fd, SHUTDOWN, &how) != 0) {
         die("shutdown");
+    }
     (void)close(fd);
 }
 
 void power_cut_restore(struct power_cut *cut)
 {
-    if (umount(cut->mount) != 0)
+    if (umount(cut->mount) != 0) {
         die("umount: something is still open");
+    }
     cut->is_mounted = false;
-    if (!mount_device(cut))
+    if (!mount_device(cut)) {
         die("mount again");
+    }
 }
 
 void power_cut_end(struct power_cut *cut)
 {
-    if (cut->is_mounted && umount(cut->mount) != 0)
+    if (cut->is_mounted && umount(cut->mount) != 0) {
         die("umount: something is still open");
-    if (cut->device_fd >= 0)
+    }
+    if (cut->device_fd >= 0) {
         (void)close(cut->device_fd);
+    }
     (void)rmdir(cut->mount);
     *cut = (struct power_cut){.device_fd = -1};
 }

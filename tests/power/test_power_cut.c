@@ -27,8 +27,9 @@ static int begin(void **state)
 static int end(void **state)
 {
     (void)state;
-    if (can_cut)
+    if (can_cut) {
         power_cut_end(&cut);
+    }
     return 0;
 }
 
@@ -54,8 +55,9 @@ static void put(const char *name, const char *text, bool is_synced)
     struct quarry_vfs_file *file = NULL;
     assert_ok(quarry_vfs_open(vfs, path_of(name), NEW, &file, NULL));
     assert_ok(quarry_vfs_write(file, 0, text, strlen(text), NULL));
-    if (is_synced)
+    if (is_synced) {
         assert_ok(quarry_vfs_sync(file, NULL));
+    }
     quarry_vfs_close(file);
 }
 
@@ -112,13 +114,15 @@ static void a_file_put_in_place_of_another_is_the_old_one_or_the_new(void **stat
         snprintf(new, sizeof new, "generation %u", cycle);
         put("CURRENT.tmp", new, true);
         assert_ok(quarry_vfs_rename(vfs, path_of("CURRENT.tmp"), path_of("CURRENT"), NULL));
-        if (is_synced)
+        if (is_synced) {
             assert_ok(quarry_vfs_sync_directory(vfs, cut.mount, NULL));
+        }
         power_cut_now(&cut);
         power_cut_restore(&cut);
         expect("CURRENT", is_synced ? new : old);
-        if (is_synced)
+        if (is_synced) {
             memcpy(old, new, sizeof old);
+        }
     }
 }
 

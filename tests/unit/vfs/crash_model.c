@@ -27,9 +27,10 @@ static void path_of(uint32_t name, char path[16])
 /* Says which history it is, so that it can be run alone. */
 static void check(const struct model *model, bool holds, const char *what)
 {
-    if (!holds)
+    if (!holds) {
         print_error("history %llu, after %u operations: %s\n", (unsigned long long)model->seed,
                     model->operation, what);
+    }
     assert_true(holds);
 }
 
@@ -39,8 +40,9 @@ static void sector_add(struct model_sector *sector, uint32_t version)
 {
     sector->now = version;
     for (uint32_t at = 0; at < sector->version_count; at++) {
-        if (sector->versions[at] == version)
+        if (sector->versions[at] == version) {
             return;
+        }
     }
     assert_true(sector->version_count < MODEL_VERSIONS);
     sector->versions[sector->version_count++] = version;
@@ -56,8 +58,9 @@ static void sector_settle(struct model_sector *sector, uint32_t version)
 static bool sector_may_be(const struct model_sector *sector, uint32_t version)
 {
     for (uint32_t at = 0; at < sector->version_count; at++) {
-        if (sector->versions[at] == version)
+        if (sector->versions[at] == version) {
             return true;
+        }
     }
     return false;
 }
@@ -72,8 +75,9 @@ static void name_add(struct model_name *name, uint32_t file)
 static bool name_may_be(const struct model_name *name, uint32_t file)
 {
     for (uint32_t at = 0; at < name->file_count; at++) {
-        if (name->files[at] == file)
+        if (name->files[at] == file) {
             return true;
+        }
     }
     return false;
 }
@@ -81,10 +85,12 @@ static bool name_may_be(const struct model_name *name, uint32_t file)
 static void size_note(struct model_file *file, uint64_t byte_count)
 {
     file->byte_count = byte_count;
-    if (byte_count < file->least_byte_count)
+    if (byte_count < file->least_byte_count) {
         file->least_byte_count = byte_count;
-    if (byte_count > file->most_byte_count)
+    }
+    if (byte_count > file->most_byte_count) {
         file->most_byte_count = byte_count;
+    }
 }
 
 /* A block is dirty as a whole: what a failed sync forgot of it may be there after all. */
@@ -104,8 +110,9 @@ static void model_write(struct model_file *file, uint32_t sector, uint32_t versi
 static void model_sync(struct model_file *file)
 {
     for (uint32_t at = 0; at < MODEL_SECTORS; at++) {
-        if (!file->was_dropped || file->is_written[at / MODEL_BLOCK_SECTORS])
+        if (!file->was_dropped || file->is_written[at / MODEL_BLOCK_SECTORS]) {
             sector_settle(&file->sectors[at], file->sectors[at].now);
+        }
     }
     memset(file->is_written, 0, sizeof file->is_written);
     file->synced_byte_count = file->byte_count;
@@ -116,8 +123,9 @@ static void model_sync(struct model_file *file)
 
 static void model_drop(struct model_file *file)
 {
-    for (uint32_t at = 0; at < MODEL_SECTORS && !file->was_dropped; at++)
+    for (uint32_t at = 0; at < MODEL_SECTORS && !file->was_dropped; at++) {
         sector_settle(&file->sectors[at], file->sectors[at].synced);
+    }
     memset(file->is_written, 0, sizeof file->is_written);
     file->was_dropped = true;
 }
@@ -136,21 +144,24 @@ static struct quarry_vfs_file *open_name(struct model *model, uint32_t name, uin
 static void write_sector(struct quarry_vfs_file *file, uint32_t sector, uint32_t version)
 {
     uint32_t words[MODEL_SECTOR_BYTES / 4];
-    for (uint32_t at = 0; at < MODEL_SECTOR_BYTES / 4; at++)
+    for (uint32_t at = 0; at < MODEL_SECTOR_BYTES / 4; at++) {
         words[at] = version;
+    }
     assert_ok(
         quarry_vfs_write(file, (uint64_t)sector * MODEL_SECTOR_BYTES, words, sizeof words, NULL));
 }
 
 static void step_create(struct model *model, uint32_t name)
 {
-    if (model->file_count == MODEL_FILES || model->names[name].now != 0)
+    if (model->file_count == MODEL_FILES || model->names[name].now != 0) {
         return;
+    }
     uint32_t number = ++model->file_count;
     struct model_file *file = &model->files[number];
     *file = (struct model_file){0};
-    for (uint32_t at = 0; at < MODEL_SECTORS; at++)
+    for (uint32_t at = 0; at < MODEL_SECTORS; at++) {
         sector_settle(&file->sectors[at], 0);
+    }
     struct quarry_vfs_file *opened =
         open_name(model, name, QUARRY_VFS_WRITE | QUARRY_VFS_CREATE | QUARRY_VFS_EXCLUSIVE);
     write_sector(opened, 0, MODEL_FIRST_SECTOR | number);
@@ -187,8 +198,9 @@ static void step_map(struct model *model, uint32_t name)
     size_note(file, offset + 4096 > file->byte_count ? offset + 4096 : file->byte_count);
     assert_ok(quarry_vfs_map(opened, offset, 4096, &base, NULL));
     uint32_t *words = (uint32_t *)base + sector % MODEL_BLOCK_SECTORS * (MODEL_SECTOR_BYTES / 4);
-    for (uint32_t at = 0; at < MODEL_SECTOR_BYTES / 4; at++)
+    for (uint32_t at = 0; at < MODEL_SECTOR_BYTES / 4; at++) {
         words[at] = model->operation;
+    }
     model_write(file, sector, model->operation);
     quarry_vfs_unmap(opened, base, 4096);
     quarry_vfs_close(opened);
@@ -200,13 +212,15 @@ static void step_truncate(struct model *model, uint32_t name)
     struct quarry_vfs_file *opened = open_name(model, name, QUARRY_VFS_WRITE);
     uint32_t sector_count = 1 + dice(model, MODEL_SECTORS);
     assert_ok(quarry_vfs_truncate(opened, (uint64_t)sector_count * MODEL_SECTOR_BYTES, NULL));
-    for (uint32_t at = sector_count; at < MODEL_SECTORS; at++)
+    for (uint32_t at = sector_count; at < MODEL_SECTORS; at++) {
         sector_add(&file->sectors[at], 0);
+    }
     if (file->byte_count > (uint64_t)sector_count * MODEL_SECTOR_BYTES &&
         sector_count % MODEL_BLOCK_SECTORS != 0) { /* the block of the new end may be dirty */
         uint32_t first = sector_count - sector_count % MODEL_BLOCK_SECTORS;
-        for (uint32_t at = first; at < sector_count; at++)
+        for (uint32_t at = first; at < sector_count; at++) {
             sector_add(&file->sectors[at], file->sectors[at].now);
+        }
     }
     size_note(file, (uint64_t)sector_count * MODEL_SECTOR_BYTES);
     quarry_vfs_close(opened);
@@ -220,10 +234,11 @@ static void step_sync(struct model *model, uint32_t name, bool fails)
     quarry_vfs_fault_set(model->fault, 0, fails ? &fault : NULL);
     assert_int_equal(quarry_vfs_sync(opened, NULL), fails ? QUARRY_IO : QUARRY_OK);
     quarry_vfs_fault_set(model->fault, 0, NULL);
-    if (fails)
+    if (fails) {
         model_drop(file);
-    else
+    } else {
         model_sync(file);
+    }
     quarry_vfs_close(opened);
 }
 
@@ -248,8 +263,9 @@ static void step_rename(struct model *model, uint32_t name)
     char from[16];
     char to[16];
     uint32_t target = dice(model, MODEL_NAMES);
-    if (target == name)
+    if (target == name) {
         return;
+    }
     path_of(name, from);
     path_of(target, to);
     assert_ok(quarry_vfs_rename(model->fault, from, to, NULL));
@@ -263,8 +279,9 @@ static void step_sync_directory(struct model *model, uint32_t name)
     assert_ok(quarry_vfs_sync_directory(model->fault, directory_of(name), NULL));
     for (uint32_t at = 0; at < MODEL_NAMES; at++) {
         struct model_name *synced = &model->names[at];
-        if (strcmp(directory_of(at), directory_of(name)) != 0)
+        if (strcmp(directory_of(at), directory_of(name)) != 0) {
             continue;
+        }
         synced->files[0] = synced->now;
         synced->file_count = 1;
         synced->synced = synced->now;
@@ -277,26 +294,27 @@ void model_step(struct model *model)
     uint32_t name = dice(model, MODEL_NAMES);
     uint32_t kind = dice(model, 32);
     model->operation++;
-    if (kind < 3)
+    if (kind < 3) {
         step_sync_directory(model, name);
-    else if (model->names[name].now == 0)
+    } else if (model->names[name].now == 0) {
         step_create(model, name);
-    else if (kind < 15)
+    } else if (kind < 15) {
         step_write(model, name);
-    else if (kind < 18)
+    } else if (kind < 18) {
         step_map(model, name);
-    else if (kind < 20)
+    } else if (kind < 20) {
         step_truncate(model, name);
-    else if (kind < 25)
+    } else if (kind < 25) {
         step_sync(model, name, false);
-    else if (kind < 26)
+    } else if (kind < 26) {
         step_sync(model, name, true);
-    else if (kind < 28)
+    } else if (kind < 28) {
         step_start_sync(model, name);
-    else if (kind < 29)
+    } else if (kind < 29) {
         step_remove(model, name);
-    else
+    } else {
         step_rename(model, name);
+    }
 }
 
 void model_begin(struct model *model, uint64_t seed)
@@ -309,8 +327,9 @@ void model_begin(struct model *model, uint64_t seed)
     assert_ok(quarry_vfs_make_directory(model->fault, "/d", NULL));
     assert_ok(quarry_vfs_make_directory(model->fault, "/e", NULL));
     assert_ok(quarry_vfs_sync_directory(model->fault, "/", NULL));
-    for (uint32_t at = 0; at < MODEL_NAMES; at++)
+    for (uint32_t at = 0; at < MODEL_NAMES; at++) {
         model->names[at].file_count = 1; /* nobody has it */
+    }
 }
 
 void model_end(struct model *model)
@@ -328,8 +347,9 @@ static uint32_t read_name(struct quarry_vfs *left, uint32_t name, uint8_t *bytes
     char path[16];
     struct quarry_vfs_file *file = NULL;
     path_of(name, path);
-    if (quarry_vfs_open(left, path, QUARRY_VFS_READ, &file, NULL) != QUARRY_OK)
+    if (quarry_vfs_open(left, path, QUARRY_VFS_READ, &file, NULL) != QUARRY_OK) {
         return 0;
+    }
     assert_ok(quarry_vfs_read(file, 0, bytes, FILE_BYTES + 1, ret_byte_count, NULL));
     quarry_vfs_close(file);
     uint32_t number = 0;
@@ -345,11 +365,13 @@ static void check_sector(const struct model *model, const struct model_file *fil
     uint32_t version;
     memcpy(&version, bytes, sizeof version);
     uint64_t synced_blocks = (file->synced_byte_count + 4095) / 4096;
-    if (at / MODEL_BLOCK_SECTORS >= synced_blocks)
+    if (at / MODEL_BLOCK_SECTORS >= synced_blocks) {
         return; /* what is past the synced end may be anything */
+    }
     check(model, sector_may_be(&file->sectors[at], version), "a sector of no such version");
-    for (size_t word = 4; word + 4 <= byte_count; word += 4)
+    for (size_t word = 4; word + 4 <= byte_count; word += 4) {
         assert_memory_equal(bytes + word, &version, 4);
+    }
 }
 
 static void check_file(const struct model *model, const struct model_file *file,
@@ -362,8 +384,9 @@ static void check_file(const struct model *model, const struct model_file *file,
         check_sector(model, file, (uint32_t)(at / MODEL_SECTOR_BYTES), bytes + at,
                      rest < MODEL_SECTOR_BYTES ? rest : MODEL_SECTOR_BYTES);
     }
-    if (file->was_dropped || (kept_percent > 0 && kept_percent < 100))
+    if (file->was_dropped || (kept_percent > 0 && kept_percent < 100)) {
         return;
+    }
     bool is_now = kept_percent == 100;
     assert_int_equal(byte_count, is_now ? file->byte_count : file->synced_byte_count);
     for (size_t at = 0; at < byte_count; at += MODEL_SECTOR_BYTES) {
@@ -376,8 +399,9 @@ static void check_file(const struct model *model, const struct model_file *file,
 static bool may_be_unnumbered(const struct model *model, const struct model_name *name)
 {
     bool is_possible = false;
-    for (uint32_t at = 0; at < name->file_count; at++)
+    for (uint32_t at = 0; at < name->file_count; at++) {
         is_possible |= name->files[at] != 0 && !model->files[name->files[at]].is_numbered;
+    }
     return is_possible;
 }
 
@@ -393,17 +417,21 @@ void model_check(struct model *model, struct quarry_vfs *left, uint32_t kept_per
             check(model, may_be_unnumbered(model, name), "a file under a name it never had");
             continue;
         }
-        if (kept_percent == 0 && name->synced == 0 && name->file_count == 1)
+        if (kept_percent == 0 && name->synced == 0 && name->file_count == 1) {
             check(model, number == 0, "a name that was not synced");
-        if (kept_percent == 100)
+        }
+        if (kept_percent == 100) {
             check(model, number == name->now, "a change of a name is missing");
+        }
         is_found[number] = true;
-        if (number != 0 && !may_be_unnumbered(model, name))
+        if (number != 0 && !may_be_unnumbered(model, name)) {
             check_file(model, &model->files[number], bytes, byte_count, kept_percent);
+        }
     }
     for (uint32_t number = 1; number <= model->file_count; number++) {
         const struct model_file *file = &model->files[number];
-        if (file->is_safe && file->is_numbered)
+        if (file->is_safe && file->is_numbered) {
             check(model, is_found[number], "a file without a name");
+        }
     }
 }

@@ -36,8 +36,9 @@ static void expect_bytes(struct quarry_vfs_file *file, uint64_t offset, size_t b
     assert_non_null(buffer);
     assert_ok(quarry_vfs_read(file, offset, buffer, byte_count, &read_count, NULL));
     assert_int_equal(read_count, byte_count);
-    for (size_t at = 0; at < byte_count; at++)
+    for (size_t at = 0; at < byte_count; at++) {
         assert_int_equal(buffer[at], byte);
+    }
     free(buffer);
 }
 
@@ -83,8 +84,9 @@ static void opening_refuses_what_is_no_path_of_a_file(void **state)
     char path[QUARRY_VFS_PATH_BYTES_MAX + 1];
     memset(name, 'n', sizeof name - 1);
     name[sizeof name - 1] = '\0';
-    for (size_t at = 0; at < sizeof path - 1; at++)
+    for (size_t at = 0; at < sizeof path - 1; at++) {
         path[at] = "/."[at % 2];
+    }
     path[sizeof path - 1] = '\0';
     vfs_rig_put(rig, "file", "");
     assert_int_equal(open_status(rig, rig->root, QUARRY_VFS_READ, NULL), QUARRY_BAD_INPUT);
@@ -204,8 +206,9 @@ static void windows_are_mapped_one_after_the_other(void **state)
         memset(base, (int)(at / KIB(8)) + 1, byte_count);
         quarry_vfs_unmap(file, base, byte_count);
     }
-    for (uint64_t at = 0; at < KIB(64); at += KIB(8))
+    for (uint64_t at = 0; at < KIB(64); at += KIB(8)) {
         expect_bytes(file, at, KIB(8), (uint8_t)(at / KIB(8) + 1));
+    }
     quarry_vfs_close(file);
 }
 
@@ -299,19 +302,22 @@ static void shadow_write(struct shadow *shadow)
     size_t byte_count = random_u64(&shadow->random) % (SHADOW_BYTES / 8);
     uint8_t byte = (uint8_t)(random_u64(&shadow->random) | 1);
     write_bytes(shadow->file, offset, byte_count, byte);
-    if (byte_count == 0)
+    if (byte_count == 0) {
         return;
+    }
     memset(shadow->bytes + offset, byte, byte_count);
-    if (offset + byte_count > shadow->byte_count)
+    if (offset + byte_count > shadow->byte_count) {
         shadow->byte_count = offset + byte_count;
+    }
 }
 
 static void shadow_truncate(struct shadow *shadow)
 {
     size_t byte_count = random_u64(&shadow->random) % SHADOW_BYTES;
     assert_ok(quarry_vfs_truncate(shadow->file, byte_count, NULL));
-    if (byte_count < shadow->byte_count)
+    if (byte_count < shadow->byte_count) {
         memset(shadow->bytes + byte_count, 0, shadow->byte_count - byte_count);
+    }
     shadow->byte_count = byte_count;
 }
 
@@ -323,8 +329,9 @@ static void shadow_preallocate_and_map(struct shadow *shadow)
     void *base = NULL;
     assert_ok(quarry_vfs_preallocate(shadow->file, offset, byte_count, NULL));
     assert_ok(quarry_vfs_map(shadow->file, offset, byte_count, &base, NULL));
-    if (offset + byte_count > shadow->byte_count)
+    if (offset + byte_count > shadow->byte_count) {
         shadow->byte_count = offset + byte_count;
+    }
     assert_memory_equal(base, shadow->bytes + offset, byte_count);
     memset(base, byte, byte_count / 3);
     memset(shadow->bytes + offset, byte, byte_count / 3);

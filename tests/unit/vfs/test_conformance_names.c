@@ -164,8 +164,9 @@ static bool note_name(void *argument, const char *name)
     assert_true(index < NAMES);
     listing->seen[index]++;
     listing->name_count++;
-    if (listing->removes)
+    if (listing->removes) {
         assert_ok(remove_file(listing->rig, name));
+    }
     return listing->name_count != listing->stop_after;
 }
 
@@ -183,8 +184,9 @@ static void a_listing_has_each_name_once(void **state)
     struct listing listing = {.rig = *state};
     put_many(*state);
     assert_ok(quarry_vfs_list(listing.rig->vfs, listing.rig->root, note_name, &listing, NULL));
-    for (unsigned at = 0; at < NAMES; at++)
+    for (unsigned at = 0; at < NAMES; at++) {
         assert_int_equal(listing.seen[at], 1);
+    }
 }
 
 static void a_listing_ends_when_it_is_told_to(void **state)

@@ -22,8 +22,9 @@ static uint64_t digest(struct quarry_vfs *vfs)
             quarry_vfs_close(file);
             sum = sum * 31 + byte_count + 1;
         }
-        for (size_t byte = 0; byte < byte_count; byte += 64)
+        for (size_t byte = 0; byte < byte_count; byte += 64) {
             sum = (sum ^ bytes[byte]) * UINT64_C(0x100000001b3);
+        }
         sum = sum * 31 + at;
     }
     return sum;
@@ -41,8 +42,9 @@ static void run_history(uint64_t seed)
     static const uint32_t percents[] = {0, 20, 50, 80, 100};
     static struct model model;
     model_begin(&model, seed);
-    for (uint64_t step = 0; step < seed % STEPS_MAX; step++)
+    for (uint64_t step = 0; step < seed % STEPS_MAX; step++) {
         model_step(&model);
+    }
     for (unsigned at = 0; at < sizeof percents / sizeof percents[0]; at++) {
         struct quarry_vfs *left = crash(model.disk, percents[at], seed + at);
         model_check(&model, left, percents[at]);
@@ -54,8 +56,9 @@ static void run_history(uint64_t seed)
 static void a_loss_of_power_leaves_only_what_it_may(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= HISTORIES; seed++)
+    for (uint64_t seed = 1; seed <= HISTORIES; seed++) {
         run_history(seed);
+    }
 }
 
 static void the_same_dice_leave_the_same_disk(void **state)
@@ -66,8 +69,9 @@ static void the_same_dice_leave_the_same_disk(void **state)
     for (uint64_t seed = 1; seed <= 100; seed++) {
         for (unsigned at = 0; at < 2; at++) {
             model_begin(&models[at], seed);
-            for (unsigned step = 0; step < STEPS_MAX; step++)
+            for (unsigned step = 0; step < STEPS_MAX; step++) {
                 model_step(&models[at]);
+            }
         }
         struct quarry_vfs *one = crash(models[0].disk, 50, 1);
         struct quarry_vfs *same = crash(models[1].disk, 50, 1);
@@ -89,8 +93,9 @@ static void what_has_survived_once_survives_again(void **state)
     static struct model model;
     for (uint64_t seed = 1; seed <= 100; seed++) {
         model_begin(&model, seed);
-        for (unsigned step = 0; step < STEPS_MAX; step++)
+        for (unsigned step = 0; step < STEPS_MAX; step++) {
             model_step(&model);
+        }
         struct quarry_vfs *left = crash(model.disk, 50, seed);
         struct quarry_vfs *again = crash(left, 50, seed + 1);
         assert_int_equal(digest(left), digest(again));

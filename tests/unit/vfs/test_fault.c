@@ -54,14 +54,16 @@ static enum quarry_status run_everything(struct quarry_error *error)
     THEN(quarry_vfs_start_sync(file, 0, 0, error));
     THEN(quarry_vfs_preallocate(file, 0, 4096, error));
     THEN(quarry_vfs_map(file, 0, 4096, &base, error));
-    if (base != NULL)
+    if (base != NULL) {
         quarry_vfs_unmap(file, base, 4096);
+    }
     THEN(quarry_vfs_truncate(file, 10, error));
     THEN(quarry_vfs_size(file, &byte_count, error));
     THEN(quarry_vfs_sync(file, error));
     THEN(quarry_vfs_read(file, 0, &byte, 1, &count, error));
-    if (file != NULL)
+    if (file != NULL) {
         quarry_vfs_advise(file, 0, 0, QUARRY_VFS_DROP);
+    }
     quarry_vfs_close(file);
     file = NULL;
     THEN(quarry_vfs_open(vfs, "/d/a", NEW, &file, error));
@@ -141,8 +143,9 @@ static void faults_are_chosen_by_kind_path_and_number(void **state)
     quarry_vfs_fault_set(vfs, 0, &fault);
     assert_int_equal(quarry_vfs_fault_hits(vfs, 0), 0);
     assert_ok(write_at(log)); /* counted anew */
-    for (unsigned turn = 0; turn < 5; turn++)
+    for (unsigned turn = 0; turn < 5; turn++) {
         assert_int_equal(write_at(log), QUARRY_NO_SPACE);
+    }
     quarry_vfs_fault_set(vfs, 0, NULL);
     assert_ok(write_at(log));
     quarry_vfs_close(log);

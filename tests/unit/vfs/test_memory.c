@@ -177,8 +177,9 @@ static void with_nothing_kept_the_disk_is_as_it_was_synced(void **state)
     quarry_vfs_close(file_open(disk, "/new", NEW));
     struct quarry_vfs *left = crash(0, 1);
     assert_int_equal(slurp(left, "/a", bytes, sizeof bytes), 2 * BLOCK);
-    for (size_t at = 0; at < (size_t)2 * BLOCK; at++)
+    for (size_t at = 0; at < (size_t)2 * BLOCK; at++) {
         assert_int_equal(bytes[at], 'x');
+    }
     assert_true(has(left, "/gone"));
     assert_false(has(left, "/here"));
     assert_false(has(left, "/new"));
@@ -200,8 +201,9 @@ static void with_everything_kept_the_disk_is_as_it_is(void **state)
     struct quarry_vfs *left = crash(100, 1);
     assert_int_equal(slurp(left, "/a", bytes, sizeof bytes), 2 * BLOCK + 100);
     assert_int_equal(bytes[99], 'x');
-    for (size_t at = 100; at < (size_t)2 * BLOCK + 100; at++)
+    for (size_t at = 100; at < (size_t)2 * BLOCK + 100; at++) {
         assert_int_equal(bytes[at], 'y');
+    }
     assert_false(has(left, "/gone"));
     assert_true(has(left, "/here"));
     assert_true(has(left, "/d/new"));
@@ -270,8 +272,9 @@ static void blocks_are_torn_between_sectors_and_nowhere_else(void **state)
         unsigned old_sectors = 0;
         for (size_t at = 0; at < BLOCK; at += SECTOR) {
             assert_true(bytes[at] == 'x' || bytes[at] == 'y');
-            for (size_t within = 1; within < SECTOR; within++)
+            for (size_t within = 1; within < SECTOR; within++) {
                 assert_int_equal(bytes[at + within], bytes[at]);
+            }
             old_sectors += bytes[at] == 'x';
         }
         old_count += old_sectors == BLOCK / SECTOR;
@@ -324,9 +327,10 @@ static void an_unsynced_size_may_be_anything_that_it_was(void **state)
         old_count += byte_count == 100;
         new_count += byte_count == (size_t)3 * BLOCK;
         between_count += byte_count != 100 && byte_count != (size_t)3 * BLOCK;
-        for (size_t at = 0; at < byte_count; at++)
+        for (size_t at = 0; at < byte_count; at++) {
             assert_true(bytes[at] == 'y' || bytes[at] == 0 || (at < 100 && bytes[at] == 'x') ||
                         (at >= BLOCK && bytes[at] == 'g') || (at >= BLOCK && bytes[at] == 'x'));
+        }
         garbage_count += byte_count > BLOCK && memchr(bytes + BLOCK, 'g', byte_count - BLOCK) != 0;
         quarry_vfs_memory_destroy(left);
     }

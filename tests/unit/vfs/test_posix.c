@@ -94,8 +94,9 @@ static void files_are_private_and_closed_on_exec(void **state)
     assert_int_equal(facts.st_mode & 0777, 0700);
     for (int fd = 3; fd < 64; fd++) {
         struct stat other;
-        if (fstat(fd, &other) == 0 && other.st_ino == facts.st_ino)
+        if (fstat(fd, &other) == 0 && other.st_ino == facts.st_ino) {
             assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+        }
     }
     quarry_vfs_close(file);
 }
@@ -323,8 +324,9 @@ static pid_t start_holder(struct vfs_rig *rig)
     if (holder == 0) {
         struct flock wanted = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
         int fd = open(vfs_rig_path(rig, "LOCK"), O_RDWR | O_CREAT, 0644);
-        if (fd >= 0 && fcntl(fd, F_SETLK, &wanted) == 0 && write(pipes[1], "x", 1) == 1)
+        if (fd >= 0 && fcntl(fd, F_SETLK, &wanted) == 0 && write(pipes[1], "x", 1) == 1) {
             (void)pause();
+        }
         _exit(1);
     }
     assert_int_equal(read(pipes[0], &byte, 1), 1);

@@ -59,8 +59,9 @@ static void *use_own_file(void *argument)
         size_t byte_count = 0;
         memset(bytes, (int)(worker->index * 50 + turn % 50), sizeof bytes);
         expect(worker, quarry_vfs_open(vfs, path, NEW, &file, NULL) == QUARRY_OK);
-        if (file == NULL)
+        if (file == NULL) {
             break;
+        }
         expect(worker, quarry_vfs_write(file, turn, bytes, sizeof bytes, NULL) == QUARRY_OK);
         expect(worker,
                quarry_vfs_read(file, turn, copy, sizeof copy, &byte_count, NULL) == QUARRY_OK);
@@ -96,8 +97,9 @@ static void *use_part(void *argument)
         expect(worker, byte_count == sizeof copy && memcmp(bytes, copy, sizeof copy) == 0);
         expect(worker, quarry_vfs_size(worker->shared, &size, NULL) == QUARRY_OK &&
                            size >= offset + PART_BYTES);
-        if (turn % SYNC_EVERY == 0)
+        if (turn % SYNC_EVERY == 0) {
             expect(worker, quarry_vfs_sync(worker->shared, NULL) == QUARRY_OK);
+        }
     }
     return NULL;
 }
@@ -117,12 +119,15 @@ static void *store_or_sync(void *argument)
 {
     struct worker *worker = argument;
     for (unsigned turn = 0; turn < TURNS; turn++) {
-        if (worker->index == 0 && turn % SYNC_EVERY == 0)
+        if (worker->index == 0 && turn % SYNC_EVERY == 0) {
             expect(worker, quarry_vfs_sync(worker->shared, NULL) == QUARRY_OK);
-        if (worker->index != 0)
+        }
+        if (worker->index != 0) {
             memset(mapped + (size_t)worker->index * 4096, (int)turn, 4096);
-        if (worker->index == 1 && turn % 16 == 0)
+        }
+        if (worker->index == 1 && turn % 16 == 0) {
             expect(worker, quarry_vfs_start_sync(worker->shared, 0, 0, NULL) == QUARRY_OK);
+        }
     }
     return NULL;
 }
@@ -135,8 +140,9 @@ static void a_mapping_is_stored_to_while_it_is_synced(void **state)
     assert_ok(quarry_vfs_map(file, 0, (size_t)THREADS * 4096, &base, NULL));
     mapped = base;
     run_workers(*state, file, store_or_sync);
-    for (unsigned at = 1; at < THREADS; at++)
+    for (unsigned at = 1; at < THREADS; at++) {
         assert_int_equal((uint8_t)mapped[at * 4096 + 4095], (uint8_t)(TURNS - 1));
+    }
     quarry_vfs_unmap(file, base, (size_t)THREADS * 4096);
     quarry_vfs_close(file);
 }
@@ -178,14 +184,16 @@ static void *crash_or_write(void *argument)
 {
     struct worker *worker = argument;
     struct quarry_vfs *disk = worker->rig->below != NULL ? worker->rig->below : worker->rig->vfs;
-    if (worker->index > 0)
+    if (worker->index > 0) {
         return use_own_file(argument);
+    }
     for (uint64_t seed = 0; seed < 60; seed++) {
         struct quarry_vfs *left = NULL;
         struct quarry_vfs_file *file = NULL;
         expect(worker, quarry_vfs_memory_crash(disk, 50, seed, &left) == QUARRY_OK);
-        if (left == NULL)
+        if (left == NULL) {
             break;
+        }
         /* The two share blocks; writing in one does not change the other. */
         expect(worker, quarry_vfs_open(left, "/file", NEW, &file, NULL) == QUARRY_OK);
         expect(worker, quarry_vfs_write(file, 0, "left", 4, NULL) == QUARRY_OK);

@@ -34,8 +34,9 @@ int vfs_rig_memory(void **state)
 int vfs_rig_fault(void **state)
 {
     struct quarry_vfs *vfs = NULL;
-    if (vfs_rig_memory(state) != 0)
+    if (vfs_rig_memory(state) != 0) {
         return -1;
+    }
     struct vfs_rig *rig = *state;
     assert_ok(quarry_vfs_fault_create(rig->vfs, 1, &vfs));
     rig->below = rig->vfs;
