@@ -24,8 +24,9 @@ static inline long os_kernel_call(long number, long a, long b, long c, long d, l
 {
     int errno_before = errno;
     long result = syscall(number, a, b, c, d, e, f);
-    if (result == -1)
+    if (result == -1) {
         result = -(long)errno;
+    }
     errno = errno_before;
     return result;
 }

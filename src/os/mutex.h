@@ -43,41 +43,49 @@ Q_COLD void os_mutex_unlock_slow(struct os_mutex *mutex);
 static inline void os_mutex_lock(struct os_mutex *mutex) Q_NO_THREAD_SAFETY_ANALYSIS
 {
     uint32_t expected = 0;
-    if (OS_MUTEX_CHECKED)
+    if (OS_MUTEX_CHECKED) {
         os_mutex_check_order(mutex);
+    }
     /* Pairs with the release in os_mutex_unlock: what the last owner wrote is visible. */
-    if (Q_UNLIKELY(!atomic_cas_acquire_u32(&mutex->state, &expected, 1)))
+    if (Q_UNLIKELY(!atomic_cas_acquire_u32(&mutex->state, &expected, 1))) {
         os_mutex_lock_slow(mutex);
-    if (OS_MUTEX_CHECKED)
+    }
+    if (OS_MUTEX_CHECKED) {
         os_mutex_note_taken(mutex);
+    }
 }
 
 static inline bool os_mutex_try_lock(struct os_mutex *mutex) Q_NO_THREAD_SAFETY_ANALYSIS
 {
     uint32_t expected = 0;
     /* Pairs with the release in os_mutex_unlock. */
-    if (!atomic_cas_acquire_u32(&mutex->state, &expected, 1))
+    if (!atomic_cas_acquire_u32(&mutex->state, &expected, 1)) {
         return false;
-    if (OS_MUTEX_CHECKED)
+    }
+    if (OS_MUTEX_CHECKED) {
         os_mutex_note_taken(mutex);
+    }
     return true;
 }
 
 static inline void os_mutex_unlock(struct os_mutex *mutex) Q_NO_THREAD_SAFETY_ANALYSIS
 {
     uint32_t expected = 1;
-    if (OS_MUTEX_CHECKED)
+    if (OS_MUTEX_CHECKED) {
         os_mutex_note_given(mutex);
+    }
     /* Pairs with the acquire in os_mutex_lock and its slow half. */
-    if (Q_UNLIKELY(!atomic_cas_release_u32(&mutex->state, &expected, 0)))
+    if (Q_UNLIKELY(!atomic_cas_release_u32(&mutex->state, &expected, 0))) {
         os_mutex_unlock_slow(mutex);
+    }
 }
 
 static inline void os_mutex_assert_held(const struct os_mutex *mutex) Q_NO_THREAD_SAFETY_ANALYSIS
 {
     (void)mutex;
-    if (OS_MUTEX_CHECKED)
+    if (OS_MUTEX_CHECKED) {
         os_mutex_check_held(mutex);
+    }
 }
 
 /* Locks and waits as calls of the model checker: for the programs of tests/interleave alone. */

@@ -198,8 +198,8 @@ struct quarry_kv_listener {
 };
 
 /*
- * What a store is to be. Zero means the default of each; names in quarry_kv_options_set are those
- * of the members. Sizes are in bytes.
+ * What a store is to be. Zero means the default of each, but of a compression, where it is none, as
+ * in the files; names in quarry_kv_options_set are those of the members. Sizes are in bytes.
  */
 struct quarry_kv_options {
     const char *name;       /* of its account and owner; NULL: "kv" */
