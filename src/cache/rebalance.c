@@ -7,7 +7,7 @@
  * move it:
  *
  *     its class has room elsewhere for all that the page has                     moved there
- *     not used since the hand was there, and its tenant is not safe              evicted
+ *     in the main queue, not used since the hand was there, its tenant not safe  evicted
  *     its class has a free cell elsewhere                                        moved there
  *     else                                                                       declined
  *
@@ -90,9 +90,14 @@ static struct resident resident_of(struct quarry_cache *cache, uint64_t ref48)
     return found.slot == 0 ? (struct resident){.tenant = NULL} : found;
 }
 
+/*
+ * One that has been used, or is still in the small queue: that is its trial, and a page of what has
+ * just been stored is as likely to be taken as any other.
+ */
 static bool is_worth_keeping(const struct resident *resident)
 {
-    return cache_slot_frequency(resident->slot) != 0 || cache_tenant_is_safe(resident->tenant);
+    return cache_slot_frequency(resident->slot) != 0 || !cache_slot_is_main(resident->slot) ||
+           cache_tenant_is_safe(resident->tenant);
 }
 
 /* Whether it may go for this page. */
