@@ -102,11 +102,11 @@ enum quarry_status kv_pick_set_input(struct kv_pick *pick, uint32_t which, const
 
 /* ---- ranges of inputs ----------------------------------------------------------------------- */
 
-static void join_input(struct kv_range *range, const struct kv_version *version,
+static void join_input(struct kv_key_range *range, const struct kv_version *version,
                        const struct kv_pick_input *input, bool *is_begun)
 {
     for (uint32_t i = 0; i < input->file_count; i++) {
-        struct kv_range own = kv_file_range(input->files[i]);
+        struct kv_key_range own = kv_file_range(input->files[i]);
         if (*is_begun) {
             kv_range_join(range, version->comparator, &own);
         } else {
@@ -116,9 +116,9 @@ static void join_input(struct kv_range *range, const struct kv_version *version,
     }
 }
 
-static struct kv_range range_of(const struct kv_pick *pick, uint32_t input_count)
+static struct kv_key_range range_of(const struct kv_pick *pick, uint32_t input_count)
 {
-    struct kv_range range = {{NULL, 0}, {NULL, 0}, false};
+    struct kv_key_range range = {{NULL, 0}, {NULL, 0}, false};
     bool is_begun = false;
 
     for (uint32_t i = 0; i < input_count; i++) {
@@ -156,7 +156,7 @@ enum quarry_status kv_pick_widen(const struct kv_version *version, const struct 
 
 /* The files of a run over a range, widened. */
 static enum quarry_status overlap_of(const struct kv_version *version, const struct kv_run *run,
-                                     const struct kv_range *range, uint32_t *from, uint32_t *to)
+                                     const struct kv_key_range *range, uint32_t *from, uint32_t *to)
 {
     if (!kv_run_overlap(run, version->comparator, range, from, to)) {
         *to = *from;
@@ -185,7 +185,7 @@ static enum quarry_status expand(const struct kv_pick_job *job, struct kv_pick *
 {
     const struct kv_version *version = job->version;
     const struct kv_run *run = &version->levels[pick->inputs[0].level];
-    struct kv_range range = range_of(pick, 2);
+    struct kv_key_range range = range_of(pick, 2);
     uint32_t from, to, below_from, below_to;
 
     if (pick->inputs[1].file_count == 0 ||
@@ -198,8 +198,8 @@ static enum quarry_status expand(const struct kv_pick_job *job, struct kv_pick *
     if (byte_count > sat_mul_u64(job->options->file_bytes, EXPANDED_FILES_MAX)) {
         return QUARRY_OK;
     }
-    struct kv_range wider = kv_file_range(run->files[from]);
-    struct kv_range last = kv_file_range(run->files[to - 1]);
+    struct kv_key_range wider = kv_file_range(run->files[from]);
+    struct kv_key_range last = kv_file_range(run->files[to - 1]);
     kv_range_join(&wider, version->comparator, &last);
     if (overlap_of(version, &version->levels[pick->output_level], &wider, &below_from, &below_to) !=
             QUARRY_OK ||
@@ -212,7 +212,7 @@ static enum quarry_status expand(const struct kv_pick_job *job, struct kv_pick *
 static enum quarry_status take_below(const struct kv_pick_job *job, struct kv_pick *pick)
 {
     const struct kv_run *run = &job->version->levels[pick->output_level];
-    struct kv_range range = range_of(pick, 1);
+    struct kv_key_range range = range_of(pick, 1);
     uint32_t from, to;
     enum quarry_status status = overlap_of(job->version, run, &range, &from, &to);
 
@@ -334,8 +334,8 @@ static double cost_of(const struct kv_pick_job *job, uint32_t level, uint32_t in
         return -1;
     }
     uint64_t weight = 0;
-    struct kv_range range = kv_file_range(run->files[from]);
-    struct kv_range last = kv_file_range(run->files[to - 1]);
+    struct kv_key_range range = kv_file_range(run->files[from]);
+    struct kv_key_range last = kv_file_range(run->files[to - 1]);
     kv_range_join(&range, job->version->comparator, &last);
     for (uint32_t i = from; i < to; i++) {
         weight = sat_add_u64(weight, kv_pick_weight(run->files[i]));
@@ -541,7 +541,7 @@ enum quarry_status kv_pick_next(struct kv_version *version, const struct kv_pick
 
 enum quarry_status kv_pick_manual(struct kv_version *version, const struct kv_picks *picks,
                                   const struct kv_pick_options *options, uint32_t level,
-                                  const struct kv_range *range, struct kv_pick **ret_pick)
+                                  const struct kv_key_range *range, struct kv_pick **ret_pick)
 {
     struct kv_pick_job job = job_of(version, picks, options);
     uint32_t from, to;

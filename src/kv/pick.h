@@ -31,8 +31,8 @@ struct kv_pick {
     struct kv_pick_input inputs[2]; /* the level it begins with; the output level's, may be none */
     struct kv_file **grandparents;  /* of the level below the output that it overlaps */
     uint32_t grandparent_count;
-    struct kv_range range; /* of all inputs; in their files */
-    uint64_t byte_count;   /* of all inputs */
+    struct kv_key_range range; /* of all inputs; in their files */
+    uint64_t byte_count;       /* of all inputs */
     uint64_t output_file_bytes;
     double score;
     bool is_last; /* no level below the output has keys of the range: deletions may go */
@@ -92,7 +92,7 @@ enum quarry_status kv_pick_next(struct kv_version *version, const struct kv_pick
  */
 enum quarry_status kv_pick_manual(struct kv_version *version, const struct kv_picks *picks,
                                   const struct kv_pick_options *options, uint32_t level,
-                                  const struct kv_range *range, struct kv_pick **ret_pick);
+                                  const struct kv_key_range *range, struct kv_pick **ret_pick);
 /* Ends it, and lets its version go. It is not under way. NULL does nothing. */
 void kv_pick_destroy(struct kv_pick *pick);
 

@@ -92,9 +92,9 @@ static enum quarry_status set_close(struct set *set, uint32_t from)
         if (!set->is_in[i]) {
             continue;
         }
-        struct kv_range range = kv_file_range(level->files[i]);
+        struct kv_key_range range = kv_file_range(level->files[i]);
         for (uint32_t older = i + 1; older < level->file_count && status == QUARRY_OK; older++) {
-            struct kv_range other = kv_file_range(level->files[older]);
+            struct kv_key_range other = kv_file_range(level->files[older]);
             if (!set->is_in[older] && kv_ranges_overlap(version->comparator, &range, &other)) {
                 status = set_add(set, older);
             }
@@ -123,13 +123,13 @@ static enum quarry_status set_take_interval(struct set *set, uint32_t interval, 
     return status == QUARRY_OK && set->file_count == 0 ? QUARRY_NOT_FOUND : status;
 }
 
-static enum quarry_status set_take_range(struct set *set, const struct kv_range *range)
+static enum quarry_status set_take_range(struct set *set, const struct kv_key_range *range)
 {
     const struct kv_run *level = &set->version->levels[0];
     enum quarry_status status = QUARRY_OK;
 
     for (uint32_t i = 0; i < level->file_count && status == QUARRY_OK; i++) {
-        struct kv_range own = kv_file_range(level->files[i]);
+        struct kv_key_range own = kv_file_range(level->files[i]);
         if (kv_ranges_overlap(set->version->comparator, range, &own)) {
             status = set_add(set, i);
         }
@@ -273,8 +273,8 @@ enum quarry_status kv_pick_level0(const struct kv_pick_job *job, struct kv_pick 
     return status;
 }
 
-enum quarry_status kv_pick_level0_range(const struct kv_pick_job *job, const struct kv_range *range,
-                                        struct kv_pick **ret_pick)
+enum quarry_status kv_pick_level0_range(const struct kv_pick_job *job,
+                                        const struct kv_key_range *range, struct kv_pick **ret_pick)
 {
     struct set set;
     enum quarry_status status = set_init(&set, job->version);

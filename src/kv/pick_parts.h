@@ -48,7 +48,8 @@ enum quarry_status kv_pick_widen(const struct kv_version *version, const struct 
 /* Level 0 (pick_level0.c). As kv_pick_next. */
 enum quarry_status kv_pick_level0(const struct kv_pick_job *job, struct kv_pick **ret_pick);
 /* All of level 0 that is over a range, with what is older: for kv_pick_manual. */
-enum quarry_status kv_pick_level0_range(const struct kv_pick_job *job, const struct kv_range *range,
+enum quarry_status kv_pick_level0_range(const struct kv_pick_job *job,
+                                        const struct kv_key_range *range,
                                         struct kv_pick **ret_pick);
 
 #endif

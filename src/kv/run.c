@@ -186,14 +186,15 @@ bool kv_file_may_have(const struct kv_file *file, const struct quarry_kv_compara
 
 /* ---- ranges --------------------------------------------------------------------------------- */
 
-struct kv_range kv_file_range(const struct kv_file *file)
+struct kv_key_range kv_file_range(const struct kv_file *file)
 {
-    return (struct kv_range){file->smallest.user, file->largest.user, kv_file_is_open_ended(file)};
+    return (struct kv_key_range){file->smallest.user, file->largest.user,
+                                 kv_file_is_open_ended(file)};
 }
 
 /* Whether a key is beyond the end of a range. */
 static bool is_beyond(const struct quarry_kv_comparator *comparator, struct kv_slice key,
-                      const struct kv_range *range)
+                      const struct kv_key_range *range)
 {
     if (range->end.bytes == NULL) {
         return false;
@@ -202,15 +203,15 @@ static bool is_beyond(const struct quarry_kv_comparator *comparator, struct kv_s
     return order > 0 || (order == 0 && range->is_end_open);
 }
 
-bool kv_ranges_overlap(const struct quarry_kv_comparator *comparator, const struct kv_range *a,
-                       const struct kv_range *b)
+bool kv_ranges_overlap(const struct quarry_kv_comparator *comparator, const struct kv_key_range *a,
+                       const struct kv_key_range *b)
 {
     return (a->begin.bytes == NULL || !is_beyond(comparator, a->begin, b)) &&
            (b->begin.bytes == NULL || !is_beyond(comparator, b->begin, a));
 }
 
-void kv_range_join(struct kv_range *range, const struct quarry_kv_comparator *comparator,
-                   const struct kv_range *other)
+void kv_range_join(struct kv_key_range *range, const struct quarry_kv_comparator *comparator,
+                   const struct kv_key_range *other)
 {
     if (range->begin.bytes != NULL &&
         (other->begin.bytes == NULL || kv_compare(comparator, other->begin, range->begin) < 0)) {
@@ -229,7 +230,7 @@ void kv_range_join(struct kv_range *range, const struct quarry_kv_comparator *co
 }
 
 bool kv_run_overlap(const struct kv_run *run, const struct quarry_kv_comparator *comparator,
-                    const struct kv_range *range, uint32_t *ret_from, uint32_t *ret_to)
+                    const struct kv_key_range *range, uint32_t *ret_from, uint32_t *ret_to)
 {
     uint32_t from = 0, to = run->file_count;
 

@@ -1,7 +1,7 @@
 /*
  * Open tables, each in its file's `table`.
  *
- *     file->table ──> kv_table {references, is_used} ──> what `open` made
+ *     file->table ──> kv_open_table {references, is_used} ──> what `open` made
  *                        │ in a ring; a hand goes round
  *
  * A point read finds its table by two loads, inside the epoch, and counts nothing. Iterators and
@@ -36,7 +36,7 @@
 /* A thread that waits for another's opening; on its stack. */
 struct waiter {
     struct waiter *next;
-    struct kv_table *table; /* counted for it; NULL: it failed */
+    struct kv_open_table *table; /* counted for it; NULL: it failed */
     enum quarry_status status;
     struct quarry_error *error;
     _Atomic uint32_t is_done;
@@ -54,15 +54,15 @@ struct kv_table_cache {
     _Atomic uint32_t open_count;
     struct os_mutex mutex;
     /* guarded by mutex */
-    struct kv_table *hand; /* in the ring; NULL: it is empty */
-    struct kv_table *limbo, *limbo_last;
+    struct kv_open_table *hand; /* in the ring; NULL: it is empty */
+    struct kv_open_table *limbo, *limbo_last;
     struct opening *openings;
     struct kv_table_cache_stats stats;
 };
 
 /* ---- the ring ------------------------------------------------------------------------------- */
 
-static void ring_insert(struct kv_table_cache *cache, struct kv_table *table)
+static void ring_insert(struct kv_table_cache *cache, struct kv_open_table *table)
 {
     if (cache->hand == NULL) {
         table->next = table->previous = table;
@@ -76,7 +76,7 @@ static void ring_insert(struct kv_table_cache *cache, struct kv_table *table)
     table->next->previous = table;
 }
 
-static void ring_remove(struct kv_table_cache *cache, struct kv_table *table)
+static void ring_remove(struct kv_table_cache *cache, struct kv_open_table *table)
 {
     if (table->next == table) {
         cache->hand = NULL;
@@ -89,7 +89,7 @@ static void ring_remove(struct kv_table_cache *cache, struct kv_table *table)
 }
 
 /* From the ring into limbo. */
-static void detach_locked(struct kv_table_cache *cache, struct kv_table *table)
+static void detach_locked(struct kv_table_cache *cache, struct kv_open_table *table)
 {
     ring_remove(cache, table);
     /* Relaxed: the stamp below says until when it may still be seen. */
@@ -106,7 +106,7 @@ static void detach_locked(struct kv_table_cache *cache, struct kv_table *table)
 
 /* ---- closing -------------------------------------------------------------------------------- */
 
-static void close_table(struct kv_table *table)
+static void close_table(struct kv_open_table *table)
 {
     struct kv_table_cache *cache = table->cache;
 
@@ -116,7 +116,7 @@ static void close_table(struct kv_table *table)
     (void)atomic_sub_release_u32(&cache->open_count, 1);
 }
 
-void kv_table_release(struct kv_table *table)
+void kv_open_table_release(struct kv_open_table *table)
 {
     if (ref_count_release(&table->references)) {
         close_table(table);
@@ -124,10 +124,10 @@ void kv_table_release(struct kv_table *table)
 }
 
 /* The oldest in limbo that nobody can find any more. NULL: none. */
-static struct kv_table *take_past(struct kv_table_cache *cache, bool is_ending)
+static struct kv_open_table *take_past(struct kv_table_cache *cache, bool is_ending)
 {
     os_mutex_lock(&cache->mutex);
-    struct kv_table *table = cache->limbo;
+    struct kv_open_table *table = cache->limbo;
     if (table != NULL && (is_ending || ref_epoch_is_past(cache->options.epoch, table->stamp))) {
         cache->limbo = table->next;
     } else {
@@ -147,7 +147,7 @@ static bool has_limbo(struct kv_table_cache *cache)
 
 void kv_table_cache_collect(struct kv_table_cache *cache)
 {
-    struct kv_table *table;
+    struct kv_open_table *table;
 
     if (!has_limbo(cache)) {
         return;
@@ -156,12 +156,12 @@ void kv_table_cache_collect(struct kv_table_cache *cache)
         ref_epoch_advance(cache->options.epoch);
     }
     while ((table = take_past(cache, false)) != NULL) {
-        kv_table_release(table);
+        kv_open_table_release(table);
     }
 }
 
 /* Whether the hand may take a table; it gives those that were used another round. */
-static bool is_idle(struct kv_table *table)
+static bool is_idle(struct kv_open_table *table)
 {
     /* Relaxed: a hint. */
     if (atomic_exchange_relaxed_bool(&table->is_used, false)) {
@@ -178,7 +178,7 @@ static uint32_t detach_idle(struct kv_table_cache *cache, uint32_t count)
     /* Relaxed: a bound on the steps. Two rounds find every table that is idle. */
     uint32_t step_max = 2 * atomic_load_relaxed_u32(&cache->open_count);
     for (uint32_t step = 0; step < step_max && cache->hand != NULL && detached < count; step++) {
-        struct kv_table *table = cache->hand;
+        struct kv_open_table *table = cache->hand;
         cache->hand = table->next;
         if (is_idle(table)) {
             detach_locked(cache, table);
@@ -201,7 +201,7 @@ uint32_t kv_table_cache_shrink(struct kv_table_cache *cache, uint32_t count)
 void kv_table_cache_forget(struct kv_table_cache *cache, struct kv_file *file)
 {
     os_mutex_lock(&cache->mutex);
-    struct kv_table *table = atomic_load_relaxed_ptr(&file->table); /* under the lock */
+    struct kv_open_table *table = atomic_load_relaxed_ptr(&file->table); /* under the lock */
     if (table != NULL) {
         detach_locked(cache, table);
     }
@@ -230,7 +230,7 @@ static void remove_opening(struct kv_table_cache *cache, struct opening *opening
     *link = opening->next;
 }
 
-static enum quarry_status wait_for(struct waiter *waiter, struct kv_table **ret_table)
+static enum quarry_status wait_for(struct waiter *waiter, struct kv_open_table **ret_table)
 {
     /* Acquire: pairs with the release in tell. */
     while (atomic_load_acquire_u32(&waiter->is_done) == 0) {
@@ -243,7 +243,7 @@ static enum quarry_status wait_for(struct waiter *waiter, struct kv_table **ret_
 }
 
 /* `waiter`: has a reference already. Its stack may be gone as soon as it is told. */
-static void tell(struct waiter *waiter, struct kv_table *table, enum quarry_status status,
+static void tell(struct waiter *waiter, struct kv_open_table *table, enum quarry_status status,
                  const struct quarry_error *error)
 {
     waiter->table = table;
@@ -257,9 +257,9 @@ static void tell(struct waiter *waiter, struct kv_table *table, enum quarry_stat
 }
 
 static enum quarry_status make_table(struct kv_table_cache *cache, struct kv_file *file,
-                                     struct kv_table **ret_table, struct quarry_error *error)
+                                     struct kv_open_table **ret_table, struct quarry_error *error)
 {
-    struct kv_table *table = kv_memory_take(cache->options.memory, sizeof(*table));
+    struct kv_open_table *table = kv_memory_take(cache->options.memory, sizeof(*table));
 
     if (table == NULL) {
         return error_set(error, QUARRY_NO_MEMORY, "table %" PRIu64 ": no memory to open it",
@@ -282,7 +282,7 @@ static enum quarry_status make_table(struct kv_table_cache *cache, struct kv_fil
 
 /* Publishes what was opened. Returns: those who waited, each with a reference if it is there. */
 static struct waiter *publish(struct kv_table_cache *cache, struct opening *opening,
-                              struct kv_file *file, struct kv_table *table)
+                              struct kv_file *file, struct kv_open_table *table)
 {
     os_mutex_lock(&cache->mutex);
     remove_opening(cache, opening);
@@ -293,7 +293,7 @@ static struct waiter *publish(struct kv_table_cache *cache, struct opening *open
         }
         ring_insert(cache, table);
         cache->stats.opened_count++;
-        /* Release: pairs with the acquire in kv_table_peek. */
+        /* Release: pairs with the acquire in kv_open_table_peek. */
         atomic_store_release_ptr(&file->table, table);
     }
     os_mutex_unlock(&cache->mutex);
@@ -301,10 +301,10 @@ static struct waiter *publish(struct kv_table_cache *cache, struct opening *open
 }
 
 static enum quarry_status open_table(struct kv_table_cache *cache, struct opening *opening,
-                                     struct kv_file *file, struct kv_table **ret_table,
+                                     struct kv_file *file, struct kv_open_table **ret_table,
                                      struct quarry_error *error)
 {
-    struct kv_table *table = NULL;
+    struct kv_open_table *table = NULL;
     struct quarry_error own_error = {0};
 
     /* Relaxed: a bound that may be passed by a few. */
@@ -328,9 +328,9 @@ static enum quarry_status open_table(struct kv_table_cache *cache, struct openin
 }
 
 /* Under the lock a table of the ring keeps the cache's reference. */
-static struct kv_table *acquire_locked(struct kv_file *file)
+static struct kv_open_table *acquire_locked(struct kv_file *file)
 {
-    struct kv_table *table = atomic_load_relaxed_ptr(&file->table);
+    struct kv_open_table *table = atomic_load_relaxed_ptr(&file->table);
 
     if (table != NULL) {
         ref_count_acquire(&table->references);
@@ -340,13 +340,13 @@ static struct kv_table *acquire_locked(struct kv_file *file)
 }
 
 static enum quarry_status acquire_slow(struct kv_table_cache *cache, struct kv_file *file,
-                                       struct kv_table **ret_table, struct quarry_error *error)
+                                       struct kv_open_table **ret_table, struct quarry_error *error)
 {
     struct waiter waiter = {.error = error};
     struct opening own = {.file = file};
 
     os_mutex_lock(&cache->mutex);
-    struct kv_table *table = acquire_locked(file);
+    struct kv_open_table *table = acquire_locked(file);
     struct opening *opening = table == NULL ? find_opening(cache, file) : NULL;
     if (opening != NULL) {
         waiter.next = opening->waiters;
@@ -365,14 +365,15 @@ static enum quarry_status acquire_slow(struct kv_table_cache *cache, struct kv_f
                            : open_table(cache, &own, file, ret_table, error);
 }
 
-enum quarry_status kv_table_acquire(struct kv_table_cache *cache, struct kv_file *file,
-                                    struct kv_table **ret_table, struct quarry_error *error)
+enum quarry_status kv_open_table_acquire(struct kv_table_cache *cache, struct kv_file *file,
+                                         struct kv_open_table **ret_table,
+                                         struct quarry_error *error)
 {
     bool is_acquired = false;
 
     quarry_epoch_enter(cache->options.epoch);
     /* Acquire: pairs with the release in publish. */
-    struct kv_table *table = atomic_load_acquire_ptr(&file->table);
+    struct kv_open_table *table = atomic_load_acquire_ptr(&file->table);
     if (table != NULL) {
         is_acquired = ref_count_try_acquire(&table->references);
     }
@@ -406,7 +407,7 @@ enum quarry_status kv_table_cache_create(const struct kv_table_cache_options *op
 
 void kv_table_cache_destroy(struct kv_table_cache *cache)
 {
-    struct kv_table *table;
+    struct kv_open_table *table;
 
     if (cache == NULL) {
         return;
@@ -417,7 +418,7 @@ void kv_table_cache_destroy(struct kv_table_cache *cache)
     }
     os_mutex_unlock(&cache->mutex);
     while ((table = take_past(cache, true)) != NULL) {
-        kv_table_release(table);
+        kv_open_table_release(table);
     }
     /* Acquire: pairs with the release in close_table. */
     Q_ASSERT_MSG(atomic_load_acquire_u32(&cache->open_count) == 0, "a table is still held");

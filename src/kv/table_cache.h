@@ -24,22 +24,22 @@ struct kv_table_cache_options {
 };
 
 struct kv_table_cache;
-struct kv_table; /* an open one */
+struct kv_open_table; /* an open one */
 
 enum quarry_status kv_table_cache_create(const struct kv_table_cache_options *options,
                                          struct kv_table_cache **ret_cache);
 /* Closes all. No reader is inside the epoch with one, none is counted. NULL does nothing. */
 void kv_table_cache_destroy(struct kv_table_cache *cache);
 
-/* Defined here for kv_table_peek alone. */
-struct kv_table {
+/* Defined here for kv_open_table_peek alone. */
+struct kv_open_table {
     void *table;                 /* what `open` made; const */
     _Atomic uint32_t references; /* the cache's, and those that are counted */
     _Atomic bool is_used;        /* since the hand last came by */
     struct kv_file *file;        /* borrowed; NULL once the cache has let go of it */
     struct kv_table_cache *cache;
     uint64_t stamp;
-    struct kv_table *next, *previous;
+    struct kv_open_table *next, *previous;
 };
 
 /*
@@ -47,10 +47,10 @@ struct kv_table {
  * left; NULL: acquire it. Inside the epoch. Cost: two loads, and a store when it was not used of
  * late.
  */
-static inline void *kv_table_peek(struct kv_file *file)
+static inline void *kv_open_table_peek(struct kv_file *file)
 {
     /* Acquire: pairs with the release of who opened it. */
-    struct kv_table *table = atomic_load_acquire_ptr(&file->table);
+    struct kv_open_table *table = atomic_load_acquire_ptr(&file->table);
 
     if (Q_UNLIKELY(table == NULL)) {
         return NULL;
@@ -65,12 +65,13 @@ static inline void *kv_table_peek(struct kv_file *file)
 /*
  * The open table of a file, opened if need be; where another thread is opening it, waits.
  *
- * `ret_table`: counted; end it with kv_table_release. Its `table` is what `open` made.
+ * `ret_table`: counted; end it with kv_open_table_release. Its `table` is what `open` made.
  * Errors: those of `open`, QUARRY_NO_MEMORY. Threads: any.
  */
-enum quarry_status kv_table_acquire(struct kv_table_cache *cache, struct kv_file *file,
-                                    struct kv_table **ret_table, struct quarry_error *error);
-void kv_table_release(struct kv_table *table);
+enum quarry_status kv_open_table_acquire(struct kv_table_cache *cache, struct kv_file *file,
+                                         struct kv_open_table **ret_table,
+                                         struct quarry_error *error);
+void kv_open_table_release(struct kv_open_table *table);
 
 /* The file is about to go: its table is closed when nobody uses it. Before kv_file_free. */
 void kv_table_cache_forget(struct kv_table_cache *cache, struct kv_file *file);

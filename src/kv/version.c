@@ -252,7 +252,7 @@ enum quarry_status kv_version_index_level0(struct kv_version *version)
 /* ---- what it has ---------------------------------------------------------------------------- */
 
 bool kv_version_has_below(const struct kv_version *version, uint32_t level,
-                          const struct kv_range *range)
+                          const struct kv_key_range *range)
 {
     uint32_t from, to;
 
@@ -340,14 +340,14 @@ static enum quarry_status validate_level0_file(const struct kv_version *version,
                                                struct quarry_error *error)
 {
     const struct kv_run *level = &version->levels[0];
-    struct kv_range range = kv_file_range(level->files[index]);
+    struct kv_key_range range = kv_file_range(level->files[index]);
 
     if (index > 0 && !kv_file_is_newer(NULL, level->files[index - 1], level->files[index])) {
         return error_set(error, QUARRY_CORRUPT, "level 0: file %" PRIu64 " out of order",
                          level->files[index]->number);
     }
     for (uint32_t older = index + 1; older < level->file_count; older++) {
-        struct kv_range other = kv_file_range(level->files[older]);
+        struct kv_key_range other = kv_file_range(level->files[older]);
         if (kv_ranges_overlap(version->comparator, &range, &other) &&
             version->sublevel_of[index] >= version->sublevel_of[older]) {
             return error_set(error, QUARRY_CORRUPT,

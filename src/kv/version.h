@@ -208,7 +208,7 @@ bool kv_file_may_have(const struct kv_file *file, const struct quarry_kv_compara
                       struct kv_slice key);
 
 /* A range of user keys: bytes NULL: from or to the end. */
-struct kv_range {
+struct kv_key_range {
     struct kv_slice begin, end;
     bool is_end_open; /* without `end` itself */
 };
@@ -228,18 +228,18 @@ bool kv_file_is_before(const void *argument, const void *a, const void *b);
 bool kv_file_is_newer(const void *argument, const void *a, const void *b);
 
 /* From the smallest to the largest key of a file. */
-struct kv_range kv_file_range(const struct kv_file *file);
+struct kv_key_range kv_file_range(const struct kv_file *file);
 /* Makes a range cover another as well. */
-void kv_range_join(struct kv_range *range, const struct quarry_kv_comparator *comparator,
-                   const struct kv_range *other);
-bool kv_ranges_overlap(const struct quarry_kv_comparator *comparator, const struct kv_range *a,
-                       const struct kv_range *b);
+void kv_range_join(struct kv_key_range *range, const struct quarry_kv_comparator *comparator,
+                   const struct kv_key_range *other);
+bool kv_ranges_overlap(const struct quarry_kv_comparator *comparator, const struct kv_key_range *a,
+                       const struct kv_key_range *b);
 /* The files of a run that overlap a range: [*ret_from, *ret_to). Returns: whether there are any. */
 bool kv_run_overlap(const struct kv_run *run, const struct quarry_kv_comparator *comparator,
-                    const struct kv_range *range, uint32_t *ret_from, uint32_t *ret_to);
+                    const struct kv_key_range *range, uint32_t *ret_from, uint32_t *ret_to);
 /* Whether any file of the levels from `level` on overlaps a range. */
 bool kv_version_has_below(const struct kv_version *version, uint32_t level,
-                          const struct kv_range *range);
+                          const struct kv_key_range *range);
 
 /* Checks every invariant. Errors: QUARRY_CORRUPT. For tests and quarry_kv_validate. */
 enum quarry_status kv_version_validate(const struct kv_version *version,

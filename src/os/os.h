@@ -246,9 +246,14 @@ struct os_mutex;
 enum os_rank {
     OS_RANK_NONE = 0, /* unchecked: tests and start-up only */
     /* 1 to 19 are for the stores */
+    OS_RANK_KV_INSTALL = 1,    /* a kv store's files: one change at a time, over its writing */
+    OS_RANK_KV_COMMIT = 2,     /* the order of its writes */
     OS_RANK_CACHE_TURN = 3,    /* a cache's turn: one at a time, and none while a tenant goes */
+    OS_RANK_KV_STORE = 4,      /* its lists: layers, compactions under way, snapshots */
     OS_RANK_CACHE_TENANTS = 5, /* a cache's tenants: adding, removing, naming */
+    OS_RANK_KV_BACKGROUND = 6, /* what its threads wait for */
     OS_RANK_CACHE_FILE = 7,    /* a cache's file: what its first pages say */
+    OS_RANK_KV_THROTTLE = 8,   /* what its writers may do */
     OS_RANK_CACHE_POLICY = 9,  /* a cache's policy: refilling, moving; order = the policy's own */
     OS_RANK_CACHE_QUEUE = 11,  /* a tenant's queues */
     OS_RANK_KV_TABLES = 12,    /* the open tables of a key-value store */

@@ -314,7 +314,7 @@ static void nothing_is_picked_that_meets_what_is_under_way(void **state)
     /* What is under way counts for nothing: 60,000 of 100,000 are left. */
     assert_null(second);
     file_of(version, 1)->is_compacting = true;
-    struct kv_range all = {{NULL, 0}, {NULL, 0}, false};
+    struct kv_key_range all = {{NULL, 0}, {NULL, 0}, false};
     assert_int_equal(kv_pick_manual(version, &picks, &options, 5, &all, &second), QUARRY_BUSY);
     file_of(version, 1)->is_compacting = false;
     kv_picks_end(&picks, first);
@@ -326,7 +326,7 @@ static void nothing_is_picked_that_meets_what_is_under_way(void **state)
 static void two_never_write_to_one_place_of_a_level(void **state)
 {
     struct kv_pick_options options = wanted();
-    struct kv_range low = {text("a"), text("k"), false}, high = {text("b"), text("z"), false};
+    struct kv_key_range low = {text("a"), text("k"), false}, high = {text("b"), text("z"), false};
     struct kv_pick *first = NULL, *second = NULL;
 
     (void)state;
@@ -338,7 +338,7 @@ static void two_never_write_to_one_place_of_a_level(void **state)
     assert_int_equal(kv_pick_manual(version, &picks, &options, 4, &low, &first), QUARRY_OK);
     kv_picks_begin(&picks, first);
     /* 3 is free, and its range is not that of 1. */
-    struct kv_range only = {text("n"), text("z"), false};
+    struct kv_key_range only = {text("n"), text("z"), false};
     assert_int_equal(kv_pick_manual(version, &picks, &options, 4, &only, &second), QUARRY_OK);
     kv_pick_destroy(second);
     assert_int_equal(kv_pick_manual(version, &picks, &options, 4, &high, &second), QUARRY_BUSY);
@@ -436,7 +436,7 @@ static void a_marked_file_goes_down(void **state)
 static void a_range_is_compacted_by_hand_whatever_the_scores(void **state)
 {
     struct kv_pick_options options = wanted();
-    struct kv_range range = {text("c"), text("d"), false}, none = {text("q"), text("r"), false};
+    struct kv_key_range range = {text("c"), text("d"), false}, none = {text("q"), text("r"), false};
     struct kv_pick *pick = NULL;
 
     (void)state;

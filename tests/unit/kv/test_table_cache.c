@@ -75,11 +75,11 @@ static int tear_down(void **state)
     return rig_tear_down(state);
 }
 
-static struct kv_table *acquire(uint32_t number)
+static struct kv_open_table *acquire(uint32_t number)
 {
-    struct kv_table *table = NULL;
+    struct kv_open_table *table = NULL;
 
-    assert_int_equal(kv_table_acquire(cache, &files[number], &table, NULL), QUARRY_OK);
+    assert_int_equal(kv_open_table_acquire(cache, &files[number], &table, NULL), QUARRY_OK);
     assert_ptr_equal(table->table, &files[number]);
     return table;
 }
@@ -88,13 +88,13 @@ static void a_table_is_opened_once_and_stays(void **state)
 {
     (void)state;
     quarry_epoch_enter(epoch);
-    assert_null(kv_table_peek(&files[1]));
+    assert_null(kv_open_table_peek(&files[1]));
     quarry_epoch_leave(epoch);
     for (uint32_t i = 0; i < 3; i++) {
-        kv_table_release(acquire(1));
+        kv_open_table_release(acquire(1));
     }
     quarry_epoch_enter(epoch);
-    assert_ptr_equal(kv_table_peek(&files[1]), &files[1]);
+    assert_ptr_equal(kv_open_table_peek(&files[1]), &files[1]);
     quarry_epoch_leave(epoch);
     assert_int_equal(atomic_load_relaxed_u32(&opened[1]), 1);
 }
@@ -105,7 +105,7 @@ static void no_more_than_the_bound_stay_open(void **state)
 
     (void)state;
     for (uint32_t i = 0; i < FILES; i++) {
-        kv_table_release(acquire(i));
+        kv_open_table_release(acquire(i));
         assert_in_range(open_total(), 1, 4);
     }
     kv_table_cache_read_stats(cache, &stats);
@@ -116,7 +116,7 @@ static void no_more_than_the_bound_stay_open(void **state)
 
 static void what_is_in_use_stays_even_above_the_bound(void **state)
 {
-    struct kv_table *held[FILES];
+    struct kv_open_table *held[FILES];
 
     (void)state;
     for (uint32_t i = 0; i < FILES; i++) {
@@ -124,7 +124,7 @@ static void what_is_in_use_stays_even_above_the_bound(void **state)
     }
     assert_int_equal(open_total(), FILES);
     for (uint32_t i = 0; i < FILES; i++) {
-        kv_table_release(held[i]);
+        kv_open_table_release(held[i]);
     }
     assert_int_equal(kv_table_cache_shrink(cache, FILES), FILES);
     assert_int_equal(open_total(), 0);
@@ -134,12 +134,12 @@ static void what_was_used_of_late_is_spared(void **state)
 {
     (void)state;
     for (uint32_t i = 0; i < 4; i++) {
-        kv_table_release(acquire(i));
+        kv_open_table_release(acquire(i));
     }
     assert_int_equal(kv_table_cache_shrink(cache, 1), 1); /* clears all marks on its way */
     quarry_epoch_enter(epoch);
     for (uint32_t i = 1; i < 4; i += 2) {
-        assert_non_null(kv_table_peek(&files[i]));
+        assert_non_null(kv_open_table_peek(&files[i]));
     }
     quarry_epoch_leave(epoch);
     assert_int_equal(kv_table_cache_shrink(cache, 1), 1);
@@ -151,12 +151,12 @@ static void what_was_used_of_late_is_spared(void **state)
 static void a_reader_inside_the_epoch_keeps_a_table_open(void **state)
 {
     (void)state;
-    kv_table_release(acquire(1));
+    kv_open_table_release(acquire(1));
     quarry_epoch_enter(epoch);
-    assert_ptr_equal(kv_table_peek(&files[1]), &files[1]);
+    assert_ptr_equal(kv_open_table_peek(&files[1]), &files[1]);
     kv_table_cache_forget(cache, &files[1]);
     kv_table_cache_collect(cache);
-    assert_null(kv_table_peek(&files[1]));
+    assert_null(kv_open_table_peek(&files[1]));
     assert_int_equal(open_total(), 1);
     quarry_epoch_leave(epoch);
     kv_table_cache_collect(cache);
@@ -165,30 +165,30 @@ static void a_reader_inside_the_epoch_keeps_a_table_open(void **state)
 
 static void a_counted_table_outlives_its_file_in_the_cache(void **state)
 {
-    struct kv_table *table = acquire(1);
+    struct kv_open_table *table = acquire(1);
 
     (void)state;
     kv_table_cache_forget(cache, &files[1]);
     kv_table_cache_collect(cache);
     assert_int_equal(open_total(), 1);
-    kv_table_release(table);
+    kv_open_table_release(table);
     assert_int_equal(open_total(), 0);
 }
 
 static void a_file_that_cannot_be_opened_can_be_tried_again(void **state)
 {
-    struct kv_table *table = NULL;
+    struct kv_open_table *table = NULL;
     struct quarry_error error = {0};
 
     (void)state;
     atomic_store_relaxed_bool(&fails, true);
-    assert_int_equal(kv_table_acquire(cache, &files[1], &table, &error), QUARRY_IO);
+    assert_int_equal(kv_open_table_acquire(cache, &files[1], &table, &error), QUARRY_IO);
     assert_string_equal(error.text, "file 1 cannot be opened");
     atomic_store_relaxed_bool(&fails, false);
     allow_bytes(0);
-    assert_int_equal(kv_table_acquire(cache, &files[1], &table, &error), QUARRY_NO_MEMORY);
+    assert_int_equal(kv_open_table_acquire(cache, &files[1], &table, &error), QUARRY_NO_MEMORY);
     allow_bytes(UINT64_MAX);
-    kv_table_release(acquire(1));
+    kv_open_table_release(acquire(1));
 }
 
 /* ---- threads -------------------------------------------------------------------------------- */
@@ -197,13 +197,13 @@ static _Atomic uint32_t told;
 
 static void *want_file_7(void *argument)
 {
-    struct kv_table *table = NULL;
+    struct kv_open_table *table = NULL;
     struct quarry_error error = {0};
-    enum quarry_status status = kv_table_acquire(cache, &files[7], &table, &error);
+    enum quarry_status status = kv_open_table_acquire(cache, &files[7], &table, &error);
 
     (void)argument;
     if (status == QUARRY_OK) {
-        kv_table_release(table);
+        kv_open_table_release(table);
     } else if (error.status == QUARRY_IO && error.text[0] != '\0') {
         (void)atomic_add_relaxed_u32(&told, 1);
     }
@@ -255,9 +255,9 @@ static void *use_files(void *argument)
 
     for (uint32_t i = 0; i < 3000; i++) {
         uint32_t number = (uint32_t)random_below(&seed, FILES);
-        struct kv_table *table = NULL;
+        struct kv_open_table *table = NULL;
         quarry_epoch_enter(epoch);
-        const struct kv_file *seen = kv_table_peek(&files[number]);
+        const struct kv_file *seen = kv_open_table_peek(&files[number]);
         /* It is open as long as we are inside. */
         if (seen != NULL &&
             (seen != &files[number] || atomic_load_relaxed_u32(&open_now[number]) == 0)) {
@@ -265,7 +265,7 @@ static void *use_files(void *argument)
         }
         quarry_epoch_leave(epoch);
         if (random_below(&seed, 3) == 0) {
-            if (kv_table_acquire(cache, &files[number], &table, NULL) != QUARRY_OK ||
+            if (kv_open_table_acquire(cache, &files[number], &table, NULL) != QUARRY_OK ||
                 table->table != &files[number]) {
                 (void)atomic_add_relaxed_u32(&wrong, 1);
                 continue;
@@ -273,7 +273,7 @@ static void *use_files(void *argument)
             if (atomic_load_relaxed_u32(&open_now[number]) == 0) {
                 (void)atomic_add_relaxed_u32(&wrong, 1);
             }
-            kv_table_release(table);
+            kv_open_table_release(table);
         }
         if (random_below(&seed, 50) == 0) {
             kv_table_cache_forget(cache, &files[number]);

@@ -111,10 +111,10 @@ static void the_end_of_a_range_deletion_is_not_in_its_file(void **state)
     assert_int_equal(kv_run_find(run, &kv_bytewise, text("m"), kv_prefix8(text("m"))), 1);
     assert_false(kv_file_may_have(run->files[0], &kv_bytewise, text("m")));
     assert_true(kv_file_may_have(run->files[0], &kv_bytewise, text("lz")));
-    struct kv_range at_m = {text("m"), text("m"), false};
+    struct kv_key_range at_m = {text("m"), text("m"), false};
     assert_true(kv_run_overlap(run, &kv_bytewise, &at_m, &from, &to));
     assert_int_equal(from, 1);
-    struct kv_range up_to_m = {text("b"), text("m"), true};
+    struct kv_key_range up_to_m = {text("b"), text("m"), true};
     assert_true(kv_run_overlap(run, &kv_bytewise, &up_to_m, &from, &to));
     assert_int_equal(from, 0);
     assert_int_equal(to, 1);
@@ -191,12 +191,12 @@ static void a_search_finds_what_a_walk_finds(void **state)
         for (uint32_t i = 0; i < 200; i++) {
             uint32_t begin = (uint32_t)random_below(&seed, key_count);
             uint32_t end = begin + (uint32_t)random_below(&seed, key_count - begin);
-            struct kv_range range = {text(keys[begin]), text(keys[end]),
-                                     random_below(&seed, 2) == 0};
+            struct kv_key_range range = {text(keys[begin]), text(keys[end]),
+                                         random_below(&seed, 2) == 0};
             uint32_t from = 0, to = 0, overlap_count = 0;
             bool any = kv_run_overlap(run, comparator, &range, &from, &to);
             for (uint32_t file = 0; file < run->file_count; file++) {
-                struct kv_range own = kv_file_range(run->files[file]);
+                struct kv_key_range own = kv_file_range(run->files[file]);
                 bool overlaps =
                     kv_compare(comparator, own.end, range.begin) >= 0 &&
                     (kv_compare(comparator, own.begin, range.end) < 0 ||
@@ -301,7 +301,7 @@ static void random_stacks_keep_the_order_of_files(void **state)
         for (uint32_t i = 0; i < version->interval_count; i++) {
             uint32_t depth = 0;
             for (uint32_t at = 0; at < file_count; at++) {
-                struct kv_range range = kv_file_range(version->levels[0].files[at]);
+                struct kv_key_range range = kv_file_range(version->levels[0].files[at]);
                 /* A point of the interval: its key, or just behind it. */
                 bool begins = kv_compare_bytes(range.begin, version->intervals[i].key) <= 0;
                 int end = kv_compare_bytes(range.end, version->intervals[i].key);
@@ -435,9 +435,9 @@ static void a_snapshot_builds_the_same_version(void **state)
                              version->levels[level].files[i]->number);
         }
     }
-    struct kv_range range = {text("c"), text("c"), false};
+    struct kv_key_range range = {text("c"), text("c"), false};
     assert_true(kv_version_has_below(version, 2, &range));
-    range = (struct kv_range){text("e"), text("z"), false};
+    range = (struct kv_key_range){text("e"), text("z"), false};
     assert_false(kv_version_has_below(version, 1, &range));
     kv_edit_fini(&snapshot);
     kv_version_release(version);
