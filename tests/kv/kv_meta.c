@@ -60,6 +60,7 @@ static bool fails(const struct meta *meta)
 
     memset(rig_report, 0, sizeof *rig_report);
     rig_directory_make(directory, "kv-meta");
+    (void)fflush(stdout);
     pid_t child = fork();
     Q_ASSERT(child >= 0);
     if (child == 0) {

@@ -62,6 +62,8 @@ struct lane_ops {
     bool (*own)(struct lane *lane, const struct op *op, const struct keys *keys,
                 struct model_state **state, struct model_state *const *snapshots);
     bool has_merges, has_ranges, has_prefixes;
+    bool single_is_single; /* single deletes are for keys that were never deleted before */
+    bool snapshots_stay;   /* a snapshot must not end before its iterators */
 };
 
 extern const struct lane_ops lane_quarry;

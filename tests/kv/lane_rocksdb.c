@@ -350,4 +350,6 @@ const struct lane_ops lane_rocksdb = {.name = "rocksdb",
                                       .compact = compact,
                                       .reopen = reopen,
                                       .has_merges = true,
-                                      .has_ranges = true};
+                                      .has_ranges = true,
+                                      .single_is_single = true,
+                                      .snapshots_stay = true};

@@ -32,7 +32,8 @@ struct run {
     struct model_state *state;
     struct model_state *snapshots[LANE_SNAPSHOTS];
     struct cursor cursors[LANE_ITERATORS];
-    uint32_t prefix_bytes; /* of the options */
+    uint32_t prefix_bytes;     /* of the options */
+    uint8_t touched[KEYS_MAX]; /* how often a key was changed, up to 2 */
     struct change changes[BATCH_MAX];
     char values[BATCH_MAX][1500];
     char value[VALUE_BYTES_MAX];
@@ -45,6 +46,34 @@ static struct quarry_kv_slice some_key(const struct run *run, uint64_t *random)
 
 /* ---- changes ---- */
 
+static uint32_t number_of(const struct run *run, struct quarry_kv_slice key)
+{
+    return (uint32_t)(((const char *)key.bytes - run->keys.bytes[0]) /
+                      (ptrdiff_t)sizeof run->keys.bytes[0]);
+}
+
+/*
+ * Whether a key may be deleted as one that was put once. A put hides an older deletion from a
+ * compaction, which drops it: so RocksDB wants a key that was put once and never deleted.
+ */
+static bool may_single_delete(const struct run *run, struct quarry_kv_slice key,
+                              const struct model_entry *entry)
+{
+    return run->ops->has_ranges && entry != NULL && entry->put_count == 1 &&
+           (!run->ops->single_is_single || run->touched[number_of(run, key)] == 1);
+}
+
+static void touch(struct run *run, const struct change *change)
+{
+    uint32_t number = number_of(run, change->key);
+
+    for (uint32_t i = 0; i < run->keys.count; i++) {
+        if (i == number || change->kind == CHANGE_RANGE) {
+            run->touched[i] = (uint8_t)(run->touched[i] == 0 ? 1 : 2);
+        }
+    }
+}
+
 /* What may be done where a single delete, a merge or a range is wanted and cannot be. */
 static void make_legal(const struct run *run, const struct model_state *state,
                        struct change *change)
@@ -52,8 +81,7 @@ static void make_legal(const struct run *run, const struct model_state *state,
     uint32_t index = model_find(state, change->key);
     const struct model_entry *entry = index == UINT32_MAX ? NULL : state->entries[index];
 
-    if (change->kind == CHANGE_SINGLE &&
-        (!run->ops->has_ranges || entry == NULL || entry->put_count != 1)) {
+    if (change->kind == CHANGE_SINGLE && !may_single_delete(run, change->key, entry)) {
         change->kind = CHANGE_DELETE;
     }
     if (change->kind == CHANGE_MERGE &&
@@ -95,6 +123,7 @@ static void draw_change(struct run *run, uint64_t *random, enum change_kind kind
     if (change.kind != CHANGE_RANGE && change.kind != CHANGE_PUT && change.kind != CHANGE_MERGE) {
         change.value = slice_of(NULL, 0);
     }
+    touch(run, &change);
     model_apply(state, &change);
     *ret_change = change;
 }
@@ -169,9 +198,25 @@ static void do_get(struct run *run, const struct op *op)
 
 /* ---- snapshots ---- */
 
+static void cursor_end(struct run *run, uint32_t slot)
+{
+    struct cursor *cursor = &run->cursors[slot];
+
+    if (cursor->state != NULL) {
+        run->ops->iterator_end(run->lane, slot);
+        model_drop(cursor->state);
+        *cursor = (struct cursor){.state = NULL};
+    }
+}
+
 static void snapshot_release(struct run *run, uint32_t slot)
 {
     if (run->snapshots[slot] != NULL) {
+        for (uint32_t i = 0; i < LANE_ITERATORS && run->ops->snapshots_stay; i++) {
+            if (run->cursors[i].range.snapshot == slot) {
+                cursor_end(run, i);
+            }
+        }
         run->ops->snapshot_release(run->lane, slot);
         model_drop(run->snapshots[slot]);
         run->snapshots[slot] = NULL;
@@ -190,17 +235,6 @@ static void do_snapshot(struct run *run, const struct op *op)
 }
 
 /* ---- iterators ---- */
-
-static void cursor_end(struct run *run, uint32_t slot)
-{
-    struct cursor *cursor = &run->cursors[slot];
-
-    if (cursor->state != NULL) {
-        run->ops->iterator_end(run->lane, slot);
-        model_drop(cursor->state);
-        *cursor = (struct cursor){.state = NULL};
-    }
-}
 
 static struct quarry_kv_slice keep_bound(char *room, struct quarry_kv_slice key)
 {
