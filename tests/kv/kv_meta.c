@@ -1,5 +1,6 @@
 /*
- * `kv_meta [--seeds N] [--seed S] [--operations K] [--options J] [--lane NAME] [--keep LIST]`:
+ * `kv_meta [--seeds N] [--seed S] [--operations K] [--options J] [--lane NAME] [--keep LIST]
+ * [--without KINDS]`:
  * random histories of a store, held against a sorted map, under all kinds of options.
  *
  * Without --seed, N histories are run, each under an option set of its own in turn; every tenth is
@@ -36,6 +37,7 @@ struct meta {
     uint32_t operation_count, options_index;
     uint8_t *keep; /* one for each operation */
     bool is_loud;
+    const char *without; /* kinds of operations; NULL: none */
 };
 
 static _Noreturn void run_child(const struct meta *meta, const char *directory)
@@ -79,6 +81,19 @@ static bool fails(const struct meta *meta)
 
 /* ---- shrinking ---- */
 
+/* Leaves out the operations of a list of names: "backup,verify". */
+static void leave_out_kinds(struct meta *meta, const char *names)
+{
+    for (uint32_t i = 0; i < meta->operation_count && names != NULL; i++) {
+        const char *name = op_name(op_make(meta->seed, i).kind);
+        size_t length = strlen(name);
+        for (const char *at = strstr(names, name); at != NULL; at = strstr(at + 1, name)) {
+            bool begins = at == names || at[-1] == ',';
+            meta->keep[i] &= !(begins && (at[length] == ',' || at[length] == '\0'));
+        }
+    }
+}
+
 /* Leaves out all of a piece that is still in. Returns: how many that were. */
 static uint32_t leave_out(struct meta *meta, uint32_t from, uint32_t to, uint8_t *was)
 {
@@ -103,6 +118,7 @@ static void shrink(struct meta *meta)
     }
     if (!fails(meta)) { /* it was the last look at everything that failed */
         memset(meta->keep, 1, meta->operation_count);
+        leave_out_kinds(meta, meta->without);
     }
     for (uint32_t piece = meta->operation_count / 2; piece > 0; piece /= 2) {
         for (uint32_t from = 0; from < meta->operation_count; from += piece) {
@@ -218,6 +234,7 @@ static bool run_one(const struct meta *base, bool shrinks, const char *keep)
     if (keep != NULL) {
         read_keep(&meta, keep);
     }
+    leave_out_kinds(&meta, meta.without);
     bool is_right = run(&meta, shrinks);
     free(meta.keep);
     return is_right;
@@ -248,13 +265,15 @@ int main(int argc, char **argv)
     const char *seed = rig_argument_text(argc, argv, "--seed");
     const char *lane = rig_argument_text(argc, argv, "--lane");
     struct meta meta = {.lane = lane_of(lane),
+                        .without = rig_argument_text(argc, argv, "--without"),
                         .operation_count =
                             (uint32_t)rig_argument(argc, argv, "--operations", OPERATIONS_DEFAULT)};
     uint64_t seed_count = rig_argument(argc, argv, "--seeds", SEEDS_DEFAULT);
 
     if (meta.lane == NULL || meta.operation_count == 0) {
         (void)fputs("usage: kv_meta [--seeds N] [--first S] [--seed S] [--operations K]\n"
-                    "               [--options J] [--lane quarry|rocksdb] [--keep LIST]\n",
+                    "               [--options J] [--lane quarry|rocksdb] [--keep LIST] [--without "
+                    "KINDS]\n",
                     stderr);
         return 2;
     }

@@ -3,12 +3,11 @@
  * what the other one does too.
  */
 #include "kv/lane.h"
+#include "kv/peer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <rocksdb/c.h>
 
 #include <base/assert.h>
 #include <base/size.h>
@@ -33,106 +32,14 @@ static void expect(char *error, const char *what)
     }
 }
 
-/* ---- merging: as quarry_kv_merge_append(',') does ---- */
-
-static char *join(const char *base, size_t base_bytes, const char *const *operands,
-                  const size_t *operand_bytes, int count, size_t *ret_bytes)
-{
-    size_t byte_count = base == NULL ? 0 : base_bytes;
-    bool is_first = base == NULL;
-
-    for (int i = 0; i < count; i++) {
-        byte_count += operand_bytes[i] + 1;
-    }
-    char *joined = malloc(byte_count + 1), *at = joined;
-    Q_ASSERT(joined != NULL);
-    if (base != NULL) {
-        memcpy(at, base, base_bytes);
-        at += base_bytes;
-    }
-    for (int i = 0; i < count; i++) {
-        if (!is_first) {
-            *at++ = ',';
-        }
-        is_first = false;
-        memcpy(at, operands[i], operand_bytes[i]);
-        at += operand_bytes[i];
-    }
-    *ret_bytes = (size_t)(at - joined);
-    return joined;
-}
-
-static char *full_merge(void *argument, const char *key, size_t key_bytes, const char *base,
-                        size_t base_bytes, const char *const *operands, const size_t *operand_bytes,
-                        int count, unsigned char *ret_is_done, size_t *ret_bytes)
-{
-    (void)argument;
-    (void)key;
-    (void)key_bytes;
-    *ret_is_done = 1;
-    return join(base, base_bytes, operands, operand_bytes, count, ret_bytes);
-}
-
-static char *partial_merge(void *argument, const char *key, size_t key_bytes,
-                           const char *const *operands, const size_t *operand_bytes, int count,
-                           unsigned char *ret_is_done, size_t *ret_bytes)
-{
-    (void)argument;
-    (void)key;
-    (void)key_bytes;
-    *ret_is_done = 1;
-    return join(NULL, 0, operands, operand_bytes, count, ret_bytes);
-}
-
-static void delete_value(void *argument, const char *value, size_t value_bytes)
-{
-    (void)argument;
-    (void)value_bytes;
-    free((void *)(uintptr_t)value);
-}
-
-static const char *merge_name(void *argument)
-{
-    (void)argument;
-    return "StringAppendOperator";
-}
-
-static void end_nothing(void *argument)
-{
-    (void)argument;
-}
-
-static int compare_reverse(void *argument, const char *a, size_t a_bytes, const char *b,
-                           size_t b_bytes)
-{
-    return meta_reverse.compare(argument, a, a_bytes, b, b_bytes);
-}
-
-static const char *reverse_name(void *argument)
-{
-    (void)argument;
-    return meta_reverse.name;
-}
-
 /* ---- its life ---- */
 
-static rocksdb_options_t *options_of(const struct meta_options *options)
+static void set_small(rocksdb_options_t *options)
 {
-    rocksdb_options_t *theirs = rocksdb_options_create();
-
-    rocksdb_options_set_create_if_missing(theirs, 1);
-    rocksdb_options_set_write_buffer_size(theirs, Q_KIB(128));
-    rocksdb_options_set_target_file_size_base(theirs, Q_KIB(64));
-    rocksdb_options_set_max_bytes_for_level_base(theirs, Q_KIB(128));
-    rocksdb_options_set_compression(theirs, rocksdb_lz4_compression);
-    rocksdb_options_set_merge_operator(
-        theirs, rocksdb_mergeoperator_create(NULL, end_nothing, full_merge, partial_merge,
-                                             delete_value, merge_name));
-    if (options->is_reverse) {
-        rocksdb_options_set_comparator(
-            theirs, rocksdb_comparator_create(NULL, end_nothing, compare_reverse, reverse_name));
-    }
-    return theirs;
+    rocksdb_options_set_write_buffer_size(options, Q_KIB(128));
+    rocksdb_options_set_target_file_size_base(options, Q_KIB(64));
+    rocksdb_options_set_max_bytes_for_level_base(options, Q_KIB(128));
+    rocksdb_options_set_compression(options, rocksdb_lz4_compression);
 }
 
 static void open_db(struct lane *lane)
@@ -149,7 +56,8 @@ static struct lane *create(const struct meta_options *options, const char *direc
 
     Q_ASSERT(lane != NULL);
     (void)snprintf(lane->path, sizeof lane->path, "%s/rocksdb", directory);
-    lane->options = options_of(options);
+    lane->options = peer_options(options->is_reverse);
+    set_small(lane->options);
     lane->write_options = rocksdb_writeoptions_create();
     open_db(lane);
     return lane;
@@ -184,25 +92,7 @@ static void write(struct lane *lane, const struct change *changes, size_t count,
     (void)is_batch;
     (void)seed;
     for (size_t i = 0; i < count; i++) {
-        const char *key = changes[i].key.bytes, *value = changes[i].value.bytes;
-        size_t key_bytes = changes[i].key.byte_count, value_bytes = changes[i].value.byte_count;
-        switch (changes[i].kind) {
-        case CHANGE_PUT:
-            rocksdb_writebatch_put(batch, key, key_bytes, value, value_bytes);
-            break;
-        case CHANGE_DELETE:
-            rocksdb_writebatch_delete(batch, key, key_bytes);
-            break;
-        case CHANGE_SINGLE:
-            rocksdb_writebatch_singledelete(batch, key, key_bytes);
-            break;
-        case CHANGE_RANGE:
-            rocksdb_writebatch_delete_range(batch, key, key_bytes, value, value_bytes);
-            break;
-        case CHANGE_MERGE:
-            rocksdb_writebatch_merge(batch, key, key_bytes, value, value_bytes);
-            break;
-        }
+        peer_add(batch, &changes[i]);
     }
     rocksdb_write(lane->db, lane->write_options, batch, &error);
     expect(error, "write");
