@@ -93,7 +93,7 @@ static const char *set_corner(uint32_t index, struct meta_options *options)
         kv->block_cache_bytes = 1;
         return "cache of a byte";
     case 3:
-        kv->block_bytes = 1;
+        kv->block_bytes = 64;
         kv->block_restart_interval = 1;
         return "a key a block";
     case 4:
