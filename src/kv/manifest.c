@@ -6,8 +6,9 @@
  *
  * A new manifest is written whole, synced, and only then named by CURRENT: a temporary file,
  * synced, renamed over it, and the directory synced. So CURRENT always names a manifest that begins
- * with all that there was. The name of the manifest itself is made durable by the same sync of the
- * directory: the rename comes after its making, and both are in that directory.
+ * with all that there was. The directory is synced before the renaming as well, as a file system may
+ * keep the later one of two changes of a directory and lose the earlier one: CURRENT would name what
+ * is not there.
  *
  * An edit is a record, synced before anybody acts on it: files that it removes may go only
  * afterwards. Where appending or syncing fails, nothing is known of the file's end (a failed sync
@@ -177,6 +178,9 @@ enum quarry_status kv_manifest_set_current(struct quarry_vfs *vfs, const char *d
     }
     (void)snprintf(line, sizeof(line), "%s\n", kv_file_name_make(KV_FILE_MANIFEST, number, name));
     status = write_file(vfs, temporary.text, line, error);
+    if (status == QUARRY_OK) { /* the names of both, before one that depends on them */
+        status = quarry_vfs_sync_directory(vfs, directory, error);
+    }
     if (status == QUARRY_OK) {
         status = quarry_vfs_rename(vfs, temporary.text, current.text, error);
     }

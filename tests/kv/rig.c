@@ -53,7 +53,10 @@ void rig_directory_make(char *path, const char *name)
 {
     const char *base = getenv("TMPDIR");
 
-    (void)snprintf(path, 64, "%.24s/quarry-%.16s-XXXXXX", base == NULL ? "/tmp" : base, name);
+    if (base == NULL) { /* in memory, where that is: no campaign here asks what a real disk keeps */
+        base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    }
+    (void)snprintf(path, 64, "%.24s/quarry-%.16s-XXXXXX", base, name);
     if (mkdtemp(path) == NULL) {
         rig_fail("no directory %s", path);
     }

@@ -35,7 +35,7 @@ static inline uint32_t rig_below(uint64_t *random, uint32_t limit)
     return (uint32_t)(random_u64(random) % limit);
 }
 
-/* A directory below $TMPDIR or /tmp. `path`: room for 64 bytes. */
+/* A directory below $TMPDIR, /dev/shm or /tmp. `path`: room for 64 bytes. */
 void rig_directory_make(char *path, const char *name);
 /* Removes it and all that is in it; nothing is no failure. */
 void rig_directory_remove(const char *path);
