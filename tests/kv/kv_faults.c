@@ -25,9 +25,10 @@
 
 #include "kv/workload.h"
 
-#define STEPS       70u
-#define STRIDE      1u
-#define MEMORY_STEP 5u /* every so many steps */
+#define STEPS        70u
+#define STRIDE       1u
+#define MEMORY_STEP  5u /* every so many steps */
+#define POSSIBLE_MAX 8u /* states, before it is looked which it is */
 
 enum kind { KIND_ONCE, KIND_EVER, KIND_FULL, KIND_MEMORY, KINDS };
 static const char *const kind_names[KINDS] = {"once", "ever", "full", "memory"};
@@ -86,6 +87,22 @@ static void expect_fault(struct sweep *sweep, enum quarry_status status,
 
 /* ---- steps ---- */
 
+static void set_fault(struct sweep *sweep, uint64_t first)
+{
+    const struct quarry_vfs_fault fault = {
+        .first = first,
+        .count = sweep->kind == KIND_ONCE ? 1 : 0,
+        .status = sweep->kind == KIND_FULL ? QUARRY_NO_SPACE : QUARRY_IO,
+        .os_errno = sweep->kind == KIND_FULL ? ENOSPC : EIO,
+        .operations = sweep->kind == KIND_FULL
+                          ? 1u << QUARRY_VFS_OP_WRITE | 1u << QUARRY_VFS_OP_PREALLOCATE |
+                                1u << QUARRY_VFS_OP_CREATE | 1u << QUARRY_VFS_OP_MAKE_DIRECTORY
+                          : 0,
+        .is_partial = sweep->point % 2 == 0};
+
+    quarry_vfs_fault_set(sweep->fault, 0, sweep->kind == KIND_MEMORY ? NULL : &fault);
+}
+
 static bool open_store(struct sweep *sweep)
 {
     struct quarry_error error = {0};
@@ -109,6 +126,18 @@ static void close_store(struct sweep *sweep)
     }
 }
 
+static void look(struct sweep *sweep, bool may_fail);
+
+/* Lets reads through for a moment, to see which writes of many that nobody knows of are there. */
+static void settle(struct sweep *sweep)
+{
+    quarry_vfs_fault_set(sweep->fault, 0, NULL);
+    look(sweep, false);
+    if (sweep->kind != KIND_ONCE) {
+        set_fault(sweep, 1);
+    }
+}
+
 static void write_step(struct sweep *sweep, const struct step *step)
 {
     struct quarry_error error = {0};
@@ -127,6 +156,9 @@ static void write_step(struct sweep *sweep, const struct step *step)
                 : is_unknown        ? OUTCOME_UNKNOWN
                                     : OUTCOME_NOT_DONE,
                 durability);
+    if (sweep->journal.possible_count > POSSIBLE_MAX) {
+        settle(sweep);
+    }
 }
 
 /* Reads everything: one of the states that are possible now, or an error. */
@@ -197,22 +229,6 @@ static void begin(struct sweep *sweep)
     sweep->options.vfs = sweep->fault;
     sweep->options.parent = sweep->account;
     sweep->is_short = false;
-}
-
-static void set_fault(struct sweep *sweep)
-{
-    const struct quarry_vfs_fault fault = {
-        .first = sweep->point,
-        .count = sweep->kind == KIND_ONCE ? 1 : 0,
-        .status = sweep->kind == KIND_FULL ? QUARRY_NO_SPACE : QUARRY_IO,
-        .os_errno = sweep->kind == KIND_FULL ? ENOSPC : EIO,
-        .operations = sweep->kind == KIND_FULL
-                          ? 1u << QUARRY_VFS_OP_WRITE | 1u << QUARRY_VFS_OP_PREALLOCATE |
-                                1u << QUARRY_VFS_OP_CREATE | 1u << QUARRY_VFS_OP_MAKE_DIRECTORY
-                          : 0,
-        .is_partial = sweep->point % 2 == 0};
-
-    quarry_vfs_fault_set(sweep->fault, 0, sweep->kind == KIND_MEMORY ? NULL : &fault);
 }
 
 /* Leaves so many bytes above what is charged; UINT64_MAX: any. */
@@ -320,7 +336,7 @@ static void end(struct sweep *sweep)
 static bool run(struct sweep *sweep)
 {
     begin(sweep);
-    set_fault(sweep);
+    set_fault(sweep, sweep->point);
     sweep->step = 0;
     (void)open_store(sweep);
     steps(sweep, STEPS);
