@@ -482,6 +482,10 @@ enum quarry_status kv_log_set_destroy(struct kv_log_set *set, struct quarry_erro
     while ((entry = set->oldest) != NULL) {
         Q_ASSERT(entry->user_count == 0);
         set->oldest = entry->next;
+        if (kv_log_end(entry->log) == 0) {
+            discard(set, entry); /* nothing to be found again */
+            continue;
+        }
         one = end_writing(set, entry, status == QUARRY_OK ? error : NULL);
         status = status == QUARRY_OK ? one : status;
         free_entry(set, entry);
