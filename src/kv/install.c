@@ -62,14 +62,27 @@ static uint64_t sequence_after(struct quarry_kv *kv, const struct kv_edit *edit)
     return sequence;
 }
 
+/*
+ * Whether there is a manifest to be written. While a store is opened there is none: recovery writes
+ * one when it has read all logs, with the version that has come about by then (recover.c).
+ */
+static bool has_manifest(const struct quarry_kv *kv)
+{
+    return kv->manifest != NULL;
+}
+
 /* Appends with a number in hand that a new manifest can take; given back where none was begun. */
 static enum quarry_status append(struct quarry_kv *kv, struct kv_edit *edit,
                                  const struct kv_version *version, size_t flushed_count,
                                  struct quarry_error *error)
 {
     struct kv_manifest_state *state = &kv->manifest_state;
-    uint64_t log_before = state->log_number, number = kv_new_file_number(kv);
+    uint64_t log_before = state->log_number, number;
 
+    if (!has_manifest(kv)) {
+        return QUARRY_OK;
+    }
+    number = kv_new_file_number(kv);
     state->next_file = number;
     state->last_sequence = sequence_after(kv, edit);
     state->log_number = log_after(kv, flushed_count);
@@ -195,9 +208,9 @@ enum quarry_status kv_install(struct quarry_kv *kv, struct kv_edit *edit, size_t
     struct quarry_error *text = error != NULL ? error : &own;
 
     os_mutex_lock(&kv->install_mutex);
-    bool was_broken = kv_manifest_is_broken(kv->manifest);
+    bool was_broken = has_manifest(kv) && kv_manifest_is_broken(kv->manifest);
     enum quarry_status status = install_locked(kv, edit, flushed_count, text);
-    bool is_broken = kv_manifest_is_broken(kv->manifest);
+    bool is_broken = has_manifest(kv) && kv_manifest_is_broken(kv->manifest);
     if (was_broken || is_broken) {
         note_broken(kv, is_broken);
     }
