@@ -222,7 +222,7 @@ static void put_lists(struct quarry_kv *kv, struct kv_facts *facts)
     }
     if (kv->background != NULL) {
         facts->is_flushing = kv->background->is_flushing;
-        facts->background_errors = kv->background->failure_count;
+        facts->background_errors = kv->background->flush_failure_count;
     }
     os_mutex_unlock(&kv->mutex);
 }
