@@ -304,15 +304,3 @@ void quarry_kv_read_stats(struct quarry_kv *kv, struct quarry_kv_stats *ret_stat
     kv_facts_read(kv, &facts);
     *ret_stats = facts.stats;
 }
-
-void quarry_kv_read_state(struct quarry_kv *kv, struct quarry_kv_state *ret_state)
-{
-    os_mutex_lock(&kv->mutex);
-    *ret_state = kv->state;
-    os_mutex_unlock(&kv->mutex);
-    if (kv->is_read_only) {
-        ret_state->is_read_only = true;
-        (void)error_set(&ret_state->reason, QUARRY_PERMISSION, "%s: opened to be read only",
-                        kv->path);
-    }
-}
