@@ -650,6 +650,9 @@ void kv_background_stop(struct quarry_kv *kv)
         return;
     }
     stop_workers(background);
+    if (!kv->is_read_only) {
+        kv_files_collect(kv); /* what the last piece of work has left */
+    }
     for (uint32_t i = 0; i < background->hint_count; i++) {
         kv_memory_give(memory, background->hints[i].bytes);
     }

@@ -206,7 +206,7 @@ void kv_files_discard(struct quarry_kv *kv, uint64_t number)
     struct kv_background *background = kv->background;
 
     os_mutex_lock(&kv->install_mutex);
-    if (!kv_manifest_is_broken(kv->manifest)) {
+    if (kv->manifest == NULL || !kv_manifest_is_broken(kv->manifest)) {
         kv_files_remove_table(kv, number);
     } else if (background != NULL &&
                kv_memory_grow(&kv->small[KV_PART_META], (void **)&background->undecided,

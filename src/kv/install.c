@@ -13,6 +13,9 @@
  * and the logs are needed by what the current version lacks: the log number goes back to what it
  * was.
  *
+ * While logs are replayed there is no manifest yet: changes are those of memory alone, and the one
+ * that is made at the end begins with all of them (recover.c).
+ *
  * Invariants:
  *   1. The current version is what the manifest leads to, if that is not broken.
  *   2. A layer leaves the list in the moment at which the view has the version with its files.
@@ -152,6 +155,12 @@ static void settle(struct quarry_kv *kv)
     background->undecided_count = 0;
 }
 
+/* Whether it is not known what is on the disk. Under install_mutex. */
+static bool is_undecided(const struct quarry_kv *kv)
+{
+    return kv->manifest != NULL && kv_manifest_is_broken(kv->manifest);
+}
+
 static void note_broken(struct quarry_kv *kv, bool is_broken)
 {
     os_mutex_lock(&kv->mutex);
@@ -177,7 +186,7 @@ static enum quarry_status install_locked(struct quarry_kv *kv, struct kv_edit *e
         kv_version_release(version);
         return error_set(error, status, "%s: no memory for a view", kv->path);
     }
-    status = append(kv, edit, version, flushed_count, error);
+    status = kv->manifest == NULL ? QUARRY_OK : append(kv, edit, version, flushed_count, error);
     if (status != QUARRY_OK) {
         kv_view_unreserve(kv, ready);
         kv_version_release(version);
@@ -195,9 +204,9 @@ enum quarry_status kv_install(struct quarry_kv *kv, struct kv_edit *edit, size_t
     struct quarry_error *text = error != NULL ? error : &own;
 
     os_mutex_lock(&kv->install_mutex);
-    bool was_broken = kv_manifest_is_broken(kv->manifest);
+    bool was_broken = is_undecided(kv);
     enum quarry_status status = install_locked(kv, edit, flushed_count, text);
-    bool is_broken = kv_manifest_is_broken(kv->manifest);
+    bool is_broken = is_undecided(kv);
     if (was_broken || is_broken) {
         note_broken(kv, is_broken);
     }
