@@ -13,6 +13,9 @@
  * and the logs are needed by what the current version lacks: the log number goes back to what it
  * was.
  *
+ * While logs are replayed there is no manifest yet: changes are those of memory alone, and the one
+ * that is made at the end begins with all of them (recover.c).
+ *
  * Invariants:
  *   1. The current version is what the manifest leads to, if that is not broken.
  *   2. A layer leaves the list in the moment at which the view has the version with its files.
@@ -62,27 +65,14 @@ static uint64_t sequence_after(struct quarry_kv *kv, const struct kv_edit *edit)
     return sequence;
 }
 
-/*
- * Whether there is a manifest to be written. While a store is opened there is none: recovery writes
- * one when it has read all logs, with the version that has come about by then (recover.c).
- */
-static bool has_manifest(const struct quarry_kv *kv)
-{
-    return kv->manifest != NULL;
-}
-
 /* Appends with a number in hand that a new manifest can take; given back where none was begun. */
 static enum quarry_status append(struct quarry_kv *kv, struct kv_edit *edit,
                                  const struct kv_version *version, size_t flushed_count,
                                  struct quarry_error *error)
 {
     struct kv_manifest_state *state = &kv->manifest_state;
-    uint64_t log_before = state->log_number, number;
+    uint64_t log_before = state->log_number, number = kv_new_file_number(kv);
 
-    if (!has_manifest(kv)) {
-        return QUARRY_OK;
-    }
-    number = kv_new_file_number(kv);
     state->next_file = number;
     state->last_sequence = sequence_after(kv, edit);
     state->log_number = log_after(kv, flushed_count);
@@ -165,11 +155,19 @@ static void settle(struct quarry_kv *kv)
     background->undecided_count = 0;
 }
 
-static void note_broken(struct quarry_kv *kv, bool is_broken)
+/* Whether it is not known what is on the disk. Under install_mutex. */
+static bool is_undecided(const struct quarry_kv *kv)
+{
+    return kv->manifest != NULL && kv_manifest_is_broken(kv->manifest);
+}
+
+/* The manifest is another, or is not decided, or is again. */
+static void note_manifest(struct quarry_kv *kv, bool is_broken)
 {
     os_mutex_lock(&kv->mutex);
     if (kv->background != NULL) {
         kv->background->is_broken = is_broken;
+        kv->background->wants_sweep = true;
     }
     os_mutex_unlock(&kv->mutex);
 }
@@ -190,7 +188,7 @@ static enum quarry_status install_locked(struct quarry_kv *kv, struct kv_edit *e
         kv_version_release(version);
         return error_set(error, status, "%s: no memory for a view", kv->path);
     }
-    status = append(kv, edit, version, flushed_count, error);
+    status = kv->manifest == NULL ? QUARRY_OK : append(kv, edit, version, flushed_count, error);
     if (status != QUARRY_OK) {
         kv_view_unreserve(kv, ready);
         kv_version_release(version);
@@ -208,11 +206,12 @@ enum quarry_status kv_install(struct quarry_kv *kv, struct kv_edit *edit, size_t
     struct quarry_error *text = error != NULL ? error : &own;
 
     os_mutex_lock(&kv->install_mutex);
-    bool was_broken = has_manifest(kv) && kv_manifest_is_broken(kv->manifest);
+    bool was_broken = is_undecided(kv);
+    uint64_t number = kv->manifest_state.manifest_number;
     enum quarry_status status = install_locked(kv, edit, flushed_count, text);
-    bool is_broken = has_manifest(kv) && kv_manifest_is_broken(kv->manifest);
-    if (was_broken || is_broken) {
-        note_broken(kv, is_broken);
+    bool is_broken = is_undecided(kv);
+    if (was_broken || is_broken || number != kv->manifest_state.manifest_number) {
+        note_manifest(kv, is_broken);
     }
     os_mutex_unlock(&kv->install_mutex);
     if (is_broken) {
