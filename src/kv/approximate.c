@@ -67,8 +67,8 @@ static uint64_t bytes_of_range(struct quarry_kv *kv, const struct kv_version *ve
         }
         for (uint32_t i = from; i < to; i++) {
             bool is_inside = i > from && i + 1 < to;
-            bytes += is_inside ? run->files[i]->byte_count
-                               : bytes_of_file(kv, run->files[i], range);
+            bytes +=
+                is_inside ? run->files[i]->byte_count : bytes_of_file(kv, run->files[i], range);
         }
     }
     return bytes;

@@ -91,8 +91,7 @@ static enum quarry_status copy_whole(struct backup *backup, const char *from, co
         (void)quarry_vfs_remove(vfs, temporary.text, NULL);
         return error_set(backup->error, QUARRY_IO, "%s: read twice, and not the same", from);
     }
-    return status != QUARRY_OK ? status
-                               : quarry_vfs_rename(vfs, temporary.text, to, backup->error);
+    return status != QUARRY_OK ? status : quarry_vfs_rename(vfs, temporary.text, to, backup->error);
 }
 
 static enum quarry_status add_table(struct backup *backup, const struct kv_file *file)
@@ -141,9 +140,8 @@ static enum quarry_status add_private(struct backup *backup, enum kv_file_kind k
     char name[KV_FILE_NAME_BYTES], line[KV_FILE_NAME_BYTES + 32];
     struct kv_path path;
     struct kv_file_sum sum = {0};
-    enum quarry_status status =
-        kv_path_join(backup->directory.text, kv_file_name_make(kind, number, name), &path,
-                     backup->error);
+    enum quarry_status status = kv_path_join(
+        backup->directory.text, kv_file_name_make(kind, number, name), &path, backup->error);
 
     if (status == QUARRY_OK) {
         status = kv_file_sum_of(backup->kv->vfs, path.text, &sum, backup->error);
@@ -229,10 +227,23 @@ static enum quarry_status fill(struct backup *backup)
         status = conclude(backup);
     }
     quarry_vfs_close(backup->file);
-    if (status != QUARRY_OK) {
-        (void)quarry_vfs_remove(backup->kv->vfs, backup->meta.text, NULL);
-    }
     return status;
+}
+
+/* What there is of it. Its meta file first: while that is there, nothing that it names may go. */
+static void remove_all(struct backup *backup)
+{
+    struct quarry_vfs *vfs = backup->kv->vfs;
+    struct kv_path meta;
+
+    (void)quarry_vfs_remove(vfs, backup->meta.text, NULL);
+    if (kv_backup_meta_path(backup->path, backup->id, "", &meta, NULL) != QUARRY_OK) {
+        return;
+    }
+    (void)quarry_vfs_remove(vfs, meta.text, NULL);
+    if (!kv_path_exists(vfs, meta.text)) {
+        kv_directory_remove(vfs, backup->directory.text);
+    }
 }
 
 static enum quarry_status make_directories(struct quarry_vfs *vfs, const char *path,
@@ -293,7 +304,7 @@ static enum quarry_status make_backup(struct backup *backup)
         kv_capture_release(&backup->capture);
     }
     if (status != QUARRY_OK) {
-        kv_directory_remove(backup->kv->vfs, backup->directory.text);
+        remove_all(backup);
     }
     return status;
 }

@@ -174,7 +174,8 @@ static bool name_in_store(const struct kv_backup_reader *reader, struct kv_backu
         return false;
     }
     size_t directory = (size_t)(last + 1 - file->path);
-    if (directory == sizeof(KV_BACKUP_SHARED) && memcmp(file->path, KV_BACKUP_SHARED "/", directory) == 0) {
+    if (directory == sizeof(KV_BACKUP_SHARED) &&
+        memcmp(file->path, KV_BACKUP_SHARED "/", directory) == 0) {
         if (!strip_sum(last + 1, file->name)) {
             return false;
         }

@@ -21,7 +21,8 @@
  * Rejected: copying logs instead of flushing, as RocksDB does below a size. It spares a flush, and
  * costs a log whose end must be found while it is written to.
  *
- * Locking: the install lock, to take two pointers. Cost: a flush, a link for each table, a manifest.
+ * Locking: the install lock, to take two pointers. Cost: a flush, a link for each table, a
+ * manifest.
  */
 #include <kv/checkpoint.h>
 

@@ -115,9 +115,8 @@ static enum quarry_status copy_into(struct quarry_vfs *vfs, struct quarry_vfs_fi
                                     struct quarry_error *error)
 {
     struct quarry_vfs_file *file = NULL;
-    enum quarry_status status =
-        quarry_vfs_open(vfs, to, QUARRY_VFS_WRITE | QUARRY_VFS_CREATE | QUARRY_VFS_EXCLUSIVE, &file,
-                        error);
+    enum quarry_status status = quarry_vfs_open(
+        vfs, to, QUARRY_VFS_WRITE | QUARRY_VFS_CREATE | QUARRY_VFS_EXCLUSIVE, &file, error);
 
     if (status != QUARRY_OK) {
         return status;

@@ -106,9 +106,8 @@ static enum quarry_status check(const struct quarry_kv_file_writer *writer, stru
     }
     if (writer->key_count != 0 &&
         kv_compare(kv->comparator, kv_buffer_slice(&writer->last_key), key) >= 0) {
-        return error_set(error, QUARRY_BAD_INPUT,
-                         "%.100s: key %llu is not after the one before it", writer->path.text,
-                         (unsigned long long)writer->key_count);
+        return error_set(error, QUARRY_BAD_INPUT, "%.100s: key %llu is not after the one before it",
+                         writer->path.text, (unsigned long long)writer->key_count);
     }
     return QUARRY_OK;
 }

@@ -23,12 +23,13 @@
  * entries with the same key and sequence neither is newer.
  *
  * Invariants:
- *   1. When levels are chosen no layer has a key of the files, nor will one until they are installed.
+ *   1. When levels are chosen no layer has a key of the files, nor will one until they are
+ * installed.
  *   2. The version in which a level was free is read under the mutex under which compactions end.
  *   3. A file is removed after a failure when the manifest certainly does not have it: files.c.
  *
- * Rejected: waiting for writers of other ranges only. Which range a batch has is not known before it
- * is read.
+ * Rejected: waiting for writers of other ranges only. Which range a batch has is not known before
+ * it is read.
  *
  * Locking: the barrier; the store's mutex for levels. Cost: see ingest_file.c; writers wait while
  * memtables of the range are flushed, and the manifest is appended to and synced.
@@ -85,8 +86,7 @@ static bool layer_overlaps(const struct ingest *ingest, struct kv_layer *layer)
 
     for (size_t i = 0; i < ingest->file_count; i++) {
         const struct kv_key_range range = kv_ingest_file_range(&ingest->files[i]);
-        if (has_key(layer, comparator, &range) ||
-            has_range_deletion(layer, comparator, &range)) {
+        if (has_key(layer, comparator, &range) || has_range_deletion(layer, comparator, &range)) {
             return true;
         }
     }
@@ -129,8 +129,7 @@ static bool is_written_to(const struct quarry_kv *kv, uint32_t level,
                           const struct kv_key_range *range)
 {
     for (const struct kv_pick *pick = kv->picks.first; pick != NULL; pick = pick->next) {
-        if (pick->output_level == level &&
-            kv_ranges_overlap(kv->comparator, &pick->range, range)) {
+        if (pick->output_level == level && kv_ranges_overlap(kv->comparator, &pick->range, range)) {
             return true;
         }
     }
@@ -152,8 +151,8 @@ static void choose_level(struct kv_ingest_file *file, const struct kv_version *v
         }
     }
     if (file->level > 0) {
-        file->pick = (struct kv_pick){
-            .kind = KV_PICK_MOVE, .output_level = file->level, .range = range};
+        file->pick =
+            (struct kv_pick){.kind = KV_PICK_MOVE, .output_level = file->level, .range = range};
         kv_picks_begin(&file->kv->picks, &file->pick);
         file->is_picked = true;
     }
@@ -272,8 +271,7 @@ static enum quarry_status bring_all(const struct ingest *ingest, bool keeps)
     struct quarry_kv *kv = ingest->kv;
 
     for (size_t i = 0; i < ingest->file_count; i++) {
-        enum quarry_status status =
-            kv_ingest_file_bring(&ingest->files[i], keeps, ingest->error);
+        enum quarry_status status = kv_ingest_file_bring(&ingest->files[i], keeps, ingest->error);
         if (status != QUARRY_OK) {
             return status;
         }

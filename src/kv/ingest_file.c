@@ -13,7 +13,8 @@
  * the manifest says (docs/formats/sst.md). RocksDB's first version of such files had no room for
  * that, and RocksDB would read those as older than everything; they are rewritten.
  *
- * Cost: two readings of the file, the second from the page cache; copying it where it is not linked.
+ * Cost: two readings of the file, the second from the page cache; copying it where it is not
+ * linked.
  */
 #include <kv/ingest_file.h>
 
@@ -93,8 +94,7 @@ static enum quarry_status widen_down(struct kv_ingest_file *file, struct kv_slic
 {
     bool is_first = file->entry_count + file->range_count == 0;
 
-    if (!is_first &&
-        kv_compare(file->kv->comparator, kv_buffer_slice(&file->smallest), key) <= 0) {
+    if (!is_first && kv_compare(file->kv->comparator, kv_buffer_slice(&file->smallest), key) <= 0) {
         return QUARRY_OK;
     }
     file->smallest_type = type;

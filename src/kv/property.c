@@ -25,7 +25,8 @@ void kv_text_add(struct kv_text *text, const char *format, ...)
     size_t room = text->byte_count < text->room_bytes ? text->room_bytes - text->byte_count : 0;
 
     va_start(arguments, format);
-    int count = vsnprintf(room == 0 ? NULL : text->room + text->byte_count, room, format, arguments);
+    int count =
+        vsnprintf(room == 0 ? NULL : text->room + text->byte_count, room, format, arguments);
     va_end(arguments);
     Q_ASSERT(count >= 0);
     text->byte_count += (size_t)count;
@@ -113,10 +114,9 @@ static void add_ratio(struct kv_text *text, struct quarry_kv *kv, uint32_t level
 
     kv_totals_read(kv, level, level + 1, &totals);
     kv_text_add(text, "%.6f",
-                totals.data_bytes == 0
-                    ? -1.0
-                    : (double)(totals.raw_key_bytes + totals.raw_value_bytes) /
-                          (double)totals.data_bytes);
+                totals.data_bytes == 0 ? -1.0
+                                       : (double)(totals.raw_key_bytes + totals.raw_value_bytes) /
+                                             (double)totals.data_bytes);
 }
 
 static bool add_of_level(struct kv_text *text, struct quarry_kv *kv, const char *name,

@@ -58,17 +58,16 @@ void kv_property_writes(struct kv_text *text, struct quarry_kv *kv, const struct
                 "Cumulative WAL: %.2f MB written, %" PRIu64 " syncs, %" PRIu64
                 " writes waited for another's\n",
                 MIB(stats->log_bytes), stats->log_sync_count, stats->log_group_count);
-    kv_text_add(text,
-                "Cumulative flushes: %" PRIu64 ", %.2f MB; compactions: %" PRIu64
-                ", moves: %" PRIu64 "\n",
-                stats->flush_count, MIB(stats->flush_bytes), stats->compaction_count,
-                stats->move_count);
+    kv_text_add(
+        text,
+        "Cumulative flushes: %" PRIu64 ", %.2f MB; compactions: %" PRIu64 ", moves: %" PRIu64 "\n",
+        stats->flush_count, MIB(stats->flush_bytes), stats->compaction_count, stats->move_count);
     kv_text_add(text, "Cumulative stall: %.3f s slowed, %.3f s stopped, %.3f s the longest\n",
                 (double)stats->throttled_ns / 1e9, (double)stats->stopped_ns / 1e9,
                 (double)stats->stopped_worst_ns / 1e9);
     kv_text_add(text,
-                "Cumulative reads: %" PRIu64 " gets, %" PRIu64 " found, %" PRIu64
-                " seeks, %" PRIu64 " steps, %.2f MB\n",
+                "Cumulative reads: %" PRIu64 " gets, %" PRIu64 " found, %" PRIu64 " seeks, %" PRIu64
+                " steps, %.2f MB\n",
                 stats->get_count, stats->get_hit_count, stats->seek_count, stats->step_count,
                 MIB(stats->read_bytes));
 }
@@ -190,18 +189,17 @@ void kv_property_aggregated(struct kv_text *text, struct quarry_kv *kv,
 
     (void)facts;
     kv_totals_read(kv, 0, QUARRY_KV_LEVELS, &totals);
-    kv_text_add(text,
-                "# data blocks=%" PRIu64 "; # entries=%" PRIu64 "; # deletions=%" PRIu64
-                "; # merge operands=%" PRIu64 "; # range deletions=%" PRIu64
-                "; raw key size=%" PRIu64 "; raw value size=%" PRIu64 "; data block size=%" PRIu64
-                "; index block size=%" PRIu64 "; filter block size=%" PRIu64
-                "; # entries for filter=%" PRIu64 "; # index partitions=%" PRIu64
-                "; top-level index size=%" PRIu64 ";",
-                totals.block_count, totals.entry_count, totals.delete_count, totals.merge_count,
-                totals.range_delete_count, totals.raw_key_bytes, totals.raw_value_bytes,
-                totals.data_bytes, totals.index_bytes, totals.filter_bytes,
-                totals.filter_entry_count, totals.index_partition_count,
-                totals.top_level_index_bytes);
+    kv_text_add(
+        text,
+        "# data blocks=%" PRIu64 "; # entries=%" PRIu64 "; # deletions=%" PRIu64
+        "; # merge operands=%" PRIu64 "; # range deletions=%" PRIu64 "; raw key size=%" PRIu64
+        "; raw value size=%" PRIu64 "; data block size=%" PRIu64 "; index block size=%" PRIu64
+        "; filter block size=%" PRIu64 "; # entries for filter=%" PRIu64
+        "; # index partitions=%" PRIu64 "; top-level index size=%" PRIu64 ";",
+        totals.block_count, totals.entry_count, totals.delete_count, totals.merge_count,
+        totals.range_delete_count, totals.raw_key_bytes, totals.raw_value_bytes, totals.data_bytes,
+        totals.index_bytes, totals.filter_bytes, totals.filter_entry_count,
+        totals.index_partition_count, totals.top_level_index_bytes);
 }
 
 /* ---- our own -------------------------------------------------------------------------------- */

@@ -52,8 +52,8 @@ static enum quarry_status note_file(struct kv_repair *repair, const char *name)
     }
     enum quarry_status status = kv_path_join(repair->path, name, &path, repair->error);
     if (status == QUARRY_OK) {
-        status = quarry_vfs_stat(repair->vfs, path.text, &file.byte_count, &is_directory,
-                                 repair->error);
+        status =
+            quarry_vfs_stat(repair->vfs, path.text, &file.byte_count, &is_directory, repair->error);
     }
     if (status == QUARRY_OK) {
         status = kv_memory_grow(&repair->small, (void **)&repair->files, &repair->file_capacity,
@@ -319,9 +319,8 @@ static enum quarry_status put_away(struct kv_repair *repair, const struct kv_rep
     }
     (void)kv_file_name_make(file->name.kind, file->name.number, name);
     status = kv_path_join(lost, name, &to, repair->error);
-    return status != QUARRY_OK
-               ? status
-               : quarry_vfs_rename(repair->vfs, from.text, to.text, repair->error);
+    return status != QUARRY_OK ? status
+                               : quarry_vfs_rename(repair->vfs, from.text, to.text, repair->error);
 }
 
 static enum quarry_status put_all_away(struct kv_repair *repair)

@@ -29,8 +29,7 @@ static enum quarry_status begin_memory(struct kv_repair *repair)
             quarry_lifetime_begin(repair->memory, "kv repair", &repair->lifetime, repair->error);
     }
     if (status == QUARRY_OK) {
-        status =
-            quarry_pool_create(repair->lifetime, quarry_account_owner(repair->account), &pool);
+        status = quarry_pool_create(repair->lifetime, quarry_account_owner(repair->account), &pool);
     }
     if (status == QUARRY_OK) {
         repair->small = (struct kv_memory){.account = repair->account, .pool = pool};
@@ -146,8 +145,7 @@ static struct kv_table_write_options write_options(const struct kv_repair *repai
 
     return (struct kv_table_write_options){
         .format = is_leveldb ? QUARRY_KV_FORMAT_LEVELDB : QUARRY_KV_FORMAT_ROCKSDB,
-        .compression = options->compression != QUARRY_KV_COMPRESSION_DEFAULT
-                           ? options->compression
+        .compression = options->compression != QUARRY_KV_COMPRESSION_DEFAULT ? options->compression
                        : is_leveldb ? QUARRY_KV_COMPRESSION_SNAPPY
                                     : QUARRY_KV_COMPRESSION_LZ4,
         .checksum = options->checksum,
@@ -161,13 +159,11 @@ static struct kv_table_write_options write_options(const struct kv_repair *repai
         .file_number = number,
         .level = QUARRY_KV_LEVELS - 1,
         .creation_time = quarry_vfs_wall_ns(repair->vfs) / 1000000000u,
-        .merge_operator =
-            options->merge_operator == NULL ? NULL : options->merge_operator->name,
+        .merge_operator = options->merge_operator == NULL ? NULL : options->merge_operator->name,
     };
 }
 
-enum quarry_status kv_repair_output_begin(struct kv_repair *repair,
-                                          struct kv_repair_output *output)
+enum quarry_status kv_repair_output_begin(struct kv_repair *repair, struct kv_repair_output *output)
 {
     enum kv_file_kind kind =
         repair->form == KV_EDIT_LEVELDB ? KV_FILE_TABLE_LEVELDB : KV_FILE_TABLE;

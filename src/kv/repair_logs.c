@@ -55,9 +55,9 @@ static enum quarry_status put_ranges(struct kv_repair *repair, struct kv_memtabl
     }
     kv_fragments_iterator_init(&iterator, fragments);
     for (base->ops->first(base); base->is_valid && status == QUARRY_OK; base->ops->next(base)) {
-        status = kv_table_writer_add_range_delete(writer, base->key.user, base->value,
-                                                  kv_trailer_sequence(base->key.trailer),
-                                                  repair->error);
+        status =
+            kv_table_writer_add_range_delete(writer, base->key.user, base->value,
+                                             kv_trailer_sequence(base->key.trailer), repair->error);
     }
     base->ops->fini(base);
     kv_fragments_release(fragments);

@@ -27,7 +27,7 @@
 #include <kv/merge_iterator.h>
 
 /* Of an output where the options do not say. */
-#define FILE_BYTES Q_MIB(32)
+#define FILE_BYTES      Q_MIB(32)
 #define READAHEAD_BYTES Q_KIB(64)
 
 struct input {
@@ -181,9 +181,9 @@ static enum quarry_status put_fragment(struct merge *merge, uint32_t index, stru
         status = kv_repair_output_begin(merge->repair, &merge->output);
     }
     for (uint32_t i = 0; i < fragment->count && status == QUARRY_OK; i++) {
-        status = kv_table_writer_add_range_delete(
-            merge->output.writer, begin, end, merge->fragments->sequences[fragment->first + i],
-            merge->repair->error);
+        status = kv_table_writer_add_range_delete(merge->output.writer, begin, end,
+                                                  merge->fragments->sequences[fragment->first + i],
+                                                  merge->repair->error);
     }
     return status;
 }
@@ -212,16 +212,15 @@ static bool is_full(const struct merge *merge)
 {
     uint64_t file_bytes = merge->repair->options->file_bytes;
 
-    return merge->output.writer != NULL &&
-           kv_table_writer_bytes(merge->output.writer) >=
-               (file_bytes == 0 ? FILE_BYTES : file_bytes);
+    return merge->output.writer != NULL && kv_table_writer_bytes(merge->output.writer) >=
+                                               (file_bytes == 0 ? FILE_BYTES : file_bytes);
 }
 
 static enum quarry_status put_entry(struct merge *merge, const struct kv_iterator *at)
 {
     struct kv_repair *repair = merge->repair;
-    bool is_same = merge->has_last && kv_compare(repair->comparator, kv_buffer_slice(&merge->last),
-                                                 at->key.user) == 0;
+    bool is_same = merge->has_last &&
+                   kv_compare(repair->comparator, kv_buffer_slice(&merge->last), at->key.user) == 0;
     enum quarry_status status = QUARRY_OK;
 
     if (is_same && merge->last_trailer == at->key.trailer) {

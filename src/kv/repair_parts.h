@@ -14,9 +14,9 @@
 #include <kv/sst/table_write.h>
 
 enum kv_repair_fate {
-    KV_REPAIR_STAYS,  /* it is the new manifest's, or nobody's business */
+    KV_REPAIR_STAYS,   /* it is the new manifest's, or nobody's business */
     KV_REPAIR_USED_UP, /* all of its entries are in new files */
-    KV_REPAIR_LOST,   /* it is moved to lost/ */
+    KV_REPAIR_LOST,    /* it is moved to lost/ */
 };
 
 /* A file that was found. */
@@ -71,7 +71,8 @@ struct kv_repair {
 enum quarry_status kv_repair_bench_init(struct kv_repair *repair);
 void kv_repair_bench_fini(struct kv_repair *repair);
 
-/* A table of a file that was found. `largest_sequence`: of an ingested one; UINT64_MAX: not known */
+/* A table of a file that was found. `largest_sequence`: of an ingested one; UINT64_MAX: not known
+ */
 enum quarry_status kv_repair_open(struct kv_repair *repair, const struct kv_repair_file *file,
                                   uint64_t largest_sequence, struct kv_table **ret_table,
                                   struct quarry_error *error);

@@ -8,8 +8,8 @@
  *
  * *Pruning* removes a backup's meta file first, and syncs that: from then on it does not exist.
  * Then its private files; and in the end all shared files that no meta file names: a table of the
- * next 32 names of the directory is marked by going through all meta files, and those without a mark
- * are removed. Meta files are read (shared files / 32) times, and no memory is taken.
+ * next 32 names of the directory is marked by going through all meta files, and those without a
+ * mark are removed. Meta files are read (shared files / 32) times, and no memory is taken.
  *
  * Locking: the directory's own lock. What is on the stack: below 32 KiB.
  */
@@ -114,8 +114,7 @@ enum quarry_status quarry_kv_restore(struct quarry_vfs *vfs, const char *backup_
     struct kv_backup_ids ids;
 
     vfs = vfs == NULL ? quarry_vfs_posix() : vfs;
-    enum quarry_status status =
-        kv_backup_ids_read(vfs, backup_path, KV_BACKUP_META, &ids, error);
+    enum quarry_status status = kv_backup_ids_read(vfs, backup_path, KV_BACKUP_META, &ids, error);
     if (status != QUARRY_OK) {
         return status;
     }

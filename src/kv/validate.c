@@ -43,8 +43,7 @@ static enum quarry_status validate_view(struct quarry_kv *kv, struct quarry_erro
             return wrong(kv, error, "the view lacks a layer, or has them in another order");
         }
     }
-    return at == view->layer_count ? QUARRY_OK
-                                   : wrong(kv, error, "the view has a layer too many");
+    return at == view->layer_count ? QUARRY_OK : wrong(kv, error, "the view has a layer too many");
 }
 
 static enum quarry_status validate_snapshots(struct quarry_kv *kv, struct quarry_error *error)

@@ -106,8 +106,8 @@ static enum quarry_status same_files(const struct verify *verify, const struct k
         }
         if (!is_same) {
             return error_set(verify->error, QUARRY_CORRUPT,
-                             "%s: level %u of the manifest is not that of memory",
-                             verify->kv->path, level);
+                             "%s: level %u of the manifest is not that of memory", verify->kv->path,
+                             level);
         }
     }
     return QUARRY_OK;

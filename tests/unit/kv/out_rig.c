@@ -11,7 +11,8 @@ char out_folder[64];
 struct quarry_error out_error;
 
 static bool is_disk;
-static uint32_t open_count; /* stores: where a test has failed they stay, and the memory with them */
+static uint32_t
+    open_count; /* stores: where a test has failed they stay, and the memory with them */
 
 void out_must(enum quarry_status status, const char *file, int line)
 {

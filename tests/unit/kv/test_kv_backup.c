@@ -149,8 +149,7 @@ static void a_meta_file_is_not_believed(void **state)
     out_close(kv);
     for (size_t i = 0; i < COUNT_OF(wrong); i++) {
         out_write_file("/backups/meta/1", wrong[i]);
-        enum quarry_status status =
-            quarry_kv_restore(out_vfs, "/backups", 1, "/back", &out_error);
+        enum quarry_status status = quarry_kv_restore(out_vfs, "/backups", 1, "/back", &out_error);
         if (status != QUARRY_CORRUPT) {
             fail_msg("%zu: %s", i, quarry_status_name(status));
         }
