@@ -28,11 +28,15 @@ static void sleep_us(uint32_t duration_us)
 static bool live_and_die(const struct writer *writer, uint64_t *random)
 {
     int status = 0;
+    uint64_t verified_count = writer->oracle->verified_count;
     pid_t child = fork();
 
     Q_ASSERT(child >= 0);
     if (child == 0) {
         writer_run(writer);
+    }
+    if (!rig_once_in(random, 4)) { /* else while it is opened */
+        writer_wait_until_checked(writer, verified_count);
     }
     sleep_us(rig_below(random, SLEEP_US_MAX));
     (void)kill(child, SIGKILL);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <quarry/memory.h>
@@ -187,6 +188,19 @@ bool writer_check(const struct writer *writer)
     rig_expect(quarry_kv_close(kv, &error), &error, "close");
     quarry_memory_destroy(memory);
     return is_right;
+}
+
+void writer_wait_until_checked(const struct writer *writer, uint64_t verified_before)
+{
+    const struct timespec millisecond = {.tv_nsec = 1000000};
+
+    for (uint32_t i = 0; i < 3000; i++) {
+        if (atomic_load_relaxed_u64(&writer->oracle->verified_count) != verified_before ||
+            writer->oracle->text[0] != '\0') {
+            return;
+        }
+        (void)nanosleep(&millisecond, NULL);
+    }
 }
 
 struct thread {

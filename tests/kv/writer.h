@@ -38,6 +38,8 @@ struct oracle *oracle_create(void);
  * on from what was found. Returns: whether it is right.
  */
 bool writer_check(const struct writer *writer);
+/* Waits until a child has found it right, or has ended, or for some seconds. */
+void writer_wait_until_checked(const struct writer *writer, uint64_t verified_before);
 /* In a child: checks it, then writes until it is ended. Ends with 1 where it is not right. */
 _Noreturn void writer_run(const struct writer *writer);
 
