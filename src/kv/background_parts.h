@@ -41,7 +41,7 @@ struct kv_background {
     bool is_corrupt;              /* compaction has met damage: it is not tried again */
     bool is_collecting;           /* somebody removes files */
     bool wants_collecting;        /* and is to look once more */
-    bool wants_sweep; /* logs of an earlier opening, or old manifests, may be there */
+    bool wants_sweep;             /* logs of an earlier opening, or old manifests, may be there */
     bool is_broken;               /* the manifest is not decided: an empty change is to be tried */
     bool is_settling;             /* and it is */
     uint32_t compaction_count;    /* under way, those asked for by hand included */
@@ -65,6 +65,14 @@ struct kv_background {
     _Atomic uint64_t level_written_bytes[QUARRY_KV_LEVELS];
 };
 
+/* A worker that has nothing to do looks around. */
+#define KV_TICK_NS UINT64_C(1000000000)
+
+/*
+ * Chooses a piece of work and does it. Returns: false: there is none; look again after
+ * `*ret_wait_ns`. `ret_is_done`: whether it has succeeded; written where there was one.
+ */
+bool kv_background_try(struct quarry_kv *kv, bool *ret_is_done, uint64_t *ret_wait_ns);
 /* Lists have changed: who waits is woken, and so are workers. Threads: any. */
 void kv_background_changed(struct quarry_kv *kv);
 

@@ -15,8 +15,8 @@
  * until nobody does, so that from then on every file stays that was there: versions simply are not
  * collected.
  *
- * Where removing fails it is tried again after the next change of files; at the latest the file goes
- * when the store is next opened.
+ * Where removing fails it is tried again after the next change of files; at the latest the file
+ * goes when the store is next opened.
  *
  * Locking: the store's mutex for the flags; none while a file is removed.
  */
@@ -316,8 +316,8 @@ static bool is_old_options(const struct listing *listing, uint64_t number)
     uint32_t newer_count = 0;
 
     for (size_t i = 0; i < listing->count; i++) {
-        newer_count += listing->names[i].kind == KV_FILE_OPTIONS &&
-                       listing->names[i].number > number;
+        newer_count +=
+            listing->names[i].kind == KV_FILE_OPTIONS && listing->names[i].number > number;
     }
     return newer_count >= 2;
 }
