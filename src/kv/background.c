@@ -429,6 +429,7 @@ enum quarry_status kv_background_compact(struct quarry_kv *kv, uint32_t level,
                                          const struct kv_key_range *range,
                                          struct quarry_error *error)
 {
+    struct quarry_error text = {0};
     struct work work = {.kind = WORK_COMPACT};
     struct kv_pick_wishes wishes;
 
@@ -450,7 +451,14 @@ enum quarry_status kv_background_compact(struct quarry_kv *kv, uint32_t level,
     if (status == QUARRY_NO_MEMORY) {
         return error_set(error, status, "%s: no memory to choose a compaction", kv->path);
     }
-    return status != QUARRY_OK ? status : do_work(kv, &work, error);
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    status = do_work(kv, &work, &text);
+    if (status != QUARRY_OK && error != NULL) {
+        *error = text;
+    }
+    return status;
 }
 
 /* ---- waiting -------------------------------------------------------------------------------- */
@@ -608,7 +616,7 @@ enum quarry_status kv_background_start(struct quarry_kv *kv, struct quarry_error
     if (background != NULL) {
         background->kv = kv;
         background->dice = kv->options.step_seed | UINT64_C(0x9e3779b900000001);
-        background->has_foreign_logs = true;
+        background->wants_sweep = true;
         status = kv->throttle == NULL ? kv_throttle_create(kv, &kv->throttle) : QUARRY_OK;
         kv->background = background;
     }

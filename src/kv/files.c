@@ -331,7 +331,10 @@ enum quarry_status kv_files_sweep(struct quarry_kv *kv, struct quarry_error *err
     return QUARRY_OK;
 }
 
-/* Logs of before the opening, whose content has been flushed since, and manifests left behind. */
+/*
+ * Logs of before the opening, whose content has been flushed since, and manifests left behind.
+ * Returns: whether to look again.
+ */
 static bool sweep_logs(struct quarry_kv *kv)
 {
     struct listing listing;
@@ -351,7 +354,7 @@ static bool sweep_logs(struct quarry_kv *kv)
                       (kv->log == NULL || !kv_log_set_has(kv->log, name->number));
         if ((is_log && name->number < log_number) ||
             (name->kind == KV_FILE_MANIFEST && name->number < manifest_number)) {
-            (void)remove_kind(kv, name->kind, name->number);
+            is_left |= remove_kind(kv, name->kind, name->number) != QUARRY_OK;
         } else {
             is_left |= is_log;
         }
@@ -408,11 +411,12 @@ static void collect_logs(struct quarry_kv *kv)
         return;
     }
     os_mutex_lock(&kv->mutex);
-    bool is_foreign = background->has_foreign_logs;
+    bool is_wanted = background->wants_sweep;
+    background->wants_sweep = false;
     os_mutex_unlock(&kv->mutex);
-    if (is_foreign && !sweep_logs(kv)) {
+    if (is_wanted && sweep_logs(kv)) {
         os_mutex_lock(&kv->mutex);
-        background->has_foreign_logs = false;
+        background->wants_sweep = true;
         os_mutex_unlock(&kv->mutex);
     }
 }
