@@ -525,9 +525,8 @@ static void sync_log(struct quarry_kv *kv)
     os_mutex_lock(&kv->commit_mutex);
     uint64_t number = kv->log == NULL ? 0 : kv_log_set_number(kv->log);
     os_mutex_unlock(&kv->commit_mutex);
-    if (number != 0) {
-        /* An error is the log's for good, and the next write's: commit.c. */
-        (void)kv_log_set_sync(kv->log, number, UINT64_MAX, NULL);
+    if (number != 0 && kv_log_set_sync(kv->log, number, UINT64_MAX, NULL) != QUARRY_OK) {
+        kv_commit_log_failed(kv);
     }
 }
 

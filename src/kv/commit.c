@@ -225,6 +225,15 @@ static enum quarry_status check_counts(struct quarry_kv *kv, const struct kv_wri
     return kv->form == KV_EDIT_LEVELDB ? check_leveldb(kv, write->data, error) : QUARRY_OK;
 }
 
+/* None of what only deletes: that goes on when the disk is full. */
+static inline uint64_t admitted_bytes(const struct kv_write *write)
+{
+    const struct kv_batch_counts *counts = &write->plan.counts;
+
+    return counts->change_count == counts->delete_count + counts->range_count ? 0
+                                                                              : write->data.count;
+}
+
 /* What is done before the lock. */
 static inline enum quarry_status begin_write(struct quarry_kv *kv, struct kv_write *write,
                                              struct quarry_error *error)
@@ -238,7 +247,7 @@ static inline enum quarry_status begin_write(struct quarry_kv *kv, struct kv_wri
         status = check_counts(kv, write, error);
     }
     if (status == QUARRY_OK) {
-        status = kv_throttle_admit(kv, write->data.count, write->never_waits, error);
+        status = kv_throttle_admit(kv, admitted_bytes(write), write->never_waits, error);
     }
     if (status == QUARRY_OK) {
         kv_log_record_init(&write->record, kv_slice(write->data.bytes + sizeof(write->head),
