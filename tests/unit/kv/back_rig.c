@@ -28,6 +28,7 @@ void back_begin(uint64_t seed)
     assert_int_equal(quarry_vfs_memory_create(seed, &back.disk), QUARRY_OK);
     assert_int_equal(quarry_vfs_fault_create(back.disk, seed, &back.vfs), QUARRY_OK);
     assert_int_equal(quarry_vfs_make_directory(back.vfs, "/kv", NULL), QUARRY_OK);
+    assert_int_equal(quarry_vfs_sync_directory(back.vfs, "/", NULL), QUARRY_OK);
     back.then = calloc(BACK_SNAPSHOTS, sizeof(*back.then));
     assert_non_null(back.then);
     back.options = (struct quarry_kv_options){
