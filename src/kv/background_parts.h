@@ -41,7 +41,7 @@ struct kv_background {
     bool is_corrupt;              /* compaction has met damage: it is not tried again */
     bool is_collecting;           /* somebody removes files */
     bool wants_collecting;        /* and is to look once more */
-    bool has_foreign_logs;        /* logs of an earlier opening may be in the directory */
+    bool wants_sweep;             /* logs of an earlier opening, or old manifests, may be there */
     bool is_broken;               /* the manifest is not decided: an empty change is to be tried */
     bool is_settling;             /* and it is */
     uint32_t compaction_count;    /* under way, those asked for by hand included */
