@@ -149,10 +149,13 @@ static void settle(struct quarry_kv *kv)
     if (background == NULL) {
         return;
     }
+    size_t left_count = 0;
     for (size_t i = 0; i < background->undecided_count; i++) {
-        kv_files_remove_table(kv, background->undecided[i]);
+        if (!kv_files_remove_table(kv, background->undecided[i])) {
+            background->undecided[left_count++] = background->undecided[i];
+        }
     }
-    background->undecided_count = 0;
+    background->undecided_count = left_count;
 }
 
 /* Whether it is not known what is on the disk. Under install_mutex. */

@@ -2,7 +2,6 @@
 #include "unit/kv/back_rig.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <kv/background_parts.h>
@@ -314,7 +313,7 @@ static void test_a_damaged_table_ends_compaction_and_not_reading(void **state)
     assert_int_equal(back.events[QUARRY_KV_EVENT_CORRUPTION], 1);
     quarry_kv_read_state(back.kv, &kv_state);
     assert_true(kv_state.is_read_only);
-    assert_false(quarry_kv_step(back.kv)); /* it is not tried again and again */
+    assert_false(quarry_kv_step(back.kv));           /* it is not tried again and again */
     for (uint32_t key = 0; key < BACK_KEYS; key++) { /* the newer entries lie before the damage */
         char name[16];
         snprintf(name, sizeof(name), "key%03u", key);
@@ -353,8 +352,7 @@ static void test_a_full_disk_refuses_puts_and_takes_deletions(void **state)
     back_compact();
     back_work();
     assert_int_equal(back_entry_count(), 0);
-    assert_int_equal(quarry_kv_put(back.kv, NULL, "k", 1, value, sizeof(value), &error),
-                     QUARRY_OK);
+    assert_int_equal(quarry_kv_put(back.kv, NULL, "k", 1, value, sizeof(value), &error), QUARRY_OK);
     back_end();
 }
 
@@ -488,6 +486,5 @@ int main(void)
         cmocka_unit_test(test_background_bytes_are_bounded),
     };
 
-    if (getenv("T")) cmocka_set_test_filter(getenv("T"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
