@@ -1,23 +1,19 @@
 /*
  * Writing the manifest.
  *
- *     MANIFEST-000005   │ {comparator} │ files … │ files … │ {numbers} │ edit │ edit │ …
- *                         └─────────────── a snapshot ──────────────┘
+ *     MANIFEST-000005   │ {comparator, numbers} │ files … │ files … │ edit │ edit │ …
+ *                         └───────── a snapshot ────────────────────┘
  *
- * A new manifest is written whole, synced, and only then named by CURRENT: a temporary file,
- * synced, renamed over it, and the directory synced. So CURRENT always names a manifest that begins
- * with all that there was. The directory is synced before the renaming as well, as a file system
- * may keep the later one of two changes of a directory and lose the earlier one: CURRENT would name
- * what is not there.
+ * A new manifest is written whole, synced, its name too, and only then named by CURRENT: a
+ * temporary file, synced, renamed over it, and the directory synced again. So CURRENT always names
+ * a manifest that is there, and begins with all that there was. (One sync of the directory for both
+ * would do on file systems that keep the order of changes to a directory; not all promise it.)
  *
  * An edit is a record, synced before anybody acts on it: files that it removes may go only
  * afterwards. Where appending or syncing fails, nothing is known of the file's end (a failed sync
  * may have dropped what it should have written). The manifest is *broken*, and is not written to
  * again: a new one is begun, with the version that the edit leads to. If that fails too, the next
  * edit tries again with its version.
- *
- * The last edit may be torn by a loss of power, and is left out then. A snapshot ends with the
- * numbers, without which a manifest is not taken: so no part of that can be left out unnoticed.
  *
  * A manifest that is above its bound is replaced the same way, which costs the size of a snapshot:
  * so the bound is at least twice the snapshot that it began with.
@@ -98,24 +94,13 @@ static enum quarry_status append_header(struct kv_manifest *manifest,
     struct kv_edit edit;
 
     kv_edit_init(&edit, manifest->options.memory);
+    put_numbers(&edit, state, manifest->options.form);
     edit.has |= KV_EDIT_COMPARATOR;
     edit.comparator = kv_slice(name, strlen(name));
     if (state->has_db_id) {
         edit.has |= KV_EDIT_DB_ID;
         edit.db_id = kv_slice(state->db_id, strlen(state->db_id));
     }
-    return append_edit(manifest, &edit, ret_end, error);
-}
-
-/* The last record of a snapshot: one that has it is whole. */
-static enum quarry_status append_numbers(struct kv_manifest *manifest,
-                                         const struct kv_manifest_state *state, uint64_t *ret_end,
-                                         struct quarry_error *error)
-{
-    struct kv_edit edit;
-
-    kv_edit_init(&edit, manifest->options.memory);
-    put_numbers(&edit, state, manifest->options.form);
     return append_edit(manifest, &edit, ret_end, error);
 }
 
@@ -153,7 +138,7 @@ static enum quarry_status append_snapshot(struct kv_manifest *manifest,
         status = append_level(manifest, &edit, &version->levels[level], level, ret_end, error);
     }
     kv_edit_fini(&edit);
-    return status == QUARRY_OK ? append_numbers(manifest, state, ret_end, error) : status;
+    return status;
 }
 
 /* ---- CURRENT -------------------------------------------------------------------------------- */
@@ -192,9 +177,6 @@ enum quarry_status kv_manifest_set_current(struct quarry_vfs *vfs, const char *d
     }
     (void)snprintf(line, sizeof(line), "%s\n", kv_file_name_make(KV_FILE_MANIFEST, number, name));
     status = write_file(vfs, temporary.text, line, error);
-    if (status == QUARRY_OK) { /* the names of both, before one that depends on them */
-        status = quarry_vfs_sync_directory(vfs, directory, error);
-    }
     if (status == QUARRY_OK) {
         status = quarry_vfs_rename(vfs, temporary.text, current.text, error);
     }
@@ -261,6 +243,10 @@ static enum quarry_status begin(struct kv_manifest *manifest, struct kv_manifest
         return status;
     }
     status = write_snapshot(manifest, state, version, error);
+    if (status == QUARRY_OK) {
+        /* Its name, before CURRENT has it: a directory may keep the later change of the two. */
+        status = quarry_vfs_sync_directory(options->vfs, options->directory, error);
+    }
     if (status != QUARRY_OK) {
         close_file(manifest);
         (void)quarry_vfs_remove(options->vfs, manifest->path.text, NULL);
