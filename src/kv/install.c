@@ -149,10 +149,13 @@ static void settle(struct quarry_kv *kv)
     if (background == NULL) {
         return;
     }
+    size_t left_count = 0;
     for (size_t i = 0; i < background->undecided_count; i++) {
-        kv_files_remove_table(kv, background->undecided[i]);
+        if (!kv_files_remove_table(kv, background->undecided[i])) {
+            background->undecided[left_count++] = background->undecided[i];
+        }
     }
-    background->undecided_count = 0;
+    background->undecided_count = left_count;
 }
 
 /* Whether it is not known what is on the disk. Under install_mutex. */
@@ -161,11 +164,13 @@ static bool is_undecided(const struct quarry_kv *kv)
     return kv->manifest != NULL && kv_manifest_is_broken(kv->manifest);
 }
 
-static void note_broken(struct quarry_kv *kv, bool is_broken)
+/* The manifest is another, or is not decided, or is again. */
+static void note_manifest(struct quarry_kv *kv, bool is_broken)
 {
     os_mutex_lock(&kv->mutex);
     if (kv->background != NULL) {
         kv->background->is_broken = is_broken;
+        kv->background->wants_sweep = true;
     }
     os_mutex_unlock(&kv->mutex);
 }
@@ -205,10 +210,11 @@ enum quarry_status kv_install(struct quarry_kv *kv, struct kv_edit *edit, size_t
 
     os_mutex_lock(&kv->install_mutex);
     bool was_broken = is_undecided(kv);
+    uint64_t number = kv->manifest_state.manifest_number;
     enum quarry_status status = install_locked(kv, edit, flushed_count, text);
     bool is_broken = is_undecided(kv);
-    if (was_broken || is_broken) {
-        note_broken(kv, is_broken);
+    if (was_broken || is_broken || number != kv->manifest_state.manifest_number) {
+        note_manifest(kv, is_broken);
     }
     os_mutex_unlock(&kv->install_mutex);
     if (is_broken) {
