@@ -92,11 +92,11 @@ static void without_memory_nothing_is_left(void **state)
 
     (void)state;
     out_fill(kv, 0, 100, "first");
-    for (uint64_t more = 1; status != QUARRY_OK; more += 512) {
-        quarry_account_read(kv->account, &account);
-        must(quarry_account_set_bounds(kv->account, 0, account.charged_bytes + more));
+    for (uint64_t more = 1; status != QUARRY_OK; more += 32) {
+        quarry_account_read(kv->part[KV_PART_META], &account);
+        must(quarry_account_set_bounds(kv->part[KV_PART_META], 0, account.charged_bytes + more));
         status = quarry_kv_checkpoint(kv, "/copy", &out_error);
-        must(quarry_account_set_bounds(kv->account, 0, 0));
+        must(quarry_account_set_bounds(kv->part[KV_PART_META], 0, 0));
         assert_true(status == QUARRY_OK || status == QUARRY_NO_MEMORY);
         assert_true(out_exists("/copy") == (status == QUARRY_OK));
         refusals += status != QUARRY_OK;
