@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <kv/store.h>
+
 static uint32_t back_up(struct quarry_kv *kv)
 {
     uint32_t id = 0;
@@ -275,6 +277,31 @@ static void a_backup_that_fails_is_not_there(void **state)
     out_vfs = below;
 }
 
+/* As much memory as there may be, for every amount from none to enough. */
+static void without_memory_nothing_is_left(void **state)
+{
+    enum quarry_status status = QUARRY_NO_MEMORY;
+    struct quarry_kv *kv = out_open("/kv");
+    struct quarry_account_state account;
+    uint32_t refusals = 0;
+
+    (void)state;
+    out_fill(kv, 0, 100, "first");
+    for (uint64_t more = 1; status != QUARRY_OK; more += 32) {
+        quarry_account_read(kv->part[KV_PART_META], &account);
+        must(quarry_account_set_bounds(kv->part[KV_PART_META], 0, account.charged_bytes + more));
+        status = quarry_kv_backup(kv, "/backups", NULL, &out_error);
+        must(quarry_account_set_bounds(kv->part[KV_PART_META], 0, 0));
+        assert_true(status == QUARRY_OK || status == QUARRY_NO_MEMORY);
+        assert_true(out_exists("/backups/meta/1") == (status == QUARRY_OK));
+        refusals += status != QUARRY_OK;
+        assert_true(more < 16u << 20);
+    }
+    assert_true(refusals > 3);
+    out_expect_fill(kv, 0, 100, "first");
+    out_close(kv);
+}
+
 static void a_backup_outlives_a_loss_of_power(void **state)
 {
     struct quarry_vfs *before = out_vfs, *after;
@@ -313,6 +340,7 @@ int main(void)
         TEST(pruning_goes_through_many_files),
         TEST(a_directory_of_backups_has_one_user_at_a_time),
         TEST(a_backup_that_fails_is_not_there),
+        TEST(without_memory_nothing_is_left),
         TEST(a_backup_outlives_a_loss_of_power),
     };
 

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include <kv/store.h>
+
 static void a_checkpoint_is_the_store_as_it_was(void **state)
 {
     struct quarry_kv *kv = out_open("/kv");
@@ -78,6 +80,31 @@ static void files_are_copied_where_they_cannot_be_linked(void **state)
     out_close(kv);
     quarry_vfs_fault_destroy(out_vfs);
     out_vfs = below;
+}
+
+/* As much memory as there may be, for every amount from none to enough. */
+static void without_memory_nothing_is_left(void **state)
+{
+    enum quarry_status status = QUARRY_NO_MEMORY;
+    struct quarry_kv *kv = out_open("/kv");
+    struct quarry_account_state account;
+    uint32_t refusals = 0;
+
+    (void)state;
+    out_fill(kv, 0, 100, "first");
+    for (uint64_t more = 1; status != QUARRY_OK; more += 32) {
+        quarry_account_read(kv->part[KV_PART_META], &account);
+        must(quarry_account_set_bounds(kv->part[KV_PART_META], 0, account.charged_bytes + more));
+        status = quarry_kv_checkpoint(kv, "/copy", &out_error);
+        must(quarry_account_set_bounds(kv->part[KV_PART_META], 0, 0));
+        assert_true(status == QUARRY_OK || status == QUARRY_NO_MEMORY);
+        assert_true(out_exists("/copy") == (status == QUARRY_OK));
+        refusals += status != QUARRY_OK;
+        assert_true(more < 16u << 20);
+    }
+    assert_true(refusals > 3);
+    out_expect_fill(kv, 0, 100, "first");
+    out_close(kv);
 }
 
 static void a_checkpoint_outlives_a_loss_of_power(void **state)
@@ -168,6 +195,7 @@ int main(void)
         TEST(an_empty_store_has_a_checkpoint_too),
         TEST(nothing_is_put_where_something_is),
         TEST(files_are_copied_where_they_cannot_be_linked),
+        TEST(without_memory_nothing_is_left),
         TEST(a_checkpoint_outlives_a_loss_of_power),
         TEST(a_checkpoint_that_fails_leaves_nothing),
         TEST(a_store_that_is_only_read_has_one_of_its_files),

@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <kv/sst/format.h>
+#include <kv/store.h>
+
 static void make_file(struct quarry_kv *kv, const char *path, uint32_t from, uint32_t to,
                       const char *value)
 {
@@ -229,6 +232,87 @@ static void what_was_not_made_for_it_is_refused(void **state)
     out_close(kv);
 }
 
+/* Where some bytes are in others; the last place. */
+static size_t find_bytes(const char *bytes, size_t count, const char *wanted, size_t wanted_count)
+{
+    for (size_t at = count - wanted_count; at > 0; at--) {
+        if (memcmp(bytes + at, wanted, wanted_count) == 0) {
+            return at;
+        }
+    }
+    fail_msg("'%s' is not there", wanted);
+    return 0;
+}
+
+/* Makes a file one of the first version, as older writers made them. */
+static void make_old(const char *path)
+{
+    static char bytes[65536];
+    struct quarry_vfs_file *file;
+    struct sst_handle handle;
+    size_t count;
+
+    must(quarry_vfs_open(out_vfs, path, QUARRY_VFS_WRITE, &file, &out_error));
+    must(quarry_vfs_read(file, 0, bytes, sizeof(bytes), &count, &out_error));
+    bytes[find_bytes(bytes, count, "version\2\0\0\0", 11) + 7] = 1;
+    size_t at = find_bytes(bytes, count, "properties", 10) + 10;
+    assert_true(sst_handle_get(bytes + at, bytes + count, &handle) != 0);
+    char *trailer = bytes + handle.offset + handle.byte_count;
+    uint32_t crc = crc32c_value(bytes + handle.offset, handle.byte_count + 1);
+    endian_store_le_u32(trailer + 1, crc32c_mask(crc));
+    must(quarry_vfs_write(file, 0, bytes, count, &out_error));
+    quarry_vfs_close(file);
+}
+
+static void a_file_of_the_first_version_is_written_anew(void **state)
+{
+    struct quarry_kv *kv = out_open("/kv");
+
+    (void)state;
+    out_fill(kv, 0, 100, "first");
+    make_file(kv, "/old.sst", 50, 150, "ingested");
+    make_old("/old.sst");
+    ingest(kv, "/old.sst");
+    assert_int_equal(out_count(kv), 150);
+    out_expect_fill(kv, 0, 50, "first");
+    out_expect(kv, "key000050", "ingested");
+    must(quarry_kv_verify(kv, &out_error));
+    assert_int_equal(out_files("/kv", ".sst", NULL), 2); /* what was brought in is gone */
+    out_close(kv);
+    kv = out_open("/kv");
+    out_expect(kv, "key000050", "ingested");
+    out_close(kv);
+}
+
+/* As much memory as there may be, for every amount from none to enough. */
+static void without_memory_nothing_is_ingested(void **state)
+{
+    enum quarry_status status = QUARRY_NO_MEMORY;
+    struct quarry_kv *kv = out_open("/kv");
+    struct quarry_account_state account;
+    const char *path = "/new.sst";
+    uint32_t refusals = 0;
+
+    (void)state;
+    out_fill(kv, 0, 100, "first");
+    must(quarry_kv_flush(kv, &out_error));
+    make_file(kv, path, 50, 150, "ingested");
+    for (uint64_t more = 1; status != QUARRY_OK; more += 8) {
+        quarry_account_read(kv->part[KV_PART_COMPACTION], &account);
+        must(quarry_account_set_bounds(kv->part[KV_PART_COMPACTION], 0,
+                                       account.charged_bytes + more));
+        status = quarry_kv_ingest(kv, &path, 1, true, &out_error);
+        must(quarry_account_set_bounds(kv->part[KV_PART_COMPACTION], 0, 0));
+        assert_true(status == QUARRY_OK || status == QUARRY_NO_MEMORY);
+        assert_int_equal(out_count(kv), status == QUARRY_OK ? 150 : 100);
+        refusals += status != QUARRY_OK;
+        assert_int_equal(out_files("/kv", ".sst", NULL), status == QUARRY_OK ? 2 : 1);
+        assert_true(more < 16u << 20);
+    }
+    assert_true(refusals > 3);
+    out_close(kv);
+}
+
 static void writers_want_rising_keys(void **state)
 {
     struct quarry_kv *kv = out_open("/kv");
@@ -360,6 +444,8 @@ int main(void)
         TEST(snapshots_and_iterators_do_not_see_it),
         TEST(several_files_come_together_or_not_at_all),
         TEST(what_was_not_made_for_it_is_refused),
+        TEST(a_file_of_the_first_version_is_written_anew),
+        TEST(without_memory_nothing_is_ingested),
         TEST(writers_want_rising_keys),
         TEST(what_is_exported_can_be_ingested),
         TEST(an_ingestion_that_fails_has_not_happened),

@@ -236,14 +236,51 @@ static void ldb_reads_a_repaired_store(void **state)
     out_close(kv);
 }
 
+static bool note_options(void *argument, const char *name)
+{
+    if (strncmp(name, "OPTIONS-", 8) == 0) {
+        (void)snprintf(argument, 256, "%s", name);
+    }
+    return true;
+}
+
+static bool find_options(const char *path, char name[256])
+{
+    name[0] = '\0';
+    must(quarry_vfs_list(out_vfs, path, note_options, name, &out_error));
+    return name[0] != '\0';
+}
+
+static void settings_come_along(void **state)
+{
+    struct quarry_kv_options options = {0};
+    char name[256], path[320];
+
+    (void)state;
+    make_store(out_path("kv"));
+    struct quarry_kv *kv = out_open(out_path("kv"));
+    must(quarry_kv_checkpoint(kv, out_path("copy"), &out_error));
+    out_close(kv);
+    assert_int_equal(ldb(out_path("copy"), "scan --try_load_options", ""), 2100);
+    (void)ldb(out_path("db"), "put a 1 --create_if_missing --write_buffer_size=4194304", "");
+    assert_true(find_options(out_path("db"), name));
+    (void)snprintf(path, sizeof(path), "%s/%s", out_path("db"), name);
+    must(quarry_kv_options_load(&options, out_vfs, path, &out_error));
+    assert_int_equal(options.write_buffer_bytes, 4194304);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, out_set_up_disk, out_tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(ldb_reads_and_writes_a_checkpoint), TEST(ldb_restores_our_backups),
-        TEST(we_restore_ldbs_backups),           TEST(files_of_rocksdbs_writer_are_ingested),
-        TEST(ldb_ingests_what_we_export),        TEST(ldb_reads_a_repaired_store),
+        TEST(ldb_reads_and_writes_a_checkpoint),
+        TEST(ldb_restores_our_backups),
+        TEST(we_restore_ldbs_backups),
+        TEST(files_of_rocksdbs_writer_are_ingested),
+        TEST(ldb_ingests_what_we_export),
+        TEST(ldb_reads_a_repaired_store),
+        TEST(settings_come_along),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -297,6 +297,28 @@ static void what_is_no_store_is_left_alone(void **state)
     out_close(kv);
 }
 
+/* With every amount of memory from little to enough. */
+static void a_repair_without_memory_can_be_done_again(void **state)
+{
+    enum quarry_status status = QUARRY_NO_MEMORY;
+    struct quarry_kv_options options = out_options();
+    uint32_t refusals = 0;
+
+    (void)state;
+    make_store();
+    remove_beginning("MANIFEST-");
+    for (uint64_t bytes = 4096; status != QUARRY_OK; bytes += bytes / 4) {
+        options.memory_bytes = bytes;
+        status = quarry_kv_repair(out_memory, "/kv", &options, &out_error);
+        assert_true(status == QUARRY_OK || status == QUARRY_NO_MEMORY);
+        assert_true(status == QUARRY_OK || out_error.text[0] != '\0');
+        refusals += status != QUARRY_OK;
+        assert_true(bytes < UINT64_C(1) << 30);
+    }
+    assert_true(refusals > 3);
+    check_and_use();
+}
+
 /* The n-th operation of the repair fails: it can be done again. */
 static void a_repair_that_fails_can_be_done_again(void **state)
 {
@@ -348,6 +370,7 @@ int main(void)
         TEST(ingested_files_stay_newer_than_what_was_there),
         TEST(leveldbs_files_stay_so),
         TEST(what_is_no_store_is_left_alone),
+        TEST(a_repair_without_memory_can_be_done_again),
         TEST(a_repair_that_fails_can_be_done_again),
     };
 
