@@ -270,7 +270,11 @@ static enum quarry_status create_parts(struct quarry_kv *kv, uint64_t budget_byt
     if (status == QUARRY_OK) {
         status = create_rest(kv, error);
     }
-    return status == QUARRY_OK ? kv_reads_create(kv, error) : status;
+    if (status == QUARRY_OK) {
+        kv_commit_restore_reserves(kv);
+        status = kv_reads_create(kv, error);
+    }
+    return status;
 }
 
 /* ---- taking apart --------------------------------------------------------------------------- */
