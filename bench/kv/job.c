@@ -161,7 +161,8 @@ void bench_kv_job_close(struct bench_kv_job *job)
 
 uint64_t bench_kv_job_operations(const struct bench_kv_job *job)
 {
-    return size_max_u64(job->keys.count / job->row->key_part, 1);
+    return job->sizes.step_count > 0 ? job->sizes.step_count
+                                     : size_max_u64(job->keys.count / job->row->key_part, 1);
 }
 
 void bench_kv_job_put(struct bench_kv_job *job, uint64_t number, bool is_synced)

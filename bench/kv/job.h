@@ -31,6 +31,7 @@ struct bench_kv_sizes {
     uint64_t database_bytes; /* of the rows about budgets */
     uint64_t log_bytes;      /* of recover_wal */
     uint64_t file_count;     /* of open_files */
+    uint64_t step_count;     /* operations, to count instructions by; 0: the row's own */
 };
 #define BENCH_KV_SIZES (sizeof(struct bench_kv_sizes) / sizeof(uint64_t))
 

@@ -93,7 +93,9 @@ static uint64_t permute(uint64_t number, uint32_t half_bits)
 
 uint64_t bench_kv_shuffle(const struct bench_kv_keys *keys, uint64_t index)
 {
-    Q_DCHECK(index < keys->count);
+    if (Q_UNLIKELY(index >= keys->count)) {
+        index %= keys->count;
+    }
     do {
         index = permute(index, keys->half_bits);
     } while (index >= keys->count);

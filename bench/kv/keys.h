@@ -28,7 +28,8 @@ void bench_kv_keys_init(struct bench_kv_keys *keys, uint64_t count, uint32_t val
 struct bench_kv_bytes bench_kv_key(uint64_t number, char room[BENCH_KV_KEY_BYTES]);
 struct bench_kv_bytes bench_kv_key_between(uint64_t number, char room[BENCH_KV_KEY_BYTES]);
 
-/* Another order of the numbers below `count`, each once. */
+/* Another order of the numbers below `count`, each once; from `count` on again from its beginning.
+ */
 uint64_t bench_kv_shuffle(const struct bench_kv_keys *keys, uint64_t index);
 
 /* The value of a number: of half as many bytes, each twice, after the number itself. */

@@ -21,6 +21,7 @@
 #include <base/base.h>
 
 #include <bench/cache/directory.h>
+#include <bench/callgrind.h>
 #include <bench/child.h>
 #include <bench/json.h>
 #include <bench/kv/figures.h>
@@ -45,12 +46,16 @@ static const char *const absences[COLUMN_COUNT] = {
     "built without librocksdb-dev",
     "built without libleveldb-dev",
 };
+static const struct bench_form count_forms[] = {
+    {"instructions_per_operation", "instr/op", 1, true},
+};
 #define ALL (BENCH_COLUMN(QUARRY) | BENCH_COLUMN(ROCKSDB) | BENCH_COLUMN(LEVELDB))
 
 /* What all rows of a sitting share. */
 struct sitting {
     struct bench_kv_options options;
     const char *directory; /* in which stores are */
+    bool has_instructions;
 };
 static struct sitting sitting;
 
@@ -58,31 +63,61 @@ static struct sitting sitting;
 
 /* "18446744073709551615" and its NUL. */
 #define NUMBER_BYTES 21u
+/* Words of a child's line before the sizes. */
+#define FIXED_WORDS 3u
+
+/* The command line of a child. */
+struct line {
+    char program[BENCH_CHILD_PATH_BYTES];
+    char text[BENCH_KV_SIZES][NUMBER_BYTES];
+    const char *argv[FIXED_WORDS + BENCH_KV_SIZES + 1];
+};
+
+static void fill_line(struct line *line, const struct bench_kv_row *row, size_t column)
+{
+    uint64_t sizes[BENCH_KV_SIZES];
+
+    bench_child_beside(programs[column], line->program);
+    memset(line->argv, 0, sizeof line->argv);
+    line->argv[0] = line->program;
+    line->argv[1] = row->name;
+    line->argv[2] = sitting.directory;
+    memcpy(sizes, &sitting.options.sizes, sizeof sizes);
+    for (size_t i = 0; i < BENCH_KV_SIZES; i++) {
+        (void)snprintf(line->text[i], NUMBER_BYTES, "%" PRIu64, sizes[i]);
+        line->argv[FIXED_WORDS + i] = line->text[i];
+    }
+}
 
 static bool measure(const struct bench_sheet *sheet, const struct bench_sheet_row *sheet_row,
                     size_t column, double *ret_figures)
 {
     const struct bench_kv_row *row = sheet_row->context;
-    char program[BENCH_CHILD_PATH_BYTES];
-    char text[BENCH_KV_SIZES][NUMBER_BYTES];
     char output[BENCH_CHILD_OUTPUT_BYTES];
-    uint64_t sizes[BENCH_KV_SIZES];
     uint64_t numbers[BENCH_KV_NUMBERS];
-    const char *argv[3 + BENCH_KV_SIZES + 1] = {program, row->name, sitting.directory};
+    struct line line;
 
     (void)sheet;
-    bench_child_beside(programs[column], program);
-    memcpy(sizes, &sitting.options.sizes, sizeof sizes);
-    for (size_t i = 0; i < BENCH_KV_SIZES; i++) {
-        (void)snprintf(text[i], NUMBER_BYTES, "%" PRIu64, sizes[i]);
-        argv[3 + i] = text[i];
-    }
-    if (bench_child_run(argv, NULL, false, output) != 0 ||
+    fill_line(&line, row, column);
+    if (bench_child_run(line.argv, NULL, false, output) != 0 ||
         !bench_child_numbers(output, numbers, BENCH_KV_NUMBERS)) {
         return false;
     }
     bench_kv_figures(row->kind, numbers, ret_figures);
     return true;
+}
+
+static bool count(const struct bench_sheet *sheet, const struct bench_sheet_row *sheet_row,
+                  size_t column, double *ret_figures)
+{
+    const struct bench_kv_row *row = sheet_row->context;
+    size_t step_word = FIXED_WORDS + offsetof(struct bench_kv_sizes, step_count) / sizeof(uint64_t);
+    struct line line;
+
+    (void)sheet;
+    fill_line(&line, row, column);
+    return bench_child_callgrind_steps(line.argv, step_word, NULL, row->step_count,
+                                       &ret_figures[0]);
 }
 
 /* ---- the sitting ---------------------------------------------------------------------------- */
@@ -121,16 +156,18 @@ static void print_terms(const struct bench_sheet *sheet)
 
 static void run_row(struct bench_sheet *sheet, const struct bench_kv_row *kv)
 {
-    size_t form_count = 0;
-    const struct bench_form *forms = bench_kv_forms(kv->kind, &form_count);
+    bool is_counted = sitting.has_instructions;
+    size_t form_count = 1;
+    const struct bench_form *forms =
+        is_counted ? count_forms : bench_kv_forms(kv->kind, &form_count);
     struct bench_sheet_row row = {
         .name = kv->name,
         .title = kv->title,
         .form = forms,
         .form_count = form_count,
         .columns = kv->needs_many ? ALL & ~BENCH_COLUMN(LEVELDB) : ALL,
-        .is_exact = kv->is_long,
-        .measure = measure,
+        .is_exact = kv->is_long || is_counted,
+        .measure = is_counted ? count : measure,
         .context = kv,
     };
 
@@ -143,7 +180,9 @@ static void run_rows(struct bench_sheet *sheet, const char *pattern)
     const struct bench_kv_row *rows = bench_kv_rows(&count);
 
     for (size_t i = 0; i < count; i++) {
-        bool is_asked_for = !rows[i].is_long || strcmp(pattern, "*") != 0;
+        bool is_asked_for = sitting.has_instructions
+                                ? rows[i].step_count > 0
+                                : !rows[i].is_long || strcmp(pattern, "*") != 0;
         if (is_asked_for && fnmatch(pattern, rows[i].name, 0) == 0) {
             run_row(sheet, &rows[i]);
         }
@@ -157,7 +196,7 @@ static const char help_head[] =
     "SYNOPSIS\n"
     "    quarry bench kv [--json] [--quick] [--against LIST] [--rows PATTERN] [--rounds N]\n"
     "                    [--keys N] [--value-bytes N] [--compression NAME] [--database SIZE]\n"
-    "                    [--log SIZE] [--files N] [--directory PATH]\n"
+    "                    [--log SIZE] [--files N] [--directory PATH] [--instructions]\n"
     "\n"
     "DESCRIPTION\n"
     "    Does the same with each store, in a process of its own, through its interface in C. All\n"
@@ -191,6 +230,8 @@ static const char help_tail[] =
     "    write_worst_us, cpu_seconds.\n"
     "    recover_wal, open_files: open_ms, cpu_ms, peak_rss_bytes, first_read_us (the worst of\n"
     "    64), disk_bytes, files, lost_keys.\n"
+    "    With --instructions: instructions_per_operation, of all threads, what a row leaves to be\n"
+    "    done included.\n"
     "\n"
     "EXIT CODE\n"
     "    0 measured, losses or not; 1 a measurement failed; 2 a wrong command line\n"
@@ -206,7 +247,7 @@ static void print_help(FILE *file)
     const struct bench_kv_row *rows = bench_kv_rows(&count);
 
     (void)fputs(help_head, file);
-    bench_sheet_options_help(file, false);
+    bench_sheet_options_help(file, true);
     bench_kv_options_help(file);
     (void)fputs("ROWS\n", file);
     for (size_t i = 0; i < count; i++) {
@@ -230,7 +271,11 @@ static int sit(struct bench_sheet *sheet, const char *pattern)
     int code = 1;
     if (bench_sheet_begin(sheet)) {
         print_terms(sheet);
-        run_rows(sheet, pattern);
+        if (sitting.has_instructions && !bench_child_has_valgrind()) {
+            bench_sheet_note(sheet, "instructions", "valgrind is absent: nothing is counted");
+        } else {
+            run_rows(sheet, pattern);
+        }
         code = bench_sheet_end(sheet);
     }
     bench_directory_remove(&directory);
@@ -249,14 +294,14 @@ int bench_kv_main(int argc, char **argv)
         (void)fprintf(stderr, "quarry bench kv: %s; see --help\n", error.text);
         return 2;
     }
-    if (options.has_instructions) {
-        (void)fputs("quarry bench kv: counts no instructions; see --help\n", stderr);
-        return 2;
-    }
     if (options.is_help) {
         print_help(stdout);
         return 0;
     }
     sheet = bench_sheet_of("kv", columns, COLUMN_COUNT, &options);
+    sitting.has_instructions = options.has_instructions;
+    if (options.has_instructions) {
+        bench_kv_options_shorten(&sitting.options);
+    }
     return sit(&sheet, options.row_pattern);
 }

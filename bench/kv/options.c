@@ -128,6 +128,11 @@ enum quarry_status bench_kv_options_take(int *argc, char **argv,
     return status;
 }
 
+void bench_kv_options_shorten(struct bench_kv_options *options)
+{
+    options->sizes.key_count = size_min_u64(options->sizes.key_count, quick.key_count);
+}
+
 void bench_kv_options_help(FILE *file)
 {
     (void)fputs(

@@ -22,6 +22,8 @@ struct bench_kv_options {
 enum quarry_status bench_kv_options_take(int *argc, char **argv,
                                          struct bench_kv_options *ret_options,
                                          struct quarry_error *error);
+/* Sizes with which instructions are counted: those of --quick. */
+void bench_kv_options_shorten(struct bench_kv_options *options);
 /* The part of a manual that is about them. */
 void bench_kv_options_help(FILE *file);
 

@@ -94,7 +94,7 @@ static void read_together(struct bench_kv_job *job, uint64_t index)
     struct bench_kv_hold holds[BENCH_KV_MANY];
 
     for (uint32_t i = 0; i < BENCH_KV_MANY; i++) {
-        keys[i] = bench_kv_shuffle(&job->keys, (index + i) % job->keys.count);
+        keys[i] = bench_kv_shuffle(&job->keys, index + i);
         bytes[i] = bench_kv_key(keys[i], rooms[i]);
     }
     job->ops->get_many(job->store, bytes, answers, holds);
@@ -160,8 +160,7 @@ static void write_paced(struct pair *pair)
             struct timespec pause = {.tv_nsec = (long)size_min_u64(due_ns - now_ns, Q_MS_NS)};
             (void)nanosleep(&pause, NULL);
         }
-        bench_kv_job_put(pair->job, bench_kv_shuffle(&pair->job->keys, i % pair->job->keys.count),
-                         false);
+        bench_kv_job_put(pair->job, bench_kv_shuffle(&pair->job->keys, i), false);
     }
 }
 
@@ -219,25 +218,47 @@ static void check_at(struct bench_kv_job *job, void *iterator, uint64_t number)
     bench_kv_value_check(&job->keys, number, job->ops->value(iterator));
 }
 
-/* Over all keys, from one end to the other. */
-static void walk(struct bench_kv_job *job, uint64_t *numbers, bool (*begin)(void *iterator),
-                 bool (*step)(void *iterator), uint64_t first_number, uint64_t change)
+/* How to go over all keys. */
+struct course {
+    bool (*begin)(void *iterator);
+    bool (*step)(void *iterator);
+    uint64_t first_number;
+    uint64_t change; /* of the number, in a step */
+};
+
+/* Goes over at most `count` keys. Returns: how many there were. */
+static uint64_t walk_once(struct bench_kv_job *job, void *iterator, const struct course *course,
+                          uint64_t count)
 {
-    uint64_t count = 0;
-    uint64_t number = first_number;
+    uint64_t number = course->first_number;
+    uint64_t done_count = 0;
+
+    for (bool is_at = course->begin(iterator); is_at; is_at = course->step(iterator)) {
+        bench_kv_value_check(&job->keys, number, job->ops->value(iterator));
+        number += course->change;
+        if (++done_count % STEPS == 0) {
+            bench_kv_meter_lap(&job->meter);
+        }
+        if (done_count == count) {
+            return done_count;
+        }
+    }
+    if (!job->ops->is_sound(iterator) || done_count != job->keys.count) {
+        bench_kv_die(job->row->name, "an iterator does not come to the end");
+    }
+    return done_count;
+}
+
+/* Over all keys, as often as it takes. */
+static void walk(struct bench_kv_job *job, uint64_t *numbers, const struct course *course)
+{
+    uint64_t count = bench_kv_job_operations(job);
 
     open_warm(job);
     void *iterator = iterate(job);
     bench_kv_meter_skip(&job->meter);
-    for (bool is_at = begin(iterator); is_at; is_at = step(iterator)) {
-        bench_kv_value_check(&job->keys, number, job->ops->value(iterator));
-        number += change;
-        if (++count % STEPS == 0) {
-            bench_kv_meter_lap(&job->meter);
-        }
-    }
-    if (!job->ops->is_sound(iterator) || count != job->keys.count) {
-        bench_kv_die(job->row->name, "an iterator does not come to the end");
+    for (uint64_t left = count; left > 0;) {
+        left -= walk_once(job, iterator, course, left);
     }
     job->ops->iterator_destroy(iterator);
     end_row(job, numbers, count);
@@ -245,12 +266,17 @@ static void walk(struct bench_kv_job *job, uint64_t *numbers, bool (*begin)(void
 
 void bench_kv_read_forward(struct bench_kv_job *job, uint64_t *numbers)
 {
-    walk(job, numbers, job->ops->first, job->ops->next, 0, 1);
+    const struct course course = {job->ops->first, job->ops->next, 0, 1};
+
+    walk(job, numbers, &course);
 }
 
 void bench_kv_read_backward(struct bench_kv_job *job, uint64_t *numbers)
 {
-    walk(job, numbers, job->ops->last, job->ops->previous, job->keys.count - 1, UINT64_MAX);
+    const struct course course = {job->ops->last, job->ops->previous, job->keys.count - 1,
+                                  UINT64_MAX};
+
+    walk(job, numbers, &course);
 }
 
 /* Seeks a number's key and goes on over `next_count` more, as far as there are any. */

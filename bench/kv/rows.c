@@ -16,10 +16,10 @@ static const struct bench_kv_mix mix_d = {.read = 95, .insert = 5, .is_latest = 
 static const struct bench_kv_mix mix_e = {.scan = 95, .insert = 5};
 static const struct bench_kv_mix mix_f = {.read = 50, .modify = 50};
 
-#define WORK(row_name, row_title, row_start, part, row_run)                                        \
+#define WORK(row_name, row_title, row_start, part, steps, row_run)                                 \
     {                                                                                              \
         .name = (row_name), .title = (row_title), .kind = BENCH_KV_WORK, .start = (row_start),     \
-        .key_part = (part), .run = (row_run)                                                       \
+        .key_part = (part), .step_count = (steps), .run = (row_run)                                \
     }
 #define MIX(row_name, row_title, part, row_mix)                                                    \
     {                                                                                              \
@@ -34,37 +34,40 @@ static const struct bench_kv_mix mix_f = {.read = 50, .modify = 50};
     }
 
 static const struct bench_kv_row rows[] = {
-    WORK("fillseq", "put keys in order", BENCH_KV_EMPTY, 1, bench_kv_fill_sorted),
+    WORK("fillseq", "put keys in order", BENCH_KV_EMPTY, 1, 10000, bench_kv_fill_sorted),
     WORK("fillseq_batch", "the same, 1,000 in a batch; times are a batch's", BENCH_KV_EMPTY, 1,
-         bench_kv_fill_batches),
-    WORK("fillrandom", "put keys, in random order", BENCH_KV_EMPTY, 1, bench_kv_fill_random),
-    WORK("overwrite", "put keys that are there", BENCH_KV_COPY, 1, bench_kv_overwrite),
-    WORK("fillsync", "put keys, each on the disk before the next", BENCH_KV_EMPTY, 1000,
+         10000, bench_kv_fill_batches),
+    WORK("fillrandom", "put keys, in random order", BENCH_KV_EMPTY, 1, 10000, bench_kv_fill_random),
+    WORK("overwrite", "put keys that are there", BENCH_KV_COPY, 1, 10000, bench_kv_overwrite),
+    WORK("fillsync", "put keys, each on the disk before the next", BENCH_KV_EMPTY, 1000, 0,
          bench_kv_fill_synced),
-    WORK("two_writers", "put keys from two threads, in random order", BENCH_KV_EMPTY, 1,
+    WORK("two_writers", "put keys from two threads, in random order", BENCH_KV_EMPTY, 1, 0,
          bench_kv_two_writers),
-    WORK("deleterandom", "delete every second key, in random order", BENCH_KV_COPY, 2,
+    WORK("deleterandom", "delete every second key, in random order", BENCH_KV_COPY, 2, 0,
          bench_kv_erase_random),
-    WORK("readrandom", "read keys that are in the cache", BENCH_KV_FILLED, 1, bench_kv_read_random),
-    WORK("readmissing", "read keys between those that are there", BENCH_KV_FILLED, 1,
+    WORK("readrandom", "read keys that are in the cache", BENCH_KV_FILLED, 1, 5000,
+         bench_kv_read_random),
+    WORK("readmissing", "read keys between those that are there", BENCH_KV_FILLED, 1, 5000,
          bench_kv_read_missing),
     {.name = "multireadrandom",
      .title = "read 32 keys in a call; times are a call's",
      .kind = BENCH_KV_WORK,
      .start = BENCH_KV_FILLED,
      .key_part = 1,
+     .step_count = 5000,
      .needs_many = true,
      .run = bench_kv_read_many},
     WORK("coldread", "read keys from the disk, the cache a sixteenth of the usual one",
-         BENCH_KV_FILLED, 100, bench_kv_read_cold),
+         BENCH_KV_FILLED, 100, 0, bench_kv_read_cold),
     WORK("readwhilewriting", "read keys beside 20,000 puts a second, whose CPU time is in it",
-         BENCH_KV_COPY, 1, bench_kv_read_beside_writer),
-    WORK("readseq", "go over all keys; times are of 64", BENCH_KV_FILLED, 1, bench_kv_read_forward),
-    WORK("readreverse", "go back over all keys; times are of 64", BENCH_KV_FILLED, 1,
+         BENCH_KV_COPY, 1, 0, bench_kv_read_beside_writer),
+    WORK("readseq", "go over all keys; times are of 64", BENCH_KV_FILLED, 1, 10000,
+         bench_kv_read_forward),
+    WORK("readreverse", "go back over all keys; times are of 64", BENCH_KV_FILLED, 1, 10000,
          bench_kv_read_backward),
-    WORK("seekrandom", "seek a key with one iterator, and go on by 10", BENCH_KV_FILLED, 4,
+    WORK("seekrandom", "seek a key with one iterator, and go on by 10", BENCH_KV_FILLED, 4, 2000,
          bench_kv_seek_random),
-    WORK("scan100", "seek a key with a new iterator, and go on by 100", BENCH_KV_FILLED, 40,
+    WORK("scan100", "seek a key with a new iterator, and go on by 100", BENCH_KV_FILLED, 40, 200,
          bench_kv_scan_100),
     MIX("ycsb_a", "read 50 %, update 50 %", 1, mix_a),
     MIX("ycsb_b", "read 95 %, update 5 %", 1, mix_b),

@@ -79,9 +79,10 @@ struct bench_kv_row {
     const char *title; /* for people */
     enum bench_kv_kind kind;
     enum bench_kv_start start;
-    uint32_t key_part; /* operations: the keys, divided by it */
-    bool needs_many;   /* a call that LevelDB lacks */
-    bool is_long;      /* measured only when --rows asks for it */
+    uint32_t key_part;   /* operations: the keys, divided by it */
+    uint32_t step_count; /* in the shorter run of counting instructions; 0: they are not counted */
+    bool needs_many;     /* a call that LevelDB lacks */
+    bool is_long;        /* measured only when --rows asks for it */
     uint64_t budget_bytes;
     const struct bench_kv_mix *mix;
     /* Measures it. `numbers` are zero. */

@@ -130,6 +130,23 @@ static void many_files_are_opened(void **state)
     }
 }
 
+static void instructions_are_counted_where_there_is_a_valgrind(void **state)
+{
+    (void)state;
+    bench_json(SMALL "--rows fillseq --instructions", &run);
+    assert_int_equal(run.exit_code, 0);
+    if (run.line_count == 3) {
+        assert_true(is_absent(&run.line[2]));
+        return;
+    }
+    for (size_t n = 0; n < SUBJECT_COUNT; n++) {
+        const struct flat_json *line = line_of("fillseq", subjects[n]);
+        if (line != NULL) {
+            assert_true(figure(line, "instructions_per_operation") > 500);
+        }
+    }
+}
+
 static void leveldb_is_absent_where_it_cannot_compress(void **state)
 {
     (void)state;
@@ -149,7 +166,6 @@ static void wrong_command_lines_are_refused(void **state)
         {"kv --database 1", "wants a size"},
         {"kv --log many", "wants a size"},
         {"kv --against redis", "there are rocksdb, leveldb"},
-        {"kv --instructions", "counts no instructions"},
         {"kv --keys", "--keys"},
     };
 
@@ -183,6 +199,7 @@ int main(void)
         cmocka_unit_test(budgets_count_what_is_refused),
         cmocka_unit_test(what_was_not_closed_is_opened_whole),
         cmocka_unit_test(many_files_are_opened),
+        cmocka_unit_test(instructions_are_counted_where_there_is_a_valgrind),
         cmocka_unit_test(leveldb_is_absent_where_it_cannot_compress),
         cmocka_unit_test(wrong_command_lines_are_refused),
         cmocka_unit_test(a_directory_that_is_not_there_is_said_so),
