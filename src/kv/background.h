@@ -2,8 +2,8 @@
  * Background work: flushing layers, compacting files, removing what is no longer needed.
  *
  * One piece of work at a time is chosen, by kv_work_next, in the order flush, manual compaction,
- * compaction by score. Threads take pieces, or quarry_kv_step does, or whoever would wait in a store
- * with is_stepped.
+ * compaction by score. Threads take pieces, or quarry_kv_step does, or whoever would wait in a
+ * store with is_stepped.
  */
 #ifndef QUARRY_KV_BACKGROUND_H
 #define QUARRY_KV_BACKGROUND_H
@@ -67,7 +67,10 @@ void kv_files_let_go(struct quarry_kv *kv);
 
 /*
  * Asks to write so many bytes: returns when it may, having waited as long as what is behind wants.
- * Errors: QUARRY_BUSY (never_waits), QUARRY_PERMISSION (turned read-only meanwhile).
+ * `byte_count`: 0: only deletions, which the disk's reserve is for.
+ * Errors: QUARRY_BUSY (never_waits; what is behind cannot be done), QUARRY_PERMISSION (turned
+ * read-only meanwhile), QUARRY_NO_SPACE (the disk is full but for the reserve).
+ * Threads: without locks.
  * Cost: a load and a subtraction while nothing is behind.
  */
 enum quarry_status kv_throttle_admit(struct quarry_kv *kv, uint64_t byte_count, bool never_waits,
@@ -79,5 +82,9 @@ void kv_throttle_background(struct quarry_kv *kv, uint64_t byte_count);
 
 /* Tells the listener. No lock is held. */
 void kv_notify(struct quarry_kv *kv, const struct quarry_kv_event_data *data);
+
+/* What compactions into each level have read and written, for stats. Threads: any. */
+void kv_background_read_levels(struct quarry_kv *kv, uint64_t ret_read_bytes[QUARRY_KV_LEVELS],
+                               uint64_t ret_written_bytes[QUARRY_KV_LEVELS]);
 
 #endif

@@ -441,7 +441,8 @@ static bool is_covered(const struct kv_pick_job *job, const struct kv_file *file
     for (uint32_t i = 0; i < job->options->hint_count && !file->is_compacting; i++) {
         const struct kv_pick_hint *hint = &job->options->hints[i];
         int last = kv_compare(comparator, file->largest.user, hint->end);
-        if (file->largest_sequence < hint->sequence &&
+        bool is_older = hint->file_number == 0 || file->number < hint->file_number;
+        if (is_older && file->largest_sequence < hint->sequence &&
             kv_compare(comparator, hint->begin, file->smallest.user) <= 0 &&
             (last < 0 || (last == 0 && kv_file_is_open_ended(file))) &&
             !is_seen(job->options, file, hint->sequence)) {

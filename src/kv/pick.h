@@ -46,10 +46,15 @@ struct kv_picks {
     uint32_t count;
 };
 
-/* A range deletion from a file or a memtable that may cover files whole. */
+/*
+ * A range deletion from a file or a memtable that may cover files whole. It covers no file with a
+ * number from `file_number` on: such a file may have entries that are newer, and whose sequences
+ * have become 0 at the bottom. 0: the file that has it is not known, and no sequence has become 0.
+ */
 struct kv_pick_hint {
     struct kv_slice begin, end;
     uint64_t sequence;
+    uint64_t file_number;
 };
 
 struct kv_pick_options {

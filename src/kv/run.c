@@ -55,7 +55,10 @@ void kv_run_fini(struct kv_run *run, struct kv_memory *memory)
 void kv_run_index(struct kv_run *run)
 {
     run->byte_count = 0;
+    run->may_have_ranges = false;
     for (uint32_t i = 0; i < run->file_count; i++) {
+        const struct kv_file *file = run->files[i];
+        run->may_have_ranges |= !file->has_counts || file->range_deletion_count != 0;
         run->byte_count = sat_add_u64(run->byte_count, run->files[i]->byte_count);
         if (run->largest_prefix8 != NULL) {
             run->largest_prefix8[i] = kv_prefix8(run->files[i]->largest.user);

@@ -36,6 +36,7 @@
 struct kv_background; /* background.h */
 struct kv_throttle;   /* throttle.h */
 struct kv_log_set;    /* log_set.h */
+struct kv_reads;      /* read.h */
 
 /* Whose bytes: accounts below the store's own, each with an owner of its name. */
 enum kv_part {
@@ -112,6 +113,7 @@ struct quarry_kv {
     _Atomic uint64_t visible_sequence; /* all changes up to it can be read */
     struct kv_counts_stripe *counts;   /* KV_COUNT_STRIPES */
     _Atomic uint32_t snapshot_count, iterator_count, value_count;
+    struct kv_reads *reads; /* const while it is open; kv_reads_create, kv_reads_destroy */
 
     /* ---- commit ---- */
     struct os_mutex commit_mutex;

@@ -51,6 +51,7 @@ struct kv_run {
     struct kv_file **files;
     uint64_t *largest_prefix8; /* NULL with a comparator other than memcmp's */
     uint32_t file_count;
+    bool may_have_ranges; /* of some file range deletions are known, or nothing is */
     uint64_t byte_count;
 };
 

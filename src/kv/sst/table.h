@@ -48,6 +48,7 @@ struct kv_table {
     struct sst_buffer range_bytes; /* keys of ranges, then the array of them */
     struct kv_table_range *ranges;
     size_t range_count;
+    bool ranges_are_fragments; /* those that overlap are of the same keys */
 };
 
 /* For whom blocks are read. */

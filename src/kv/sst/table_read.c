@@ -352,6 +352,22 @@ static void sort_ranges(const struct kv_table *table)
     }
 }
 
+/* Of sorted ones: whether those that overlap have the same keys. */
+static bool are_fragments(const struct kv_table *table)
+{
+    const struct quarry_kv_comparator *comparator = table->tables->comparator;
+
+    for (size_t i = 1; i < table->range_count; i++) {
+        const struct kv_table_range *before = &table->ranges[i - 1], *range = &table->ranges[i];
+        bool is_same = kv_compare(comparator, before->begin, range->begin) == 0 &&
+                       kv_compare(comparator, before->end, range->end) == 0;
+        if (!is_same && kv_compare(comparator, before->end, range->begin) > 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static enum quarry_status copy_ranges(struct opening *opening, const char *bytes, size_t byte_count)
 {
     struct kv_table *table = opening->table;
@@ -394,6 +410,7 @@ static enum quarry_status read_ranges(struct opening *opening)
                               "the range deletions make no sense, or there is no memory");
     }
     sort_ranges(table);
+    table->ranges_are_fragments = are_fragments(table);
     return QUARRY_OK;
 }
 

@@ -140,6 +140,22 @@ struct kv_table_range {
 const struct kv_table_range *kv_table_ranges(const struct kv_table *table, size_t *ret_count);
 
 /*
+ * The sequence of the newest range deletion in the table that covers a key as of `sequence`; 0:
+ * none. Cost: a load where there are none; else a binary search.
+ */
+uint64_t kv_table_cover(const struct kv_table *table, struct kv_slice key, uint64_t sequence);
+
+/* Keys from `begin` up to and without `end`, bytes NULL: from or to the end, of all of which
+ * kv_table_cover says the same. */
+struct kv_table_stretch {
+    struct kv_slice begin, end;
+    uint64_t sequence;
+};
+/* The stretch around a key. `ret_stretch`: borrowed from the table. Cost: as kv_table_cover. */
+void kv_table_find_stretch(const struct kv_table *table, struct kv_slice key, uint64_t sequence,
+                           struct kv_table_stretch *ret_stretch);
+
+/*
  * About where in the file the first entry at or after a key is: bytes before it.
  * Cost: a search of the index, which is read where it is not in the cache.
  */

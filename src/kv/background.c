@@ -1,0 +1,661 @@
+/*
+ * Background work: who does what next.
+ *
+ *     flush       the oldest layers, if nobody flushes
+ *     settle      an empty change of files, where the manifest is not decided or the store is
+ * read-only by an error: to see whether it can be written to again compaction  what kv_pick_next
+ * says
+ *
+ * `background_count` threads compact, and one more is there so that a flush never waits for a
+ * compaction: writers wait for flushes. Each takes a piece of work under the store's mutex, does it
+ * without, and looks again. A stepped store has no threads: whoever would wait does a piece, and
+ * where both kinds are there dice of `step_seed` say which is first.
+ *
+ * Waking. Workers sleep on a word that counts wishes, waiters on one that counts changes. Who
+ * sleeps has read the word before he looked, and says so before he sleeps; who changes something
+ * counts, and then looks whether somebody sleeps. Both are sequentially consistent, so one of the
+ * two sees the other (invariant 1).
+ *
+ * Failures. A piece of work that fails leaves all as it was. What may be better later (no memory,
+ * no space, I/O) is tried again after a pause that doubles, up to 5 s. A flush that cannot write
+ * turns the store read-only, as does a compaction that has failed three times: writes would pile up
+ * behind it. The first flush, or settling, that succeeds again turns it back. Damage is for good:
+ * what is damaged is not compacted again until the store is opened anew.
+ *
+ * Once a second a worker removes what readers have left, syncs the log where a loss of power may
+ * cost a second of writes, and looks at the disk's space where that is short.
+ *
+ * Invariants:
+ *   1. No wake-up is lost: see above.
+ *   2. At most one flush is under way; compactions under way have disjoint inputs (pick.c).
+ *   3. running_count is what is under way; no worker waits while holding a piece of work.
+ *
+ * Locking: the store's mutex for choosing and ending. Nothing is held while work is done.
+ */
+#include <kv/background_parts.h>
+
+#include <quarry/memory.h>
+
+#include <kv/commit.h>
+#include <kv/log_set.h>
+#include <kv/throttle.h>
+
+#define BACKOFF_FIRST_NS UINT64_C(20000000)
+#define BACKOFF_MAX_NS   UINT64_C(5000000000)
+/* A worker that has nothing to do looks around. */
+#define TICK_NS UINT64_C(1000000000)
+/* Layers whose writers are not done yet: soon they are. */
+#define WRITERS_NS UINT64_C(1000000)
+/* Waiters look again, for what is not told: that a store is being closed. */
+#define WAIT_NS UINT64_C(100000000)
+/* Compactions that fail one after the other before writes are refused; and waiting ends. */
+#define COMPACTION_FAILURES_MAX 3u
+#define WAIT_FAILURES_MAX       5u
+
+enum work_kind { WORK_NONE, WORK_FLUSH, WORK_SETTLE, WORK_COMPACT };
+
+struct work {
+    enum work_kind kind;
+    struct kv_layer *layers[KV_FLUSH_LAYERS_MAX]; /* counted */
+    size_t layer_count;
+    struct kv_pick *pick;
+    bool is_small;
+    uint64_t wait_ns; /* of NONE: when to look again */
+};
+
+uint64_t kv_now_ns(struct quarry_kv *kv)
+{
+    return kv->options.is_stepped ? quarry_vfs_monotonic_ns(kv->vfs) : os_monotonic_ns(kv->os);
+}
+
+void kv_notify(struct quarry_kv *kv, const struct quarry_kv_event_data *data)
+{
+    const struct quarry_kv_listener *listener = &kv->options.listener;
+
+    if (listener->notice != NULL) {
+        listener->notice(listener->argument, data);
+    }
+}
+
+void kv_background_read_levels(struct quarry_kv *kv, uint64_t ret_read_bytes[QUARRY_KV_LEVELS],
+                               uint64_t ret_written_bytes[QUARRY_KV_LEVELS])
+{
+    const struct kv_background *background = kv->background;
+
+    for (uint32_t level = 0; level < QUARRY_KV_LEVELS; level++) {
+        ret_read_bytes[level] =
+            background == NULL ? 0 : atomic_load_relaxed_u64(&background->level_read_bytes[level]);
+        ret_written_bytes[level] =
+            background == NULL ? 0
+                               : atomic_load_relaxed_u64(&background->level_written_bytes[level]);
+    }
+}
+
+/* ---- waking --------------------------------------------------------------------------------- */
+
+static void ring(_Atomic uint32_t *word, const _Atomic uint32_t *sleepers)
+{
+    (void)atomic_add_seq_cst_u32(word, 1);
+    /* Sequentially consistent, as is who counts himself and then reads the word: invariant 1. */
+    if (atomic_load_seq_cst_u32(sleepers) != 0) {
+        os_futex_wake(word, UINT32_MAX);
+    }
+}
+
+static void sleep_on(_Atomic uint32_t *word, _Atomic uint32_t *sleepers, uint32_t seen,
+                     uint64_t timeout_ns)
+{
+    (void)atomic_add_seq_cst_u32(sleepers, 1);
+    if (atomic_load_seq_cst_u32(word) == seen) {
+        os_futex_wait(word, seen, timeout_ns);
+    }
+    (void)atomic_sub_seq_cst_u32(sleepers, 1);
+}
+
+void kv_background_wake(struct quarry_kv *kv)
+{
+    if (kv->background != NULL) {
+        ring(&kv->background->wakes, &kv->background->sleepers);
+    }
+}
+
+void kv_background_changed(struct quarry_kv *kv)
+{
+    ring(&kv->background->changes, &kv->background->waiters);
+    kv_background_wake(kv);
+}
+
+uint64_t kv_background_changes(struct quarry_kv *kv)
+{
+    /* Acquire: pairs with the count in `ring`. */
+    return kv->background == NULL ? 0 : atomic_load_acquire_u32(&kv->background->changes);
+}
+
+/* ---- choosing ------------------------------------------------------------------------------- */
+
+static bool is_ready(const struct kv_layer *layer)
+{
+    return layer->memtable == NULL || !kv_memtable_has_writers(layer->memtable);
+}
+
+static bool choose_flush(struct quarry_kv *kv, struct work *work)
+{
+    struct kv_background *background = kv->background;
+    size_t count = 0;
+
+    os_mutex_assert_held(&kv->mutex);
+    if (background->is_flushing) {
+        return false;
+    }
+    while (count < kv->immutable_count && count < KV_FLUSH_LAYERS_MAX &&
+           is_ready(kv->immutable[count])) {
+        count++;
+    }
+    if (count == 0) {
+        work->wait_ns = kv->immutable_count == 0 ? work->wait_ns : WRITERS_NS;
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        kv->immutable[i]->is_flushing = true;
+        kv_layer_acquire(kv->immutable[i]);
+        work->layers[i] = kv->immutable[i];
+    }
+    background->is_flushing = true;
+    work->kind = WORK_FLUSH;
+    work->layer_count = count;
+    return true;
+}
+
+/* Whether it is to be seen if the store can be written to. Damage does not heal. */
+static bool choose_settle(struct quarry_kv *kv, struct work *work)
+{
+    struct kv_background *background = kv->background;
+    bool is_wanted = background->is_broken ||
+                     (atomic_load_relaxed_bool(&kv->is_failed) && !background->is_corrupt);
+
+    if (!is_wanted || background->is_settling || background->is_flushing) {
+        return false;
+    }
+    background->is_settling = true;
+    work->kind = WORK_SETTLE;
+    return true;
+}
+
+/* `is_begun`: it is under way from here on. */
+static enum quarry_status pick_next(struct quarry_kv *kv, bool is_begun, struct kv_pick **ret_pick)
+{
+    struct kv_pick_wishes wishes;
+    enum quarry_status status = kv_pick_wishes_init(&wishes, kv);
+
+    os_mutex_assert_held(&kv->mutex);
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    struct kv_version *version = kv_versions_acquire(&kv->versions);
+    status = kv_pick_next(version, &kv->picks, &wishes.options, ret_pick);
+    if (status == QUARRY_OK && is_begun) {
+        kv_picks_begin(&kv->picks, *ret_pick);
+    }
+    kv_version_release(version);
+    kv_pick_wishes_fini(&wishes, kv);
+    return status;
+}
+
+static bool choose_compaction(struct quarry_kv *kv, struct work *work)
+{
+    struct kv_background *background = kv->background;
+
+    if (background->is_corrupt || background->compaction_count >= kv->options.background_count) {
+        return false;
+    }
+    enum quarry_status status = pick_next(kv, true, &work->pick);
+    if (status == QUARRY_NO_MEMORY) {
+        work->wait_ns = BACKOFF_FIRST_NS;
+    }
+    if (status != QUARRY_OK) {
+        return false;
+    }
+    background->compaction_count++;
+    work->kind = WORK_COMPACT;
+    return true;
+}
+
+static bool is_compaction_first(struct quarry_kv *kv)
+{
+    struct kv_background *background = kv->background;
+
+    if (!kv->options.is_stepped) {
+        return false;
+    }
+    /* xorshift64: what follows from the seed, and nothing else. */
+    background->dice ^= background->dice << 13;
+    background->dice ^= background->dice >> 7;
+    background->dice ^= background->dice << 17;
+    return (background->dice & 3) == 0;
+}
+
+static void choose_locked(struct quarry_kv *kv, struct work *work)
+{
+    struct kv_background *background = kv->background;
+    uint64_t now_ns = kv_now_ns(kv);
+
+    os_mutex_assert_held(&kv->mutex);
+    if (!kv->options.is_stepped && background->retry_ns > now_ns) {
+        work->wait_ns = background->retry_ns - now_ns;
+        return;
+    }
+    work->is_small = background->failure == QUARRY_NO_MEMORY;
+    bool is_chosen = is_compaction_first(kv) && choose_compaction(kv, work);
+    is_chosen = is_chosen || choose_flush(kv, work) || choose_settle(kv, work) ||
+                choose_compaction(kv, work);
+    background->running_count += is_chosen;
+}
+
+static void choose(struct quarry_kv *kv, struct work *work)
+{
+    *work = (struct work){.kind = WORK_NONE, .wait_ns = TICK_NS};
+    os_mutex_lock(&kv->mutex);
+    choose_locked(kv, work);
+    os_mutex_unlock(&kv->mutex);
+}
+
+/* ---- failures ------------------------------------------------------------------------------- */
+
+static uint64_t backoff_of(uint32_t failure_run)
+{
+    uint64_t backoff_ns = BACKOFF_FIRST_NS;
+
+    while (failure_run-- > 1 && backoff_ns < BACKOFF_MAX_NS) {
+        backoff_ns *= 2;
+    }
+    return backoff_ns < BACKOFF_MAX_NS ? backoff_ns : BACKOFF_MAX_NS;
+}
+
+static void note_failure_locked(struct quarry_kv *kv, const struct work *work,
+                                enum quarry_status status, const struct quarry_error *error)
+{
+    struct kv_background *background = kv->background;
+
+    background->failure = status;
+    background->failure_error = *error;
+    background->failure_run++;
+    background->flush_failure_count += work->kind == WORK_FLUSH;
+    background->is_corrupt |= status == QUARRY_CORRUPT || status == QUARRY_UNSUPPORTED;
+    background->retry_ns = kv_now_ns(kv) + backoff_of(background->failure_run);
+}
+
+/* Whether writes are to be refused for it. */
+static bool is_fatal(const struct work *work, enum quarry_status status, uint32_t failure_run)
+{
+    if (status == QUARRY_NO_MEMORY || status == QUARRY_NO_SPACE) {
+        return false;
+    }
+    return status == QUARRY_CORRUPT || work->kind != WORK_COMPACT ||
+           failure_run >= COMPACTION_FAILURES_MAX;
+}
+
+/* What else a failure means, without locks. */
+static void report_failure(struct quarry_kv *kv, const struct work *work, enum quarry_status status,
+                           const struct quarry_error *error, uint32_t failure_run)
+{
+    if (status == QUARRY_NO_SPACE) {
+        kv_space_note_full(kv);
+    }
+    if (status == QUARRY_CORRUPT) {
+        const struct quarry_kv_event_data data = {.event = QUARRY_KV_EVENT_CORRUPTION,
+                                                  .error = error};
+        kv_notify(kv, &data);
+    }
+    if (is_fatal(work, status, failure_run)) {
+        kv_fail(kv, status, error);
+    }
+}
+
+static void note_success_locked(struct quarry_kv *kv, const struct work *work)
+{
+    struct kv_background *background = kv->background;
+
+    /* A compaction that goes well says nothing about a flush that does not. */
+    if (work->kind != WORK_COMPACT || background->flush_failure_count == 0 ||
+        kv->immutable_count == 0) {
+        background->failure_run = 0;
+        background->failure = background->is_corrupt ? QUARRY_CORRUPT : QUARRY_OK;
+        background->retry_ns = 0;
+    }
+}
+
+/* ---- doing ---------------------------------------------------------------------------------- */
+
+static enum quarry_status settle(struct quarry_kv *kv, struct quarry_error *error)
+{
+    struct kv_edit edit;
+
+    kv_edit_init(&edit, &kv->small[KV_PART_META]);
+    enum quarry_status status = kv_install(kv, &edit, 0, error);
+    kv_edit_fini(&edit);
+    return status;
+}
+
+static enum quarry_status run(struct quarry_kv *kv, struct work *work, struct quarry_error *error)
+{
+    switch (work->kind) {
+    case WORK_FLUSH:
+        return kv_flush_layers(kv, work->layers, work->layer_count, error);
+    case WORK_SETTLE:
+        return settle(kv, error);
+    case WORK_COMPACT:
+        return kv_compact(kv, work->pick, work->is_small, error);
+    case WORK_NONE:
+    default:
+        return QUARRY_OK;
+    }
+}
+
+/* Takes back the marks of what has ended. */
+static void end_locked(struct quarry_kv *kv, const struct work *work)
+{
+    struct kv_background *background = kv->background;
+
+    os_mutex_assert_held(&kv->mutex);
+    background->running_count--;
+    if (work->kind == WORK_FLUSH) {
+        background->is_flushing = false;
+    } else if (work->kind == WORK_SETTLE) {
+        background->is_settling = false;
+    } else {
+        background->compaction_count--;
+        kv_picks_end(&kv->picks, work->pick);
+    }
+    kv_throttle_look(kv);
+}
+
+static void release_work(struct work *work)
+{
+    for (size_t i = 0; i < work->layer_count; i++) {
+        kv_layer_release(work->layers[i]);
+    }
+    kv_pick_destroy(work->pick);
+}
+
+/* Returns: its status; QUARRY_CANCELLED where the store closes. */
+static enum quarry_status do_work(struct quarry_kv *kv, struct work *work,
+                                  struct quarry_error *error)
+{
+    enum quarry_status status = run(kv, work, error);
+    bool has_failed = status != QUARRY_OK && status != QUARRY_CANCELLED;
+    uint32_t failure_run;
+
+    os_mutex_lock(&kv->mutex);
+    end_locked(kv, work);
+    if (has_failed) {
+        note_failure_locked(kv, work, status, error);
+    } else if (status == QUARRY_OK) {
+        note_success_locked(kv, work);
+    }
+    failure_run = kv->background->failure_run;
+    bool is_corrupt = kv->background->is_corrupt;
+    os_mutex_unlock(&kv->mutex);
+    release_work(work);
+    if (has_failed) {
+        report_failure(kv, work, status, error, failure_run);
+    } else if (status == QUARRY_OK && work->kind != WORK_COMPACT && !is_corrupt) {
+        kv_resume(kv);
+    }
+    kv_background_changed(kv);
+    kv_throttle_tell(kv);
+    if (status == QUARRY_OK) {
+        kv_files_collect(kv);
+        kv_space_look(kv);
+    }
+    return status;
+}
+
+bool kv_background_step(struct quarry_kv *kv)
+{
+    struct quarry_error error = {0};
+    struct work work;
+
+    if (kv->background == NULL) {
+        return false;
+    }
+    if (kv_space_is_low(kv)) {
+        kv_space_look(kv);
+    }
+    choose(kv, &work);
+    return work.kind != WORK_NONE && do_work(kv, &work, &error) == QUARRY_OK;
+}
+
+enum quarry_status kv_background_compact(struct quarry_kv *kv, uint32_t level,
+                                         const struct kv_key_range *range,
+                                         struct quarry_error *error)
+{
+    struct work work = {.kind = WORK_COMPACT};
+    struct kv_pick_wishes wishes;
+
+    os_mutex_lock(&kv->mutex);
+    enum quarry_status status = kv_pick_wishes_init(&wishes, kv);
+    if (status == QUARRY_OK) {
+        struct kv_version *version = kv_versions_acquire(&kv->versions);
+        status = kv_pick_manual(version, &kv->picks, &wishes.options, level, range, &work.pick);
+        kv_version_release(version);
+        kv_pick_wishes_fini(&wishes, kv);
+    }
+    if (status == QUARRY_OK) {
+        kv_picks_begin(&kv->picks, work.pick);
+        kv->background->compaction_count++;
+        kv->background->running_count++;
+        work.is_small = kv->background->failure == QUARRY_NO_MEMORY;
+    }
+    os_mutex_unlock(&kv->mutex);
+    if (status == QUARRY_NO_MEMORY) {
+        return error_set(error, status, "%s: no memory to choose a compaction", kv->path);
+    }
+    return status != QUARRY_OK ? status : do_work(kv, &work, error);
+}
+
+/* ---- waiting -------------------------------------------------------------------------------- */
+
+static bool is_hopeless(struct quarry_kv *kv)
+{
+    os_mutex_lock(&kv->mutex);
+    bool is = kv->background->failure_run >= WAIT_FAILURES_MAX || kv->background->is_corrupt;
+    os_mutex_unlock(&kv->mutex);
+    return is;
+}
+
+bool kv_background_wait(struct quarry_kv *kv, uint64_t seen)
+{
+    struct kv_background *background = kv->background;
+
+    if (background == NULL || atomic_load_relaxed_bool(&kv->is_closing)) {
+        return false;
+    }
+    if (kv_background_changes(kv) != seen) {
+        return true;
+    }
+    if (kv->options.is_stepped) {
+        return kv_background_step(kv);
+    }
+    if (is_hopeless(kv)) {
+        return false;
+    }
+    sleep_on(&background->changes, &background->waiters, (uint32_t)seen, WAIT_NS);
+    return true;
+}
+
+enum quarry_status kv_background_trouble(struct quarry_kv *kv, struct quarry_error *error)
+{
+    const struct kv_background *background = kv->background;
+
+    os_mutex_assert_held(&kv->mutex);
+    if (background->failure != QUARRY_OK && error != NULL) {
+        *error = background->failure_error;
+    }
+    return background->failure;
+}
+
+bool kv_background_is_idle(struct quarry_kv *kv)
+{
+    struct kv_background *background = kv->background;
+    struct kv_pick *pick = NULL;
+
+    os_mutex_lock(&kv->mutex);
+    bool is_idle =
+        background->running_count == 0 && kv->immutable_count == 0 && !background->is_broken;
+    if (is_idle && !background->is_corrupt && pick_next(kv, false, &pick) != QUARRY_NOT_FOUND) {
+        is_idle = false;
+    }
+    os_mutex_unlock(&kv->mutex);
+    kv_pick_destroy(pick);
+    return is_idle;
+}
+
+/* ---- threads -------------------------------------------------------------------------------- */
+
+static void sync_log(struct quarry_kv *kv)
+{
+    os_mutex_lock(&kv->commit_mutex);
+    uint64_t number = kv->log == NULL ? 0 : kv_log_set_number(kv->log);
+    os_mutex_unlock(&kv->commit_mutex);
+    if (number != 0) {
+        /* An error is the log's for good, and the next write's: commit.c. */
+        (void)kv_log_set_sync(kv->log, number, UINT64_MAX, NULL);
+    }
+}
+
+/* Once a second, by the first worker. */
+static void tick(struct kv_worker *worker, uint64_t *last_ns)
+{
+    struct quarry_kv *kv = worker->background->kv;
+    uint64_t now_ns = kv_now_ns(kv);
+
+    if (worker != &worker->background->workers[0] || now_ns - *last_ns < TICK_NS) {
+        return;
+    }
+    *last_ns = now_ns;
+    sync_log(kv);
+    kv_files_collect(kv);
+    if (kv_space_is_low(kv)) {
+        kv_space_look(kv);
+    }
+}
+
+static void run_worker(void *argument)
+{
+    struct kv_worker *worker = argument;
+    struct kv_background *background = worker->background;
+    struct quarry_kv *kv = background->kv;
+    uint64_t last_ns = kv_now_ns(kv);
+
+    for (;;) {
+        struct quarry_error error = {0};
+        struct work work;
+        /* Acquire: pairs with the count in `ring`: read before the lists are. */
+        uint32_t seen = atomic_load_acquire_u32(&background->wakes);
+        if (atomic_load_relaxed_bool(&kv->is_closing)) {
+            return;
+        }
+        tick(worker, &last_ns);
+        choose(kv, &work);
+        if (work.kind != WORK_NONE) {
+            (void)do_work(kv, &work, &error);
+        } else {
+            sleep_on(&background->wakes, &background->sleepers, seen, work.wait_ns);
+        }
+    }
+}
+
+static enum quarry_status start_worker(struct kv_background *background, struct kv_worker *worker)
+{
+    struct quarry_kv *kv = background->kv;
+    uint64_t page_count = OS_THREAD_STACK_BYTES / QUARRY_PAGE_BYTES;
+
+    worker->background = background;
+    enum quarry_status status =
+        quarry_account_pages_alloc(kv->part[KV_PART_META], kv->lane, page_count, &worker->stack);
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    status = os_thread_start(&worker->thread, "quarry-kv", worker->stack, OS_THREAD_STACK_BYTES,
+                             run_worker, worker);
+    if (status != QUARRY_OK) {
+        quarry_account_pages_free(kv->part[KV_PART_META], kv->lane, worker->stack);
+        return status;
+    }
+    background->worker_count++;
+    return QUARRY_OK;
+}
+
+static enum quarry_status start_workers(struct kv_background *background)
+{
+    uint32_t count = background->kv->options.background_count + 1;
+    enum quarry_status status = QUARRY_OK;
+
+    count = count > KV_WORKERS_MAX ? KV_WORKERS_MAX : count;
+    for (uint32_t i = 0; i < count && status == QUARRY_OK; i++) {
+        status = start_worker(background, &background->workers[i]);
+    }
+    /* One does all the work, if more cannot be had. */
+    return background->worker_count != 0 ? QUARRY_OK : status;
+}
+
+enum quarry_status kv_background_start(struct quarry_kv *kv, struct quarry_error *error)
+{
+    struct kv_background *background =
+        kv_memory_take(&kv->small[KV_PART_META], sizeof(*background));
+    enum quarry_status status = QUARRY_NO_MEMORY;
+
+    if (background != NULL) {
+        background->kv = kv;
+        background->dice = kv->options.step_seed | UINT64_C(0x9e3779b900000001);
+        background->has_foreign_logs = true;
+        status = kv->throttle == NULL ? kv_throttle_create(kv, &kv->throttle) : QUARRY_OK;
+        kv->background = background;
+    }
+    if (status == QUARRY_OK && !kv->is_read_only) {
+        os_mutex_lock(&kv->mutex);
+        kv_throttle_look(kv);
+        os_mutex_unlock(&kv->mutex);
+        kv_space_look(kv);
+    }
+    if (status == QUARRY_OK && !kv->is_read_only && !kv->options.is_stepped) {
+        status = start_workers(background);
+    }
+    if (status != QUARRY_OK) {
+        kv_background_stop(kv);
+        return error_set(error, status, "%s: background work could not be started", kv->path);
+    }
+    return QUARRY_OK;
+}
+
+static void stop_workers(struct kv_background *background)
+{
+    struct quarry_kv *kv = background->kv;
+
+    atomic_store_seq_cst_bool(&kv->is_closing, true);
+    kv_background_wake(kv);
+    for (uint32_t i = 0; i < background->worker_count; i++) {
+        os_thread_join(&background->workers[i].thread);
+        quarry_account_pages_free(kv->part[KV_PART_META], kv->lane, background->workers[i].stack);
+    }
+    background->worker_count = 0;
+}
+
+void kv_background_stop(struct quarry_kv *kv)
+{
+    struct kv_background *background = kv->background;
+    struct kv_memory *memory = &kv->small[KV_PART_META];
+
+    if (background == NULL) {
+        return;
+    }
+    stop_workers(background);
+    for (uint32_t i = 0; i < background->hint_count; i++) {
+        kv_memory_give(memory, background->hints[i].bytes);
+    }
+    kv_memory_give(memory, background->undecided);
+    kv_memory_give(memory, background);
+    kv->background = NULL;
+    kv_throttle_destroy(kv->throttle);
+    kv->throttle = NULL;
+}
