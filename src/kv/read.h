@@ -34,9 +34,11 @@ void kv_reads_destroy(struct quarry_kv *kv);
 Q_NODISCARD bool kv_reserve_enter(struct quarry_kv *kv);
 void kv_reserve_leave(struct quarry_kv *kv);
 
-/* Memory of the spare: at least `byte_count` bytes. Returns: own; NULL: there is none. */
-void *kv_spare_take(struct quarry_kv *kv, size_t byte_count, size_t *ret_capacity);
-/* `room`: given, of kv->small[KV_PART_READ]. */
-void kv_spare_give(struct quarry_kv *kv, void *room, size_t capacity);
+/* Returns: own, ended before; NULL: there is none. */
+struct quarry_kv_iterator *kv_spare_take(struct quarry_kv *kv);
+/* `iterator`: given, ended. Returns: one to be freed; NULL: none. */
+struct quarry_kv_iterator *kv_spare_give(struct quarry_kv *kv, struct quarry_kv_iterator *iterator);
+/* Frees an iterator that has ended. NULL does nothing. */
+void kv_iterator_free(struct quarry_kv *kv, struct quarry_kv_iterator *iterator);
 
 #endif
