@@ -73,8 +73,8 @@ void kv_log_set_read_stats(struct kv_log_set *set, struct kv_log_set_stats *ret_
 
 /*
  * Calls `visit` for each log that is not retired, the oldest first, with where it ended a moment
- * ago: for who copies them. It is not retired meanwhile. Any thread, without commit_mutex and mutex.
- * Returns: the first that is not QUARRY_OK.
+ * ago: for who copies them. It is not retired meanwhile. Any thread, without commit_mutex and
+ * mutex. Returns: the first that is not QUARRY_OK.
  */
 enum quarry_status kv_log_set_visit(struct kv_log_set *set,
                                     enum quarry_status (*visit)(void *argument, uint64_t number,

@@ -28,6 +28,23 @@ void *kv_memory_take(struct kv_memory *memory, size_t byte_count)
     return object;
 }
 
+void *kv_memory_take_aligned(struct kv_memory *memory, size_t byte_count, size_t align_bytes)
+{
+    void *object;
+
+    Q_ASSERT(byte_count != 0);
+    if (quarry_pool_alloc_aligned(memory->pool, byte_count, align_bytes, &object) != QUARRY_OK) {
+        return NULL;
+    }
+    if (quarry_account_charge(memory->account, quarry_usable_size(memory->pool, object)) !=
+        QUARRY_OK) {
+        quarry_free(memory->pool, object);
+        return NULL;
+    }
+    memset(object, 0, byte_count);
+    return object;
+}
+
 void kv_memory_give(struct kv_memory *memory, void *object)
 {
     if (object == NULL) {

@@ -21,6 +21,8 @@ struct kv_memory {
  * `byte_count`: from 1. Threads: any. Cost: an allocation, a charge.
  */
 void *kv_memory_take(struct kv_memory *memory, size_t byte_count);
+/* The same at a multiple of `align_bytes`, a power of two. */
+void *kv_memory_take_aligned(struct kv_memory *memory, size_t byte_count, size_t align_bytes);
 /* `object`: given; NULL does nothing. */
 void kv_memory_give(struct kv_memory *memory, void *object);
 /*

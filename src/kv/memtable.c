@@ -216,6 +216,38 @@ enum quarry_status kv_memtable_prepare(struct kv_memtable *memtable, struct kv_m
     return QUARRY_OK;
 }
 
+/* Adding what is to be subtracted, as it wraps around. */
+static void uncount_plan(struct kv_memtable *memtable, const struct kv_memtable_plan *plan)
+{
+    const struct kv_batch_counts *counts = &plan->counts;
+    bool was_first = atomic_load_relaxed_u64(&memtable->smallest_sequence) == plan->sequence;
+
+    atomic_bump_relaxed_u64(&memtable->entry_count,
+                            -(uint64_t)(counts->change_count - counts->range_count));
+    atomic_bump_relaxed_u64(&memtable->key_bytes, -counts->key_bytes);
+    atomic_bump_relaxed_u64(&memtable->value_bytes, -counts->value_bytes);
+    atomic_bump_relaxed_u64(&memtable->delete_count, -(uint64_t)counts->delete_count);
+    atomic_bump_relaxed_u64(&memtable->merge_count, -(uint64_t)counts->merge_count);
+    atomic_bump_relaxed_u64(&memtable->range_count, -(uint64_t)counts->range_count);
+    /* What was between the last one and this one is not known, and was not here. */
+    atomic_store_relaxed_u64(&memtable->largest_sequence, was_first ? 0 : plan->sequence - 1);
+    if (was_first) {
+        atomic_store_relaxed_u64(&memtable->smallest_sequence, 0);
+    }
+}
+
+void kv_memtable_cancel(struct kv_memtable *memtable, const struct kv_memtable_plan *plan)
+{
+    Q_ASSERT(plan->byte_count == 0 || atomic_load_relaxed_u64(&memtable->largest_sequence) ==
+                                          plan->sequence + plan->counts.change_count - 1);
+    if (plan->byte_count != 0) {
+        uncount_plan(memtable, plan);
+    }
+    /* Relaxed: who waits for writers comes by the same lock. */
+    uint32_t before = atomic_sub_relaxed_u32(&memtable->writer_count, 1);
+    Q_ASSERT(before != 0);
+}
+
 /* ---- applying ------------------------------------------------------------------------------- */
 
 static uint8_t *write_slice(uint8_t *at, struct kv_slice slice)

@@ -73,7 +73,7 @@ enum quarry_status kv_memtable_plan(struct kv_slice data, struct kv_memtable_pla
 
 /*
  * Takes the bytes for a plan, and counts its changes. Unless it fails, kv_memtable_apply must
- * follow.
+ * follow, or kv_memtable_cancel at once.
  *
  * `sequence`: of the first change.
  * Errors: QUARRY_NO_ADDRESS: the memtable is full; QUARRY_TOO_LARGE: even an empty one would be;
@@ -102,6 +102,12 @@ struct kv_memtable_splice {
  */
 void kv_memtable_apply(struct kv_memtable *memtable, const struct kv_memtable_plan *plan,
                        struct kv_memtable_splice *splice);
+
+/*
+ * Takes back the last plan that was prepared, which will not be applied: what it counted. The bytes
+ * stay taken. Threads: as kv_memtable_prepare, before another one prepares.
+ */
+void kv_memtable_cancel(struct kv_memtable *memtable, const struct kv_memtable_plan *plan);
 
 /* Whether somebody has prepared and not applied yet: then it cannot be flushed. */
 bool kv_memtable_has_writers(const struct kv_memtable *memtable);

@@ -50,6 +50,8 @@ enum kv_part {
 /* Figures that many threads count; read by stats. One line each would be too many: relaxed adds of
  * what is rare, and of what is frequent once per so many in a thread's own stripe. */
 #define KV_COUNT_STRIPES 16u
+/* Layers that may wait to be flushed beyond write_buffer_count: large batches, explicit flushes. */
+#define KV_SPARE_LAYERS 6u
 enum kv_count {
     KV_COUNT_PUTS,
     KV_COUNT_DELETES,
@@ -92,8 +94,9 @@ struct quarry_kv {
     struct quarry_vfs_lock *lock; /* NULL: read-only */
     const struct quarry_kv_comparator *comparator;
     const struct quarry_kv_merge_operator *merge_operator; /* NULL: none */
-    bool is_bytewise;  /* the order is memcmp's: prefixes may be compared */
-    bool is_read_only; /* opened so */
+    bool is_bytewise;       /* the order is memcmp's: prefixes may be compared */
+    bool is_read_only;      /* opened so */
+    bool has_foreign_files; /* RocksDB or LevelDB has written here: its LOG is there */
     enum kv_edit_form form;
     struct quarry_account *account, *part[KV_PARTS];
     struct quarry_lifetime *lifetime; /* of all small memory */

@@ -32,6 +32,7 @@ struct kv_layer {
     struct kv_batch_index *index;
     struct kv_fragments *fragments; /* NULL: none */
     uint64_t base_sequence;         /* of its first change */
+    struct kv_batch_counts counts;
     /* guarded by the store's mutex */
     uint64_t log_number; /* logs below have nothing of this layer or a newer one */
     bool is_flushing;
@@ -40,9 +41,19 @@ struct kv_layer {
 /* `ret_layer`: a reference. Errors: those of kv_memtable_create. */
 enum quarry_status kv_layer_create_memtable(struct quarry_kv *kv, struct kv_layer **ret_layer,
                                             struct quarry_error *error);
+/* The same of another capacity than that of the options. */
+enum quarry_status kv_layer_create_sized(struct quarry_kv *kv, uint64_t capacity_bytes,
+                                         struct kv_layer **ret_layer, struct quarry_error *error);
 /* A copy of a batch, which has its sequence. Errors: QUARRY_NO_MEMORY, those of the index. */
 enum quarry_status kv_layer_create_batch(struct quarry_kv *kv, struct kv_slice data,
                                          struct kv_layer **ret_layer, struct quarry_error *error);
+/*
+ * Gives a batch's changes other sequences, before anybody else sees the layer. `sequence`: of the
+ * first. Errors: QUARRY_NO_MEMORY, where it has range deletions: it is of no use then.
+ */
+enum quarry_status kv_layer_set_sequence(struct kv_layer *layer, uint64_t sequence);
+/* Whether nothing is in it. */
+bool kv_layer_is_empty(const struct kv_layer *layer);
 void kv_layer_acquire(struct kv_layer *layer);
 void kv_layer_release(struct kv_layer *layer); /* NULL does nothing */
 
@@ -74,6 +85,8 @@ struct kv_layer_iterator {
         struct kv_batch_iterator batch;
     } over;
     struct kv_layer *layer;
+    const struct kv_iterator_ops *below; /* of what it is over */
+    struct kv_iterator_ops ops;          /* the same, but for the end; so it must not be copied */
 };
 void kv_layer_iterator_init(struct kv_layer_iterator *iterator, struct kv_layer *layer);
 
@@ -82,7 +95,7 @@ struct kv_view {
     struct kv_version *version;       /* counted */
     struct kv_view *next_retired;
     uint64_t stamp;
-    uint32_t layer_count;
+    uint32_t layer_count;      /* of one that is reserved: how many there is room for */
     struct kv_layer *layers[]; /* the newest first; counted */
 };
 
@@ -101,15 +114,22 @@ static inline void kv_view_leave(struct quarry_kv *kv)
 struct kv_view *kv_view_acquire(struct quarry_kv *kv);
 void kv_view_release(struct quarry_kv *kv, struct kv_view *view);
 /*
- * Makes the view of the lists as they are the current one, and frees those that readers have left.
+ * Makes the view of the lists as they are the current one. That before is set aside, and freed by
+ * kv_view_collect when readers have left it.
+ *
  * Under the store's mutex, and where the mutable layer has changed under commit_mutex too.
- * `ready`: room for it, from kv_view_reserve with at least as many layers: so that it cannot fail.
+ * `ready`: given: room for it, from kv_view_reserve with at least as many layers: so that it cannot
+ * fail. `version`: borrowed; NULL: that of the view before.
  */
 void kv_view_publish(struct quarry_kv *kv, struct kv_view *ready, struct kv_version *version);
+/* A few layers more find room too: a writer may rotate before the lock is taken. */
 enum quarry_status kv_view_reserve(struct quarry_kv *kv, size_t layer_count,
                                    struct kv_view **ret_ready);
 void kv_view_unreserve(struct quarry_kv *kv, struct kv_view *ready); /* NULL does nothing */
-/* Frees retired views that nobody can be in. Threads: any, without locks. */
+/* Frees retired views that nobody can be in. Threads: any, without locks.
+ */
 void kv_view_collect(struct quarry_kv *kv);
+/* The end: no reader is inside any more, no view is counted. */
+void kv_view_end(struct quarry_kv *kv);
 
 #endif
