@@ -9,6 +9,9 @@
  *     stripe          0   │    1    │    2    │  3
  *     entries of k   4 9  │  25 30  │         │        9 and 30 survive
  *
+ * What is above all of them is not visible yet, and may become so one sequence at a time: every
+ * such entry survives as it is.
+ *
  * Of each user key, from the newest entry down:
  *
  *     hidden     a newer put or deletion of the stripe stands before it: dropped
@@ -82,19 +85,18 @@ static uint32_t stripe_of(const struct kv_survivors *survivors, uint64_t sequenc
     return low;
 }
 
-/* The highest sequence of a stripe. */
-static uint64_t stripe_end(const struct kv_survivors *survivors, uint32_t stripe)
+/* Whether it is above what was visible. */
+static bool is_unseen(const struct kv_survivors *survivors, uint32_t stripe)
 {
-    return stripe == survivors->options.snapshot_count ? KV_SEQUENCE_MAX
-                                                       : survivors->options.snapshots[stripe];
+    return stripe == survivors->options.snapshot_count;
 }
 
 static bool is_covered(const struct kv_survivors *survivors, struct kv_key key, uint32_t stripe)
 {
     const struct kv_fragments *fragments = survivors->options.fragments;
 
-    return fragments != NULL &&
-           kv_fragments_cover(fragments, key.user, stripe_end(survivors, stripe)) >
+    return fragments != NULL && !is_unseen(survivors, stripe) &&
+           kv_fragments_cover(fragments, key.user, survivors->options.snapshots[stripe]) >
                kv_trailer_sequence(key.trailer);
 }
 
@@ -153,7 +155,7 @@ static void move_on(struct kv_survivors *survivors)
 /* The trailer of a put, which nobody may tell from another. */
 static uint64_t put_trailer(const struct kv_survivors *survivors, uint64_t trailer, uint32_t stripe)
 {
-    bool is_zero = survivors->options.zeroes && stripe == 0;
+    bool is_zero = survivors->options.zeroes && stripe == 0 && !is_unseen(survivors, stripe);
 
     return kv_trailer(is_zero ? 0 : kv_trailer_sequence(trailer), KV_TYPE_PUT);
 }
@@ -332,7 +334,7 @@ static enum quarry_status merge(struct kv_survivors *survivors, uint32_t stripe)
     const struct quarry_kv_merge_operator *by = survivors->options.merge_operator;
     enum ground ground;
 
-    if (by == NULL) {
+    if (by == NULL || is_unseen(survivors, stripe)) {
         return give_input(survivors, survivors->input->key.trailer);
     }
     enum quarry_status status = gather(survivors, stripe, &ground);
@@ -367,7 +369,7 @@ static enum quarry_status judge(struct kv_survivors *survivors)
     if (!is_dropped && type == KV_TYPE_MERGE) {
         return merge(survivors, stripe);
     }
-    if (!is_dropped) {
+    if (!is_dropped && !is_unseen(survivors, stripe)) {
         survivors->hidden_stripe = stripe;
         is_dropped = type != KV_TYPE_PUT && stripe == 0 && is_bare(survivors);
     }

@@ -137,7 +137,8 @@ static enum quarry_status put_piece(struct kv_output *output, const struct kv_fr
     for (uint32_t i = 0; i < fragment->count && status == QUARRY_OK; i++) {
         uint64_t sequence = options->fragments->sequences[fragment->first + i];
         uint32_t stripe = stripe_of(options->stripes, sequence);
-        if (stripe == last_stripe || (stripe == 0 && is_bare)) {
+        bool is_seen = stripe < options->stripes->count;
+        if (is_seen && (stripe == last_stripe || (stripe == 0 && is_bare))) {
             continue;
         }
         last_stripe = stripe;
