@@ -128,6 +128,7 @@ static void fill_in(struct quarry_kv *kv, struct quarry_memory *memory, const st
                     const struct quarry_kv_options *options)
 {
     kv->memory = memory;
+    kv->os = os_real();
     kv->options = *options;
     kv->vfs = options->vfs;
     kv->comparator = options->comparator;
