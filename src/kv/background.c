@@ -3,18 +3,13 @@
  *
  *     flush       the oldest layers, if nobody flushes
  *     settle      an empty change of files, where the manifest is not decided or the store is
- * read-only by an error: to see whether it can be written to again compaction  what kv_pick_next
- * says
+ *                 read-only by an error: to see whether it can be written to again
+ *     compaction  what kv_pick_next says
  *
  * `background_count` threads compact, and one more is there so that a flush never waits for a
  * compaction: writers wait for flushes. Each takes a piece of work under the store's mutex, does it
- * without, and looks again. A stepped store has no threads: whoever would wait does a piece, and
- * where both kinds are there dice of `step_seed` say which is first.
- *
- * Waking. Workers sleep on a word that counts wishes, waiters on one that counts changes. Who
- * sleeps has read the word before he looked, and says so before he sleeps; who changes something
- * counts, and then looks whether somebody sleeps. Both are sequentially consistent, so one of the
- * two sees the other (invariant 1).
+ * without, and looks again (background_threads.c). A stepped store has no threads: whoever would
+ * wait does a piece, and where both kinds are there dice of `step_seed` say which is first.
  *
  * Failures. A piece of work that fails leaves all as it was. What may be better later (no memory,
  * no space, I/O) is tried again after a pause that doubles, up to 5 s. A flush that cannot write
@@ -22,35 +17,23 @@
  * behind it. The first flush, or settling, that succeeds again turns it back. Damage is for good:
  * what is damaged is not compacted again until the store is opened anew.
  *
- * Once a second a worker removes what readers have left, syncs the log where a loss of power may
- * cost a second of writes, and looks at the disk's space where that is short.
- *
  * Invariants:
- *   1. No wake-up is lost: see above.
- *   2. At most one flush is under way; compactions under way have disjoint inputs (pick.c).
- *   3. running_count is what is under way; no worker waits while holding a piece of work.
+ *   1. At most one flush is under way; compactions under way have disjoint inputs (pick.c).
+ *   2. running_count is what is under way; no worker waits while holding a piece of work.
  *
  * Locking: the store's mutex for choosing and ending. Nothing is held while work is done.
  */
 #include <kv/background_parts.h>
 
-#include <quarry/memory.h>
-
 #include <kv/commit.h>
-#include <kv/log_set.h>
 #include <kv/throttle.h>
 
 #define BACKOFF_FIRST_NS UINT64_C(20000000)
 #define BACKOFF_MAX_NS   UINT64_C(5000000000)
-/* A worker that has nothing to do looks around. */
-#define TICK_NS UINT64_C(1000000000)
 /* Layers whose writers are not done yet: soon they are. */
 #define WRITERS_NS UINT64_C(1000000)
-/* Waiters look again, for what is not told: that a store is being closed. */
-#define WAIT_NS UINT64_C(100000000)
-/* Compactions that fail one after the other before writes are refused; and waiting ends. */
+/* Compactions that fail one after the other before writes are refused. */
 #define COMPACTION_FAILURES_MAX 3u
-#define WAIT_FAILURES_MAX       5u
 
 enum work_kind { WORK_NONE, WORK_FLUSH, WORK_SETTLE, WORK_COMPACT };
 
@@ -89,46 +72,6 @@ void kv_background_read_levels(struct quarry_kv *kv, uint64_t ret_read_bytes[QUA
             background == NULL ? 0
                                : atomic_load_relaxed_u64(&background->level_written_bytes[level]);
     }
-}
-
-/* ---- waking --------------------------------------------------------------------------------- */
-
-static void ring(_Atomic uint32_t *word, const _Atomic uint32_t *sleepers)
-{
-    (void)atomic_add_seq_cst_u32(word, 1);
-    /* Sequentially consistent, as is who counts himself and then reads the word: invariant 1. */
-    if (atomic_load_seq_cst_u32(sleepers) != 0) {
-        os_futex_wake(word, UINT32_MAX);
-    }
-}
-
-static void sleep_on(_Atomic uint32_t *word, _Atomic uint32_t *sleepers, uint32_t seen,
-                     uint64_t timeout_ns)
-{
-    (void)atomic_add_seq_cst_u32(sleepers, 1);
-    if (atomic_load_seq_cst_u32(word) == seen) {
-        os_futex_wait(word, seen, timeout_ns);
-    }
-    (void)atomic_sub_seq_cst_u32(sleepers, 1);
-}
-
-void kv_background_wake(struct quarry_kv *kv)
-{
-    if (kv->background != NULL) {
-        ring(&kv->background->wakes, &kv->background->sleepers);
-    }
-}
-
-void kv_background_changed(struct quarry_kv *kv)
-{
-    ring(&kv->background->changes, &kv->background->waiters);
-    kv_background_wake(kv);
-}
-
-uint64_t kv_background_changes(struct quarry_kv *kv)
-{
-    /* Acquire: pairs with the count in `ring`. */
-    return kv->background == NULL ? 0 : atomic_load_acquire_u32(&kv->background->changes);
 }
 
 /* ---- choosing ------------------------------------------------------------------------------- */
@@ -253,7 +196,7 @@ static void choose_locked(struct quarry_kv *kv, struct work *work)
 
 static void choose(struct quarry_kv *kv, struct work *work)
 {
-    *work = (struct work){.kind = WORK_NONE, .wait_ns = TICK_NS};
+    *work = (struct work){.kind = WORK_NONE, .wait_ns = KV_TICK_NS};
     os_mutex_lock(&kv->mutex);
     choose_locked(kv, work);
     os_mutex_unlock(&kv->mutex);
@@ -410,10 +353,24 @@ static enum quarry_status do_work(struct quarry_kv *kv, struct work *work,
     return status;
 }
 
-bool kv_background_step(struct quarry_kv *kv)
+bool kv_background_try(struct quarry_kv *kv, bool *ret_is_done, uint64_t *ret_wait_ns)
 {
     struct quarry_error error = {0};
     struct work work;
+
+    choose(kv, &work);
+    *ret_wait_ns = work.wait_ns;
+    if (work.kind == WORK_NONE) {
+        return false;
+    }
+    *ret_is_done = do_work(kv, &work, &error) == QUARRY_OK;
+    return true;
+}
+
+bool kv_background_step(struct quarry_kv *kv)
+{
+    bool is_done = false;
+    uint64_t wait_ns;
 
     if (kv->background == NULL) {
         return false;
@@ -421,14 +378,14 @@ bool kv_background_step(struct quarry_kv *kv)
     if (kv_space_is_low(kv)) {
         kv_space_look(kv);
     }
-    choose(kv, &work);
-    return work.kind != WORK_NONE && do_work(kv, &work, &error) == QUARRY_OK;
+    return kv_background_try(kv, &is_done, &wait_ns) && is_done;
 }
 
 enum quarry_status kv_background_compact(struct quarry_kv *kv, uint32_t level,
                                          const struct kv_key_range *range,
                                          struct quarry_error *error)
 {
+    struct quarry_error text = {0};
     struct work work = {.kind = WORK_COMPACT};
     struct kv_pick_wishes wishes;
 
@@ -450,38 +407,18 @@ enum quarry_status kv_background_compact(struct quarry_kv *kv, uint32_t level,
     if (status == QUARRY_NO_MEMORY) {
         return error_set(error, status, "%s: no memory to choose a compaction", kv->path);
     }
-    return status != QUARRY_OK ? status : do_work(kv, &work, error);
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    status = do_work(kv, &work, &text);
+    if (status != QUARRY_OK && error != NULL) {
+        *error = text;
+    }
+    return status;
 }
 
-/* ---- waiting -------------------------------------------------------------------------------- */
-
-static bool is_hopeless(struct quarry_kv *kv)
-{
-    os_mutex_lock(&kv->mutex);
-    bool is = kv->background->failure_run >= WAIT_FAILURES_MAX || kv->background->is_corrupt;
-    os_mutex_unlock(&kv->mutex);
-    return is;
-}
-
-bool kv_background_wait(struct quarry_kv *kv, uint64_t seen)
-{
-    struct kv_background *background = kv->background;
-
-    if (background == NULL || atomic_load_relaxed_bool(&kv->is_closing)) {
-        return false;
-    }
-    if (kv_background_changes(kv) != seen) {
-        return true;
-    }
-    if (kv->options.is_stepped) {
-        return kv_background_step(kv);
-    }
-    if (is_hopeless(kv)) {
-        return false;
-    }
-    sleep_on(&background->changes, &background->waiters, (uint32_t)seen, WAIT_NS);
-    return true;
-}
+/* ---- what it is at ----------------------------------------------------------------------------
+ */
 
 enum quarry_status kv_background_trouble(struct quarry_kv *kv, struct quarry_error *error)
 {
@@ -508,154 +445,4 @@ bool kv_background_is_idle(struct quarry_kv *kv)
     os_mutex_unlock(&kv->mutex);
     kv_pick_destroy(pick);
     return is_idle;
-}
-
-/* ---- threads -------------------------------------------------------------------------------- */
-
-static void sync_log(struct quarry_kv *kv)
-{
-    os_mutex_lock(&kv->commit_mutex);
-    uint64_t number = kv->log == NULL ? 0 : kv_log_set_number(kv->log);
-    os_mutex_unlock(&kv->commit_mutex);
-    if (number != 0) {
-        /* An error is the log's for good, and the next write's: commit.c. */
-        (void)kv_log_set_sync(kv->log, number, UINT64_MAX, NULL);
-    }
-}
-
-/* Once a second, by the first worker. */
-static void tick(struct kv_worker *worker, uint64_t *last_ns)
-{
-    struct quarry_kv *kv = worker->background->kv;
-    uint64_t now_ns = kv_now_ns(kv);
-
-    if (worker != &worker->background->workers[0] || now_ns - *last_ns < TICK_NS) {
-        return;
-    }
-    *last_ns = now_ns;
-    sync_log(kv);
-    kv_files_collect(kv);
-    if (kv_space_is_low(kv)) {
-        kv_space_look(kv);
-    }
-}
-
-static void run_worker(void *argument)
-{
-    struct kv_worker *worker = argument;
-    struct kv_background *background = worker->background;
-    struct quarry_kv *kv = background->kv;
-    uint64_t last_ns = kv_now_ns(kv);
-
-    for (;;) {
-        struct quarry_error error = {0};
-        struct work work;
-        /* Acquire: pairs with the count in `ring`: read before the lists are. */
-        uint32_t seen = atomic_load_acquire_u32(&background->wakes);
-        if (atomic_load_relaxed_bool(&kv->is_closing)) {
-            return;
-        }
-        tick(worker, &last_ns);
-        choose(kv, &work);
-        if (work.kind != WORK_NONE) {
-            (void)do_work(kv, &work, &error);
-        } else {
-            sleep_on(&background->wakes, &background->sleepers, seen, work.wait_ns);
-        }
-    }
-}
-
-static enum quarry_status start_worker(struct kv_background *background, struct kv_worker *worker)
-{
-    struct quarry_kv *kv = background->kv;
-    uint64_t page_count = OS_THREAD_STACK_BYTES / QUARRY_PAGE_BYTES;
-
-    worker->background = background;
-    enum quarry_status status =
-        quarry_account_pages_alloc(kv->part[KV_PART_META], kv->lane, page_count, &worker->stack);
-    if (status != QUARRY_OK) {
-        return status;
-    }
-    status = os_thread_start(&worker->thread, "quarry-kv", worker->stack, OS_THREAD_STACK_BYTES,
-                             run_worker, worker);
-    if (status != QUARRY_OK) {
-        quarry_account_pages_free(kv->part[KV_PART_META], kv->lane, worker->stack);
-        return status;
-    }
-    background->worker_count++;
-    return QUARRY_OK;
-}
-
-static enum quarry_status start_workers(struct kv_background *background)
-{
-    uint32_t count = background->kv->options.background_count + 1;
-    enum quarry_status status = QUARRY_OK;
-
-    count = count > KV_WORKERS_MAX ? KV_WORKERS_MAX : count;
-    for (uint32_t i = 0; i < count && status == QUARRY_OK; i++) {
-        status = start_worker(background, &background->workers[i]);
-    }
-    /* One does all the work, if more cannot be had. */
-    return background->worker_count != 0 ? QUARRY_OK : status;
-}
-
-enum quarry_status kv_background_start(struct quarry_kv *kv, struct quarry_error *error)
-{
-    struct kv_background *background =
-        kv_memory_take(&kv->small[KV_PART_META], sizeof(*background));
-    enum quarry_status status = QUARRY_NO_MEMORY;
-
-    if (background != NULL) {
-        background->kv = kv;
-        background->dice = kv->options.step_seed | UINT64_C(0x9e3779b900000001);
-        background->has_foreign_logs = true;
-        status = kv->throttle == NULL ? kv_throttle_create(kv, &kv->throttle) : QUARRY_OK;
-        kv->background = background;
-    }
-    if (status == QUARRY_OK && !kv->is_read_only) {
-        os_mutex_lock(&kv->mutex);
-        kv_throttle_look(kv);
-        os_mutex_unlock(&kv->mutex);
-        kv_space_look(kv);
-    }
-    if (status == QUARRY_OK && !kv->is_read_only && !kv->options.is_stepped) {
-        status = start_workers(background);
-    }
-    if (status != QUARRY_OK) {
-        kv_background_stop(kv);
-        return error_set(error, status, "%s: background work could not be started", kv->path);
-    }
-    return QUARRY_OK;
-}
-
-static void stop_workers(struct kv_background *background)
-{
-    struct quarry_kv *kv = background->kv;
-
-    atomic_store_seq_cst_bool(&kv->is_closing, true);
-    kv_background_wake(kv);
-    for (uint32_t i = 0; i < background->worker_count; i++) {
-        os_thread_join(&background->workers[i].thread);
-        quarry_account_pages_free(kv->part[KV_PART_META], kv->lane, background->workers[i].stack);
-    }
-    background->worker_count = 0;
-}
-
-void kv_background_stop(struct quarry_kv *kv)
-{
-    struct kv_background *background = kv->background;
-    struct kv_memory *memory = &kv->small[KV_PART_META];
-
-    if (background == NULL) {
-        return;
-    }
-    stop_workers(background);
-    for (uint32_t i = 0; i < background->hint_count; i++) {
-        kv_memory_give(memory, background->hints[i].bytes);
-    }
-    kv_memory_give(memory, background->undecided);
-    kv_memory_give(memory, background);
-    kv->background = NULL;
-    kv_throttle_destroy(kv->throttle);
-    kv->throttle = NULL;
 }

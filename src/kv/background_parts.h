@@ -41,7 +41,7 @@ struct kv_background {
     bool is_corrupt;              /* compaction has met damage: it is not tried again */
     bool is_collecting;           /* somebody removes files */
     bool wants_collecting;        /* and is to look once more */
-    bool has_foreign_logs;        /* logs of an earlier opening may be in the directory */
+    bool wants_sweep;             /* logs of an earlier opening, or old manifests, may be there */
     bool is_broken;               /* the manifest is not decided: an empty change is to be tried */
     bool is_settling;             /* and it is */
     uint32_t compaction_count;    /* under way, those asked for by hand included */
@@ -56,13 +56,23 @@ struct kv_background {
     uint32_t hint_count;
 
     /* guarded by the install mutex */
-    uint64_t *undecided; /* numbers of files that a manifest may or may not have */
+    /* Numbers of tables to be removed after the next change of files: those that a manifest may or
+     * may not have until then, and those that could not be removed. */
+    uint64_t *undecided;
     size_t undecided_count, undecided_capacity;
 
     _Atomic uint64_t level_read_bytes[QUARRY_KV_LEVELS];
     _Atomic uint64_t level_written_bytes[QUARRY_KV_LEVELS];
 };
 
+/* A worker that has nothing to do looks around. */
+#define KV_TICK_NS UINT64_C(1000000000)
+
+/*
+ * Chooses a piece of work and does it. Returns: false: there is none; look again after
+ * `*ret_wait_ns`. `ret_is_done`: whether it has succeeded; written where there was one.
+ */
+bool kv_background_try(struct quarry_kv *kv, bool *ret_is_done, uint64_t *ret_wait_ns);
 /* Lists have changed: who waits is woken, and so are workers. Threads: any. */
 void kv_background_changed(struct quarry_kv *kv);
 
@@ -85,8 +95,8 @@ uint64_t kv_now_ns(struct quarry_kv *kv);
 
 /* Removes a table that was written and not installed, at once or once the manifest is decided. */
 void kv_files_discard(struct quarry_kv *kv, uint64_t number);
-/* Removes a table's file under whichever name it has. */
-void kv_files_remove_table(struct quarry_kv *kv, uint64_t number);
+/* Removes a table's file under whichever name it has. Returns: false: it is still there. */
+bool kv_files_remove_table(struct quarry_kv *kv, uint64_t number);
 /* How a new table is named. */
 enum kv_file_kind kv_files_table_kind(const struct quarry_kv *kv);
 

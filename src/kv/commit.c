@@ -37,6 +37,9 @@
  *   3. The mutable layer has writers only between the commit lock and their publishing.
  *   4. With an obstacle nothing is committed.
  *
+ * A budget that is used up must let what is in memtables be flushed, or nothing comes back: so
+ * reserves are charged while all is well, and given to the budget by who is refused memory.
+ *
  * Locking: rotate_mutex (one rotation at a time; files are made under it), then commit_mutex, then
  * the store's. Waiting for the background is done with none.
  * Cost, by callgrind: see bench/kv.
@@ -62,6 +65,11 @@
 #define SLOT_SHIFT   3
 /* Looks at the visible sequence before sleeping: about what inserting a short batch takes. */
 #define LOOKS 200u
+/* In a budget that is used up: a small memtable and a log that writes; the buffers of a table. */
+static const uint64_t reserve_bytes[KV_RESERVES] = {
+    [KV_RESERVE_ROTATE] = Q_KIB(192),
+    [KV_RESERVE_FLUSH] = Q_KIB(448),
+};
 
 Q_STATIC_ASSERT(KV_SEQUENCE_MAX <= UINT64_MAX >> SLOT_SHIFT, "a sequence fits a slot");
 
@@ -80,8 +88,43 @@ enum quarry_status kv_commit_create(struct quarry_kv *kv, struct kv_commit **ret
     return QUARRY_OK;
 }
 
+static void restore(struct quarry_kv *kv, enum kv_reserve reserve)
+{
+    _Atomic bool *has = &kv->commit->has_reserve[reserve];
+
+    /* Relaxed: whoever charges or gives it back says so by the exchange. */
+    if (atomic_load_relaxed_bool(has) ||
+        quarry_account_charge(kv->part[KV_PART_MEMTABLE], reserve_bytes[reserve]) != QUARRY_OK) {
+        return;
+    }
+    if (atomic_exchange_acq_rel_bool(has, true)) {
+        /* Two have charged it. */
+        quarry_account_uncharge(kv->part[KV_PART_MEMTABLE], reserve_bytes[reserve]);
+    }
+}
+
+void kv_commit_restore_reserves(struct quarry_kv *kv)
+{
+    restore(kv, KV_RESERVE_FLUSH);
+    restore(kv, KV_RESERVE_ROTATE);
+}
+
+bool kv_commit_release_reserve(struct quarry_kv *kv, enum kv_reserve reserve)
+{
+    bool had = atomic_exchange_acq_rel_bool(&kv->commit->has_reserve[reserve], false);
+
+    if (had) {
+        quarry_account_uncharge(kv->part[KV_PART_MEMTABLE], reserve_bytes[reserve]);
+    }
+    return had;
+}
+
 void kv_commit_destroy(struct quarry_kv *kv, struct kv_commit *commit)
 {
+    if (commit != NULL) {
+        (void)kv_commit_release_reserve(kv, KV_RESERVE_ROTATE);
+        (void)kv_commit_release_reserve(kv, KV_RESERVE_FLUSH);
+    }
     kv_memory_give(&kv->small[KV_PART_META], commit);
 }
 
@@ -225,6 +268,15 @@ static enum quarry_status check_counts(struct quarry_kv *kv, const struct kv_wri
     return kv->form == KV_EDIT_LEVELDB ? check_leveldb(kv, write->data, error) : QUARRY_OK;
 }
 
+/* None of what only deletes: that goes on when the disk is full. */
+static inline uint64_t admitted_bytes(const struct kv_write *write)
+{
+    const struct kv_batch_counts *counts = &write->plan.counts;
+
+    return counts->change_count == counts->delete_count + counts->range_count ? 0
+                                                                              : write->data.count;
+}
+
 /* What is done before the lock. */
 static inline enum quarry_status begin_write(struct quarry_kv *kv, struct kv_write *write,
                                              struct quarry_error *error)
@@ -238,7 +290,7 @@ static inline enum quarry_status begin_write(struct quarry_kv *kv, struct kv_wri
         status = check_counts(kv, write, error);
     }
     if (status == QUARRY_OK) {
-        status = kv_throttle_admit(kv, write->data.count, write->never_waits, error);
+        status = kv_throttle_admit(kv, admitted_bytes(write), write->never_waits, error);
     }
     if (status == QUARRY_OK) {
         kv_log_record_init(&write->record, kv_slice(write->data.bytes + sizeof(write->head),

@@ -42,6 +42,14 @@ kv_commit_barrier(struct quarry_kv *kv,
                   enum quarry_status (*install)(void *argument, uint64_t sequence), void *argument);
 
 /*
+ * Reserves are charged for what lets memtables be flushed when the budget is used up. Charges those
+ * that are not; gives one to the budget, and returns whether there was one. Any thread.
+ */
+enum kv_reserve { KV_RESERVE_ROTATE, KV_RESERVE_FLUSH, KV_RESERVES };
+void kv_commit_restore_reserves(struct quarry_kv *kv);
+bool kv_commit_release_reserve(struct quarry_kv *kv, enum kv_reserve reserve);
+
+/*
  * A log could not be synced: the one that is written to is left, if it is the one, and no write is
  * acknowledged before what the logs up to now have is in files. Any thread, without locks.
  */

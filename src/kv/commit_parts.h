@@ -28,6 +28,8 @@ struct kv_commit {
     _Atomic uint32_t published_change; /* futex: of who waits to be published */
     _Atomic uint32_t obstacle_change;  /* futex: of who waits for an obstacle to go */
 
+    _Atomic bool has_reserve[KV_RESERVES]; /* it is charged now */
+
     struct os_mutex rotate_mutex; /* one rotation at a time; before commit_mutex */
 
     Q_ALIGNED(Q_CACHE_LINE_BYTES) _Atomic uint64_t slots[KV_COMMIT_SLOTS];

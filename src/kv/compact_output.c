@@ -55,7 +55,7 @@ static void abandon(struct kv_output *output)
     if (output->file != NULL) {
         quarry_vfs_close(output->file);
         output->file = NULL;
-        kv_files_remove_table(output->options.kv, output->number);
+        kv_files_discard(output->options.kv, output->number);
     }
 }
 

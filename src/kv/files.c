@@ -15,7 +15,8 @@
  * until nobody does, so that from then on every file stays that was there: versions simply are not
  * collected.
  *
- * Where removing fails the file stays, and goes when the store is next opened.
+ * Where removing fails it is tried again after the next change of files; at the latest the file
+ * goes when the store is next opened.
  *
  * Locking: the store's mutex for the flags; none while a file is removed.
  */
@@ -192,27 +193,37 @@ static enum quarry_status remove_kind(struct quarry_kv *kv, enum kv_file_kind ki
     return status != QUARRY_OK ? status : quarry_vfs_remove(kv->vfs, path.text, NULL);
 }
 
-void kv_files_remove_table(struct quarry_kv *kv, uint64_t number)
+bool kv_files_remove_table(struct quarry_kv *kv, uint64_t number)
 {
     enum kv_file_kind kind = kv_files_table_kind(kv);
+    enum quarry_status status = remove_kind(kv, kind, number);
 
-    if (remove_kind(kv, kind, number) == QUARRY_NOT_FOUND) {
-        (void)remove_kind(kv, other_kind(kind), number);
+    if (status == QUARRY_NOT_FOUND) {
+        status = remove_kind(kv, other_kind(kind), number);
+    }
+    return status == QUARRY_OK || status == QUARRY_NOT_FOUND;
+}
+
+/* Puts a table on the list of those to be removed after the next change of files. */
+static void remember(struct quarry_kv *kv, uint64_t number)
+{
+    struct kv_background *background = kv->background;
+
+    if (background != NULL &&
+        kv_memory_grow(&kv->small[KV_PART_META], (void **)&background->undecided,
+                       &background->undecided_capacity, background->undecided_count + 1,
+                       sizeof(*background->undecided)) == QUARRY_OK) {
+        background->undecided[background->undecided_count++] = number;
     }
 }
 
 void kv_files_discard(struct quarry_kv *kv, uint64_t number)
 {
-    struct kv_background *background = kv->background;
-
     os_mutex_lock(&kv->install_mutex);
-    if (!kv_manifest_is_broken(kv->manifest)) {
-        kv_files_remove_table(kv, number);
-    } else if (background != NULL &&
-               kv_memory_grow(&kv->small[KV_PART_META], (void **)&background->undecided,
-                              &background->undecided_capacity, background->undecided_count + 1,
-                              sizeof(*background->undecided)) == QUARRY_OK) {
-        background->undecided[background->undecided_count++] = number;
+    /* While a store is opened there is no manifest yet, and none has the table. */
+    bool is_known = kv->manifest == NULL || !kv_manifest_is_broken(kv->manifest);
+    if (!is_known || !kv_files_remove_table(kv, number)) {
+        remember(kv, number);
     }
     os_mutex_unlock(&kv->install_mutex);
 }
@@ -229,7 +240,11 @@ static void remove_obsolete(void *argument, struct kv_file *file)
     }
     quarry_epoch_leave(kv->epoch);
     kv_table_cache_forget(kv->table_cache, file);
-    kv_files_remove_table(kv, file->number);
+    if (!kv_files_remove_table(kv, file->number)) {
+        os_mutex_lock(&kv->install_mutex);
+        remember(kv, file->number);
+        os_mutex_unlock(&kv->install_mutex);
+    }
     kv_file_free(&kv->small[KV_PART_META], file);
 }
 
@@ -295,10 +310,25 @@ static bool is_old_log(struct quarry_kv *kv, uint64_t number)
            (kv->log == NULL || !kv_log_set_has(kv->log, number));
 }
 
+/* Whether there are two newer ones: as many are kept as RocksDB keeps. */
+static bool is_old_options(const struct listing *listing, uint64_t number)
+{
+    uint32_t newer_count = 0;
+
+    for (size_t i = 0; i < listing->count; i++) {
+        newer_count +=
+            listing->names[i].kind == KV_FILE_OPTIONS && listing->names[i].number > number;
+    }
+    return newer_count >= 2;
+}
+
 /* Whether nobody needs a file of a store that was just opened. */
 static bool is_orphan(struct quarry_kv *kv, const struct kv_version *version,
-                      const struct kv_file_name *name)
+                      const struct listing *listing, const struct kv_file_name *name)
 {
+    if (name->kind == KV_FILE_OPTIONS) {
+        return is_old_options(listing, name->number);
+    }
     if (name->kind == KV_FILE_TABLE || name->kind == KV_FILE_TABLE_LEVELDB) {
         return !is_current_table(version, name->number);
     }
@@ -322,7 +352,7 @@ enum quarry_status kv_files_sweep(struct quarry_kv *kv, struct quarry_error *err
     }
     struct kv_version *version = kv_versions_acquire(&kv->versions);
     for (size_t i = 0; i < listing.count; i++) {
-        if (is_orphan(kv, version, &listing.names[i])) {
+        if (is_orphan(kv, version, &listing, &listing.names[i])) {
             (void)remove_kind(kv, listing.names[i].kind, listing.names[i].number);
         }
     }
@@ -331,7 +361,10 @@ enum quarry_status kv_files_sweep(struct quarry_kv *kv, struct quarry_error *err
     return QUARRY_OK;
 }
 
-/* Logs of before the opening, whose content has been flushed since, and manifests left behind. */
+/*
+ * Logs of before the opening, whose content has been flushed since, and manifests left behind.
+ * Returns: whether to look again.
+ */
 static bool sweep_logs(struct quarry_kv *kv)
 {
     struct listing listing;
@@ -351,7 +384,7 @@ static bool sweep_logs(struct quarry_kv *kv)
                       (kv->log == NULL || !kv_log_set_has(kv->log, name->number));
         if ((is_log && name->number < log_number) ||
             (name->kind == KV_FILE_MANIFEST && name->number < manifest_number)) {
-            (void)remove_kind(kv, name->kind, name->number);
+            is_left |= remove_kind(kv, name->kind, name->number) != QUARRY_OK;
         } else {
             is_left |= is_log;
         }
@@ -408,11 +441,12 @@ static void collect_logs(struct quarry_kv *kv)
         return;
     }
     os_mutex_lock(&kv->mutex);
-    bool is_foreign = background->has_foreign_logs;
+    bool is_wanted = background->wants_sweep;
+    background->wants_sweep = false;
     os_mutex_unlock(&kv->mutex);
-    if (is_foreign && !sweep_logs(kv)) {
+    if (is_wanted && sweep_logs(kv)) {
         os_mutex_lock(&kv->mutex);
-        background->has_foreign_logs = false;
+        background->wants_sweep = true;
         os_mutex_unlock(&kv->mutex);
     }
 }

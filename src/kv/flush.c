@@ -23,6 +23,7 @@
  */
 #include <kv/background_parts.h>
 
+#include <kv/commit.h>
 #include <kv/compact_entries.h>
 #include <kv/compact_output.h>
 #include <kv/merge_iterator.h>
@@ -269,8 +270,8 @@ static void unmark(struct flush *flush)
     os_mutex_unlock(&flush->kv->mutex);
 }
 
-enum quarry_status kv_flush_layers(struct quarry_kv *kv, struct kv_layer **layers, size_t count,
-                                   struct quarry_error *error)
+static enum quarry_status flush_layers(struct quarry_kv *kv, struct kv_layer **layers, size_t count,
+                                       struct quarry_error *error)
 {
     struct flush flush = {.kv = kv,
                           .layers = layers,
@@ -301,4 +302,21 @@ enum quarry_status kv_flush_layers(struct quarry_kv *kv, struct kv_layer **layer
         tell(&flush, written_bytes, written_files, begin_ns);
     }
     return status;
+}
+
+enum quarry_status kv_flush_layers(struct quarry_kv *kv, struct kv_layer **layers, size_t count,
+                                   struct quarry_error *error)
+{
+    enum quarry_status status = flush_layers(kv, layers, count, error);
+
+    if (status != QUARRY_NO_MEMORY || !kv_commit_release_reserve(kv, KV_RESERVE_FLUSH)) {
+        return status;
+    }
+    /* Flushing is what gives memory back: it has the reserve. */
+    os_mutex_lock(&kv->mutex);
+    for (size_t i = 0; i < count; i++) {
+        layers[i]->is_flushing = true;
+    }
+    os_mutex_unlock(&kv->mutex);
+    return flush_layers(kv, layers, count, error);
 }

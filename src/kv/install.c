@@ -13,6 +13,9 @@
  * and the logs are needed by what the current version lacks: the log number goes back to what it
  * was.
  *
+ * While logs are replayed there is no manifest yet: changes are those of memory alone, and the one
+ * that is made at the end begins with all of them (recover.c).
+ *
  * Invariants:
  *   1. The current version is what the manifest leads to, if that is not broken.
  *   2. A layer leaves the list in the moment at which the view has the version with its files.
@@ -146,17 +149,28 @@ static void settle(struct quarry_kv *kv)
     if (background == NULL) {
         return;
     }
+    size_t left_count = 0;
     for (size_t i = 0; i < background->undecided_count; i++) {
-        kv_files_remove_table(kv, background->undecided[i]);
+        if (!kv_files_remove_table(kv, background->undecided[i])) {
+            background->undecided[left_count++] = background->undecided[i];
+        }
     }
-    background->undecided_count = 0;
+    background->undecided_count = left_count;
 }
 
-static void note_broken(struct quarry_kv *kv, bool is_broken)
+/* Whether it is not known what is on the disk. Under install_mutex. */
+static bool is_undecided(const struct quarry_kv *kv)
+{
+    return kv->manifest != NULL && kv_manifest_is_broken(kv->manifest);
+}
+
+/* The manifest is another, or is not decided, or is again. */
+static void note_manifest(struct quarry_kv *kv, bool is_broken)
 {
     os_mutex_lock(&kv->mutex);
     if (kv->background != NULL) {
         kv->background->is_broken = is_broken;
+        kv->background->wants_sweep = true;
     }
     os_mutex_unlock(&kv->mutex);
 }
@@ -177,7 +191,7 @@ static enum quarry_status install_locked(struct quarry_kv *kv, struct kv_edit *e
         kv_version_release(version);
         return error_set(error, status, "%s: no memory for a view", kv->path);
     }
-    status = append(kv, edit, version, flushed_count, error);
+    status = kv->manifest == NULL ? QUARRY_OK : append(kv, edit, version, flushed_count, error);
     if (status != QUARRY_OK) {
         kv_view_unreserve(kv, ready);
         kv_version_release(version);
@@ -195,11 +209,12 @@ enum quarry_status kv_install(struct quarry_kv *kv, struct kv_edit *edit, size_t
     struct quarry_error *text = error != NULL ? error : &own;
 
     os_mutex_lock(&kv->install_mutex);
-    bool was_broken = kv_manifest_is_broken(kv->manifest);
+    bool was_broken = is_undecided(kv);
+    uint64_t number = kv->manifest_state.manifest_number;
     enum quarry_status status = install_locked(kv, edit, flushed_count, text);
-    bool is_broken = kv_manifest_is_broken(kv->manifest);
-    if (was_broken || is_broken) {
-        note_broken(kv, is_broken);
+    bool is_broken = is_undecided(kv);
+    if (was_broken || is_broken || number != kv->manifest_state.manifest_number) {
+        note_manifest(kv, is_broken);
     }
     os_mutex_unlock(&kv->install_mutex);
     if (is_broken) {

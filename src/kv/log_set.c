@@ -178,11 +178,16 @@ static enum quarry_status begin_log(struct kv_log_set *set, struct log_entry *en
     if (status != QUARRY_OK) {
         return status;
     }
-    const struct kv_log_options options = {.file = entry->file,
-                                           .name = entry->path,
-                                           .memory = set->memory,
-                                           .segment_bytes = set->segment_bytes};
+    struct kv_log_options options = {.file = entry->file,
+                                     .name = entry->path,
+                                     .memory = set->memory,
+                                     .segment_bytes = set->segment_bytes};
     status = kv_log_create(&options, &entry->log, error);
+    if (status == QUARRY_NO_MEMORY && options.segment_bytes != 0) {
+        /* No window: slower, but it goes on, and with it what frees memory. */
+        options.segment_bytes = 0;
+        status = kv_log_create(&options, &entry->log, error);
+    }
     if (status == QUARRY_OK) {
         /* A write that is to survive a loss of power needs its log's name to. */
         status = quarry_vfs_sync_directory(set->kv->vfs, set->kv->path, error);
@@ -482,6 +487,10 @@ enum quarry_status kv_log_set_destroy(struct kv_log_set *set, struct quarry_erro
     while ((entry = set->oldest) != NULL) {
         Q_ASSERT(entry->user_count == 0);
         set->oldest = entry->next;
+        if (kv_log_end(entry->log) == 0) {
+            discard(set, entry); /* nothing to be found again */
+            continue;
+        }
         one = end_writing(set, entry, status == QUARRY_OK ? error : NULL);
         status = status == QUARRY_OK ? one : status;
         free_entry(set, entry);

@@ -450,6 +450,16 @@ static enum quarry_status begin_mapped(struct kv_log *log, struct quarry_error *
     return QUARRY_OK;
 }
 
+static enum quarry_status take_room(struct kv_log *log, struct quarry_error *error)
+{
+    log->room = kv_memory_take(log->memory, ROOM_BYTES);
+    if (log->room == NULL) {
+        return error_set(error, QUARRY_NO_MEMORY, "log '%s': no memory to write it", log->name);
+    }
+    return QUARRY_OK;
+}
+
+/* The first window is mapped now: if it cannot be, the room is taken while that may still fail. */
 static enum quarry_status begin(struct kv_log *log, struct quarry_error *error)
 {
     enum quarry_status status = QUARRY_UNSUPPORTED;
@@ -457,14 +467,17 @@ static enum quarry_status begin(struct kv_log *log, struct quarry_error *error)
     if (log->segment_bytes != 0) {
         status = begin_mapped(log, error);
     }
-    if (status != QUARRY_UNSUPPORTED) {
+    if (status == QUARRY_OK && map_window(log, 0)) {
+        return QUARRY_OK;
+    }
+    if (status != QUARRY_OK && status != QUARRY_UNSUPPORTED) {
         return status;
     }
-    log->room = kv_memory_take(log->memory, ROOM_BYTES);
-    if (log->room == NULL) {
-        return error_set(error, QUARRY_NO_MEMORY, "log '%s': no memory to write it", log->name);
+    enum quarry_status taken = take_room(log, error);
+    if (taken != QUARRY_OK && status == QUARRY_OK) {
+        quarry_account_uncharge(log->memory->account, KV_LOG_WINDOW_BYTES);
     }
-    return QUARRY_OK;
+    return taken;
 }
 
 enum quarry_status kv_log_create(const struct kv_log_options *options, struct kv_log **ret_log,

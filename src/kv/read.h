@@ -14,8 +14,13 @@
 
 #include <kv/view.h>
 
-/* What the reserve is: enough for a few blocks, an iterator, and what opens a table. */
-#define KV_READ_RESERVE_BYTES ((size_t)192 << 10)
+/*
+ * The reserve. A slab's page for cells of a size is 64 KiB at least, and a read may come to need
+ * five of them: data, index and its top, filter and its top; beside a table's own memory.
+ */
+#define KV_READ_RESERVE_PIECES      8u
+#define KV_READ_RESERVE_PIECE_BYTES Q_KIB(64)
+#define KV_READ_RESERVE_BYTES       (KV_READ_RESERVE_PIECES * KV_READ_RESERVE_PIECE_BYTES)
 
 struct kv_reads;
 

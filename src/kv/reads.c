@@ -1,19 +1,28 @@
 /*
  * The reserve of reads, and the spare iterator.
  *
- *     reserve   │ a block of the cache │ an object of the pool │   both charged, nobody's
+ *     reserve   │ 64 KiB │ 64 KiB │ … │   runs of pages, charged, nobody's
  *
- * Reads take memory in two places: blocks from the cache, all else from the pool. So the reserve is
- * one of each. It is given back whole, so that pages that it was in can be used for anything, and
- * the read is done again as if nothing had been. Rejected: handing its bytes out, with allocators
- * of its own for blocks, decoders, indexes and iterators.
+ * Reads take memory in three places: blocks from the cache, tables and their parts, iterators and
+ * copies from the pool. So the reserve is pages: it is given back whole, what it was can become any
+ * of these, and the read is done again as if nothing had been. Then as many of the pieces are taken
+ * as there is room for. What such a read has left in the cache, blocks that nobody holds and open
+ * tables that nobody counts, goes first: it must not cost the next one its reserve. What an
+ * iterator holds on to stays missing until it ends.
  *
  * Between giving it back and the second try others may take what has come free. Writers do not:
  * they are refused or wait where the budget is used up; other readers come here too, and wait.
  *
+ * Rejected: handing its bytes out, with allocators of its own for blocks, decoders, indexes and
+ * iterators. A reserve in one of the two allocators: what a slab is given back stays the slab's.
+ *
  * Locking: `turn`, a word that is waited on: a read may take any time, and locks of all ranks.
  */
 #include <kv/read.h>
+
+/* Tables that are closed where the reserve cannot be taken again: more than a read opens, mostly.
+ */
+#define TABLES_CLOSED 16u
 
 #define TURN_FREE    0u
 #define TURN_TAKEN   1u
@@ -23,8 +32,7 @@ struct kv_reads {
     _Atomic(void *) spare; /* struct quarry_kv_iterator, ended; NULL: there is none */
     _Atomic uint32_t turn;
     /* whoever has the turn */
-    struct quarry_block block;
-    void *object;
+    void *pieces[KV_READ_RESERVE_PIECES]; /* NULL: missing */
 };
 
 /* ---- the reserve ---------------------------------------------------------------------------- */
@@ -50,26 +58,45 @@ static void turn_unlock(struct kv_reads *reads)
     }
 }
 
-static void give_back(struct quarry_kv *kv)
+static uint32_t give_back(struct quarry_kv *kv)
 {
-    quarry_block_release(kv->cache, &kv->reads->block);
-    kv_memory_give(&kv->small[KV_PART_READ], kv->reads->object);
-    kv->reads->object = NULL;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < KV_READ_RESERVE_PIECES; i++) {
+        if (kv->reads->pieces[i] != NULL) {
+            quarry_account_pages_free(kv->part[KV_PART_READ], kv->lane, kv->reads->pieces[i]);
+            kv->reads->pieces[i] = NULL;
+            count++;
+        }
+    }
+    return count;
 }
 
 /* Takes what is missing. Returns: whether it is whole. */
-static bool take_again(struct quarry_kv *kv)
+static bool try_take(struct quarry_kv *kv)
 {
-    struct kv_reads *reads = kv->reads;
+    bool is_whole = true;
 
-    if (reads->object == NULL) {
-        reads->object = kv_memory_take(&kv->small[KV_PART_READ], KV_READ_RESERVE_BYTES / 2);
+    for (uint32_t i = 0; i < KV_READ_RESERVE_PIECES; i++) {
+        if (kv->reads->pieces[i] == NULL &&
+            quarry_account_pages_alloc(kv->part[KV_PART_READ], kv->lane,
+                                       KV_READ_RESERVE_PIECE_BYTES / QUARRY_PAGE_BYTES,
+                                       &kv->reads->pieces[i]) != QUARRY_OK) {
+            kv->reads->pieces[i] = NULL;
+            is_whole = false;
+        }
     }
-    if (reads->block.data == NULL &&
-        quarry_block_alloc(kv->cache, KV_READ_RESERVE_BYTES / 2, 0, &reads->block) != QUARRY_OK) {
-        reads->block = (struct quarry_block){0};
+    return is_whole;
+}
+
+static void take_again(struct quarry_kv *kv)
+{
+    if (try_take(kv)) {
+        return;
     }
-    return reads->object != NULL && reads->block.data != NULL;
+    (void)kv_table_cache_shrink(kv->table_cache, TABLES_CLOSED);
+    (void)quarry_block_cache_shrink(kv->cache, KV_READ_RESERVE_BYTES);
+    (void)try_take(kv);
 }
 
 bool kv_reserve_enter(struct quarry_kv *kv)
@@ -78,20 +105,20 @@ bool kv_reserve_enter(struct quarry_kv *kv)
         return false;
     }
     turn_lock(kv->reads);
-    if (kv->reads->object == NULL && kv->reads->block.data == NULL) {
-        (void)take_again(kv);
+    uint32_t count = give_back(kv);
+    if (count == 0) {
+        take_again(kv);
+        count = give_back(kv);
     }
-    if (kv->reads->object == NULL && kv->reads->block.data == NULL) {
+    if (count == 0) {
         turn_unlock(kv->reads);
-        return false;
     }
-    give_back(kv);
-    return true;
+    return count != 0;
 }
 
 void kv_reserve_leave(struct quarry_kv *kv)
 {
-    (void)take_again(kv);
+    take_again(kv);
     turn_unlock(kv->reads);
 }
 
@@ -115,12 +142,12 @@ enum quarry_status kv_reads_create(struct quarry_kv *kv, struct quarry_error *er
 {
     Q_ASSERT(kv->reads == NULL);
     kv->reads = kv_memory_take(&kv->small[KV_PART_READ], sizeof(*kv->reads));
-    if (kv->reads != NULL && take_again(kv)) {
+    if (kv->reads != NULL && try_take(kv)) {
         return QUARRY_OK;
     }
     kv_reads_destroy(kv);
     return error_set(error, QUARRY_NO_MEMORY, "no memory for the reserve of reads: %zu bytes",
-                     KV_READ_RESERVE_BYTES);
+                     (size_t)KV_READ_RESERVE_BYTES);
 }
 
 void kv_reads_destroy(struct quarry_kv *kv)
@@ -130,7 +157,7 @@ void kv_reads_destroy(struct quarry_kv *kv)
     }
     /* Relaxed: nobody reads any more. */
     kv_iterator_free(kv, atomic_load_relaxed_ptr(&kv->reads->spare));
-    give_back(kv);
+    (void)give_back(kv);
     kv_memory_give(&kv->small[KV_PART_READ], kv->reads);
     kv->reads = NULL;
 }

@@ -23,7 +23,7 @@
 
 #include <os/os.h>
 
-#include <kv/background.h>
+#include <kv/background_parts.h>
 #include <kv/commit.h>
 #include <kv/log_set.h>
 #include <kv/options_names.h>
@@ -419,7 +419,8 @@ static void write_options(struct quarry_kv *kv)
     }
 }
 
-static enum quarry_status begin_writing(struct quarry_kv *kv, struct quarry_error *error)
+static enum quarry_status begin_writing(struct quarry_kv *kv, bool *ret_names_new,
+                                        struct quarry_error *error)
 {
     uint64_t log_number = 0;
     enum quarry_status status = reserve_layers(kv, error);
@@ -435,6 +436,7 @@ static enum quarry_status begin_writing(struct quarry_kv *kv, struct quarry_erro
         status = publish(kv, NULL, error);
     }
     if (status == QUARRY_OK) {
+        *ret_names_new = true;
         status = begin_manifest(kv, log_number, error);
     }
     if (status == QUARRY_OK) {
@@ -445,6 +447,18 @@ static enum quarry_status begin_writing(struct quarry_kv *kv, struct quarry_erro
 }
 
 /* ---- the door ------------------------------------------------------------------------------- */
+
+/* Opening has failed before a manifest could name them: tables that the logs became go again. */
+static void remove_new_tables(struct quarry_kv *kv, uint64_t first_number)
+{
+    const struct kv_run *level0 = &kv_versions_current(&kv->versions)->levels[0];
+
+    for (uint32_t i = 0; i < level0->file_count; i++) {
+        if (level0->files[i]->number >= first_number) {
+            kv_files_remove_table(kv, level0->files[i]->number);
+        }
+    }
+}
 
 static enum quarry_status recover_logs(struct quarry_kv *kv, struct quarry_error *error)
 {
@@ -466,6 +480,7 @@ static enum quarry_status recover_logs(struct quarry_kv *kv, struct quarry_error
 enum quarry_status kv_recover(struct quarry_kv *kv, bool is_new, struct quarry_error *error)
 {
     struct kv_version *version = NULL;
+    bool names_new = false; /* CURRENT may name a new manifest */
     enum quarry_status status =
         is_new ? begin_new(kv, &version, error) : read_existing(kv, &version, error);
 
@@ -479,8 +494,12 @@ enum quarry_status kv_recover(struct quarry_kv *kv, bool is_new, struct quarry_e
     if (status == QUARRY_OK) {
         status = recover_logs(kv, error);
     }
+    uint64_t first_number = kv->manifest_state.next_file;
     if (status == QUARRY_OK && !kv->is_read_only) {
-        status = begin_writing(kv, error);
+        status = begin_writing(kv, &names_new, error);
+    }
+    if (status != QUARRY_OK && !kv->is_read_only && !names_new) {
+        remove_new_tables(kv, first_number);
     }
     return status;
 }

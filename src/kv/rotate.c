@@ -52,8 +52,8 @@ static enum quarry_status make_layer(struct quarry_kv *kv, struct kv_layer **ret
     return status;
 }
 
-static enum quarry_status prepare_fresh(struct quarry_kv *kv, struct fresh *fresh,
-                                        struct quarry_error *error)
+static enum quarry_status try_prepare_fresh(struct quarry_kv *kv, struct fresh *fresh,
+                                            struct quarry_error *error)
 {
     enum quarry_status status = QUARRY_OK;
 
@@ -71,6 +71,17 @@ static enum quarry_status prepare_fresh(struct quarry_kv *kv, struct fresh *fres
     }
     if (status != QUARRY_OK) {
         drop_fresh(kv, fresh);
+    }
+    return status;
+}
+
+static enum quarry_status prepare_fresh(struct quarry_kv *kv, struct fresh *fresh,
+                                        struct quarry_error *error)
+{
+    enum quarry_status status = try_prepare_fresh(kv, fresh, error);
+
+    if (status == QUARRY_NO_MEMORY && kv_commit_release_reserve(kv, KV_RESERVE_ROTATE)) {
+        status = try_prepare_fresh(kv, fresh, error);
     }
     return status;
 }
@@ -215,6 +226,7 @@ static enum quarry_status rotate(struct quarry_kv *kv, const struct kv_layer *fu
     bool is_done = false;
 
     kv_view_collect(kv); /* the arena of what was flushed is the next one */
+    kv_commit_restore_reserves(kv);
     do {
         status = wait_for_flush(kv, limit, never_waits, error);
         if (status == QUARRY_OK) {
@@ -550,22 +562,31 @@ static bool is_mutable_empty(struct quarry_kv *kv)
     return is_empty;
 }
 
-/* The budget is used up: what waits to be flushed goes first, then what is in the memtable. */
+/*
+ * The budget is used up: what is in the memtable becomes immutable, if nothing is, and is waited
+ * for until it is in files, before others use up what is left.
+ */
 static enum quarry_status find_memory(struct quarry_kv *kv, const struct kv_write *write,
                                       struct quarry_error *error)
 {
+    enum quarry_status status = QUARRY_OK;
     size_t waiting_count = count_immutable(kv);
 
-    kv_view_collect(kv);
-    if (waiting_count != 0) {
-        return wait_for_flush(kv, waiting_count, write->never_waits, error);
-    }
-    if (is_mutable_empty(kv)) {
+    if (waiting_count == 0 && is_mutable_empty(kv)) {
         return error_set(error, QUARRY_NO_MEMORY,
                          "store '%s': no memory for a write of %zu bytes, and nothing to flush",
                          kv->path, write->data.count);
     }
-    return rotate(kv, write->layer, limit_of_others(kv), write->never_waits, error);
+    if (waiting_count == 0) {
+        status = rotate(kv, write->layer, limit_of_others(kv), write->never_waits, error);
+        waiting_count = 1;
+    }
+    if (status == QUARRY_OK) {
+        status = wait_for_flush(kv, waiting_count, write->never_waits, error);
+    }
+    kv_view_collect(kv);
+    kv_commit_restore_reserves(kv);
+    return status;
 }
 
 enum quarry_status kv_commit_make_way(struct quarry_kv *kv, struct kv_write *write,

@@ -26,6 +26,7 @@
 #include <kv/commit_parts.h>
 #include <kv/log_set.h>
 #include <kv/options.h>
+#include <kv/read.h>
 #include <kv/recover.h>
 
 /* Of its own block cache, where nothing is said: it follows the budget from there. */
@@ -266,7 +267,14 @@ static enum quarry_status create_parts(struct quarry_kv *kv, uint64_t budget_byt
     if (status == QUARRY_OK) {
         status = create_tables(kv, error);
     }
-    return status == QUARRY_OK ? create_rest(kv, error) : status;
+    if (status == QUARRY_OK) {
+        status = create_rest(kv, error);
+    }
+    if (status == QUARRY_OK) {
+        kv_commit_restore_reserves(kv);
+        status = kv_reads_create(kv, error);
+    }
+    return status;
 }
 
 /* ---- taking apart --------------------------------------------------------------------------- */
@@ -305,6 +313,7 @@ static enum quarry_status dismantle(struct quarry_kv *kv, struct quarry_error *e
     memcpy(ground.small, kv->small, sizeof(ground.small));
     kv_background_stop(kv);
     enum quarry_status status = kv_log_set_destroy(kv->log, error);
+    kv_reads_destroy(kv);
     destroy_contents(kv);
     if (kv->owns_cache) {
         enum quarry_status closed = quarry_block_cache_close(kv->cache);

@@ -802,6 +802,16 @@ void rig_snapshot_release(uint32_t slot)
     rig.snapshots[slot].snapshot = NULL;
 }
 
+void rig_cool(void)
+{
+    (void)kv_table_cache_shrink(rig.kv->table_cache, UINT32_MAX);
+    for (int i = 0; i < 8; i++) {
+        ref_epoch_advance(rig.kv->epoch);
+        collect();
+    }
+    (void)quarry_block_cache_shrink(rig.kv->cache, UINT64_MAX);
+}
+
 void rig_allow(uint64_t bytes)
 {
     struct quarry_account_state state;

@@ -74,6 +74,8 @@ void rig_snapshot_release(uint32_t slot);
 /* What a key has, as of a snapshot or now (NULL). */
 struct kv_slice rig_expected(const struct rig_state *state, uint32_t key);
 
+/* Closes tables and empties the cache, as far as nobody holds them. */
+void rig_cool(void);
 /* What the store's account may charge beyond what it does; UINT64_MAX: anything. */
 void rig_allow(uint64_t bytes);
 

@@ -494,6 +494,15 @@ static void walks_go_on_when_the_budget_refuses_everything(void **state)
         const struct rig_options options = {.seed = seed, .pins_bytes = seed % 2};
         rig_begin(&options);
         rig_live(400);
+        for (uint32_t i = 0; i < 3; i++) {
+            rig_rotate();
+            while (rig.kv->immutable_count != 0) {
+                rig_flush();
+            }
+            rig_compact(2 - i);
+        }
+        rig_live(20);
+        rig_cool();
         rig_allow(0);
         for (uint32_t i = 0; i < 10; i++) {
             walk_once(false);
@@ -513,7 +522,7 @@ static void a_walk_that_is_refused_memory_says_so_and_goes_on_later(void **state
     rig_live(600);
     for (uint64_t bytes = 0; bytes < 100000; bytes += 1 + bytes / 8) {
         struct quarry_kv_iterator *iterator = NULL;
-        (void)kv_table_cache_shrink(rig.kv->table_cache, 100);
+        rig_cool();
         rig_allow(bytes);
         if (quarry_kv_iterate(rig.kv, NULL, &iterator, NULL) != QUARRY_OK) {
             refused_count++;
