@@ -89,7 +89,8 @@ static void it_costs_little_and_is_never_too_full(void **state)
     }
     printf("index: %.2f bytes an item on average, %.2f at worst\n", sum / (double)samples, worst);
     assert_true(sum / (double)samples <= 11.5);
-    /* At a load of 0.74, while one table of 64 KiB is moved and the last one is not collected yet. */
+    /* At a load of 0.74, while one table of 64 KiB is moved and the last one is not collected yet.
+     */
     assert_true(worst <= 64.0 / 7 / 0.74 + 2 * 65536.0 / 100000);
 }
 
