@@ -191,10 +191,12 @@ rights = read
                 self.assertEqual(fetch(after, "key"), "value")
 
     def test_memcacheds_file_is_read(self):
-        path = write(self.folder.name, "plain", "carol:pass\n")
+        path = write(self.folder.name, "plain", "carol:pass\ncarol:another\n")
         with Server("--set", "users.plain_file=" + path) as server, server.connect() as link:
             self.assertEqual(log_in(link, "carol", "pass"), GRANTED)
             self.assertEqual(store(link, "key", "value"), "STORED")
+            with server.connect() as other:
+                self.assertEqual(log_in(other, "carol", "another"), GRANTED)
 
     def test_a_tenant_has_so_many_connections(self):
         more = "[tenant initech]\nconnections = 1\n[user eve]\ntenant = initech\npassword = "
