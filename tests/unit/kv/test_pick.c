@@ -355,7 +355,7 @@ static void files_that_a_range_deletion_covers_are_dropped(void **state)
 {
     struct kv_pick_options options = wanted();
     static const uint64_t between[] = {2, 500};
-    const struct kv_pick_hint hint = {text("b"), text("m"), 1000};
+    const struct kv_pick_hint hint = {text("b"), text("m"), 1000, 0};
 
     (void)state;
     begin_edit();
