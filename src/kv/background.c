@@ -14,8 +14,8 @@
  * Failures. A piece of work that fails leaves all as it was. What may be better later (no memory,
  * no space, I/O) is tried again after a pause that doubles, up to 5 s. A flush that cannot write
  * turns the store read-only, as does a compaction that has failed three times: writes would pile up
- * behind it. The first flush, or settling, that succeeds again turns it back. Damage is for good:
- * what is damaged is not compacted again until the store is opened anew.
+ * behind it. What succeeds again turns it back, once neither kind of work fails any more. Damage is
+ * for good: what is damaged is not compacted again until the store is opened anew.
  *
  * Invariants:
  *   1. At most one flush is under way; compactions under way have disjoint inputs (pick.c).
@@ -109,12 +109,21 @@ static bool choose_flush(struct quarry_kv *kv, struct work *work)
     return true;
 }
 
-/* Whether it is to be seen if the store can be written to. Damage does not heal. */
+/* Whether there is what a settling would not heal: damage, or compactions that fail. */
+static bool has_lasting_trouble(const struct quarry_kv *kv)
+{
+    const struct kv_background *background = kv->background;
+
+    return background->is_corrupt ||
+           background->trouble[KV_TROUBLE_COMPACT].run >= COMPACTION_FAILURES_MAX;
+}
+
+/* Whether it is to be seen if the store can be written to. */
 static bool choose_settle(struct quarry_kv *kv, struct work *work)
 {
     struct kv_background *background = kv->background;
     bool is_wanted = background->is_broken ||
-                     (atomic_load_relaxed_bool(&kv->is_failed) && !background->is_corrupt);
+                     (atomic_load_relaxed_bool(&kv->is_failed) && !has_lasting_trouble(kv));
 
     if (!is_wanted || background->is_settling || background->is_flushing) {
         return false;
@@ -177,21 +186,31 @@ static bool is_compaction_first(struct quarry_kv *kv)
     return (background->dice & 3) == 0;
 }
 
+/* Whether a kind of work may be tried; a stepped store tries whenever it is asked. */
+static bool is_due(struct quarry_kv *kv, enum kv_trouble_kind kind, struct work *work)
+{
+    uint64_t retry_ns = kv->background->trouble[kind].retry_ns, now_ns;
+
+    if (kv->options.is_stepped || retry_ns == 0 || retry_ns <= (now_ns = kv_now_ns(kv))) {
+        return true;
+    }
+    if (retry_ns - now_ns < work->wait_ns) {
+        work->wait_ns = retry_ns - now_ns;
+    }
+    return false;
+}
+
 static void choose_locked(struct quarry_kv *kv, struct work *work)
 {
-    struct kv_background *background = kv->background;
-    uint64_t now_ns = kv_now_ns(kv);
+    bool may_flush = is_due(kv, KV_TROUBLE_FLUSH, work);
+    bool may_compact = is_due(kv, KV_TROUBLE_COMPACT, work);
 
     os_mutex_assert_held(&kv->mutex);
-    if (!kv->options.is_stepped && background->retry_ns > now_ns) {
-        work->wait_ns = background->retry_ns - now_ns;
-        return;
-    }
-    work->is_small = background->failure == QUARRY_NO_MEMORY;
-    bool is_chosen = is_compaction_first(kv) && choose_compaction(kv, work);
-    is_chosen = is_chosen || choose_flush(kv, work) || choose_settle(kv, work) ||
-                choose_compaction(kv, work);
-    background->running_count += is_chosen;
+    work->is_small = kv_background_is_short(kv);
+    bool is_chosen = may_compact && is_compaction_first(kv) && choose_compaction(kv, work);
+    is_chosen = is_chosen || (may_flush && (choose_flush(kv, work) || choose_settle(kv, work)));
+    is_chosen = is_chosen || (may_compact && choose_compaction(kv, work));
+    kv->background->running_count += is_chosen;
 }
 
 static void choose(struct quarry_kv *kv, struct work *work)
@@ -214,17 +233,24 @@ static uint64_t backoff_of(uint32_t failure_run)
     return backoff_ns < BACKOFF_MAX_NS ? backoff_ns : BACKOFF_MAX_NS;
 }
 
+static struct kv_trouble *trouble_of(struct quarry_kv *kv, const struct work *work)
+{
+    return &kv->background
+                ->trouble[work->kind == WORK_COMPACT ? KV_TROUBLE_COMPACT : KV_TROUBLE_FLUSH];
+}
+
 static void note_failure_locked(struct quarry_kv *kv, const struct work *work,
                                 enum quarry_status status, const struct quarry_error *error)
 {
     struct kv_background *background = kv->background;
+    struct kv_trouble *trouble = trouble_of(kv, work);
 
-    background->failure = status;
-    background->failure_error = *error;
-    background->failure_run++;
+    trouble->status = status;
+    trouble->error = *error;
+    trouble->run++;
+    trouble->retry_ns = kv_now_ns(kv) + backoff_of(trouble->run);
     background->flush_failure_count += work->kind == WORK_FLUSH;
     background->is_corrupt |= status == QUARRY_CORRUPT || status == QUARRY_UNSUPPORTED;
-    background->retry_ns = kv_now_ns(kv) + backoff_of(background->failure_run);
 }
 
 /* Whether writes are to be refused for it. */
@@ -256,14 +282,10 @@ static void report_failure(struct quarry_kv *kv, const struct work *work, enum q
 
 static void note_success_locked(struct quarry_kv *kv, const struct work *work)
 {
-    struct kv_background *background = kv->background;
+    struct kv_trouble *trouble = trouble_of(kv, work);
 
-    /* A compaction that goes well says nothing about a flush that does not. */
-    if (work->kind != WORK_COMPACT || background->flush_failure_count == 0 ||
-        kv->immutable_count == 0) {
-        background->failure_run = 0;
-        background->failure = background->is_corrupt ? QUARRY_CORRUPT : QUARRY_OK;
-        background->retry_ns = 0;
+    if (!kv->background->is_corrupt) {
+        *trouble = (struct kv_trouble){.status = QUARRY_OK};
     }
 }
 
@@ -320,7 +342,7 @@ static void release_work(struct work *work)
     kv_pick_destroy(work->pick);
 }
 
-/* Returns: its status; QUARRY_CANCELLED where the store closes. */
+/* Does it and ends it. Returns: its status; QUARRY_CANCELLED where the store closes. */
 static enum quarry_status do_work(struct quarry_kv *kv, struct work *work,
                                   struct quarry_error *error)
 {
@@ -335,13 +357,15 @@ static enum quarry_status do_work(struct quarry_kv *kv, struct work *work,
     } else if (status == QUARRY_OK) {
         note_success_locked(kv, work);
     }
-    failure_run = kv->background->failure_run;
-    bool is_corrupt = kv->background->is_corrupt;
+    failure_run = trouble_of(kv, work)->run;
+    bool may_resume = status == QUARRY_OK && !kv->background->is_broken &&
+                      !has_lasting_trouble(kv) &&
+                      kv->background->trouble[KV_TROUBLE_FLUSH].status == QUARRY_OK;
     os_mutex_unlock(&kv->mutex);
     release_work(work);
     if (has_failed) {
         report_failure(kv, work, status, error, failure_run);
-    } else if (status == QUARRY_OK && work->kind != WORK_COMPACT && !is_corrupt) {
+    } else if (may_resume) {
         kv_resume(kv);
     }
     kv_background_changed(kv);
@@ -401,7 +425,7 @@ enum quarry_status kv_background_compact(struct quarry_kv *kv, uint32_t level,
         kv_picks_begin(&kv->picks, work.pick);
         kv->background->compaction_count++;
         kv->background->running_count++;
-        work.is_small = kv->background->failure == QUARRY_NO_MEMORY;
+        work.is_small = kv_background_is_short(kv);
     }
     os_mutex_unlock(&kv->mutex);
     if (status == QUARRY_NO_MEMORY) {
@@ -420,15 +444,28 @@ enum quarry_status kv_background_compact(struct quarry_kv *kv, uint32_t level,
 /* ---- what it is at ----------------------------------------------------------------------------
  */
 
-enum quarry_status kv_background_trouble(struct quarry_kv *kv, struct quarry_error *error)
+bool kv_background_is_short(const struct quarry_kv *kv)
 {
     const struct kv_background *background = kv->background;
 
+    return background != NULL &&
+           (background->trouble[KV_TROUBLE_FLUSH].status == QUARRY_NO_MEMORY ||
+            background->trouble[KV_TROUBLE_COMPACT].status == QUARRY_NO_MEMORY);
+}
+
+enum quarry_status kv_background_trouble(struct quarry_kv *kv, struct quarry_error *error)
+{
     os_mutex_assert_held(&kv->mutex);
-    if (background->failure != QUARRY_OK && error != NULL) {
-        *error = background->failure_error;
+    for (uint32_t kind = 0; kind < KV_TROUBLES; kind++) {
+        const struct kv_trouble *trouble = &kv->background->trouble[kind];
+        if (trouble->status != QUARRY_OK) {
+            if (error != NULL) {
+                *error = trouble->error;
+            }
+            return trouble->status;
+        }
     }
-    return background->failure;
+    return QUARRY_OK;
 }
 
 bool kv_background_is_idle(struct quarry_kv *kv)

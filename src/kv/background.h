@@ -69,7 +69,8 @@ void kv_files_let_go(struct quarry_kv *kv);
  * Asks to write so many bytes: returns when it may, having waited as long as what is behind wants.
  * `byte_count`: 0: only deletions, which the disk's reserve is for.
  * Errors: QUARRY_BUSY (never_waits; what is behind cannot be done), QUARRY_PERMISSION (turned
- * read-only meanwhile), QUARRY_NO_SPACE (the disk is full but for the reserve).
+ * read-only meanwhile), QUARRY_NO_SPACE (the disk is full but for the reserve), and what a flush
+ * or compaction fails with without which nothing can be written.
  * Threads: without locks.
  * Cost: a load and a subtraction while nothing is behind.
  */

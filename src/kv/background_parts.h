@@ -25,6 +25,15 @@ struct kv_hint {
     struct kv_pick_hint hint;
 };
 
+/* Two kinds of work fail and are tried again each by itself. */
+enum kv_trouble_kind { KV_TROUBLE_FLUSH, KV_TROUBLE_COMPACT, KV_TROUBLES };
+struct kv_trouble {
+    enum quarry_status status; /* of the last piece of work; QUARRY_OK: it has succeeded */
+    uint32_t run;              /* pieces of work that have failed one after the other */
+    uint64_t retry_ns;         /* nothing is tried before, after a failure */
+    struct quarry_error error;
+};
+
 struct kv_background {
     struct quarry_kv *kv;
     uint32_t worker_count; /* const */
@@ -47,11 +56,8 @@ struct kv_background {
     uint32_t compaction_count;    /* under way, those asked for by hand included */
     uint64_t flushed_count;       /* layers, ever */
     uint64_t flush_failure_count; /* ever */
-    enum quarry_status failure;   /* of the last piece of work; QUARRY_OK: it has succeeded */
-    struct quarry_error failure_error;
-    uint32_t failure_run; /* pieces of work that have failed one after the other */
-    uint64_t retry_ns;    /* nothing is tried before, after a failure */
-    uint64_t dice;        /* is_stepped: of step_seed */
+    struct kv_trouble trouble[KV_TROUBLES];
+    uint64_t dice; /* is_stepped: of step_seed */
     struct kv_hint hints[KV_HINTS_MAX];
     uint32_t hint_count;
 
@@ -83,7 +89,9 @@ void kv_background_changed(struct quarry_kv *kv);
 enum quarry_status kv_background_compact(struct quarry_kv *kv, uint32_t level,
                                          const struct kv_key_range *range,
                                          struct quarry_error *error);
-/* What the last piece of work has failed with; QUARRY_OK: it has not. Under the store's mutex. */
+/* Whether memory was lacking of late. Under the store's mutex. */
+bool kv_background_is_short(const struct quarry_kv *kv);
+/* What the last work has failed with; QUARRY_OK: it has not. Under the store's mutex. */
 enum quarry_status kv_background_trouble(struct quarry_kv *kv, struct quarry_error *error);
 /* Whether nothing is wanted, under way or waiting. Threads: any, without locks. */
 bool kv_background_is_idle(struct quarry_kv *kv);

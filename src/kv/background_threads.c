@@ -79,7 +79,9 @@ uint64_t kv_background_changes(struct quarry_kv *kv)
 static bool is_hopeless(struct quarry_kv *kv)
 {
     os_mutex_lock(&kv->mutex);
-    bool is = kv->background->failure_run >= WAIT_FAILURES_MAX || kv->background->is_corrupt;
+    const struct kv_trouble *trouble = kv->background->trouble;
+    bool is = kv->background->is_corrupt || trouble[KV_TROUBLE_FLUSH].run >= WAIT_FAILURES_MAX ||
+              trouble[KV_TROUBLE_COMPACT].run >= WAIT_FAILURES_MAX;
     os_mutex_unlock(&kv->mutex);
     return is;
 }

@@ -108,7 +108,7 @@ static enum quarry_status begin(struct flush *flush)
 
     os_mutex_lock(&kv->mutex);
     enum quarry_status status = kv_stripes_init(&flush->stripes, kv, flush->memory);
-    bool is_small = kv->background != NULL && kv->background->failure == QUARRY_NO_MEMORY;
+    bool is_small = kv_background_is_short(kv);
     os_mutex_unlock(&kv->mutex);
     if (status != QUARRY_OK) {
         return no_memory(flush);

@@ -255,10 +255,60 @@ static enum kv_log_ending judge(const struct kv_log_reader *reader, const struct
     Q_UNREACHABLE();
 }
 
-static bool is_damage(enum kv_log_ending ending)
+static bool is_whole_start(const struct kv_log_reader *reader, size_t at)
 {
-    return ending != KV_LOG_ENDS_CLEAN && ending != KV_LOG_ENDS_CUT_OFF &&
-           ending != KV_LOG_ENDS_RECYCLED;
+    const char *header = reader->block + at;
+    size_t byte_count = endian_load_le_u16(header + 4);
+    unsigned type = (unsigned char)header[6];
+
+    return (type == KV_LOG_FULL || type == KV_LOG_FIRST) &&
+           at + KV_LOG_HEADER_BYTES + byte_count <= reader->block_bytes &&
+           crc32c_unmask(endian_load_le_u32(header)) ==
+               crc32c_value(header + 6, KV_LOG_HEADER_BYTES - 6 + byte_count);
+}
+
+/*
+ * Whether a record begins behind an offset, at whatever byte. Records that are synced one by one
+ * have none behind a damaged one that was being written when the power failed: its sectors may be
+ * there or not, in any order.
+ */
+static enum quarry_status find_record_behind(struct kv_log_reader *reader, uint64_t offset,
+                                             bool *ret_is_there)
+{
+    uint64_t block_offset = offset / KV_LOG_BLOCK_BYTES * KV_LOG_BLOCK_BYTES;
+
+    *ret_is_there = false;
+    for (size_t at = (size_t)(offset - block_offset) + 1;; at = 0) {
+        enum quarry_status status = read_block(reader, block_offset);
+        if (status != QUARRY_OK || reader->block_bytes == 0) {
+            return status;
+        }
+        for (; at + KV_LOG_HEADER_BYTES <= reader->block_bytes; at++) {
+            if (is_whole_start(reader, at)) {
+                *ret_is_there = true;
+                return QUARRY_OK;
+            }
+        }
+        block_offset += KV_LOG_BLOCK_BYTES;
+    }
+}
+
+/* Damage to the paranoid: but for a last record that a loss of power has torn. */
+static enum quarry_status judge_paranoid(struct kv_log_reader *reader)
+{
+    bool is_there = false;
+    enum quarry_status status = find_record_behind(reader, reader->end.offset, &is_there);
+
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    if (!is_there) {
+        reader->end.ending = KV_LOG_ENDS_CUT_OFF;
+        return QUARRY_NOT_FOUND;
+    }
+    return error_set(&reader->error, QUARRY_CORRUPT, "log '%s': behind byte %llu %s", reader->name,
+                     (unsigned long long)reader->end.offset,
+                     kv_log_ending_text(reader->end.ending));
 }
 
 /* The log ends here: says how, and what every further call returns. */
@@ -273,10 +323,9 @@ static enum quarry_status end_log(struct kv_log_reader *reader, const struct fra
     reader->end.ending = judge(reader, fragment, content_end);
     reader->end.dropped_bytes = content_end - reader->end.offset;
     reader->status = QUARRY_NOT_FOUND;
-    if (reader->is_paranoid && is_damage(reader->end.ending)) {
-        reader->status = error_set(&reader->error, QUARRY_CORRUPT, "log '%s': behind byte %llu %s",
-                                   reader->name, (unsigned long long)reader->end.offset,
-                                   kv_log_ending_text(reader->end.ending));
+    if (reader->is_paranoid && reader->end.ending != KV_LOG_ENDS_CLEAN &&
+        reader->end.ending != KV_LOG_ENDS_RECYCLED) {
+        reader->status = judge_paranoid(reader);
     }
     return reader->status;
 }

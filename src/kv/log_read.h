@@ -2,9 +2,9 @@
  * Reading logs: the records up to the end, or up to the first thing that is not a record.
  *
  * What comes behind a hole or damage is never returned: a log is read to a point in time. Where and
- * why it ended is told; a reader that is paranoid returns damage as an error instead, for files of
- * which no record may be lacking. A record that is cut off by the end of the file is no damage: its
- * writer had not finished.
+ * why it ended is told. A reader that is paranoid is for files whose records are synced one by one:
+ * it returns damage as an error where a record lies behind it. The last record may be torn: its
+ * writer had not finished. A last record that was damaged later looks the same.
  */
 #ifndef QUARRY_KV_LOG_READ_H
 #define QUARRY_KV_LOG_READ_H

@@ -36,6 +36,8 @@
 
 /* Of memtables smaller than that, a window of 1 MiB for each log would be a large part. */
 #define MAPPED_BUFFER_BYTES Q_MIB(4)
+/* Between looks at a log that somebody uses. */
+#define LOOK_NS UINT64_C(100000)
 
 struct log_entry {
     /* const */
@@ -122,7 +124,7 @@ static void free_entry(struct kv_log_set *set, struct log_entry *entry)
     kv_memory_give(set->memory, entry);
 }
 
-/* Ends a log that was never written to, and its file. */
+/* Ends a log of which nothing is wanted, and its file. */
 static void discard(struct kv_log_set *set, struct log_entry *entry)
 {
     (void)end_writing(set, entry, NULL);
@@ -463,6 +465,31 @@ static void end_retired(struct kv_log_set *set, struct log_entry *entry)
     }
     remove_log_file(set, entry->number);
     free_entry(set, entry);
+}
+
+static bool has_below(struct kv_log_set *set, uint64_t log_number)
+{
+    os_mutex_lock(&set->mutex);
+    bool has =
+        set->oldest != NULL && set->oldest != set->current && set->oldest->number < log_number;
+    os_mutex_unlock(&set->mutex);
+    return has;
+}
+
+enum quarry_status kv_log_set_drop(struct kv_log_set *set, uint64_t log_number,
+                                   struct quarry_error *error)
+{
+    struct log_entry *entry;
+
+    while (has_below(set, log_number)) {
+        entry = take_retired(set, log_number);
+        if (entry != NULL) {
+            discard(set, entry);
+        } else {
+            os_sleep_ns(LOOK_NS); /* somebody is learning that it cannot be synced */
+        }
+    }
+    return quarry_vfs_sync_directory(set->kv->vfs, set->kv->path, error);
 }
 
 void kv_log_set_retire(struct kv_log_set *set, uint64_t log_number)

@@ -59,6 +59,13 @@ enum quarry_status kv_log_set_sync(struct kv_log_set *set, uint64_t number, uint
  * without locks (kv_files_collect).
  */
 void kv_log_set_retire(struct kv_log_set *set, uint64_t log_number);
+/*
+ * Removes logs below `log_number`, durably, of which nothing is wanted any more though the manifest
+ * does not say so yet: those that failed, and may have records that were refused. Threads: any,
+ * without locks. Errors: QUARRY_IO: they may come back with a loss of power.
+ */
+enum quarry_status kv_log_set_drop(struct kv_log_set *set, uint64_t log_number,
+                                   struct quarry_error *error);
 /* Whether a log's file is the set's, whatever its number: it is not to be removed. Any thread. */
 bool kv_log_set_has(struct kv_log_set *set, uint64_t number);
 

@@ -229,11 +229,11 @@ static inline enum quarry_status look_in_file(struct kv_lookup *lookup, struct k
                                    : look_in_file_slow(lookup, reading, file);
 }
 
+/* In a run, from the file on that kv_run_find has found. */
 static enum quarry_status look_in_run(struct kv_lookup *lookup, struct kv_reading *reading,
-                                      const struct kv_run *run)
+                                      const struct kv_run *run, uint32_t at)
 {
     const struct quarry_kv_comparator *comparator = reading->kv->comparator;
-    uint32_t at = kv_run_find(run, comparator, lookup->key, lookup->prefix8);
     enum quarry_status status = QUARRY_OK;
 
     for (; at < run->file_count && status == QUARRY_OK && !lookup->is_decided; at++) {
@@ -247,28 +247,58 @@ static enum quarry_status look_in_run(struct kv_lookup *lookup, struct kv_readin
     return status;
 }
 
-static enum quarry_status look_in_files(struct kv_lookup *lookup, struct kv_reading *reading)
+static inline uint32_t find_in_run(const struct kv_lookup *lookup, const struct kv_reading *reading,
+                                   const struct kv_run *run)
+{
+    return kv_run_find(run, reading->kv->comparator, lookup->key, lookup->prefix8);
+}
+
+/* Finds the file of a run, and fetches the line of its filter that will be asked. */
+static uint32_t prepare_run(const struct kv_lookup *lookup, const struct kv_reading *reading,
+                            const struct kv_run *run)
+{
+    uint32_t at = find_in_run(lookup, reading, run);
+    struct kv_table *table =
+        at == run->file_count || reading->may_open ? NULL : kv_open_table_peek(run->files[at]);
+
+    if (table != NULL) {
+        kv_table_prefetch(table, lookup->hash);
+    }
+    return at;
+}
+
+static enum quarry_status look_in_level0(struct kv_lookup *lookup, struct kv_reading *reading)
 {
     const struct kv_version *version = reading->view->version;
     enum quarry_status status = QUARRY_OK;
 
+    for (uint32_t i = 0; i < version->sublevel_count && status == QUARRY_OK; i++) {
+        const struct kv_run *run = &version->sublevels[i];
+        status = look_in_run(lookup, reading, run, find_in_run(lookup, reading, run));
+        if (lookup->is_decided) {
+            break;
+        }
+    }
+    return status;
+}
+
+/* The misses of the CPU's cache that the levels' filters cost overlap, and those of level 0. */
+static enum quarry_status look_in_files(struct kv_lookup *lookup, struct kv_reading *reading)
+{
+    const struct kv_version *version = reading->view->version;
+    uint32_t at[QUARRY_KV_LEVELS];
+
     lookup->hash = kv_table_hash(lookup->key);
-    for (uint32_t i = 0; i < version->sublevel_count && !lookup->is_decided; i++) {
-        status = look_in_run(lookup, reading, &version->sublevels[i]);
-        if (status != QUARRY_OK) {
-            return status;
-        }
+    for (uint32_t level = 1; level < QUARRY_KV_LEVELS; level++) {
+        const struct kv_run *run = &version->levels[level];
+        at[level] = run->file_count == 0 ? 0 : prepare_run(lookup, reading, run);
     }
-    for (uint32_t level = 1; level < QUARRY_KV_LEVELS && !lookup->is_decided; level++) {
-        if (version->levels[level].file_count == 0) {
-            continue;
-        }
-        status = look_in_run(lookup, reading, &version->levels[level]);
-        if (status != QUARRY_OK) {
-            return status;
-        }
+    enum quarry_status status = look_in_level0(lookup, reading);
+    for (uint32_t level = 1; level < QUARRY_KV_LEVELS && status == QUARRY_OK && !lookup->is_decided;
+         level++) {
+        status = look_in_run(lookup, reading, &version->levels[level], at[level]);
     }
-    return QUARRY_OK;
+    return status;
 }
 
 /* ---- a key ---------------------------------------------------------------------------------- */

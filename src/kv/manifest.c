@@ -4,10 +4,10 @@
  *     MANIFEST-000005   │ {comparator, numbers} │ files … │ files … │ edit │ edit │ …
  *                         └───────── a snapshot ────────────────────┘
  *
- * A new manifest is written whole, synced, and only then named by CURRENT: a temporary file,
- * synced, renamed over it, and the directory synced. So CURRENT always names a manifest that begins
- * with all that there was. The name of the manifest itself is made durable by the same sync of the
- * directory: the rename comes after its making, and both are in that directory.
+ * A new manifest is written whole, synced, its name too, and only then named by CURRENT: a
+ * temporary file, synced, renamed over it, and the directory synced again. So CURRENT always names
+ * a manifest that is there, and begins with all that there was. (One sync of the directory for both
+ * would do on file systems that keep the order of changes to a directory; not all promise it.)
  *
  * An edit is a record, synced before anybody acts on it: files that it removes may go only
  * afterwards. Where appending or syncing fails, nothing is known of the file's end (a failed sync
@@ -243,6 +243,10 @@ static enum quarry_status begin(struct kv_manifest *manifest, struct kv_manifest
         return status;
     }
     status = write_snapshot(manifest, state, version, error);
+    if (status == QUARRY_OK) {
+        /* Its name, before CURRENT has it: a directory may keep the later change of the two. */
+        status = quarry_vfs_sync_directory(options->vfs, options->directory, error);
+    }
     if (status != QUARRY_OK) {
         close_file(manifest);
         (void)quarry_vfs_remove(options->vfs, manifest->path.text, NULL);

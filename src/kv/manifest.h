@@ -20,6 +20,7 @@ struct kv_manifest_state {
     enum kv_edit_form form; /* LEVELDB: it has no tag that LevelDB does not know */
     uint64_t byte_count;
     uint64_t record_count;
+    bool has_torn_end; /* the last edit was torn, or damaged: it is not known which */
 };
 
 /*

@@ -340,6 +340,7 @@ static enum quarry_status read_records(struct source *source, struct kv_log_read
     }
     kv_log_reader_end(reader, &end);
     source->state.byte_count = end.offset;
+    source->state.has_torn_end = end.ending != KV_LOG_ENDS_CLEAN;
     return finish(source, ret_version);
 }
 

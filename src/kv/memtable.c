@@ -44,6 +44,9 @@
 
 /* How far a reader goes along the list from what the table said. */
 #define STEPS_MAX 8u
+/* Changes of a batch whose places in the table of keys are fetched together: a miss takes as long
+ * as some ten insertions in order. */
+#define CHANGES_AHEAD 8u
 
 /* ---- beginning and ending ------------------------------------------------------------------- */
 
@@ -163,6 +166,9 @@ enum quarry_status kv_memtable_plan(struct kv_slice data, struct kv_memtable_pla
             uint32_t height = height_of(plan.seed, plan.counts.change_count);
             /* Below 2^34 for each of 2^32 changes at most, and all of them are in memory. */
             plan.byte_count += kv_node_total_bytes(height, record.key.count, record.value.count);
+            if (plan.counts.change_count == 0) {
+                plan.first_tag = kv_hash_tag(record.key);
+            }
             kv_batch_count_change(&plan.counts, &record);
         }
     }
@@ -210,6 +216,10 @@ enum quarry_status kv_memtable_prepare(struct kv_memtable *memtable, struct kv_m
         }
         plan->sequence = sequence;
         count_plan(memtable, plan);
+        if (memtable->has_hash) {
+            /* It is wanted when the batch is in the log: a cache miss that nobody waits for. */
+            kv_hash_prefetch(&memtable->hash, plan->first_tag);
+        }
     }
     /* Relaxed: who waits for writers has turned to another memtable under the same lock. */
     (void)atomic_add_relaxed_u32(&memtable->writer_count, 1);
@@ -270,12 +280,12 @@ static void write_node(const struct kv_list *list, uint32_t offset, uint64_t seq
     (void)write_slice(write_slice(node->data, record->key), record->value);
 }
 
-static void link_point(struct kv_memtable *memtable, uint32_t offset, uint32_t height,
-                       struct kv_slice key, struct kv_memtable_splice *splice)
+static void link_point(struct kv_memtable *memtable, uint32_t offset, uint32_t height, uint32_t tag,
+                       struct kv_memtable_splice *splice)
 {
     kv_list_insert(&memtable->points, offset, height, splice);
     if (memtable->has_hash) {
-        kv_hash_insert(&memtable->hash, kv_hash_tag(key), offset);
+        kv_hash_insert(&memtable->hash, tag, offset);
     }
 }
 
@@ -289,6 +299,56 @@ static void link_range(struct kv_memtable *memtable, uint32_t offset, uint32_t h
     (void)atomic_add_release_u64(&memtable->linked_range_count, 1);
 }
 
+/* Changes that are read before the first of them is inserted. */
+struct ahead {
+    struct kv_batch_record records[CHANGES_AHEAD];
+    uint32_t tags[CHANGES_AHEAD];
+    uint32_t count;
+};
+
+/* The next changes; the places of their keys are on their way from memory. */
+static void read_ahead(const struct kv_memtable *memtable, struct kv_batch_cursor *cursor,
+                       struct ahead *ahead)
+{
+    struct kv_batch_record *record = &ahead->records[0];
+
+    ahead->count = 0;
+    while (ahead->count < CHANGES_AHEAD && kv_batch_next(cursor, record, NULL) == QUARRY_OK) {
+        if (!record->is_change) {
+            continue;
+        }
+        ahead->tags[ahead->count] = 0;
+        if (memtable->has_hash) {
+            ahead->tags[ahead->count] = kv_hash_tag(record->key);
+            kv_hash_prefetch(&memtable->hash, ahead->tags[ahead->count]);
+        }
+        record = &ahead->records[++ahead->count];
+    }
+}
+
+/* Where the next node goes, and its place among the changes. */
+struct progress {
+    uint64_t at;
+    uint32_t ordinal;
+};
+
+static void apply_change(struct kv_memtable *memtable, const struct kv_memtable_plan *plan,
+                         const struct kv_batch_record *record, uint32_t tag,
+                         struct progress *progress, struct kv_memtable_splice *splice)
+{
+    uint32_t height = height_of(plan->seed, progress->ordinal);
+    uint32_t offset = (uint32_t)(progress->at + kv_node_tower_bytes(height));
+
+    progress->at += kv_node_total_bytes(height, record->key.count, record->value.count);
+    write_node(&memtable->points, offset, plan->sequence + progress->ordinal, record);
+    if (record->type == KV_TYPE_RANGE_DELETE) {
+        link_range(memtable, offset, height);
+    } else {
+        link_point(memtable, offset, height, tag, splice);
+    }
+    progress->ordinal++;
+}
+
 /* Changes one after the other; their nodes lie in the order of the batch. */
 static void apply_changes(struct kv_memtable *memtable, const struct kv_memtable_plan *plan,
                           struct kv_memtable_splice *splice)
@@ -296,27 +356,17 @@ static void apply_changes(struct kv_memtable *memtable, const struct kv_memtable
     struct kv_batch_cursor cursor = {.begin = plan->data.bytes,
                                      .at = plan->data.bytes + KV_BATCH_HEADER_BYTES,
                                      .end = plan->data.bytes + plan->data.count};
-    struct kv_batch_record record;
-    uint64_t at = plan->offset;
-    uint32_t ordinal = 0;
+    struct progress progress = {.at = plan->offset, .ordinal = 0};
+    struct ahead ahead;
 
-    while (kv_batch_next(&cursor, &record, NULL) == QUARRY_OK) {
-        if (!record.is_change) {
-            continue;
+    do {
+        read_ahead(memtable, &cursor, &ahead);
+        for (uint32_t i = 0; i < ahead.count; i++) {
+            apply_change(memtable, plan, &ahead.records[i], ahead.tags[i], &progress, splice);
         }
-        uint32_t height = height_of(plan->seed, ordinal);
-        uint32_t offset = (uint32_t)(at + kv_node_tower_bytes(height));
-        at += kv_node_total_bytes(height, record.key.count, record.value.count);
-        write_node(&memtable->points, offset, plan->sequence + ordinal, &record);
-        if (record.type == KV_TYPE_RANGE_DELETE) {
-            link_range(memtable, offset, height);
-        } else {
-            link_point(memtable, offset, height, record.key, splice);
-        }
-        ordinal++;
-    }
-    Q_ASSERT(ordinal == plan->counts.change_count);
-    Q_ASSERT(at == plan->offset + plan->byte_count); /* invariant 1 */
+    } while (ahead.count == CHANGES_AHEAD);
+    Q_ASSERT(progress.ordinal == plan->counts.change_count);
+    Q_ASSERT(progress.at == plan->offset + plan->byte_count); /* invariant 1 */
 }
 
 void kv_memtable_apply(struct kv_memtable *memtable, const struct kv_memtable_plan *plan,

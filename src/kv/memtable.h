@@ -56,6 +56,7 @@ struct kv_memtable_plan {
     struct kv_slice data; /* of the batch; borrowed until it is applied */
     uint64_t byte_count;  /* of the arena: exact */
     uint64_t seed;        /* of the nodes' heights */
+    uint32_t first_tag;   /* of the first change's key: where the table of keys has it */
     struct kv_batch_counts counts;
     /* from kv_memtable_prepare on */
     uint64_t sequence;

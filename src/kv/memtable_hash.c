@@ -168,6 +168,18 @@ static void grow_if_full(struct kv_hash *hash, struct kv_hash_table *table)
 
 /* ---- inserting ------------------------------------------------------------------------------ */
 
+void kv_hash_prefetch(const struct kv_hash *hash, uint32_t tag)
+{
+    /* Acquire: pairs with the release of who made the table current. */
+    const struct kv_hash_table *table = atomic_load_acquire_ptr(&hash->table);
+    const struct kv_hash_table *newer = newer_of(table);
+
+    if (Q_UNLIKELY(newer != NULL)) {
+        table = newer;
+    }
+    __builtin_prefetch(&table->slots[tag >> (32 - table->bits)], 1);
+}
+
 /* Whether a slot has the key of a node. */
 static bool has_same_key(const struct kv_hash *hash, uint64_t slot, const struct kv_node *node)
 {

@@ -460,6 +460,27 @@ static void remove_new_tables(struct quarry_kv *kv, uint64_t first_number)
     }
 }
 
+/*
+ * Where the last edit of the manifest is lacking, and was not torn but damaged, it may have said
+ * that a log is in files, which is gone by now. What was only torn was never acted on: then the log
+ * that the manifest names is still there.
+ */
+static enum quarry_status check_first_log(const struct quarry_kv *kv,
+                                          const struct directory *directory,
+                                          struct quarry_error *error)
+{
+    const struct kv_manifest_state *state = &kv->manifest_state;
+
+    if (!state->has_torn_end || kv->has_foreign_files || directory->log_count == 0 ||
+        directory->logs[0] <= state->log_number) {
+        return QUARRY_OK;
+    }
+    return error_set(error, QUARRY_CORRUPT,
+                     "store '%s': the end of manifest %" PRIu64 " is damaged, and log %" PRIu64
+                     ", which it names, is not there",
+                     kv->path, state->manifest_number, state->log_number);
+}
+
 static enum quarry_status recover_logs(struct quarry_kv *kv, struct quarry_error *error)
 {
     struct directory directory;
@@ -468,6 +489,9 @@ static enum quarry_status recover_logs(struct quarry_kv *kv, struct quarry_error
     if (status == QUARRY_OK) {
         atomic_store_relaxed_u64(&kv->next_file, size_max_u64(kv->manifest_state.next_file,
                                                               directory.highest_number + 1));
+        status = check_first_log(kv, &directory, error);
+    }
+    if (status == QUARRY_OK) {
         status = kv_replay(kv, directory.logs, directory.log_count, error);
     }
     kv_memory_give(&kv->small[KV_PART_META], directory.logs);

@@ -408,6 +408,10 @@ static enum quarry_status repair(struct quarry_kv *kv, bool never_waits, struct 
         status = wait_for_background(kv, seen, never_waits, error);
         seen = kv_background_changes(kv);
     }
+    if (status == QUARRY_OK && kv->log != NULL) {
+        /* A record that was refused may be in it after all, with a sequence that comes again. */
+        status = kv_log_set_drop(kv->log, log_number, error);
+    }
     if (status == QUARRY_OK) {
         end_repair(kv, log_number);
     }
@@ -455,9 +459,11 @@ static enum quarry_status place_batch(struct quarry_kv *kv, struct kv_write *wri
 {
     enum quarry_status status = kv_layer_set_sequence(layer, kv->last_sequence + 1);
 
-    if (status == QUARRY_OK) {
-        status = kv_commit_log(kv, write, error);
+    if (status != QUARRY_OK) {
+        return error_set(error, status, "store '%s': no memory for the ranges of a batch",
+                         kv->path);
     }
+    status = kv_commit_log(kv, write, error);
     if (status != QUARRY_OK) {
         return status;
     }

@@ -56,7 +56,8 @@ void kv_space_look(struct quarry_kv *kv)
     if (space == NULL || quarry_vfs_free_space(kv->vfs, kv->path, &free_bytes, NULL) != QUARRY_OK) {
         return;
     }
-    atomic_store_relaxed_u64(&space->written_bytes, 0);
+    atomic_store_relaxed_u64(&space->look_bytes,
+                             sat_add_u64(kv_throttle_admitted_bytes(kv), reserve / 2));
     if (free_bytes < reserve) {
         atomic_store_relaxed_bool(&space->is_low, true);
     } else if (free_bytes >= sat_add_u64(reserve, reserve / 4)) {
@@ -64,17 +65,13 @@ void kv_space_look(struct quarry_kv *kv)
     }
 }
 
-enum quarry_status kv_space_admit(struct quarry_kv *kv, uint64_t byte_count,
+enum quarry_status kv_space_admit(struct quarry_kv *kv, uint64_t admitted_bytes,
                                   struct quarry_error *error)
 {
     struct kv_space *space = kv_space_of(kv);
-    uint64_t reserve = reserve_of(kv);
 
-    if (byte_count == 0) {
-        return QUARRY_OK;
-    }
-    uint64_t written_bytes = atomic_add_relaxed_u64(&space->written_bytes, byte_count) + byte_count;
-    if (written_bytes >= reserve / 2) {
+    /* Relaxed: hints; a few too many are admitted. */
+    if (Q_UNLIKELY(admitted_bytes >= atomic_load_relaxed_u64(&space->look_bytes))) {
         kv_space_look(kv);
     }
     if (Q_LIKELY(!atomic_load_relaxed_bool(&space->is_low))) {
@@ -82,5 +79,5 @@ enum quarry_status kv_space_admit(struct quarry_kv *kv, uint64_t byte_count,
     }
     return error_set(error, QUARRY_NO_SPACE,
                      "%s: the disk is full but for a reserve of %" PRIu64 " bytes", kv->path,
-                     reserve);
+                     reserve_of(kv));
 }

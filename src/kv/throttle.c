@@ -76,12 +76,13 @@ struct kv_throttle {
     _Atomic bool is_watched; /* layers wait: a look is due from time to time */
     _Atomic bool is_told;    /* of is_limited: what the listener knows */
     _Atomic bool must_stop;
-    _Atomic uint64_t admitted_bytes; /* since the last step */
-    _Atomic uint64_t due_ns;         /* of the next step */
+    _Atomic uint64_t admitted_bytes; /* ever */
+    _Atomic uint64_t due_ns;         /* when the next step of the controller is */
     struct os_mutex mutex;
     /* guarded by mutex */
     struct kv_throttle_controller controller;
     struct kv_throttle_signals signals;
+    uint64_t stepped_bytes; /* of admitted_bytes, at the last step */
     uint64_t credit_ns;     /* when the next byte may be written */
     uint64_t background_ns; /* when the next byte of the background may be */
     uint64_t throttled_ns, stopped_ns, stopped_worst_ns;
@@ -182,7 +183,6 @@ enum quarry_status kv_throttle_create(struct quarry_kv *kv, struct kv_throttle *
     }
     throttle->kv = kv;
     throttle->controller.step_ns = kv_now_ns(kv);
-    throttle->due_ns = throttle->controller.step_ns + STEP_NS;
     os_mutex_init(&throttle->mutex, OS_RANK_KV_THROTTLE, 0);
     *ret_throttle = throttle;
     return QUARRY_OK;
@@ -193,6 +193,11 @@ void kv_throttle_destroy(struct kv_throttle *throttle)
     if (throttle != NULL) {
         kv_memory_give(&throttle->kv->small[KV_PART_META], throttle);
     }
+}
+
+uint64_t kv_throttle_admitted_bytes(const struct quarry_kv *kv)
+{
+    return kv->throttle == NULL ? 0 : atomic_load_relaxed_u64(&kv->throttle->admitted_bytes);
 }
 
 struct kv_space *kv_space_of(const struct quarry_kv *kv)
@@ -208,10 +213,12 @@ static void step(struct kv_throttle *throttle, uint64_t now_ns)
     if (sat_sub_u64(now_ns, controller->step_ns) < STEP_NS) {
         return;
     }
-    controller->admitted_bytes += atomic_exchange_relaxed_u64(&throttle->admitted_bytes, 0);
+    uint64_t admitted_bytes = atomic_load_relaxed_u64(&throttle->admitted_bytes);
+    controller->admitted_bytes = admitted_bytes - throttle->stepped_bytes;
+    throttle->stepped_bytes = admitted_bytes;
     (void)kv_throttle_control(controller, &throttle->signals, now_ns);
+    atomic_store_relaxed_u64(&throttle->due_ns, now_ns + STEP_NS);
     atomic_store_relaxed_bool(&throttle->is_limited, controller->is_limited);
-    atomic_store_relaxed_u64(&throttle->due_ns, controller->step_ns + STEP_NS);
 }
 
 void kv_throttle_tell(struct quarry_kv *kv)
@@ -280,6 +287,18 @@ void kv_throttle_look(struct quarry_kv *kv)
 
 /* ---- writers -------------------------------------------------------------------------------- */
 
+/* Why what waits is not flushed or compacted. */
+static enum quarry_status why_stuck(struct quarry_kv *kv, struct quarry_error *error)
+{
+    os_mutex_lock(&kv->mutex);
+    enum quarry_status status = kv_background_trouble(kv, error);
+    os_mutex_unlock(&kv->mutex);
+    return status != QUARRY_OK
+               ? status
+               : error_set(error, QUARRY_BUSY, "%s: what waits cannot be flushed or compacted",
+                           kv->path);
+}
+
 /* Waits for a hard limit to be passed. */
 static enum quarry_status stop(struct kv_throttle *throttle, bool never_waits,
                                struct quarry_error *error)
@@ -302,8 +321,7 @@ static enum quarry_status stop(struct kv_throttle *throttle, bool never_waits,
             break;
         }
         if (!kv_background_wait(kv, seen) && atomic_load_relaxed_bool(&throttle->must_stop)) {
-            status = error_set(error, QUARRY_BUSY, "%s: what waits cannot be flushed or compacted",
-                               kv->path);
+            status = why_stuck(kv, error);
             break;
         }
     }
@@ -341,7 +359,6 @@ static void pay(struct kv_throttle *throttle, uint64_t byte_count, bool *ret_wou
     struct quarry_kv *kv = throttle->kv;
     uint64_t now_ns = kv_now_ns(kv), pause_ns = 0;
 
-    /* Relaxed, both: who is late by a step takes the next one. */
     if (now_ns >= atomic_load_relaxed_u64(&throttle->due_ns)) {
         os_mutex_lock(&kv->mutex);
         kv_throttle_look(kv);
@@ -373,10 +390,13 @@ enum quarry_status kv_throttle_admit(struct quarry_kv *kv, uint64_t byte_count, 
                                      struct quarry_error *error)
 {
     struct kv_throttle *throttle = kv->throttle;
+    enum quarry_status status = QUARRY_OK;
     bool would_wait = false;
 
-    (void)atomic_add_relaxed_u64(&throttle->admitted_bytes, byte_count);
-    enum quarry_status status = kv_space_admit(kv, byte_count, error);
+    if (Q_LIKELY(byte_count != 0)) {
+        uint64_t before = atomic_add_relaxed_u64(&throttle->admitted_bytes, byte_count);
+        status = kv_space_admit(kv, before + byte_count, error);
+    }
     if (status != QUARRY_OK) {
         return status;
     }

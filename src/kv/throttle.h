@@ -60,11 +60,16 @@ bool kv_space_is_low(const struct quarry_kv *kv);
 /* What space.c keeps in the throttle. */
 struct kv_space {
     _Atomic bool is_low;
-    _Atomic uint64_t written_bytes; /* by writers, since it was last looked at */
+    _Atomic uint64_t look_bytes; /* of admitted_bytes, at which it is looked at */
 };
 struct kv_space *kv_space_of(const struct quarry_kv *kv);
-/* Counts what a writer writes, and looks at the disk now and then. Errors: QUARRY_NO_SPACE. */
-enum quarry_status kv_space_admit(struct quarry_kv *kv, uint64_t byte_count,
+/*
+ * Looks at the disk now and then. `admitted_bytes`: of all writers, ever. Errors: QUARRY_NO_SPACE.
+ * Cost: two loads.
+ */
+enum quarry_status kv_space_admit(struct quarry_kv *kv, uint64_t admitted_bytes,
                                   struct quarry_error *error);
+/* Bytes that writers have been admitted with, ever. */
+uint64_t kv_throttle_admitted_bytes(const struct quarry_kv *kv);
 
 #endif

@@ -23,7 +23,7 @@ void back_begin(uint64_t seed)
 {
     struct quarry_memory_options memory_options = {.limit_bytes = (size_t)256 << 20};
 
-    back = (struct back_rig){.seed = seed};
+    back = (struct back_rig){.seed = seed, .path = "/kv"};
     assert_int_equal(quarry_memory_create(&memory_options, &back.memory, NULL), QUARRY_OK);
     assert_int_equal(quarry_vfs_memory_create(seed, &back.disk), QUARRY_OK);
     assert_int_equal(quarry_vfs_fault_create(back.disk, seed, &back.vfs), QUARRY_OK);
@@ -53,7 +53,8 @@ void back_begin(uint64_t seed)
 void back_open(void)
 {
     struct quarry_error error = {0};
-    enum quarry_status status = quarry_kv_open(back.memory, "/kv", &back.options, &back.kv, &error);
+    enum quarry_status status =
+        quarry_kv_open(back.memory, back.path, &back.options, &back.kv, &error);
 
     if (status != QUARRY_OK) {
         fprintf(stderr, "open: %s\n", error.text);
@@ -170,7 +171,7 @@ void back_merge(uint32_t key)
     assert_ok(quarry_kv_merge(back.kv, NULL, name_of(key), 6, operand, strlen(operand), &error),
               &error);
     if (back.now.has[key]) {
-        strcat(value, ",");
+        strcat(value, ","); /* as ldb's operator has it */
     }
     strcat(value, operand);
     back.now.has[key] = true;
@@ -364,6 +365,56 @@ uint32_t back_count_names(uint32_t kind)
 
     assert_int_equal(quarry_vfs_list(back.disk, "/kv", count_name, &counting, NULL), QUARRY_OK);
     return counting.count;
+}
+
+static bool copy_file(void *argument, const char *name)
+{
+    const char *to = argument;
+    struct quarry_vfs_file *file;
+    char path[512];
+    uint64_t byte_count;
+    size_t read_count;
+
+    snprintf(path, sizeof(path), "/kv/%s", name);
+    assert_int_equal(quarry_vfs_open(back.disk, path, QUARRY_VFS_READ, &file, NULL), QUARRY_OK);
+    assert_int_equal(quarry_vfs_size(file, &byte_count, NULL), QUARRY_OK);
+    char *bytes = malloc(byte_count + 1);
+    assert_non_null(bytes);
+    assert_int_equal(quarry_vfs_read(file, 0, bytes, byte_count, &read_count, NULL), QUARRY_OK);
+    quarry_vfs_close(file);
+    snprintf(path, sizeof(path), "%s/%s", to, name);
+    FILE *out = fopen(path, "wb");
+    assert_non_null(out);
+    assert_int_equal(fwrite(bytes, 1, read_count, out), read_count);
+    assert_int_equal(fclose(out), 0);
+    free(bytes);
+    return true;
+}
+
+struct names {
+    char name[200][40];
+    uint32_t count;
+};
+
+static bool note_name(void *argument, const char *name)
+{
+    struct names *names = argument;
+
+    assert_true(names->count < 200);
+    snprintf(names->name[names->count++], sizeof(names->name[0]), "%s", name);
+    return true;
+}
+
+void back_copy_out(const char *path)
+{
+    struct names names = {.count = 0};
+    char to[256];
+
+    snprintf(to, sizeof(to), "%s", path);
+    assert_int_equal(quarry_vfs_list(back.disk, "/kv", note_name, &names, NULL), QUARRY_OK);
+    for (uint32_t i = 0; i < names.count; i++) {
+        (void)copy_file(to, names.name[i]);
+    }
 }
 
 static uint64_t sum(bool is_deletions)

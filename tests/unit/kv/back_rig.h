@@ -24,6 +24,7 @@ struct back_rig {
     struct quarry_memory *memory;
     struct quarry_vfs *disk, *vfs; /* a memory one, and one that fails over it */
     struct quarry_kv_options options;
+    const char *path;
     struct quarry_kv *kv;
     struct back_model now;
     const struct quarry_kv_snapshot *snapshots[BACK_SNAPSHOTS];
@@ -63,6 +64,8 @@ void back_work(void);
 uint32_t back_file_count(uint32_t level);
 /* Of the directory: how many names of a kind (enum kv_file_kind). */
 uint32_t back_count_names(uint32_t kind);
+/* Copies the directory of the store, which is closed, to one of the machine. */
+void back_copy_out(const char *path);
 /* Sum over all files. */
 uint64_t back_entry_count(void);
 uint64_t back_deletion_count(void);

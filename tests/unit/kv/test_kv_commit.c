@@ -258,6 +258,33 @@ static void a_log_that_cannot_be_written_is_left(void **state)
     store_close(kv);
 }
 
+static void a_log_that_fails_with_its_first_record_is_removed(void **state)
+{
+    const struct quarry_vfs_fault fault = {.operations = 1u << QUARRY_VFS_OP_WRITE,
+                                           .path_contains = ".log",
+                                           .count = 1,
+                                           .status = QUARRY_IO,
+                                           .is_partial = true};
+    struct quarry_vfs *faulty = NULL;
+    struct noted noted;
+    struct quarry_kv *kv = open_faulty(&faulty, &noted, true);
+
+    (void)state;
+    quarry_vfs_fault_set(faulty, 0, &fault);
+    assert_int_equal(quarry_kv_put(kv, NULL, "a", 1, "1", 1, NULL), QUARRY_IO);
+    store_put(kv, "b", "2");
+    assert_int_equal(noted.count[QUARRY_KV_EVENT_LOG_RETIRED], 1);
+    /* No table was needed for it; what was refused cannot come back. */
+    assert_int_equal(store_count_files("/db", ".sst"), 0);
+    assert_int_equal(store_count_files("/db", ".log"), 1);
+    store_close(kv);
+    quarry_vfs_fault_destroy(faulty);
+    kv = store_open(NULL);
+    store_expect(kv, "a", NULL);
+    store_expect(kv, "b", "2");
+    store_close(kv);
+}
+
 static void a_log_that_cannot_be_synced_is_left(void **state)
 {
     const struct quarry_vfs_fault fault = {.operations = 1u << QUARRY_VFS_OP_SYNC,
@@ -584,6 +611,7 @@ int main(void)
         TEST(an_empty_batch_changes_nothing),
         TEST(used_logs_are_used_again),
         TEST(a_log_that_cannot_be_written_is_left),
+        TEST(a_log_that_fails_with_its_first_record_is_removed),
         TEST(a_log_that_cannot_be_synced_is_left),
         TEST(without_any_log_writes_are_refused_until_there_is_one),
         TEST(a_budget_that_is_used_up_flushes_and_then_refuses),

@@ -227,6 +227,43 @@ static void test_no_space_at_any_place_changes_nothing_that_is_read(void **state
     sweep(1, QUARRY_NO_SPACE, 2);
 }
 
+static void bound(enum kv_part part, uint64_t more_bytes)
+{
+    struct quarry_account *account = back.kv->part[part];
+    struct quarry_account_state account_state;
+    uint64_t ceiling = 0; /* none */
+
+    if (more_bytes != UINT64_MAX) {
+        quarry_account_read(account, &account_state);
+        ceiling = account_state.charged_bytes + more_bytes + 1;
+    }
+    assert_int_equal(quarry_account_set_bounds(account, 0, ceiling), QUARRY_OK);
+}
+
+static void sweep_memory(enum kv_part part, uint64_t step_bytes)
+{
+    enum quarry_status status = QUARRY_NO_MEMORY;
+    uint32_t failed = 0;
+
+    for (uint64_t more_bytes = 0; status != QUARRY_OK; more_bytes += step_bytes) {
+        fill(41);
+        bound(part, more_bytes);
+        status = flush_and_compact();
+        assert_true(status == QUARRY_OK || status == QUARRY_NO_MEMORY);
+        failed += status != QUARRY_OK;
+        bound(part, UINT64_MAX);
+        recover_and_check();
+    }
+    assert_true(failed >= 3);
+}
+
+static void test_no_memory_at_any_place_changes_nothing_that_is_read(void **state)
+{
+    (void)state;
+    sweep_memory(KV_PART_COMPACTION, 512);
+    sweep_memory(KV_PART_META, 512);
+}
+
 /* Power goes at any place of a flush and a compaction: what was acknowledged is there. */
 static void test_power_lost_at_any_place_loses_nothing(void **state)
 {
@@ -475,6 +512,7 @@ int main(void)
         cmocka_unit_test(test_an_io_error_at_any_place_changes_nothing_that_is_read),
         cmocka_unit_test(test_a_disk_that_fails_for_a_while_is_gone_on_with),
         cmocka_unit_test(test_no_space_at_any_place_changes_nothing_that_is_read),
+        cmocka_unit_test(test_no_memory_at_any_place_changes_nothing_that_is_read),
         cmocka_unit_test(test_power_lost_at_any_place_loses_nothing),
         cmocka_unit_test(test_a_manifest_that_cannot_be_written_turns_the_store_read_only),
         cmocka_unit_test(test_a_damaged_table_ends_compaction_and_not_reading),

@@ -285,8 +285,8 @@ static void a_flipped_byte_ends_it_there(void **state)
             assert_true(kv_log_ending_text(ret.ending)[0] != '\0');
         }
         assert_int_equal(read_small(true, &status, &ret), count);
-        assert_int_equal(status, count == 40 || ret.ending == KV_LOG_ENDS_CUT_OFF ? QUARRY_NOT_FOUND
-                                                                                  : QUARRY_CORRUPT);
+        /* The last one may have been torn while it was written. */
+        assert_int_equal(status, count >= 39 ? QUARRY_NOT_FOUND : QUARRY_CORRUPT);
         quarry_vfs_write(file, at, &byte, 1, NULL);
     }
     assert_int_equal(read_small(true, &status, &ret), 40);
@@ -308,8 +308,10 @@ static void zeros_are_the_end_and_something_behind_them_is_a_hole(void **state)
     assert_int_equal(read_small(false, &status, &ret), 40);
     assert_int_equal(ret.ending, KV_LOG_ENDS_AT_HOLE);
     assert_int_equal(ret.dropped_bytes, 70001);
+    /* A record that was torn, to the paranoid: no record is behind it. */
     assert_int_equal(read_small(true, &status, &ret), 40);
-    assert_int_equal(status, QUARRY_CORRUPT);
+    assert_int_equal(status, QUARRY_NOT_FOUND);
+    assert_int_equal(ret.ending, KV_LOG_ENDS_CUT_OFF);
 }
 
 static void a_last_record_whose_sectors_are_lacking_is_cut_off(void **state)

@@ -87,7 +87,7 @@ enum quarry_kv_durability {
 
 /* The files that are written. */
 enum quarry_kv_format {
-    QUARRY_KV_FORMAT_AUTO = 0, /* what is there; RocksDB's in a new directory */
+    QUARRY_KV_FORMAT_AUTO = 0, /* RocksDB's; LevelDB's that are there become them */
     QUARRY_KV_FORMAT_ROCKSDB = 1,
     QUARRY_KV_FORMAT_LEVELDB = 2,
 };
