@@ -359,6 +359,7 @@ static void pay(struct kv_throttle *throttle, uint64_t byte_count, bool *ret_wou
     struct quarry_kv *kv = throttle->kv;
     uint64_t now_ns = kv_now_ns(kv), pause_ns = 0;
 
+    /* Relaxed, both: who is late by a step takes the next one. */
     if (now_ns >= atomic_load_relaxed_u64(&throttle->due_ns)) {
         os_mutex_lock(&kv->mutex);
         kv_throttle_look(kv);
