@@ -9,7 +9,7 @@ if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}" OR IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDE
 endif()
 
 quarry_shared_library(quarry MAP ${PROJECT_SOURCE_DIR}/cmake/quarry.map
-                      LAYERS base checksum os page mem ref budget arena slab block vfs cache tsdb promql)
+                      LAYERS base checksum os page mem ref budget arena slab block vfs cache kv tsdb promql)
 
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT runtime)
 if(TARGET quarry_cli)

@@ -42,8 +42,8 @@
  *
  * Locking: rotate_mutex (one rotation at a time; files are made under it), then commit_mutex, then
  * the store's. Waiting for the background is done with none.
- * Cost, by callgrind, keys of 16 bytes in order and values of 100: 2,180 instructions a put, half of
- * them the memtable's, 500 the log's; in batches of 100, 1,300 each. What is not instructions: a
+ * Cost, by callgrind, keys of 16 bytes in order and values of 100: 2,180 instructions a put, half
+ * of them the memtable's, 500 the log's; in batches of 100, 1,300 each. What is not instructions: a
  * cache miss in the table of keys, fetched ahead, and page faults of the log's mapping and of a
  * memtable's new memory, one for each 15 puts.
  *

@@ -15,9 +15,9 @@
  * and CURRENT renamed over; only then are files moved to `lost/`. So a repair that is cut off has
  * changed nothing, and can be begun again.
  *
- * What goes to lost/: tables that are damaged, whether something of them was saved or not, and those
- * that nobody names; old manifests; and all logs, which are in tables now as far as they could be
- * read. Files that were merged are removed.
+ * What goes to lost/: tables that are damaged, whether something of them was saved or not, and
+ * those that nobody names; old manifests; and all logs, which are in tables now as far as they
+ * could be read. Files that were merged are removed.
  *
  * Locking: the store's own lock on the disk. Cost: reads every block of every table.
  */

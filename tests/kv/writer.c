@@ -222,6 +222,10 @@ static void *write_on(void *argument)
         if (write_number(thread->kv, batch, thread->writer, thread->index, number) != QUARRY_OK) {
             return NULL; /* the disk is gone */
         }
+        /* Acquire: pairs with the release of who cuts: what was told before it must hold. */
+        if (atomic_load_acquire_bool(&oracle->is_cut)) {
+            return NULL;
+        }
         atomic_store_relaxed_u64(&oracle->threads[thread->index].acknowledged, number);
     }
 }

@@ -18,6 +18,7 @@ struct oracle {
         _Alignas(64) _Atomic uint64_t started; /* the last write that may be there */
         _Atomic uint64_t acknowledged;         /* the last that must be, if it asked for enough */
     } threads[WRITER_THREADS];
+    _Atomic bool is_cut;             /* from here on nothing more counts as acknowledged */
     _Atomic uint64_t verified_count; /* openings that were found right */
     char text[400];                  /* what was found wrong */
 };
