@@ -1,8 +1,8 @@
 /*
  * Writing the manifest.
  *
- *     MANIFEST-000005   │ {comparator, numbers} │ files … │ files … │ edit │ edit │ …
- *                         └───────── a snapshot ────────────────────┘
+ *     MANIFEST-000005   │ {comparator} │ files … │ files … │ {numbers} │ edit │ edit │ …
+ *                         └─────────────── a snapshot ──────────────┘
  *
  * A new manifest is written whole, synced, its name too, and only then named by CURRENT: a
  * temporary file, synced, renamed over it, and the directory synced again. So CURRENT always names
@@ -14,6 +14,9 @@
  * may have dropped what it should have written). The manifest is *broken*, and is not written to
  * again: a new one is begun, with the version that the edit leads to. If that fails too, the next
  * edit tries again with its version.
+ *
+ * The last edit may be torn by a loss of power, and is left out then. A snapshot ends with the
+ * numbers, without which a manifest is not taken: so no part of that can be left out unnoticed.
  *
  * A manifest that is above its bound is replaced the same way, which costs the size of a snapshot:
  * so the bound is at least twice the snapshot that it began with.
@@ -94,13 +97,24 @@ static enum quarry_status append_header(struct kv_manifest *manifest,
     struct kv_edit edit;
 
     kv_edit_init(&edit, manifest->options.memory);
-    put_numbers(&edit, state, manifest->options.form);
     edit.has |= KV_EDIT_COMPARATOR;
     edit.comparator = kv_slice(name, strlen(name));
     if (state->has_db_id) {
         edit.has |= KV_EDIT_DB_ID;
         edit.db_id = kv_slice(state->db_id, strlen(state->db_id));
     }
+    return append_edit(manifest, &edit, ret_end, error);
+}
+
+/* The last record of a snapshot: one that has it is whole. */
+static enum quarry_status append_numbers(struct kv_manifest *manifest,
+                                         const struct kv_manifest_state *state, uint64_t *ret_end,
+                                         struct quarry_error *error)
+{
+    struct kv_edit edit;
+
+    kv_edit_init(&edit, manifest->options.memory);
+    put_numbers(&edit, state, manifest->options.form);
     return append_edit(manifest, &edit, ret_end, error);
 }
 
@@ -138,7 +152,7 @@ static enum quarry_status append_snapshot(struct kv_manifest *manifest,
         status = append_level(manifest, &edit, &version->levels[level], level, ret_end, error);
     }
     kv_edit_fini(&edit);
-    return status;
+    return status == QUARRY_OK ? append_numbers(manifest, state, ret_end, error) : status;
 }
 
 /* ---- CURRENT -------------------------------------------------------------------------------- */
