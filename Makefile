@@ -3,9 +3,15 @@
 TIME ?= 60
 OPERATIONS ?= 10000000
 KILLS ?= 200
+SEEDS ?= 1000
+POINTS ?= 50000
+STORES ?= 1000
+CUTS ?= 200
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help deps run test bench fuzz soak linear kills format lint coverage clean
+KV_CAMPAIGNS = kv_meta kv_crash kv_faults kv_corrupt kv_pingpong kv_kill kv_power
+
+.PHONY: $(KV_CAMPAIGNS) help deps run test bench fuzz soak linear kills format lint coverage clean
 
 help:
 	@echo 'make run             install what is missing, build, serve a cache on 127.0.0.1:11211 (Ctrl-C ends it)'
@@ -16,6 +22,14 @@ help:
 	@echo 'make linear OPERATIONS=10000000'
 	@echo '                     check histories of that many operations: of the server, of the library'
 	@echo 'make kills KILLS=200 kill the server, and the library, so often under load; check every value'
+	@echo 'make kv_meta SEEDS=1000 OPERATIONS=10000'
+	@echo '                     so many random histories of the key-value store, beside a model and RocksDB'
+	@echo 'make kv_crash POINTS=50000'
+	@echo '                     open so many disks as losses of power leave them; kv_faults SEEDS= fails each'
+	@echo '                     operation and allocation, kv_corrupt SEEDS= damages each byte'
+	@echo 'make kv_pingpong STORES=1000'
+	@echo '                     hand stores to RocksDB and back; kv_kill KILLS= kills processes, kv_power'
+	@echo '                     CUTS= cuts the power of a file system under them'
 	@echo 'make coverage        lines of src/ that the tests run; src/page must have 90 %'
 	@echo 'make lint            clang-format, clang-tidy, cppcheck, layers'
 	@echo 'make format          lay out the sources'
@@ -54,6 +68,30 @@ linear:
 
 kills:
 	@tools/kills '$(KILLS)'
+
+# Fewer than of what costs less.
+kv_meta: OPERATIONS = 10000
+kv_faults kv_corrupt: SEEDS = 4
+kv_meta:
+	@tools/kv kv_meta --seeds '$(SEEDS)' --operations '$(OPERATIONS)'
+
+kv_crash:
+	@tools/kv kv_crash --points '$(POINTS)'
+
+kv_faults:
+	@tools/kv kv_faults --seeds '$(SEEDS)'
+
+kv_corrupt:
+	@tools/kv kv_corrupt --seeds '$(SEEDS)'
+
+kv_pingpong:
+	@tools/kv kv_pingpong --stores '$(STORES)'
+
+kv_kill:
+	@tools/kv kv_kill --kills '$(KILLS)'
+
+kv_power:
+	@tools/kv kv_power --cuts '$(CUTS)'
 
 format lint coverage:
 	@tools/$@

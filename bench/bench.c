@@ -9,6 +9,7 @@
 
 #include <bench/blocks/blocks.h>
 #include <bench/cache/cache.h>
+#include <bench/kv/kv.h>
 #include <bench/malloc/malloc.h>
 #include <bench/pages.h>
 #include <bench/slab/slab.h>
@@ -25,6 +26,7 @@ static const struct benchmark benchmarks[] = {
     {"slab", "cells of a slab and arenas beside malloc", bench_slab_main},
     {"blocks", "what caches of blocks keep, and how fast they are", bench_blocks_main},
     {"cache", "the server beside memcached and Redis, from outside", bench_cache_main},
+    {"kv", "the ordered store beside RocksDB and LevelDB", bench_kv_main},
 };
 
 static void print_help(FILE *file)

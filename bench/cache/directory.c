@@ -52,26 +52,22 @@ Q_NORETURN static void keep(const char *path, int fd)
     _exit(0);
 }
 
-static void make(char path[BENCH_DIRECTORY_PATH_BYTES])
+static bool make_below(const char *parent, char path[BENCH_DIRECTORY_PATH_BYTES])
 {
-    (void)snprintf(path, BENCH_DIRECTORY_PATH_BYTES, "/dev/shm/quarry-bench-XXXXXX");
-    if (mkdtemp(path) != NULL) {
-        return;
-    }
-    (void)snprintf(path, BENCH_DIRECTORY_PATH_BYTES, "/tmp/quarry-bench-XXXXXX");
-    if (mkdtemp(path) == NULL) {
-        bench_worker_die("no directory for a server");
-    }
+    int bytes = snprintf(path, BENCH_DIRECTORY_PATH_BYTES, "%s/quarry-bench-XXXXXX", parent);
+
+    return bytes < (int)BENCH_DIRECTORY_PATH_BYTES && mkdtemp(path) != NULL;
 }
 
-void bench_directory_make(struct bench_directory *directory)
+/* Gives the directory that has just been made its keeper. */
+static void give_keeper(struct bench_directory *directory)
 {
     int ends[2];
 
     if (pipe2(ends, O_CLOEXEC) != 0) {
+        (void)rmdir(directory->path);
         bench_worker_die("no pipe");
     }
-    make(directory->path);
     directory->keeper = fork();
     if (directory->keeper == 0) {
         (void)close(ends[1]);
@@ -84,6 +80,23 @@ void bench_directory_make(struct bench_directory *directory)
     }
     (void)close(ends[0]);
     directory->fd = ends[1];
+}
+
+void bench_directory_make(struct bench_directory *directory)
+{
+    if (!make_below("/dev/shm", directory->path) && !make_below("/tmp", directory->path)) {
+        bench_worker_die("no directory for a server");
+    }
+    give_keeper(directory);
+}
+
+bool bench_directory_make_below(struct bench_directory *directory, const char *parent)
+{
+    if (!make_below(parent, directory->path)) {
+        return false;
+    }
+    give_keeper(directory);
+    return true;
 }
 
 void bench_directory_remove(struct bench_directory *directory)

@@ -1,8 +1,8 @@
 /*
  * Repairing: a store that can be opened, of what is left of one.
  *
- *     a manifest that can be read       the files that it names, at their levels, but for those
- *                                       that are lacking or damaged
+ *     a manifest that can be read       the files that it names, at their levels; of damaged ones
+ *                                       what can be read (repair_salvage.c)
  *     none                              all tables, merged into one run (repair_merge.c)
  *     logs                              tables of level 0 (repair_logs.c)
  *
@@ -15,8 +15,9 @@
  * and CURRENT renamed over; only then are files moved to `lost/`. So a repair that is cut off has
  * changed nothing, and can be begun again.
  *
- * What goes to lost/: tables that cannot be read or that nobody names, old manifests, and all logs,
- * which are in tables now as far as they could be read. Files that were merged are removed.
+ * What goes to lost/: tables that are damaged, whether something of them was saved or not, and those
+ * that nobody names; old manifests; and all logs, which are in tables now as far as they could be
+ * read. Files that were merged are removed.
  *
  * Locking: the store's own lock on the disk. Cost: reads every block of every table.
  */
@@ -174,12 +175,27 @@ static struct kv_repair_file *find_table(struct kv_repair *repair, uint64_t numb
     return NULL;
 }
 
-/* Whether a file of the manifest is there and whole. Errors: QUARRY_NO_MEMORY. */
+/* Reads all of a table. What is damaged is salvaged. */
+static enum quarry_status examine_table(struct kv_repair *repair, struct kv_table *table,
+                                        const struct kv_file *file, uint32_t level,
+                                        bool *ret_is_whole)
+{
+    struct quarry_error ignored;
+    enum quarry_status status = kv_table_verify(table, &ignored);
+
+    *ret_is_whole = status == QUARRY_OK;
+    if (status == QUARRY_NO_MEMORY) {
+        return error_set(repair->error, status, "%s: no memory to read %06" PRIu64, repair->path,
+                         file->number);
+    }
+    return status == QUARRY_OK ? status : kv_repair_salvage(repair, table, file, level);
+}
+
+/* Whether a file of the manifest is there and whole. */
 static enum quarry_status examine(struct kv_repair *repair, const struct kv_file *file,
-                                  bool *ret_is_whole)
+                                  uint32_t level, bool *ret_is_whole)
 {
     struct kv_repair_file *found = find_table(repair, file->number);
-    struct quarry_error ignored;
     struct kv_table *table;
 
     *ret_is_whole = false;
@@ -187,19 +203,17 @@ static enum quarry_status examine(struct kv_repair *repair, const struct kv_file
         return QUARRY_OK;
     }
     enum quarry_status status =
-        kv_repair_open(repair, found, file->largest_sequence, &table, &ignored);
-    if (status == QUARRY_OK) {
-        status = kv_table_verify(table, &ignored);
-        kv_table_evict(table);
-        kv_table_close(table);
+        kv_repair_open(repair, found, file->largest_sequence, &table, repair->error);
+    if (status != QUARRY_OK) {
+        return status == QUARRY_NO_MEMORY ? status : QUARRY_OK; /* it is lost, whole */
     }
-    if (status == QUARRY_NO_MEMORY) {
-        return error_set(repair->error, status, "%s: no memory to read %06" PRIu64, repair->path,
-                         file->number);
+    status = examine_table(repair, table, file, level, ret_is_whole);
+    kv_table_evict(table);
+    kv_table_close(table);
+    if (*ret_is_whole) {
+        found->fate = KV_REPAIR_STAYS;
     }
-    *ret_is_whole = status == QUARRY_OK;
-    found->fate = status == QUARRY_OK ? KV_REPAIR_STAYS : KV_REPAIR_LOST;
-    return QUARRY_OK;
+    return status;
 }
 
 static enum quarry_status examine_level(struct kv_repair *repair, uint32_t level)
@@ -209,7 +223,7 @@ static enum quarry_status examine_level(struct kv_repair *repair, uint32_t level
     bool is_whole;
 
     for (uint32_t i = 0; i < run->file_count && status == QUARRY_OK; i++) {
-        status = examine(repair, run->files[i], &is_whole);
+        status = examine(repair, run->files[i], level, &is_whole);
         if (status == QUARRY_OK && !is_whole) {
             status = kv_edit_remove(&repair->edit, level, run->files[i]->number);
         }
@@ -221,6 +235,8 @@ static enum quarry_status keep_what_is_named(struct kv_repair *repair)
 {
     enum quarry_status status = QUARRY_OK;
 
+    repair->next_file = size_max_u64(repair->next_file, repair->state.next_file);
+    repair->last_sequence = repair->state.last_sequence;
     for (size_t i = 0; i < repair->file_count; i++) {
         if (is_table(&repair->files[i])) {
             repair->files[i].fate = KV_REPAIR_LOST; /* until it is found in the manifest */
@@ -230,8 +246,6 @@ static enum quarry_status keep_what_is_named(struct kv_repair *repair)
         status = examine_level(repair, level);
     }
     if (status == QUARRY_OK) {
-        repair->next_file = size_max_u64(repair->next_file, repair->state.next_file);
-        repair->last_sequence = repair->state.last_sequence;
         status = kv_repair_logs(repair, repair->state.log_number, repair->state.previous_log);
     }
     return status;

@@ -99,8 +99,21 @@ static enum quarry_status open_input(struct merge *merge, const struct kv_repair
     return QUARRY_OK;
 }
 
-/* Errors: the file cannot be used. */
-static enum quarry_status add_input(struct merge *merge, const struct kv_repair_file *file)
+/* Reads all of an input. What is damaged becomes a table of the edit, and so another input. */
+static enum quarry_status examine_input(struct merge *merge, struct kv_table *table,
+                                        bool *ret_is_whole)
+{
+    enum quarry_status status = kv_table_verify(table, merge->repair->error);
+
+    *ret_is_whole = status == QUARRY_OK;
+    return status == QUARRY_OK || status == QUARRY_NO_MEMORY
+               ? status
+               : kv_repair_salvage(merge->repair, table, NULL, 0);
+}
+
+/* `ret_is_used`: false: it could not be read, or not whole. Errors: those that end the repair. */
+static enum quarry_status add_input(struct merge *merge, const struct kv_repair_file *file,
+                                    bool *ret_is_used)
 {
     const struct kv_table_iterator_options options = {.is_background = true,
                                                       .readahead_bytes = READAHEAD_BYTES};
@@ -108,11 +121,13 @@ static enum quarry_status add_input(struct merge *merge, const struct kv_repair_
     struct input *input = &merge->inputs[merge->input_count];
     enum quarry_status status = open_input(merge, file, &input->table);
 
+    *ret_is_used = false;
     if (status != QUARRY_OK) {
-        return status;
+        return status == QUARRY_NO_MEMORY ? status : QUARRY_OK;
     }
-    status = kv_table_verify(input->table, repair->error);
-    if (status != QUARRY_OK) {
+    status = examine_input(merge, input->table, ret_is_used);
+    if (!*ret_is_used) {
+        kv_table_evict(input->table);
         kv_table_close(input->table);
         return status;
     }
@@ -128,34 +143,28 @@ static bool is_table(const struct kv_repair_file *file)
     return file->name.kind == KV_FILE_TABLE || file->name.kind == KV_FILE_TABLE_LEVELDB;
 }
 
-/* Tables that were found, by rising numbers, and those that logs have made. */
+/* Tables that were found, by rising numbers, and those of logs and of what was salvaged. */
 static enum quarry_status add_inputs(struct merge *merge)
 {
     struct kv_repair *repair = merge->repair;
+    enum quarry_status status = QUARRY_OK;
+    bool is_used;
 
-    for (size_t i = 0; i < repair->file_count; i++) {
-        struct kv_repair_file *file = &repair->files[i];
-        if (!is_table(file)) {
-            continue;
+    for (size_t i = 0; i < repair->file_count && status == QUARRY_OK; i++) {
+        if (is_table(&repair->files[i])) {
+            status = add_input(merge, &repair->files[i], &is_used);
+            repair->files[i].fate = is_used ? KV_REPAIR_USED_UP : KV_REPAIR_LOST;
         }
-        enum quarry_status status = add_input(merge, file);
-        if (status == QUARRY_NO_MEMORY) {
-            return status;
-        }
-        file->fate = status == QUARRY_OK ? KV_REPAIR_USED_UP : KV_REPAIR_LOST;
     }
-    for (size_t i = 0; i < repair->edit.added_count; i++) {
+    for (size_t i = 0; i < repair->edit.added_count && status == QUARRY_OK; i++) {
         const struct kv_repair_file file = {
             .name = {repair->form == KV_EDIT_LEVELDB ? KV_FILE_TABLE_LEVELDB : KV_FILE_TABLE,
                      repair->edit.added[i].number},
             .byte_count = repair->edit.added[i].byte_count,
         };
-        enum quarry_status status = add_input(merge, &file);
-        if (status != QUARRY_OK) {
-            return status;
-        }
+        status = add_input(merge, &file, &is_used);
     }
-    return QUARRY_OK;
+    return status;
 }
 
 /* ---- outputs -------------------------------------------------------------------------------- */
@@ -271,8 +280,8 @@ static enum quarry_status run_merge(struct merge *merge)
     return status;
 }
 
-/* Tables that logs were made into are merged: they leave the edit. */
-static void forget_logs(struct kv_repair *repair, size_t count)
+/* Tables that were made on the way are merged: they leave the edit. */
+static void forget_merged(struct kv_repair *repair, size_t count)
 {
     enum kv_file_kind kind =
         repair->form == KV_EDIT_LEVELDB ? KV_FILE_TABLE_LEVELDB : KV_FILE_TABLE;
@@ -291,8 +300,8 @@ static void forget_logs(struct kv_repair *repair, size_t count)
 static enum quarry_status make_run(struct merge *merge)
 {
     struct kv_repair *repair = merge->repair;
-    size_t from_logs = repair->edit.added_count;
     enum quarry_status status = add_inputs(merge);
+    size_t merged_count = repair->edit.added_count; /* of logs, and salvaged */
 
     if (status == QUARRY_OK && merge->range_count != 0) {
         status = kv_fragments_create(&repair->small, repair->comparator, merge->ranges,
@@ -304,7 +313,7 @@ static enum quarry_status make_run(struct merge *merge)
     if (status != QUARRY_OK) {
         return status;
     }
-    forget_logs(repair, from_logs);
+    forget_merged(repair, merged_count);
     return QUARRY_OK;
 }
 

@@ -1,5 +1,6 @@
 /*
- * What the files of repairing share: repair.c, repair_bench.c, repair_logs.c, repair_merge.c.
+ * What the files of repairing share: repair.c, repair_bench.c, repair_logs.c, repair_salvage.c,
+ * repair_merge.c.
  */
 #ifndef QUARRY_KV_REPAIR_PARTS_H
 #define QUARRY_KV_REPAIR_PARTS_H
@@ -91,7 +92,8 @@ enum quarry_status kv_repair_output_end(struct kv_repair *repair, struct kv_repa
 /* Gives it up. None does nothing. */
 void kv_repair_output_abort(struct kv_repair *repair, struct kv_repair_output *output);
 
-/* ---- repair_logs.c, repair_merge.c ---------------------------------------------------------- */
+/* ---- repair_logs.c, repair_salvage.c, repair_merge.c
+ * ---------------------------------------------------------- */
 
 /*
  * Writes what can be read of the logs from `log_number` on, and of `previous_log`, to tables of
@@ -99,6 +101,12 @@ void kv_repair_output_abort(struct kv_repair *repair, struct kv_repair_output *o
  */
 enum quarry_status kv_repair_logs(struct kv_repair *repair, uint64_t log_number,
                                   uint64_t previous_log);
+/*
+ * Writes what can be read of a damaged table to a new one at a level, if there is anything.
+ * `file`: what the manifest says of it; NULL: nothing.
+ */
+enum quarry_status kv_repair_salvage(struct kv_repair *repair, struct kv_table *table,
+                                     const struct kv_file *file, uint32_t level);
 /*
  * Merges all tables that can be read, and those of the edit, into one run of the last level. The
  * edit has that alone then.

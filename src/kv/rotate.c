@@ -23,6 +23,7 @@
 #include <kv/commit_parts.h>
 
 #include <kv/background.h>
+#include <kv/background_parts.h>
 #include <kv/log_set.h>
 
 /* ---- what a rotation needs ------------------------------------------------------------------ */
@@ -179,6 +180,11 @@ static enum quarry_status wait_for_background(struct quarry_kv *kv, uint64_t see
     kv_background_wake(kv);
     if (!kv_background_wait(kv, seen)) {
         status = kv_may_write(kv, error);
+        if (status == QUARRY_OK) { /* what keeps it from being flushed: a full disk, say */
+            os_mutex_lock(&kv->mutex);
+            status = kv_background_trouble(kv, error);
+            os_mutex_unlock(&kv->mutex);
+        }
         return status != QUARRY_OK ? status : refuse_to_wait(kv, error);
     }
     return QUARRY_OK;

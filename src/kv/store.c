@@ -360,20 +360,24 @@ static void parent_of(const char *path, struct kv_path *ret_parent)
     ret_parent->text[byte_count] = '\0';
 }
 
-/* Made, and its name durable. */
+/* Made, and its name durable: one that is there may be of an opening that failed before that. */
 static enum quarry_status make_directory(struct quarry_kv *kv, struct quarry_error *error)
 {
     struct kv_path parent;
     enum quarry_status status = quarry_vfs_make_directory(kv->vfs, kv->path, error);
 
-    if (status == QUARRY_EXISTS) {
-        return QUARRY_OK;
-    }
-    if (status != QUARRY_OK) {
+    bool is_there = status == QUARRY_EXISTS;
+
+    if (status != QUARRY_OK && !is_there) {
         return status;
     }
     parent_of(kv->path, &parent);
-    return quarry_vfs_sync_directory(kv->vfs, parent.text, error);
+    status = quarry_vfs_sync_directory(kv->vfs, parent.text, error);
+    if (status != QUARRY_OK && !is_there) { /* what a failed sync has dropped is made again */
+        (void)quarry_vfs_remove_directory(kv->vfs, kv->path, NULL);
+    }
+    /* Whoever may not read it has not made it either. */
+    return status == QUARRY_PERMISSION && is_there ? QUARRY_OK : status;
 }
 
 static enum quarry_status check_existence(struct quarry_kv *kv, bool exists,
@@ -404,7 +408,7 @@ static enum quarry_status open_directory(struct quarry_kv *kv, bool *ret_is_new,
         *ret_is_new = false;
         return status;
     }
-    status = make_directory(kv, error);
+    status = exists ? QUARRY_OK : make_directory(kv, error);
     if (status == QUARRY_OK) {
         status = kv_file_path(kv->path, KV_FILE_LOCK, 0, &path, error);
     }

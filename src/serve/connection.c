@@ -14,7 +14,7 @@
  *   1. A connection is destroyed only outside of its own turn; inside, it is marked as failed.
  *   2. Its door is closed once, after all that it held was released.
  *   3. What waits and is over SERVE_OUT_WAITING_MAX pauses it: it is not read from until its reader
- *      has taken three quarters.
+ *      has taken three quarters; all of it, where its door asked for that.
  *   4. A connection with nothing left of its input, and whose answers were taken, holds no memory
  *      but its slot.
  *
@@ -261,7 +261,7 @@ void serve_connection_begin(struct serve_worker *worker, const struct serve_mess
 static bool connection_is_idle(const struct serve_connection *connection)
 {
     return connection->output.waiting_bytes == 0 && !connection->is_yielded &&
-           !connection->is_waiting && !connection->is_wanting && !connection->is_expecting &&
+           !connection->is_waiting && !connection->is_wanting && connection->expected_bytes == 0 &&
            !connection->can_read && serve_turn_left_bytes(connection) == 0;
 }
 
@@ -270,10 +270,13 @@ static enum serve_deadline_kind connection_deadline_kind(const struct serve_conn
     if (connection->output.waiting_bytes > 0) {
         return SERVE_DEADLINE_OUTPUT;
     }
+    if (connection->is_waiting && connection->expected_bytes > 0) {
+        return SERVE_DEADLINE_WAIT;
+    }
     if (connection->is_waiting || connection->is_yielded) {
         return SERVE_DEADLINE_NONE;
     }
-    if (connection->is_wanting || connection->is_expecting) {
+    if (connection->is_wanting || connection->expected_bytes > 0) {
         return SERVE_DEADLINE_BODY;
     }
     if (serve_turn_left_bytes(connection) > 0 ||
@@ -317,8 +320,9 @@ static void connection_set_pause(struct serve_connection *connection)
 {
     size_t waiting_bytes = connection->output.waiting_bytes;
 
+    connection->is_emptying = connection->is_emptying && waiting_bytes > 0;
     connection->is_paused =
-        waiting_bytes >= SERVE_OUT_WAITING_MAX ||
+        connection->is_emptying || waiting_bytes >= SERVE_OUT_WAITING_MAX ||
         (connection->is_paused && waiting_bytes > SERVE_OUT_WAITING_MAX / 4); /* invariant 3 */
     serve_output_count_input(connection);
 }
@@ -469,6 +473,22 @@ static void expire_reader(struct serve_connection *connection)
     serve_connection_cut(connection);
 }
 
+/* It is not read from, so nothing else tells of a client that has gone. All of his request may be
+ * here: then he may have ended, and it is executed. */
+static void expire_waiting(struct serve_connection *connection)
+{
+    struct serve_worker *worker = connection->worker;
+    uint64_t wanted_bytes =
+        sat_sub_u64(connection->expected_bytes, serve_turn_left_bytes(connection));
+
+    if (serve_transport_is_gone(connection, wanted_bytes)) {
+        serve_connection_destroy(connection);
+        return;
+    }
+    serve_deadline_begin(&worker->deadlines, &connection->deadline, SERVE_DEADLINE_WAIT,
+                         worker->now_ns, 0);
+}
+
 void serve_connection_expire(struct serve_connection *connection)
 {
     switch (connection->deadline.kind) {
@@ -478,6 +498,9 @@ void serve_connection_expire(struct serve_connection *connection)
         break;
     case SERVE_DEADLINE_OUTPUT:
         expire_reader(connection);
+        break;
+    case SERVE_DEADLINE_WAIT:
+        expire_waiting(connection);
         break;
     case SERVE_DEADLINE_IDLE:
         serve_worker_count(&connection->worker->counters.idle_count, 1);
@@ -542,9 +565,9 @@ struct serve_identity *serve_connection_identity(struct serve_connection *connec
     return &connection->identity;
 }
 
-void serve_connection_expect(struct serve_connection *connection, bool expects)
+void serve_connection_expect(struct serve_connection *connection, uint64_t byte_count)
 {
-    connection->is_expecting = expects;
+    connection->expected_bytes = byte_count;
 }
 
 bool serve_connection_needs_login(const struct serve_connection *connection)

@@ -32,13 +32,13 @@ struct serve_connection {
     bool is_failed : 1; /* the socket is dead, or memory is out: to be destroyed after the turn */
     bool is_cut : 1;    /* to be reset rather than closed */
     /* what the door said last */
-    bool is_yielded : 1;   /* its input is to be called again, come what may */
-    bool is_waiting : 1;   /* for a posted function */
-    bool is_wanting : 1;   /* the next bytes go to where its `filled` says */
-    bool is_expecting : 1; /* more of a request whose beginning it has consumed */
-    bool is_closing : 1;   /* once its answers are sent */
+    bool is_yielded : 1; /* its input is to be called again, come what may */
+    bool is_waiting : 1; /* for a posted function */
+    bool is_wanting : 1; /* the next bytes go to where its `filled` says */
+    bool is_closing : 1; /* once its answers are sent */
     /* what we do about it */
     bool is_paused : 1;    /* too much waits: not read from */
+    bool is_emptying : 1;  /* anything is too much: the door asked for that */
     bool is_heavy : 1;     /* its last turn was a long one: others go first */
     bool is_lingering : 1; /* the door is closed; waits for the client's end */
     bool was_admitted : 1;
@@ -56,6 +56,7 @@ struct serve_connection {
     struct serve_input input;
     char *want_room; /* during a turn */
     size_t want_bytes;
+    uint64_t expected_bytes; /* more of a request whose beginning the door has consumed */
     uint64_t received_bytes;
     uint64_t last_turn_ns;
 

@@ -16,6 +16,10 @@
  */
 #include <serve/deadline.h>
 
+/* How often it is looked whether a client is there who is not read from: a system call each time.
+ * Who has gone keeps his descriptor for as long. */
+#define WAIT_LOOK_NS Q_SECOND_NS
+
 void serve_deadlines_init(struct serve_deadlines *deadlines)
 {
     for (size_t i = 0; i < SERVE_DEADLINE_KINDS; i++) {
@@ -34,6 +38,8 @@ uint64_t serve_deadline_duration_ns(const struct serve_limits *limits,
         return limits->body_grace_ns;
     case SERVE_DEADLINE_OUTPUT:
         return limits->reader_patience_ns;
+    case SERVE_DEADLINE_WAIT:
+        return WAIT_LOOK_NS;
     case SERVE_DEADLINE_IDLE:
         return limits->idle_timeout_ns;
     case SERVE_DEADLINE_LINGER:

@@ -12,6 +12,7 @@ enum serve_deadline_kind {
     SERVE_DEADLINE_LINE,   /* part of a request is here; or of a TLS handshake */
     SERVE_DEADLINE_BODY,   /* a body is awaited */
     SERVE_DEADLINE_OUTPUT, /* answers wait for their reader */
+    SERVE_DEADLINE_WAIT,   /* a request has come in part and waits for a posted function */
     SERVE_DEADLINE_IDLE,
     SERVE_DEADLINE_LINGER, /* we are done, the client has yet to close */
     SERVE_DEADLINE_KINDS,

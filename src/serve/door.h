@@ -24,6 +24,7 @@ enum serve_step {
     SERVE_MORE = 0, /* more bytes than there are */
     SERVE_YIELD,    /* it has had its share: others first, then again with what is left */
     SERVE_CLOSE,    /* to close, after the answers so far have been sent */
+    SERVE_PAUSE,    /* its reader to take all answers: then again with what is left */
     SERVE_WAIT,     /* for a function it has had posted: not read from before that was called */
 };
 
@@ -115,10 +116,12 @@ size_t serve_out_waiting(const struct serve_connection *connection);
 void serve_connection_want(struct serve_connection *connection, void *room, size_t byte_count);
 
 /*
- * Whether a request is on its way whose beginning the door has consumed: one that has a deadline,
- * and is waited for when the server ends. Said in each turn that changes it; false at first.
+ * How many bytes, at least, are behind those that were consumed until a request is whole whose
+ * beginning was: such a one has a deadline, and is waited for when the server ends. Who waits for a
+ * posted function and has ended with fewer is closed. 0: none is on its way. Said in each turn that
+ * changes it; 0 at first.
  */
-void serve_connection_expect(struct serve_connection *connection, bool expects);
+void serve_connection_expect(struct serve_connection *connection, uint64_t byte_count);
 
 /*
  * Answers from another thread, or later: posts a function to the connection's worker, which calls

@@ -4,7 +4,7 @@
  *     door.input ── the phase of the connection, again and again, until it says stop
  *
  *                        ┌────────── KEYS (a get) ⇄ SENDING (a large value)
- *      REQUEST ──────────┼────────── VALUE ─ VALUE_END (a store)
+ *      REQUEST ──────────┼── QUEUED? VALUE ─ VALUE_END (a store)
  *      (text, packets,   ├────────── SWALLOW, SWALLOW_LINE
  *       or a login)      ├────────── DUMP      all of them come back to REQUEST
  *                        ├────────── LOGIN     (being verified)
@@ -29,6 +29,7 @@
 #include <serve/memcached_packet.h>
 #include <serve/memcached_request.h>
 #include <serve/memcached_store.h>
+#include <serve/memcached_unfinished.h>
 #include <serve/memcached_watch.h>
 
 #include <stdlib.h>
@@ -45,8 +46,6 @@ struct memcached memcached;
 /* What `stats settings` shows, and `lru` and its like change. */
 static void set_defaults(void)
 {
-    atomic_store_relaxed_u32(&memcached.unfinished_max_at, 0);
-    atomic_store_relaxed_u64(&memcached.unfinished_max, UINT64_MAX);
     atomic_store_relaxed_u32(&memcached.verbosity, 0);
     atomic_store_relaxed_u32(&memcached.crawler_sleep_us, 100);
     atomic_store_relaxed_u32(&memcached.crawler_to_crawl, 0);
@@ -82,6 +81,7 @@ enum quarry_status memcached_open(const struct memcached_settings *settings,
                           !settings->refuses_watch, settings->allows_shutdown);
     set_defaults();
     memcached_watch_open();
+    memcached_unfinished_open();
     memcached.is_open = true;
     return QUARRY_OK;
 }
@@ -89,7 +89,7 @@ enum quarry_status memcached_open(const struct memcached_settings *settings,
 void memcached_close(void)
 {
     Q_ASSERT(memcached.is_open);
-    Q_ASSERT(atomic_load_relaxed_u64(&memcached.unfinished_bytes) == 0); /* nobody is left */
+    memcached_unfinished_close();
     memcached.is_open = false;
 }
 
@@ -209,6 +209,7 @@ static enum memcached_step waiting_phase(struct memcached_turn *turn)
 static enum memcached_step (*const phases[MEMCACHED_PHASE_COUNT])(struct memcached_turn *turn) = {
     [MEMCACHED_REQUEST] = request_phase,
     [MEMCACHED_KEYS] = memcached_keys_phase,
+    [MEMCACHED_QUEUED] = memcached_queued_phase,
     [MEMCACHED_VALUE] = memcached_value_phase,
     [MEMCACHED_VALUE_END] = memcached_value_end_phase,
     [MEMCACHED_SWALLOW] = swallow_phase,
@@ -234,6 +235,9 @@ static void close_connection(struct serve_connection *connection)
     struct memcached_state *state = serve_connection_state(connection);
 
     switch ((enum memcached_phase)state->phase) {
+    case MEMCACHED_QUEUED:
+        memcached_unfinished_forget(&state->storing);
+        break;
     case MEMCACHED_VALUE:
     case MEMCACHED_VALUE_END:
         memcached_store_abort(state);
@@ -324,6 +328,8 @@ static enum serve_step serve_step_of(enum memcached_step step)
         return SERVE_YIELD;
     case MEMCACHED_CLOSE:
         return SERVE_CLOSE;
+    case MEMCACHED_PAUSE:
+        return SERVE_PAUSE;
     case MEMCACHED_WAIT:
         return SERVE_WAIT;
     case MEMCACHED_ON:
@@ -349,16 +355,21 @@ static struct memcached_turn turn_of(struct serve_connection *connection, const 
     };
 }
 
-/* Whether a part of a request has been consumed and the rest is to come. */
-static bool is_in_request(const struct memcached_state *state)
+/* Of a request that has been consumed in part, how much is to come at least. */
+static uint64_t expected_bytes(const struct memcached_state *state)
 {
+    const struct memcached_storing *storing = &state->storing;
+
     switch ((enum memcached_phase)state->phase) {
+    case MEMCACHED_QUEUED:
+        return storing->value_bytes + (storing->form == MEMCACHED_PACKET ? 0 : 2);
+    case MEMCACHED_SWALLOW:
+        return state->swallow_bytes;
     case MEMCACHED_KEYS:
     case MEMCACHED_VALUE:
     case MEMCACHED_VALUE_END:
-    case MEMCACHED_SWALLOW:
     case MEMCACHED_SWALLOW_LINE:
-        return true;
+        return 1;
     case MEMCACHED_REQUEST:
     case MEMCACHED_SENDING:
     case MEMCACHED_DUMP:
@@ -369,7 +380,7 @@ static bool is_in_request(const struct memcached_state *state)
     case MEMCACHED_PHASE_COUNT:
         break;
     }
-    return false;
+    return 0;
 }
 
 static enum serve_step input(struct serve_connection *connection, const char *bytes,
@@ -380,7 +391,7 @@ static enum serve_step input(struct serve_connection *connection, const char *by
 
     Q_ASSERT(turn.at >= bytes && turn.at <= turn.end);
     *ret_consumed = (size_t)(turn.at - bytes);
-    serve_connection_expect(connection, is_in_request(turn.state));
+    serve_connection_expect(connection, expected_bytes(turn.state));
     return serve_step_of(step);
 }
 
@@ -395,7 +406,7 @@ static enum serve_step filled(struct serve_connection *connection, size_t byte_c
     }
     enum memcached_step step = advance(&turn);
 
-    serve_connection_expect(connection, is_in_request(state));
+    serve_connection_expect(connection, expected_bytes(state));
     return serve_step_of(step);
 }
 

@@ -40,6 +40,15 @@ static inline void serve_list_append(struct serve_list *list, struct serve_link 
     list->count++;
 }
 
+static inline void serve_list_prepend(struct serve_list *list, struct serve_link *link)
+{
+    Q_DCHECK(!serve_link_is_listed(link));
+    *link = (struct serve_link){&list->ends, list->ends.next};
+    link->next->previous = link;
+    list->ends.next = link;
+    list->count++;
+}
+
 static inline void serve_list_remove(struct serve_list *list, struct serve_link *link)
 {
     Q_DCHECK(serve_link_is_listed(link) && list->count > 0);

@@ -8,6 +8,7 @@
 #define QUARRY_SERVE_MEMCACHED_H
 
 #include <serve/door_memcached.h>
+#include <serve/list.h>
 #include <serve/memcached_scan.h>
 
 /* ---- limits --------------------------------------------------------------------------------- */
@@ -32,12 +33,13 @@
 #define MEMCACHED_WANTED_BYTES Q_KIB(8)
 /*
  * Values that have begun to come and are not whole may have a part of the cache, one in so many;
- * then no other is begun. They cannot be evicted, nor can their pages be moved: a half would be
- * enough to have the rest evicted for every store.
+ * who would begin another waits. They cannot be evicted, nor can their pages be moved: a half would
+ * be enough to have the rest evicted for every store.
  */
 #define MEMCACHED_UNFINISHED_PART 4u
-/* What one takes at least, when it is large: a piece of a value. */
-#define MEMCACHED_UNFINISHED_BYTES Q_KIB(64)
+/* Values above are large: they have the half of that part, and the others have the other half. Of
+ * this size are the pieces of which the cache makes values. */
+#define MEMCACHED_PIECE_BYTES Q_KIB(64)
 /* An exptime above is a Unix time, not a distance. */
 #define MEMCACHED_RELATIVE_SECONDS_MAX (60 * 60 * 24 * 30)
 /* The longest opaque token, its letter included. */
@@ -55,7 +57,8 @@ struct memcached_counters {
     _Atomic uint64_t logins, logins_refused;
     _Atomic uint64_t requests, yields, refused_by_limit;
     _Atomic uint64_t store_too_large, store_no_memory;
-    _Atomic uint64_t values_cut; /* large ones that changed while a client read them */
+    _Atomic uint64_t values_cut;    /* large ones that changed while a client read them */
+    _Atomic uint64_t values_waited; /* that came in pieces, and had to wait to begin */
     uint32_t until_sample; /* owner thread: requests until one is told to the sketch of hot keys */
     uint32_t random;       /* owner thread */
 } Q_ALIGNED(Q_CACHE_LINE_BYTES);
@@ -78,9 +81,6 @@ struct memcached {
     _Atomic uint32_t verbosity;
     _Atomic uint32_t crawler_sleep_us, crawler_to_crawl, automove, temporary_ttl;
     _Atomic uint32_t hot_percent, warm_percent;
-    _Atomic uint64_t unfinished_bytes;  /* of values that have not come whole */
-    _Atomic uint64_t unfinished_max;    /* their part of the cache, as it was at: */
-    _Atomic uint32_t unfinished_max_at; /* the cache's clock */
     _Atomic bool has_crawler, has_temporary_lru, is_flat_lru;
     struct memcached_counters workers[MEMCACHED_WORKERS_MAX];
 };
@@ -98,6 +98,7 @@ enum memcached_protocol {
 enum memcached_phase {
     MEMCACHED_REQUEST = 0,  /* nothing: a request is next */
     MEMCACHED_KEYS,         /* a get: its next key, or the end of its line */
+    MEMCACHED_QUEUED,       /* a value that has to wait until it may begin to come */
     MEMCACHED_VALUE,        /* a value that comes */
     MEMCACHED_VALUE_END,    /* the line end behind it */
     MEMCACHED_SWALLOW,      /* bytes of a request that has been answered already */
@@ -118,16 +119,31 @@ enum memcached_form {
     MEMCACHED_PACKET,
 };
 
+/* Who waits until his value may begin. memcached_unfinished.c. */
+struct memcached_waiter {
+    struct serve_link link; /* guarded by the pool's mutex, as is_called */
+    bool is_called;
+    bool has_asked, is_waiting; /* owner thread: for a place; until it is called */
+    /* const while it waits */
+    struct serve_worker *worker;
+    uint64_t connection_id;
+    uint64_t byte_count; /* of the value */
+};
+
 /* A value on its way in. */
 struct memcached_storing {
-    struct quarry_cache_write write;
+    union {
+        struct memcached_waiter waiter; /* in MEMCACHED_QUEUED */
+        struct quarry_cache_write write;
+    };
     struct quarry_cache_store_options options;
     uint8_t form; /* enum memcached_form */
     bool is_quiet;
-    uint8_t opcode;            /* of a packet */
-    uint32_t opaque;           /* likewise, as it came */
-    uint64_t unfinished_bytes; /* counted in memcached.unfinished_bytes */
-    uint8_t key_bytes;         /* of `key`, which is written when the value has not come whole */
+    uint8_t opcode;       /* of a packet */
+    uint32_t opaque;      /* likewise, as it came */
+    uint64_t value_bytes; /* of one that has not come whole, as is what follows */
+    uint64_t place_bytes; /* its place among the unfinished */
+    uint8_t key_bytes;    /* of `key` */
     uint16_t echo_bytes;
     char echo[MEMCACHED_ECHO_BYTES]; /* of a meta request: see memcached_meta.h */
     char key[QUARRY_CACHE_KEY_BYTES_MAX];
@@ -200,6 +216,7 @@ enum memcached_step {
     MEMCACHED_MORE,   /* bytes are missing */
     MEMCACHED_YIELD,
     MEMCACHED_CLOSE,
+    MEMCACHED_PAUSE,
     MEMCACHED_WAIT,
 };
 

@@ -138,6 +138,7 @@ enum memcached_step memcached_text_phase(struct memcached_turn *turn);
 enum memcached_step memcached_login_text_phase(struct memcached_turn *turn);
 enum memcached_step memcached_packet_phase(struct memcached_turn *turn);
 enum memcached_step memcached_keys_phase(struct memcached_turn *turn);
+enum memcached_step memcached_queued_phase(struct memcached_turn *turn);
 enum memcached_step memcached_value_phase(struct memcached_turn *turn);
 enum memcached_step memcached_value_end_phase(struct memcached_turn *turn);
 enum memcached_step memcached_sending_phase(struct memcached_turn *turn);

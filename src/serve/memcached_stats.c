@@ -11,6 +11,7 @@
 #include <serve/memcached_stats.h>
 
 #include <serve/memcached_request.h>
+#include <serve/memcached_unfinished.h>
 #include <serve/memcached_watch.h>
 
 #include <os/os.h>
@@ -74,7 +75,7 @@ struct sums {
     uint64_t logins, logins_refused;
     uint64_t yields;
     uint64_t store_too_large, store_no_memory;
-    uint64_t requests, refused_by_limit, values_cut;
+    uint64_t requests, refused_by_limit, values_cut, values_waited;
 };
 
 static struct sums add_up(void)
@@ -96,6 +97,7 @@ static struct sums add_up(void)
         sums.requests += atomic_load_relaxed_u64(&worker->requests);
         sums.refused_by_limit += atomic_load_relaxed_u64(&worker->refused_by_limit);
         sums.values_cut += atomic_load_relaxed_u64(&worker->values_cut);
+        sums.values_waited += atomic_load_relaxed_u64(&worker->values_waited);
     }
     return sums;
 }
@@ -220,7 +222,8 @@ static void tell_door(struct telling *telling)
     struct sums sums = add_up();
 
     TELL_FIGURES(telling, {"requests", sums.requests}, {"refused_by_limit", sums.refused_by_limit},
-                 {"values_cut", sums.values_cut});
+                 {"values_cut", sums.values_cut}, {"values_waited", sums.values_waited},
+                 {"values_waiting", memcached_unfinished_waiting()});
 }
 
 /* ---- settings ------------------------------------------------------------------------------- */
@@ -581,6 +584,7 @@ static void reset_worker(struct memcached_counters *worker)
         &worker->touch_requests,  &worker->flush_requests,  &worker->meta_requests,
         &worker->logins,          &worker->logins_refused,  &worker->yields,
         &worker->store_too_large, &worker->store_no_memory, &worker->values_cut,
+        &worker->values_waited,
     };
 
     for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++) {

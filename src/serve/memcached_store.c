@@ -2,7 +2,8 @@
  * Values on their way in.
  *
  *     the value and its line end are in the buffer    quarry_cache_store, one call
- *     a part of it is                                 begin; what is there is copied to its cell;
+ *     a part of it is                                 a place for it, perhaps waited for; begin;
+ *                                                     what is there is copied to its cell;
  *                                                     the rest is read from the socket straight
  *                                                     into the cell (serve_connection_want)
  *     it is refused                                   answered at once; its bytes are swallowed
@@ -14,8 +15,8 @@
  *     what its writer believes to be replaced.
  *  3. A request stays in step: its value's bytes and its line end are consumed whatever comes of
  * it.
- *  4. While a value is awaited there is a write in the state, or its bytes are swallowed; closing
- *     the connection aborts it.
+ *  4. While a value is awaited there is a write in the state, or it waits for its place, or its
+ *     bytes are swallowed; closing the connection aborts it.
  *
  * Memory: a value's memory is taken when its length is known; a large one's as its bytes come. All
  * of it is taken outside the cache's epoch, in which the rest of the turn is: who is inside keeps
@@ -32,6 +33,7 @@
 #include <serve/memcached_meta.h>
 #include <serve/memcached_packet.h>
 #include <serve/memcached_request.h>
+#include <serve/memcached_unfinished.h>
 
 /* ---- answers -------------------------------------------------------------------------------- */
 
@@ -183,43 +185,6 @@ static enum memcached_step store_now(struct memcached_turn *turn,
 
 /* ---- bytes that come ------------------------------------------------------------------------- */
 
-/* Counts what an unfinished value takes by now; `is_over`: nothing any more. */
-static void count_unfinished(struct memcached_storing *storing, bool is_over)
-{
-    const struct quarry_cache_write *write = &storing->write;
-    uint64_t bytes = is_over ? 0
-                             : size_min_u64(write->value_bytes,
-                                            write->filled_bytes + MEMCACHED_UNFINISHED_BYTES);
-
-    /* Relaxed: a figure that a limit is compared with. */
-    (void)atomic_add_relaxed_u64(&memcached.unfinished_bytes, bytes - storing->unfinished_bytes);
-    storing->unfinished_bytes = bytes;
-}
-
-/* The cache's size may change; reading it costs microseconds, so that is done once a second. */
-static uint64_t read_unfinished_max(void)
-{
-    uint32_t now = quarry_cache_now(memcached.settings.cache);
-    struct quarry_cache_stats stats;
-
-    /* Relaxed, all: who is a little late has the part of a second ago. */
-    if (atomic_load_relaxed_u32(&memcached.unfinished_max_at) != now) {
-        atomic_store_relaxed_u32(&memcached.unfinished_max_at, now);
-        quarry_cache_read_stats(memcached.settings.cache, &stats);
-        atomic_store_relaxed_u64(&memcached.unfinished_max,
-                                 stats.size_bytes / MEMCACHED_UNFINISHED_PART);
-    }
-    return atomic_load_relaxed_u64(&memcached.unfinished_max);
-}
-
-static bool is_too_much_unfinished(void)
-{
-    /* Relaxed: as above. Less than a MiB is a small part of every cache. */
-    uint64_t bytes = atomic_load_relaxed_u64(&memcached.unfinished_bytes);
-
-    return Q_UNLIKELY(bytes > Q_MIB(1)) && bytes > read_unfinished_max();
-}
-
 /* The key of a value that is coming. */
 static struct quarry_cache_key key_of(const struct memcached_turn *turn,
                                       const struct memcached_storing *storing)
@@ -227,15 +192,24 @@ static struct quarry_cache_key key_of(const struct memcached_turn *turn,
     return quarry_cache_key_make(turn->tenant, storing->key, storing->key_bytes);
 }
 
-/* There is no memory for the rest of a value. */
+static void abort_write(struct memcached_storing *storing)
+{
+    quarry_cache_write_abort(&storing->write);
+    memcached_unfinished_end(storing); /* behind it: who is told finds the memory free */
+}
+
+/*
+ * There is no memory for the rest of a value. It has a place, and so do the others that come: what
+ * else is in the cache was evicted for it, or is held for readers, who may take as long as they
+ * like. So this does not wait.
+ */
 static enum memcached_step give_up(struct memcached_turn *turn)
 {
     struct memcached_storing *storing = &turn->state->storing;
     uint64_t left = storing->write.value_bytes - storing->write.filled_bytes;
 
     serve_connection_want(turn->connection, NULL, 0);
-    count_unfinished(storing, true);
-    quarry_cache_write_abort(&storing->write);
+    abort_write(storing);
     turn->state->phase = MEMCACHED_REQUEST; /* before anything else: the write is gone */
     struct quarry_cache_key key = key_of(turn, storing);
 
@@ -270,10 +244,10 @@ static enum memcached_step commit(struct memcached_turn *turn)
     struct quarry_cache_key key = key_of(turn, storing);
 
     turn->state->phase = MEMCACHED_REQUEST;
-    count_unfinished(storing, true);
     enum quarry_cache_outcome outcome =
         outcome_of_commit(quarry_cache_write_commit(&storing->write, &storing->options, &stored));
 
+    memcached_unfinished_end(storing);
     memcached_note(turn, MEMCACHED_EVENT_SET, &key, status_of(outcome), value_bytes,
                    &storing->options);
     return memcached_stored(turn, storing, outcome, &stored);
@@ -292,7 +266,6 @@ static enum memcached_step value_phase(struct memcached_turn *turn)
         return give_up(turn);
     }
     if (filled < left) {
-        count_unfinished(storing, false);
         return want_rest(turn);
     }
     serve_connection_want(turn->connection, NULL, 0);
@@ -324,8 +297,7 @@ static enum memcached_step value_end_phase(struct memcached_turn *turn)
     if (is_good) {
         return commit(turn);
     }
-    count_unfinished(storing, true);
-    quarry_cache_write_abort(&storing->write);
+    abort_write(storing);
     turn->state->phase = MEMCACHED_REQUEST;
     return say_bad_chunk(turn, storing);
 }
@@ -341,16 +313,33 @@ enum memcached_step memcached_value_end_phase(struct memcached_turn *turn)
 void memcached_store_abort(struct memcached_state *state)
 {
     Q_ASSERT(state->phase == MEMCACHED_VALUE || state->phase == MEMCACHED_VALUE_END);
-    count_unfinished(&state->storing, true);
-    quarry_cache_write_abort(&state->storing.write);
+    abort_write(&state->storing);
 }
 
 /* ---- beginnings ----------------------------------------------------------------------------- */
 
-/* By parts, whether it has all come or not. */
+/* It has its place: takes memory for it. */
+static enum memcached_step begin_write(struct memcached_turn *turn,
+                                       const struct quarry_cache_key *key)
+{
+    struct memcached_storing *storing = &turn->state->storing;
+    enum quarry_cache_outcome outcome = quarry_cache_write_begin(
+        turn->tenant, key, storing->value_bytes, &storing->options, &storing->write);
+
+    if (outcome != QUARRY_CACHE_HIT) {
+        memcached_unfinished_end(storing);
+        turn->state->phase = MEMCACHED_REQUEST;
+        return refuse_value(turn, storing, key, storing->value_bytes, outcome);
+    }
+    turn->state->phase = MEMCACHED_VALUE;
+    return MEMCACHED_ON;
+}
+
+/* By parts; `is_whole`: all of it has come, so that it needs no place. */
 static enum memcached_step begin(struct memcached_turn *turn,
                                  const struct memcached_storing *storing,
-                                 const struct quarry_cache_key *key, uint64_t value_bytes)
+                                 const struct quarry_cache_key *key, uint64_t value_bytes,
+                                 bool is_whole)
 {
     struct memcached_state *state = turn->state;
 
@@ -360,19 +349,49 @@ static enum memcached_step begin(struct memcached_turn *turn,
     }
     memcpy(state->storing.key, key->bytes, key->byte_count);
     state->storing.key_bytes = (uint8_t)key->byte_count;
-    state->storing.unfinished_bytes = 0;
-    enum quarry_cache_outcome outcome =
-        is_too_much_unfinished()
-            ? QUARRY_CACHE_NO_MEMORY
-            : quarry_cache_write_begin(turn->tenant, key, value_bytes, &state->storing.options,
-                                       &state->storing.write);
-
-    if (outcome != QUARRY_CACHE_HIT) {
-        return refuse_value(turn, &state->storing, key, value_bytes, outcome);
+    state->storing.value_bytes = value_bytes;
+    state->storing.place_bytes = 0;
+    if (is_whole) {
+        return begin_write(turn, key);
     }
-    count_unfinished(&state->storing, false);
-    state->phase = MEMCACHED_VALUE;
+    state->storing.waiter = (struct memcached_waiter){.is_waiting = false};
+    state->phase = MEMCACHED_QUEUED;
     return MEMCACHED_ON;
+}
+
+/*
+ * Its answers are taken before it asks for a place: else a client could have a place and not use
+ * it, as long as it takes its answers one byte at a time.
+ */
+static bool has_answers_waiting(struct memcached_turn *turn)
+{
+    if (serve_out_waiting(turn->connection) > 0) {
+        serve_connection_flush(turn->connection);
+    }
+    return serve_out_waiting(turn->connection) > 0;
+}
+
+static enum memcached_step queued_phase(struct memcached_turn *turn)
+{
+    struct memcached_storing *storing = &turn->state->storing;
+
+    if (!storing->waiter.has_asked && has_answers_waiting(turn)) {
+        return MEMCACHED_PAUSE;
+    }
+    if (!memcached_unfinished_may_begin(turn)) {
+        return MEMCACHED_WAIT;
+    }
+    struct quarry_cache_key key = key_of(turn, storing);
+
+    return begin_write(turn, &key);
+}
+
+enum memcached_step memcached_queued_phase(struct memcached_turn *turn)
+{
+    memcached_step_out(turn);
+    enum memcached_step step = queued_phase(turn);
+    memcached_step_in(turn);
+    return step;
 }
 
 enum memcached_step memcached_store_value(struct memcached_turn *turn,
@@ -388,7 +407,7 @@ enum memcached_step memcached_store_value(struct memcached_turn *turn,
 
     memcached_step_out(turn);
     enum memcached_step step = is_now ? store_now(turn, storing, key, value_bytes)
-                                      : begin(turn, storing, key, value_bytes);
+                                      : begin(turn, storing, key, value_bytes, is_whole);
     memcached_step_in(turn);
     return step;
 }

@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <linux/sockios.h>
 #include <openssl/err.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -238,6 +239,21 @@ ssize_t serve_transport_write(struct serve_connection *connection, struct iovec 
 bool serve_transport_has_more(const struct serve_connection *connection)
 {
     return connection->tls != NULL && SSL_has_pending(connection->tls) != 0;
+}
+
+bool serve_transport_is_gone(const struct serve_connection *connection, uint64_t wanted_bytes)
+{
+    struct pollfd look = {.fd = connection->fd, .events = POLLRDHUP};
+    int bytes = 0;
+
+    if (poll(&look, 1, 0) <= 0) {
+        return false;
+    }
+    /* What is encrypted is longer than what it says; OpenSSL may have a record beside it. */
+    uint64_t kept = connection->tls != NULL ? SERVE_RECORD_BYTES : 0;
+
+    return ioctl(connection->fd, SIOCINQ, &bytes) == 0 && bytes >= 0 &&
+           (uint64_t)bytes + kept < wanted_bytes;
 }
 
 size_t serve_transport_kept_bytes(const struct serve_connection *connection)

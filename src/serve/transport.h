@@ -29,6 +29,11 @@ ssize_t serve_transport_write(struct serve_connection *connection, struct iovec 
 bool serve_transport_has_more(const struct serve_connection *connection);
 /* What the kernel still has of what was written: as the reader takes it, this falls. */
 size_t serve_transport_kept_bytes(const struct serve_connection *connection);
+/*
+ * Whether a client who is not read from has ended, and fewer than `wanted_bytes` of him are here.
+ * Cost: a system call, or two.
+ */
+bool serve_transport_is_gone(const struct serve_connection *connection, uint64_t wanted_bytes);
 /* Says that we send no more. */
 void serve_transport_finish(struct serve_connection *connection);
 

@@ -237,6 +237,10 @@ static void turn_apply(struct serve_connection *connection, enum serve_step step
         connection->is_yielded = true;
         serve_worker_count(&connection->worker->counters.yield_count, 1);
         break;
+    case SERVE_PAUSE:
+        connection->is_yielded = true;
+        connection->is_emptying = true;
+        break;
     case SERVE_CLOSE:
         connection->is_closing = true;
         break;

@@ -10,7 +10,8 @@
  *            queue of those who wait ── a second after it was asked ──▶ refused
  *
  * Invariants:
- *   1. A worker holds the lock for a search and a comparison of 32 bytes, never for a hash.
+ *   1. A worker holds the lock for a search and a comparison of 32 bytes, one for each password of
+ *      the user, never for a hash.
  *   2. A name that nobody has is hashed against another's hash, the decoy, and refused whatever
  * comes of it. So do users whose password came in the clear, as soon as one user has a hash: who
  *      measures time learns nothing of who there is.
@@ -183,13 +184,24 @@ static void fill_identity(const struct user *user, struct serve_identity *ret_id
     memcpy(ret_identity->name, user->name, sizeof user->name);
 }
 
+/* Whether a digest of the user, or of one of his entries, is this one. */
+static bool has_digest(const struct users_table *table, struct user *user,
+                       const uint8_t digest[SERVE_DIGEST_BYTES])
+{
+    bool is_found = false;
+
+    for (; user != NULL; user = users_table_next(table, user)) {
+        is_found |= user->has_digest && serve_digest_is_equal(user->digest, digest);
+    }
+    return is_found;
+}
+
 /* Whether the digest says yes; else what is to be tried is written to the job. */
 static bool look_up(struct serve_users *users, struct job *job, struct serve_identity *ret_identity)
 {
     os_mutex_lock(&users->mutex);
-    const struct user *user = users_table_find(&users->table, job->name);
-    bool is_granted =
-        user != NULL && user->has_digest && serve_digest_is_equal(user->digest, job->digest);
+    struct user *user = users_table_find(&users->table, job->name);
+    bool is_granted = has_digest(&users->table, user, job->digest);
     const char *hash = user != NULL && user->hash != NULL ? user->hash : users->table.decoy;
 
     job->is_decoy = job->is_too_long || user == NULL || user->hash == NULL;
@@ -431,7 +443,7 @@ void serve_users_destroy(struct serve_users *users)
 uint32_t serve_users_count(struct serve_users *users)
 {
     os_mutex_lock(&users->mutex);
-    uint32_t count = users->table.count;
+    uint32_t count = users->table.name_count;
     os_mutex_unlock(&users->mutex);
     return count;
 }

@@ -3,7 +3,8 @@
  *
  *   [user ann]           password, or a file whose first line is it; tenant; rights
  *   users.file           ann:$y$j9T$…:acme:read,write      tenant and rights may be left off
- *   users.plain_file     ann:secret                        as memcached -Y reads it
+ *   users.plain_file     ann:secret                        as memcached -Y reads it; one name on
+ *                                                          several lines has several passwords
  *
  * Passwords that come in the clear are turned into digests here, line by line, and wiped.
  *

@@ -2,6 +2,13 @@
  * Users in an array, in the order of their names, found by halving. It is made whole and then
  * replaced as a whole; only the digests of those who have logged in are written later.
  *
+ *     ann (hash)   bob (digest)   bob (digest)   carol (digest)
+ *
+ * Who is in memcached's file on several lines has several passwords, each of which is right: he has
+ * an entry for each, side by side. Everybody else is defined once.
+ *
+ * Source: behaviour of memcached 1.6.18 with -Y, observed.
+ *
  * Locking: the caller's (users.c). Memory: malloc, and wiped before it is given back.
  */
 #include <serve/users_table.h>
@@ -97,25 +104,43 @@ enum quarry_status users_table_sort(struct users_table *table, struct quarry_err
         qsort(table->all, table->count, sizeof *table->all, compare);
     }
     table->decoy = NULL;
+    table->name_count = 0;
     for (uint32_t i = 0; i < table->count; i++) {
-        table->decoy = table->decoy != NULL ? table->decoy : table->all[i].hash;
-        if (i > 0 && compare(&table->all[i - 1], &table->all[i]) == 0) {
-            return error_set(error, QUARRY_EXISTS, "user %s is defined twice", table->all[i].name);
+        const struct user *user = &table->all[i], *before = i > 0 ? user - 1 : NULL;
+        bool is_again = before != NULL && compare(before, user) == 0;
+
+        table->decoy = table->decoy != NULL ? table->decoy : user->hash;
+        table->name_count += is_again ? 0 : 1;
+        if (is_again && (before->hash != NULL || user->hash != NULL)) {
+            return error_set(error, QUARRY_EXISTS, "user %s is defined twice", user->name);
         }
     }
     return QUARRY_OK;
 }
 
-static int compare_name(const void *name, const void *user)
-{
-    return strcmp(name, ((const struct user *)user)->name);
-}
-
 struct user *users_table_find(const struct users_table *table, const char *name)
 {
-    return table->count == 0
-               ? NULL
-               : bsearch(name, table->all, table->count, sizeof *table->all, compare_name);
+    uint32_t first = 0, end = table->count;
+
+    while (first < end) {
+        uint32_t middle = first + (end - first) / 2;
+
+        if (strcmp(table->all[middle].name, name) < 0) {
+            first = middle + 1;
+        } else {
+            end = middle;
+        }
+    }
+    return first < table->count && strcmp(table->all[first].name, name) == 0 ? &table->all[first]
+                                                                             : NULL;
+}
+
+struct user *users_table_next(const struct users_table *table, struct user *user)
+{
+    Q_ASSERT(user >= table->all && user < table->all + table->count);
+    bool is_last = user + 1 == table->all + table->count;
+
+    return is_last || strcmp(user[1].name, user->name) != 0 ? NULL : user + 1;
 }
 
 void users_table_clear(struct users_table *table)

@@ -21,6 +21,7 @@ struct user {
 struct users_table {
     struct user *all; /* own; by name once sorted */
     uint32_t count, capacity;
+    uint32_t name_count; /* once sorted: of users; who has several passwords is one */
     const char *decoy; /* a hash of one of them, for names that are nobody's; NULL: none has one */
 };
 
@@ -50,9 +51,13 @@ struct user_facts {
 };
 enum quarry_status users_table_add(struct users_reader *reader, const struct user_facts *facts,
                                    const char *origin, struct quarry_error *error);
-/* Puts users in order. Errors: EXISTS. */
+/* Puts users in order. Errors: EXISTS: one who is defined twice, and not by passwords in the clear.
+ */
 enum quarry_status users_table_sort(struct users_table *table, struct quarry_error *error);
+/* The first entry of a name, and the one behind; NULL: there is none. They differ in digests alone.
+ */
 struct user *users_table_find(const struct users_table *table, const char *name);
+struct user *users_table_next(const struct users_table *table, struct user *user);
 void users_table_clear(struct users_table *table);
 
 #endif

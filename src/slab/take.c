@@ -384,7 +384,7 @@ void quarry_slab_retire(struct quarry_slab *slab, quarry_ref ref)
         return;
     }
     struct slab_page *page = slab_page_active(slab, ref);
-    /* Once in a quarter of the ring the slow half moves the epoch on, and reaps. */
+    /* Once in half a ring the slow part moves the epoch on, and reaps. */
     if (Q_LIKELY(slab_generation(page, QUARRY_REF_CELL(ref)) == slab_ref_generation(ref) &&
                  slab_limbo_takes(&thread->limbo, page->cell_bytes))) {
         slab_retire_cached(thread, page, ref);

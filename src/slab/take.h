@@ -120,11 +120,10 @@ static inline bool slab_page_is_active(const struct slab_page *page)
     return atomic_load_relaxed_u32(&page->state) == SLAB_PAGE_ACTIVE;
 }
 
-/* Whether a cell can be retired without more ado: once in a quarter of the ring it is not. */
+/* Whether a cell can be retired without more ado: once in half a ring it is not. */
 static inline bool slab_limbo_takes(const struct slab_limbo *limbo, size_t cell_bytes)
 {
-    return (limbo->count + 1) % (SLAB_LIMBO_CELLS / 4) != 0 &&
-           !slab_limbo_is_full(limbo, cell_bytes);
+    return (limbo->count + 1) % SLAB_LIMBO_HALF != 0 && !slab_limbo_is_full(limbo, cell_bytes);
 }
 
 /* The ring has this cell as its newest; its ref is stale. Inside the gate. */

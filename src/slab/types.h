@@ -112,11 +112,12 @@ struct slab_magazine {
 };
 
 /*
- * Cells that a thread has retired and that nobody else knows of: as many as its ring has. Each
- * quarter has the epoch move on, 2 µs for 60 cells, so that the oldest are past before the ring is
- * full. With the magazines' table it fills the 8 KiB that a thread has.
+ * Cells that a thread has retired and that nobody else knows of: as many as its ring has. Each half
+ * has the epoch move on, 2 µs and a system call for 248 cells, and what was retired before the last
+ * move but one is past: a half of the ring, when the other one is full.
  */
-#define SLAB_LIMBO_CELLS 240u
+#define SLAB_LIMBO_CELLS 496u
+#define SLAB_LIMBO_HALF  (SLAB_LIMBO_CELLS / 2)
 /* And no more than so many bytes, but for one cell. */
 #define SLAB_LIMBO_BYTES Q_MIB(1)
 
@@ -161,7 +162,7 @@ struct slab_thread {
     struct slab_thread *next, *previous;
 };
 
-Q_STATIC_ASSERT(sizeof(struct slab_thread) <= PAGE_BYTES, "a thread is a page");
+Q_STATIC_ASSERT(sizeof(struct slab_thread) <= 2 * PAGE_BYTES, "a thread is two pages");
 
 /* Slabs at a time in a process: each has a word in every thread's storage. */
 #define SLAB_SLABS_MAX 32u

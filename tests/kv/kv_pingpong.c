@@ -102,6 +102,7 @@ static void leave_as_killed(struct pingpong *pingpong, struct quarry_kv *kv)
 
     (void)snprintf(path, sizeof path, "%s/db-%" PRIu32, pingpong->directory,
                    pingpong->path_count++);
+    expect(pingpong, quarry_kv_wait_idle(kv, &error), &error, "ours, wait"); /* at one moment */
     rig_copy_directory(quarry_vfs_posix(), pingpong->path, quarry_vfs_posix(), path);
     expect(pingpong, quarry_kv_close(kv, &error), &error, "ours, close");
     rig_directory_remove(pingpong->path);

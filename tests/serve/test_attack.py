@@ -409,6 +409,79 @@ class Crowding(Attack):
             self.assertLess(int(figures(server)["evictions"]), 15000)
             self.served(server)
 
+    SLOW = b"set k 0 0 1000000\r\nabc"
+    VALUE = b"v" * 200000
+
+    def hold_all_places(self, server):
+        """Beginnings of values, until some of them wait."""
+        links = self.many(server, 20)
+        for link in links:
+            link.sendall(self.SLOW)
+        self.wait_for_waiting(server, 5)
+        return links
+
+    def wait_for_waiting(self, server, count):
+        end = time.monotonic() + 10 * SLOWER
+        while int(figures(server, "door")["values_waiting"]) < count:
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.02)
+
+    def send_waiting(self, server):
+        """A value in two pieces that waits."""
+        link = self.many(server, 1)[0]
+        before = int(figures(server, "door")["values_waiting"])
+        link.sendall(b"set good 0 0 %d\r\nv" % len(self.VALUE))
+        self.wait_for_waiting(server, before + 1)
+        return link
+
+    def test_values_wait_until_slow_senders_are_cut(self):
+        with Server("--threads", "2", "--set", "net.body_grace=1s", memory="64m") as server:
+            slow = self.hold_all_places(server)
+            good = [self.send_waiting(server) for _ in range(3)]
+            self.served(server)
+            begin = time.monotonic()
+            for link in good:
+                link.sendall(self.VALUE[1:] + b"\r\nget good\r\n")
+            for link in good:
+                self.assertEqual(link.recv(8, socket.MSG_WAITALL), b"STORED\r\n")
+                self.assertEqual(link.recv(13, socket.MSG_WAITALL), b"VALUE good 0 ")
+            self.assertLess(time.monotonic() - begin, 20 * SLOWER)
+            for link in slow:
+                self.assertEqual(take_all(link), b"")  # cut, not refused
+            found = figures(server, "door")
+            self.assertEqual(found["values_waiting"], "0")
+            self.assertGreaterEqual(int(found["values_waited"]), 8)
+            self.assertEqual(figures(server)["store_no_memory"], "0")
+            self.assertEqual(server.end(), 0)
+
+    def test_who_waits_and_goes_is_forgotten(self):
+        with Server("--threads", "2", "--set", "net.body_grace=60s", memory="64m") as server:
+            slow = self.hold_all_places(server)
+            whole, gone, reset = (self.send_waiting(server) for _ in range(3))
+            whole.sendall(b"v" * 199999 + b"\r\n")
+            whole.shutdown(socket.SHUT_WR)  # it has said all there is to say
+            gone.close()
+            reset.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            reset.close()
+            end = time.monotonic() + 5 * SLOWER
+            while int(figures(server)["curr_connections"]) > 20 + 1 + 1:
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.05)
+            for link in slow:
+                link.close()
+            self.assertEqual(take_all(whole), b"STORED\r\n")
+            self.assertEqual(figures(server, "door")["values_waiting"], "0")
+            self.assertEqual(server.end(), 0)
+
+    def test_who_waits_when_the_server_ends_is_served(self):
+        with Server("--threads", "2", "--set", "net.body_grace=1s", memory="64m") as server:
+            self.hold_all_places(server)
+            good = self.send_waiting(server)
+            good.sendall(self.VALUE[1:] + b"\r\n")
+            server.signal(signal.SIGTERM)
+            self.assertEqual(take_all(good), b"STORED\r\n")
+            self.assertEqual(server.wait(), 0)
+
     def test_half_closed_clients_have_their_answers(self):
         with Server("--threads", "1") as server:
             with raw(server) as link:

@@ -5,7 +5,9 @@
 """
 
 import os
+import selectors
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -189,10 +191,12 @@ rights = read
                 self.assertEqual(fetch(after, "key"), "value")
 
     def test_memcacheds_file_is_read(self):
-        path = write(self.folder.name, "plain", "carol:pass\n")
+        path = write(self.folder.name, "plain", "carol:pass\ncarol:another\n")
         with Server("--set", "users.plain_file=" + path) as server, server.connect() as link:
             self.assertEqual(log_in(link, "carol", "pass"), GRANTED)
             self.assertEqual(store(link, "key", "value"), "STORED")
+            with server.connect() as other:
+                self.assertEqual(log_in(other, "carol", "another"), GRANTED)
 
     def test_a_tenant_has_so_many_connections(self):
         more = "[tenant initech]\nconnections = 1\n[user eve]\ntenant = initech\npassword = "
@@ -257,6 +261,43 @@ class Bounds(unittest.TestCase):
                             if line.startswith("RssAnon"))
             if not os.environ.get("QUARRY_TEST_SANITIZED"):
                 self.assertLess(peak, 64 << 20)
+            self.assertEqual(server.end(), 0)
+
+    def send_at_once(self, server, requests):
+        """A connection for each, all in pieces and side by side. Returns: a set of the answers."""
+        address = server.doors()[0]["address"].rsplit(":", 1)
+        loop, answers, links = selectors.DefaultSelector(), [], []
+        for request in requests:
+            link = socket.create_connection((address[0], int(address[1])))
+            self.addCleanup(link.close)
+            link.setblocking(False)
+            links.append(link)
+            loop.register(link, selectors.EVENT_WRITE, memoryview(request))
+        while loop.get_map():
+            ready = loop.select(60)
+            self.assertTrue(ready, "nobody is answered any more")
+            for key, events in ready:
+                link = key.fileobj
+                if events & selectors.EVENT_READ:
+                    answers.append(link.recv(1000))
+                    loop.unregister(link)
+                    continue
+                left = key.data[link.send(key.data[:65536]):]
+                loop.modify(link, selectors.EVENT_WRITE if left else selectors.EVENT_READ, left)
+        for link in links:
+            link.close()
+        return set(answers)
+
+    def test_a_hundred_large_values_at_once_are_all_stored(self):
+        value = b"v" * (1 << 20)
+        with Server("--threads", "2", "--set", "cache.size=64m", memory=None) as server:
+            for i in range(10):
+                requests = [b"set key%d-%d 0 0 %d\r\n%s\r\n" % (i, j, len(value), value)
+                            for j in range(100)]
+                self.assertEqual(self.send_at_once(server, requests), {b"STORED\r\n"})
+            with server.connect() as link:
+                link.send("stats door\r\n")
+                self.assertIn("STAT values_waiting 0", iter(link.line, "END"))
             self.assertEqual(server.end(), 0)
 
     def test_the_largest_value_is_a_setting(self):

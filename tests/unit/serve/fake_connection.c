@@ -246,9 +246,9 @@ void serve_connection_want(struct serve_connection *connection, void *room, size
     connection->wanted_bytes = byte_count;
 }
 
-void serve_connection_expect(struct serve_connection *connection, bool expects)
+void serve_connection_expect(struct serve_connection *connection, uint64_t byte_count)
 {
-    connection->expects = expects;
+    connection->expects = byte_count > 0;
 }
 
 bool serve_post(struct serve_worker *worker, uint64_t connection_id,
@@ -366,7 +366,9 @@ static void turn(struct serve_connection *connection, bool has_input)
     connection->counts.turns++;
     door->begin(connection);
     call_posted(connection);
-    if (has_input && connection->step != SERVE_WAIT) {
+    bool is_paused = connection->step == SERVE_PAUSE && connection->waiting_bytes > 0;
+
+    if (has_input && connection->step != SERVE_WAIT && !is_paused) {
         call_input(connection);
         connection->counts.yields += connection->step == SERVE_YIELD ? 1 : 0;
     }
@@ -380,8 +382,10 @@ static void turn(struct serve_connection *connection, bool has_input)
 
 static bool is_ready(const struct serve_connection *connection)
 {
-    return connection->step == SERVE_YIELD && !connection->is_closed &&
-           connection->waiting_bytes < SERVE_OUT_WAITING_MAX;
+    size_t most = connection->step == SERVE_PAUSE ? 0 : SERVE_OUT_WAITING_MAX - 1;
+
+    return (connection->step == SERVE_YIELD || connection->step == SERVE_PAUSE) &&
+           !connection->is_closed && connection->waiting_bytes <= most;
 }
 
 void fake_settle(struct serve_connection *connection)

@@ -10,6 +10,7 @@
 
 #include <serve/net.h>
 
+_Atomic int64_t line_pause_count;
 _Atomic int64_t line_open_count, line_held_count, line_turn_depth, line_gone_count;
 _Atomic bool line_can_hold = true;
 
@@ -209,6 +210,20 @@ static void line_turn(struct serve_connection *connection)
     say(connection, text);
 }
 
+/* The line is asked again when it had to wait: it is not consumed then. */
+static enum serve_step line_calm(struct serve_connection *connection)
+{
+    if (serve_out_waiting(connection) > 0) {
+        serve_connection_flush(connection);
+    }
+    if (serve_out_waiting(connection) > 0) {
+        (void)atomic_add_relaxed_i64(&line_pause_count, 1);
+        return SERVE_PAUSE;
+    }
+    say(connection, "calm");
+    return SERVE_MORE;
+}
+
 static enum serve_step line_execute(struct serve_connection *connection, const char *line)
 {
     struct line_state *state = serve_connection_state(connection);
@@ -224,6 +239,11 @@ static enum serve_step line_execute(struct serve_connection *connection, const c
     } else if (strncmp(line, "wait ", 5) == 0) {
         line_post(connection, line + 5);
         return SERVE_WAIT;
+    } else if (strncmp(line, "await ", 6) == 0) {
+        serve_connection_expect(connection, strtoull(line + 6, NULL, 10));
+        return SERVE_WAIT;
+    } else if (strcmp(line, "calm") == 0) {
+        return line_calm(connection);
     } else if (strncmp(line, "post ", 5) == 0) {
         line_post(connection, line + 5);
     } else if (strncmp(line, "turn ", 5) == 0) {
@@ -275,6 +295,7 @@ static enum serve_step line_input(struct serve_connection *connection, const cha
         step = strncmp(line, "lend ", 5) == 0
                    ? line_lend(connection, end - (length - 5), length - 4)
                    : line_execute(connection, line);
+        consumed -= step == SERVE_PAUSE ? length + 1 : 0;
     }
     *ret_consumed = consumed;
     return step;

@@ -7,6 +7,8 @@
  *     put N            after N bytes: "stored N HASH", read to where they are wanted
  *     wait TEXT        "later TEXT", posted by another thread
  *     post TEXT        the same, without waiting for it
+ *     calm             "calm", when all answers before it have been taken
+ *     await N          nothing: waits for good, with N bytes to come
  *     turn MS          the number of the turn, after keeping the worker busy for so long
  *     who              the identity, rights, peer and local end
  *     login NAME       "welcome NAME", with all rights
@@ -33,6 +35,9 @@ extern _Atomic int64_t line_turn_depth;
 extern _Atomic bool line_can_hold;
 /* Posted functions that were told that their connection is gone. */
 extern _Atomic int64_t line_gone_count;
+
+/* How often `calm` had to wait. */
+extern _Atomic int64_t line_pause_count;
 
 /* Byte `at` of what `big` answers. */
 char line_pattern_byte(uint64_t at);

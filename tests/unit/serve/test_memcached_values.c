@@ -264,34 +264,6 @@ static void changes_without_memory_are_told_so(void **state)
     says("get n\r\n", "VALUE n 0 1\r\n9\r\nEND\r\n");
 }
 
-/* A quarter of the reference cache's 64 MiB, in pieces of 64 KiB. */
-static void values_that_do_not_come_take_a_part_of_the_cache_and_no_more(void **state)
-{
-    enum { MANY = 300 };
-    struct serve_connection *others[MANY];
-    uint32_t refused_count = 0;
-    size_t byte_count;
-
-    (void)state;
-    for (size_t i = 0; i < MANY; i++) {
-        others[i] = rig_connect(&rig);
-        fake_send(others[i], "set k 0 0 800000\r\nabc", 21);
-        (void)fake_answer(others[i], &byte_count);
-        refused_count += byte_count > 0 ? 1 : 0;
-    }
-    assert_int_equal(refused_count, MANY - 256);
-    says("set whole 0 0 3\r\nabc\r\n", "STORED\r\n");
-    for (size_t i = 0; i < MANY; i++) {
-        fake_close(others[i]);
-    }
-    store("large", 1000000); /* there is room again */
-    fake_clear(rig.connection);
-    fake_send(rig.connection, "set parts 0 0 6\r\nabc", 20);
-    fake_send(rig.connection, "def\r\n", 5);
-    (void)fake_answer(rig.connection, &byte_count);
-    assert_int_equal(byte_count, strlen("STORED\r\n"));
-}
-
 /* ---- values that cannot be pinned ------------------------------------------------------------ */
 
 static int values_cut;
@@ -503,7 +475,6 @@ int main(void)
         TEST(a_set_without_memory_deletes_what_was_there),
         TEST(a_value_may_run_out_of_memory_while_it_comes),
         TEST(changes_without_memory_are_told_so),
-        TEST(values_that_do_not_come_take_a_part_of_the_cache_and_no_more),
         TEST(what_cannot_be_pinned_is_found_again_for_each_stretch),
         TEST(what_can_be_pinned_after_all_is),
         TEST(what_changes_before_it_has_gone_is_cut),

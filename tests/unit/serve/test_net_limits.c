@@ -286,6 +286,67 @@ static void a_reader_that_is_slow_but_takes_is_not_cut(void **state)
     client_close(fd);
 }
 
+static bool one_has_paused(void *argument)
+{
+    (void)argument;
+    return atomic_load_relaxed_i64(&line_pause_count) > 0;
+}
+
+/* Its door is not run while a byte of them waits. */
+static void a_door_can_wait_until_its_answers_were_taken(void **state)
+{
+    enum { ASKED = 60 };
+
+    (void)state;
+    atomic_store_relaxed_i64(&line_pause_count, 0);
+    rig_begin(&options);
+    int fd = client_open();
+    for (unsigned i = 0; i < ASKED; i++) {
+        client_send(fd, "big 300000\ncalm\n");
+    }
+    rig_wait(one_has_paused, NULL); /* the kernel has as much as it takes */
+    uint64_t turns = rig_counters().turn_count;
+    os_sleep_ns(200 * Q_MS_NS);
+    assert_int_equal(rig_counters().turn_count, turns);
+    assert_in_range(rig_counters().waiting_bytes, 1, 300000);
+    for (unsigned i = 0; i < ASKED; i++) {
+        client_expect_pattern(fd, 300000);
+        client_expect(fd, "calm\n");
+    }
+    assert_in_range(atomic_load_relaxed_i64(&line_pause_count), 1, ASKED);
+    client_close(fd);
+}
+
+/* Nobody reads from it, so nobody is told of its end. */
+static void who_waits_and_has_ended_too_early_is_closed(void **state)
+{
+    int fds[4];
+
+    (void)state;
+    rig_begin(&options);
+    for (unsigned i = 0; i < 4; i++) {
+        fds[i] = client_open();
+    }
+    client_send(fds[0], "await 1000\nabc"); /* stays */
+    client_send(fds[1], "await 1000\nabc");
+    client_send(fds[2], "await 7\nabc"); /* the others are not read yet, but here */
+    os_sleep_ns(100 * Q_MS_NS);
+    client_send(fds[2], "defg");
+    client_send(fds[3], "await 8\nabc");
+    os_sleep_ns(100 * Q_MS_NS);
+    client_send(fds[3], "defg");
+    assert_int_equal(shutdown(fds[2], SHUT_WR), 0);
+    assert_int_equal(shutdown(fds[3], SHUT_WR), 0);
+    client_close(fds[1]);
+    rig_wait_connections(2);
+    os_sleep_ns(1500 * Q_MS_NS);
+    rig_wait_connections(2);
+    client_expect_end(fds[3], true);
+    client_close(fds[3]);
+    client_close(fds[2]);
+    client_close(fds[0]);
+}
+
 static bool all_wait_or_are_cut(void *argument)
 {
     static uint64_t last;
@@ -466,6 +527,8 @@ int main(void)
         TEST(limits_change_while_running),
         TEST(no_descriptors_is_no_busy_loop_and_passes),
         TEST(an_unfinished_line_is_cut),
+        TEST(a_door_can_wait_until_its_answers_were_taken),
+        TEST(who_waits_and_has_ended_too_early_is_closed),
         TEST(a_body_that_does_not_come_is_cut),
         TEST(who_is_idle_is_closed_if_asked_for),
         TEST(a_line_without_an_end_is_refused),

@@ -451,6 +451,26 @@ static void a_plain_file_is_as_memcached_reads_it(void **state)
     load_refused(QUARRY_BAD_INPUT, "plain:1: not NAME:PASSWORD");
 }
 
+/* memcached takes each of them. */
+static void a_name_twice_in_a_plain_file_has_two_passwords(void **state)
+{
+    struct serve_identity identity;
+
+    (void)state;
+    put("users.plain_file", write_file("plain", "dan:one\nbob:x\ndan:two\ndan:two\nzoe:y\n"));
+    load();
+    assert_int_equal(serve_users_count(users), 3);
+    assert_int_equal(login("dan", "one"), SERVE_LOGIN_GRANTED);
+    assert_int_equal(login("dan", "two"), SERVE_LOGIN_GRANTED);
+    assert_int_equal(login("dan", "x"), SERVE_LOGIN_REFUSED);
+    assert_int_equal(login("bob", "one"), SERVE_LOGIN_REFUSED);
+    assert_int_equal(login("zoe", "y"), SERVE_LOGIN_GRANTED);
+    assert_true(serve_users_find(users, "dan", &identity));
+    assert_string_equal(identity.name, "dan");
+    put("users.file", write_file("users", with_hash("dan:%\n")));
+    load_refused(QUARRY_EXISTS, "user dan is defined twice");
+}
+
 static void a_hash_may_lie_in_a_file_of_its_own(void **state)
 {
     char text[512];
@@ -618,6 +638,7 @@ int main(void)
         TEST(a_file_of_users_has_tenants_and_rights),
         TEST(errors_in_files_name_the_line),
         TEST(a_plain_file_is_as_memcached_reads_it),
+        TEST(a_name_twice_in_a_plain_file_has_two_passwords),
         TEST(a_hash_may_lie_in_a_file_of_its_own),
         TEST(a_connection_is_answered_by_its_worker),
         TEST(a_connection_that_has_closed_is_not_answered),

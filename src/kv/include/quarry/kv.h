@@ -568,13 +568,20 @@ QUARRY_EXPORT enum quarry_status quarry_kv_backup_prune(struct quarry_vfs *vfs,
                                                         uint32_t keep_count,
                                                         struct quarry_error *error);
 /*
- * Adds a file that quarry_kv_file_writer or RocksDB's SstFileWriter has made, as if its keys were
- * written now, at one moment. The file is moved, or copied where `keeps` is set or it cannot be.
+ * Adds files that quarry_kv_file_writer or RocksDB's SstFileWriter has made, as if their keys were
+ * written now, at one moment: all of them or none. They are moved, or copied where `keeps` is set
+ * or they cannot be. Writes wait meanwhile, for a flush as well if memtables have such keys.
+ *
+ * Errors: QUARRY_BAD_INPUT (not made to be ingested, or two overlap), QUARRY_CORRUPT,
+ * QUARRY_UNSUPPORTED (into LevelDB's files), those of writing.
  */
 QUARRY_EXPORT enum quarry_status quarry_kv_ingest(struct quarry_kv *kv, const char *const *paths,
                                                   size_t path_count, bool keeps,
                                                   struct quarry_error *error);
-/* Writes keys of a range, as a snapshot has them, to a file that can be ingested. */
+/*
+ * Writes keys of a range, as a snapshot has them, to a file that can be ingested.
+ * Errors: QUARRY_NOT_FOUND (no key is in the range: no file is made), QUARRY_EXISTS, …
+ */
 QUARRY_EXPORT enum quarry_status quarry_kv_export(struct quarry_kv *kv,
                                                   const struct quarry_kv_read_options *options,
                                                   const char *path, uint64_t *ret_key_count,
@@ -601,8 +608,10 @@ QUARRY_EXPORT void quarry_kv_file_writer_abort(struct quarry_kv_file_writer *wri
 /* Reads every block of every file and checks it. Errors: the first fault found. */
 QUARRY_EXPORT enum quarry_status quarry_kv_verify(struct quarry_kv *kv, struct quarry_error *error);
 /*
- * Makes a store that can be opened of what is left of one: files that can be read are kept, a new
- * manifest is made, what cannot be read is moved to `lost/`. Not for an open store.
+ * Makes a store that can be opened of what is left of one: files that can be read are kept, of
+ * damaged ones what can be read, a new manifest is made, what cannot be read is moved to `lost/`.
+ * Not for an open store. Errors: QUARRY_NOT_FOUND (nothing of a store is there), QUARRY_BUSY,
+ * QUARRY_BAD_INPUT (another comparator), …: it can be done again.
  */
 QUARRY_EXPORT enum quarry_status quarry_kv_repair(struct quarry_memory *memory, const char *path,
                                                   const struct quarry_kv_options *options,
