@@ -27,6 +27,8 @@
  * processor's caches. */
 #define POOL_BYTES Q_MIB(1)
 #define ROUNDS     4u
+/* Of the eight digits of half a key. */
+#define HALF UINT64_C(100000000)
 
 static char *make_pool(uint32_t value_bytes)
 {
@@ -57,9 +59,14 @@ void bench_kv_keys_init(struct bench_kv_keys *keys, uint64_t count, uint32_t val
 
 static struct bench_kv_bytes digits(uint64_t number, char room[BENCH_KV_KEY_BYTES])
 {
-    for (size_t i = BENCH_KV_KEY_BYTES; i-- > 0;) {
-        room[i] = (char)('0' + number % 10);
-        number /= 10;
+    /* Two halves, so that the divisions of one need not wait for those of the other. */
+    uint32_t high = (uint32_t)(number / HALF), low = (uint32_t)(number % HALF);
+
+    for (size_t i = BENCH_KV_KEY_BYTES / 2; i-- > 0;) {
+        room[i] = (char)('0' + high % 10);
+        room[i + BENCH_KV_KEY_BYTES / 2] = (char)('0' + low % 10);
+        high /= 10;
+        low /= 10;
     }
     return (struct bench_kv_bytes){room, BENCH_KV_KEY_BYTES};
 }
