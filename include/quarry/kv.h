@@ -326,7 +326,8 @@ struct quarry_kv_write_options {
  * Errors: QUARRY_TOO_LARGE, QUARRY_BUSY (never_waits), QUARRY_NO_MEMORY, QUARRY_NO_SPACE,
  * QUARRY_IO, QUARRY_PERMISSION (read-only), QUARRY_UNSUPPORTED (merge without an operator),
  * QUARRY_BAD_INPUT (end before begin). After an error the change has not taken effect, but for
- * QUARRY_IO with durability POWER: it may have.
+ * QUARRY_IO with durability POWER: it may have. So it may have after any error where more than NONE
+ * is asked for in a store whose own durability is NONE, which flushes then.
  */
 QUARRY_EXPORT enum quarry_status quarry_kv_put(struct quarry_kv *kv,
                                                const struct quarry_kv_write_options *options,

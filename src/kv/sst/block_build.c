@@ -114,7 +114,9 @@ enum quarry_status sst_block_build_add(const struct sst_heap *heap, struct sst_b
     remember(build, key, shared);
     char *at = build->bytes.bytes + build->bytes.count;
     at += put_header(build, at, shared, key_bytes - shared, value.count);
-    memcpy(at, build->last_key.bytes + shared, key_bytes - shared);
+    if (key_bytes != shared) {
+        memcpy(at, build->last_key.bytes + shared, key_bytes - shared);
+    }
     at += key_bytes - shared;
     if (value.count != 0) {
         memcpy(at, value.bytes, value.count);
