@@ -183,6 +183,7 @@ enum quarry_status kv_throttle_create(struct quarry_kv *kv, struct kv_throttle *
     }
     throttle->kv = kv;
     throttle->controller.step_ns = kv_now_ns(kv);
+    throttle->due_ns = throttle->controller.step_ns + STEP_NS;
     os_mutex_init(&throttle->mutex, OS_RANK_KV_THROTTLE, 0);
     *ret_throttle = throttle;
     return QUARRY_OK;
