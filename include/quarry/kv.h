@@ -31,7 +31,8 @@
  * Memory. All that a store uses is charged to accounts below one named by `options.name`: what was
  * written and not flushed, blocks of files, their indexes and filters, what iterators hold, the
  * log's windows, compaction. Reads never fail for want of memory: a reserve is kept for them. A
- * write waits, or is refused with QUARRY_NO_MEMORY, when the budget is too small for it.
+ * write waits for flushes and compactions under way to give memory back, and is refused with
+ * QUARRY_NO_MEMORY where nothing will.
  *
  * Files are those of RocksDB 7.8 (format version 5, one column family), or LevelDB 1.23's. A
  * directory that either of them left can be opened, and is upgraded as it is written to. What this
@@ -534,7 +535,10 @@ QUARRY_EXPORT enum quarry_status quarry_kv_iterator_refresh(struct quarry_kv_ite
 QUARRY_EXPORT enum quarry_status quarry_kv_flush(struct quarry_kv *kv, struct quarry_error *error);
 /* Syncs the log: all writes acknowledged before the call survive a loss of power. */
 QUARRY_EXPORT enum quarry_status quarry_kv_sync(struct quarry_kv *kv, struct quarry_error *error);
-/* Merges all files with keys of a range into the last level; bytes NULL: from or to the end. */
+/*
+ * Merges all files with keys of a range into the last level; bytes NULL: from or to the end. Where
+ * memory is short it waits, and tries again with less, up to some seconds.
+ */
 QUARRY_EXPORT enum quarry_status quarry_kv_compact_range(struct quarry_kv *kv,
                                                          struct quarry_kv_slice begin,
                                                          struct quarry_kv_slice end,

@@ -369,7 +369,8 @@ QUARRY_EXPORT enum quarry_status quarry_slab_move_page(struct quarry_slab *slab,
 
 /*
  * Gives back about `wanted_bytes`, by trimming and then by moving the cells of the pages that are
- * emptiest; among equals of the highest address.
+ * emptiest; among equals of the highest address. A page is left at the first cell that the callback
+ * declines, and the call ends after 16 such pages; it waits for nobody.
  *
  * Returns: bytes given back, or about to be once readers have left. Less than wanted when what is
  * free would not add up to another page, or cells could not be moved.

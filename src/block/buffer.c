@@ -27,6 +27,9 @@ struct block_large {
     uint64_t stamp;
 };
 
+/* How often blocks are evicted for a cell before whole pages are asked for. */
+#define EVICT_ROUNDS 8u
+
 /* In place of a class that no slab has. */
 #define LARGE_CLASS UINT64_C(0xffff)
 
@@ -122,25 +125,36 @@ static enum quarry_status memory_take(struct quarry_block_cache *cache, size_t b
                                                : large_take(cache, bytes, ret_cell);
 }
 
+/* As memory_take, where blocks of this cache can make way. */
+static enum quarry_status memory_exchange(struct quarry_block_cache *cache, size_t bytes,
+                                          struct quarry_cell *ret_cell)
+{
+    block_cache_exchange_begin(cache);
+    enum quarry_status status = memory_take(cache, bytes, ret_cell);
+    block_cache_exchange_end(cache);
+    return status;
+}
+
 /*
- * The memory is full, and its reclaimers have done what they could. What this cache holds it can
+ * The memory is full, and other reclaimers have done what they could. What this cache holds it can
  * always exchange: some blocks go, and their cells come back as soon as readers have left them.
+ * Where that finds no cell, of another size than most, the cache is to give whole pages first.
  */
 static enum quarry_status memory_take_slow(struct quarry_block_cache *cache, size_t bytes,
                                            struct quarry_cell *ret_cell)
 {
     enum quarry_status status = QUARRY_NO_MEMORY;
 
-    for (uint32_t i = 1; i <= 8 && status == QUARRY_NO_MEMORY; i++) {
-        if (block_cache_evict(cache, bytes * i) == 0) {
+    for (uint32_t i = 1; i <= EVICT_ROUNDS && status == QUARRY_NO_MEMORY; i++) {
+        if (block_cache_evict_ahead(cache, bytes * i) == 0) {
             break;
         }
         for (uint32_t j = 0; j < REF_EPOCH_ADVANCES; j++) {
             ref_epoch_advance(cache->epoch);
         }
-        status = memory_take(cache, bytes, ret_cell);
+        status = memory_exchange(cache, bytes, ret_cell);
     }
-    return status;
+    return status == QUARRY_NO_MEMORY ? memory_take(cache, bytes, ret_cell) : status;
 }
 
 enum quarry_status quarry_block_alloc(struct quarry_block_cache *cache, size_t payload_bytes,
@@ -152,7 +166,7 @@ enum quarry_status quarry_block_alloc(struct quarry_block_cache *cache, size_t p
     }
     size_t bytes = block_total_bytes(payload_bytes, extra_bytes);
     struct quarry_cell cell;
-    enum quarry_status status = memory_take(cache, bytes, &cell);
+    enum quarry_status status = memory_exchange(cache, bytes, &cell);
     if (Q_UNLIKELY(status == QUARRY_NO_MEMORY)) {
         status = memory_take_slow(cache, bytes, &cell);
     }

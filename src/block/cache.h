@@ -125,6 +125,15 @@ enum quarry_status block_cache_enter(struct quarry_block_cache *cache,
 
 /* Evicts `bytes`, of all shards alike, and waits for nobody. Returns: bytes evicted. */
 uint64_t block_cache_evict(struct quarry_block_cache *cache, uint64_t bytes);
+/* Evicts at least `bytes`, and so much that not every block that is made has to ask. */
+uint64_t block_cache_evict_ahead(struct quarry_block_cache *cache, uint64_t bytes);
+/*
+ * Between these the calling thread takes memory for a block that others can make way for: when the
+ * account asks this cache, it gives what is free in it, evicts nothing and moves nothing. They do
+ * not nest.
+ */
+void block_cache_exchange_begin(const struct quarry_block_cache *cache);
+void block_cache_exchange_end(const struct quarry_block_cache *cache);
 /* What the cache's account calls. `cache`: a struct quarry_block_cache. */
 uint64_t block_cache_on_reclaim(void *cache, uint64_t wanted_bytes);
 void block_cache_on_value(void *cache, struct quarry_account_value *ret_value);

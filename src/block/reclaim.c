@@ -18,6 +18,15 @@
 #define SHRINK_BYTES_MIN ((uint64_t)1 << 20)
 /* Rounds of giving back and evicting in one call, the first without having evicted. */
 #define SHRINK_ROUNDS 4u
+/*
+ * What is evicted at a time to make blocks where memory is short: about 64 blocks of 4 KiB, but no
+ * more of a small cache than this part. Twice as much asks half as often, and keeps as much less.
+ */
+#define EVICT_AHEAD_BYTES ((uint64_t)256 << 10)
+#define EVICT_AHEAD_PART  32u
+
+/* The cache that this thread takes memory for; compared, never followed. */
+static _Thread_local const struct quarry_block_cache *exchanging;
 
 /* ---- capacity ------------------------------------------------------------------------------- */
 
@@ -67,6 +76,15 @@ void quarry_block_cache_set_capacity(struct quarry_block_cache *cache, uint64_t 
 
 /* ---- giving back ---------------------------------------------------------------------------- */
 
+/* What the account has charged: blocks, free cells, tables. */
+static uint64_t charged_bytes(const struct quarry_block_cache *cache)
+{
+    struct quarry_account_state state;
+
+    quarry_account_read(cache->account, &state);
+    return state.own_bytes;
+}
+
 uint64_t block_cache_evict(struct quarry_block_cache *cache, uint64_t bytes)
 {
     uint64_t part = part_of_shard(cache, bytes), evicted_bytes = 0;
@@ -82,6 +100,14 @@ uint64_t block_cache_evict(struct quarry_block_cache *cache, uint64_t bytes)
         }
     }
     return evicted_bytes;
+}
+
+uint64_t block_cache_evict_ahead(struct quarry_block_cache *cache, uint64_t bytes)
+{
+    uint64_t ahead_bytes = charged_bytes(cache) / EVICT_AHEAD_PART;
+
+    ahead_bytes = ahead_bytes < EVICT_AHEAD_BYTES ? ahead_bytes : EVICT_AHEAD_BYTES;
+    return block_cache_evict(cache, bytes < ahead_bytes ? ahead_bytes : bytes);
 }
 
 /* The slab wants a cell's contents elsewhere: a quarry_slab_move_function. */
@@ -109,15 +135,6 @@ static void let_readers_pass(struct quarry_block_cache *cache)
     for (uint32_t i = 0; i < REF_EPOCH_ADVANCES; i++) {
         ref_epoch_advance(cache->epoch);
     }
-}
-
-/* What the account has charged: blocks, free cells, tables. */
-static uint64_t charged_bytes(const struct quarry_block_cache *cache)
-{
-    struct quarry_account_state state;
-
-    quarry_account_read(cache->account, &state);
-    return state.own_bytes;
 }
 
 /* Gives back what is free. Pages whose last cells were moved or retired go once readers have left.
@@ -152,9 +169,33 @@ uint64_t quarry_block_cache_shrink(struct quarry_block_cache *cache, uint64_t wa
 
 /* ---- what the account calls ----------------------------------------------------------------- */
 
+void block_cache_exchange_begin(const struct quarry_block_cache *cache)
+{
+    Q_ASSERT(exchanging == NULL);
+    exchanging = cache;
+}
+
+void block_cache_exchange_end(const struct quarry_block_cache *cache)
+{
+    Q_ASSERT(exchanging == cache);
+    exchanging = NULL;
+}
+
+/* What nobody has to be evicted for. Returns: bytes given back. */
+static uint64_t give_unused(struct quarry_block_cache *cache)
+{
+    uint64_t before_bytes = charged_bytes(cache);
+
+    let_readers_pass(cache);
+    block_large_collect(cache);
+    (void)quarry_slab_trim(cache->slab);
+    return sat_sub_u64(before_bytes, charged_bytes(cache));
+}
+
 uint64_t block_cache_on_reclaim(void *cache, uint64_t wanted_bytes)
 {
-    return quarry_block_cache_shrink(cache, wanted_bytes);
+    return exchanging == cache ? give_unused(cache)
+                               : quarry_block_cache_shrink(cache, wanted_bytes);
 }
 
 void block_cache_on_value(void *argument, struct quarry_account_value *ret_value)

@@ -132,7 +132,7 @@ static void bound_logs(struct quarry_kv *kv)
     bool may_rotate = kv->immutable_count == 0;
     os_mutex_unlock(&kv->mutex);
     if (may_rotate && stats.live_bytes > kv->options.log_bytes_max) {
-        (void)kv_rotate(kv, NULL, NULL);
+        kv_try_rotate(kv);
     }
 }
 

@@ -30,6 +30,9 @@ enum quarry_status kv_commit(struct quarry_kv *kv, const struct quarry_kv_write_
  */
 enum quarry_status kv_rotate(struct quarry_kv *kv, uint64_t *ret_sequence,
                              struct quarry_error *error);
+/* As it, where that is possible at once: for the background, which nobody else would do its work.
+ */
+void kv_try_rotate(struct quarry_kv *kv);
 
 /*
  * Runs `install` at a moment at which no write is under way, with the next sequence given to it:

@@ -6,6 +6,9 @@
  * range are in the last level with files. What is written meanwhile stays above. Background work
  * goes on beside it, in other ranges; where it is in the way it is waited for.
  *
+ * Where memory is short it is tried again, with less and less: what a compaction could not have,
+ * another one's end may have given back. A try that fails leaves the files as they were.
+ *
  * In the last level deletions may be left, which a snapshot had held when they came there: its
  * files in the range are written anew if they have any, and no snapshot is out.
  */
@@ -14,8 +17,45 @@
 #include <kv/commit.h>
 
 #define LAST_LEVEL (QUARRY_KV_LEVELS - 1)
+/*
+ * Pieces of work that find no memory before whoever asked for them is told: each time less is used,
+ * and others may have given some back meanwhile.
+ */
+#define MEMORY_TRIES_MAX 5u
+/* The first pause, which doubles: 300 ms in all, in which others' flushes and reads end. */
+#define PAUSE_NS UINT64_C(20000000)
+
+/* ---- memory ------------------------------------------------------------------------------- */
+
+/* After a try that found no memory, the `failure_count`th. Returns: whether to try again. */
+static bool may_try_again(struct quarry_kv *kv, uint32_t failure_count)
+{
+    if (failure_count >= MEMORY_TRIES_MAX) {
+        return false;
+    }
+    kv_view_collect(kv);
+    if (!kv->options.is_stepped) {
+        os_sleep_ns(PAUSE_NS << (failure_count - 1));
+    }
+    return true;
+}
 
 /* ---- flushing ------------------------------------------------------------------------------- */
+
+/* Nobody is at it. Returns: QUARRY_OK: for want of memory, of which there may be more now. */
+static enum quarry_status give_up_flush(struct quarry_kv *kv, uint32_t *memory_count,
+                                        struct quarry_error *error)
+{
+    os_mutex_lock(&kv->mutex);
+    enum quarry_status status = kv_background_trouble(kv, error);
+    os_mutex_unlock(&kv->mutex);
+    if (status == QUARRY_NO_MEMORY && may_try_again(kv, ++*memory_count)) {
+        return QUARRY_OK;
+    }
+    return status != QUARRY_OK
+               ? status
+               : error_set(error, QUARRY_BUSY, "%s: memtables cannot be flushed now", kv->path);
+}
 
 /* Waits until so many layers have been flushed, ever. */
 static enum quarry_status wait_for_flush(struct quarry_kv *kv, uint64_t flushed_count,
@@ -23,6 +63,7 @@ static enum quarry_status wait_for_flush(struct quarry_kv *kv, uint64_t flushed_
 {
     struct kv_background *background = kv->background;
     enum quarry_status status = QUARRY_OK;
+    uint32_t memory_count = 0;
 
     for (;;) {
         uint64_t seen = kv_background_changes(kv);
@@ -33,12 +74,15 @@ static enum quarry_status wait_for_flush(struct quarry_kv *kv, uint64_t flushed_
             failure_count = background->flush_failure_count;
         }
         os_mutex_unlock(&kv->mutex);
+        if (status == QUARRY_NO_MEMORY && may_try_again(kv, ++memory_count)) {
+            status = QUARRY_OK; /* by the background */
+        }
         if (is_done || status != QUARRY_OK) {
-            return status;
+            return is_done ? QUARRY_OK : status;
         }
         kv_background_wake(kv);
         if (!kv_background_wait(kv, seen) && kv_background_changes(kv) == seen) {
-            return error_set(error, QUARRY_BUSY, "%s: memtables cannot be flushed now", kv->path);
+            status = give_up_flush(kv, &memory_count, error);
         }
     }
 }
@@ -71,9 +115,14 @@ static enum quarry_status compact_level(struct quarry_kv *kv, uint32_t level,
                                         const struct kv_key_range *range,
                                         struct quarry_error *error)
 {
+    uint32_t memory_count = 0;
+
     for (;;) {
         uint64_t seen = kv_background_changes(kv);
         enum quarry_status status = kv_background_compact(kv, level, range, error);
+        if (status == QUARRY_NO_MEMORY && may_try_again(kv, ++memory_count)) {
+            continue;
+        }
         if (status != QUARRY_BUSY) {
             return status;
         }

@@ -10,7 +10,10 @@
  * How many layers may wait to be flushed is bounded: who would add another waits for the
  * background, or does its work where the store is stepped. Where the budget refuses a memtable of
  * the usual size one of the smallest is made: 64 KiB are enough to go on with, so that what is in
- * the full one can be flushed, and its memory comes back.
+ * the full one can be flushed, and its memory comes back. Where not even that is to be had, what
+ * the background is at is waited for, since each flush and compaction gives memory back as it ends.
+ * Only where nothing is under way, or 10 s have not helped, the write is refused. Rejected: closing
+ * tables and evicting blocks for it. What reads can exchange is what keeps them from being refused.
  *
  * Large batches: the batch is a layer with the current log for itself, so the mutable memtable,
  * which must be empty, turns to another log. Recovery finds a log for each layer, as always.
@@ -25,6 +28,11 @@
 #include <kv/background.h>
 #include <kv/background_parts.h>
 #include <kv/log_set.h>
+
+/* How long a write waits for memory. Flushing what makes it short takes seconds on a slow disk. */
+#define MEMORY_WAIT_NS UINT64_C(10000000000)
+/* The same where time stands still, as in a stepped store. */
+#define MEMORY_TRIES_MAX 1000u
 
 /* ---- what a rotation needs ------------------------------------------------------------------ */
 
@@ -223,22 +231,60 @@ static bool try_rotate(struct quarry_kv *kv, const struct kv_layer *full, size_t
     return true;
 }
 
+/* A rotation that found no memory, so far. */
+struct memory_wait {
+    uint64_t seen;     /* kv_background_changes before the last try */
+    uint64_t until_ns; /* 0: nothing was waited for yet */
+    uint32_t try_count;
+};
+
+/* Whether something is under way, or will be, that gives memory back as it ends. */
+static bool is_at_work(struct quarry_kv *kv)
+{
+    os_mutex_lock(&kv->mutex);
+    bool is =
+        kv->background != NULL && (kv->immutable_count != 0 || kv->background->running_count != 0);
+    os_mutex_unlock(&kv->mutex);
+    return is;
+}
+
+/* Returns: whether there may be more memory now. */
+static bool wait_for_memory(struct quarry_kv *kv, struct memory_wait *wait)
+{
+    if (wait->try_count++ == 0) {
+        wait->until_ns = kv_now_ns(kv) + MEMORY_WAIT_NS;
+    }
+    if (wait->try_count > MEMORY_TRIES_MAX || kv_now_ns(kv) >= wait->until_ns || !is_at_work(kv)) {
+        return false;
+    }
+    kv_background_wake(kv);
+    bool has_changed = kv_background_wait(kv, wait->seen);
+    kv_view_collect(kv);
+    return has_changed;
+}
+
 /* `full`: see swap. `limit`: of layers that are immutable; it waits where they are as many. */
 static enum quarry_status rotate(struct quarry_kv *kv, const struct kv_layer *full, size_t limit,
                                  bool never_waits, struct quarry_error *error)
 {
     struct kv_commit *commit = kv->commit;
+    struct memory_wait wait = {0};
     enum quarry_status status;
     bool is_done = false;
 
     kv_view_collect(kv); /* the arena of what was flushed is the next one */
     kv_commit_restore_reserves(kv);
     do {
+        wait.seen = kv_background_changes(kv);
         status = wait_for_flush(kv, limit, never_waits, error);
         if (status == QUARRY_OK) {
             os_mutex_lock(&commit->rotate_mutex);
             is_done = try_rotate(kv, full, limit, &status, error);
             os_mutex_unlock(&commit->rotate_mutex);
+            if (status == QUARRY_NO_MEMORY && !never_waits && wait_for_memory(kv, &wait)) {
+                is_done = false;
+                status = QUARRY_OK;
+            }
         }
     } while (status == QUARRY_OK && !is_done);
     kv_background_wake(kv);
@@ -262,6 +308,11 @@ enum quarry_status kv_rotate(struct quarry_kv *kv, uint64_t *ret_sequence,
         *ret_sequence = sequence;
     }
     return status;
+}
+
+void kv_try_rotate(struct quarry_kv *kv)
+{
+    (void)rotate(kv, NULL, limit_of_others(kv), true, NULL);
 }
 
 /* ---- obstacles ------------------------------------------------------------------------------ */
@@ -440,7 +491,7 @@ void kv_commit_log_failed(struct quarry_kv *kv)
 {
     note_log_failure(kv);
     /* Begun now, that it may be done when the next write comes, which will see to what is left. */
-    (void)rotate(kv, NULL, limit_of_others(kv), true, NULL);
+    kv_try_rotate(kv);
 }
 
 /* A log that refuses a record before it writes is none that failed. */

@@ -106,7 +106,8 @@ uint64_t ref_leaks_unrecorded(struct ref_leaks *leaks);
 /*
  * Tells the handler of each that is out, oldest record slot first. Without a handler each is
  * printed to stderr: owner, kind, object, age, thread, and the stack, by module and offset and by
- * symbol where the loader knows it; a debug build then aborts, if there was one.
+ * symbol where the loader knows it; a debug build then aborts. If there is none, nothing is
+ * printed.
  *
  * Returns: how many. Threads: any; what others acquire meanwhile may be missing. Cost: a line of
  * output or a call for each; no memory.

@@ -12,6 +12,9 @@
  * A record and its stack are copied out under the ledger's lock, one at a time, and told without:
  * a handler may acquire and release, and what it changes in slots to come is told as it then is.
  *
+ * Where nothing has leaked nothing is printed. That some were acquired without a record, for want
+ * of memory, is no leak: it is said beside leaks, of which there may be more then.
+ *
  * Everything is put together in one buffer on the stack and written by one call for each leak, so
  * that those of two threads do not mix. Nothing allocates.
  */
@@ -161,10 +164,8 @@ static void print_sum(struct ref_leaks *leaks, size_t leak_count)
     uint32_t every = ref_leak_every();
     struct text text = {.length = 0};
 
-    if (leak_count > 0) {
-        text_add(&text, "quarry: %s: %zu never released", leaks->owner, leak_count);
-        text_add(&text, every > 1 ? " (about 1 of %u is recorded)\n" : "\n", every);
-    }
+    text_add(&text, "quarry: %s: %zu never released", leaks->owner, leak_count);
+    text_add(&text, every > 1 ? " (about 1 of %u is recorded)\n" : "\n", every);
     if (unrecorded_count > 0) {
         text_add(&text, "quarry: %s: %llu acquired without a record, for want of memory\n",
                  leaks->owner, (unsigned long long)unrecorded_count);
@@ -198,7 +199,7 @@ size_t ref_leaks_report(struct ref_leaks *leaks)
             leak_count++;
         }
     }
-    if (!ref_leak_has_handler() && (leak_count > 0 || ref_leaks_unrecorded(leaks) > 0)) {
+    if (!ref_leak_has_handler() && leak_count > 0) {
         print_sum(leaks, leak_count);
         end_if_debug(leak_count);
     }

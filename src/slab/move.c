@@ -20,7 +20,10 @@
  * by a flag: a second is turned away, not kept waiting.
  *
  * Compacting empties the sparsest pages, for the bytes to be copied are what it costs; only where
- * the class has free cells for them elsewhere, so that nothing is added.
+ * the class has free cells for them elsewhere, so that nothing is added. Whoever compacts may be in
+ * a hurry, a read that has no memory: a page is left at the first cell that its owner declines, and
+ * nobody is waited for. Rejected there: going over it again after yielding, as for a page that is
+ * to be moved; where each page has a block that somebody holds, a read took 40 to 770 ms of that.
  */
 #include <slab/move.h>
 
@@ -223,12 +226,19 @@ static bool mover_visit(struct slab_mover *mover, uint32_t cell)
     return true;
 }
 
+/* Whether the page will not be emptied, so that moving the others would be for nothing. */
+static bool mover_is_vain(const struct slab_mover *mover)
+{
+    return mover->is_brief && mover->declined_count != 0;
+}
+
 /* Goes on with the round for up to `budget` cells; one that is not live costs little. */
 static void mover_round(struct slab_mover *mover, uint32_t budget)
 {
     uint32_t moved = mover->moved_count, declined = mover->declined_count, skipped = 0;
 
-    while (mover->cell < mover->page->cell_count && budget > 0 && mover->status == QUARRY_OK) {
+    while (mover->cell < mover->page->cell_count && budget > 0 && mover->status == QUARRY_OK &&
+           !mover_is_vain(mover)) {
         if (mover_visit(mover, mover->cell++) || ++skipped % SKIPPED_PER_CELL == 0) {
             budget--;
         }
@@ -252,7 +262,7 @@ bool slab_mover_step(struct slab_mover *mover, uint32_t cell_count)
     }
     mover_round(mover, cell_count);
     mover_return(mover); /* nobody knows when the next step comes */
-    return mover->status == QUARRY_OK &&
+    return mover->status == QUARRY_OK && !mover_is_vain(mover) &&
            (mover->cell < mover->page->cell_count ||
             (mover->declined_count != 0 && mover->round + 1 < mover_rounds(mover)));
 }
@@ -560,7 +570,8 @@ static uint64_t compact_moving(struct quarry_slab *slab, uint64_t wanted_bytes,
         if (victim.class == NULL) {
             break;
         }
-        struct slab_mover mover = {.class = victim.class, .move = move, .argument = argument};
+        struct slab_mover mover = {
+            .class = victim.class, .move = move, .argument = argument, .is_brief = true};
         if (mover_withdraw(&mover, victim.index) == QUARRY_OK && mover_run(&mover) == QUARRY_OK) {
             bytes += victim.page_bytes;
         } else {

@@ -21,6 +21,7 @@ struct slab_mover {
      * of the old one. Set after slab_mover_begin; else the mover stops there.
      */
     bool asks_without_cell;
+    bool is_brief;           /* the page is left at the first cell that the owner declines */
     bool is_dry;             /* no cell was to be had, in this step */
     uint32_t round, cell;    /* how often the page was gone over, and how far it is this time */
     uint32_t moved_count;    /* in all */

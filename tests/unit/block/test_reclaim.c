@@ -104,6 +104,46 @@ static void a_cache_larger_than_its_memory_works_in_what_there_is(void **state)
     cache_end();
 }
 
+/* Whoever makes a block where memory is short takes another's place, and does no housekeeping. */
+static void a_block_takes_the_place_of_others_and_moves_none(void **state)
+{
+    (void)state;
+    static const struct quarry_block_cache_options options = {.name = "block",
+                                                              .capacity_bytes = Q_MIB(40)};
+    struct quarry_slab_stats before, after;
+
+    cache_begin(Q_MIB(32), &options);
+    fill(60000, 4096); /* its own tables have grown */
+    quarry_slab_read_stats(cache->slab, &before);
+    for (uint64_t n = 60000; n < 80000; n++) {
+        assert_int_equal(enter(n, 4096), QUARRY_OK);
+        struct quarry_block_stats now = stats_now();
+        assert_true(now.hot_bytes + now.cold_bytes > Q_MIB(24));
+    }
+    quarry_slab_read_stats(cache->slab, &after);
+    assert_int_equal(after.moved_count, before.moved_count);
+    assert_int_equal(after.page_count, before.page_count);
+    cache_end();
+}
+
+/* Cells of one size do not serve another: then whole pages change hands. */
+static void blocks_of_another_size_find_room_where_memory_is_short(void **state)
+{
+    (void)state;
+    static const struct quarry_block_cache_options options = {.name = "block",
+                                                              .capacity_bytes = Q_MIB(256)};
+
+    cache_begin(Q_MIB(32), &options);
+    fill(9000, 4096);
+    for (uint64_t n = 0; n < 300; n++) {
+        assert_int_equal(enter(100000 + n, 60000), QUARRY_OK);
+        assert_int_equal(enter(200000 + n, 300), QUARRY_OK);
+        assert_int_equal(enter(300000 + n, 600000), QUARRY_OK);
+    }
+    assert_true(is_there(300299));
+    cache_end();
+}
+
 static void what_others_need_the_cache_gives(void **state)
 {
     (void)state;
@@ -305,6 +345,8 @@ int main(void)
                                         cache_tear_down),
         cmocka_unit_test_setup_teardown(large_blocks_go_back_whole, cache_set_up, cache_tear_down),
         cmocka_unit_test(a_cache_larger_than_its_memory_works_in_what_there_is),
+        cmocka_unit_test(a_block_takes_the_place_of_others_and_moves_none),
+        cmocka_unit_test(blocks_of_another_size_find_room_where_memory_is_short),
         cmocka_unit_test(what_others_need_the_cache_gives),
         cmocka_unit_test(an_account_ceiling_bounds_the_cache),
         cmocka_unit_test(a_cache_is_a_part_of_its_parent),

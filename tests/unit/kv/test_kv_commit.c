@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <kv/background_parts.h>
 #include <kv/commit.h>
 #include <kv/log_set.h>
 #include <kv/view.h>
@@ -385,6 +386,50 @@ static void a_budget_that_is_used_up_flushes_and_then_refuses(void **state)
     store_close(kv);
 }
 
+/* Charges what is left of a budget. Returns: how much that was. */
+static uint64_t use_up(struct quarry_kv *kv, uint64_t budget_bytes)
+{
+    struct quarry_account_state own;
+    uint64_t used_bytes = 0;
+
+    (void)kv_commit_release_reserve(kv, KV_RESERVE_ROTATE);
+    for (uint64_t bytes = budget_bytes; bytes != 0; bytes /= 2) {
+        while (quarry_account_charge(kv->part[KV_PART_READ], bytes) == QUARRY_OK) {
+            used_bytes += bytes;
+        }
+    }
+    quarry_account_read(kv->account, &own);
+    assert_true(own.charged_bytes >= budget_bytes - Q_KIB(64));
+    return used_bytes;
+}
+
+/* A memtable waits to be flushed, and for another there is no memory until then. */
+static void a_rotation_waits_for_the_memory_that_a_flush_gives_back(void **state)
+{
+    struct quarry_kv_options options = store_options();
+    uint64_t used_bytes;
+    uint32_t number = 0;
+
+    (void)state;
+    options.memory_bytes = Q_MIB(32);
+    options.write_buffer_bytes = Q_MIB(2);
+    options.write_buffer_count = 4;
+    struct quarry_kv *kv = store_open(&options);
+    while (kv->immutable_count == 0) {
+        store_put_number(kv, number++, 0, 400);
+    }
+    used_bytes = use_up(kv, Q_MIB(32));
+    assert_int_equal(quarry_kv_put(kv, NULL, "full", 4, "1", 1, NULL), QUARRY_OK);
+    assert_int_equal(kv_rotate(kv, NULL, NULL), QUARRY_OK);
+    assert_true(kv->background->flushed_count > 0);
+    store_put(kv, "after", "1");
+    quarry_account_uncharge(kv->part[KV_PART_READ], used_bytes);
+    for (uint32_t i = 0; i < number; i += 7) {
+        assert_true(store_has_number(kv, i, 0, 400));
+    }
+    store_close(kv);
+}
+
 /* ---- barriers ------------------------------------------------------------------------------- */
 
 struct barrier {
@@ -615,6 +660,7 @@ int main(void)
         TEST(a_log_that_cannot_be_synced_is_left),
         TEST(without_any_log_writes_are_refused_until_there_is_one),
         TEST(a_budget_that_is_used_up_flushes_and_then_refuses),
+        TEST(a_rotation_waits_for_the_memory_that_a_flush_gives_back),
         TEST(a_barrier_uses_a_sequence_up),
         TEST(batches_are_seen_whole_or_not_at_all),
         TEST(what_a_thread_has_written_it_reads),

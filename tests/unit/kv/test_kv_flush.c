@@ -264,6 +264,59 @@ static void test_no_memory_at_any_place_changes_nothing_that_is_read(void **stat
     sweep_memory(KV_PART_META, 512);
 }
 
+/* Somebody else's bytes in what compactions may use: he gives them back when asked often enough. */
+struct holder {
+    struct quarry_account *account;
+    uint64_t charged_bytes;
+    uint32_t ask_count, ask_count_max;
+};
+
+static uint64_t give_when_asked_often(void *argument, uint64_t wanted_bytes)
+{
+    struct holder *holder = argument;
+    uint64_t bytes = holder->charged_bytes;
+
+    (void)wanted_bytes;
+    if (bytes == 0 || ++holder->ask_count < holder->ask_count_max) {
+        return 0;
+    }
+    holder->charged_bytes = 0;
+    quarry_account_uncharge(holder->account, bytes);
+    return bytes;
+}
+
+/* Compacts all beside a holder. Returns: how often he was asked. */
+static uint32_t compact_beside_holder(uint32_t ask_count_max, enum quarry_status wanted)
+{
+    const struct quarry_kv_slice none = {NULL, 0};
+    struct holder holder = {.ask_count_max = ask_count_max, .charged_bytes = Q_MIB(1)};
+    struct quarry_account_options options = {.name = "holder",
+                                             .parent = back.kv->part[KV_PART_COMPACTION],
+                                             .reclaim = give_when_asked_often,
+                                             .argument = &holder};
+
+    assert_int_equal(quarry_account_create(back.memory, &options, &holder.account, NULL),
+                     QUARRY_OK);
+    assert_int_equal(quarry_account_charge(holder.account, holder.charged_bytes), QUARRY_OK);
+    bound(KV_PART_COMPACTION, 0);
+    assert_int_equal(quarry_kv_compact_range(back.kv, none, none, NULL), wanted);
+    bound(KV_PART_COMPACTION, UINT64_MAX);
+    quarry_account_uncharge(holder.account, holder.charged_bytes);
+    quarry_account_destroy(holder.account);
+    return holder.ask_count;
+}
+
+static void test_a_range_that_finds_no_memory_is_tried_again(void **state)
+{
+    (void)state;
+    fill(43);
+    assert_int_equal(quarry_kv_flush(back.kv, NULL), QUARRY_OK);
+    uint32_t ask_count = compact_beside_holder(UINT32_MAX, QUARRY_NO_MEMORY);
+    assert_true(ask_count >= 5); /* five tries */
+    (void)compact_beside_holder(ask_count, QUARRY_OK);
+    recover_and_check();
+}
+
 /* Power goes at any place of a flush and a compaction: what was acknowledged is there. */
 static void test_power_lost_at_any_place_loses_nothing(void **state)
 {
@@ -513,6 +566,7 @@ int main(void)
         cmocka_unit_test(test_a_disk_that_fails_for_a_while_is_gone_on_with),
         cmocka_unit_test(test_no_space_at_any_place_changes_nothing_that_is_read),
         cmocka_unit_test(test_no_memory_at_any_place_changes_nothing_that_is_read),
+        cmocka_unit_test(test_a_range_that_finds_no_memory_is_tried_again),
         cmocka_unit_test(test_power_lost_at_any_place_loses_nothing),
         cmocka_unit_test(test_a_manifest_that_cannot_be_written_turns_the_store_read_only),
         cmocka_unit_test(test_a_damaged_table_ends_compaction_and_not_reading),

@@ -196,6 +196,26 @@ static void compacting_stops_at_what_is_wanted(void **state)
     index_clear();
 }
 
+/* Each page has a cell that stays: whoever compacts asks once for each of a few, and goes. */
+static void compacting_leaves_a_page_at_the_first_cell_that_is_declined(void **state)
+{
+    uint32_t asked_count = 0;
+
+    (void)state;
+    thin_out(8);
+    (void)quarry_slab_trim(slab);
+    uint64_t page_count = slab_stats().page_count;
+    assert_true(page_count > 20);
+    assert_int_equal(quarry_slab_compact(slab, UINT64_MAX, decline, &asked_count), 0);
+    assert_int_equal(asked_count, 16);
+    assert_int_equal(slab_stats().page_count, page_count);
+    assert_int_equal(slab_stats().moved_count, 0);
+    index_check();
+    slab_check();
+    assert_true(quarry_slab_compact(slab, UINT64_MAX, index_move, NULL) > 0);
+    index_clear();
+}
+
 static void compacting_what_is_full_does_nothing(void **state)
 {
     (void)state;
@@ -249,6 +269,7 @@ int main(void)
         TEST(a_page_that_is_read_goes_when_the_reader_has_left),
         TEST(compacting_gives_back_what_is_free),
         TEST(compacting_stops_at_what_is_wanted),
+        TEST(compacting_leaves_a_page_at_the_first_cell_that_is_declined),
         TEST(compacting_what_is_full_does_nothing),
         TEST(the_live_refs_of_pages_are_those_of_the_owner),
     };
