@@ -6,10 +6,13 @@
  *
  * The file for a key is the first whose largest key is not before it. With memcmp's order that is a
  * binary search over numbers that lie together, eight to a cache line, without a branch to guess;
- * files are looked at only where the first eight bytes of keys are equal.
+ * files are looked at only where the eight bytes of keys are equal. They are the first eight, but
+ * where all largest keys begin with the same COMMON_MIN bytes or more, those behind them: a key
+ * that does not begin with these is before all files, or behind them.
  *
  * Invariants:
- *   1. largest_prefix8[i] is the prefix of files[i]->largest.user; or there is no array.
+ *   1. largest_prefix8[i] is kv_run_prefix8 of files[i]->largest.user, which begins with
+ *      common_bytes of files[0]'s; or there is no array.
  *   2. files[i]->largest is before files[i + 1]->smallest, as internal keys: one user key may be at
  *      the end of a file and at the beginning of the next.
  *
@@ -24,6 +27,9 @@
 /* Comes before every internal key of a user key but the end of a range deletion, which has the
  * highest sequence. */
 #define TRAILER_FIRST (kv_trailer(KV_SEQUENCE_MAX, KV_TYPE_RANGE_DELETE) - 1)
+
+/* To skip fewer would cost more, by comparing them, than it tells keys apart. */
+#define COMMON_MIN 4u
 
 /* ---- making --------------------------------------------------------------------------------- */
 
@@ -52,8 +58,31 @@ void kv_run_fini(struct kv_run *run, struct kv_memory *memory)
     *run = (struct kv_run){0};
 }
 
+static size_t shared_bytes(struct kv_slice a, struct kv_slice b, size_t count_max)
+{
+    size_t count = size_min(count_max, size_min(a.count, b.count)), shared = 0;
+
+    while (shared < count && a.bytes[shared] == b.bytes[shared]) {
+        shared++;
+    }
+    return shared;
+}
+
+/* What all largest keys begin with, in whichever order they are. */
+static uint32_t common_bytes_of(const struct kv_run *run)
+{
+    const struct kv_slice first = run->files[0]->largest.user;
+    size_t common = size_min(first.count, UINT16_MAX);
+
+    for (uint32_t i = 1; i < run->file_count && common >= COMMON_MIN; i++) {
+        common = shared_bytes(first, run->files[i]->largest.user, common);
+    }
+    return common < COMMON_MIN ? 0 : (uint32_t)common;
+}
+
 void kv_run_index(struct kv_run *run)
 {
+    run->common_bytes = run->largest_prefix8 == NULL ? 0 : common_bytes_of(run);
     run->byte_count = 0;
     run->may_have_ranges = false;
     for (uint32_t i = 0; i < run->file_count; i++) {
@@ -61,7 +90,7 @@ void kv_run_index(struct kv_run *run)
         run->may_have_ranges |= !file->has_counts || file->range_deletion_count != 0;
         run->byte_count = sat_add_u64(run->byte_count, run->files[i]->byte_count);
         if (run->largest_prefix8 != NULL) {
-            run->largest_prefix8[i] = kv_prefix8(run->files[i]->largest.user);
+            run->largest_prefix8[i] = kv_run_prefix8(run, file->largest.user);
         }
     }
 }
@@ -153,6 +182,19 @@ static uint32_t find_among(const struct kv_run *run, const struct quarry_kv_comp
     return from;
 }
 
+/*
+ * The order of a key's beginning beside what all largest keys begin with. A shorter key that is
+ * that far equal is before them.
+ */
+static int compare_common(const struct kv_run *run, struct kv_slice key)
+{
+    const char *common = run->files[0]->largest.user.bytes;
+    size_t count = size_min(key.count, run->common_bytes);
+    int order = count == 0 ? 0 : memcmp(key.bytes, common, count);
+
+    return order == 0 && count < run->common_bytes ? -1 : order;
+}
+
 uint32_t kv_run_find_key(const struct kv_run *run, const struct quarry_kv_comparator *comparator,
                          struct kv_key key, uint64_t prefix8)
 {
@@ -160,6 +202,13 @@ uint32_t kv_run_find_key(const struct kv_run *run, const struct quarry_kv_compar
 
     if (prefixes == NULL) {
         return find_among(run, comparator, key, 0, run->file_count);
+    }
+    if (run->common_bytes != 0) {
+        int order = compare_common(run, key.user);
+        if (order != 0) {
+            return order < 0 ? 0 : run->file_count;
+        }
+        prefix8 = kv_run_prefix8(run, key.user);
     }
     uint32_t from = lower_bound(prefixes, run->file_count, prefix8);
     if (from == run->file_count || prefixes[from] != prefix8) {

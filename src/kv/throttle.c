@@ -4,14 +4,12 @@
  *     pressure   0 ────────────── 1/2 ────────────── 1
  *                nothing behind    wanted             a hard limit: writers stop
  *
- *     layers waiting, ¾ to all allowed  ┐
- *     depth of level 0, soft to stop    ├ the worst of them ──> controller ──> rate ──> credit
- *     debt, soft to hard                ┘        each 100 ms         ±10 %
+ *     depth of level 0, soft to stop    ┐
+ *     debt, soft to hard                ├ the worst of them ──> controller ──> rate ──> credit
+ *     more layers than may wait         ┘        each 100 ms         ±10 %
  *
- * Layers count from three quarters of what is allowed on, half of it at seven eighths: where one
- * may wait, the memtable is an eighth from full as the flush ends, and the background is never
- * idle. With all of it counted the memtable was half full by then: p99 of writes was 85 µs in place
- * of 5, with pauses as long (two writers, memtables of 7 MiB).
+ * Layers that wait are filled and flushed within few of such steps: while as many wait as may,
+ * writers are paced by how full the memtable is, each millisecond (pace.c).
  *
  * While the pressure is below a half nobody is limited: a writer pays a load and an add. Once it is
  * above, a rate is set, to begin with what is being written just now, so that the beginning is no
@@ -45,6 +43,7 @@
 #include <kv/background_parts.h>
 
 #include <kv/commit.h>
+#include <kv/pace.h>
 
 #define STEP_NS      UINT64_C(100000000)
 #define SECOND_NS    UINT64_C(1000000000)
@@ -60,8 +59,6 @@
 #define RELEASE_FACTOR 4.0
 /* Of the newest 100 ms in the smoothed demand. */
 #define DEMAND_SHARE 0.3
-/* Of the layers that may wait; below it they do not count. Higher, and the limit comes too late. */
-#define LAYERS_SOFT 0.75
 /* Debt, in levels' first sizes: below the first it does not count, at the second it is at a limit.
  */
 #define DEBT_SOFT_FILES 64u
@@ -74,12 +71,16 @@ struct kv_throttle {
     struct kv_space space;
     _Atomic bool is_limited; /* of the controller: what writers look at */
     _Atomic bool is_watched; /* layers wait: a look is due from time to time */
+    _Atomic bool is_paced;   /* as many wait as may */
     _Atomic bool is_told;    /* of is_limited: what the listener knows */
     _Atomic bool must_stop;
     _Atomic uint64_t admitted_bytes; /* ever */
     _Atomic uint64_t due_ns;         /* when the next step of the controller is */
+    _Atomic uint64_t unpaced_bytes;  /* since the last charge of the pace */
+    _Atomic uint64_t quantum_bytes;  /* of the pace */
     struct os_mutex mutex;
     /* guarded by mutex */
+    struct kv_pace pace;
     struct kv_throttle_controller controller;
     struct kv_throttle_signals signals;
     uint64_t stepped_bytes; /* of admitted_bytes, at the last step */
@@ -103,16 +104,10 @@ static double part_of(double value, double from, double to)
 
 double kv_throttle_pressure(const struct kv_throttle_signals *signals)
 {
-    /* At the limit when all layers that may wait do, and the one that is written to is full. */
-    double waiting = (double)signals->layer_count - 1 + signals->layer_fill;
-    double layers = signals->layer_count == 0
-                        ? 0
-                        : part_of(waiting, LAYERS_SOFT * signals->layer_max, signals->layer_max);
     double level0 = part_of(signals->level0_depth, signals->level0_soft, signals->level0_stop);
     double debt = part_of((double)signals->debt_bytes, (double)signals->debt_soft,
                           (double)signals->debt_hard);
-
-    layers = signals->layer_count > signals->layer_max ? 1.0 : layers;
+    double layers = signals->layer_count > signals->layer_max ? 1.0 : 0;
     double worst = layers > level0 ? layers : level0;
     return worst > debt ? worst : debt;
 }
@@ -234,16 +229,17 @@ void kv_throttle_tell(struct quarry_kv *kv)
     }
 }
 
-/* How full the memtable is that is written to. Under the store's mutex. */
-static double fill_of(struct quarry_kv *kv)
+/* Of the layers that wait. Under the store's mutex. */
+static uint64_t waiting_bytes(struct quarry_kv *kv)
 {
     struct kv_memtable_stats stats;
+    uint64_t byte_count = 0;
 
-    if (kv->mutable_layer == NULL) {
-        return 0;
+    for (size_t i = 0; i < kv->immutable_count; i++) {
+        kv_layer_read_stats(kv->immutable[i], &stats);
+        byte_count = sat_add_u64(byte_count, stats.used_bytes);
     }
-    kv_layer_read_stats(kv->mutable_layer, &stats);
-    return stats.capacity_bytes == 0 ? 0 : (double)stats.used_bytes / (double)stats.capacity_bytes;
+    return byte_count;
 }
 
 static struct kv_throttle_signals signals_of(struct quarry_kv *kv)
@@ -261,7 +257,6 @@ static struct kv_throttle_signals signals_of(struct quarry_kv *kv)
     return (struct kv_throttle_signals){
         .layer_count = (uint32_t)kv->immutable_count,
         .layer_max = kv->options.write_buffer_count - 1,
-        .layer_fill = kv->immutable_count == 0 ? 0 : fill_of(kv),
         .level0_depth = version->sublevel_count,
         .level0_soft = kv->options.level0_compact,
         .level0_stop = kv->options.level0_stop,
@@ -271,15 +266,33 @@ static struct kv_throttle_signals signals_of(struct quarry_kv *kv)
     };
 }
 
+/* Where writers do the work themselves, there is nobody to wait for. */
+static void change_pace(struct kv_throttle *throttle, uint64_t layer_bytes, uint64_t now_ns)
+{
+    const struct kv_throttle_signals *signals = &throttle->signals;
+    bool is_last = signals->layer_count >= signals->layer_max && !throttle->kv->options.is_stepped;
+
+    if (is_last == throttle->pace.is_on) {
+        return;
+    }
+    kv_pace_change(&throttle->pace, is_last, layer_bytes, now_ns);
+    /* Relaxed, all: a writer who is late by one is charged with the next. */
+    atomic_store_relaxed_u64(&throttle->unpaced_bytes, 0);
+    atomic_store_relaxed_u64(&throttle->quantum_bytes, throttle->pace.quantum_bytes);
+    atomic_store_relaxed_bool(&throttle->is_paced, is_last);
+}
+
 void kv_throttle_look(struct quarry_kv *kv)
 {
     struct kv_throttle *throttle = kv->throttle;
 
     os_mutex_assert_held(&kv->mutex);
     struct kv_throttle_signals signals = signals_of(kv);
+    uint64_t layer_bytes = waiting_bytes(kv), now_ns = kv_now_ns(kv);
     os_mutex_lock(&throttle->mutex);
     throttle->signals = signals;
-    step(throttle, kv_now_ns(kv));
+    step(throttle, now_ns);
+    change_pace(throttle, layer_bytes, now_ns);
     os_mutex_unlock(&throttle->mutex);
     atomic_store_relaxed_bool(&throttle->is_watched, signals.layer_count != 0);
     /* Relaxed: who stops looks again at each change of lists, which are told after this. */
@@ -388,6 +401,46 @@ static void pay(struct kv_throttle *throttle, uint64_t byte_count, bool *ret_wou
     }
 }
 
+/* How full the memtable is that is written to. */
+static struct kv_pace_room room_of(struct quarry_kv *kv)
+{
+    struct kv_memtable_stats stats;
+
+    os_mutex_lock(&kv->mutex);
+    kv_layer_read_stats(kv->mutable_layer, &stats);
+    os_mutex_unlock(&kv->mutex);
+    return (struct kv_pace_room){stats.used_bytes, stats.capacity_bytes};
+}
+
+/* Charges what all have written since the last charge; sleeps with no lock. */
+static Q_COLD void pace_slow(struct kv_throttle *throttle, uint64_t own_bytes)
+{
+    struct kv_pace_room room = room_of(throttle->kv);
+    uint64_t now_ns = kv_now_ns(throttle->kv), pause_ns = 0;
+
+    os_mutex_lock(&throttle->mutex);
+    /* Of several who have found it to be due, one has taken all. */
+    uint64_t byte_count = atomic_exchange_relaxed_u64(&throttle->unpaced_bytes, 0);
+    if (throttle->pace.is_on && byte_count != 0) {
+        pause_ns = kv_pace_charge(&throttle->pace, &room, byte_count, own_bytes, now_ns);
+        atomic_store_relaxed_u64(&throttle->quantum_bytes, throttle->pace.quantum_bytes);
+    }
+    os_mutex_unlock(&throttle->mutex);
+    if (pause_ns != 0) {
+        os_sleep_ns(pause_ns);
+    }
+}
+
+/* As many layers wait as may. */
+static void pace(struct kv_throttle *throttle, uint64_t byte_count)
+{
+    uint64_t before = atomic_add_relaxed_u64(&throttle->unpaced_bytes, byte_count);
+
+    if (before + byte_count >= atomic_load_relaxed_u64(&throttle->quantum_bytes)) {
+        pace_slow(throttle, byte_count);
+    }
+}
+
 enum quarry_status kv_throttle_admit(struct quarry_kv *kv, uint64_t byte_count, bool never_waits,
                                      struct quarry_error *error)
 {
@@ -407,6 +460,10 @@ enum quarry_status kv_throttle_admit(struct quarry_kv *kv, uint64_t byte_count, 
         if (status != QUARRY_OK) {
             return status;
         }
+    }
+    /* Relaxed: see change_pace. Who does not wait is refused where it is full, and not before. */
+    if (atomic_load_relaxed_bool(&throttle->is_paced) && !never_waits) {
+        pace(throttle, byte_count);
     }
     if (Q_LIKELY(!atomic_load_relaxed_bool(&throttle->is_limited) &&
                  !atomic_load_relaxed_bool(&throttle->is_watched))) {
@@ -452,7 +509,7 @@ void kv_throttle_read_stats(struct quarry_kv *kv, struct kv_throttle_stats *ret_
         .is_limited = throttle->controller.is_limited,
         .rate = throttle->controller.rate,
         .pressure = throttle->controller.pressure,
-        .throttled_ns = throttle->throttled_ns,
+        .throttled_ns = throttle->throttled_ns + throttle->pace.throttled_ns,
         .stopped_ns = throttle->stopped_ns,
         .stopped_worst_ns = throttle->stopped_worst_ns,
     };

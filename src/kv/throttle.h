@@ -14,7 +14,6 @@
 /* How far behind the background is. */
 struct kv_throttle_signals {
     uint32_t layer_count, layer_max; /* waiting to be flushed; with more of them writers stop */
-    double layer_fill;               /* of the one that is written to: 0 empty, 1 full */
     uint32_t level0_depth, level0_soft, level0_stop; /* soft: from which on it is compacted */
     uint64_t debt_bytes, debt_soft, debt_hard;
 };

@@ -317,7 +317,7 @@ static enum quarry_status validate_run(const struct kv_version *version, const s
                              "file %" PRIu64 ": its keys end before they begin", file->number);
         }
         if (run->largest_prefix8 != NULL &&
-            run->largest_prefix8[i] != kv_prefix8(file->largest.user)) {
+            run->largest_prefix8[i] != kv_run_prefix8(run, file->largest.user)) {
             return error_set(error, QUARRY_CORRUPT, "file %" PRIu64 ": a wrong prefix",
                              file->number);
         }

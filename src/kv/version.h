@@ -45,13 +45,15 @@ static inline bool kv_file_is_open_ended(const struct kv_file *file)
  * Files that do not overlap, by rising keys: a level from 1 on, or a sublevel of level 0.
  *
  *     files            │ f0 │ f1 │ f2 │ …
- *     largest_prefix8  │ p0 │ p1 │ p2 │ …     of each one's largest key, for the search
+ *     largest_prefix8  │ p0 │ p1 │ p2 │ …     of each one's largest key, for the search, behind
+ *                                             the `common_bytes` that all of these begin with
  */
 struct kv_run {
     struct kv_file **files;
     uint64_t *largest_prefix8; /* NULL with a comparator other than memcmp's */
     uint32_t file_count;
-    bool may_have_ranges; /* of some file range deletions are known, or nothing is */
+    uint32_t common_bytes; /* 0: too few to be skipped, or largest_prefix8 is NULL */
+    bool may_have_ranges;  /* of some file range deletions are known, or nothing is */
     uint64_t byte_count;
 };
 
@@ -193,6 +195,13 @@ void kv_versions_visit_live(struct kv_versions *set,
 
 /* ---- searching ------------------------------------------------------------------------------ */
 
+/* The eight bytes of a key behind those that all have. It begins with them, or nothing is had. */
+static inline uint64_t kv_run_prefix8(const struct kv_run *run, struct kv_slice key)
+{
+    size_t skipped = key.count < run->common_bytes ? key.count : run->common_bytes;
+
+    return kv_prefix8(kv_slice(key.bytes + skipped, key.count - skipped));
+}
 /*
  * The first file of a run whose largest key is at or after a user key; file_count: none. Whether
  * the key is in the file's range is to be looked at: kv_file_may_have.

@@ -146,6 +146,25 @@ static void without_memory_no_version_is_made(void **state)
     allow_bytes(UINT64_MAX);
 }
 
+/* Beside the common beginning of keys: shorter than it, before it, behind it, or all of it. */
+static void check_keys_that_begin_otherwise(const struct kv_run *run,
+                                            const struct quarry_kv_comparator *comparator)
+{
+    static const char *const keys[] = {"",       "a",       "c",        "comm",     "comma",
+                                       "common", "common-", "common.",  "common,",  "common-z",
+                                       "comn",   "z",       "zzzzzzzz", "\xff\xff", "common-\xff"};
+
+    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+        struct kv_slice key = text(keys[i]);
+        uint32_t walked = 0;
+        while (walked < run->file_count &&
+               kv_compare(comparator, run->files[walked]->largest.user, key) < 0) {
+            walked++;
+        }
+        assert_int_equal(kv_run_find(run, comparator, key, kv_prefix8(key)), walked);
+    }
+}
+
 /* ---- searching ------------------------------------------------------------------------------ */
 
 /* A run of files with gaps, of keys with long common beginnings; found as one by one. */
@@ -188,6 +207,7 @@ static void a_search_finds_what_a_walk_finds(void **state)
             }
             assert_int_equal(kv_run_find(run, comparator, key, kv_prefix8(key)), walked);
         }
+        check_keys_that_begin_otherwise(run, comparator);
         for (uint32_t i = 0; i < 200; i++) {
             uint32_t begin = (uint32_t)random_below(&seed, key_count);
             uint32_t end = begin + (uint32_t)random_below(&seed, key_count - begin);
