@@ -232,6 +232,7 @@ int bench_kv_child(const struct bench_kv_ops *ops, int argc, char **argv)
     bench_kv_keys_init(&job.keys, key_count_of(&job), (uint32_t)job.sizes.value_bytes);
     configure(&job);
     job.row->run(&job, numbers);
+    bench_kv_keys_fini(&job.keys);
     for (size_t i = 0; i < BENCH_KV_NUMBERS; i++) {
         (void)printf("%" PRIu64 "%c", numbers[i], i + 1 < BENCH_KV_NUMBERS ? ' ' : '\n');
     }

@@ -57,6 +57,12 @@ void bench_kv_keys_init(struct bench_kv_keys *keys, uint64_t count, uint32_t val
     }
 }
 
+void bench_kv_keys_fini(struct bench_kv_keys *keys)
+{
+    free(keys->pool);
+    *keys = (struct bench_kv_keys){0};
+}
+
 static struct bench_kv_bytes digits(uint64_t number, char room[BENCH_KV_KEY_BYTES])
 {
     /* Two halves, so that the divisions of one need not wait for those of the other. */

@@ -15,11 +15,12 @@ struct bench_kv_keys {
     uint64_t count; /* from 1 to 2^32 */
     uint32_t value_bytes;
     uint32_t half_bits; /* of the shuffle */
-    const char *pool;   /* what values are cut from */
+    char *pool;         /* what values are cut from; own */
 };
 
-/* Ends the process when there is no memory. */
+/* End it with bench_kv_keys_fini. Ends the process when there is no memory. */
 void bench_kv_keys_init(struct bench_kv_keys *keys, uint64_t count, uint32_t value_bytes);
+void bench_kv_keys_fini(struct bench_kv_keys *keys);
 
 /*
  * The key of a number, in the numbers' order: 16 digits. Numbers below `count` are there once a

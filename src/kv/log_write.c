@@ -40,8 +40,8 @@
  *
  * Locking: `append_mutex` for everything that moves the end: mapping, preallocating and writing are
  * done with it held, for they are what later records wait for in any case. Syncing takes none.
- * Cost: 420 instructions for a record of 130 bytes, of which the checksum is 200; each 128 KiB, four
- * system calls, each 1 MiB two more.
+ * Cost: 420 instructions for a record of 130 bytes, of which the checksum is 200; each 128 KiB,
+ * four system calls, each 1 MiB two more.
  *
  * Rejected: faulting pages in ahead (MADV_POPULATE_WRITE): the fault is what costs, and not the way
  * to it. Copying outside of the lock, in slots: a record that was acknowledged could lie behind

@@ -29,6 +29,7 @@ static void every_number_is_shuffled_to_once(void **state)
             assert_int_equal(seen[number]++, 0);
         }
         free(seen);
+        bench_kv_keys_fini(&keys);
     }
 }
 
@@ -43,6 +44,7 @@ static void shuffled_numbers_go_up_as_often_as_down(void **state)
         risen_count += bench_kv_shuffle(&keys, i) > bench_kv_shuffle(&keys, i - 1) ? 1 : 0;
     }
     assert_in_range(risen_count, 4600, 5400);
+    bench_kv_keys_fini(&keys);
 }
 
 static void keys_are_in_the_order_of_their_numbers(void **state)
@@ -74,6 +76,7 @@ static void values_tell_their_number(void **state)
             assert_int_equal(value.count, bytes);
             bench_kv_value_check(&keys, number, value);
         }
+        bench_kv_keys_fini(&keys);
     }
 }
 
@@ -90,6 +93,7 @@ static void values_repeat_themselves_once(void **state)
         assert_memory_equal(room + 8, room + 58, 42);
         assert_memory_not_equal(room + 8, room + 16, 8);
     }
+    bench_kv_keys_fini(&keys);
 }
 
 static void figures_of_nothing_written_are_unknown(void **state)
