@@ -130,6 +130,7 @@ static void many_files_are_opened(void **state)
     }
 }
 
+#ifndef __SANITIZE_ADDRESS__ /* valgrind cannot run such a program */
 static void instructions_are_counted_where_there_is_a_valgrind(void **state)
 {
     (void)state;
@@ -146,6 +147,7 @@ static void instructions_are_counted_where_there_is_a_valgrind(void **state)
         }
     }
 }
+#endif
 
 static void leveldb_is_absent_where_it_cannot_compress(void **state)
 {
@@ -199,7 +201,9 @@ int main(void)
         cmocka_unit_test(budgets_count_what_is_refused),
         cmocka_unit_test(what_was_not_closed_is_opened_whole),
         cmocka_unit_test(many_files_are_opened),
+#ifndef __SANITIZE_ADDRESS__
         cmocka_unit_test(instructions_are_counted_where_there_is_a_valgrind),
+#endif
         cmocka_unit_test(leveldb_is_absent_where_it_cannot_compress),
         cmocka_unit_test(wrong_command_lines_are_refused),
         cmocka_unit_test(a_directory_that_is_not_there_is_said_so),
