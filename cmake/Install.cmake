@@ -15,7 +15,7 @@ install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} 
 if(TARGET quarry_cli)
   install(TARGETS quarry_cli RUNTIME COMPONENT runtime)
   # Where `quarry bench` looks for it: beside bin, whatever CMAKE_INSTALL_LIBEXECDIR says.
-  install(TARGETS quarry_bench_child RUNTIME DESTINATION libexec/quarry COMPONENT runtime)
+  install(TARGETS quarry_bench_child quarry_bench_kv RUNTIME DESTINATION libexec/quarry COMPONENT runtime)
 endif()
 
 # `quarry run` preloads it, by the name without a version.

@@ -30,8 +30,10 @@
  *
  * Memory. All that a store uses is charged to accounts below one named by `options.name`: what was
  * written and not flushed, blocks of files, their indexes and filters, what iterators hold, the
- * log's windows, compaction. Reads never fail for want of memory: a reserve is kept for them. A
- * write waits for flushes and compactions under way to give memory back, and is refused with
+ * log's windows, compaction. A reserve is kept for reads, and a read of a key does not fail for
+ * want of memory; a walk over many files of level 0 can exceed it, in a budget in which nothing is
+ * left that could go: its status is QUARRY_NO_MEMORY then, and it can be placed again. A write
+ * waits for flushes and compactions under way to give memory back, and is refused with
  * QUARRY_NO_MEMORY where nothing will.
  *
  * Files are those of RocksDB 7.8 (format version 5, one column family), or LevelDB 1.23's. A
