@@ -26,6 +26,13 @@ uint64_t hash_xxh3_u64(const void *data, size_t byte_count, uint64_t seed)
     return XXH3_64bits_withSeed(data, byte_count, seed);
 }
 
+struct hash_u128 hash_xxh3_u128(const void *data, size_t byte_count, uint64_t seed)
+{
+    Q_DCHECK(data != NULL || byte_count == 0);
+    XXH128_hash_t hash = XXH3_128bits_withSeed(data, byte_count, seed);
+    return (struct hash_u128){.low = hash.low64, .high = hash.high64};
+}
+
 uint64_t hash_xxh64(const void *data, size_t byte_count, uint64_t seed)
 {
     Q_DCHECK(data != NULL || byte_count == 0);

@@ -1,5 +1,5 @@
 /*
- * Hashes that are not secret: xxHash's three, as file formats name them.
+ * Hashes that are not secret: xxHash's, as file formats name them.
  *
  * All are seeded. A table whose keys come from outside takes its seed at random at start-up; a file
  * format fixes it. RocksDB's Bloom filters use a hash that looks like XXH3 and is not: see kv.
@@ -16,6 +16,11 @@
 
 /* XXH3, 64 bits: for everything new. */
 uint64_t hash_xxh3_u64(const void *data, size_t byte_count, uint64_t seed);
+/* XXH3, 128 bits: where equal hashes are to mean equal bytes. */
+struct hash_u128 {
+    uint64_t low, high;
+};
+struct hash_u128 hash_xxh3_u128(const void *data, size_t byte_count, uint64_t seed);
 /* XXH64: where a format says so. */
 uint64_t hash_xxh64(const void *data, size_t byte_count, uint64_t seed);
 /* XXH32: where a format says so (LZ4 frames, RocksDB's checksum type 2). */

@@ -25,11 +25,6 @@
 
 static size_t get(const uint8_t *at, const uint8_t *end, uint32_t width, uint64_t *ret_value);
 
-size_t varint_put_u32(uint8_t *buffer, uint32_t value)
-{
-    return varint_put_u64(buffer, value);
-}
-
 size_t varint_put_u64(uint8_t *buffer, uint64_t value)
 {
     size_t length = 0;

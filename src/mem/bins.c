@@ -98,195 +98,6 @@ void mem_bins_init(struct mem_bins *bins, struct mem_thread *thread, struct mem_
     atomic_store_release_u32(&bins->mailbox, MEM_MAIL_END);
 }
 
-static struct mem_map *bins_map(const struct mem_bins *bins)
-{
-    return &bins->pool->heap->map;
-}
-
-/* ---- lists ---------------------------------------------------------------------------------- */
-
-mem_ref *mem_bins_list(struct mem_bins *bins, const struct mem_span *span)
-{
-    enum mem_span_state state = mem_span_state(span);
-
-    Q_DCHECK(state == MEM_SPAN_PARTIAL || state == MEM_SPAN_FULL);
-    return state == MEM_SPAN_FULL ? &bins->full[mem_span_class(span)]
-                                  : &bins->partial[mem_span_class(span)];
-}
-
-static void count_central(struct mem_bins *bins, const struct mem_span *span, int32_t change)
-{
-    if (bins->thread == NULL && mem_span_state(span) == MEM_SPAN_PARTIAL) {
-        /* Written under the mutex only. */
-        atomic_bump_relaxed_u32(&bins->pool->central_count, (uint32_t)change);
-    }
-}
-
-void mem_bins_link(struct mem_bins *bins, mem_ref *list, struct mem_span *span)
-{
-    struct mem_map *map = bins_map(bins);
-    mem_ref ref = mem_map_ref(map, span);
-
-    mem_span_cold(span)->next = *list;
-    mem_span_cold(span)->previous = 0;
-    if (*list != 0) {
-        mem_span_cold(mem_map_span(map, *list))->previous = ref;
-    }
-    *list = ref;
-    count_central(bins, span, 1);
-}
-
-void mem_bins_unlink(struct mem_bins *bins, mem_ref *list, struct mem_span *span)
-{
-    struct mem_map *map = bins_map(bins);
-    struct mem_span_cold *cold = mem_span_cold(span);
-
-    if (cold->previous != 0) {
-        mem_span_cold(mem_map_span(map, cold->previous))->next = cold->next;
-    } else {
-        Q_ASSERT(*list == mem_map_ref(map, span));
-        *list = cold->next;
-    }
-    if (cold->next != 0) {
-        mem_span_cold(mem_map_span(map, cold->next))->previous = cold->previous;
-    }
-    count_central(bins, span, -1);
-}
-
-/* ---- empty spans ---------------------------------------------------------------------------- */
-
-void mem_span_give_up(struct mem_bins *bins, struct mem_span *span, mem_ref *empties)
-{
-    struct mem_span_cold *cold = mem_span_cold(span);
-
-    atomic_store_relaxed_uptr(&span->owner, 0);
-    mem_span_set_state(span, MEM_SPAN_UNUSED);
-    /* Release: pairs with the acquire in mem_bins_mail. */
-    atomic_store_release_ptr(&cold->bins, NULL);
-    cold->next = *empties;
-    *empties = mem_map_ref(bins_map(bins), span);
-}
-
-static struct page_run pages_alloc(struct mem_pool *pool, uint32_t class)
-{
-    if (Q_UNLIKELY(pool->heap->is_hardened)) {
-        return mem_hardened_span_alloc(pool, class);
-    }
-    return page_alloc(pool->lane, pool->owner, mem_size_class[class].page_count);
-}
-
-static void pages_free(struct mem_pool *pool, void *start, uint64_t page_count)
-{
-    struct mem_heap *heap = pool->heap;
-
-    if (Q_LIKELY(!heap->is_hardened) || mem_hardened_unguard(heap, pool->lane, start, page_count)) {
-        page_free(pool->lane, start);
-    }
-}
-
-uint64_t mem_spans_release(struct mem_pool *pool, mem_ref empties)
-{
-    struct mem_map *map = &pool->heap->map;
-    uint64_t bytes = 0;
-
-    while (empties != 0) {
-        struct mem_span *span = mem_map_span(map, empties);
-        struct mem_span_cold *cold = mem_span_cold(span);
-        uint64_t page_count = mem_size_class[mem_span_class(span)].page_count;
-        void *start = cold->start;
-        empties = cold->next;
-        mem_map_set(map, start, page_count, 0);
-        mem_freed_note(&pool->heap->freed, start, mem_span_class(span));
-        mem_map_give_record(map, span);
-        pages_free(pool, start, page_count);
-        bytes += page_count << PAGE_SHIFT;
-    }
-    return bytes;
-}
-
-/*
- * A span of the lists that may have become empty, or worth allocating from. A thread keeps some
- * empty ones; collectors take those that are idle.
- */
-static void span_reconsider(struct mem_bins *bins, struct mem_span *span, mem_ref *empties)
-{
-    uint32_t free_count = mem_span_count_free(span), capacity = (uint32_t)span->capacity;
-    mem_ref *list = mem_bins_list(bins, span);
-    bool is_full = mem_span_state(span) == MEM_SPAN_FULL;
-
-    if (free_count == capacity) {
-        uint32_t page_count = mem_size_class[mem_span_class(span)].page_count;
-        if (bins->thread == NULL || bins->idle_pages + page_count > bins->idle_pages_max) {
-            mem_bins_unlink(bins, list, span);
-            mem_span_give_up(bins, span, empties);
-            return;
-        }
-        bins->idle_pages += page_count;
-    }
-    uint32_t ready_count = mem_size_class[mem_span_class(span)].ready_count;
-    if (is_full && free_count < ready_count) {
-        atomic_store_relaxed_i32(&span->left, (int32_t)(ready_count - free_count));
-        return;
-    }
-    if (is_full) {
-        mem_bins_unlink(bins, list, span);
-        mem_span_set_state(span, MEM_SPAN_PARTIAL);
-        mem_bins_link(bins, &bins->partial[mem_span_class(span)], span);
-    }
-    atomic_store_relaxed_i32(&span->left, (int32_t)(capacity - free_count));
-}
-
-/* ---- mail ----------------------------------------------------------------------------------- */
-
-void mem_bins_mail(struct mem_heap *heap, struct mem_span *span)
-{
-    struct mem_span_cold *cold = mem_span_cold(span);
-    mem_ref none = 0, ref = mem_map_ref(&heap->map, span);
-
-    /* The bits are set before: either the drain sees them, or it has cleared `mail` and we do. */
-    if (atomic_load_seq_cst_u32(&cold->mail) != 0 ||
-        !atomic_cas_seq_cst_u32(&cold->mail, &none, MEM_MAIL_END)) {
-        return;
-    }
-    for (;;) {
-        /* Acquire: pairs with the releases where a span changes hands. */
-        struct mem_bins *bins = atomic_load_acquire_ptr(&cold->bins);
-        if (bins == NULL) {
-            atomic_store_release_u32(&cold->mail, 0);
-            return;
-        }
-        mem_ref head = atomic_load_acquire_u32(&bins->mailbox);
-        if (head == MEM_MAIL_CLOSED) {
-            continue; /* its thread is ending, and gives the span to the central bins */
-        }
-        atomic_store_relaxed_u32(&cold->mail, head);
-        /* Release: pairs with the acquire in mem_bins_drain. */
-        if (atomic_cas_release_u32(&bins->mailbox, &head, ref)) {
-            return;
-        }
-    }
-}
-
-void mem_bins_drain(struct mem_bins *bins, mem_ref *empties)
-{
-    struct mem_map *map = bins_map(bins);
-
-    if (Q_LIKELY(atomic_load_relaxed_u32(&bins->mailbox) == MEM_MAIL_END)) {
-        return;
-    }
-    mem_ref ref = atomic_exchange_acquire_u32(&bins->mailbox, MEM_MAIL_END);
-    while (ref != MEM_MAIL_END) {
-        struct mem_span *span = mem_map_span(map, ref);
-        struct mem_span_cold *cold = mem_span_cold(span);
-        ref = atomic_exchange_seq_cst_u32(&cold->mail, 0);
-        if (atomic_load_acquire_ptr(&cold->bins) != bins) {
-            mem_bins_mail(bins->pool->heap, span); /* it has changed hands since */
-        } else if (mem_span_merge_remote(span) > 0 && mem_span_state(span) != MEM_SPAN_CURRENT) {
-            span_reconsider(bins, span, empties);
-        }
-    }
-}
-
 /* ---- samples -------------------------------------------------------------------------------- */
 
 /* Gives the bin what of `mask` comes before the next sample. */
@@ -471,7 +282,7 @@ static bool bins_scan_full(struct mem_bins *bins, uint32_t class)
         return false;
     }
     for (uint32_t i = 0; ref != 0 && i < FULL_SCAN_MAX; i++) {
-        struct mem_span *span = mem_map_span(bins_map(bins), ref);
+        struct mem_span *span = mem_map_span(mem_bins_map(bins), ref);
         (void)mem_span_merge_remote(span);
         uint32_t free_count = mem_span_count_free(span);
         if (free_count > 0) {
@@ -505,7 +316,7 @@ static bool bins_adopt(struct mem_bins *bins, uint32_t class, mem_ref *empties)
     os_mutex_lock(&pool->mutex);
     mem_bins_drain(central, empties);
     if (central->partial[class] != 0) {
-        span = mem_map_span(bins_map(bins), central->partial[class]);
+        span = mem_map_span(mem_bins_map(bins), central->partial[class]);
         mem_bins_unlink(central, &central->partial[class], span);
         bool is_watched = pool->heap->is_hardened ||
                           atomic_load_relaxed_u8(&mem_span_cold(span)->sample_count) > 0;
@@ -540,7 +351,7 @@ static bool bin_refill(struct mem_bins *bins, struct mem_bin *bin, mem_ref *empt
         !bins_scan_full(bins, class)) {
         return false;
     }
-    span_make_current(bins, bin, mem_map_span(bins_map(bins), bins->partial[class]));
+    span_make_current(bins, bin, mem_map_span(mem_bins_map(bins), bins->partial[class]));
     bool is_taken = bin_take_word(bins, bin);
     Q_ASSERT(is_taken);
     return true;
@@ -582,62 +393,6 @@ static void thread_give_way(struct mem_bins *bins, mem_ref *empties)
     bins_give_way(bins, empties);
 }
 
-/* ---- new spans ------------------------------------------------------------------------------ */
-
-static struct mem_span *span_create(struct mem_pool *pool, uint32_t class)
-{
-    const struct mem_size_class *info = &mem_size_class[class];
-    struct mem_map *map = &pool->heap->map;
-    struct page_run run = pages_alloc(pool, class);
-
-    if (run.base == NULL) {
-        return NULL;
-    }
-    struct mem_span *span = NULL;
-    if (mem_map_prepare(map, pool->lane, run.base, info->page_count) == QUARRY_OK) {
-        span = mem_map_take_record(map, class);
-    }
-    if (span == NULL) {
-        pages_free(pool, run.base, info->page_count);
-        return NULL;
-    }
-    mem_span_init(span, class, run.base, run.is_zero);
-    return span;
-}
-
-/* Enters a new span in the bins, inside; only then can anybody find it. */
-static void bins_enter_span(struct mem_bins *bins, struct mem_span *span)
-{
-    struct mem_map *map = bins_map(bins);
-    uintptr_t owner = bins->thread == NULL ? 0 : bins->thread->owner;
-
-    mem_span_set_state(span, MEM_SPAN_PARTIAL);
-    atomic_store_relaxed_i32(&span->left, 0);
-    if (Q_UNLIKELY(bins->pool->heap->is_hardened) && owner != 0) {
-        owner |= MEM_OWNER_WATCHED;
-    }
-    atomic_store_relaxed_uptr(&span->owner, owner);
-    atomic_store_release_ptr(&mem_span_cold(span)->bins, bins);
-    mem_map_set(map, mem_span_cold(span)->start, mem_size_class[mem_span_class(span)].page_count,
-                mem_map_ref(map, span));
-    mem_bins_link(bins, &bins->partial[mem_span_class(span)], span);
-}
-
-/*
- * A new span's record needs budget as well, which is not reclaimed for under the map's lock: if it
- * fails, room is made for it and the span is tried once more.
- */
-static struct mem_span *span_create_patiently(struct mem_pool *pool, uint32_t class)
-{
-    struct mem_span *span = span_create(pool, class);
-
-    if (span == NULL && page_heap_reserve(pool->heap->pages, MEM_RECORD_ROOM_BYTES) == QUARRY_OK) {
-        page_commit_release(&pool->heap->pages->commit, MEM_RECORD_ROOM_BYTES);
-        span = span_create(pool, class);
-    }
-    return span;
-}
-
 /* ---- the slow path of allocating ------------------------------------------------------------ */
 
 /* Inside. An object, if there is one without a new span. */
@@ -669,7 +424,7 @@ void *mem_bins_take(struct mem_bins *bins, struct mem_bin *bin, size_t requested
         }
         thread_give_way(bins, &empties);
         if (span != NULL) {
-            bins_enter_span(bins, span);
+            mem_bins_enter_span(bins, span);
         }
         void *object = bins_try_take(bins, bin, &empties, &is_sample);
         os_gate_leave(&thread->gate);
@@ -683,7 +438,7 @@ void *mem_bins_take(struct mem_bins *bins, struct mem_bin *bin, size_t requested
             return object;
         }
         Q_ASSERT(is_first);
-        span = span_create_patiently(pool, (uint32_t)(bin - bins->bin));
+        span = mem_span_create(pool, (uint32_t)(bin - bins->bin));
         if (span == NULL) {
             return NULL;
         }
@@ -708,7 +463,7 @@ void mem_bins_note_free(struct mem_heap *heap, struct mem_span *span)
             atomic_store_relaxed_i32(&span->left, MEM_SPAN_LEFT_CURRENT);
         } else {
             (void)mem_span_merge_remote(span);
-            span_reconsider(bins, span, &empties);
+            mem_bins_reconsider(bins, span, &empties);
         }
     }
     os_gate_leave(&thread->gate);
@@ -735,7 +490,7 @@ static void *central_pop(struct mem_bins *central, uint32_t class)
     if (central->partial[class] == 0) {
         return NULL;
     }
-    struct mem_span *span = mem_map_span(bins_map(central), central->partial[class]);
+    struct mem_span *span = mem_map_span(mem_bins_map(central), central->partial[class]);
     uint32_t word = mem_span_find_word(span);
     Q_ASSERT(word < mem_span_words(span));
     uint64_t mask = atomic_load_relaxed_u64(mem_span_free(span, word));
@@ -760,7 +515,7 @@ void *mem_central_take(struct mem_pool *pool, size_t bytes)
         mem_ref empties = 0;
         os_mutex_lock(&pool->mutex);
         if (span != NULL) {
-            bins_enter_span(pool->central, span);
+            mem_bins_enter_span(pool->central, span);
         } else {
             mem_bins_drain(pool->central, &empties);
         }
@@ -770,7 +525,7 @@ void *mem_central_take(struct mem_pool *pool, size_t bytes)
         if (object != NULL || span != NULL) {
             return object;
         }
-        span = span_create_patiently(pool, class);
+        span = mem_span_create(pool, class);
         if (span == NULL) {
             return NULL;
         }
@@ -794,5 +549,5 @@ void mem_bin_return(struct mem_bins *bins, struct mem_bin *bin, mem_ref *empties
     bin->held = 0;
     (void)mem_span_merge_remote(span);
     bin_put_aside(bins, bin);
-    span_reconsider(bins, span, empties);
+    mem_bins_reconsider(bins, span, empties);
 }

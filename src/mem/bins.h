@@ -39,7 +39,12 @@ void mem_bins_mail(struct mem_heap *heap, struct mem_span *span);
 /* Merges them. Inside the bins. Spans that became empty go to `*empties`, linked by next. */
 void mem_bins_drain(struct mem_bins *bins, mem_ref *empties);
 
-/* ---- lists; inside the bins ----------------------------------------------------------------- */
+/* ---- spans; inside the bins ----------------------------------------------------------------- */
+
+static inline struct mem_map *mem_bins_map(const struct mem_bins *bins)
+{
+    return &bins->pool->heap->map;
+}
 
 void mem_bins_link(struct mem_bins *bins, mem_ref *list, struct mem_span *span);
 void mem_bins_unlink(struct mem_bins *bins, mem_ref *list, struct mem_span *span);
@@ -49,11 +54,21 @@ mem_ref *mem_bins_list(struct mem_bins *bins, const struct mem_span *span);
 /* Takes what a bin had taken out of its span back into it; the span goes to a list. */
 void mem_bin_return(struct mem_bins *bins, struct mem_bin *bin, mem_ref *empties);
 
+/*
+ * A span of the lists that may have become empty, or worth allocating from. A thread keeps some
+ * empty ones; collectors take those that are idle.
+ */
+void mem_bins_reconsider(struct mem_bins *bins, struct mem_span *span, mem_ref *empties);
+/* Enters a new span; only then can anybody find it. */
+void mem_bins_enter_span(struct mem_bins *bins, struct mem_span *span);
+
 /* An empty span, unlinked, is nobody's from here on; mem_spans_release does the rest. */
 void mem_span_give_up(struct mem_bins *bins, struct mem_span *span, mem_ref *empties);
 /* Takes every empty span out of the lists. Inside the bins, or with their thread kept out. */
 void mem_bins_purge(struct mem_bins *bins, mem_ref *empties);
 
+/* A new span, in no bins yet. Returns: NULL: no memory. Not inside, no lock held. */
+struct mem_span *mem_span_create(struct mem_pool *pool, uint32_t class);
 /* Makes records of empty spans unused and frees their pages. Not inside, no lock held. */
 uint64_t mem_spans_release(struct mem_pool *pool, mem_ref empties);
 

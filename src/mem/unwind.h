@@ -6,6 +6,8 @@
 
 #include <base/base.h>
 
+#include <os/os.h>
+
 /* Code from `start` up to, not including, `end`. Both 0: none. */
 struct mem_code_range {
     uintptr_t start;
@@ -30,5 +32,20 @@ struct mem_code_range mem_code_range_of_module(void);
  * frame.
  */
 uint32_t mem_unwind(struct mem_code_range own, uint64_t *ret_pcs, uint32_t pc_max);
+
+/*
+ * The same, no frames left out, for debug builds, which take a stack at every acquire. Under a
+ * sanitizer it ends with the first frame outside of the program or library that it is linked into.
+ *
+ * Cost: under a sanitizer 1 ns a frame; elsewhere as mem_unwind.
+ */
+#if OS_UNDER_ASAN || OS_UNDER_TSAN
+uint32_t mem_unwind_often(uint64_t *ret_pcs, uint32_t pc_max);
+#else
+static Q_ALWAYS_INLINE uint32_t mem_unwind_often(uint64_t *ret_pcs, uint32_t pc_max)
+{
+    return mem_unwind((struct mem_code_range){0, 0}, ret_pcs, pc_max);
+}
+#endif
 
 #endif

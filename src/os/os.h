@@ -246,10 +246,16 @@ struct os_mutex;
 enum os_rank {
     OS_RANK_NONE = 0, /* unchecked: tests and start-up only */
     /* 1 to 19 are for the stores */
-    OS_RANK_KV_INSTALL = 1,    /* a kv store's files: one change at a time, over its writing */
-    OS_RANK_KV_COMMIT = 2,     /* the order of its writes */
-    OS_RANK_CACHE_TURN = 3,    /* a cache's turn: one at a time, and none while a tenant goes */
-    OS_RANK_KV_STORE = 4,      /* its lists: layers, compactions under way, snapshots */
+    OS_RANK_KV_INSTALL = 1, /* a kv store's files: one change at a time, over its writing */
+    OS_RANK_KV_COMMIT = 2,  /* the order of its writes */
+    /*
+     * A tsdb's registry, order 0: below all that a reclaimer may take, for it takes memory under
+     * it. Nobody holds it together with a kv store's.
+     */
+    OS_RANK_TSDB_REGISTRY = 2,
+    OS_RANK_TSDB_TURN = 1,  /* its windows: one change at a time; takes memory, as the registry */
+    OS_RANK_CACHE_TURN = 3, /* a cache's turn: one at a time, and none while a tenant goes */
+    OS_RANK_KV_STORE = 4,   /* its lists: layers, compactions under way, snapshots */
     OS_RANK_CACHE_TENANTS = 5, /* a cache's tenants: adding, removing, naming */
     OS_RANK_KV_BACKGROUND = 6, /* what its threads wait for */
     OS_RANK_CACHE_FILE = 7,    /* a cache's file: what its first pages say */
@@ -260,7 +266,12 @@ enum os_rank {
     OS_RANK_CACHE_INDEX = 13,  /* tables that readers of a tenant's index may be in */
     OS_RANK_KV_VERSIONS = 14,  /* its versions: which are alive */
     OS_RANK_CACHE_MEMORY = 15, /* free pieces of a cache's own structures */
+    OS_RANK_LEVELDB = 16,      /* making the one memory of LevelDB's API, and its shared cache */
     OS_RANK_KV_LOG = 17,       /* a kv log's end */
+    OS_RANK_TSDB_LOG = 18,     /* the log of a time-series store: a batch of it */
+    OS_RANK_TSDB_LIMITS = 18,  /* a tsdb's tenants: replacing their limits */
+    OS_RANK_TSDB_SHARD = 18,   /* a shard's chains; order = shard + 1 */
+    OS_RANK_TSDB_VIEWS = 19,   /* its views: who looks through which */
     OS_RANK_BLOCK_LOAD = 20,   /* a block cache's loads under way */
     OS_RANK_BLOCK_SHARD = 22,  /* a shard of a block cache; order = shard */
     OS_RANK_SLAB_MOVE = 24,    /* one mover of a slab at a time */
@@ -323,6 +334,13 @@ struct os_thread; /* storage below */
 enum quarry_status os_thread_start(struct os_thread *thread, const char *name, void *stack,
                                    size_t stack_bytes, void (*run)(void *), void *argument);
 void os_thread_join(struct os_thread *thread);
+/*
+ * From now on the calling thread works behind the others: it gets a third of the CPU that one of
+ * them gets where they compete, and does not take it from one that runs just because it wakes. A
+ * thread of a real-time or idle class stays what it is.
+ * Errors: none: where the kernel refuses, nothing changes.
+ */
+void os_thread_step_back(void);
 /* After fork, in the child: forgets a thread that only the parent has. */
 void os_thread_forget(struct os_thread *thread);
 /*

@@ -23,13 +23,19 @@
  */
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include <os/kernel.h>
 #include <os/os.h>
+
+/* Five steps of 1.25 each: a third of the weight. Ten would be a tenth, with which flushing would
+ * fall behind writers that use all CPUs. */
+#define STEP_BACK_NICE 5
 
 _Thread_local uint32_t os_thread_number;
 static _Atomic uint32_t last_thread_number;
@@ -60,6 +66,17 @@ void os_thread_join(struct os_thread *thread)
     int failed = pthread_join(thread->handle, NULL);
     Q_ASSERT(failed == 0);
     thread->is_started = false;
+}
+
+void os_thread_step_back(void)
+{
+    const struct sched_param none = {.sched_priority = 0};
+
+    if (os_kernel(SYS_sched_getscheduler, 0) != SCHED_OTHER)
+        return;
+    int before = getpriority(PRIO_PROCESS, 0); /* of the thread alone, on Linux */
+    (void)os_kernel(SYS_sched_setscheduler, 0, SCHED_BATCH, &none);
+    (void)setpriority(PRIO_PROCESS, 0, before + STEP_BACK_NICE);
 }
 
 void os_thread_forget(struct os_thread *thread)

@@ -115,6 +115,8 @@ void page_free(struct page_lane *lane, void *base);
 
 /* ---- for the other files of this folder ----------------------------------------------------- */
 
+/* The calling thread's record in a heap. Returns: NULL: it has none. */
+struct page_thread *page_thread_own(const struct page_heap *heap);
 /* Gives back everything that a thread has cached in a heap, and forgets the thread. */
 void page_thread_exit(struct page_heap *heap, struct page_thread *thread);
 

@@ -109,7 +109,7 @@ static void leave_slow(struct quarry_epoch *epoch, struct ref_epoch_reader *read
 static inline void note_stack(struct ref_epoch_reader *reader)
 {
 #ifdef QUARRY_DEBUG_CHECKS
-    reader->pc_count = mem_unwind((struct mem_code_range){0, 0}, reader->pcs, REF_EPOCH_FRAMES_MAX);
+    reader->pc_count = mem_unwind_often(reader->pcs, REF_EPOCH_FRAMES_MAX);
 #else
     (void)reader;
 #endif

@@ -261,8 +261,7 @@ Q_NOINLINE uint32_t ref_leak_note_slow(struct ref_leaks *leaks, const char *kind
     if (!take_turn(os)) {
         return 0;
     }
-    uint32_t all_count =
-        mem_unwind((struct mem_code_range){0, 0}, pcs, REF_LEAK_FRAMES_MAX + OWN_FRAMES);
+    uint32_t all_count = mem_unwind_often(pcs, REF_LEAK_FRAMES_MAX + OWN_FRAMES);
     uint32_t pc_count = all_count > OWN_FRAMES ? all_count - OWN_FRAMES : 0;
     uint32_t hash = stack_hash(pcs + OWN_FRAMES, pc_count);
     uint64_t now_ns = os_monotonic_ns(os);

@@ -103,6 +103,13 @@ static void published_vectors_hold(void **state)
     assert_true(hash_xxh3_u64("", 0, 0) == UINT64_C(0x2d06800538d394c2));
     assert_true(hash_xxh3_u64("a", 1, 0) == UINT64_C(0xe6c632b61e964e1f));
     assert_true(hash_xxh3_u64("abc", 3, 0) == UINT64_C(0x78af5f94892f3950));
+
+    struct hash_u128 hash = hash_xxh3_u128("", 0, 0);
+    assert_true(hash.high == UINT64_C(0x99aa06d3014798d8));
+    assert_true(hash.low == UINT64_C(0x6001c324468d497f));
+    hash = hash_xxh3_u128("abc", 3, 0);
+    assert_true(hash.high == UINT64_C(0x06b05ab6733a6185));
+    assert_true(hash.low == UINT64_C(0x78af5f94892f3950));
 }
 
 static void null_is_the_empty_string(void **state)

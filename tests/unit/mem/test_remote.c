@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include <mem/bins.h>
 #include <mem/remote.h>
 
 #include "unit/base/random.h"
@@ -188,6 +189,26 @@ static void threads_that_free_each_others_objects_lose_none(void **state)
     mem_lifetime_end(lifetime);
 }
 
+/* Its record was given up while he who freed into it had yet to mail it, and is another's now. */
+static void mail_that_comes_late_does_nothing_to_who_has_the_record(void **state)
+{
+    struct mem_pool *pool = objects.general_pool;
+    struct mem_span *records[] = {pool->large, pool->large_sampled};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(records); i++) {
+        atomic_store(mem_span_remote(records[i], 0), UINT64_C(7)); /* as the last owner left it */
+        mem_bins_mail(&objects, records[i]);
+    }
+    (void)mem_heap_collect(&objects);
+    for (size_t i = 0; i < COUNT_OF(records); i++) {
+        assert_int_equal(mem_span_state(records[i]), MEM_SPAN_LARGE);
+        assert_int_equal(atomic_load(mem_span_remote(records[i], 0)), 7);
+        assert_int_equal(atomic_load(&mem_span_cold(records[i])->mail), 0);
+    }
+    mem_check();
+}
+
 int main(void)
 {
 #define on_a_heap(test) cmocka_unit_test_setup_teardown(test, mem_set_up, mem_tear_down)
@@ -198,6 +219,7 @@ int main(void)
         on_a_heap(frees_of_other_pools_are_told_at_once),
         on_a_heap(a_second_free_by_another_thread_ends_the_program),
         on_a_heap(threads_that_free_each_others_objects_lose_none),
+        on_a_heap(mail_that_comes_late_does_nothing_to_who_has_the_record),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
