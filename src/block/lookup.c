@@ -17,6 +17,7 @@
  * Cost: three lines of memory, of which the table's and the referenced bit's are few enough to be
  * in a cache of the CPU's; one locked instruction, and one for the release.
  */
+#include <block/block.h>
 #include <block/cache.h>
 
 /* Rounds without the lock. Moving 4 KiB takes about as long as eight. */
@@ -96,6 +97,42 @@ bool quarry_block_cache_get(struct quarry_block_cache *cache, const struct quarr
     }
     *ret_block = block_handle(cache, header);
     return true;
+}
+
+/* ---- fetching ahead ------------------------------------------------------------------------- */
+
+/* The header that a slot with the key's tag leads to, of a block or of none any more; or NULL. */
+static const struct block_header *guess(const struct block_shard *shard, uint64_t hash)
+{
+    /* Acquire: pairs with the release in install_table. */
+    struct block_cursor cursor = block_table_begin(atomic_load_acquire_uptr(&shard->table), hash);
+    _Atomic uint64_t *place;
+    uint64_t slot = block_table_next(&cursor, &place);
+
+    return slot == 0 || block_slot_is_ghost(slot) ? NULL : block_slot_header(slot);
+}
+
+void block_cache_prefetch(struct quarry_block_cache *cache, const struct quarry_block_key *key,
+                          enum block_prefetch step)
+{
+    uint64_t hash = block_key_hash(key);
+    struct block_shard *shard = block_cache_shard(cache, hash);
+
+    if (step == BLOCK_PREFETCH_SLOT) {
+        /* Acquire: pairs with the release in install_table. */
+        block_table_prefetch(atomic_load_acquire_uptr(&shard->table), hash);
+        return;
+    }
+    quarry_epoch_enter(cache->epoch);
+    const struct block_header *header = guess(shard, hash);
+    if (header != NULL && step == BLOCK_PREFETCH_HEADER) {
+        __builtin_prefetch(header, 1);
+    } else if (header != NULL) {
+        const char *extra = (const char *)header + QUARRY_BLOCK_HEADER_BYTES +
+                            block_extra_offset(header->payload_bytes);
+        __builtin_prefetch(extra);
+    }
+    quarry_epoch_leave(cache->epoch);
 }
 
 /* ---- entering ------------------------------------------------------------------------------- */

@@ -16,7 +16,8 @@
  * while it looked; or while it slept the thread got no processor, or freed nothing for long. It
  * does so in steps, and sees then whether there is anything to free at all: it gives up when there
  * is not, or when readers do not leave for a second. That others have taken what was freed is no
- * reason.
+ * reason. Turns are faster than a set that was woken gets the processor: where there is a cell for
+ * each that waits they evict nothing more, nor more than a few MiB before readers have left.
  *
  * Who is inside the epoch cannot wait, for it keeps from being used whatever is evicted: it has
  * what is kept aside for it (reserve.c).
@@ -66,6 +67,15 @@ uint64_t cache_need_bytes(const struct cache_need *need)
     uint64_t count = atomic_load_relaxed_u32(&need->waiting_count);
 
     return size_min_u64(count * NEED_EACH_BYTES, NEED_MAX_BYTES);
+}
+
+bool cache_need_has_cells(struct quarry_cache *cache)
+{
+    const struct cache_need *need = &cache->policy->need;
+    uint32_t class_id = atomic_load_relaxed_u32(&need->class_id);
+
+    return class_id != 0 && slab_class_free_count(cache->slab, class_id) >=
+                                atomic_load_relaxed_u32(&need->waiting_count);
 }
 
 void cache_need_tell(struct cache_need *need)
@@ -266,9 +276,9 @@ static enum quarry_status take_outside(struct quarry_cache *cache, size_t bytes,
     enum quarry_status status = QUARRY_NO_MEMORY;
     struct wait wait = wait_begin(cache);
 
-    atomic_store_relaxed_u32(&need->class_id, class_of(cache, bytes));
     (void)atomic_add_relaxed_u32(&need->waiting_count, 1);
     do {
+        atomic_store_relaxed_u32(&need->class_id, class_of(cache, bytes));
         /* Acquire: pairs with the release of who frees a page; what he freed is seen below. */
         uint32_t freed_count = atomic_load_acquire_u32(&need->freed_count);
         status = has_hope(cache, bytes, &wait) ? take_again(cache, bytes, ret_cell) : status;

@@ -20,6 +20,8 @@ struct cache_need {
 /* So much should be open beside what is in any case, for those who wait. */
 uint64_t cache_need_bytes(const struct cache_need *need);
 bool cache_need_is_there(const struct cache_need *need);
+/* Whether there is a cell for each that waits, as far as the last of them tells. */
+bool cache_need_has_cells(struct quarry_cache *cache);
 /* A page has become free: those who wait look again. */
 void cache_need_tell(struct cache_need *need);
 

@@ -37,6 +37,8 @@
 #define MORE_WORK 24u
 /* What is evicted at a time for sets that wait where no page can be emptied. */
 #define NEED_BYTES Q_MIB(1)
+/* And between two moments at which readers have left. */
+#define NEED_MAX_BYTES Q_MIB(4)
 /* Every so many turns that make room look for pages that have become free by themselves. */
 #define TURNS_PER_SETTLE 16u
 /* What a set evicts at most while it is not in need, and how far it looks for that. */
@@ -346,17 +348,35 @@ static enum cache_rebalance_step turn_empty(struct quarry_cache *cache,
     return step;
 }
 
+/* Whether who waits has enough coming: until readers have left, nothing of it can be taken. */
+static bool need_is_met(struct quarry_cache *cache)
+{
+    struct cache_policy *policy = cache->policy;
+
+    if (cache_need_has_cells(cache)) {
+        cache_need_tell(&policy->need); /* they have yet to get the processor */
+        return true;
+    }
+    if (ref_epoch_is_past(cache->epoch, policy->need_stamp)) {
+        policy->need_stamp = ref_epoch_now(cache->epoch);
+        policy->need_evicted_bytes = 0;
+    }
+    return policy->need_evicted_bytes >= NEED_MAX_BYTES;
+}
+
 /* Nothing can be emptied but pages of what sets wait for: some of it goes instead. */
 static uint32_t turn_evict_for_need(struct quarry_cache *cache)
 {
     const struct cache_evict_limits limits = {NEED_BYTES, EVICT_WORK, EVICT_WORK};
-    uint32_t work = 1;
+    struct cache_policy *policy = cache->policy;
 
-    if (cache_need_is_there(&cache->policy->need) && !cache->never_evicts) {
-        work += cache_refill_evict(cache, &limits).work;
-        cache->policy->has_evicted_for_need = work > 1;
+    if (!cache_need_is_there(&policy->need) || cache->never_evicts || need_is_met(cache)) {
+        return 1;
     }
-    return work > 1 && work < MORE_WORK ? MORE_WORK : work;
+    struct cache_evicted evicted = cache_refill_evict(cache, &limits);
+    policy->need_evicted_bytes += evicted.bytes;
+    policy->has_evicted_for_need = evicted.work != 0;
+    return evicted.work == 0 ? 1 : (uint32_t)size_max_u64(evicted.work, MORE_WORK);
 }
 
 /* Sees to it that pages can be added. */

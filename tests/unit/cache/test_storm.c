@@ -20,6 +20,7 @@
 #define THREADS  6u
 #define KEYS     6000u
 #define COUNTERS 4u
+#define HITS_MIN 100u /* of each actor: a storm that reads nothing shows nothing */
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define STEPS 15000u
@@ -197,11 +198,17 @@ static void walk(struct actor *actor)
     quarry_cache_leave(cache);
 }
 
+/* How often a key is found is up to evictions, flushes and the scheduler: who found little goes on. */
+static bool goes_on(const struct actor *actor, uint32_t step)
+{
+    return step < step_count || (actor->hits < HITS_MIN && step < 20 * step_count);
+}
+
 static void *act(void *argument)
 {
     struct actor *actor = argument;
 
-    for (uint32_t step = 0; step < step_count; step++) {
+    for (uint32_t step = 0; goes_on(actor, step); step++) {
         uint64_t kind = roll(actor, 100);
         uint64_t n = roll(actor, roll(actor, 2) == 0 ? 50 : KEYS);
         if (kind < 50) {
@@ -282,12 +289,12 @@ static void storm(uint64_t size_bytes, bool has_no_thread, uint32_t steps)
         (void)pthread_join(actors[i].thread, NULL);
         wrong += actors[i].wrong;
         hits += actors[i].hits;
+        assert_true(actors[i].hits >= HITS_MIN);
     }
     printf("%llu hits, %llu rounds of moving and turning, %llu evictions\n",
            (unsigned long long)hits, (unsigned long long)round,
            (unsigned long long)stats_now().evictions);
     assert_int_equal(wrong, 0);
-    assert_true(hits > 300);
 }
 
 static void nothing_wrong_is_ever_read_where_all_fits(void **state)
