@@ -30,11 +30,14 @@
  *
  * Memory. All that a store uses is charged to accounts below one named by `options.name`: what was
  * written and not flushed, blocks of files, their indexes and filters, what iterators hold, the
- * log's windows, compaction. A reserve is kept for reads, and a read of a key does not fail for
- * want of memory; a walk over many files of level 0 can exceed it, in a budget in which nothing is
- * left that could go: its status is QUARRY_NO_MEMORY then, and it can be placed again. A write
- * waits for flushes and compactions under way to give memory back, and is refused with
- * QUARRY_NO_MEMORY where nothing will.
+ * log's windows, compaction. A reserve of 768 KiB is kept for reads, so that neither gets nor walks
+ * fail for want of memory, however many files there are: where nothing else is left they take
+ * turns, hold one block at a time, and are slower for it. What a read has to hold at once is beyond
+ * that in two cases: a block, or a value that is merged, of a few hundred KiB; and iterators that
+ * are open by the dozen. Then it waits up to 10 s for flushes, compactions and iterators to end,
+ * and is QUARRY_NO_MEMORY if that has not helped. A write, and a batch that is being made, waits
+ * for flushes and compactions to give memory back, and is refused with QUARRY_NO_MEMORY where
+ * nothing will. A batch takes its bytes twice, and is QUARRY_TOO_LARGE where that can never be had.
  *
  * Files are those of RocksDB 7.8 (format version 5, one column family), or LevelDB 1.23's. A
  * directory that either of them left can be opened, and is upgraded as it is written to. What this
@@ -177,6 +180,19 @@ QUARRY_EXPORT const struct quarry_kv_merge_operator *quarry_kv_merge_append(char
 QUARRY_EXPORT const struct quarry_kv_merge_operator *quarry_kv_merge_uint64_add(void);
 QUARRY_EXPORT const struct quarry_kv_merge_operator *quarry_kv_merge_max(void);
 
+/*
+ * Which keys are not worth keeping: asked by flushes and compactions for the newest put of a key,
+ * unless a snapshot keeps it. What is dropped reads as deleted from some moment on, which nobody
+ * can tell: it is for what every reader knows to be gone, such as what has expired. Merges are not
+ * asked for, and neither is a put that nothing rewrites.
+ */
+struct quarry_kv_compaction_filter {
+    const char *name;
+    void *argument;
+    /* Whether it goes. Called from any thread, with no lock held; must not call the store. */
+    bool (*drops)(void *argument, struct quarry_kv_slice key, struct quarry_kv_slice value);
+};
+
 /* What happens in a store. Called by background threads with no lock held; must not wait for it. */
 enum quarry_kv_event {
     QUARRY_KV_EVENT_FLUSHED,     /* a memtable has become files of level 0 */
@@ -201,6 +217,27 @@ struct quarry_kv_listener {
 };
 
 /*
+ * A filter of LevelDB's files that is made and asked by functions: which keys may be in a stretch
+ * of a file. It is written as the block "filter.<name>", as LevelDB writes that of a policy with
+ * the name, and asked in files that have one. Functions are called from any thread, with no lock
+ * held, and must not call the store.
+ */
+struct quarry_kv_filter_policy {
+    const char *name; /* in the files; up to 200 bytes */
+    void *argument;
+    /*
+     * Appends a filter of keys to `filter`, which has others before it. `keys`: in the order of the
+     * file, from one on; a key with several versions comes several times. Errors: any; the file is
+     * not written, and the flush or compaction fails.
+     */
+    enum quarry_status (*create)(void *argument, const struct quarry_kv_slice *keys,
+                                 size_t key_count, struct quarry_kv_buffer *filter);
+    /* Whether a key may be one of those. `filter`: what `create` has appended; never of no bytes.
+     * False for one that was among them loses it. */
+    bool (*may_match)(void *argument, struct quarry_kv_slice key, struct quarry_kv_slice filter);
+};
+
+/*
  * What a store is to be. Zero means the default of each, but of a compression, where it is none, as
  * in the files; names in quarry_kv_options_set are those of the members. Sizes are in bytes.
  */
@@ -209,6 +246,7 @@ struct quarry_kv_options {
     struct quarry_vfs *vfs; /* borrowed until closed; NULL: quarry_vfs_posix() */
     const struct quarry_kv_comparator *comparator;         /* borrowed until closed; NULL: memcmp */
     const struct quarry_kv_merge_operator *merge_operator; /* likewise; NULL: merging is refused */
+    const struct quarry_kv_compaction_filter *compaction_filter; /* likewise; NULL: none */
     struct quarry_kv_listener listener;
     struct quarry_account *parent; /* of its account; NULL: the whole memory */
     uint64_t memory_bytes;         /* ceiling of its account; 0: none but the memory's limit */
@@ -238,7 +276,9 @@ struct quarry_kv_options {
     enum quarry_kv_compression compression_bottom; /* of the last one */
     int32_t compression_level;                     /* zstd's; 0: its default */
     enum quarry_kv_checksum checksum;
-    uint32_t bloom_millibits;     /* of a key's filter, in thousandths of a bit; 10,000; 1: none */
+    uint32_t bloom_millibits; /* of a key's filter, in thousandths of a bit; 10,000; 1: none */
+    const struct quarry_kv_filter_policy *filter_policy; /* in place of those, in LevelDB's format
+                                                            alone; borrowed until closed */
     bool has_partitioned_filters; /* filters and indexes of a file in pieces; large ones are so
                                      in any case */
     uint32_t prefix_bytes; /* keys' prefixes of a fixed length go into filters too; 0: none */
@@ -359,14 +399,21 @@ QUARRY_EXPORT enum quarry_status quarry_kv_merge(struct quarry_kv *kv,
  * A batch of changes, in the order in which they were added. An *indexed* one can be read from
  * before it is written: quarry_kv_batch_get, quarry_kv_batch_iterate.
  *
- * `ret_batch`: own; end it with quarry_kv_batch_destroy. Errors: QUARRY_NO_MEMORY.
+ * Where the store's budget is used up, making one and adding to it wait as a put does. What must
+ * not wait makes it by quarry_kv_batch_try_create, or says so by quarry_kv_batch_set_waits: there
+ * it is QUARRY_BUSY where memory would come, and the batch is as it was.
+ *
+ * `ret_batch`: own; end it with quarry_kv_batch_destroy. Errors: QUARRY_NO_MEMORY, QUARRY_BUSY.
  */
 QUARRY_EXPORT enum quarry_status quarry_kv_batch_create(struct quarry_kv *kv, bool is_indexed,
                                                         struct quarry_kv_batch **ret_batch);
+QUARRY_EXPORT enum quarry_status quarry_kv_batch_try_create(struct quarry_kv *kv, bool is_indexed,
+                                                            struct quarry_kv_batch **ret_batch);
+QUARRY_EXPORT void quarry_kv_batch_set_waits(struct quarry_kv_batch *batch, bool waits);
 QUARRY_EXPORT void quarry_kv_batch_destroy(struct quarry_kv_batch *batch);
 /* Empties it; its memory is kept for the next changes. */
 QUARRY_EXPORT void quarry_kv_batch_clear(struct quarry_kv_batch *batch);
-/* As the calls above. Errors: QUARRY_NO_MEMORY, QUARRY_TOO_LARGE: not added. */
+/* As the calls above. Errors: QUARRY_NO_MEMORY, QUARRY_BUSY, QUARRY_TOO_LARGE: not added. */
 QUARRY_EXPORT enum quarry_status quarry_kv_batch_put(struct quarry_kv_batch *batch, const void *key,
                                                      size_t key_bytes, const void *value,
                                                      size_t value_bytes);
@@ -401,6 +448,15 @@ QUARRY_EXPORT enum quarry_status quarry_kv_write(struct quarry_kv *kv,
                                                  const struct quarry_kv_write_options *options,
                                                  struct quarry_kv_batch *batch,
                                                  struct quarry_error *error);
+/*
+ * The same of changes in the form of quarry_kv_batch_data, which the caller keeps in memory of its
+ * own. `data`: borrowed for the call; its first eight bytes are 0, as a batch's are.
+ * Errors: as quarry_kv_put; QUARRY_CORRUPT: it is not in that form.
+ */
+QUARRY_EXPORT enum quarry_status quarry_kv_write_data(struct quarry_kv *kv,
+                                                      const struct quarry_kv_write_options *options,
+                                                      struct quarry_kv_slice data,
+                                                      struct quarry_error *error);
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
@@ -437,6 +493,14 @@ quarry_kv_get(struct quarry_kv *kv, const struct quarry_kv_read_options *options
 QUARRY_EXPORT void quarry_kv_value_release(struct quarry_kv_value *value);
 
 /*
+ * Has the CPU fetch what getting these keys will touch in memory, so that its cache misses overlap:
+ * for who knows some keys before he gets the first of them. Nothing is read from disk. Useful from
+ * two keys on; more than 16 at a time push each other out. Cost: some 150 instructions a key.
+ */
+QUARRY_EXPORT void quarry_kv_prefetch(struct quarry_kv *kv, const struct quarry_kv_slice *keys,
+                                      size_t key_count);
+
+/*
  * Reads a value into the caller's memory.
  *
  * `ret_value_bytes`: of the value; where that is more than `room_bytes`, only so many were written.
@@ -448,7 +512,8 @@ QUARRY_EXPORT enum quarry_status quarry_kv_read(struct quarry_kv *kv,
                                                 struct quarry_error *error);
 
 /*
- * Reads many keys at one moment; what they need of the disk is read together.
+ * Reads many keys at one moment, in the order of their keys, so that neighbours share what is read
+ * of the disk.
  *
  * `ret_statuses`, `ret_values`: one for each key, of QUARRY_OK, QUARRY_NOT_FOUND or its error.
  * Returns: QUARRY_OK, or the first error that is not QUARRY_NOT_FOUND.
@@ -487,8 +552,8 @@ QUARRY_EXPORT uint64_t quarry_kv_snapshot_sequence(const struct quarry_kv_snapsh
 /*
  * Creates an iterator over the store as it is now, or as a snapshot has it. It is at no key.
  *
- * `ret_iterator`: own; end it with quarry_kv_iterator_destroy. Errors: QUARRY_NO_MEMORY (below the
- * reserve: not in an open store), QUARRY_IO, QUARRY_CORRUPT.
+ * `ret_iterator`: own; end it with quarry_kv_iterator_destroy. Errors: QUARRY_NO_MEMORY (others
+ * have all of the reserve, and have not ended for 10 s), QUARRY_IO, QUARRY_CORRUPT.
  */
 QUARRY_EXPORT enum quarry_status quarry_kv_iterate(struct quarry_kv *kv,
                                                    const struct quarry_kv_read_options *options,
@@ -629,7 +694,7 @@ QUARRY_EXPORT enum quarry_status quarry_kv_repair(struct quarry_memory *memory, 
 /*
  * A property by name: those of RocksDB ("rocksdb.stats", "rocksdb.num-files-at-level2",
  * "rocksdb.estimate-num-keys", …), of LevelDB ("leveldb.sstables", …), and "quarry.lsm",
- * "quarry.memory", "quarry.pins".
+ * "quarry.memory", "quarry.pins", "quarry.stats" (JSON); "quarry.properties" lists the names.
  *
  * `room`: written with text and a NUL, cut off at `room_bytes`. `ret_bytes`: of the whole text.
  * Errors: QUARRY_NOT_FOUND.
@@ -655,6 +720,7 @@ struct quarry_kv_level_stats {
     uint32_t file_count;
     uint64_t file_bytes;
     uint64_t compaction_read_bytes, compaction_written_bytes;
+    uint64_t compaction_ns; /* of merging into it; flushes into level 0 do not count */
     double score;
 };
 struct quarry_kv_stats {

@@ -26,6 +26,7 @@
 #include <kv/background_parts.h>
 
 #include <kv/commit.h>
+#include <kv/read.h>
 #include <kv/throttle.h>
 
 #define BACKOFF_FIRST_NS UINT64_C(20000000)
@@ -363,6 +364,7 @@ static enum quarry_status do_work(struct quarry_kv *kv, struct work *work,
                       kv->background->trouble[KV_TROUBLE_FLUSH].status == QUARRY_OK;
     os_mutex_unlock(&kv->mutex);
     release_work(work);
+    kv_reserve_refill(kv);
     if (has_failed) {
         report_failure(kv, work, status, error, failure_run);
     } else if (may_resume) {
@@ -466,6 +468,15 @@ enum quarry_status kv_background_trouble(struct quarry_kv *kv, struct quarry_err
         }
     }
     return QUARRY_OK;
+}
+
+bool kv_background_is_at_work(struct quarry_kv *kv)
+{
+    os_mutex_lock(&kv->mutex);
+    bool is =
+        kv->background != NULL && (kv->immutable_count != 0 || kv->background->running_count != 0);
+    os_mutex_unlock(&kv->mutex);
+    return is;
 }
 
 bool kv_background_is_idle(struct quarry_kv *kv)

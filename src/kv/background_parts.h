@@ -69,6 +69,7 @@ struct kv_background {
 
     _Atomic uint64_t level_read_bytes[QUARRY_KV_LEVELS];
     _Atomic uint64_t level_written_bytes[QUARRY_KV_LEVELS];
+    _Atomic uint64_t level_ns[QUARRY_KV_LEVELS]; /* that compactions into it took */
 };
 
 /* A worker that has nothing to do looks around. */
@@ -93,6 +94,9 @@ enum quarry_status kv_background_compact(struct quarry_kv *kv, uint32_t level,
 bool kv_background_is_short(const struct quarry_kv *kv);
 /* What the last work has failed with; QUARRY_OK: it has not. Under the store's mutex. */
 enum quarry_status kv_background_trouble(struct quarry_kv *kv, struct quarry_error *error);
+/* Whether something is under way, or will be, that gives memory back as it ends. Threads: any,
+ * without locks. */
+bool kv_background_is_at_work(struct quarry_kv *kv);
 /* Whether nothing is wanted, under way or waiting. Threads: any, without locks. */
 bool kv_background_is_idle(struct quarry_kv *kv);
 

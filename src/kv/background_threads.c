@@ -9,9 +9,16 @@
  * then looks whether somebody sleeps. Both are sequentially consistent, so one of the two sees the
  * other (invariant 1).
  *
+ * Before it looks for work each worker sees to it that the next log is ready, for which a writer
+ * that rotates would have to wait (log_set.c).
+ *
  * Once a second the first worker syncs the log, so that a loss of power costs a second of writes at
  * most that asked for no more; bounds the logs; removes what readers have left; and looks at the
  * disk's space where that is short.
+ *
+ * Workers run behind the process's other threads (os_thread_step_back): where there are as many of
+ * both as CPUs a writer would else wait for a worker's time slice, some milliseconds. Writers that
+ * use all CPUs do not starve them: they are paced, or wait, for what is not flushed.
  *
  * Closing: `is_closing` is set, and workers are woken: compactions end at their next entry, and a
  * flush at its end.
@@ -161,6 +168,7 @@ static void run_worker(void *argument)
     struct quarry_kv *kv = background->kv;
     uint64_t last_ns = kv_now_ns(kv);
 
+    os_thread_step_back();
     for (;;) {
         uint64_t wait_ns;
         bool is_done;
@@ -168,6 +176,9 @@ static void run_worker(void *argument)
         uint32_t seen = atomic_load_acquire_u32(&background->wakes);
         if (atomic_load_relaxed_bool(&kv->is_closing)) {
             return;
+        }
+        if (kv->log != NULL && kv_may_write(kv, NULL) == QUARRY_OK) {
+            kv_log_set_prepare_ahead(kv->log); /* who rotates wakes workers */
         }
         tick(worker, &last_ns);
         if (!kv_background_try(kv, &is_done, &wait_ns)) {

@@ -12,7 +12,8 @@
  *     others                              two-phase commit, blobs, wide columns: refused by name
  *
  * One table says for each tag what it is, what follows, and why it is refused; reading is a look at
- * the table and one or two slices.
+ * the table and one or two slices. A short put, the most frequent record by far, is read inline by
+ * those who go over whole batches (kv_batch_next_short).
  *
  * Invariants
  *   1. The bytes of a batch that is made here are a whole one after every call: the count in its
@@ -166,7 +167,7 @@ static inline enum quarry_status read_record(struct kv_batch_cursor *cursor,
 enum quarry_status kv_batch_next(struct kv_batch_cursor *cursor, struct kv_batch_record *ret_record,
                                  struct quarry_error *error)
 {
-    struct kv_batch_record record = {.key = {"", 0}, .value = {"", 0}};
+    struct kv_batch_record record = {.key = {"", 0}, .value = {"", 0}, .pair = {NULL, 0}};
 
     if (cursor->at == cursor->end) {
         return QUARRY_NOT_FOUND;
@@ -228,18 +229,6 @@ enum quarry_status kv_batch_check_header(struct kv_slice data, const struct kv_b
     return QUARRY_OK;
 }
 
-void kv_batch_count_change(struct kv_batch_counts *counts, const struct kv_batch_record *record)
-{
-    counts->change_count++;
-    counts->delete_count += record->type == KV_TYPE_DELETE || record->type == KV_TYPE_SINGLE_DELETE;
-    counts->merge_count += record->type == KV_TYPE_MERGE;
-    counts->range_count += record->type == KV_TYPE_RANGE_DELETE;
-    counts->key_bytes += record->key.count;
-    counts->value_bytes += record->value.count;
-    counts->key_bytes_longest = size_max(counts->key_bytes_longest, record->key.count);
-    counts->value_bytes_longest = size_max(counts->value_bytes_longest, record->value.count);
-}
-
 /* ---- making one ----------------------------------------------------------------------------- */
 
 /* An empty batch: a header of zeros. */
@@ -253,8 +242,8 @@ static enum quarry_status begin(struct quarry_kv_batch *batch)
     return quarry_kv_buffer_append(&batch->bytes, header, sizeof(header));
 }
 
-enum quarry_status kv_batch_create(const struct kv_batch_options *options, bool is_indexed,
-                                   struct quarry_kv_batch **ret_batch)
+static enum quarry_status try_create(const struct kv_batch_options *options, bool is_indexed,
+                                     struct quarry_kv_batch **ret_batch)
 {
     struct quarry_kv_batch *batch = kv_memory_take(options->memory, sizeof(*batch));
 
@@ -262,6 +251,7 @@ enum quarry_status kv_batch_create(const struct kv_batch_options *options, bool 
         return QUARRY_NO_MEMORY;
     }
     batch->options = *options;
+    batch->never_waits = options->never_waits;
     kv_buffer_init(&batch->bytes, options->memory, KV_BATCH_BYTES_MAX);
     enum quarry_status status = begin(batch);
     if (status == QUARRY_OK && is_indexed) {
@@ -274,6 +264,28 @@ enum quarry_status kv_batch_create(const struct kv_batch_options *options, bool 
     }
     *ret_batch = batch;
     return QUARRY_OK;
+}
+
+enum quarry_status kv_batch_create(const struct kv_batch_options *options, bool is_indexed,
+                                   struct quarry_kv_batch **ret_batch)
+{
+    const struct kv_batch_want want = {KV_BATCH_HEADER_BYTES, 0, options->never_waits};
+    struct kv_memory_wait wait = {0};
+    enum quarry_status status = try_create(options, is_indexed, ret_batch);
+
+    while (Q_UNLIKELY(status == QUARRY_NO_MEMORY) && options->find_memory != NULL) {
+        status = options->find_memory(options->argument, &want, &wait);
+        if (status != QUARRY_OK) {
+            return status;
+        }
+        status = try_create(options, is_indexed, ret_batch);
+    }
+    return status;
+}
+
+void quarry_kv_batch_set_waits(struct quarry_kv_batch *batch, bool waits)
+{
+    batch->never_waits = !waits;
 }
 
 void quarry_kv_batch_destroy(struct quarry_kv_batch *batch)
@@ -302,6 +314,13 @@ static char *write_slice(char *at, struct kv_slice slice)
     }
     return at + slice.count;
 }
+
+/* A record that is to be added. */
+struct addition {
+    unsigned tag;
+    struct kv_slice first;
+    const struct kv_slice *second; /* NULL: it has none */
+};
 
 /* Writes a record behind the others; there is room. The count is not changed yet. */
 static void write_record(struct quarry_kv_batch *batch, unsigned tag, struct kv_slice first,
@@ -333,10 +352,59 @@ static enum quarry_status commit_change(struct quarry_kv_batch *batch, size_t of
     return QUARRY_OK;
 }
 
+/* Adds it, if there is memory. `most`: the bytes of its record at most. */
+static inline enum quarry_status try_add(struct quarry_kv_batch *batch,
+                                         const struct addition *addition, size_t most)
+{
+    size_t offset = batch->bytes.byte_count;
+    enum quarry_status status = kv_buffer_reserve(&batch->bytes, most);
+
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    write_record(batch, addition->tag, addition->first, addition->second);
+    return addition->tag == TAG_LOG_DATA ? QUARRY_OK : commit_change(batch, offset);
+}
+
+/* So many bytes and changes more were refused. QUARRY_OK: try again. */
+Q_COLD static enum quarry_status find_memory(const struct quarry_kv_batch *batch, size_t byte_count,
+                                             uint32_t change_count, struct kv_memory_wait *wait)
+{
+    const struct kv_batch_want want = {batch->bytes.byte_count + byte_count,
+                                       batch->change_count + change_count, batch->never_waits};
+
+    return batch->options.find_memory == NULL
+               ? QUARRY_NO_MEMORY
+               : batch->options.find_memory(batch->options.argument, &want, wait);
+}
+
+Q_COLD static enum quarry_status add_slow(struct quarry_kv_batch *batch,
+                                          const struct addition *addition, size_t most)
+{
+    struct kv_memory_wait wait = {0};
+    enum quarry_status status = QUARRY_NO_MEMORY;
+
+    while (status == QUARRY_NO_MEMORY) {
+        status = find_memory(batch, most, 1, &wait);
+        if (status != QUARRY_OK) {
+            break;
+        }
+        status = try_add(batch, addition, most);
+    }
+    return status;
+}
+
+static inline enum quarry_status add_record(struct quarry_kv_batch *batch,
+                                            const struct addition *addition, size_t most)
+{
+    enum quarry_status status = try_add(batch, addition, most);
+
+    return Q_LIKELY(status != QUARRY_NO_MEMORY) ? status : add_slow(batch, addition, most);
+}
+
 static enum quarry_status add(struct quarry_kv_batch *batch, enum kv_type type,
                               struct kv_slice first, const struct kv_slice *second)
 {
-    size_t offset = batch->bytes.byte_count;
     size_t most = 1 + 2 * VARINT_U32_BYTES_MAX + first.count;
 
     if (first.count > batch->options.key_bytes_max || batch->change_count == UINT32_MAX) {
@@ -345,12 +413,7 @@ static enum quarry_status add(struct quarry_kv_batch *batch, enum kv_type type,
     if (second != NULL && !checked_add_size(most, second->count, &most)) {
         return QUARRY_TOO_LARGE;
     }
-    enum quarry_status status = kv_buffer_reserve(&batch->bytes, most);
-    if (status != QUARRY_OK) {
-        return status;
-    }
-    write_record(batch, (unsigned)type, first, second);
-    return commit_change(batch, offset);
+    return add_record(batch, &(struct addition){(unsigned)type, first, second}, most);
 }
 
 enum quarry_status quarry_kv_batch_put(struct quarry_kv_batch *batch, const void *key,
@@ -412,11 +475,8 @@ enum quarry_status quarry_kv_batch_log_data(struct quarry_kv_batch *batch, const
     if (byte_count > batch->options.value_bytes_max) {
         return QUARRY_TOO_LARGE;
     }
-    enum quarry_status status = kv_buffer_reserve(&batch->bytes, most + byte_count);
-    if (status == QUARRY_OK) {
-        write_record(batch, TAG_LOG_DATA, kv_slice(bytes, byte_count), NULL);
-    }
-    return status;
+    return add_record(batch, &(struct addition){TAG_LOG_DATA, kv_slice(bytes, byte_count), NULL},
+                      most + byte_count);
 }
 
 uint32_t quarry_kv_batch_count(const struct quarry_kv_batch *batch)
@@ -475,10 +535,27 @@ static enum quarry_status commit_copied(struct quarry_kv_batch *batch, size_t fr
     }
 }
 
+/* All of it or nothing. */
+static enum quarry_status try_append(struct quarry_kv_batch *batch, struct kv_slice records)
+{
+    const struct kv_batch_mark mark = mark_of(batch);
+    enum quarry_status status =
+        quarry_kv_buffer_append(&batch->bytes, records.bytes, records.count);
+
+    if (status == QUARRY_OK) {
+        status = commit_copied(batch, mark.byte_count);
+    }
+    if (status == QUARRY_OK) {
+        endian_store_le_u32(batch->bytes.bytes + 8, batch->change_count);
+    } else {
+        rewind_to(batch, mark);
+    }
+    return status;
+}
+
 enum quarry_status quarry_kv_batch_append(struct quarry_kv_batch *batch,
                                           struct quarry_kv_slice data, struct quarry_error *error)
 {
-    const struct kv_batch_mark mark = mark_of(batch);
     const struct kv_slice whole = kv_slice(data.bytes, data.byte_count);
     struct kv_batch_counts counts;
     enum quarry_status status = kv_batch_check(whole, &counts, error);
@@ -493,17 +570,20 @@ enum quarry_status quarry_kv_batch_append(struct quarry_kv_batch *batch,
                          "batch: %u changes, the longest of %zu and %zu bytes", counts.change_count,
                          counts.key_bytes_longest, counts.value_bytes_longest);
     }
-    status = quarry_kv_buffer_append(&batch->bytes, whole.bytes + KV_BATCH_HEADER_BYTES,
-                                     whole.count - KV_BATCH_HEADER_BYTES);
-    if (status == QUARRY_OK) {
-        status = commit_copied(batch, mark.byte_count);
+    const struct kv_slice records =
+        kv_slice(whole.bytes + KV_BATCH_HEADER_BYTES, whole.count - KV_BATCH_HEADER_BYTES);
+    struct kv_memory_wait wait = {0};
+    status = try_append(batch, records);
+    while (Q_UNLIKELY(status == QUARRY_NO_MEMORY)) {
+        status = find_memory(batch, records.count, counts.change_count, &wait);
+        if (status != QUARRY_OK) {
+            break;
+        }
+        status = try_append(batch, records);
     }
-    if (status != QUARRY_OK) {
-        rewind_to(batch, mark);
-        return error_set(error, status, "batch: no room for %zu more bytes", whole.count);
-    }
-    endian_store_le_u32(batch->bytes.bytes + 8, batch->change_count);
-    return QUARRY_OK;
+    return status == QUARRY_OK
+               ? QUARRY_OK
+               : error_set(error, status, "batch: no room for %zu more bytes", whole.count);
 }
 
 enum quarry_status quarry_kv_batch_mark(struct quarry_kv_batch *batch)

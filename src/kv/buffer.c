@@ -38,6 +38,10 @@ enum quarry_status kv_buffer_grow_slow(struct quarry_kv_buffer *buffer, size_t m
     capacity = size_max(size_max(buffer->capacity + buffer->capacity / 2, wanted), FIRST_BYTES);
     capacity = size_max(size_min(capacity, buffer->byte_count_max), wanted);
     char *grown = kv_memory_take(buffer->memory, capacity);
+    if (grown == NULL && capacity > wanted) {
+        capacity = wanted; /* a half more was a luxury */
+        grown = kv_memory_take(buffer->memory, capacity);
+    }
     if (grown == NULL) {
         return QUARRY_NO_MEMORY;
     }

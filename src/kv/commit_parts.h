@@ -1,5 +1,5 @@
 /*
- * What the files of committing share: commit.c, rotate.c.
+ * What the files of committing share: commit.c, rotate.c, write_memory.c, writes.c.
  */
 #ifndef QUARRY_KV_COMMIT_PARTS_H
 #define QUARRY_KV_COMMIT_PARTS_H
@@ -42,6 +42,7 @@ struct kv_write {
     struct kv_log_record record;
     char head[8]; /* its sequence, as the log has it */
     bool never_waits;
+    struct kv_memory_wait wait;
     enum quarry_kv_durability durability;
     /* from the commit lock on */
     struct kv_layer *layer; /* that is written to, or was full; borrowed */
@@ -79,5 +80,34 @@ void kv_commit_wait_published(struct quarry_kv *kv);
 enum quarry_status kv_commit_make_way(struct quarry_kv *kv, struct kv_write *write,
                                       enum kv_step step, bool *ret_is_written,
                                       struct quarry_error *error);
+
+/* ---- a budget that is used up (write_memory.c) ---------------------------------------------- */
+
+/* What was refused: of a write whose batch has so many bytes and changes. */
+struct kv_memory_want {
+    uint64_t byte_count;
+    uint32_t change_count;
+    bool never_waits;
+    const struct kv_layer *full; /* the memtable that it was refused by; NULL: another thing */
+};
+/*
+ * Has memtables flushed, or waits for what the background is at. `wait`: zero before the first try.
+ * Returns: QUARRY_OK: try again. Errors: QUARRY_NO_MEMORY: nothing that is under way will help;
+ * QUARRY_TOO_LARGE: nothing ever will; QUARRY_BUSY (never_waits); why the store cannot be written.
+ * Threads: without locks.
+ */
+enum quarry_status kv_commit_find_memory(struct quarry_kv *kv, const struct kv_memory_want *want,
+                                         struct kv_memory_wait *wait, struct quarry_error *error);
+/* Waits for what the background is at. Returns: whether there may be more memory now. */
+bool kv_commit_wait_for_memory(struct quarry_kv *kv, struct kv_memory_wait *wait);
+
+/* Makes the mutable layer immutable, if it is `full`, or that is NULL. Errors: as kv_rotate. */
+enum quarry_status kv_commit_rotate(struct quarry_kv *kv, const struct kv_layer *full,
+                                    bool never_waits, struct quarry_error *error);
+/* Until fewer than `limit` layers are immutable. Errors: why they are not flushed. */
+enum quarry_status kv_commit_wait_for_flush(struct quarry_kv *kv, size_t limit, bool never_waits,
+                                            struct quarry_error *error);
+/* Whether flushing would free anything. `ret_waiting_count`: layers that are immutable. */
+bool kv_commit_has_layers(struct quarry_kv *kv, size_t *ret_waiting_count);
 
 #endif

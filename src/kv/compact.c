@@ -1,7 +1,7 @@
 /*
  * Compaction: files of a level and of the next one become files of the next one.
  *
- *     level 0   a table iterator each ──┐
+ *     level 0   one over each file ─────┐
  *     level n   one over its files ─────┼─> merged ─> survivors ─> tables ─> installed
  *     level n+1 one over its files ─────┘
  *
@@ -22,8 +22,12 @@
  * Cancelling: looked for at each entry, so that closing waits for a block to be read at most.
  *
  * Locking: none while it works; the store's mutex at the beginning, for snapshots.
- * Memory: a block and a readahead for each input, a writer. Where there was not enough, it is tried
- * again with none and with small buffers.
+ * Memory: for each input an open table, a block and a readahead; a writer. Where there was not
+ * enough, it is tried again frugally (merge_iterator.h), without readahead and with small buffers.
+ * Then it needs for each input a key and 1.5 KiB, and however many there are, one block and one
+ * table; for the writer, what it writes: a block, and of the table that it has begun, eight bytes a
+ * key for the filter and about one part in forty for the index. No part of it grows with what is
+ * read. It has no reserve; it is tried again until writers, which wait for it, have left it that.
  */
 #include <kv/background_parts.h>
 
@@ -36,10 +40,10 @@
 /* Of the level after the output, in output files, that one output may overlap: LevelDB's ten. */
 #define GRANDPARENT_FILES_MAX 10u
 
-/* A file of level 0 that is open. */
+/* An input: a run of the files of a level, or of one file of level 0. */
 struct source {
-    struct kv_open_table *open;
-    struct kv_table_iterator over;
+    struct kv_run run;
+    struct kv_run_iterator *over;
 };
 
 struct compaction {
@@ -49,10 +53,8 @@ struct compaction {
     struct kv_memory *memory;
     bool is_small;
     struct kv_stripes stripes;
-    struct source *sources; /* of level 0 */
+    struct source *sources;
     uint32_t source_count;
-    struct kv_run runs[2]; /* of inputs at other levels */
-    struct kv_run_iterator *run_iterators[2];
     struct kv_merge_iterator *merged;
     struct kv_ranges ranges;
     struct kv_fragments *fragments;
@@ -104,6 +106,30 @@ void kv_stripes_fini(struct kv_stripes *stripes, struct kv_memory *memory)
 
 /* ---- picking -------------------------------------------------------------------------------- */
 
+static uint64_t least_of(const struct kv_layer *layer, uint64_t least)
+{
+    struct kv_memtable_stats stats;
+
+    if (layer == NULL) {
+        return least;
+    }
+    kv_layer_read_stats(layer, &stats);
+    bool has_any = stats.entry_count + stats.range_count != 0;
+    return has_any && (least == 0 || stats.smallest_sequence < least) ? stats.smallest_sequence
+                                                                      : least;
+}
+
+/* The least sequence that is in a layer; 0: there is none. */
+static uint64_t unflushed_sequence(const struct quarry_kv *kv)
+{
+    uint64_t least = least_of(kv->mutable_layer, 0);
+
+    for (size_t i = 0; i < kv->immutable_count; i++) {
+        least = least_of(kv->immutable[i], least);
+    }
+    return least;
+}
+
 enum quarry_status kv_pick_wishes_init(struct kv_pick_wishes *wishes, struct quarry_kv *kv)
 {
     const struct kv_background *background = kv->background;
@@ -128,6 +154,7 @@ enum quarry_status kv_pick_wishes_init(struct kv_pick_wishes *wishes, struct qua
         .snapshot_count = wishes->stripes.count,
         .hints = wishes->hints,
         .hint_count = hint_count,
+        .unflushed_sequence = unflushed_sequence(kv),
     };
     return QUARRY_OK;
 }
@@ -163,45 +190,32 @@ static enum quarry_status add_ranges(struct compaction *compaction, struct kv_fi
     return status == QUARRY_OK ? status : no_memory(compaction);
 }
 
-static enum quarry_status open_source(struct compaction *compaction, struct kv_file *file,
-                                      struct kv_iterator **child)
+/* One over some files of an input, in their order. */
+static enum quarry_status open_source(struct compaction *compaction,
+                                      const struct kv_pick_input *input, uint32_t from,
+                                      uint32_t count, struct kv_iterator **child)
 {
-    struct source *source = &compaction->sources[compaction->source_count];
-    struct kv_table_iterator_options options = reading(compaction);
-    enum quarry_status status =
-        kv_open_table_acquire(compaction->kv->table_cache, file, &source->open, compaction->error);
-
-    if (status == QUARRY_OK) {
-        kv_table_iterator_init(&source->over, source->open->table, &options, compaction->error);
-        *child = &source->over.base;
-        compaction->source_count++;
-    }
-    return status;
-}
-
-/* One over the files of an input at a level from 1 on. */
-static enum quarry_status open_run(struct compaction *compaction, uint32_t which,
-                                   struct kv_iterator **child)
-{
-    const struct kv_pick_input *input = &compaction->pick->inputs[which];
     struct quarry_kv *kv = compaction->kv;
-    struct kv_run *run = &compaction->runs[which];
+    struct source *source = &compaction->sources[compaction->source_count];
     struct kv_run_iterator_options options = {.kv = kv,
+                                              .memory = compaction->memory,
                                               .version = compaction->pick->version,
-                                              .run = run,
+                                              .run = &source->run,
                                               .level = input->level,
                                               .table = reading(compaction)};
 
-    if (kv_run_init(run, compaction->memory, input->file_count, kv->comparator->compare == NULL) !=
+    if (kv_run_init(&source->run, compaction->memory, count, kv->comparator->compare == NULL) !=
         QUARRY_OK) {
         return no_memory(compaction);
     }
-    memcpy(run->files, input->files, input->file_count * sizeof(struct kv_file *));
-    kv_run_index(run);
-    enum quarry_status status = kv_run_iterator_create(
-        compaction->memory, &options, compaction->error, &compaction->run_iterators[which]);
+    compaction->source_count++;
+    memcpy(source->run.files, input->files + from, count * sizeof(struct kv_file *));
+    kv_run_index(&source->run);
+    enum quarry_status status =
+        kv_run_iterator_create(compaction->memory, &options, compaction->error, &source->over);
     if (status == QUARRY_OK) {
-        *child = kv_run_iterator_base(compaction->run_iterators[which]);
+        kv_run_iterator_set_frugal(source->over, compaction->is_small);
+        *child = kv_run_iterator_base(source->over);
     }
     return status;
 }
@@ -216,22 +230,15 @@ static enum quarry_status open_input(struct compaction *compaction, uint32_t whi
     for (uint32_t i = 0; i < input->file_count && status == QUARRY_OK; i++) {
         status = add_ranges(compaction, input->files[i]);
         if (status == QUARRY_OK && input->level == 0) {
-            status = open_source(compaction, input->files[i], &children[*count]);
+            status = open_source(compaction, input, i, 1, &children[*count]);
             *count += status == QUARRY_OK;
         }
     }
     if (status == QUARRY_OK && input->level != 0 && input->file_count != 0) {
-        status = open_run(compaction, which, &children[*count]);
+        status = open_source(compaction, input, 0, input->file_count, &children[*count]);
         *count += status == QUARRY_OK;
     }
     return status;
-}
-
-static void fini_children(struct kv_iterator **children, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        children[i]->ops->fini(children[i]);
-    }
 }
 
 static enum quarry_status merge_inputs(struct compaction *compaction)
@@ -255,8 +262,8 @@ static enum quarry_status merge_inputs(struct compaction *compaction)
                                  &compaction->merged) != QUARRY_OK) {
         status = no_memory(compaction);
     }
-    if (status != QUARRY_OK) {
-        fini_children(children, count);
+    if (status == QUARRY_OK) {
+        kv_merge_iterator_set_frugal(compaction->merged, compaction->is_small);
     }
     kv_memory_give(compaction->memory, children);
     return status;
@@ -394,15 +401,10 @@ static void end(struct compaction *compaction)
     }
     kv_merge_iterator_destroy(compaction->merged);
     for (uint32_t i = 0; i < compaction->source_count; i++) {
-        kv_open_table_release(compaction->sources[i].open);
+        kv_run_iterator_destroy(compaction->sources[i].over);
+        kv_run_fini(&compaction->sources[i].run, compaction->memory);
     }
     kv_memory_give(compaction->memory, compaction->sources);
-    for (uint32_t which = 0; which < 2; which++) {
-        kv_run_iterator_destroy(compaction->run_iterators[which]);
-        if (compaction->runs[which].files != NULL) {
-            kv_run_fini(&compaction->runs[which], compaction->memory);
-        }
-    }
     kv_fragments_release(compaction->fragments);
     kv_ranges_fini(&compaction->ranges);
     kv_stripes_fini(&compaction->stripes, compaction->memory);
@@ -416,6 +418,7 @@ static struct kv_survivors_options surviving(struct compaction *compaction)
         .memory = compaction->memory,
         .comparator = kv->comparator,
         .merge_operator = kv->merge_operator,
+        .filter = kv->options.compaction_filter,
         .snapshots = compaction->stripes.sequences,
         .snapshot_count = compaction->stripes.count,
         .fragments = compaction->fragments,
@@ -541,6 +544,7 @@ static void tell(struct compaction *compaction, uint64_t written_bytes, size_t w
                                      pick->byte_count);
         (void)atomic_add_relaxed_u64(&background->level_written_bytes[pick->output_level],
                                      written_bytes);
+        (void)atomic_add_relaxed_u64(&background->level_ns[pick->output_level], data.duration_ns);
     }
     kv_notify(kv, &data);
 }

@@ -23,6 +23,10 @@
  *                put, a deletion, or nothing at all below. Else neighbours are joined, if the
  * operator can
  *
+ * A filter may drop a put that only those see who come from now on: one of the last stripe. It
+ * becomes a deletion, of the same sequence, which then survives or not as any other: what is older
+ * must not be seen again. In older stripes a snapshot keeps it.
+ *
  * A single deletion is treated as a deletion. That a put and its single deletion may both go at
  * once holds only where nothing lies below: after "put 1, delete, put 2, single delete" the
  * deletion may have been dropped as hidden by put 2, and put 1, further down, would be seen again.
@@ -36,7 +40,8 @@
  *   1. What a reader at a snapshot, or at a sequence not below what was visible, sees of a key is
  * the same before and after, with what is below and above.
  *   2. Entries come out in the order of internal keys, and each is one that came in, but that
- *      merging puts the newest operand's key on what it makes, and that sequences become 0.
+ *      merging puts the newest operand's key on what it makes, that sequences become 0, and that
+ *      puts become deletions where a filter drops them, for which 1 does not hold.
  *
  * Locking: none. Memory: a user key; operands of a key and stripe, bounded by value_bytes_max.
  * Source: RocksDB's CompactionIterator, LevelDB's DoCompactionWork; what differs is said above.
@@ -358,6 +363,26 @@ static enum quarry_status merge(struct kv_survivors *survivors, uint32_t stripe)
 
 /* ---- the next one --------------------------------------------------------------------------- */
 
+/* Whether a filter drops the input's own entry, a put. */
+static bool is_filtered(const struct kv_survivors *survivors, enum kv_type type, uint32_t stripe)
+{
+    const struct quarry_kv_compaction_filter *filter = survivors->options.filter;
+    struct kv_slice key = survivors->input->key.user, value = survivors->input->value;
+
+    return filter != NULL && type == KV_TYPE_PUT &&
+           stripe + 1 == survivors->options.snapshot_count &&
+           filter->drops(filter->argument, (struct quarry_kv_slice){key.bytes, key.count},
+                         (struct quarry_kv_slice){value.bytes, value.count});
+}
+
+/* A deletion where the input has a put. */
+static enum quarry_status give_deletion(struct kv_survivors *survivors, uint64_t trailer)
+{
+    survivors->is_at_input = true;
+    return give(survivors, kv_trailer(kv_trailer_sequence(trailer), KV_TYPE_DELETE),
+                kv_slice(NULL, 0));
+}
+
 /* What becomes of the entry at which the input is. QUARRY_BUSY: it was dropped, and so on. */
 static enum quarry_status judge(struct kv_survivors *survivors)
 {
@@ -368,6 +393,10 @@ static enum quarry_status judge(struct kv_survivors *survivors)
 
     if (!is_dropped && type == KV_TYPE_MERGE) {
         return merge(survivors, stripe);
+    }
+    bool is_filtered_out = !is_dropped && is_filtered(survivors, type, stripe);
+    if (is_filtered_out) {
+        type = KV_TYPE_DELETE;
     }
     if (!is_dropped && !is_unseen(survivors, stripe)) {
         survivors->hidden_stripe = stripe;
@@ -380,6 +409,9 @@ static enum quarry_status judge(struct kv_survivors *survivors)
     }
     if (type == KV_TYPE_SINGLE_DELETE) {
         return give_single(survivors, stripe);
+    }
+    if (is_filtered_out) {
+        return give_deletion(survivors, key.trailer);
     }
     return give_input(survivors, type == KV_TYPE_PUT ? put_trailer(survivors, key.trailer, stripe)
                                                      : key.trailer);

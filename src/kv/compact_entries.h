@@ -19,6 +19,7 @@ struct kv_survivors_options {
     struct kv_memory *memory; /* borrowed until fini, and so is all else */
     const struct quarry_kv_comparator *comparator;
     const struct quarry_kv_merge_operator *merge_operator; /* NULL: merges stay as they are */
+    const struct quarry_kv_compaction_filter *filter;      /* NULL: none */
     const uint64_t *snapshots; /* rising; the last one: what was visible. NULL for 0 */
     uint32_t snapshot_count;
     const struct kv_fragments *fragments; /* of all inputs; NULL: none */

@@ -147,6 +147,7 @@ static enum quarry_status write_table(struct flush *flush)
         .memory = flush->memory,
         .comparator = kv->comparator,
         .merge_operator = kv->merge_operator,
+        .filter = kv->options.compaction_filter,
         .snapshots = flush->stripes.sequences,
         .snapshot_count = flush->stripes.count,
         .fragments = flush->fragments,

@@ -15,8 +15,8 @@
  * Turning round. The merge is at what is shown, or behind it, or before it (kv_walk_place); each
  * move begins by going to where its direction is searched from.
  *
- * No memory. A move that is refused memory is done again with the reserve given back: from the key
- * that was saved last, behind it if that had been passed.
+ * No memory. A move that is refused memory is done again with the reserve given back, frugally
+ * (walk_sources.c): from the key that was saved last, behind it if that had been passed.
  *
  * Invariants:
  *   1. is_valid: key and value are what is shown, borrowed from where `place` says.
@@ -25,6 +25,11 @@
  * Locking: none; one thread's at a time.
  */
 #include <kv/walk.h>
+
+/* Moves that a walk is frugal for, before it tries to hold all that it wants. Doubling it halves
+ * what those that are refused again pay for the try, and doubles how long others are slow in vain.
+ */
+#define FRUGAL_MOVES 256u
 
 /* ---- what moves share ----------------------------------------------------------------------- */
 
@@ -236,15 +241,24 @@ static bool resume_backward(struct quarry_kv_iterator *walk, struct kv_slice key
 
 typedef bool move_function(struct quarry_kv_iterator *walk, struct kv_slice key);
 
-/* Once more, with the reserve. */
+/* Once more, with the reserve; and as often as there is something to wait for. */
 Q_COLD static bool move_again(struct quarry_kv_iterator *walk, move_function *move,
                               struct kv_slice key)
 {
+    uint32_t try_count = 0;
+    bool is_found;
+
     if (walk->status != QUARRY_NO_MEMORY || walk->is_lost || !kv_reserve_enter(walk->kv)) {
         return false;
     }
-    walk->status = QUARRY_OK;
-    bool is_found = move(walk, key);
+    do {
+        walk->status = QUARRY_OK;
+        kv_walk_set_frugal(walk, true);
+        is_found = move(walk, key);
+    } while (walk->status == QUARRY_NO_MEMORY && kv_reserve_wait(walk->kv, 1, &try_count));
+    if (!kv_reserve_restore(walk->kv)) {
+        kv_walk_let_go(walk);
+    }
     kv_reserve_leave(walk->kv);
     return is_found;
 }
@@ -261,6 +275,9 @@ static bool place(struct quarry_kv_iterator *walk, move_function *move, struct k
     walk->status = QUARRY_OK;
     walk->is_lost = false;
     walk->skipped_count = 0;
+    if (Q_UNLIKELY(walk->is_frugal)) {
+        kv_walk_set_frugal(walk, false);
+    }
     kv_walk_count_steps(walk);
     kv_count(walk->kv, KV_COUNT_SEEKS, 1);
     bool is_found = move(walk, key);
@@ -308,8 +325,12 @@ static bool save_shown_key(struct quarry_kv_iterator *walk)
 {
     enum quarry_status status = try_save_key(walk);
 
+    uint32_t try_count = 0;
+
     if (Q_UNLIKELY(status == QUARRY_NO_MEMORY) && kv_reserve_enter(walk->kv)) {
-        status = try_save_key(walk);
+        do {
+            status = try_save_key(walk);
+        } while (status == QUARRY_NO_MEMORY && kv_reserve_wait(walk->kv, 1, &try_count));
         kv_reserve_leave(walk->kv);
     }
     if (Q_LIKELY(status == QUARRY_OK)) {
@@ -319,10 +340,24 @@ static bool save_shown_key(struct quarry_kv_iterator *walk)
     return kv_walk_end(walk, status);
 }
 
+/* A step after which it is not frugal any more. */
+Q_COLD static bool next_at_ease(struct quarry_kv_iterator *walk)
+{
+    if (walk->place == KV_WALK_AT && !save_shown_key(walk)) {
+        return false;
+    }
+    walk->is_taken = true;
+    kv_walk_set_frugal(walk, false);
+    return resume_forward(walk, (struct kv_slice){0});
+}
+
 static bool next(struct quarry_kv_iterator *walk)
 {
     struct kv_iterator *top = walk->top;
 
+    if (Q_UNLIKELY(walk->is_frugal) && ++walk->frugal_count > FRUGAL_MOVES) {
+        return next_at_ease(walk);
+    }
     switch (walk->place) {
     case KV_WALK_AT:
         if (Q_UNLIKELY(!save_shown_key(walk))) {
@@ -334,6 +369,9 @@ static bool next(struct quarry_kv_iterator *walk)
         turn_forward(walk);
         break;
     case KV_WALK_BEHIND:
+        if (Q_UNLIKELY(walk->is_frugal)) {
+            kv_walk_wake(walk);
+        }
         break;
     case KV_WALK_NOWHERE:
         Q_ASSERT_MSG(false, "the iterator is at no key");
@@ -380,8 +418,14 @@ static bool previous(struct quarry_kv_iterator *walk)
         return false;
     }
     walk->is_taken = true;
+    if (Q_UNLIKELY(walk->is_frugal) && ++walk->frugal_count > FRUGAL_MOVES) {
+        kv_walk_set_frugal(walk, false);
+        return resume_backward(walk, (struct kv_slice){0});
+    }
     if (walk->place != KV_WALK_BEFORE) {
         turn_backward(walk);
+    } else if (Q_UNLIKELY(walk->is_frugal)) {
+        kv_walk_wake(walk);
     }
     return kv_walk_find_backward(walk);
 }

@@ -35,6 +35,13 @@ struct kv_iterator_ops {
     void (*previous)(struct kv_iterator *iterator);
     /* Lets go of all that is held. The iterator's own memory is its maker's. */
     void (*fini)(struct kv_iterator *iterator);
+    /*
+     * Both or neither; NULL: it holds nothing that is worth it. Rest keeps a copy of the key, where
+     * it is at one, and lets go of all else: there is no value until wake, or until it is moved.
+     * Errors: QUARRY_NO_MEMORY: it is as it was. Wake of one that does not rest does nothing.
+     */
+    enum quarry_status (*rest)(struct kv_iterator *iterator);
+    void (*wake)(struct kv_iterator *iterator);
 };
 
 /* First member of what an iterator really is. */

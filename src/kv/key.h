@@ -69,6 +69,23 @@ struct kv_key {
     uint64_t trailer;
 };
 
+/* memcmp without a call: for what is short and in cache. */
+static inline int kv_compare_words(const char *a, const char *b, size_t count)
+{
+    if (Q_UNLIKELY(count < sizeof(uint64_t))) {
+        return count == 0 ? 0 : memcmp(a, b, count);
+    }
+    for (size_t at = 0; at < count; at += sizeof(uint64_t)) {
+        /* The last word may reach back into what has been compared. */
+        size_t from = size_min(at, count - sizeof(uint64_t));
+        uint64_t x = endian_load_be_u64(a + from), y = endian_load_be_u64(b + from);
+        if (x != y) {
+            return x < y ? -1 : 1;
+        }
+    }
+    return 0;
+}
+
 /* Of memcmp, with the shorter of two that are equal so far first. */
 static inline int kv_compare_bytes(struct kv_slice a, struct kv_slice b)
 {

@@ -28,6 +28,11 @@ enum quarry_status kv_log_set_destroy(struct kv_log_set *set, struct quarry_erro
  */
 enum quarry_status kv_log_set_prepare(struct kv_log_set *set, struct quarry_error *error);
 /*
+ * The same ahead of the writer who will want it, and by one thread at a time; who will try himself
+ * if it fails now. Threads: any, without locks.
+ */
+void kv_log_set_prepare_ahead(struct kv_log_set *set);
+/*
  * Has the log that was made ready be the current one. Returns: its number; 0: none is ready.
  * Threads: under commit_mutex. Cost: no system call.
  */

@@ -9,15 +9,19 @@
  * operands are collected until then.
  *
  *     file of a level    one binary search over numbers (kv_run_find); a key whose versions fill
- * the end of a file may go on at the beginning of the next table              two loads
- * (kv_open_table_peek), then filter, index, block
+ *                        the end of a file may go on at the beginning of the next
+ *     table              two loads (kv_open_table_peek), then filter, index, block
+ *
+ * All levels' files are found first, and their filters' lines fetched; then the filters are asked,
+ * by one hash. Nothing else of a table is touched where its filter says no.
  *
  * Invariants:
  *   1. A lookup that is decided has a place, or its key is not there.
  *   2. In the epoch no file is opened, for that may wait for other threads: the whole read is done
  *      again with a counted view. Its sequence is read again, too, after the view.
  *
- * Locking: none. Cost: a hash, a cache miss or two for each layer and for each level's filter.
+ * Locking: none. Cost: a hash, a cache miss or two for each layer and for each level's filter; 770
+ * instructions for a key that is not there, by callgrind, with an empty memtable and one level.
  */
 #include <kv/lookup.h>
 
@@ -149,6 +153,7 @@ static void count_filter(struct kv_reading *reading, enum kv_table_filtered filt
     }
 }
 
+/* `lookup->filtered`: what the table's filter has said. */
 static enum quarry_status look_in_table(struct kv_lookup *lookup, struct kv_reading *reading,
                                         struct kv_table *table)
 {
@@ -158,6 +163,7 @@ static enum quarry_status look_in_table(struct kv_lookup *lookup, struct kv_read
         .hash = lookup->hash,
         .only_cached = reading->only_cached,
         .is_background = reading->is_background,
+        .filtered = lookup->filtered,
     };
     struct kv_table_entry entry;
 
@@ -229,7 +235,7 @@ static inline enum quarry_status look_in_file(struct kv_lookup *lookup, struct k
                                    : look_in_file_slow(lookup, reading, file);
 }
 
-/* In a run, from the file on that kv_run_find has found. */
+/* In a run, from the file on that kv_run_find has found, and of whose filter `filtered` is. */
 static enum quarry_status look_in_run(struct kv_lookup *lookup, struct kv_reading *reading,
                                       const struct kv_run *run, uint32_t at)
 {
@@ -242,6 +248,7 @@ static enum quarry_status look_in_run(struct kv_lookup *lookup, struct kv_readin
             break;
         }
         status = look_in_file(lookup, reading, file);
+        lookup->filtered = KV_TABLE_NOT_FILTERED; /* the next file's has not been asked */
         pass_source(lookup);
     }
     return status;
@@ -253,30 +260,60 @@ static inline uint32_t find_in_run(const struct kv_lookup *lookup, const struct 
     return kv_run_find(run, reading->kv->comparator, lookup->key, lookup->prefix8);
 }
 
-/* Finds the file of a run, and fetches the line of its filter that will be asked. */
-static uint32_t prepare_run(const struct kv_lookup *lookup, const struct kv_reading *reading,
-                            const struct kv_run *run)
+/* Where in a run a key may be, and what is fetched of it. */
+struct candidate {
+    const struct kv_run *run;
+    uint32_t at;
+    const struct kv_table *table; /* of the file at it; NULL: it is not open, or not looked at */
+};
+
+/*
+ * Finds the file of a run, and fetches the line of its filter that will be asked. Returns: whether
+ * there is one.
+ */
+static inline bool find_candidate(const struct kv_lookup *lookup, const struct kv_reading *reading,
+                                  const struct kv_run *run, struct candidate *ret_candidate)
 {
     uint32_t at = find_in_run(lookup, reading, run);
-    struct kv_table *table =
-        at == run->file_count || reading->may_open ? NULL : kv_open_table_peek(run->files[at]);
 
-    if (table != NULL) {
+    if (at == run->file_count) {
+        return false;
+    }
+    struct kv_table *table = reading->may_open ? NULL : kv_open_table_peek(run->files[at]);
+    if (Q_LIKELY(table != NULL)) {
         kv_table_prefetch(table, lookup->hash);
     }
-    return at;
+    *ret_candidate = (struct candidate){run, at, table};
+    return true;
+}
+
+/*
+ * What a filter in memory rejects is in no other file of the run either: a key that goes on in the
+ * next file is the last of this one, and its filter has it.
+ */
+static inline enum quarry_status look_in_candidate(struct kv_lookup *lookup,
+                                                   struct kv_reading *reading,
+                                                   const struct candidate *candidate)
+{
+    lookup->filtered = candidate->table == NULL ? KV_TABLE_NOT_FILTERED
+                                                : kv_table_ask(candidate->table, lookup->hash);
+    if (lookup->filtered == KV_TABLE_REJECTED) {
+        reading->filter_useful++;
+        return QUARRY_OK;
+    }
+    return look_in_run(lookup, reading, candidate->run, candidate->at);
 }
 
 static enum quarry_status look_in_level0(struct kv_lookup *lookup, struct kv_reading *reading)
 {
     const struct kv_version *version = reading->view->version;
     enum quarry_status status = QUARRY_OK;
+    struct candidate candidate;
 
-    for (uint32_t i = 0; i < version->sublevel_count && status == QUARRY_OK; i++) {
-        const struct kv_run *run = &version->sublevels[i];
-        status = look_in_run(lookup, reading, run, find_in_run(lookup, reading, run));
-        if (lookup->is_decided) {
-            break;
+    for (uint32_t i = 0; i < version->sublevel_count && status == QUARRY_OK && !lookup->is_decided;
+         i++) {
+        if (find_candidate(lookup, reading, &version->sublevels[i], &candidate)) {
+            status = look_in_candidate(lookup, reading, &candidate);
         }
     }
     return status;
@@ -286,17 +323,19 @@ static enum quarry_status look_in_level0(struct kv_lookup *lookup, struct kv_rea
 static enum quarry_status look_in_files(struct kv_lookup *lookup, struct kv_reading *reading)
 {
     const struct kv_version *version = reading->view->version;
-    uint32_t at[QUARRY_KV_LEVELS];
+    struct candidate candidates[QUARRY_KV_LEVELS];
+    uint32_t count = 0;
 
     lookup->hash = kv_table_hash(lookup->key);
     for (uint32_t level = 1; level < QUARRY_KV_LEVELS; level++) {
         const struct kv_run *run = &version->levels[level];
-        at[level] = run->file_count == 0 ? 0 : prepare_run(lookup, reading, run);
+        if (run->file_count != 0 && find_candidate(lookup, reading, run, &candidates[count])) {
+            count++;
+        }
     }
     enum quarry_status status = look_in_level0(lookup, reading);
-    for (uint32_t level = 1; level < QUARRY_KV_LEVELS && status == QUARRY_OK && !lookup->is_decided;
-         level++) {
-        status = look_in_run(lookup, reading, &version->levels[level], at[level]);
+    for (uint32_t i = 0; i < count && status == QUARRY_OK && !lookup->is_decided; i++) {
+        status = look_in_candidate(lookup, reading, &candidates[i]);
     }
     return status;
 }
@@ -400,7 +439,10 @@ enum quarry_status kv_read(struct quarry_kv *kv, const struct quarry_kv_read_opt
         status = read_counted(&reading, options, read, argument);
     }
     if (Q_UNLIKELY(status == QUARRY_NO_MEMORY) && kv_reserve_enter(kv)) {
-        status = read_counted(&reading, options, read, argument);
+        uint32_t try_count = 0;
+        do {
+            status = read_counted(&reading, options, read, argument);
+        } while (status == QUARRY_NO_MEMORY && kv_reserve_wait(kv, 0, &try_count));
         kv_reserve_leave(kv);
     }
     return status;

@@ -41,7 +41,8 @@ enum kv_place {
 struct kv_lookup {
     struct kv_slice key;
     uint64_t prefix8, hash;
-    bool only_exists; /* no value is wanted: an operand is enough */
+    enum kv_table_filtered filtered; /* of the table that is looked into first */
+    bool only_exists;                /* no value is wanted: an operand is enough */
     /* what was found */
     bool is_decided;
     uint64_t cover; /* of the newest range deletion over the key; 0: none */

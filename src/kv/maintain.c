@@ -132,8 +132,17 @@ static enum quarry_status compact_level(struct quarry_kv *kv, uint32_t level,
     }
 }
 
-/* Whether the last level has deletions in the range that nothing needs any more. */
-static bool has_leftovers(struct quarry_kv *kv, const struct kv_key_range *range)
+/* Deletions that nothing needs any more; a file from before, of whose keys a filter was not asked.
+ */
+static bool is_leftover(const struct quarry_kv *kv, const struct kv_file *file, uint64_t first_new)
+{
+    return file->deletion_count + file->range_deletion_count != 0 ||
+           (kv->options.compaction_filter != NULL && file->number < first_new);
+}
+
+/* Whether the last level has some of them in the range. */
+static bool has_leftovers(struct quarry_kv *kv, const struct kv_key_range *range,
+                          uint64_t first_new)
 {
     struct kv_version *version = kv_versions_acquire(&kv->versions);
     const struct kv_run *run = &version->levels[LAST_LEVEL];
@@ -142,7 +151,7 @@ static bool has_leftovers(struct quarry_kv *kv, const struct kv_key_range *range
 
     if (kv_run_overlap(run, version->comparator, range, &from, &to)) {
         for (uint32_t i = from; i < to; i++) {
-            has |= run->files[i]->deletion_count + run->files[i]->range_deletion_count != 0;
+            has |= is_leftover(kv, run->files[i], first_new);
         }
     }
     kv_version_release(version);
@@ -153,6 +162,8 @@ static bool has_leftovers(struct quarry_kv *kv, const struct kv_key_range *range
 static enum quarry_status compact(struct quarry_kv *kv, const struct kv_key_range *range,
                                   struct quarry_error *error)
 {
+    /* Relaxed: a number that files which are made from now on do not go below. */
+    uint64_t first_new = atomic_load_relaxed_u64(&kv->next_file);
     enum quarry_status status = QUARRY_OK;
 
     for (uint32_t level = 0; level < LAST_LEVEL; level++) {
@@ -161,7 +172,7 @@ static enum quarry_status compact(struct quarry_kv *kv, const struct kv_key_rang
             return status;
         }
     }
-    if (has_leftovers(kv, range)) {
+    if (has_leftovers(kv, range, first_new)) {
         status = compact_level(kv, LAST_LEVEL, range, error);
     }
     return status == QUARRY_NOT_FOUND ? QUARRY_OK : status;

@@ -466,8 +466,15 @@ enum quarry_status kv_manifest_read(struct quarry_vfs *vfs, const char *director
 
 /* ---- files ---------------------------------------------------------------------------------- */
 
+/* Tables that the manifest has and the directory has not. */
+struct missing {
+    uint64_t count;
+    uint64_t lowest; /* number */
+};
+
 static enum quarry_status check_file(struct quarry_vfs *vfs, const char *directory,
-                                     const struct kv_file *file, struct quarry_error *error)
+                                     const struct kv_file *file, struct missing *missing,
+                                     struct quarry_error *error)
 {
     static const enum kv_file_kind kinds[] = {KV_FILE_TABLE, KV_FILE_TABLE_LEVELDB};
     struct kv_path path;
@@ -482,8 +489,10 @@ static enum quarry_status check_file(struct quarry_vfs *vfs, const char *directo
         }
     }
     if (status == QUARRY_NOT_FOUND) {
-        return error_set(error, QUARRY_CORRUPT, "%s: the manifest has it, and it is not there",
-                         path.text);
+        missing->lowest =
+            missing->count == 0 ? file->number : size_min_u64(missing->lowest, file->number);
+        missing->count++;
+        return QUARRY_OK;
     }
     if (status == QUARRY_OK && (is_directory || byte_count != file->byte_count)) {
         return error_set(error, QUARRY_CORRUPT,
@@ -497,13 +506,20 @@ enum quarry_status kv_manifest_check_files(struct quarry_vfs *vfs, const char *d
                                            const struct kv_version *version,
                                            struct quarry_error *error)
 {
+    struct missing missing = {0};
     enum quarry_status status = QUARRY_OK;
 
     for (uint32_t level = 0; level < QUARRY_KV_LEVELS; level++) {
         const struct kv_run *run = &version->levels[level];
         for (uint32_t i = 0; i < run->file_count && status == QUARRY_OK; i++) {
-            status = check_file(vfs, directory, run->files[i], error);
+            status = check_file(vfs, directory, run->files[i], &missing, error);
         }
     }
-    return status;
+    if (status != QUARRY_OK || missing.count == 0) {
+        return status;
+    }
+    return error_set(error, QUARRY_CORRUPT,
+                     "%s: table %06" PRIu64
+                     ": the manifest has it, and it is not there; missing in all: %" PRIu64,
+                     directory, missing.lowest, missing.count);
 }

@@ -16,6 +16,14 @@ struct kv_memory {
     struct quarry_pool *pool;       /* const; borrowed; of the account's owner */
 };
 
+/* A wait for memory that was refused, so far. All-zero has not begun. */
+struct kv_memory_wait {
+    uint64_t seen;     /* what had changed before the last try: kv_background_changes */
+    uint64_t until_ns; /* once try_count is not 0 */
+    uint32_t try_count;
+    uint32_t idle_count; /* of them: while the background had nothing to do */
+};
+
 /*
  * Takes zeroed memory. Returns: own; give it back with kv_memory_give; NULL: there is none.
  * `byte_count`: from 1. Threads: any. Cost: an allocation, a charge.

@@ -123,6 +123,13 @@ struct kv_memtable_found {
 };
 
 /*
+ * Fetches into the CPU's cache where the table of keys says where a key is; then, with time
+ * between, the entry itself. Returns: whether there seems to be one. `tag`: kv_hash_tag.
+ */
+void kv_memtable_prefetch(const struct kv_memtable *memtable, uint32_t tag);
+bool kv_memtable_prefetch_entry(const struct kv_memtable *memtable, uint32_t tag);
+
+/*
  * The newest entry of a key that is not above a sequence, whatever its type; range deletions are
  * not looked at. The one before it.
  *

@@ -10,11 +10,12 @@
  * Growing
  *   A table that is 5/8 full gets a newer one, as large as what the memtable is going to hold asks
  *   for: as many keys again as there are for each byte that is left in the arena. Whoever inserts
- *   from then on moves 64 slots each time: an empty slot is *sealed*, what is in an occupied one is
- *   inserted into the newer table. Nothing is inserted into the older one any more, but by those
- *   who have not seen the newer one: they meet a seal, or their slot is moved later. Readers look
- *   into the older table, and if it has not the key, into the newer. When all slots are moved, the
- *   newer table is the one.
+ *   from then on clears 1,024 of its slots each time, while it is still only *coming*; when all are
+ *   cleared it is the newer one, and whoever inserts moves 64 slots of the older each time: an
+ * empty slot is *sealed*, what is in an occupied one is inserted into the newer table. Nothing is
+ * inserted into the older one any more, but by those who have not seen the newer one: they meet a
+ * seal, or their slot is moved later. Readers look into the older table, and if it has not the key,
+ * into the newer. When all slots are moved, the newer table is the one.
  *
  * Why that finds every key
  *   A slot is only ever changed from empty to a node, from empty to sealed, and from a node to
@@ -42,7 +43,8 @@
  * slots of 32 bits with 3 bits of tag (half the memory, a third of a node more for each key that is
  * not there); a table as large as the arena could ever want, from the start (an eighth of every
  * arena, charged before the first key); one thread that moves everything (10 ms for one unlucky
- * writer).
+ * writer); one thread that clears the newer table (8 MiB of fresh memory for half a million keys, 2
+ * ms for one unlucky writer).
  */
 #include <kv/memtable_hash.h>
 
@@ -53,9 +55,15 @@
 /* How far from its place a key may be: above the longest stretch of a table of millions that is
  * 5/8 full. */
 #define PROBES_MAX 256u
+/* And as far as is looked where it is only to be fetched: most of the line. */
+#define PREFETCH_PROBES 4u
 /* Slots that are moved with an insertion: those of a table a quarter of the size of the next are
  * moved before that is 1/50 fuller. */
 #define MOVE_SLOTS 64u
+/* Slots of the coming table that are cleared with an insertion: two pages, which cost about as much
+ * as they would have when they were first written to. One of a table four times as large is cleared
+ * before this one is 1/250 fuller. */
+#define CLEAR_SLOTS 1024u
 
 #define SLOT_EMPTY  UINT64_C(0)
 #define SLOT_SEALED UINT64_C(1) /* no node is at offset 1 */
@@ -66,10 +74,13 @@ struct kv_hash_table {
     uint64_t limit; /* keys from which on there should be a newer one */
     /* atomic */
     _Atomic(void *) newer;      /* struct kv_hash_table */
+    _Atomic(void *) coming;     /* the same, before all of its slots are cleared */
     _Atomic bool is_growing;    /* somebody has gone to make it, or found that there is no room */
     _Atomic uint64_t key_count; /* of slots with a node */
     _Atomic uint64_t move_next; /* slots that somebody has gone to move */
     _Atomic uint64_t move_done;
+    _Atomic uint64_t clear_next; /* slots of its own that somebody has gone to clear */
+    _Atomic uint64_t clear_done;
     _Atomic uint64_t slots[];
 };
 
@@ -92,12 +103,13 @@ static uint32_t slot_tag(uint64_t slot)
 
 static struct kv_hash_table *newer_of(const struct kv_hash_table *table)
 {
-    /* Acquire: pairs with the release in grow; the table is whole. */
+    /* Acquire: pairs with the release in clear_some; the table is whole. */
     return atomic_load_acquire_ptr(&table->newer);
 }
 
 /* ---- tables --------------------------------------------------------------------------------- */
 
+/* A table whose slots are to be cleared. NULL: there is no room. */
 static struct kv_hash_table *make_table(struct kv_hash *hash, uint32_t bits)
 {
     uint64_t slot_count = UINT64_C(1) << bits;
@@ -109,11 +121,19 @@ static struct kv_hash_table *make_table(struct kv_hash *hash, uint32_t bits)
         return NULL;
     }
     struct kv_hash_table *table = arena_at(hash->arena, offset);
-    memset(table, 0, byte_count);
+    memset(table, 0, sizeof(*table));
     table->bits = bits;
     table->limit = slot_count / 8 * 5;
     (void)atomic_add_relaxed_u64(&hash->byte_count, byte_count);
     return table;
+}
+
+static void clear_slots(struct kv_hash_table *table, uint64_t from, uint64_t count)
+{
+    char *slots = (char *)table + sizeof(*table);
+
+    Q_DCHECK(from + count <= UINT64_C(1) << table->bits);
+    memset(slots + from * sizeof(uint64_t), 0, count * sizeof(uint64_t));
 }
 
 enum quarry_status kv_hash_init(struct kv_hash *hash, struct quarry_arena *arena,
@@ -124,6 +144,7 @@ enum quarry_status kv_hash_init(struct kv_hash *hash, struct quarry_arena *arena
     if (table == NULL) {
         return QUARRY_NO_MEMORY;
     }
+    clear_slots(table, 0, UINT64_C(1) << FIRST_BITS);
     /* Relaxed: nobody knows the hash yet. */
     atomic_store_relaxed_ptr(&hash->table, table);
     return QUARRY_OK;
@@ -144,25 +165,57 @@ static uint32_t next_bits(const struct kv_hash *hash, const struct kv_hash_table
     return bits > table->bits ? bits : table->bits + 1;
 }
 
-/* Makes the newer table. Only one thread ever does, for each. */
-static void grow(struct kv_hash *hash, struct kv_hash_table *table)
+/* A piece of the coming table; who clears the last one makes it the newer. */
+static void clear_some(struct kv_hash_table *table, struct kv_hash_table *coming)
 {
-    uint32_t bits = next_bits(hash, table);
-    struct kv_hash_table *newer = bits <= BITS_MAX ? make_table(hash, bits) : NULL;
+    uint64_t slot_count = UINT64_C(1) << coming->bits;
 
-    if (newer != NULL) {
+    if (atomic_load_relaxed_u64(&coming->clear_next) >= slot_count) {
+        return;
+    }
+    uint64_t first = atomic_add_relaxed_u64(&coming->clear_next, CLEAR_SLOTS);
+    if (first >= slot_count) {
+        return;
+    }
+    uint64_t count = size_min_u64(CLEAR_SLOTS, slot_count - first);
+    clear_slots(coming, first, count);
+    /* Acquire, release: who comes last has seen what all others cleared. */
+    if (atomic_add_acq_rel_u64(&coming->clear_done, count) + count == slot_count) {
         /* Release: pairs with the acquire in newer_of. */
-        atomic_store_release_ptr(&table->newer, newer);
+        atomic_store_release_ptr(&table->newer, coming);
     }
 }
 
-static void grow_if_full(struct kv_hash *hash, struct kv_hash_table *table)
+/* Makes the coming table. Only one thread ever does, for each. */
+static void grow(struct kv_hash *hash, struct kv_hash_table *table)
+{
+    uint32_t bits = next_bits(hash, table);
+    struct kv_hash_table *coming = bits <= BITS_MAX ? make_table(hash, bits) : NULL;
+
+    if (coming != NULL) {
+        /* Release: pairs with the acquire in grow_slow; its header is there. */
+        atomic_store_release_ptr(&table->coming, coming);
+    }
+}
+
+Q_COLD static void grow_slow(struct kv_hash *hash, struct kv_hash_table *table)
+{
+    /* Acquire: pairs with the release in grow. */
+    struct kv_hash_table *coming = atomic_load_acquire_ptr(&table->coming);
+
+    if (coming != NULL) {
+        clear_some(table, coming);
+    } else if (!atomic_load_relaxed_bool(&table->is_growing) &&
+               !atomic_exchange_relaxed_bool(&table->is_growing, true)) {
+        grow(hash, table);
+    }
+}
+
+static inline void grow_if_full(struct kv_hash *hash, struct kv_hash_table *table)
 {
     /* Relaxed: a key more or less; who goes is decided by the exchange. */
-    if (Q_UNLIKELY(atomic_load_relaxed_u64(&table->key_count) > table->limit) &&
-        !atomic_load_relaxed_bool(&table->is_growing) &&
-        !atomic_exchange_relaxed_bool(&table->is_growing, true)) {
-        grow(hash, table);
+    if (Q_UNLIKELY(atomic_load_relaxed_u64(&table->key_count) > table->limit)) {
+        grow_slow(hash, table);
     }
 }
 
@@ -178,6 +231,27 @@ void kv_hash_prefetch(const struct kv_hash *hash, uint32_t tag)
         table = newer;
     }
     __builtin_prefetch(&table->slots[tag >> (32 - table->bits)], 1);
+}
+
+bool kv_hash_prefetch_node(const struct kv_hash *hash, uint32_t tag)
+{
+    /* Acquire: as above. */
+    const struct kv_hash_table *table = atomic_load_acquire_ptr(&hash->table);
+    uint64_t mask = (UINT64_C(1) << table->bits) - 1;
+    uint64_t at = tag >> (32 - table->bits);
+
+    for (uint32_t probe = 0; probe < PREFETCH_PROBES; probe++, at = (at + 1) & mask) {
+        /* Acquire: pairs with the releases in insert_into and replace. */
+        uint64_t found = atomic_load_acquire_u64(&table->slots[at]);
+        if (found == SLOT_EMPTY || found == SLOT_SEALED) {
+            return false;
+        }
+        if (slot_tag(found) == tag) {
+            __builtin_prefetch(kv_node_at(hash->list, slot_node(found)));
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Whether a slot has the key of a node. */

@@ -24,7 +24,12 @@
  *
  * Splices are kept between insertions. If the next key is after the last one, and before what
  * followed it at one of the lowest levels, the search begins there: a sorted batch costs two
- * comparisons a key. Otherwise it begins at the top.
+ * comparisons a key. Else, if somebody knows an older node of the same key, a node without short
+ * cuts goes right before that one. Otherwise the search begins at the top.
+ *
+ * A search remembers how many bytes of the key sought each of the two nodes that it lies between
+ * begins with. All between them begin with the lesser of the two, which is not compared again: one
+ * word of most keys is looked at, wherever they begin to differ.
  *
  * Invariants
  *   1. Each level is in the order of internal keys, and its nodes are all in the level below.
@@ -32,6 +37,7 @@
  *   3. In a splice, previous[n + 1] <= previous[n] <= the last key inserted < next[n] <=
  *      next[n + 1], unless previous[0] is the head: then the others are not used.
  *   4. `previous` is before its node, and never changes back from superseded.
+ *   5. Every key between the nodes of `struct bounds` begins with as many bytes of the target's.
  *
  * Locking: none. Readers take no notice of writers, but for acquire loads of links.
  * Cost: a search of n nodes touches about 1.7 ln n of them, the upper ones in cache; the link of
@@ -65,61 +71,125 @@ Q_NOINLINE static bool is_before_behind_prefix(const struct kv_list *list,
     return order != 0 ? order < 0 : node->trailer > target->trailer;
 }
 
-static inline bool is_before(const struct kv_list *list, uint32_t offset,
-                             const struct kv_list_target *target)
+/* Bytes that two unlike words, loaded as big-endian, begin with alike. */
+static inline uint32_t alike(uint64_t a, uint64_t b)
+{
+    return bits_leading_zeros_u64(a ^ b) / 8;
+}
+
+/* Whether a node's key has 16 bytes, and a length of one byte. */
+static inline bool is_ordinary(const struct kv_node *node)
+{
+    return (uint8_t)(node->data[0] - 16) < 0x80 - 16;
+}
+
+/* kv_node_has_key, with a look at the second word first: keys often begin alike. */
+static inline bool is_same_key(const struct kv_list *list, const struct kv_node *node,
+                               const struct kv_list_target *target)
+{
+    if (node->prefix != target->prefix ||
+        (target->is_ordinary && is_ordinary(node) &&
+         endian_load_be_u64(node->data + 1 + 8) != endian_load_be_u64(target->key.bytes + 8))) {
+        return false;
+    }
+    return kv_node_has_key(list, node, target->key, target->prefix);
+}
+
+/*
+ * Whether a node comes before what is sought. Given that its key begins with `*common` bytes of the
+ * target's, which becomes a number of bytes that it does begin with.
+ */
+static inline bool is_before_from(const struct kv_list *list, uint32_t offset,
+                                  const struct kv_list_target *target, uint32_t *common)
 {
     const struct kv_node *node = kv_node_at(list, offset);
 
-    if (node->prefix != target->prefix) {
-        return node->prefix < target->prefix;
+    if (Q_UNLIKELY(!target->is_ordinary || !is_ordinary(node))) {
+        *common = 0;
+        return node->prefix != target->prefix ? node->prefix < target->prefix
+                                              : is_before_behind_prefix(list, node, target);
     }
-    /* Keys often begin alike and differ in their second word: where both have 16 bytes, and a
-     * length of one byte. */
-    if (Q_LIKELY(list->comparator->compare == NULL && target->key.count >= 16 &&
-                 (uint8_t)(node->data[0] - 16) < 0x80 - 16)) {
-        uint64_t second = endian_load_be_u64(node->data + 1 + 8);
-        if (second != target->second) {
-            return second < target->second;
-        }
+    uint64_t a = node->prefix, b = target->prefix;
+    uint32_t from = 0;
+    if (*common != 0 || a == b) {
+        uint32_t least = (uint32_t)size_min(node->data[0], target->key.count);
+        from = *common != 0 ? *common : 8;
+        from = from < least - 8 ? from : least - 8;
+        a = endian_load_be_u64(node->data + 1 + from);
+        b = endian_load_be_u64(target->key.bytes + from);
     }
+    if (Q_LIKELY(a != b)) {
+        *common = from + alike(a, b);
+        return a < b;
+    }
+    *common = from + 8;
     return is_before_behind_prefix(list, node, target);
+}
+
+static inline bool is_before(const struct kv_list *list, uint32_t offset,
+                             const struct kv_list_target *target)
+{
+    uint32_t common = 0;
+
+    return is_before_from(list, offset, target, &common);
 }
 
 /* ---- searching ------------------------------------------------------------------------------ */
 
+/* How many bytes of the target's key the nodes on both sides of it begin with, at least. */
+struct bounds {
+    uint32_t before, next;
+};
+
 /*
  * Goes along a level from a node before the target: `*before` becomes the last one that is.
- * `known`: a node that is known not to be; 0: none is. Returns: the first one that is not; 0: none.
+ * `known`: a node that is known not to be; 0: none is. `bounds` are those of `*before` and `known`,
+ * and become those of what is found. Returns: the first one that is not; 0: none.
  */
-static inline uint32_t search_level(const struct kv_list *list, const struct kv_list_target *target,
-                                    uint32_t level, uint32_t known, uint32_t *before)
+static Q_ALWAYS_INLINE uint32_t search_level(const struct kv_list *list,
+                                             const struct kv_list_target *target, uint32_t level,
+                                             uint32_t known, uint32_t *before,
+                                             struct bounds *bounds)
 {
     for (;;) {
         struct kv_node *node = kv_node_at(list, *before);
         /* Acquire: pairs with the release in link_level. */
         uint32_t next = atomic_load_acquire_u32(kv_node_next(node, level));
         if (next == known || next == 0) {
-            return next;
+            return next; /* of none above there is none below either */
         }
         if (level != 0) {
             /* Where the search goes if this node is not before: a hint, so relaxed. */
             __builtin_prefetch(list->base + atomic_load_relaxed_u32(kv_node_next(node, level - 1)));
         }
-        if (!is_before(list, next, target)) {
+        uint32_t common = bounds->before < bounds->next ? bounds->before : bounds->next;
+        if (!is_before_from(list, next, target, &common)) {
+            bounds->next = common;
             return next;
         }
+        bounds->before = common;
         *before = next;
     }
+}
+
+/* After another thread was there first: from where it was, of what is known nothing. */
+Q_NOINLINE static void search_again(const struct kv_list *list, const struct kv_list_target *target,
+                                    uint32_t level, struct kv_memtable_splice *splice)
+{
+    struct bounds bounds = {0, 0};
+
+    splice->next[level] = search_level(list, target, level, 0, &splice->previous[level], &bounds);
 }
 
 uint32_t kv_list_seek(const struct kv_list *list, const struct kv_list_target *target,
                       uint32_t *ret_before)
 {
     uint32_t before = list->head, next = 0;
+    struct bounds bounds = {0, 0};
 
     /* Relaxed: a level too few or too many is only a slower search. */
     for (uint32_t level = atomic_load_relaxed_u32(&list->height); level-- > 0;) {
-        next = search_level(list, target, level, next, &before);
+        next = search_level(list, target, level, next, &before, &bounds);
     }
     if (ret_before != NULL) {
         *ret_before = before;
@@ -159,9 +229,10 @@ static void search_all(const struct kv_list *list, const struct kv_list_target *
                        struct kv_memtable_splice *splice)
 {
     uint32_t before = list->head, next = 0;
+    struct bounds bounds = {0, 0};
 
     for (uint32_t level = atomic_load_relaxed_u32(&list->height); level-- > 0;) {
-        next = search_level(list, target, level, next, &before);
+        next = search_level(list, target, level, next, &before, &bounds);
         splice->previous[level] = before;
         splice->next[level] = next;
     }
@@ -183,8 +254,9 @@ static bool search_near(const struct kv_list *list, const struct kv_list_target 
     }
     /* The levels above this one lie around the target already (invariant 3). */
     uint32_t before = splice->previous[level], next = splice->next[level];
+    struct bounds bounds = {0, 0};
     for (level++; level-- > 0;) {
-        next = search_level(list, target, level, next, &before);
+        next = search_level(list, target, level, next, &before, &bounds);
         splice->previous[level] = before;
         splice->next[level] = next;
     }
@@ -259,7 +331,7 @@ static bool link_level(struct kv_list *list, uint32_t offset, uint32_t level,
         if (atomic_cas_release_u32(kv_node_next(before, level), &expected, offset)) {
             return was_late;
         }
-        splice->next[level] = search_level(list, target, level, 0, &splice->previous[level]);
+        search_again(list, target, level, splice);
     }
 }
 
@@ -272,8 +344,7 @@ static void link_bottom(struct kv_list *list, uint32_t offset, const struct kv_l
     for (;;) {
         uint32_t previous = splice->previous[0], expected = splice->next[0];
         struct kv_node *before = kv_node_at(list, previous);
-        bool is_older =
-            previous != list->head && kv_node_has_key(list, before, target->key, target->prefix);
+        bool is_older = previous != list->head && is_same_key(list, before, target);
         /* Relaxed, both: published by the exchange. */
         atomic_store_relaxed_u32(&node->previous, previous | (is_older ? KV_NODE_SUPERSEDED : 0));
         atomic_store_relaxed_u32(&node->next, expected);
@@ -281,35 +352,72 @@ static void link_bottom(struct kv_list *list, uint32_t offset, const struct kv_l
         if (atomic_cas_release_u32(&before->next, &expected, offset)) {
             break;
         }
-        splice->next[0] = search_level(list, target, 0, 0, &splice->previous[0]);
+        search_again(list, target, 0, splice);
     }
     if (splice->next[0] != 0) {
         struct kv_node *next = kv_node_at(list, splice->next[0]);
-        set_previous(next, offset, kv_node_has_key(list, next, target->key, target->prefix));
+        set_previous(next, offset, is_same_key(list, next, target));
     }
 }
 
-void kv_list_insert(struct kv_list *list, uint32_t offset, uint32_t height,
-                    struct kv_memtable_splice *splice)
+/* Links a node at all levels where the splice says. */
+static inline void link_all(struct kv_list *list, uint32_t offset, uint32_t height,
+                            const struct kv_list_target *target, struct kv_memtable_splice *splice)
 {
-    const struct kv_node *node = kv_node_at(list, offset);
-    const struct kv_list_target target = kv_list_target(list, kv_node_key(node), node->trailer);
     bool was_late = false;
 
-    Q_DCHECK(height >= 1 && height <= KV_MEMTABLE_HEIGHT_MAX);
-    raise_height(list, height);
-    if (!search_near(list, &target, splice)) {
-        search_all(list, &target, splice);
-    }
-    link_bottom(list, offset, &target, splice);
+    link_bottom(list, offset, target, splice);
     splice->previous[0] = offset;
     for (uint32_t level = 1; level < height; level++) {
-        was_late |= link_level(list, offset, level, &target, splice);
+        was_late |= link_level(list, offset, level, target, splice);
         splice->previous[level] = offset;
     }
     if (was_late) {
         splice->previous[0] = list->head; /* so that the next search is from the top */
     }
+}
+
+bool kv_list_insert_near(struct kv_list *list, uint32_t offset, uint32_t height,
+                         struct kv_memtable_splice *splice)
+{
+    const struct kv_node *node = kv_node_at(list, offset);
+    const struct kv_list_target target = kv_list_target(list, kv_node_key(node), node->trailer);
+
+    Q_DCHECK(height >= 1 && height <= KV_MEMTABLE_HEIGHT_MAX);
+    raise_height(list, height);
+    if (!search_near(list, &target, splice)) {
+        return false;
+    }
+    link_all(list, offset, height, &target, splice);
+    return true;
+}
+
+bool kv_list_insert_before(struct kv_list *list, uint32_t offset, uint32_t older)
+{
+    const struct kv_node *node = kv_node_at(list, offset);
+    const struct kv_list_target target = kv_list_target(list, kv_node_key(node), node->trailer);
+    struct kv_memtable_splice splice;
+    uint32_t previous = kv_list_previous(list, older);
+
+    if (kv_node_at(list, older)->trailer >= target.trailer ||
+        (previous != list->head && !is_before(list, previous, &target))) {
+        return false; /* others have written the key meanwhile */
+    }
+    splice.previous[0] = previous;
+    splice.next[0] = older;
+    link_bottom(list, offset, &target, &splice);
+    return true;
+}
+
+void kv_list_insert_far(struct kv_list *list, uint32_t offset, uint32_t height,
+                        struct kv_memtable_splice *splice)
+{
+    const struct kv_node *node = kv_node_at(list, offset);
+    const struct kv_list_target target = kv_list_target(list, kv_node_key(node), node->trailer);
+
+    raise_height(list, height);
+    search_all(list, &target, splice);
+    link_all(list, offset, height, &target, splice);
 }
 
 /* ---- checking ------------------------------------------------------------------------------- */

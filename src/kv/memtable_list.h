@@ -40,7 +40,7 @@ struct kv_list_target {
     struct kv_slice key;
     uint64_t prefix;
     uint64_t trailer;
-    uint64_t second; /* bytes 8 to 15 of a key that has them, as a number, as `prefix` is */
+    bool is_ordinary; /* its bytes are compared, and there are 16 of them at least */
 };
 
 static inline struct kv_node *kv_node_at(const struct kv_list *list, uint32_t offset)
@@ -78,12 +78,14 @@ static inline uint32_t kv_node_tower_bytes(uint32_t height)
 {
     return ((height - 1) * 4 + 7) & ~7u;
 }
-/* Bytes of a node in the arena: below 2^34. */
-static inline uint64_t kv_node_total_bytes(uint32_t height, size_t key_bytes, size_t value_bytes)
+/* Bytes of a key, a value and their lengths. */
+static inline uint64_t kv_node_data_bytes(size_t key_bytes, size_t value_bytes)
 {
-    uint64_t data_bytes =
-        varint_length_u64(key_bytes) + key_bytes + varint_length_u64(value_bytes) + value_bytes;
-
+    return varint_length_u64(key_bytes) + key_bytes + varint_length_u64(value_bytes) + value_bytes;
+}
+/* Bytes of a node in the arena: below 2^34. */
+static inline uint64_t kv_node_total_bytes(uint32_t height, uint64_t data_bytes)
+{
     return kv_node_tower_bytes(height) + ((KV_NODE_BYTES + data_bytes + 7) & ~UINT64_C(7));
 }
 
@@ -95,9 +97,9 @@ static inline uint64_t kv_list_prefix(const struct kv_list *list, struct kv_slic
 static inline struct kv_list_target kv_list_target(const struct kv_list *list, struct kv_slice key,
                                                    uint64_t trailer)
 {
-    uint64_t second = key.count >= 16 ? endian_load_be_u64(key.bytes + 8) : 0;
+    bool is_ordinary = list->comparator->compare == NULL && key.count >= 16;
 
-    return (struct kv_list_target){key, kv_list_prefix(list, key), trailer, second};
+    return (struct kv_list_target){key, kv_list_prefix(list, key), trailer, is_ordinary};
 }
 
 /* Orders keys whose prefixes are equal. Inline words: keys are short, and memcmp is a call. */
@@ -145,9 +147,17 @@ void kv_list_splice_init(const struct kv_list *list, struct kv_memtable_splice *
 /*
  * Links a node, whose prefix, trailer and data are written. Threads: any, at once.
  * `splice`: where the thread inserted last, or as kv_list_splice_init left it.
+ * Returns: false: it does not belong near there, and is not linked: kv_list_insert_far must follow,
+ * or kv_list_insert_before.
  */
-void kv_list_insert(struct kv_list *list, uint32_t offset, uint32_t height,
-                    struct kv_memtable_splice *splice);
+bool kv_list_insert_near(struct kv_list *list, uint32_t offset, uint32_t height,
+                         struct kv_memtable_splice *splice);
+/* Links a node of height 1 before `older`, one of the same key. Returns: false: it belongs
+ * elsewhere, and is not linked. Threads: any. Cost: three nodes are looked at. */
+bool kv_list_insert_before(struct kv_list *list, uint32_t offset, uint32_t older);
+/* Links a node that kv_list_insert_near would not. Threads: any. */
+void kv_list_insert_far(struct kv_list *list, uint32_t offset, uint32_t height,
+                        struct kv_memtable_splice *splice);
 
 /*
  * The first node that is not before a target; 0: none. `ret_before`: the last one before it, which

@@ -24,6 +24,9 @@
  *   3. base shows what the winner is at. After an error of any child it is not valid, and each
  * child is to be placed anew.
  *
+ *   4. Frugal: between moves the winner is awake, and all others rest that can. While children are
+ *      placed, one is awake.
+ *
  * Turning round: every other child is placed at the key that the merge is at; those whose equal
  * entry is on the wrong side of it by invariant 1 take a step. Then the winner moves.
  *
@@ -51,6 +54,7 @@ struct kv_merge_iterator {
     uint32_t child_count;
     uint32_t winner;
     bool is_backward;
+    bool is_frugal;
     uint32_t *losers;  /* by node, from 1 */
     uint32_t *winners; /* by node: while the tree is made */
     struct child children[];
@@ -166,6 +170,46 @@ static bool has_failed(struct kv_merge_iterator *merge, const struct kv_iterator
     return true;
 }
 
+/* Without memory for its key it stays awake: then the others may not find theirs, and say so. */
+static void rest_child(struct kv_iterator *over)
+{
+    if (over->ops->rest != NULL) {
+        (void)over->ops->rest(over);
+    }
+}
+
+/* Children are about to be placed, one after the other. */
+static inline void begin_placing(const struct kv_merge_iterator *merge)
+{
+    if (Q_UNLIKELY(merge->is_frugal)) {
+        rest_child(merge->children[merge->winner].over);
+    }
+}
+
+/* A child has been placed, and others will be. */
+static inline void child_is_placed(const struct kv_merge_iterator *merge, uint32_t index)
+{
+    if (Q_UNLIKELY(merge->is_frugal)) {
+        rest_child(merge->children[index].over);
+    }
+}
+
+/* Invariant 4, where the winner may be another. Returns: whether it has failed. */
+Q_COLD static bool change_watch(struct kv_merge_iterator *merge)
+{
+    struct kv_iterator *winner = merge->children[merge->winner].over;
+
+    for (uint32_t i = 0; i < merge->child_count; i++) {
+        if (i != merge->winner) {
+            rest_child(merge->children[i].over);
+        }
+    }
+    if (winner->ops->wake != NULL) {
+        winner->ops->wake(winner);
+    }
+    return has_failed(merge, winner);
+}
+
 /* All children have been placed. */
 static void settle(struct kv_merge_iterator *merge)
 {
@@ -175,6 +219,9 @@ static void settle(struct kv_merge_iterator *merge)
         }
     }
     play_all(merge);
+    if (Q_UNLIKELY(merge->is_frugal) && change_watch(merge)) {
+        return;
+    }
     publish(merge);
 }
 
@@ -186,7 +233,11 @@ static inline void settle_winner(struct kv_merge_iterator *merge)
     if (Q_UNLIKELY(!over->is_valid && has_failed(merge, over))) {
         return;
     }
+    uint32_t before = merge->winner;
     play_again(merge);
+    if (Q_UNLIKELY(merge->is_frugal) && merge->winner != before && change_watch(merge)) {
+        return;
+    }
     publish(merge);
 }
 
@@ -197,8 +248,10 @@ static void first(struct kv_iterator *base)
     struct kv_merge_iterator *merge = of(base);
 
     merge->is_backward = false;
+    begin_placing(merge);
     for (uint32_t i = 0; i < merge->child_count; i++) {
         merge->children[i].over->ops->first(merge->children[i].over);
+        child_is_placed(merge, i);
     }
     settle(merge);
 }
@@ -208,8 +261,10 @@ static void last(struct kv_iterator *base)
     struct kv_merge_iterator *merge = of(base);
 
     merge->is_backward = true;
+    begin_placing(merge);
     for (uint32_t i = 0; i < merge->child_count; i++) {
         merge->children[i].over->ops->last(merge->children[i].over);
+        child_is_placed(merge, i);
     }
     settle(merge);
 }
@@ -219,8 +274,10 @@ static void seek(struct kv_iterator *base, struct kv_key key)
     struct kv_merge_iterator *merge = of(base);
 
     merge->is_backward = false;
+    begin_placing(merge);
     for (uint32_t i = 0; i < merge->child_count; i++) {
         merge->children[i].over->ops->seek(merge->children[i].over, key);
+        child_is_placed(merge, i);
     }
     settle(merge);
 }
@@ -230,8 +287,10 @@ static void seek_before(struct kv_iterator *base, struct kv_key key)
     struct kv_merge_iterator *merge = of(base);
 
     merge->is_backward = true;
+    begin_placing(merge);
     for (uint32_t i = 0; i < merge->child_count; i++) {
         merge->children[i].over->ops->seek_before(merge->children[i].over, key);
+        child_is_placed(merge, i);
     }
     settle(merge);
 }
@@ -261,12 +320,13 @@ static void turn_child(const struct kv_merge_iterator *merge, uint32_t index, st
 /* Then the winner is to move, and settle to be called. */
 Q_COLD static void turn(struct kv_merge_iterator *merge, bool is_backward)
 {
-    struct kv_key key = merge->base.key;
-
+    begin_placing(merge);
+    struct kv_key key = merge->children[merge->winner].over->key;
     merge->is_backward = is_backward;
     for (uint32_t i = 0; i < merge->child_count; i++) {
         if (i != merge->winner) {
             turn_child(merge, i, key);
+            child_is_placed(merge, i);
         }
     }
 }
@@ -320,6 +380,39 @@ uint32_t kv_merge_iterator_source(const struct kv_merge_iterator *iterator)
 {
     Q_DCHECK(iterator->base.is_valid);
     return iterator->winner;
+}
+
+void kv_merge_iterator_set_frugal(struct kv_merge_iterator *iterator, bool is_frugal)
+{
+    iterator->is_frugal = is_frugal;
+    iterator->base.is_valid = false;
+    iterator->base.status = QUARRY_OK;
+}
+
+enum quarry_status kv_merge_iterator_rest(struct kv_merge_iterator *iterator)
+{
+    struct kv_iterator *over = iterator->children[iterator->winner].over;
+    enum quarry_status status = QUARRY_OK;
+
+    Q_DCHECK(iterator->is_frugal);
+    if (iterator->base.is_valid && over->ops->rest != NULL) {
+        status = over->ops->rest(over);
+        publish(iterator);
+    }
+    return status;
+}
+
+void kv_merge_iterator_wake(struct kv_merge_iterator *iterator)
+{
+    struct kv_iterator *over = iterator->children[iterator->winner].over;
+
+    Q_DCHECK(iterator->is_frugal);
+    if (iterator->base.is_valid && over->ops->wake != NULL) {
+        over->ops->wake(over);
+        if (!has_failed(iterator, over)) {
+            publish(iterator);
+        }
+    }
 }
 
 static void fini(struct kv_iterator *base)

@@ -43,9 +43,21 @@ uint32_t kv_merge_iterator_source(const struct kv_merge_iterator *iterator);
  */
 void kv_merge_iterator_skip(struct kv_merge_iterator *iterator, struct kv_key key);
 
+/*
+ * Frugal: of all children only the one that it is at holds more than its key
+ * (kv_iterator_ops.rest). Slower by a seek in one child whenever it goes over to another. It is at
+ * no entry then.
+ */
+void kv_merge_iterator_set_frugal(struct kv_merge_iterator *iterator, bool is_frugal);
+/* Lets that child rest, too, until it is moved or woken. As of kv_iterator_ops; these are not in
+ * the merge's own, for only who has made it frugal has a use for them. */
+enum quarry_status kv_merge_iterator_rest(struct kv_merge_iterator *iterator);
+void kv_merge_iterator_wake(struct kv_merge_iterator *iterator);
+
 /* Over the files of a run (a level, a sublevel), one open at a time. */
 struct kv_run_iterator_options {
     struct quarry_kv *kv;
+    struct kv_memory *memory;   /* of the key that it keeps while it rests */
     struct kv_version *version; /* borrowed */
     const struct kv_run *run;   /* of it */
     uint32_t level;
@@ -71,6 +83,11 @@ struct kv_run_iterator *kv_run_iterator_init(void *room,
 /* Other bounds, borrowed. It is at no entry then. */
 void kv_run_iterator_set_bounds(struct kv_run_iterator *iterator, struct kv_slice lower,
                                 struct kv_slice upper);
+/*
+ * Frugal: what is refused memory is tried once more when idle tables have been closed and idle
+ * blocks evicted. It is at no entry then, and holds nothing.
+ */
+void kv_run_iterator_set_frugal(struct kv_run_iterator *iterator, bool is_frugal);
 /*
  * Only keys with a prefix are wanted, as long as it is set: files whose filter does not know it
  * are passed by. `prefix`: borrowed; bytes NULL: all are. It is at no entry then.

@@ -238,6 +238,32 @@ static enum quarry_status check_comparator(const struct quarry_kv_comparator *co
     return QUARRY_OK;
 }
 
+static enum quarry_status check_filter_policy(const struct quarry_kv_options *options,
+                                              struct quarry_error *error)
+{
+    const struct quarry_kv_filter_policy *policy = options->filter_policy;
+
+    if (policy == NULL) {
+        return QUARRY_OK;
+    }
+    if (policy->name == NULL || policy->name[0] == '\0' ||
+        strlen(policy->name) > KV_FILTER_NAME_BYTES_MAX) {
+        return error_set(error, QUARRY_BAD_INPUT,
+                         "option 'filter_policy' has no name, or one above %u bytes",
+                         KV_FILTER_NAME_BYTES_MAX);
+    }
+    if (policy->create == NULL || policy->may_match == NULL) {
+        return error_set(error, QUARRY_BAD_INPUT, "filter policy '%.60s' lacks a function",
+                         policy->name);
+    }
+    if (options->format != QUARRY_KV_FORMAT_LEVELDB) {
+        return error_set(error, QUARRY_BAD_INPUT,
+                         "filter policy '%.60s': LevelDB's files alone have such filters",
+                         policy->name);
+    }
+    return QUARRY_OK;
+}
+
 enum quarry_status kv_options_resolve(struct quarry_memory *memory,
                                       const struct quarry_kv_options *options,
                                       struct quarry_kv_options *ret_options,
@@ -258,6 +284,9 @@ enum quarry_status kv_options_resolve(struct quarry_memory *memory,
     enum quarry_status status = check_comparator(resolved.comparator, error);
     if (status == QUARRY_OK) {
         status = check_numbers(&resolved, error);
+    }
+    if (status == QUARRY_OK) {
+        status = check_filter_policy(&resolved, error);
     }
     if (status == QUARRY_OK) {
         status = check_compressions(&resolved, error);

@@ -8,6 +8,8 @@
 
 #include <base/base.h>
 
+/* The longest name of a filter policy: with what stands before it, a key of a table's metaindex. */
+#define KV_FILTER_NAME_BYTES_MAX 200u
 /* The least budget that a store works in. */
 #define KV_MEMORY_BYTES_MIN Q_MIB(8)
 

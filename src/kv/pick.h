@@ -65,6 +65,7 @@ struct kv_pick_options {
     uint32_t snapshot_count;
     const struct kv_pick_hint *hints;
     uint32_t hint_count;
+    uint64_t unflushed_sequence; /* the least of what is in no file yet; 0: all is */
 };
 
 /* Where data goes, and how much each level should have. */

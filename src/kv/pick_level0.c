@@ -14,12 +14,14 @@
  * *Within level 0.* While the base level is busy below, files still come. Then the newest files
  * that nothing compacts become one, four at least: consecutive in sequences, so that what comes out
  * has a range of sequences of its own; RocksDB checks that files of level 0 do not nest in this
- * respect.
+ * respect. A file that was ingested can be newer than what is in memory still. It stays out: joined
+ * with older ones it would make them newer than what is flushed next.
  *
  * Invariants:
  *   1. A set that goes to the base level is closed downwards: with a file, every older one that
  *      overlaps it, and what those overlap.
- *   2. A set within level 0 is the newest n files, without a gap.
+ *   2. A set within level 0 is the newest n files that are older than all that is in no file,
+ *      without a gap.
  *
  * Locking: the store's. Memory: a byte for each file of level 0 while picking. Cost: O(files² ) of
  * level 0 at worst, in compares of keys; there are some tens.
@@ -229,14 +231,29 @@ static bool is_level0_written(const struct kv_picks *picks)
     return false;
 }
 
+/* Files of level 0, the newest first, that are newer than something that is in no file. */
+static uint32_t count_newer_than_unflushed(const struct kv_pick_job *job)
+{
+    const struct kv_run *level = &job->version->levels[0];
+    uint64_t unflushed = job->options->unflushed_sequence;
+    uint32_t count = 0;
+
+    while (unflushed != 0 && count < level->file_count &&
+           level->files[count]->largest_sequence >= unflushed) {
+        count++;
+    }
+    return count;
+}
+
 static enum quarry_status pick_intra(const struct kv_pick_job *job, struct set *set,
                                      struct kv_pick **ret_pick)
 {
     const struct kv_run *level = &job->version->levels[0];
     uint64_t byte_max = sat_mul_u64(job->options->file_bytes, TAKEN_FILES_MAX);
+    uint32_t first = count_newer_than_unflushed(job);
 
     set_clear(set);
-    for (uint32_t i = 0; i < level->file_count && level->files[i]->has_sequences; i++) {
+    for (uint32_t i = first; i < level->file_count && level->files[i]->has_sequences; i++) {
         if (set->byte_count >= byte_max || set_add(set, i) != QUARRY_OK) {
             break;
         }

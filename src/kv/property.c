@@ -143,12 +143,16 @@ struct property_text {
     void (*add)(struct kv_text *text, struct quarry_kv *kv, const struct kv_facts *facts);
 };
 
+static kv_property_function add_names;
+
 static const struct property_text texts[] = {
     {"leveldb.sstables", kv_property_sstables_leveldb},
     {"leveldb.stats", kv_property_stats_leveldb},
     {"quarry.lsm", kv_property_lsm},
     {"quarry.memory", kv_property_memory},
     {"quarry.pins", kv_property_pins},
+    {"quarry.properties", add_names},
+    {"quarry.stats", kv_property_json},
     {"rocksdb.aggregated-table-properties", kv_property_aggregated},
     {"rocksdb.cfstats", kv_property_levels},
     {"rocksdb.dbstats", kv_property_writes},
@@ -157,6 +161,23 @@ static const struct property_text texts[] = {
     {"rocksdb.stats", kv_property_stats},
 };
 #define TEXT_COUNT (sizeof(texts) / sizeof(texts[0]))
+
+/* All of the names, one a line. */
+static void add_names(struct kv_text *text, struct quarry_kv *kv, const struct kv_facts *facts)
+{
+    (void)kv;
+    (void)facts;
+    for (size_t i = 0; i < NUMBER_COUNT; i++) {
+        kv_text_add(text, "%s\n", numbers[i].name);
+    }
+    for (uint32_t level = 0; level < QUARRY_KV_LEVELS; level++) {
+        kv_text_add(text, "rocksdb.num-files-at-level%u\nrocksdb.compression-ratio-at-level%u\n",
+                    level, level);
+    }
+    for (size_t i = 0; i < TEXT_COUNT; i++) {
+        kv_text_add(text, "%s\n", texts[i].name);
+    }
+}
 
 static bool add_text(struct kv_text *text, struct quarry_kv *kv, const char *name,
                      const struct kv_facts *facts)

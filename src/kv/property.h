@@ -30,6 +30,6 @@ typedef void kv_property_function(struct kv_text *text, struct quarry_kv *kv,
 kv_property_function kv_property_stats, kv_property_levels, kv_property_writes;
 kv_property_function kv_property_level_sizes, kv_property_sstables, kv_property_aggregated;
 kv_property_function kv_property_stats_leveldb, kv_property_sstables_leveldb;
-kv_property_function kv_property_lsm, kv_property_memory, kv_property_pins;
+kv_property_function kv_property_lsm, kv_property_memory, kv_property_pins, kv_property_json;
 
 #endif

@@ -83,15 +83,15 @@ void kv_property_stats_leveldb(struct kv_text *text, struct quarry_kv *kv,
                                const struct kv_facts *facts)
 {
     (void)kv;
-    kv_text_add(text, "                     Compactions\n"
-                      "Level  Files Size(MB) Read(MB) Write(MB)\n"
-                      "----------------------------------------\n");
+    kv_text_add(text, "                               Compactions\n"
+                      "Level  Files Size(MB) Time(sec) Read(MB) Write(MB)\n"
+                      "--------------------------------------------------\n");
     for (uint32_t level = 0; level < QUARRY_KV_LEVELS; level++) {
         const struct quarry_kv_level_stats *stats = &facts->stats.level[level];
         if (stats->file_count != 0 || stats->compaction_written_bytes != 0) {
-            kv_text_add(text, "%3u %8u %8.0f %8.0f %9.0f\n", level, stats->file_count,
-                        MIB(stats->file_bytes), MIB(stats->compaction_read_bytes),
-                        MIB(stats->compaction_written_bytes));
+            kv_text_add(text, "%3u %8u %8.0f %9.0f %8.0f %9.0f\n", level, stats->file_count,
+                        MIB(stats->file_bytes), (double)stats->compaction_ns / 1e9,
+                        MIB(stats->compaction_read_bytes), MIB(stats->compaction_written_bytes));
         }
     }
 }
@@ -140,10 +140,37 @@ void kv_property_sstables(struct kv_text *text, struct quarry_kv *kv, const stru
     kv_version_release(version);
 }
 
+/* An internal key as LevelDB shows it: what is not printable in hex, sequence, type. */
+static void add_key_leveldb(struct kv_text *text, struct kv_key key)
+{
+    kv_text_add(text, "'");
+    for (size_t i = 0; i < key.user.count; i++) {
+        unsigned char byte = (unsigned char)key.user.bytes[i];
+        kv_text_add(text, byte >= ' ' && byte <= '~' ? "%c" : "\\x%02x", byte);
+    }
+    kv_text_add(text, "' @ %" PRIu64 " : %u", kv_trailer_sequence(key.trailer),
+                (unsigned)kv_trailer_type(key.trailer));
+}
+
 void kv_property_sstables_leveldb(struct kv_text *text, struct quarry_kv *kv,
                                   const struct kv_facts *facts)
 {
-    kv_property_sstables(text, kv, facts);
+    struct kv_version *version = kv_versions_acquire(&kv->versions);
+
+    (void)facts;
+    for (uint32_t level = 0; level < QUARRY_KV_LEVELS; level++) {
+        const struct kv_run *run = &version->levels[level];
+        kv_text_add(text, "--- level %u ---\n", level);
+        for (uint32_t i = 0; i < run->file_count; i++) {
+            kv_text_add(text, " %" PRIu64 ":%" PRIu64 "[", run->files[i]->number,
+                        run->files[i]->byte_count);
+            add_key_leveldb(text, run->files[i]->smallest);
+            kv_text_add(text, " .. ");
+            add_key_leveldb(text, run->files[i]->largest);
+            kv_text_add(text, "]\n");
+        }
+    }
+    kv_version_release(version);
 }
 
 static void add_table(struct kv_totals *totals, const struct kv_table_properties *properties)

@@ -16,9 +16,12 @@
 
 /*
  * The reserve. A slab's page for cells of a size is 64 KiB at least, and a read may come to need
- * five of them: data, index and its top, filter and its top; beside a table's own memory.
+ * six of them: two blocks of data, index and its top, filter and its top. As much again is for a
+ * table's own memory, what a cache that was never used takes for itself, and what walks keep for
+ * longer: 1.3 KiB for each run that they are over. Twice as much would have room for twice as many
+ * walks in a budget that is used up, and takes as much from the cache of those of 8 MiB.
  */
-#define KV_READ_RESERVE_PIECES      8u
+#define KV_READ_RESERVE_PIECES      12u
 #define KV_READ_RESERVE_PIECE_BYTES Q_KIB(64)
 #define KV_READ_RESERVE_BYTES       (KV_READ_RESERVE_PIECES * KV_READ_RESERVE_PIECE_BYTES)
 
@@ -33,11 +36,28 @@ enum quarry_status kv_reads_create(struct quarry_kv *kv, struct quarry_error *er
 void kv_reads_destroy(struct quarry_kv *kv);
 
 /*
- * A read was refused memory: gives the reserve back to the budget, so that it can be done again.
- * Returns: whether there was any; then kv_reserve_leave must follow, in the same thread.
+ * A read was refused memory: waits for its turn and gives the reserve back to the budget, so that
+ * it can be done again. Returns: whether the store has one; then kv_reserve_leave must follow, in
+ * the same thread.
  */
 Q_NODISCARD bool kv_reserve_enter(struct quarry_kv *kv);
+/* Takes again what there is room for, without giving up the turn. Returns: whether that is all. */
+bool kv_reserve_restore(struct quarry_kv *kv);
 void kv_reserve_leave(struct quarry_kv *kv);
+/*
+ * Between enter and leave, refused once more: gives up the turn, waits for a moment, and has it
+ * again. `own_count`: iterators that the caller is. `try_count`: 0 at first. Returns: whether there
+ * was anything to wait for: another iterator, a flush, a compaction; for 10 s in all.
+ */
+Q_NODISCARD bool kv_reserve_wait(struct quarry_kv *kv, uint32_t own_count, uint32_t *try_count);
+
+/* Memory has come back: takes what is missing of the reserve, unless a read is at it. Cost: a load,
+ * where nothing is. Threads: any. */
+void kv_reserve_refill(struct quarry_kv *kv);
+
+/* Closes tables that nobody uses, evicts blocks that nobody holds, and gives back the arena that
+ * waits for the next memtable. */
+void kv_reads_make_room(struct quarry_kv *kv);
 
 /* Returns: own, ended before; NULL: there is none. */
 struct quarry_kv_iterator *kv_spare_take(struct quarry_kv *kv);

@@ -10,8 +10,14 @@
  * tables that nobody counts, goes first: it must not cost the next one its reserve. What an
  * iterator holds on to stays missing until it ends.
  *
- * Between giving it back and the second try others may take what has come free. Writers do not:
- * they are refused or wait where the budget is used up; other readers come here too, and wait.
+ * Between giving it back and the second try others may take what has come free: a flush, or a
+ * writer that has waited. Other readers come here too, and wait. Where the second try is refused as
+ * well, what others hold is waited for, without the turn, so that they can end: flushes and
+ * compactions that are under way, iterators that are open. A stepped store has one thread, which
+ * cannot wait for itself.
+ *
+ * What a read with the reserve needs is bounded: a get has one table open at a time, a walk goes
+ * over to being frugal (walk_sources.c). Nothing here depends on how many files there are.
  *
  * Rejected: handing its bytes out, with allocators of its own for blocks, decoders, indexes and
  * iterators. A reserve in one of the two allocators: what a slab is given back stays the slab's.
@@ -20,9 +26,19 @@
  */
 #include <kv/read.h>
 
+#include <os/os.h>
+
+#include <kv/background_parts.h>
+
 /* Tables that are closed where the reserve cannot be taken again: more than a read opens, mostly.
  */
 #define TABLES_CLOSED 16u
+
+/* How long others are waited for: 10 s, in naps. Whoever ends a read tells nobody; a shorter nap
+ * costs more looks in a store that has no memory, and no other. */
+#define WAIT_NS        UINT64_C(2000000)
+#define WAIT_TRIES_MAX 5000u
+#define IDLE_TRIES_MAX 100u
 
 #define TURN_FREE    0u
 #define TURN_TAKEN   1u
@@ -31,6 +47,7 @@
 struct kv_reads {
     _Atomic(void *) spare; /* struct quarry_kv_iterator, ended; NULL: there is none */
     _Atomic uint32_t turn;
+    _Atomic bool is_missing; /* a piece, and nobody has a turn: a hint */
     /* whoever has the turn */
     void *pieces[KV_READ_RESERVE_PIECES]; /* NULL: missing */
 };
@@ -86,17 +103,19 @@ static bool try_take(struct quarry_kv *kv)
             is_whole = false;
         }
     }
+    /* Relaxed: a hint. */
+    atomic_store_relaxed_bool(&kv->reads->is_missing, !is_whole);
     return is_whole;
 }
 
-static void take_again(struct quarry_kv *kv)
+bool kv_reserve_restore(struct quarry_kv *kv)
 {
     if (try_take(kv)) {
-        return;
+        return true;
     }
     (void)kv_table_cache_shrink(kv->table_cache, TABLES_CLOSED);
     (void)quarry_block_cache_shrink(kv->cache, KV_READ_RESERVE_BYTES);
-    (void)try_take(kv);
+    return try_take(kv);
 }
 
 bool kv_reserve_enter(struct quarry_kv *kv)
@@ -105,21 +124,52 @@ bool kv_reserve_enter(struct quarry_kv *kv)
         return false;
     }
     turn_lock(kv->reads);
-    uint32_t count = give_back(kv);
-    if (count == 0) {
-        take_again(kv);
-        count = give_back(kv);
+    if (give_back(kv) == 0) {
+        kv_reads_make_room(kv);
     }
-    if (count == 0) {
-        turn_unlock(kv->reads);
-    }
-    return count != 0;
+    return true;
 }
 
 void kv_reserve_leave(struct quarry_kv *kv)
 {
-    take_again(kv);
+    (void)kv_reserve_restore(kv);
     turn_unlock(kv->reads);
+}
+
+void kv_reserve_refill(struct quarry_kv *kv)
+{
+    uint32_t seen = TURN_FREE;
+
+    /* Relaxed: a hint. Acquire: pairs with the release in turn_unlock. */
+    if (kv->reads != NULL && atomic_load_relaxed_bool(&kv->reads->is_missing) &&
+        atomic_cas_acquire_u32(&kv->reads->turn, &seen, TURN_TAKEN)) {
+        (void)try_take(kv);
+        turn_unlock(kv->reads);
+    }
+}
+
+bool kv_reserve_wait(struct quarry_kv *kv, uint32_t own_count, uint32_t *try_count)
+{
+    /* Relaxed: a look. */
+    bool has_others = atomic_load_relaxed_u32(&kv->iterator_count) > own_count;
+
+    /* With nothing under way it is other threads that have it, for a moment. */
+    bool is_idle = !has_others && !kv_background_is_at_work(kv);
+    if (kv->options.is_stepped || *try_count >= (is_idle ? IDLE_TRIES_MAX : WAIT_TRIES_MAX)) {
+        return false;
+    }
+    (*try_count)++;
+    kv_reserve_leave(kv);
+    kv_background_wake(kv);
+    os_sleep_ns(WAIT_NS);
+    return kv_reserve_enter(kv);
+}
+
+void kv_reads_make_room(struct quarry_kv *kv)
+{
+    (void)kv_table_cache_shrink(kv->table_cache, UINT32_MAX);
+    (void)quarry_block_cache_shrink(kv->cache, KV_READ_RESERVE_BYTES);
+    (void)quarry_arena_keeper_reclaim(kv->keeper, KV_READ_RESERVE_BYTES);
 }
 
 /* ---- the spare ------------------------------------------------------------------------------ */

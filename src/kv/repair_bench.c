@@ -65,7 +65,8 @@ static enum quarry_status begin_tables(struct kv_repair *repair)
                                              .account = repair->account,
                                              .cache = repair->cache,
                                              .comparator = repair->comparator,
-                                             .prefix_bytes = repair->options->prefix_bytes};
+                                             .prefix_bytes = repair->options->prefix_bytes,
+                                             .filter_policy = repair->options->filter_policy};
     status = kv_tables_init(&repair->tables, &tables, repair->error);
     repair->has_tables = status == QUARRY_OK;
     return status;

@@ -11,9 +11,8 @@
  * background, or does its work where the store is stepped. Where the budget refuses a memtable of
  * the usual size one of the smallest is made: 64 KiB are enough to go on with, so that what is in
  * the full one can be flushed, and its memory comes back. Where not even that is to be had, what
- * the background is at is waited for, since each flush and compaction gives memory back as it ends.
- * Only where nothing is under way, or 10 s have not helped, the write is refused. Rejected: closing
- * tables and evicting blocks for it. What reads can exchange is what keeps them from being refused.
+ * the background is at is waited for, since each flush and compaction gives memory back as it ends
+ * (write_memory.c).
  *
  * Large batches: the batch is a layer with the current log for itself, so the mutable memtable,
  * which must be empty, turns to another log. Recovery finds a log for each layer, as always.
@@ -28,11 +27,6 @@
 #include <kv/background.h>
 #include <kv/background_parts.h>
 #include <kv/log_set.h>
-
-/* How long a write waits for memory. Flushing what makes it short takes seconds on a slow disk. */
-#define MEMORY_WAIT_NS UINT64_C(10000000000)
-/* The same where time stands still, as in a stepped store. */
-#define MEMORY_TRIES_MAX 1000u
 
 /* ---- what a rotation needs ------------------------------------------------------------------ */
 
@@ -198,9 +192,8 @@ static enum quarry_status wait_for_background(struct quarry_kv *kv, uint64_t see
     return QUARRY_OK;
 }
 
-/* Until fewer than `limit` layers are immutable. */
-static enum quarry_status wait_for_flush(struct quarry_kv *kv, size_t limit, bool never_waits,
-                                         struct quarry_error *error)
+enum quarry_status kv_commit_wait_for_flush(struct quarry_kv *kv, size_t limit, bool never_waits,
+                                            struct quarry_error *error)
 {
     enum quarry_status status = QUARRY_OK;
     uint64_t seen = kv_background_changes(kv);
@@ -231,36 +224,14 @@ static bool try_rotate(struct quarry_kv *kv, const struct kv_layer *full, size_t
     return true;
 }
 
-/* A rotation that found no memory, so far. */
-struct memory_wait {
-    uint64_t seen;     /* kv_background_changes before the last try */
-    uint64_t until_ns; /* 0: nothing was waited for yet */
-    uint32_t try_count;
-};
-
-/* Whether something is under way, or will be, that gives memory back as it ends. */
-static bool is_at_work(struct quarry_kv *kv)
+/* Memory was refused. QUARRY_OK: try again. */
+static enum quarry_status wait_to_rotate(struct quarry_kv *kv, struct kv_memory_wait *wait,
+                                         bool never_waits, struct quarry_error *error)
 {
-    os_mutex_lock(&kv->mutex);
-    bool is =
-        kv->background != NULL && (kv->immutable_count != 0 || kv->background->running_count != 0);
-    os_mutex_unlock(&kv->mutex);
-    return is;
-}
-
-/* Returns: whether there may be more memory now. */
-static bool wait_for_memory(struct quarry_kv *kv, struct memory_wait *wait)
-{
-    if (wait->try_count++ == 0) {
-        wait->until_ns = kv_now_ns(kv) + MEMORY_WAIT_NS;
+    if (never_waits) {
+        return refuse_to_wait(kv, error);
     }
-    if (wait->try_count > MEMORY_TRIES_MAX || kv_now_ns(kv) >= wait->until_ns || !is_at_work(kv)) {
-        return false;
-    }
-    kv_background_wake(kv);
-    bool has_changed = kv_background_wait(kv, wait->seen);
-    kv_view_collect(kv);
-    return has_changed;
+    return kv_commit_wait_for_memory(kv, wait) ? QUARRY_OK : QUARRY_NO_MEMORY;
 }
 
 /* `full`: see swap. `limit`: of layers that are immutable; it waits where they are as many. */
@@ -268,7 +239,7 @@ static enum quarry_status rotate(struct quarry_kv *kv, const struct kv_layer *fu
                                  bool never_waits, struct quarry_error *error)
 {
     struct kv_commit *commit = kv->commit;
-    struct memory_wait wait = {0};
+    struct kv_memory_wait wait = {0};
     enum quarry_status status;
     bool is_done = false;
 
@@ -276,14 +247,14 @@ static enum quarry_status rotate(struct quarry_kv *kv, const struct kv_layer *fu
     kv_commit_restore_reserves(kv);
     do {
         wait.seen = kv_background_changes(kv);
-        status = wait_for_flush(kv, limit, never_waits, error);
+        status = kv_commit_wait_for_flush(kv, limit, never_waits, error);
         if (status == QUARRY_OK) {
             os_mutex_lock(&commit->rotate_mutex);
             is_done = try_rotate(kv, full, limit, &status, error);
             os_mutex_unlock(&commit->rotate_mutex);
-            if (status == QUARRY_NO_MEMORY && !never_waits && wait_for_memory(kv, &wait)) {
-                is_done = false;
-                status = QUARRY_OK;
+            if (Q_UNLIKELY(status == QUARRY_NO_MEMORY)) {
+                status = wait_to_rotate(kv, &wait, never_waits, error);
+                is_done = status != QUARRY_OK;
             }
         }
     } while (status == QUARRY_OK && !is_done);
@@ -295,6 +266,21 @@ static enum quarry_status rotate(struct quarry_kv *kv, const struct kv_layer *fu
 static size_t limit_of_others(const struct quarry_kv *kv)
 {
     return kv->immutable_capacity - 1;
+}
+
+enum quarry_status kv_commit_rotate(struct quarry_kv *kv, const struct kv_layer *full,
+                                    bool never_waits, struct quarry_error *error)
+{
+    return rotate(kv, full, limit_of_others(kv), never_waits, error);
+}
+
+bool kv_commit_has_layers(struct quarry_kv *kv, size_t *ret_waiting_count)
+{
+    os_mutex_lock(&kv->commit_mutex);
+    bool has = !kv_layer_is_empty(kv->mutable_layer);
+    os_mutex_unlock(&kv->commit_mutex);
+    *ret_waiting_count = count_immutable(kv);
+    return has || *ret_waiting_count != 0;
 }
 
 enum quarry_status kv_rotate(struct quarry_kv *kv, uint64_t *ret_sequence,
@@ -594,18 +580,45 @@ static enum quarry_status clear_for_batch(struct quarry_kv *kv, bool never_waits
     return status;
 }
 
+static struct kv_memory_want want_of(const struct kv_write *write)
+{
+    return (struct kv_memory_want){.byte_count = write->data.count,
+                                   .change_count = write->plan.counts.change_count,
+                                   .never_waits = write->never_waits};
+}
+
+static enum quarry_status make_batch_layer(struct quarry_kv *kv, struct kv_write *write,
+                                           struct kv_layer **ret_layer, struct quarry_error *error)
+{
+    const struct kv_memory_want want = want_of(write);
+    enum quarry_status status = kv_layer_create_batch(kv, write->data, ret_layer, error);
+
+    while (status == QUARRY_NO_MEMORY) {
+        status = kv_commit_find_memory(kv, &want, &write->wait, error);
+        if (status != QUARRY_OK) {
+            return status;
+        }
+        status = kv_layer_create_batch(kv, write->data, ret_layer, error);
+    }
+    return status;
+}
+
 static enum quarry_status write_batch(struct quarry_kv *kv, struct kv_write *write,
                                       struct quarry_error *error)
 {
+    const struct kv_memory_want want = want_of(write);
     struct kv_layer *layer = NULL;
-    enum quarry_status status = kv_layer_create_batch(kv, write->data, &layer, error);
+    enum quarry_status status = make_batch_layer(kv, write, &layer, error);
+    bool is_done = false;
 
-    if (status != QUARRY_OK) {
-        return status;
-    }
-    do {
+    while (status == QUARRY_OK && !is_done) {
         status = clear_for_batch(kv, write->never_waits, error);
-    } while (status == QUARRY_OK && !try_write_batch(kv, write, layer, error));
+        is_done = status == QUARRY_OK && try_write_batch(kv, write, layer, error);
+        if (is_done && write->status == QUARRY_NO_MEMORY) {
+            is_done = false;
+            status = kv_commit_find_memory(kv, &want, &write->wait, error);
+        }
+    }
     kv_layer_release(layer);
     if (status != QUARRY_OK) {
         return status;
@@ -616,47 +629,12 @@ static enum quarry_status write_batch(struct quarry_kv *kv, struct kv_write *wri
 
 /* ---- making way ----------------------------------------------------------------------------- */
 
-/* Whether the mutable layer has anything that flushing would free. */
-static bool is_mutable_empty(struct quarry_kv *kv)
-{
-    os_mutex_lock(&kv->commit_mutex);
-    bool is_empty = kv_layer_is_empty(kv->mutable_layer);
-    os_mutex_unlock(&kv->commit_mutex);
-    return is_empty;
-}
-
-/*
- * The budget is used up: what is in the memtable becomes immutable, if nothing is, and is waited
- * for until it is in files, before others use up what is left.
- */
-static enum quarry_status find_memory(struct quarry_kv *kv, const struct kv_write *write,
-                                      struct quarry_error *error)
-{
-    enum quarry_status status = QUARRY_OK;
-    size_t waiting_count = count_immutable(kv);
-
-    if (waiting_count == 0 && is_mutable_empty(kv)) {
-        return error_set(error, QUARRY_NO_MEMORY,
-                         "store '%s': no memory for a write of %zu bytes, and nothing to flush",
-                         kv->path, write->data.count);
-    }
-    if (waiting_count == 0) {
-        status = rotate(kv, write->layer, limit_of_others(kv), write->never_waits, error);
-        waiting_count = 1;
-    }
-    if (status == QUARRY_OK) {
-        status = wait_for_flush(kv, waiting_count, write->never_waits, error);
-    }
-    kv_view_collect(kv);
-    kv_commit_restore_reserves(kv);
-    return status;
-}
-
 enum quarry_status kv_commit_make_way(struct quarry_kv *kv, struct kv_write *write,
                                       enum kv_step step, bool *ret_is_written,
                                       struct quarry_error *error)
 {
     enum quarry_status status;
+    struct kv_memory_want want;
 
     switch (step) {
     case KV_STEP_FULL:
@@ -666,7 +644,9 @@ enum quarry_status kv_commit_make_way(struct quarry_kv *kv, struct kv_write *wri
         return rotate(kv, write->layer, kv->options.write_buffer_count - 1, write->never_waits,
                       error);
     case KV_STEP_NO_MEMORY:
-        return find_memory(kv, write, error);
+        want = want_of(write);
+        want.full = write->layer;
+        return kv_commit_find_memory(kv, &want, &write->wait, error);
     case KV_STEP_OBSTACLE:
         status = wait_for_barrier(kv, write->never_waits, error);
         return status == QUARRY_OK ? repair(kv, write->never_waits, error) : status;

@@ -190,7 +190,7 @@ static int compare_common(const struct kv_run *run, struct kv_slice key)
 {
     const char *common = run->files[0]->largest.user.bytes;
     size_t count = size_min(key.count, run->common_bytes);
-    int order = count == 0 ? 0 : memcmp(key.bytes, common, count);
+    int order = kv_compare_words(key.bytes, common, count);
 
     return order == 0 && count < run->common_bytes ? -1 : order;
 }

@@ -9,15 +9,23 @@
  * shown, and who walks looks at keys itself. A file that is passed by is not opened; one whose
  * filter does not know the prefix is opened and passed by.
  *
+ * Resting, it has its file closed and a copy of its key, nothing else: where many runs are merged
+ * in little memory, all but one rest. To wake is to seek that key in the file that it was in.
+ *
+ * Frugal, it takes no for an answer only when room has been made: its own file, and all tables and
+ * blocks that nobody uses, are let go of, and the move is done again. For a step that means to seek
+ * the key that it started from, so that is copied before.
+ *
  * Invariants:
  *   1. `open` is counted, and is of files[file]; or NULL, and then `over` is not made.
- *   2. base shows what `over` is at; or it is past an end.
+ *   2. base shows what `over` is at; or, is_resting, its key is in `kept`; or it is past an end.
  *   3. from <= to <= file_count.
  *
  * Locking: none; an iterator is one thread's. The version is its maker's to hold.
  * Cost: a step is that of the table and a copy; a change of files is an acquire of an open table.
  */
 #include <kv/merge_iterator.h>
+#include <kv/read.h>
 
 #include <inttypes.h>
 
@@ -30,6 +38,9 @@ struct kv_run_iterator {
     struct kv_slice prefix;
     uint32_t from, to; /* files in bounds */
     uint32_t file;
+    bool is_frugal;
+    bool is_resting;
+    struct quarry_kv_buffer kept; /* a user key */
     struct kv_open_table *open;
     struct kv_table_iterator over;
 };
@@ -93,12 +104,20 @@ static bool may_have_prefix(const struct kv_run_iterator *run)
            kv_table_may_have_prefix(run->open->table, run->prefix);
 }
 
+/* Lets go of all that can be opened again, here and elsewhere. */
+Q_COLD static void make_room(struct kv_run_iterator *run)
+{
+    close_file(run);
+    kv_reads_make_room(run->options.kv);
+}
+
 /* ---- telling where it is -------------------------------------------------------------------- */
 
 static void end(struct kv_run_iterator *run, enum quarry_status status)
 {
     run->base.is_valid = false;
     run->base.status = status;
+    run->is_resting = false;
 }
 
 /* Shows what `over` is at, or that it has failed. Returns: whether it is past an end of the file.
@@ -159,14 +178,16 @@ static void go_backward(struct kv_run_iterator *run, uint32_t index)
 
 /* ---- moving --------------------------------------------------------------------------------- */
 
-static void first(struct kv_iterator *base)
+static void go_first(struct kv_run_iterator *run, struct kv_key key)
 {
-    go_forward(of(base), of(base)->from);
+    (void)key;
+    go_forward(run, run->from);
 }
 
-static void last(struct kv_iterator *base)
+static void go_last(struct kv_run_iterator *run, struct kv_key key)
 {
-    go_backward(of(base), of(base)->to);
+    (void)key;
+    go_backward(run, run->to);
 }
 
 static uint32_t find_file(const struct kv_run_iterator *run, struct kv_key key)
@@ -177,9 +198,8 @@ static uint32_t find_file(const struct kv_run_iterator *run, struct kv_key key)
     return index < run->from ? run->from : index;
 }
 
-static void seek(struct kv_iterator *base, struct kv_key key)
+static void go_to(struct kv_run_iterator *run, struct kv_key key)
 {
-    struct kv_run_iterator *run = of(base);
     uint32_t index = find_file(run, key);
 
     if (index >= run->to) {
@@ -200,9 +220,8 @@ static void seek(struct kv_iterator *base, struct kv_key key)
     go_forward(run, index + 1);
 }
 
-static void seek_before(struct kv_iterator *base, struct kv_key key)
+static void go_before(struct kv_run_iterator *run, struct kv_key key)
 {
-    struct kv_run_iterator *run = of(base);
     uint32_t index = find_file(run, key);
 
     if (index >= run->to) {
@@ -223,14 +242,154 @@ static void seek_before(struct kv_iterator *base, struct kv_key key)
     go_backward(run, index);
 }
 
+static void step_forward(struct kv_run_iterator *run)
+{
+    run->over.base.ops->next(&run->over.base);
+    if (Q_UNLIKELY(show(run))) {
+        go_forward(run, run->file + 1);
+    }
+}
+
+static void step_backward(struct kv_run_iterator *run)
+{
+    run->over.base.ops->previous(&run->over.base);
+    if (Q_UNLIKELY(show(run))) {
+        go_backward(run, run->file);
+    }
+}
+
+/* A move that does not depend on where it is. */
+static inline void place(struct kv_run_iterator *run,
+                         void (*go)(struct kv_run_iterator *run, struct kv_key key),
+                         struct kv_key key)
+{
+    run->is_resting = false;
+    go(run, key);
+    if (Q_UNLIKELY(run->base.status == QUARRY_NO_MEMORY && run->is_frugal)) {
+        make_room(run);
+        go(run, key);
+    }
+}
+
+static void first(struct kv_iterator *base)
+{
+    place(of(base), go_first, (struct kv_key){{NULL, 0}, 0});
+}
+
+static void last(struct kv_iterator *base)
+{
+    place(of(base), go_last, (struct kv_key){{NULL, 0}, 0});
+}
+
+static void seek(struct kv_iterator *base, struct kv_key key)
+{
+    place(of(base), go_to, key);
+}
+
+static void seek_before(struct kv_iterator *base, struct kv_key key)
+{
+    place(of(base), go_before, key);
+}
+
+/* ---- resting -------------------------------------------------------------------------------- */
+
+/* Copies the key that it is at. Errors: QUARRY_NO_MEMORY. */
+static enum quarry_status keep_key(struct kv_run_iterator *run)
+{
+    const struct kv_slice key = run->base.key.user;
+
+    kv_buffer_clear(&run->kept);
+    /* One byte more, so that an empty key has an address. */
+    enum quarry_status status = kv_buffer_reserve(&run->kept, key.count + 1);
+    if (status == QUARRY_NO_MEMORY && run->is_frugal) {
+        kv_reads_make_room(run->options.kv);
+        status = kv_buffer_reserve(&run->kept, key.count + 1);
+    }
+    return status != QUARRY_OK ? status : quarry_kv_buffer_append(&run->kept, key.bytes, key.count);
+}
+
+static enum quarry_status rest(struct kv_iterator *base)
+{
+    struct kv_run_iterator *run = of(base);
+
+    if (base->is_valid && !run->is_resting) {
+        enum quarry_status status = keep_key(run);
+        if (status != QUARRY_OK) {
+            return status;
+        }
+        base->key.user = kv_buffer_slice(&run->kept);
+        base->value = (struct kv_slice){0};
+        run->is_resting = true;
+    }
+    close_file(run);
+    return QUARRY_OK;
+}
+
+/* To the kept key in the file that it was in. */
+static void go_back(struct kv_run_iterator *run, struct kv_key key)
+{
+    enum quarry_status status = open_file(run, run->file);
+
+    if (status != QUARRY_OK) {
+        end(run, status);
+        return;
+    }
+    run->over.base.ops->seek(&run->over.base, key);
+    bool is_past = show(run);
+    if (is_past ||
+        (run->base.is_valid && kv_compare_keys(comparator_of(run), run->base.key, key) != 0)) {
+        end(run, error_set(run->base.error, QUARRY_CORRUPT,
+                           "table %06" PRIu64 ": a key that was met is not found",
+                           run->options.run->files[run->file]->number));
+    }
+}
+
+static void wake(struct kv_iterator *base)
+{
+    struct kv_run_iterator *run = of(base);
+
+    if (run->is_resting) {
+        place(run, go_back, (struct kv_key){kv_buffer_slice(&run->kept), base->key.trailer});
+    }
+}
+
+/* ---- steps ---------------------------------------------------------------------------------- */
+
+/* A step that is done again from the key, where it was refused memory. */
+Q_COLD static void step_frugally(struct kv_run_iterator *run,
+                                 void (*step)(struct kv_run_iterator *run))
+{
+    uint64_t trailer = run->base.key.trailer;
+
+    wake(&run->base);
+    if (!run->base.is_valid) {
+        return;
+    }
+    enum quarry_status status = keep_key(run);
+    if (status != QUARRY_OK) {
+        end(run, status);
+        return;
+    }
+    step(run);
+    if (run->base.status != QUARRY_NO_MEMORY) {
+        return;
+    }
+    make_room(run);
+    go_to(run, (struct kv_key){kv_buffer_slice(&run->kept), trailer});
+    if (run->base.is_valid) {
+        step(run);
+    }
+}
+
 static void next(struct kv_iterator *base)
 {
     struct kv_run_iterator *run = of(base);
 
     Q_DCHECK(base->is_valid);
-    run->over.base.ops->next(&run->over.base);
-    if (Q_UNLIKELY(show(run))) {
-        go_forward(run, run->file + 1);
+    if (Q_UNLIKELY(run->is_frugal)) {
+        step_frugally(run, step_forward);
+    } else {
+        step_forward(run);
     }
 }
 
@@ -239,15 +398,17 @@ static void previous(struct kv_iterator *base)
     struct kv_run_iterator *run = of(base);
 
     Q_DCHECK(base->is_valid);
-    run->over.base.ops->previous(&run->over.base);
-    if (Q_UNLIKELY(show(run))) {
-        go_backward(run, run->file);
+    if (Q_UNLIKELY(run->is_frugal)) {
+        step_frugally(run, step_backward);
+    } else {
+        step_backward(run);
     }
 }
 
 static void fini(struct kv_iterator *base)
 {
     close_file(of(base));
+    kv_buffer_fini(&of(base)->kept);
     base->is_valid = false;
 }
 
@@ -268,6 +429,13 @@ void kv_run_iterator_set_bounds(struct kv_run_iterator *iterator, struct kv_slic
     iterator->from = from;
     iterator->to = to;
     end(iterator, QUARRY_OK);
+}
+
+void kv_run_iterator_set_frugal(struct kv_run_iterator *iterator, bool is_frugal)
+{
+    close_file(iterator);
+    end(iterator, QUARRY_OK);
+    iterator->is_frugal = is_frugal;
 }
 
 void kv_run_iterator_set_prefix(struct kv_run_iterator *iterator, struct kv_slice prefix)
@@ -293,6 +461,8 @@ struct kv_run_iterator *kv_run_iterator_init(void *room,
         .next = next,
         .previous = previous,
         .fini = fini,
+        .rest = rest,
+        .wake = wake,
     };
     struct kv_run_iterator *run = room;
 
@@ -302,6 +472,8 @@ struct kv_run_iterator *kv_run_iterator_init(void *room,
     run->options = *options;
     run->prefix = (struct kv_slice){0};
     run->file = 0;
+    run->is_frugal = false;
+    kv_buffer_init(&run->kept, options->memory, SIZE_MAX);
     run->open = NULL;
     kv_run_iterator_set_bounds(run, options->lower, options->upper);
     return run;
@@ -327,7 +499,7 @@ void kv_run_iterator_destroy(struct kv_run_iterator *iterator)
     if (iterator == NULL) {
         return;
     }
-    close_file(iterator);
+    iterator->base.ops->fini(&iterator->base);
     kv_memory_give(iterator->memory, iterator);
 }
 

@@ -108,6 +108,7 @@ static void put_levels(struct quarry_kv *kv, const struct kv_version *version,
                 atomic_load_relaxed_u64(&kv->background->level_read_bytes[level]);
             stats->compaction_written_bytes =
                 atomic_load_relaxed_u64(&kv->background->level_written_bytes[level]);
+            stats->compaction_ns = atomic_load_relaxed_u64(&kv->background->level_ns[level]);
         }
         for (uint32_t i = 0; i < version->levels[level].file_count; i++) {
             facts->stats.estimated_keys += keys_of(version->levels[level].files[i]);

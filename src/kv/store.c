@@ -24,6 +24,7 @@
 
 #include <kv/background.h>
 #include <kv/commit_parts.h>
+#include <kv/copy.h>
 #include <kv/log_set.h>
 #include <kv/options.h>
 #include <kv/read.h>
@@ -220,7 +221,8 @@ static enum quarry_status create_tables(struct quarry_kv *kv, struct quarry_erro
                                              .account = kv->part[KV_PART_META],
                                              .cache = kv->cache,
                                              .comparator = kv->comparator,
-                                             .prefix_bytes = kv->options.prefix_bytes};
+                                             .prefix_bytes = kv->options.prefix_bytes,
+                                             .filter_policy = kv->options.filter_policy};
     const struct kv_table_cache_options cache = {.memory = &kv->small[KV_PART_META],
                                                  .epoch = kv->epoch,
                                                  .ops = &kv_store_table_ops,
@@ -425,6 +427,16 @@ static enum quarry_status open_directory(struct quarry_kv *kv, bool *ret_is_new,
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
+/* What it has charged now it always will, but for what recovery has left; no more than a half. */
+static void note_budget(struct quarry_kv *kv, uint64_t budget_bytes)
+{
+    struct quarry_account_state state;
+
+    quarry_account_read(kv->account, &state);
+    kv->budget_bytes = budget_bytes;
+    kv->write_memory_max = budget_bytes - size_min_u64(state.charged_bytes, budget_bytes / 2);
+}
+
 static enum quarry_status build(struct quarry_kv *kv, const char *path, uint64_t budget_bytes,
                                 struct quarry_error *error)
 {
@@ -441,6 +453,7 @@ static enum quarry_status build(struct quarry_kv *kv, const char *path, uint64_t
         status = kv_recover(kv, is_new, error);
     }
     if (status == QUARRY_OK) {
+        note_budget(kv, budget_bytes);
         status = kv_background_start(kv, error);
     }
     return status;
@@ -530,18 +543,22 @@ enum quarry_status quarry_kv_close(struct quarry_kv *kv, struct quarry_error *er
 
 /* ---- removing ------------------------------------------------------------------------------- */
 
+/* Names as they are in the directory: a number may have been written with other digits than ours.
+ */
 struct removal {
-    struct kv_file_name names[NAMES_AT_A_TIME];
+    char names[NAMES_AT_A_TIME][QUARRY_VFS_NAME_BYTES_MAX];
     size_t count;
 };
 
 static bool note_name(void *argument, const char *name)
 {
     struct removal *removal = argument;
-    struct kv_file_name *file = &removal->names[removal->count];
+    struct kv_file_name file;
+    size_t length = strlen(name);
 
-    if (kv_file_name_parse(name, file) && file->kind != KV_FILE_LOCK) {
-        removal->count++;
+    if (kv_file_name_parse(name, &file) && file.kind != KV_FILE_LOCK &&
+        length < sizeof(removal->names[0])) {
+        memcpy(removal->names[removal->count++], name, length + 1);
     }
     return removal->count < NAMES_AT_A_TIME;
 }
@@ -557,8 +574,7 @@ static enum quarry_status remove_files(struct quarry_vfs *vfs, const char *path,
         removal.count = 0;
         status = quarry_vfs_list(vfs, path, note_name, &removal, error);
         for (size_t i = 0; i < removal.count && status == QUARRY_OK; i++) {
-            status =
-                kv_file_path(path, removal.names[i].kind, removal.names[i].number, &file, error);
+            status = kv_path_join(path, removal.names[i], &file, error);
             if (status == QUARRY_OK) {
                 status = quarry_vfs_remove(vfs, file.text, error);
             }

@@ -99,6 +99,8 @@ struct quarry_kv {
     bool has_foreign_files; /* RocksDB or LevelDB has written here: its LOG is there */
     enum kv_edit_form form;
     struct quarry_account *account, *part[KV_PARTS];
+    uint64_t budget_bytes;            /* of all parts, as it was when the store was opened */
+    uint64_t write_memory_max;        /* of it: what one write may take, in all */
     struct quarry_lifetime *lifetime; /* of all small memory */
     struct quarry_pool *pool;
     struct kv_memory small[KV_PARTS]; /* by part */

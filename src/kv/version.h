@@ -198,9 +198,13 @@ void kv_versions_visit_live(struct kv_versions *set,
 /* The eight bytes of a key behind those that all have. It begins with them, or nothing is had. */
 static inline uint64_t kv_run_prefix8(const struct kv_run *run, struct kv_slice key)
 {
-    size_t skipped = key.count < run->common_bytes ? key.count : run->common_bytes;
+    size_t skipped = size_min(key.count, run->common_bytes), left = key.count - skipped;
 
-    return kv_prefix8(kv_slice(key.bytes + skipped, key.count - skipped));
+    if (left < sizeof(uint64_t) && left != 0 && key.count >= sizeof(uint64_t)) {
+        /* The key's last word, without what is skipped of it, filled with zeros. */
+        return endian_load_be_u64(key.bytes + key.count - sizeof(uint64_t)) << (64 - 8 * left);
+    }
+    return kv_prefix8(kv_slice(key.bytes + skipped, left));
 }
 /*
  * The first file of a run whose largest key is at or after a user key; file_count: none. Whether

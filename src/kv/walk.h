@@ -59,11 +59,13 @@ struct quarry_kv_iterator {
     bool is_taken;  /* the saved key has been shown or passed by: after an error, go on behind it */
     bool is_lost;   /* the shown key could not be saved: a move cannot be done again */
     bool in_prefix; /* only keys that begin with `prefix` */
+    bool is_frugal; /* in little memory: see walk_sources.c */
     enum kv_walk_place place;
     enum quarry_status status;
     struct kv_slice key, value;
     uint64_t skipped_count;          /* in this step */
     uint64_t step_count, step_bytes; /* not counted yet */
+    uint64_t frugal_count;           /* moves since it is frugal */
 
     struct quarry_kv_buffer saved_key;
     struct quarry_kv_buffer saved_value; /* a copy, or merged */
@@ -78,7 +80,8 @@ struct quarry_kv_iterator {
 
 /* Entries of one key that are stepped over, before seeking passes the rest. */
 #define KV_WALK_STEPS_MAX 16u
-/* Values that are longer are not copied when walking backwards, but sought anew. */
+/* Values that are longer are not copied when walking backwards, but sought anew; and frugal, their
+ * block is held. */
 #define KV_WALK_COPY_MAX ((size_t)16 << 10)
 
 static inline struct kv_slice kv_walk_saved_key(const struct quarry_kv_iterator *walk)
@@ -115,6 +118,19 @@ bool kv_walk_count_skipped(struct quarry_kv_iterator *walk);
 void kv_walk_count_steps(struct quarry_kv_iterator *walk);
 
 /*
+ * Begins or ends to be frugal. It is to be placed anew.
+ */
+void kv_walk_set_frugal(struct quarry_kv_iterator *walk, bool is_frugal);
+/*
+ * Frugal: what the top is at holds no block and no table, and has no value, if there is memory for
+ * a copy of its key; has it again, or the top is not valid and says why.
+ */
+void kv_walk_rest(struct quarry_kv_iterator *walk);
+void kv_walk_wake(struct quarry_kv_iterator *walk);
+/* The same between moves: what is shown is copied, if there is memory for that. */
+void kv_walk_let_go(struct quarry_kv_iterator *walk);
+
+/*
  * From where the top is: to the first key that is to be shown, or the last. Entries of the saved
  * key are passed if is_skipping. Returns: whether there is one.
  */
@@ -126,7 +142,8 @@ bool kv_walk_find_backward(struct quarry_kv_iterator *walk);
  * Returns: its sequence; 0: none, or walk->status says what went wrong.
  */
 uint64_t kv_walk_cover(struct quarry_kv_iterator *walk, uint32_t *ret_source);
-/* Lets go of what range deletions hold. */
+/* Lets go of what range deletions hold; of a run's table only, which is opened again. */
 void kv_source_forget_ranges(struct kv_source *source);
+void kv_source_close_table(struct kv_source *source);
 
 #endif

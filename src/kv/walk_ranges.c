@@ -9,6 +9,10 @@
  * ends with its file at the latest: what a file's range deletions say holds between its bounds
  * only, for older engines wrote them longer than that.
  *
+ * A stretch of a file with range deletions lies in its table, which is held open with it. A frugal
+ * walk holds none: it opens the table while the merge rests, closes it, and opens it again for the
+ * next key.
+ *
  * Where a key is the last of one file and the first of the next, both are asked, and nothing is
  * remembered. Files that are known to have no range deletions are not opened.
  *
@@ -19,12 +23,18 @@
 
 #include <inttypes.h>
 
-void kv_source_forget_ranges(struct kv_source *source)
+void kv_source_close_table(struct kv_source *source)
 {
     if (source->open != NULL) {
         kv_open_table_release(source->open);
         source->open = NULL;
+        source->is_known = false;
     }
+}
+
+void kv_source_forget_ranges(struct kv_source *source)
+{
+    kv_source_close_table(source);
     kv_fragments_release(source->fragments);
     source->fragments = NULL;
     source->is_known = false;
@@ -81,6 +91,11 @@ static const struct kv_table *table_of(struct quarry_kv_iterator *walk, struct k
         return NULL;
     }
     walk->status = kv_open_table_acquire(walk->kv->table_cache, file, &source->open, &walk->error);
+    if (Q_UNLIKELY(walk->status == QUARRY_NO_MEMORY && walk->is_frugal)) {
+        kv_reads_make_room(walk->kv);
+        walk->status =
+            kv_open_table_acquire(walk->kv->table_cache, file, &source->open, &walk->error);
+    }
     if (walk->status != QUARRY_OK) {
         source->open = NULL;
         return NULL;
@@ -191,9 +206,26 @@ static bool is_in_stretch(const struct kv_source *source,
     return true;
 }
 
-uint64_t kv_walk_cover(struct quarry_kv_iterator *walk, uint32_t *ret_source)
+/* Looks for the stretch that the key of the top is in. Errors: in walk->status. */
+static void look_for_stretch(struct quarry_kv_iterator *walk, struct kv_source *source)
 {
-    const struct kv_slice key = walk->top->key.user;
+    source->is_known = false;
+    source->cover = 0;
+    if (source->fragments != NULL) {
+        look_in_fragments(source, walk->top->key.user);
+        return;
+    }
+    if (Q_UNLIKELY(walk->is_frugal)) {
+        kv_walk_rest(walk);
+    }
+    look_in_run(walk, source, walk->top->key.user);
+    if (Q_UNLIKELY(walk->is_frugal)) {
+        kv_source_close_table(source);
+    }
+}
+
+static uint64_t find_newest(struct quarry_kv_iterator *walk, uint32_t *ret_source)
+{
     uint64_t newest = 0;
 
     for (uint32_t i = 0; i < walk->source_count; i++) {
@@ -201,14 +233,8 @@ uint64_t kv_walk_cover(struct quarry_kv_iterator *walk, uint32_t *ret_source)
         if (!source->has_ranges) {
             continue;
         }
-        if (!is_in_stretch(source, walk->comparator, key)) {
-            source->is_known = false;
-            source->cover = 0;
-            if (source->fragments != NULL) {
-                look_in_fragments(source, key);
-            } else {
-                look_in_run(walk, source, key);
-            }
+        if (!is_in_stretch(source, walk->comparator, walk->top->key.user)) {
+            look_for_stretch(walk, source);
             if (walk->status != QUARRY_OK) {
                 return 0;
             }
@@ -219,4 +245,15 @@ uint64_t kv_walk_cover(struct quarry_kv_iterator *walk, uint32_t *ret_source)
         }
     }
     return newest;
+}
+
+uint64_t kv_walk_cover(struct quarry_kv_iterator *walk, uint32_t *ret_source)
+{
+    uint64_t newest = find_newest(walk, ret_source);
+
+    if (Q_UNLIKELY(walk->is_frugal) && walk->status == QUARRY_OK) {
+        kv_walk_wake(walk);
+        walk->status = walk->top->is_valid ? QUARRY_OK : walk->top->status;
+    }
+    return walk->status == QUARRY_OK ? newest : 0;
 }

@@ -7,9 +7,38 @@
  * first. Runs without a file in bounds are left out. The piece of memory stays with the iterator,
  * and the iterator itself is kept as the spare of the store: a new one allocates nothing, mostly.
  *
+ * *Frugal walks.* A walk holds for each run an open table and a block, which in a budget that is
+ * used up are not all to be had, however large a reserve is: level 0 may have any number of files.
+ * So a move that was refused memory is done again frugally, with the reserve of reads (read.h):
+ *
+ *     source     batch   layer   run     run     run     run
+ *     held       —       —       key     key     table,  key         key: a copy
+ *                                                block               the merge is at that one
+ *
+ * All runs but the one that the merge is at rest (run_iterator.c): they have a copy of their key
+ * and hold nothing. When the merge goes over to another run, the first is laid to rest, and the
+ * other opens its table, finds its key, and has its value again. Tables are opened for range
+ * deletions one at a time, and closed. So a walk needs, for each run, its share of the room and a
+ * key; and once, whatever the number of runs, what a get needs: a table with its index, and a
+ * block. What a run is refused even so it tries again when idle tables and blocks have gone.
+ *
+ * When the move is done the reserve is taken again. Where it does not become whole, because the
+ * walk holds on to a part of it, key and value are copied and the last run is laid to rest as well:
+ * open walks that stand still cost their keys and one value. Walks that need the reserve at once
+ * take turns, and wait for others to end when all of it is with those (kv_reserve_wait). A walk is
+ * frugal until it is placed anew, or for FRUGAL_MOVES moves: then it tries to hold all it wants.
+ *
+ * What stays is: a block, a merged value, or a key of each run, that is larger than the reserve and
+ * all that could be evicted. It is refused when nothing that is waited for has helped.
+ *
+ * Rejected: a larger reserve, for it would have to grow with level 0. Keeping blocks by the quota
+ * of pinned bytes and copying values for the rest (table_iterator.c): values are as large as
+ * blocks.
+ *
  * Invariants:
  *   1. source_count sources are made, each with its child; none while it has no view.
  *   2. sources[i].over is the merge's child i; or, alone, top.
+ *   3. is_frugal: between moves one run at most is awake, and no table is open for range deletions.
  *
  * Locking: none; one thread's at a time.
  */
@@ -102,6 +131,7 @@ static void add_run(void *argument, const struct kv_run *run, uint32_t level)
     struct quarry_kv_iterator *walk = filling->walk;
     const struct kv_run_iterator_options options = {
         .kv = walk->kv,
+        .memory = &walk->kv->small[KV_PART_READ],
         .version = walk->view->version,
         .run = run,
         .level = level,
@@ -206,6 +236,7 @@ static void drop_sources(struct quarry_kv_iterator *walk)
     }
     walk->source_count = 0;
     walk->has_ranges = false;
+    walk->is_frugal = false;
     walk->merge = NULL;
     walk->nothing = (struct kv_iterator){.ops = &nothing_ops};
     walk->top = &walk->nothing;
@@ -257,6 +288,83 @@ static enum quarry_status make_sources(struct quarry_kv_iterator *walk)
     visit_runs(walk, add_run, &filling);
     join_sources(&filling);
     return QUARRY_OK;
+}
+
+/* ---- little memory -------------------------------------------------------------------------- */
+
+void kv_walk_set_frugal(struct quarry_kv_iterator *walk, bool is_frugal)
+{
+    walk->is_frugal = is_frugal;
+    walk->frugal_count = 0;
+    for (uint32_t i = 0; i < walk->source_count; i++) {
+        if (walk->sources[i].run != NULL) {
+            kv_run_iterator_set_frugal(walk->sources[i].run, is_frugal);
+            kv_source_close_table(&walk->sources[i]);
+        }
+    }
+    if (walk->merge != NULL) {
+        kv_merge_iterator_set_frugal(walk->merge, is_frugal);
+    }
+}
+
+/* Whether what the top is at holds a block. */
+static bool is_at_run(const struct quarry_kv_iterator *walk)
+{
+    if (!walk->top->is_valid) {
+        return false;
+    }
+    uint32_t at = walk->merge == NULL ? 0 : kv_merge_iterator_source(walk->merge);
+    return walk->sources[at].run != NULL;
+}
+
+void kv_walk_rest(struct quarry_kv_iterator *walk)
+{
+    Q_ASSERT(walk->is_frugal);
+    if (!is_at_run(walk)) {
+        return;
+    }
+    /* Without memory for the key it is as it was. */
+    if (walk->merge != NULL) {
+        (void)kv_merge_iterator_rest(walk->merge);
+    } else {
+        (void)walk->top->ops->rest(walk->top);
+    }
+}
+
+void kv_walk_wake(struct quarry_kv_iterator *walk)
+{
+    Q_ASSERT(walk->is_frugal);
+    if (!is_at_run(walk)) {
+        return;
+    }
+    if (walk->merge != NULL) {
+        kv_merge_iterator_wake(walk->merge);
+    } else {
+        walk->top->ops->wake(walk->top);
+    }
+}
+
+/* Copies the value that is shown. Returns: whether it is short, and there was memory. */
+static bool save_shown_value(struct quarry_kv_iterator *walk)
+{
+    kv_buffer_clear(&walk->saved_value);
+    return walk->value.count <= KV_WALK_COPY_MAX &&
+           quarry_kv_buffer_append(&walk->saved_value, walk->value.bytes, walk->value.count) ==
+               QUARRY_OK;
+}
+
+void kv_walk_let_go(struct quarry_kv_iterator *walk)
+{
+    bool lies_there = walk->place == KV_WALK_AT;
+
+    if (!is_at_run(walk) || (lies_there && !save_shown_value(walk))) {
+        return;
+    }
+    kv_walk_rest(walk);
+    if (lies_there) {
+        walk->key = walk->top->key.user;
+        walk->value = kv_buffer_slice(&walk->saved_value);
+    }
 }
 
 /* ---- making one ----------------------------------------------------------------------------- */
@@ -379,9 +487,12 @@ static enum quarry_status create_at_all_costs(struct quarry_kv *kv,
                                               struct quarry_error *error)
 {
     enum quarry_status status = create(kv, options, batch, ret_iterator);
+    uint32_t try_count = 0;
 
     if (Q_UNLIKELY(status == QUARRY_NO_MEMORY) && kv_reserve_enter(kv)) {
-        status = create(kv, options, batch, ret_iterator);
+        do {
+            status = create(kv, options, batch, ret_iterator);
+        } while (status == QUARRY_NO_MEMORY && kv_reserve_wait(kv, 0, &try_count));
         kv_reserve_leave(kv);
     }
     return status == QUARRY_OK ? status : error_set(error, status, "no memory for an iterator");
@@ -460,22 +571,30 @@ static enum quarry_status copy_bounds(struct quarry_kv_iterator *walk, struct kv
     return QUARRY_OK;
 }
 
+static enum quarry_status try_set_bounds(struct quarry_kv_iterator *walk, struct kv_slice lower,
+                                         struct kv_slice upper)
+{
+    enum quarry_status status = copy_bounds(walk, lower, upper);
+
+    if (status == QUARRY_OK && walk->view != NULL) {
+        walk->in_prefix = false;
+        status = make_sources(walk);
+    }
+    return status;
+}
+
 enum quarry_status quarry_kv_iterator_set_bounds(struct quarry_kv_iterator *iterator,
                                                  struct quarry_kv_slice lower,
                                                  struct quarry_kv_slice upper)
 {
-    enum quarry_status status = copy_bounds(iterator, slice_of(lower), slice_of(upper));
+    enum quarry_status status = try_set_bounds(iterator, slice_of(lower), slice_of(upper));
+    uint32_t try_count = 0;
 
     (void)kv_walk_end(iterator, QUARRY_OK);
-    if (status == QUARRY_OK && iterator->view != NULL) {
-        iterator->in_prefix = false;
-        status = make_sources(iterator);
-    }
     if (Q_UNLIKELY(status == QUARRY_NO_MEMORY) && kv_reserve_enter(iterator->kv)) {
-        status = copy_bounds(iterator, slice_of(lower), slice_of(upper));
-        if (status == QUARRY_OK && iterator->view != NULL) {
-            status = make_sources(iterator);
-        }
+        do {
+            status = try_set_bounds(iterator, slice_of(lower), slice_of(upper));
+        } while (status == QUARRY_NO_MEMORY && kv_reserve_wait(iterator->kv, 1, &try_count));
         kv_reserve_leave(iterator->kv);
     }
     return status;
@@ -489,8 +608,11 @@ enum quarry_status quarry_kv_iterator_refresh(struct quarry_kv_iterator *iterato
     iterator->in_prefix = false;
     (void)kv_walk_end(iterator, QUARRY_OK);
     enum quarry_status status = look(iterator);
+    uint32_t try_count = 0;
     if (Q_UNLIKELY(status == QUARRY_NO_MEMORY) && kv_reserve_enter(iterator->kv)) {
-        status = look(iterator);
+        do {
+            status = look(iterator);
+        } while (status == QUARRY_NO_MEMORY && kv_reserve_wait(iterator->kv, 1, &try_count));
         kv_reserve_leave(iterator->kv);
     }
     return status == QUARRY_OK ? status : error_set(error, status, "no memory for an iterator");

@@ -7,7 +7,7 @@
  * One change is a batch of one, put together on the stack where it is short, else in the store's
  * memory. From there on all are the same: kv_commit.
  */
-#include <kv/commit.h>
+#include <kv/commit_parts.h>
 
 #include <os/os.h>
 
@@ -67,11 +67,17 @@ write_long(struct quarry_kv *kv, const struct quarry_kv_write_options *options, 
     struct kv_memory *memory = &kv->small[KV_PART_READ];
     size_t room_bytes = KV_BATCH_HEADER_BYTES + 1 + 2 * VARINT_U32_BYTES_MAX + key.count +
                         (value == NULL ? 0 : value->count);
-    char *room = kv_memory_take(memory, room_bytes);
+    const struct kv_memory_want want = {.byte_count = room_bytes,
+                                        .change_count = 1,
+                                        .never_waits = options != NULL && options->never_waits};
+    struct kv_memory_wait wait = {0};
+    char *room;
 
-    if (room == NULL) {
-        return error_set(error, QUARRY_NO_MEMORY, "store '%s': no memory for a change of %zu bytes",
-                         kv->path, room_bytes);
+    while ((room = kv_memory_take(memory, room_bytes)) == NULL) {
+        enum quarry_status status = kv_commit_find_memory(kv, &want, &wait, error);
+        if (status != QUARRY_OK) {
+            return status;
+        }
     }
     size_t byte_count = put_change(room, type, key, value);
     enum quarry_status status = kv_commit(kv, options, kv_slice(room, byte_count), error);
@@ -151,15 +157,40 @@ enum quarry_status quarry_kv_merge(struct quarry_kv *kv,
 
 /* ---- batches -------------------------------------------------------------------------------- */
 
-enum quarry_status quarry_kv_batch_create(struct quarry_kv *kv, bool is_indexed,
-                                          struct quarry_kv_batch **ret_batch)
+static enum quarry_status find_memory(void *argument, const struct kv_batch_want *batch,
+                                      struct kv_memory_wait *wait)
+{
+    const struct kv_memory_want want = {.byte_count = batch->byte_count,
+                                        .change_count = batch->change_count,
+                                        .never_waits = batch->never_waits};
+
+    return kv_commit_find_memory(argument, &want, wait, NULL);
+}
+
+static enum quarry_status create_batch(struct quarry_kv *kv, bool is_indexed, bool never_waits,
+                                       struct quarry_kv_batch **ret_batch)
 {
     const struct kv_batch_options options = {.memory = &kv->small[KV_PART_READ],
                                              .comparator = kv->comparator,
                                              .key_bytes_max = kv->options.key_bytes_max,
-                                             .value_bytes_max = kv->options.value_bytes_max};
+                                             .value_bytes_max = kv->options.value_bytes_max,
+                                             .find_memory = find_memory,
+                                             .argument = kv,
+                                             .never_waits = never_waits};
 
     return kv_batch_create(&options, is_indexed, ret_batch);
+}
+
+enum quarry_status quarry_kv_batch_create(struct quarry_kv *kv, bool is_indexed,
+                                          struct quarry_kv_batch **ret_batch)
+{
+    return create_batch(kv, is_indexed, false, ret_batch);
+}
+
+enum quarry_status quarry_kv_batch_try_create(struct quarry_kv *kv, bool is_indexed,
+                                              struct quarry_kv_batch **ret_batch)
+{
+    return create_batch(kv, is_indexed, true, ret_batch);
 }
 
 enum quarry_status quarry_kv_write(struct quarry_kv *kv,
@@ -167,6 +198,13 @@ enum quarry_status quarry_kv_write(struct quarry_kv *kv,
                                    struct quarry_kv_batch *batch, struct quarry_error *error)
 {
     return kv_commit(kv, options, kv_batch_slice(batch), error);
+}
+
+enum quarry_status quarry_kv_write_data(struct quarry_kv *kv,
+                                        const struct quarry_kv_write_options *options,
+                                        struct quarry_kv_slice data, struct quarry_error *error)
+{
+    return kv_commit(kv, options, kv_slice(data.bytes, data.byte_count), error);
 }
 
 /* ---- durability ----------------------------------------------------------------------------- */

@@ -18,8 +18,6 @@
 
 #define METADATA_BYTES 5u
 #define MARK_NEW       0xff
-#define LINE_BYTES     64u
-#define GOLDEN_RATIO   UINT32_C(0x9e3779b9)
 /* LevelDB: more probes are of a later form, which lets everything pass. */
 #define LEVELDB_PROBES_MAX 30u
 
@@ -30,7 +28,7 @@ static struct sst_filter parse_new(const uint8_t *end, size_t line_bytes)
     struct sst_filter filter = {.kind = SST_FILTER_ALWAYS};
 
     /* 00: FAST; the three highest bits next to it: lines of 64 bytes. */
-    if (end[-4] != 0 || (end[-3] >> 5) != 0 || line_bytes % LINE_BYTES != 0) {
+    if (end[-4] != 0 || (end[-3] >> 5) != 0 || line_bytes % SST_FILTER_LINE_BYTES != 0) {
         return filter;
     }
     filter.probes = end[-3] & 31;
@@ -39,7 +37,7 @@ static struct sst_filter parse_new(const uint8_t *end, size_t line_bytes)
     }
     filter.kind = SST_FILTER_FAST;
     filter.line_bits = 9;
-    filter.line_count = (uint32_t)(line_bytes / LINE_BYTES);
+    filter.line_count = (uint32_t)(line_bytes / SST_FILTER_LINE_BYTES);
     return filter;
 }
 
@@ -103,25 +101,6 @@ struct sst_filter sst_filter_parse(const char *bytes, size_t byte_count, bool is
 
 /* ---- asking --------------------------------------------------------------------------------- */
 
-static inline uint64_t fast_line(const struct sst_filter *filter, uint64_t hash)
-{
-    return ((uint64_t)filter->line_count * (uint32_t)hash) >> 32;
-}
-
-static bool passes_fast(const struct sst_filter *filter, const char *bytes, uint64_t hash)
-{
-    const uint8_t *line = (const uint8_t *)bytes + fast_line(filter, hash) * LINE_BYTES;
-    uint32_t bits = (uint32_t)(hash >> 32);
-
-    for (uint32_t i = 0; i < filter->probes; i++, bits *= GOLDEN_RATIO) {
-        uint32_t bit = bits >> 23;
-        if ((line[bit >> 3] >> (bit & 7) & 1) == 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool passes_legacy(const struct sst_filter *filter, const char *bytes, struct kv_slice key)
 {
     uint32_t hash = sst_hash32_signed(key.bytes, key.count, SST_HASH32_BLOOM_SEED);
@@ -143,7 +122,7 @@ bool sst_filter_passes(const struct sst_filter *filter, const char *bytes, uint6
                        struct kv_slice key)
 {
     if (Q_LIKELY(filter->kind == SST_FILTER_FAST)) {
-        return passes_fast(filter, bytes, hash);
+        return sst_filter_passes_fast(filter, bytes, hash);
     }
     if (filter->kind == SST_FILTER_LEGACY) {
         return passes_legacy(filter, bytes, key);
@@ -153,7 +132,9 @@ bool sst_filter_passes(const struct sst_filter *filter, const char *bytes, uint6
 
 const char *sst_filter_line(const struct sst_filter *filter, const char *bytes, uint64_t hash)
 {
-    return filter->kind == SST_FILTER_FAST ? bytes + fast_line(filter, hash) * LINE_BYTES : bytes;
+    return filter->kind == SST_FILTER_FAST
+               ? bytes + sst_filter_fast_line(filter, hash) * SST_FILTER_LINE_BYTES
+               : bytes;
 }
 
 static bool passes_plain(const uint8_t *bits, size_t byte_count, struct kv_slice key)
@@ -178,19 +159,31 @@ static bool passes_plain(const uint8_t *bits, size_t byte_count, struct kv_slice
     return true;
 }
 
-bool sst_filter_passes_in(const struct sst_filter *filter, const char *bytes, struct kv_slice key,
-                          uint64_t block_offset)
+bool sst_filter_stretch(const struct sst_filter *filter, const char *bytes, uint64_t block_offset,
+                        struct kv_slice *ret_stretch)
 {
     uint64_t stretch = block_offset >> filter->base_bits;
 
     if (filter->kind != SST_FILTER_LEVELDB || stretch >= filter->line_count) {
-        return true;
+        return false;
     }
     const char *place = bytes + filter->offsets + 4 * stretch;
     uint32_t begin = endian_load_le_u32(place), end = endian_load_le_u32(place + 4);
     if (begin > end || end > filter->offsets) {
+        return false;
+    }
+    *ret_stretch = kv_slice(bytes + begin, end - begin);
+    return true;
+}
+
+bool sst_filter_passes_in(const struct sst_filter *filter, const char *bytes, struct kv_slice key,
+                          uint64_t block_offset)
+{
+    struct kv_slice stretch;
+
+    if (!sst_filter_stretch(filter, bytes, block_offset, &stretch)) {
         return true;
     }
     /* Without bytes there is no key in the stretch. */
-    return begin != end && passes_plain((const uint8_t *)bytes + begin, end - begin, key);
+    return stretch.count != 0 && passes_plain((const uint8_t *)stretch.bytes, stretch.count, key);
 }

@@ -18,6 +18,11 @@ enum sst_filter_kind {
     SST_FILTER_LEVELDB, /* one for each stretch of the file */
 };
 
+/* Of FAST and LEGACY: bytes in which all bits of a key are; of FAST: what one probe's bits are
+ * multiplied by for the next. */
+#define SST_FILTER_LINE_BYTES   64u
+#define SST_FILTER_GOLDEN_RATIO UINT32_C(0x9e3779b9)
+
 /* What the bytes of a filter are. Kept in the extra bytes of its block. */
 struct sst_filter {
     uint8_t kind; /* enum sst_filter_kind */
@@ -35,6 +40,29 @@ struct sst_filter {
  */
 struct sst_filter sst_filter_parse(const char *bytes, size_t byte_count, bool is_leveldb);
 
+/* The line of a FAST filter that a hash is looked for in: its number. */
+static inline uint64_t sst_filter_fast_line(const struct sst_filter *filter, uint64_t hash)
+{
+    return ((uint64_t)filter->line_count * (uint32_t)hash) >> 32;
+}
+
+/* sst_filter_passes of a FAST filter. */
+static inline bool sst_filter_passes_fast(const struct sst_filter *filter, const char *bytes,
+                                          uint64_t hash)
+{
+    const uint8_t *line =
+        (const uint8_t *)bytes + sst_filter_fast_line(filter, hash) * SST_FILTER_LINE_BYTES;
+    uint32_t bits = (uint32_t)(hash >> 32);
+
+    for (uint32_t i = 0; i < filter->probes; i++, bits *= SST_FILTER_GOLDEN_RATIO) {
+        uint32_t bit = bits >> 23;
+        if ((line[bit >> 3] >> (bit & 7) & 1) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /*
  * Whether the key of a hash (kv_table_hash) may be there. `key` is looked at by legacy ones.
  * Cost: FAST: a line of memory, some 6 instructions for each probe up to the first that fails.
@@ -44,6 +72,12 @@ bool sst_filter_passes(const struct sst_filter *filter, const char *bytes, uint6
 /* The same of LevelDB's, for a key in the block that begins at `block_offset`. */
 bool sst_filter_passes_in(const struct sst_filter *filter, const char *bytes, struct kv_slice key,
                           uint64_t block_offset);
+/*
+ * The filter of the stretch that an offset is in; of no bytes: no key is there.
+ * Returns: false: there is none that makes sense, and everything passes.
+ */
+bool sst_filter_stretch(const struct sst_filter *filter, const char *bytes, uint64_t block_offset,
+                        struct kv_slice *ret_stretch);
 /* The line that a hash is looked for in: for prefetching. Returns: borrowed. */
 const char *sst_filter_line(const struct sst_filter *filter, const char *bytes, uint64_t hash);
 

@@ -16,8 +16,6 @@
 
 #include <string.h>
 
-#define GOLDEN_RATIO   UINT32_C(0x9e3779b9)
-#define LINE_BYTES     64u
 #define LINES_MAX      ((uint64_t)16 << 20) /* a GiB */
 #define METADATA_BYTES 5u
 
@@ -107,10 +105,11 @@ static uint32_t probes_for(uint32_t millibits)
 
 static void set_bits(char *lines, uint64_t line_count, uint64_t hash, uint32_t probes)
 {
-    uint8_t *line = (uint8_t *)lines + ((line_count * (uint32_t)hash) >> 32) * LINE_BYTES;
+    uint8_t *line =
+        (uint8_t *)lines + ((line_count * (uint32_t)hash) >> 32) * SST_FILTER_LINE_BYTES;
     uint32_t bits = (uint32_t)(hash >> 32);
 
-    for (uint32_t i = 0; i < probes; i++, bits *= GOLDEN_RATIO) {
+    for (uint32_t i = 0; i < probes; i++, bits *= SST_FILTER_GOLDEN_RATIO) {
         uint32_t bit = bits >> 23;
         line[bit >> 3] = (uint8_t)(line[bit >> 3] | 1u << (bit & 7));
     }
@@ -124,17 +123,19 @@ enum quarry_status sst_filter_append(const struct sst_heap *heap, struct sst_buf
     uint64_t bits;
 
     Q_ASSERT(millibits != 0);
-    if (!checked_mul_u64(count, millibits, &bits) || bits / (8000 * LINE_BYTES) >= LINES_MAX) {
+    if (!checked_mul_u64(count, millibits, &bits) ||
+        bits / (8000 * SST_FILTER_LINE_BYTES) >= LINES_MAX) {
         return QUARRY_TOO_LARGE;
     }
-    uint64_t bytes = (bits + 7999) / 8000, line_count = (bytes + LINE_BYTES - 1) / LINE_BYTES;
+    uint64_t bytes = (bits + 7999) / 8000,
+             line_count = (bytes + SST_FILTER_LINE_BYTES - 1) / SST_FILTER_LINE_BYTES;
     enum quarry_status status =
-        sst_buffer_reserve(heap, buffer, line_count * LINE_BYTES + METADATA_BYTES);
+        sst_buffer_reserve(heap, buffer, line_count * SST_FILTER_LINE_BYTES + METADATA_BYTES);
     if (status != QUARRY_OK) {
         return status;
     }
-    char *lines = buffer->bytes + buffer->count, *end = lines + line_count * LINE_BYTES;
-    memset(lines, 0, line_count * LINE_BYTES);
+    char *lines = buffer->bytes + buffer->count, *end = lines + line_count * SST_FILTER_LINE_BYTES;
+    memset(lines, 0, line_count * SST_FILTER_LINE_BYTES);
     for (uint64_t i = 0; i < count; i++) {
         set_bits(lines, line_count, take_hash(place), probes);
     }
@@ -142,7 +143,7 @@ enum quarry_status sst_filter_append(const struct sst_heap *heap, struct sst_buf
     end[1] = 0;
     end[2] = (char)probes;
     end[3] = end[4] = 0;
-    buffer->count += line_count * LINE_BYTES + METADATA_BYTES;
+    buffer->count += line_count * SST_FILTER_LINE_BYTES + METADATA_BYTES;
     return QUARRY_OK;
 }
 

@@ -55,6 +55,7 @@ enum quarry_status sst_footer_get(const char *bytes, size_t byte_count,
 #define SST_META_DICTIONARY         "rocksdb.compression_dict"
 #define SST_META_FULL_FILTER        "fullfilter.rocksdb.BuiltinBloomFilter"
 #define SST_META_PARTITIONED_FILTER "partitionedfilter.rocksdb.BuiltinBloomFilter"
+#define SST_META_POLICY_FILTER      "filter." /* and the policy's name */
 #define SST_META_LEVELDB_FILTER     "filter.leveldb.BuiltinBloomFilter2"
 
 #endif

@@ -12,9 +12,11 @@
  * it has a trailer.
  *
  * In memory it is arrays (index.h): the search runs over the eight bytes of each key behind what
- * all have in common, as numbers. Only where two are equal are keys compared. Arrays cost 24 bytes
- * an entry (32 with trailers) beside keys that are a few bytes long without the common ones; on
- * disk an entry has about 25.
+ * all but the last have in common, as numbers. Only where two are equal are keys compared, and the
+ * last one, where it may be the answer. With the last in it nothing is in common, and where keys
+ * begin alike every number is the same: a get among 10^6 "key:000000123456" compared 15 keys and
+ * passed 15,000 equal numbers. Arrays cost 24 bytes an entry (32 with trailers) beside keys that
+ * are a few bytes long without the common ones; on disk an entry has about 25.
  *
  * Invariants of a decoded index, for any bytes on disk:
  *   1. key_end does not fall, and the last one is the end of the keys.
@@ -148,24 +150,25 @@ enum quarry_status sst_index_measure(const struct sst_heap *heap, const char *by
 {
     struct walk walk;
     struct sst_buffer first = {0};
-    size_t key_bytes = 0, common = 0;
+    size_t key_bytes = 0, common = 0, common_before = 0; /* of all, and of all but the last */
     uint32_t count = 0;
     enum quarry_status status = walk_begin(&walk, heap, bytes, byte_count, form);
 
     while (status == QUARRY_OK && walk.at < walk.end && (status = walk_next(&walk)) == QUARRY_OK) {
         size_t user = user_bytes(&walk);
         if (count++ == 0) {
-            common = form->is_bytewise ? user : 0;
+            common_before = common = form->is_bytewise ? user : 0;
             status = sst_buffer_append(heap, &first, walk.key.bytes, user);
         } else {
+            common_before = common;
             common = common < user ? common : user;
             common = sst_common_bytes(first.bytes, walk.key.bytes, common);
         }
         key_bytes += user;
     }
     if (status == QUARRY_OK) {
-        key_bytes -= count == 0 ? 0 : (count - 1) * common;
-        *ret_measure = (struct sst_index_measure){count, (uint32_t)common,
+        key_bytes -= count < 2 ? 0 : (count - 2) * common_before;
+        *ret_measure = (struct sst_index_measure){count, (uint32_t)common_before,
                                                   decoded_bytes(form, count, key_bytes)};
         status = ret_measure->decoded_bytes > QUARRY_BLOCK_BYTES_MAX ? QUARRY_TOO_LARGE : QUARRY_OK;
     }
@@ -199,8 +202,9 @@ static struct arrays arrays_of(struct sst_index *index)
 static void put_entry(const struct sst_index *index, const struct arrays *arrays,
                       const struct walk *walk, uint32_t entry, uint32_t *end)
 {
-    size_t user = user_bytes(walk), rest = user - index->common_bytes;
-    const char *key = walk->key.bytes + index->common_bytes;
+    size_t skipped = sst_index_skipped(index, entry);
+    size_t user = user_bytes(walk), rest = user - skipped;
+    const char *key = walk->key.bytes + skipped;
 
     if (entry == 0 && index->common_bytes != 0) {
         memcpy(arrays->common, walk->key.bytes, index->common_bytes);
@@ -249,7 +253,7 @@ enum quarry_status sst_index_parse(const struct sst_heap *heap, const char *byte
 int sst_index_compare(const struct sst_index *index, const struct quarry_kv_comparator *comparator,
                       uint32_t entry, struct kv_key key)
 {
-    size_t common = index->common_bytes;
+    size_t common = sst_index_skipped(index, entry);
     size_t count = key.user.count < common ? key.user.count : common;
     int order = count == 0 ? 0 : memcmp(sst_index_common(index), key.user.bytes, count);
 
@@ -282,31 +286,46 @@ static uint32_t find_in(const struct sst_index *index,
     return low;
 }
 
-uint32_t sst_index_find(const struct sst_index *index,
-                        const struct quarry_kv_comparator *comparator, struct kv_key key)
+/* Among `count` entries, which have the common bytes. Keys are in memcmp's order. */
+static uint32_t find_alike(const struct sst_index *index,
+                           const struct quarry_kv_comparator *comparator, struct kv_key key,
+                           uint32_t count)
 {
     uint32_t common = index->common_bytes;
 
-    if (Q_UNLIKELY(!index->is_bytewise)) {
-        return find_in(index, comparator, key, 0, index->count);
-    }
     if (common != 0) {
-        size_t count = key.user.count < common ? key.user.count : common;
-        int order = count == 0 ? 0 : memcmp(sst_index_common(index), key.user.bytes, count);
+        size_t compared = key.user.count < common ? key.user.count : common;
+        int order = compared == 0 ? 0 : memcmp(sst_index_common(index), key.user.bytes, compared);
         if (order != 0 || key.user.count < common) {
-            return order < 0 ? index->count : 0;
+            return order < 0 ? count : 0;
         }
     }
     uint64_t prefix = key.user.count == common
                           ? 0
                           : kv_prefix8(kv_slice(key.user.bytes + common, key.user.count - common));
-    uint32_t low = sst_prefix_bound(index->words, index->count, prefix);
-    if (low == index->count || index->words[low] != prefix) {
+    uint32_t low = sst_prefix_bound(index->words, count, prefix);
+    if (low == count || index->words[low] != prefix) {
         return low;
     }
     uint32_t high = low + 1;
-    while (high < index->count && index->words[high] == prefix) {
-        high++;
+    if (high < count && index->words[high] == prefix) {
+        high = prefix == UINT64_MAX
+                   ? count
+                   : high + sst_prefix_bound(index->words + high, count - high, prefix + 1);
     }
     return find_in(index, comparator, key, low, high);
+}
+
+uint32_t sst_index_find(const struct sst_index *index,
+                        const struct quarry_kv_comparator *comparator, struct kv_key key)
+{
+    if (Q_UNLIKELY(!index->is_bytewise)) {
+        return find_in(index, comparator, key, 0, index->count);
+    }
+    uint32_t alike = index->count < 2 ? index->count : index->count - 1;
+    uint32_t found = find_alike(index, comparator, key, alike);
+    if (found == alike && alike != index->count) {
+        found += sst_index_compare(index, comparator, alike, key) < 0;
+    }
+    return found;
 }

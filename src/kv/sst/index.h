@@ -28,7 +28,8 @@ struct sst_index_form {
  *     | head | prefix8 … | offset … | trailer … | block bytes, u32 … | key end, u32 … | common |
  * keys |
  *
- * Trailers are there if keys are internal ones. A key is the common bytes and its own.
+ * Trailers are there if keys are internal ones. A key is the common bytes and its own; the last of
+ * several is its own alone.
  */
 struct sst_index {
     uint32_t count;
@@ -86,7 +87,15 @@ static inline struct sst_handle sst_index_handle(const struct sst_index *index, 
 {
     return (struct sst_handle){sst_index_offsets(index)[entry], sst_index_bytes(index)[entry]};
 }
-/* What a key has after the common bytes. */
+/*
+ * How many of the common bytes a key has. The last separator of a table is mostly made as short as
+ * it can be, and then has nothing in common with any key: it would leave the others none.
+ */
+static inline uint32_t sst_index_skipped(const struct sst_index *index, uint32_t entry)
+{
+    return entry + 1 == index->count && entry != 0 ? 0 : index->common_bytes;
+}
+/* What a key has after those. */
 static inline struct kv_slice sst_index_rest(const struct sst_index *index, uint32_t entry)
 {
     const uint32_t *ends = sst_index_key_ends(index);

@@ -40,6 +40,7 @@ struct kv_table {
     bool filters_prefixes;              /* the filter knows prefixes of the store's length */
     struct sst_filter filter;           /* pinned, WHOLE or STRETCHES */
     const char *filter_bytes;           /* pinned; NULL: it is not */
+    bool is_asked_at_once;              /* kv_table_ask has an answer */
     const struct sst_index *filter_top; /* pinned, PARTS; NULL: it is not */
     struct quarry_block filter_block;
 

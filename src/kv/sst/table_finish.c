@@ -9,13 +9,12 @@
  *
  * LevelDB's filters are for stretches of 2 KiB of the file: a block's keys are in that of the
  * offset at which it begins. They are made from the hashes at the end like all others, since the
- * list of blocks says how many there were before each.
+ * list of blocks says how many there were before each; those of a policy were made on the way
+ * (filter_policy.c).
  */
 #include <kv/sst/table_writer.h>
 
 #include <string.h>
-
-#define LEVELDB_BASE_BITS 11u
 
 /* ---- keys ----------------------------------------------------------------------------------- */
 
@@ -269,13 +268,13 @@ static enum quarry_status put_leveldb_filter(struct kv_table_writer *writer,
     struct sst_hash_place place = {.piece = writer->hashes.first};
     uint64_t hash_count = 0, hash_end = 0;
     enum quarry_status status = QUARRY_OK;
-    const char base = LEVELDB_BASE_BITS;
+    const char base = SST_STRETCH_BITS;
 
     for (size_t at = 0; at < writer->index.count && status == QUARRY_OK;) {
         struct kv_key separator;
         const struct sst_index_note note = note_at(writer, at, &separator, &at);
         status = end_stretches(writer, bytes, offsets, &place, &hash_count,
-                               note.handle.offset >> LEVELDB_BASE_BITS);
+                               note.handle.offset >> SST_STRETCH_BITS);
         hash_count += note.hash_end - hash_end;
         hash_end = note.hash_end;
     }
@@ -296,6 +295,18 @@ static enum quarry_status put_leveldb_filter(struct kv_table_writer *writer,
     return status != QUARRY_OK ? status : sst_writer_put_block(writer, bytes, false, ret_handle);
 }
 
+static enum quarry_status put_policy_filter(struct kv_table_writer *writer,
+                                            struct sst_buffer *bytes, struct sst_handle *ret_handle)
+{
+    struct kv_slice filters = {0};
+    enum quarry_status status = sst_policy_build_finish(writer->heap, &writer->policy, &filters);
+
+    if (status == QUARRY_OK) { /* with room for a trailer, as blocks are */
+        status = sst_buffer_append(writer->heap, bytes, filters.bytes, filters.count);
+    }
+    return status != QUARRY_OK ? status : sst_writer_put_block(writer, bytes, false, ret_handle);
+}
+
 enum quarry_status sst_writer_put_filter(struct kv_table_writer *writer,
                                          struct sst_handle *ret_handle)
 {
@@ -303,7 +314,9 @@ enum quarry_status sst_writer_put_filter(struct kv_table_writer *writer,
     uint64_t offset = writer->offset;
     enum quarry_status status;
 
-    if (writer->is_leveldb) {
+    if (writer->policy.policy != NULL) {
+        status = put_policy_filter(writer, &bytes, ret_handle);
+    } else if (writer->is_leveldb) {
         status = put_leveldb_filter(writer, &bytes, &offsets, ret_handle);
     } else if (writer->options.is_partitioned) {
         status = put_filter_parts(writer, &bytes, ret_handle);
@@ -354,8 +367,12 @@ struct parts {
     struct sst_handle filter, index, ranges, properties, metaindex;
 };
 
-static const char *filter_name(const struct kv_table_writer *writer)
+/* `room`: SST_POLICY_NAME_BYTES, for a name that is not fixed. */
+static const char *filter_name(const struct kv_table_writer *writer, char *room)
 {
+    if (writer->policy.policy != NULL) {
+        return sst_policy_name(writer->policy.policy, room);
+    }
     if (writer->is_leveldb) {
         return SST_META_LEVELDB_FILTER;
     }
@@ -365,11 +382,12 @@ static const char *filter_name(const struct kv_table_writer *writer)
 static enum quarry_status put_metaindex(struct kv_table_writer *writer, struct parts *parts)
 {
     struct sst_block_build build = {.restart_interval = 1, .has_value_lengths = true};
+    char room[SST_POLICY_NAME_BYTES];
     const struct {
         const char *name;
         struct sst_handle handle;
     } entries[] = {
-        {filter_name(writer), parts->filter},
+        {filter_name(writer, room), parts->filter},
         {SST_META_PROPERTIES, parts->properties},
         {SST_META_RANGE_DELETES, parts->ranges},
     };
@@ -409,7 +427,7 @@ static enum quarry_status put_tail(struct kv_table_writer *writer)
     struct parts parts = {0};
     enum quarry_status status = QUARRY_OK;
 
-    if (writer->hashes.count != 0) {
+    if (writer->hashes.count != 0 || writer->policy.policy != NULL) {
         status = sst_writer_put_filter(writer, &parts.filter);
     }
     if (status == QUARRY_OK) {

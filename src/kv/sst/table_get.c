@@ -13,6 +13,7 @@
  * A filter that cannot be read (no memory, damage) lets every key pass: it is not needed for a
  * right answer. Damage is told by kv_table_verify.
  */
+#include <kv/sst/filter_policy.h>
 #include <kv/sst/table.h>
 
 /* ---- filters -------------------------------------------------------------------------------- */
@@ -99,7 +100,9 @@ enum kv_table_filtered sst_table_filter_at(struct kv_table *table,
         filter = &((const struct sst_extra *)quarry_block_extra(&block))->filter;
         bytes = quarry_block_data(&block);
     }
-    bool passes = sst_filter_passes_in(filter, bytes, user, block_offset);
+    const struct quarry_kv_filter_policy *policy = table->tables->filter_policy;
+    bool passes = policy == NULL ? sst_filter_passes_in(filter, bytes, user, block_offset)
+                                 : sst_policy_passes(policy, filter, bytes, user, block_offset);
     quarry_block_release(table->tables->cache, &block);
     return passes ? KV_TABLE_PASSED : KV_TABLE_REJECTED;
 }
@@ -120,6 +123,31 @@ void kv_table_prefetch(const struct kv_table *table, uint64_t hash)
     if (table->filter_bytes != NULL) {
         __builtin_prefetch(sst_filter_line(&table->filter, table->filter_bytes, hash));
     }
+}
+
+bool kv_table_guess_block(const struct kv_table *table, struct kv_slice user,
+                          struct quarry_block_key *ret_block)
+{
+    if (table->index == NULL || table->is_two_level) {
+        return false;
+    }
+    const struct kv_key key = {user, UINT64_MAX};
+    uint32_t entry = sst_index_find(table->index, table->tables->comparator, key);
+    if (entry == table->index->count) {
+        return false;
+    }
+    *ret_block = (struct quarry_block_key){table->tables->cache_handle, table->file_number,
+                                           sst_index_handle(table->index, entry).offset};
+    return true;
+}
+
+enum kv_table_filtered kv_table_ask(const struct kv_table *table, uint64_t hash)
+{
+    if (Q_UNLIKELY(!table->is_asked_at_once)) {
+        return KV_TABLE_NOT_FILTERED;
+    }
+    return sst_filter_passes_fast(&table->filter, table->filter_bytes, hash) ? KV_TABLE_PASSED
+                                                                             : KV_TABLE_REJECTED;
 }
 
 /* ---- getting -------------------------------------------------------------------------------- */
@@ -202,11 +230,9 @@ enum quarry_status kv_table_get(struct kv_table *table, struct kv_table_lookup *
 {
     const struct sst_reading reading = {
         .only_cached = lookup->only_cached, .is_background = lookup->is_background, .error = error};
-    struct sst_index_position position = {0};
     struct kv_key key = lookup->key;
 
-    lookup->filtered = KV_TABLE_NOT_FILTERED;
-    if (table->filters_keys) {
+    if (lookup->filtered == KV_TABLE_NOT_FILTERED && table->filters_keys) {
         lookup->filtered = sst_table_filter(table, &reading, key, lookup->hash);
         if (lookup->filtered == KV_TABLE_REJECTED) {
             return QUARRY_NOT_FOUND;
@@ -215,6 +241,7 @@ enum quarry_status kv_table_get(struct kv_table *table, struct kv_table_lookup *
     if (Q_UNLIKELY(table->global_sequence != SST_NO_SEQUENCE)) {
         key.trailer = UINT64_MAX;
     }
+    struct sst_index_position position = {0};
     enum quarry_status status = look_up(table, &reading, &position, key, lookup, ret_entry);
     sst_position_fini(table, &position);
     if (Q_UNLIKELY(table->global_sequence != SST_NO_SEQUENCE) && status == QUARRY_OK) {

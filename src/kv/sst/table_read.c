@@ -24,6 +24,8 @@
 
 #include <string.h>
 
+#include <kv/sst/filter_policy.h>
+
 /* What is read of the end of the file at first: footer, metaindex and properties, mostly. */
 #define TAIL_BYTES 4096u
 
@@ -107,6 +109,16 @@ static bool is_named(struct kv_slice key, const char *name)
     return key.count == strlen(name) && memcmp(key.bytes, name, key.count) == 0;
 }
 
+/* The name of the filter for stretches of the file that this store asks. */
+static bool is_stretches(const struct kv_tables *tables, struct kv_slice key)
+{
+    char room[SST_POLICY_NAME_BYTES];
+
+    return is_named(key, tables->filter_policy == NULL
+                             ? SST_META_LEVELDB_FILTER
+                             : sst_policy_name(tables->filter_policy, room));
+}
+
 static enum quarry_status visit_meta(void *argument, struct kv_slice key, struct kv_slice value)
 {
     struct opening *opening = argument;
@@ -129,7 +141,7 @@ static enum quarry_status visit_meta(void *argument, struct kv_slice key, struct
     } else if (is_named(key, SST_META_PARTITIONED_FILTER)) {
         table->filter_place = SST_FILTER_PARTS;
         table->filter_handle = handle;
-    } else if (is_named(key, SST_META_LEVELDB_FILTER)) {
+    } else if (is_stretches(table->tables, key)) {
         table->filter_place = SST_FILTER_STRETCHES;
         table->filter_handle = handle;
     }
@@ -457,6 +469,9 @@ static enum quarry_status pin_filter(struct kv_table *table, const struct sst_re
         const struct sst_extra *extra = quarry_block_extra(&table->filter_block);
         table->filter = extra->filter;
         table->filter_bytes = bytes;
+        table->is_asked_at_once = table->filters_keys && table->range_count == 0 &&
+                                  table->filter_place == SST_FILTER_WHOLE &&
+                                  table->filter.kind == SST_FILTER_FAST;
     }
     return QUARRY_OK;
 }

@@ -86,11 +86,12 @@ enum kv_table_filtered {
 };
 
 struct kv_table_lookup {
-    struct kv_key key;               /* the first entry of this user key at or after it is wanted */
-    uint64_t hash;                   /* kv_table_hash(key.user) */
-    bool only_cached;                /* QUARRY_BUSY instead of reading the file */
-    bool is_background;              /* what is read is not kept */
-    enum kv_table_filtered filtered; /* written: for the caller's counters */
+    struct kv_key key;  /* the first entry of this user key at or after it is wanted */
+    uint64_t hash;      /* kv_table_hash(key.user) */
+    bool only_cached;   /* QUARRY_BUSY instead of reading the file */
+    bool is_background; /* what is read is not kept */
+    /* PASSED or NOT_FILTERED: as kv_table_ask has said. Written: for the caller's counters. */
+    enum kv_table_filtered filtered;
 };
 
 /* An entry, and the block that it lies in. Own; release it. */
@@ -121,6 +122,20 @@ static inline void kv_table_entry_release(const struct kv_tables *tables,
 /* Fetches the filter's line for a hash into the CPU's cache, of a pinned table: ahead of
  * kv_table_get, for many keys at once. */
 void kv_table_prefetch(const struct kv_table *table, uint64_t hash);
+
+/*
+ * The block that a key is in, if the table has it and its index is of one level and in memory.
+ * Returns: whether that can be told. Cost: a search of the index.
+ */
+bool kv_table_guess_block(const struct kv_table *table, struct kv_slice user,
+                          struct quarry_block_key *ret_block);
+
+/*
+ * Asks the filter, if that takes no more than a look into memory. Returns: REJECTED: no entry of
+ * the key is in the table, nor is it covered by one of its range deletions; NOT_FILTERED:
+ * kv_table_get has to see to it. Cost: some 15 instructions, and 6 for each probe.
+ */
+enum kv_table_filtered kv_table_ask(const struct kv_table *table, uint64_t hash);
 
 /*
  * Whether keys that begin with a prefix may be there. `prefix`: of the store's `prefix_bytes`.

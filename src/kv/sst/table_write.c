@@ -159,6 +159,8 @@ enum quarry_status kv_table_writer_create(struct kv_tables *tables, struct quarr
                                        .is_leveldb = wanted.format == QUARRY_KV_FORMAT_LEVELDB,
                                        .smallest_sequence = UINT64_MAX};
     writer->has_user_keys = !writer->is_leveldb;
+    sst_policy_build_init(&writer->policy, writer->heap,
+                          writer->is_leveldb ? tables->filter_policy : NULL);
     writer->block = (struct sst_block_build){.restart_interval = wanted.restart_interval,
                                              .has_trailers = true,
                                              .has_value_lengths = true};
@@ -185,6 +187,7 @@ void kv_table_writer_destroy(struct kv_table_writer *writer)
     sst_block_build_fini(heap, &writer->block);
     sst_block_build_fini(heap, &writer->ranges);
     sst_filter_build_fini(heap, &writer->hashes);
+    sst_policy_build_fini(heap, &writer->policy);
     sst_buffer_fini(heap, &writer->buffer);
     sst_buffer_fini(heap, &writer->index);
     sst_buffer_fini(heap, &writer->partitions);
@@ -387,6 +390,9 @@ enum quarry_status sst_writer_end_block(struct kv_table_writer *writer)
         writer->has_pending = true;
         writer->properties.data_block_count++;
         writer->properties.data_bytes = writer->offset;
+        if (writer->policy.policy != NULL) {
+            status = sst_policy_build_begin(writer->heap, &writer->policy, writer->offset);
+        }
     }
     return status;
 }
@@ -486,7 +492,9 @@ enum quarry_status kv_table_writer_add(struct kv_table_writer *writer, struct kv
         return sst_writer_fail(writer, QUARRY_BAD_INPUT, fault, error);
     }
     enum quarry_status status = make_way(writer, key, value);
-    if (status == QUARRY_OK && writer->options.bloom_millibits != 0) {
+    if (status == QUARRY_OK && writer->policy.policy != NULL) {
+        status = sst_policy_build_add(writer->heap, &writer->policy, key.user);
+    } else if (status == QUARRY_OK && writer->options.bloom_millibits != 0) {
         status = add_hashes(writer, key.user);
     }
     if (status == QUARRY_OK && is_first) {
@@ -538,7 +546,8 @@ enum quarry_status kv_table_writer_add_range_delete(struct kv_table_writer *writ
 
 uint64_t kv_table_writer_bytes(const struct kv_table_writer *writer)
 {
-    uint64_t filter = writer->hashes.count * writer->options.bloom_millibits / 8000;
+    uint64_t filter = writer->hashes.count * writer->options.bloom_millibits / 8000 +
+                      writer->policy.filters.byte_count;
 
     return writer->offset + (writer->has_pending ? 0 : sst_block_build_bytes(&writer->block)) +
            writer->index_bytes + filter + writer->ranges.bytes.count;

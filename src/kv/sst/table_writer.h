@@ -6,6 +6,7 @@
 
 #include <kv/sst/block_build.h>
 #include <kv/sst/filter.h>
+#include <kv/sst/filter_policy.h>
 #include <kv/sst/format.h>
 #include <kv/sst/table_write.h>
 #include <kv/sst/xxph3.h>
@@ -53,6 +54,7 @@ struct kv_table_writer {
     uint64_t partition_begin; /* of the piece under way, in `index` */
     uint64_t index_bytes;     /* about what the index will have */
     struct sst_filter_build hashes;
+    struct sst_policy_build policy; /* of LevelDB's, where the store has one: instead of hashes */
 
     /* Internal keys; empty: none. Of entries, and what range deletions reach from and to. */
     struct sst_buffer smallest, largest, range_smallest, range_largest;

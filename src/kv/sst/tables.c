@@ -21,6 +21,7 @@ enum quarry_status kv_tables_init(struct kv_tables *tables, const struct kv_tabl
         .cache_handle = quarry_block_cache_handle(options->cache),
         .comparator = comparator,
         .prefix_bytes = options->prefix_bytes,
+        .filter_policy = options->filter_policy,
     };
     sst_codecs_init(&tables->codecs, &tables->heap);
     return QUARRY_OK;

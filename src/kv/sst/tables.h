@@ -10,13 +10,15 @@
 #include <kv/sst/compress.h>
 #include <kv/sst/heap.h>
 
-/* `prefix_bytes` may be 0; all else is required. */
+/* `prefix_bytes` may be 0 and `filter_policy` NULL; all else is required. */
 struct kv_tables_options {
     struct quarry_pool *pool;       /* of a lifetime no shorter than the tables' */
     struct quarry_account *account; /* charged for what the pool gives */
     struct quarry_block_cache *cache;
     const struct quarry_kv_comparator *comparator;
     uint32_t prefix_bytes; /* keys' prefixes of this length are looked up in filters */
+    /* Of LevelDB's tables: asked, and written, instead of its Bloom filter; NULL: that. */
+    const struct quarry_kv_filter_policy *filter_policy;
 };
 
 /* Const while there are tables, but for what is in `codecs`. */
@@ -26,6 +28,7 @@ struct kv_tables {
     uint64_t cache_handle; /* the store's namespace in it */
     const struct quarry_kv_comparator *comparator;
     uint32_t prefix_bytes;
+    const struct quarry_kv_filter_policy *filter_policy; /* NULL: none */
     struct sst_codecs codecs;
 };
 

@@ -670,8 +670,11 @@ static struct inputs inputs;
 static void add_input(struct kv_version *version, const struct kv_run *run, struct kv_edit *edit,
                       uint32_t level)
 {
-    const struct kv_run_iterator_options options = {
-        .kv = rig.kv, .version = version, .run = run, .level = level};
+    const struct kv_run_iterator_options options = {.memory = &rig.kv->small[KV_PART_COMPACTION],
+                                                    .kv = rig.kv,
+                                                    .version = version,
+                                                    .run = run,
+                                                    .level = level};
     struct quarry_error error = {0};
 
     must(kv_run_iterator_create(&rig.kv->small[KV_PART_COMPACTION], &options, &error,

@@ -2,6 +2,7 @@
 #include "unit/kv/mem_rig.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <kv/batch_index.h>
 
@@ -262,6 +263,88 @@ static void every_allocation_fails_and_nothing_is_half_added(void **state)
     assert_true(refused_count > 20);
 }
 
+/* Reads a record in both ways from bytes of which none is readable behind them. Returns: whether it
+ * was short. */
+static bool read_twice(const char *bytes, size_t byte_count)
+{
+    char *exact = malloc(byte_count == 0 ? 1 : byte_count);
+    struct kv_batch_record record, other;
+
+    assert_non_null(exact);
+    memcpy(exact, bytes, byte_count);
+    struct kv_batch_cursor cursor = {.begin = exact, .at = exact, .end = exact + byte_count};
+    struct kv_batch_cursor whole = cursor;
+    bool is_short = kv_batch_next_short(&cursor, &record);
+    if (is_short) {
+        assert_int_equal(kv_batch_next(&whole, &other, NULL), QUARRY_OK);
+        assert_ptr_equal(cursor.at, whole.at);
+        assert_true(record.is_change && other.is_change);
+        assert_int_equal(record.type, other.type);
+        assert_ptr_equal(record.key.bytes, other.key.bytes);
+        assert_int_equal(record.key.count, other.key.count);
+        assert_ptr_equal(record.value.bytes, other.value.bytes);
+        assert_int_equal(record.value.count, other.value.count);
+        assert_ptr_equal(record.pair.bytes, exact + 1);
+        assert_ptr_equal(record.pair.bytes + record.pair.count, cursor.at);
+    } else {
+        assert_ptr_equal(cursor.at, exact);
+    }
+    free(exact);
+    return is_short;
+}
+
+/* A put with two lengths, as given, each before as many bytes. Returns: bytes. */
+static size_t put_record(char *to, const char *key_length, size_t key_bytes,
+                         const char *value_length, size_t value_bytes)
+{
+    char *at = to;
+
+    *at++ = 0x01;
+    at = stpcpy(at, key_length);
+    memset(at, 'k', key_bytes);
+    at = stpcpy(at + key_bytes, value_length);
+    memset(at, 'v', value_bytes);
+    return (size_t)(at + value_bytes - to);
+}
+
+static void short_puts_are_read_as_others_are_and_the_rest_is_left(void **state)
+{
+    static char bytes[20000];
+    static const struct {
+        const char *key_length, *value_length;
+        size_t key_bytes, value_bytes;
+        bool is_short;
+    } rows[] = {
+        {"\x01", "\x01", 1, 1, true},
+        {"\x10", "\x64", 16, 100, true},
+        {"\x7f", "\x7f", 127, 127, true},
+        {"\x05", "\x80\x01", 5, 128, true},
+        {"\x05", "\xff\x7f", 5, 16383, true},
+        {"\x05", "\x80\x80\x01", 5, 16384, false}, /* a longer value */
+        {"\x80\x01", "\x01", 128, 1, false},       /* a longer key */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        size_t count = put_record(bytes, rows[i].key_length, rows[i].key_bytes,
+                                  rows[i].value_length, rows[i].value_bytes);
+        assert_int_equal(read_twice(bytes, count), rows[i].is_short);
+        for (size_t cut = 0; cut < count; cut += cut < 300 ? 1 : 997) {
+            assert_false(read_twice(bytes, cut));
+        }
+    }
+    assert_true(read_twice("\x01\x00\x00", 3));
+    /* Lengths that are filled up with zeros are not as a node has them. */
+    assert_false(read_twice("\x01\x01"
+                            "k\x81\x00v",
+                            6));
+    assert_false(read_twice("\x01\x81\x00k\x01v", 6));
+    for (unsigned tag = 0; tag < 256; tag++) {
+        const char record[] = {(char)tag, 1, 'k', 1, 'v'};
+        assert_int_equal(read_twice(record, sizeof(record)), tag == 0x01);
+    }
+}
+
 static void random_bytes_are_read_to_an_end_or_refused(void **state)
 {
     uint64_t random = 3;
@@ -293,6 +376,7 @@ int main(void)
         WITH_RIG(batches_are_appended_whole),
         WITH_RIG(marks_nest_and_are_gone_back_to),
         WITH_RIG(every_allocation_fails_and_nothing_is_half_added),
+        cmocka_unit_test(short_puts_are_read_as_others_are_and_the_rest_is_left),
         WITH_RIG(random_bytes_are_read_to_an_end_or_refused),
     };
 

@@ -104,6 +104,33 @@ static void long_values_are_written(void **state)
     store_close(kv);
 }
 
+static void changes_are_written_from_the_callers_memory(void **state)
+{
+    struct quarry_kv *kv = store_open(NULL);
+    struct quarry_kv_batch *batch = NULL;
+    struct quarry_error error = {0};
+    char bytes[64];
+
+    (void)state;
+    assert_int_equal(quarry_kv_batch_create(kv, false, &batch), QUARRY_OK);
+    assert_int_equal(quarry_kv_batch_put(batch, "one", 3, "1", 1), QUARRY_OK);
+    assert_int_equal(quarry_kv_batch_put(batch, "two", 3, "2", 1), QUARRY_OK);
+    const struct quarry_kv_slice data = quarry_kv_batch_data(batch);
+    memcpy(bytes, data.bytes, data.byte_count);
+    const struct quarry_kv_slice copy = {bytes, data.byte_count};
+    quarry_kv_batch_destroy(batch);
+    assert_int_equal(quarry_kv_write_data(kv, NULL, copy, &error), QUARRY_OK);
+    assert_int_equal(quarry_kv_exists(kv, NULL, "two", 3, NULL), QUARRY_OK);
+    /* Nothing of what is cut short, or counts wrongly. */
+    for (size_t cut = 0; cut < copy.byte_count; cut++) {
+        const struct quarry_kv_slice part = {bytes, cut};
+        assert_int_equal(quarry_kv_write_data(kv, NULL, part, &error), QUARRY_CORRUPT);
+    }
+    bytes[8] = 3;
+    assert_int_equal(quarry_kv_write_data(kv, NULL, copy, &error), QUARRY_CORRUPT);
+    store_close(kv);
+}
+
 static void a_full_memtable_is_rotated_and_flushed(void **state)
 {
     struct quarry_kv *kv = store_open(NULL);
@@ -386,13 +413,12 @@ static void a_budget_that_is_used_up_flushes_and_then_refuses(void **state)
     store_close(kv);
 }
 
-/* Charges what is left of a budget. Returns: how much that was. */
+/* Charges what is left of a budget beside the reserves. Returns: how much that was. */
 static uint64_t use_up(struct quarry_kv *kv, uint64_t budget_bytes)
 {
     struct quarry_account_state own;
     uint64_t used_bytes = 0;
 
-    (void)kv_commit_release_reserve(kv, KV_RESERVE_ROTATE);
     for (uint64_t bytes = budget_bytes; bytes != 0; bytes /= 2) {
         while (quarry_account_charge(kv->part[KV_PART_READ], bytes) == QUARRY_OK) {
             used_bytes += bytes;
@@ -418,6 +444,7 @@ static void a_rotation_waits_for_the_memory_that_a_flush_gives_back(void **state
     while (kv->immutable_count == 0) {
         store_put_number(kv, number++, 0, 400);
     }
+    (void)kv_commit_release_reserve(kv, KV_RESERVE_ROTATE);
     used_bytes = use_up(kv, Q_MIB(32));
     assert_int_equal(quarry_kv_put(kv, NULL, "full", 4, "1", 1, NULL), QUARRY_OK);
     assert_int_equal(kv_rotate(kv, NULL, NULL), QUARRY_OK);
@@ -428,6 +455,143 @@ static void a_rotation_waits_for_the_memory_that_a_flush_gives_back(void **state
         assert_true(store_has_number(kv, i, 0, 400));
     }
     store_close(kv);
+}
+
+static struct quarry_kv *open_small(uint64_t memory_bytes)
+{
+    struct quarry_kv_options options = store_options();
+
+    options.memory_bytes = memory_bytes;
+    options.write_buffer_bytes = Q_MIB(4);
+    options.write_buffer_count = 4;
+    return store_open(&options);
+}
+
+/* Until the memtable has about so many bytes. */
+static uint32_t fill_memtable(struct quarry_kv *kv, size_t byte_count)
+{
+    uint32_t number = 0;
+
+    for (size_t bytes = 0; bytes < byte_count; bytes += 400) {
+        store_put_number(kv, number++, 0, 400);
+    }
+    assert_int_equal(kv->immutable_count, 0);
+    return number;
+}
+
+static void expect_numbers(struct quarry_kv *kv, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i += 13) {
+        assert_true(store_has_number(kv, i, 0, 400));
+    }
+}
+
+static enum quarry_status add_to_batch(struct quarry_kv_batch *batch, size_t byte_count)
+{
+    static char value[16384];
+    enum quarry_status status = QUARRY_OK;
+    char key[32];
+
+    for (uint32_t i = 0; i * sizeof value < byte_count && status == QUARRY_OK; i++) {
+        int length = snprintf(key, sizeof key, "batch%06u", i);
+        status = quarry_kv_batch_put(batch, key, (size_t)length, value, sizeof value);
+    }
+    return status;
+}
+
+/* It becomes a layer of its own, for which there is no memory until the memtable is in files. */
+static void a_large_batch_waits_for_the_memory_that_a_flush_gives_back(void **state)
+{
+    struct quarry_kv_batch *batch = NULL;
+    struct quarry_error error = {0};
+
+    (void)state;
+    struct quarry_kv *kv = open_small(Q_MIB(32));
+    uint32_t count = fill_memtable(kv, Q_MIB(3));
+    assert_int_equal(quarry_kv_batch_create(kv, false, &batch), QUARRY_OK);
+    assert_int_equal(add_to_batch(batch, Q_MIB(2) + Q_KIB(512)), QUARRY_OK);
+    uint64_t used_bytes = use_up(kv, Q_MIB(32));
+    enum quarry_status status = quarry_kv_write(kv, NULL, batch, &error);
+    if (status != QUARRY_OK) {
+        fail_msg("%s", error.text);
+    }
+    assert_true(kv->background->flushed_count > 0);
+    quarry_kv_batch_destroy(batch);
+    quarry_account_uncharge(kv->part[KV_PART_READ], used_bytes);
+    expect_numbers(kv, count);
+    store_close(kv);
+}
+
+static void a_batch_that_is_being_made_waits_as_well(void **state)
+{
+    struct quarry_kv_batch *batch = NULL;
+
+    (void)state;
+    struct quarry_kv *kv = open_small(Q_MIB(32));
+    uint32_t count = fill_memtable(kv, Q_MIB(3));
+    assert_int_equal(quarry_kv_batch_create(kv, true, &batch), QUARRY_OK);
+    uint64_t used_bytes = use_up(kv, Q_MIB(32));
+    assert_int_equal(add_to_batch(batch, Q_MIB(1)), QUARRY_OK);
+    assert_true(kv->background->flushed_count > 0);
+    quarry_account_uncharge(kv->part[KV_PART_READ], used_bytes);
+    assert_int_equal(quarry_kv_write(kv, NULL, batch, NULL), QUARRY_OK);
+    quarry_kv_batch_destroy(batch);
+    expect_numbers(kv, count);
+    store_close(kv);
+}
+
+static void a_long_value_waits_and_says_when_nothing_is_to_be_waited_for(void **state)
+{
+    static char value[16384];
+    const struct quarry_kv_write_options now = {.never_waits = true};
+    struct quarry_error error = {0};
+
+    (void)state;
+    struct quarry_kv *kv = open_small(Q_MIB(32));
+    (void)fill_memtable(kv, Q_MIB(2));
+    uint64_t used_bytes = use_up(kv, Q_MIB(32));
+    assert_int_equal(quarry_kv_put(kv, NULL, "long", 4, value, sizeof value, NULL), QUARRY_OK);
+    assert_true(kv->background->flushed_count > 0);
+    quarry_account_uncharge(kv->part[KV_PART_READ], used_bytes);
+    assert_int_equal(quarry_kv_flush(kv, NULL), QUARRY_OK);
+    kv_view_collect(kv);
+    (void)quarry_arena_keeper_reclaim(kv->keeper, UINT64_MAX);
+    used_bytes = use_up(kv, Q_MIB(32));
+    assert_int_equal(quarry_kv_put(kv, &now, "long", 4, value, sizeof value, &error), QUARRY_BUSY);
+    assert_non_null(strstr(error.text, "would wait"));
+    assert_int_equal(quarry_kv_put(kv, NULL, "long", 4, value, sizeof value, &error),
+                     QUARRY_NO_MEMORY);
+    assert_non_null(strstr(error.text, "nothing to flush"));
+    quarry_account_uncharge(kv->part[KV_PART_READ], used_bytes);
+    store_close(kv);
+}
+
+static void a_write_that_can_never_fit_is_too_large(void **state)
+{
+    struct quarry_kv_batch *batch = NULL;
+    struct quarry_error error = {0};
+    size_t byte_count = Q_MIB(7);
+    char *value = calloc(1, byte_count);
+
+    (void)state;
+    struct quarry_kv *kv = open_small(Q_MIB(8));
+    store_put(kv, "before", "1");
+    assert_int_equal(quarry_kv_put(kv, NULL, "large", 5, value, byte_count, &error),
+                     QUARRY_TOO_LARGE);
+    char limit[64];
+    (void)snprintf(limit, sizeof limit, "at most %llu in a budget of 8388608",
+                   (unsigned long long)kv->write_memory_max);
+    assert_non_null(strstr(error.text, limit));
+    assert_in_range(kv->write_memory_max, Q_MIB(4), Q_MIB(7));
+    assert_int_equal(quarry_kv_batch_create(kv, false, &batch), QUARRY_OK);
+    assert_int_equal(add_to_batch(batch, Q_MIB(7)), QUARRY_TOO_LARGE);
+    assert_true(quarry_kv_batch_count(batch) > 50);
+    quarry_kv_batch_destroy(batch);
+    store_expect(kv, "before", "1");
+    store_expect(kv, "large", NULL);
+    store_put(kv, "after", "1");
+    store_close(kv);
+    free(value);
 }
 
 /* ---- barriers ------------------------------------------------------------------------------- */
@@ -651,6 +815,7 @@ int main(void)
         TEST(every_kind_of_write_is_seen),
         TEST(what_cannot_be_written_is_refused),
         TEST(long_values_are_written),
+        TEST(changes_are_written_from_the_callers_memory),
         TEST(a_full_memtable_is_rotated_and_flushed),
         TEST(a_batch_larger_than_a_memtable_is_a_layer),
         TEST(an_empty_batch_changes_nothing),
@@ -661,6 +826,10 @@ int main(void)
         TEST(without_any_log_writes_are_refused_until_there_is_one),
         TEST(a_budget_that_is_used_up_flushes_and_then_refuses),
         TEST(a_rotation_waits_for_the_memory_that_a_flush_gives_back),
+        TEST(a_large_batch_waits_for_the_memory_that_a_flush_gives_back),
+        TEST(a_batch_that_is_being_made_waits_as_well),
+        TEST(a_long_value_waits_and_says_when_nothing_is_to_be_waited_for),
+        TEST(a_write_that_can_never_fit_is_too_large),
         TEST(a_barrier_uses_a_sequence_up),
         TEST(batches_are_seen_whole_or_not_at_all),
         TEST(what_a_thread_has_written_it_reads),

@@ -66,6 +66,7 @@ static void check_all(const struct quarry_kv_read_options *options, const struct
     for (uint32_t i = 0; i < RIG_KEYS; i++) {
         order[i] = (uint32_t)rig_below(RIG_KEYS);
         keys[i] = (struct quarry_kv_slice){rig.keys[order[i]].bytes, rig.keys[order[i]].count};
+        quarry_kv_prefetch(rig.kv, keys, rig_below(2) == 0 ? i : 0); /* changes no answer */
         check_get(options, i, rig_expected(state, i));
         check_read(options, i, rig_expected(state, i));
     }
@@ -248,8 +249,10 @@ static void a_batch_is_read_before_the_store(void **state)
     rig_put(2, "store", 5);
     rig_put(3, "store", 5);
     rig_put(4, "store", 5);
-    options =
-        (struct kv_batch_options){&rig.kv->small[KV_PART_READ], rig.kv->comparator, 1000, 1000};
+    options = (struct kv_batch_options){.memory = &rig.kv->small[KV_PART_READ],
+                                        .comparator = rig.kv->comparator,
+                                        .key_bytes_max = 1000,
+                                        .value_bytes_max = 1000};
     assert_int_equal(kv_batch_create(&options, true, &batch), QUARRY_OK);
     assert_int_equal(kv_batch_create(&options, false, &plain), QUARRY_OK);
     assert_int_equal(quarry_kv_batch_delete_range(batch, rig.keys[1].bytes, rig.keys[1].count,

@@ -4,6 +4,8 @@
  */
 #include "unit/kv/read_rig.h"
 
+#include <kv/walk.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -445,8 +447,10 @@ static void an_iterator_over_a_batch_shows_both(void **state)
         const struct rig_options options = {.seed = seed};
         rig_begin(&options);
         rig_live(200);
-        const struct kv_batch_options own = {&rig.kv->small[KV_PART_READ], rig.kv->comparator, 1000,
-                                             100000};
+        const struct kv_batch_options own = {.memory = &rig.kv->small[KV_PART_READ],
+                                             .comparator = rig.kv->comparator,
+                                             .key_bytes_max = 1000,
+                                             .value_bytes_max = 100000};
         assert_int_equal(kv_batch_create(&own, true, &batch), QUARRY_OK);
         copy_state(&expected, &rig.now);
         for (uint32_t i = 0; i < 30; i++) {
@@ -510,6 +514,146 @@ static void walks_go_on_when_the_budget_refuses_everything(void **state)
         rig_allow(UINT64_MAX);
         rig_end();
     }
+}
+
+/* So many files of level 0, of all keys or nearly. Every few have range deletions. */
+static void make_level0(uint32_t file_count, size_t value_bytes)
+{
+    char value[4096];
+
+    for (uint32_t i = 0; i < file_count; i++) {
+        memset(value, 'a' + (int)(i % 26), value_bytes);
+        for (uint32_t key = 0; key < RIG_KEYS; key++) {
+            if (rig_below(8) != 0) {
+                rig_put(key, value, value_bytes);
+            }
+        }
+        if (i % 5 == 0) {
+            uint32_t from = (uint32_t)rig_below(RIG_KEYS - 4);
+            rig_delete_range(from, from + 4);
+        }
+        rig_rotate();
+        rig_flush();
+    }
+}
+
+/* Far more files than the reserve has room for blocks of. */
+static void a_walk_needs_one_block_however_many_files_there_are(void **state)
+{
+    const struct rig_options options = {.seed = 5};
+    struct walk walk = {.state = &rig.now, .at = -1};
+
+    (void)state;
+    rig_begin(&options);
+    make_level0(40, 3000);
+    rig_cool();
+    rig_allow(0);
+    assert_int_equal(quarry_kv_iterate(rig.kv, NULL, &walk.iterator, NULL), QUARRY_OK);
+    for (uint32_t i = 0; i < 100; i++) {
+        move(&walk);
+        if (i % 10 == 0) {
+            rig_cool();
+        }
+    }
+    assert_true(walk.iterator->is_frugal);
+    walk.at = model_find(&walk, 0, 1);
+    check(&walk, quarry_kv_iterator_first(walk.iterator), "first");
+    while (walk.at >= 0) {
+        step(&walk, true);
+    }
+    quarry_kv_iterator_destroy(walk.iterator);
+    rig_allow(UINT64_MAX);
+    rig_end();
+}
+
+#define WALKS 16u
+
+/* Each leaves the reserve to the others when its move is done. */
+static void walks_that_are_open_at_once_share_the_reserve(void **state)
+{
+    const struct rig_options options = {.seed = 6};
+    struct walk walks[WALKS];
+
+    (void)state;
+    rig_begin(&options);
+    make_level0(10, 3000);
+    rig_cool();
+    rig_allow(0);
+    for (uint32_t i = 0; i < WALKS; i++) {
+        walks[i] = (struct walk){.state = &rig.now, .at = -1};
+        assert_int_equal(quarry_kv_iterate(rig.kv, NULL, &walks[i].iterator, NULL), QUARRY_OK);
+        do_seek(&walks[i], rig.keys[i]);
+    }
+    for (uint32_t round = 0; round < 20; round++) {
+        for (uint32_t i = 0; i < WALKS; i++) {
+            move(&walks[(i + round) % WALKS]);
+        }
+    }
+    for (uint32_t i = 0; i < WALKS; i++) {
+        quarry_kv_iterator_destroy(walks[i].iterator);
+    }
+    rig_allow(UINT64_MAX);
+    rig_end();
+}
+
+/* What is shown stays where it is when blocks are let go of, and the walk goes on from there. */
+static void a_frugal_walk_lets_go_between_moves(void **state)
+{
+    uint64_t let_go_count = 0;
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        const struct rig_options options = {.seed = seed, .pins_bytes = seed % 2};
+        struct walk walk = {.state = &rig.now, .at = -1};
+        rig_begin(&options);
+        rig_live(400);
+        rig_cool();
+        rig_allow(0);
+        assert_int_equal(quarry_kv_iterate(rig.kv, NULL, &walk.iterator, NULL), QUARRY_OK);
+        for (uint32_t i = 0; i < 200; i++) {
+            rig_cool();
+            move(&walk);
+            if (walk.iterator->is_frugal && walk.at >= 0) {
+                kv_walk_let_go(walk.iterator);
+                check(&walk, true, "letting go");
+                let_go_count++;
+            }
+        }
+        quarry_kv_iterator_destroy(walk.iterator);
+        rig_allow(UINT64_MAX);
+        rig_end();
+    }
+    assert_true(let_go_count > 100);
+}
+
+static void a_walk_is_frugal_for_some_moves_only(void **state)
+{
+    const struct rig_options options = {.seed = 8};
+    struct walk walk = {.state = &rig.now, .at = -1};
+    uint32_t move_count = 0;
+
+    (void)state;
+    rig_begin(&options);
+    make_level0(20, 100);
+    rig_cool();
+    rig_allow(0);
+    assert_int_equal(quarry_kv_iterate(rig.kv, NULL, &walk.iterator, NULL), QUARRY_OK);
+    walk.at = model_find(&walk, 0, 1);
+    check(&walk, quarry_kv_iterator_first(walk.iterator), "first");
+    assert_true(walk.iterator->is_frugal);
+    rig_allow(UINT64_MAX);
+    for (bool is_forward = true; walk.iterator->is_frugal && move_count < 1000; move_count++) {
+        if (walk.at == model_find(&walk, RIG_KEYS - 1, -1)) {
+            is_forward = false;
+        } else if (walk.at == model_find(&walk, 0, 1)) {
+            is_forward = true;
+        }
+        step(&walk, is_forward);
+    }
+    assert_in_range(move_count, 200, 300);
+    step(&walk, false);
+    quarry_kv_iterator_destroy(walk.iterator);
+    rig_end();
 }
 
 static void a_walk_that_is_refused_memory_says_so_and_goes_on_later(void **state)
@@ -583,6 +727,10 @@ int main(void)
         cmocka_unit_test(the_memory_of_one_iterator_is_kept),
         cmocka_unit_test(an_iterator_over_a_batch_shows_both),
         cmocka_unit_test(walks_go_on_when_the_budget_refuses_everything),
+        cmocka_unit_test(a_walk_needs_one_block_however_many_files_there_are),
+        cmocka_unit_test(walks_that_are_open_at_once_share_the_reserve),
+        cmocka_unit_test(a_frugal_walk_lets_go_between_moves),
+        cmocka_unit_test(a_walk_is_frugal_for_some_moves_only),
         cmocka_unit_test(a_walk_that_is_refused_memory_says_so_and_goes_on_later),
         cmocka_unit_test(a_file_that_is_gone_is_told),
     };

@@ -70,7 +70,10 @@ static size_t make_key(char *room)
 /* All children have sequences from 1 on, so that whole keys are equal now and then. */
 static void make_child(uint32_t child)
 {
-    const struct kv_batch_options options = {&rig_kv_memory, comparator, 1000, 1000};
+    const struct kv_batch_options options = {.memory = &rig_kv_memory,
+                                             .comparator = comparator,
+                                             .key_bytes_max = 1000,
+                                             .value_bytes_max = 1000};
     char key[64];
 
     assert_int_equal(kv_batch_create(&options, true, &batches[child]), QUARRY_OK);
@@ -177,6 +180,186 @@ static void walk_over(uint64_t seed, const struct quarry_kv_comparator *own)
     }
 }
 
+/* ---- frugal merges -------------------------------------------------------------------------- */
+
+/* A child that can rest: it has its own copy of the key then, and moves what it is over nowhere. */
+struct sleeper {
+    struct kv_iterator base;
+    struct kv_iterator *below;
+    bool is_resting;
+    bool has_no_memory; /* and then it cannot */
+    char kept[64];
+    uint64_t trailer;
+};
+static struct sleeper sleepers[CHILDREN_MAX];
+
+static struct sleeper *sleeper_of(struct kv_iterator *base)
+{
+    return (struct sleeper *)(void *)base;
+}
+
+static void sleeper_show(struct sleeper *sleeper)
+{
+    sleeper->is_resting = false;
+    sleeper->base.is_valid = sleeper->below->is_valid;
+    sleeper->base.key = sleeper->below->key;
+    sleeper->base.value = sleeper->below->value;
+}
+
+static void sleeper_first(struct kv_iterator *base)
+{
+    sleeper_of(base)->below->ops->first(sleeper_of(base)->below);
+    sleeper_show(sleeper_of(base));
+}
+
+static void sleeper_last(struct kv_iterator *base)
+{
+    sleeper_of(base)->below->ops->last(sleeper_of(base)->below);
+    sleeper_show(sleeper_of(base));
+}
+
+static void sleeper_seek(struct kv_iterator *base, struct kv_key key)
+{
+    sleeper_of(base)->below->ops->seek(sleeper_of(base)->below, key);
+    sleeper_show(sleeper_of(base));
+}
+
+static void sleeper_seek_before(struct kv_iterator *base, struct kv_key key)
+{
+    sleeper_of(base)->below->ops->seek_before(sleeper_of(base)->below, key);
+    sleeper_show(sleeper_of(base));
+}
+
+static void sleeper_next(struct kv_iterator *base)
+{
+    sleeper_of(base)->below->ops->next(sleeper_of(base)->below);
+    sleeper_show(sleeper_of(base));
+}
+
+static void sleeper_previous(struct kv_iterator *base)
+{
+    sleeper_of(base)->below->ops->previous(sleeper_of(base)->below);
+    sleeper_show(sleeper_of(base));
+}
+
+static void sleeper_fini(struct kv_iterator *base)
+{
+    sleeper_of(base)->below->ops->fini(sleeper_of(base)->below);
+    base->is_valid = false;
+}
+
+static enum quarry_status sleeper_rest(struct kv_iterator *base)
+{
+    struct sleeper *sleeper = sleeper_of(base);
+
+    if (sleeper->has_no_memory) {
+        return QUARRY_NO_MEMORY;
+    }
+    if (base->is_valid && !sleeper->is_resting) {
+        assert_true(base->key.user.count <= sizeof(sleeper->kept));
+        memcpy(sleeper->kept, base->key.user.bytes, base->key.user.count);
+        base->key.user.bytes = sleeper->kept;
+        base->value = (struct kv_slice){0};
+        sleeper->is_resting = true;
+    }
+    return QUARRY_OK;
+}
+
+static void sleeper_wake(struct kv_iterator *base)
+{
+    if (sleeper_of(base)->is_resting) {
+        sleeper_show(sleeper_of(base));
+    }
+}
+
+static void make_sleepers(uint32_t child_count)
+{
+    static const struct kv_iterator_ops ops = {
+        .first = sleeper_first,
+        .last = sleeper_last,
+        .seek = sleeper_seek,
+        .seek_before = sleeper_seek_before,
+        .next = sleeper_next,
+        .previous = sleeper_previous,
+        .fini = sleeper_fini,
+        .rest = sleeper_rest,
+        .wake = sleeper_wake,
+    };
+
+    for (uint32_t i = 0; i < child_count; i++) {
+        sleepers[i] = (struct sleeper){
+            .base = {.ops = &ops}, .below = children[i], .has_no_memory = below(20) == 0};
+        children[i] = &sleepers[i].base;
+    }
+}
+
+/* Of those that are at an entry and can rest, the one that the merge is at alone does not. */
+static void check_sleepers(const struct kv_merge_iterator *merge, uint32_t child_count)
+{
+    for (uint32_t i = 0; i < child_count; i++) {
+        if (sleepers[i].base.is_valid && !sleepers[i].has_no_memory) {
+            assert_int_equal(sleepers[i].is_resting, i != kv_merge_iterator_source(merge));
+        }
+    }
+}
+
+static void walk_frugally(uint64_t seed)
+{
+    uint32_t child_count = 1 + (uint32_t)(seed % CHILDREN_MAX);
+    struct kv_merge_iterator *merge = NULL;
+    int at = -1;
+
+    comparator = &kv_bytewise;
+    random_state = seed;
+    entry_count = 0;
+    for (uint32_t child = 0; child < child_count; child++) {
+        make_child(child);
+    }
+    qsort(entries, (size_t)entry_count, sizeof(entries[0]), compare_entries);
+    make_sleepers(child_count);
+    assert_int_equal(
+        kv_merge_iterator_create(&rig_kv_memory, comparator, children, child_count, &merge),
+        QUARRY_OK);
+    struct kv_iterator *base = kv_merge_iterator_base(merge);
+    kv_merge_iterator_set_frugal(merge, true);
+    for (uint32_t i = 0; i < 200; i++) {
+        if (at < 0 || at >= entry_count || below(12) == 0) {
+            at = place(base);
+        } else {
+            bool is_forward = below(2) == 0;
+            if (below(4) == 0 && kv_merge_iterator_rest(merge) == QUARRY_OK) {
+                assert_int_equal(base->value.count, 0);
+                assert_int_equal(kv_compare_keys(comparator, base->key, entries[at].key), 0);
+            }
+            if (is_forward) {
+                base->ops->next(base);
+            } else {
+                base->ops->previous(base);
+            }
+            at += is_forward ? 1 : -1;
+        }
+        check(merge, at, child_count);
+        if (base->is_valid) {
+            check_sleepers(merge, child_count);
+            (void)kv_merge_iterator_rest(merge);
+            kv_merge_iterator_wake(merge);
+            check(merge, at, child_count);
+        }
+    }
+    kv_merge_iterator_destroy(merge);
+    for (uint32_t child = 0; child < child_count; child++) {
+        quarry_kv_batch_destroy(batches[child]);
+    }
+}
+
+static void a_frugal_merge_does_with_one_child_awake(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 600; seed++) {
+        walk_frugally(seed);
+    }
+}
+
 static void a_merge_walks_over_all_entries_in_order(void **state)
 {
     (void)state;
@@ -249,6 +432,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_merge_walks_over_all_entries_in_order, mem_rig_set_up,
                                         mem_rig_tear_down),
         cmocka_unit_test_setup_teardown(it_does_in_another_order, mem_rig_set_up,
+                                        mem_rig_tear_down),
+        cmocka_unit_test_setup_teardown(a_frugal_merge_does_with_one_child_awake, mem_rig_set_up,
                                         mem_rig_tear_down),
         cmocka_unit_test_setup_teardown(without_memory_children_stay_their_makers, mem_rig_set_up,
                                         mem_rig_tear_down),

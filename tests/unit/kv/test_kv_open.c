@@ -321,6 +321,29 @@ static void destroying_removes_what_is_the_stores(void **state)
     assert_int_equal(quarry_kv_destroy(rig_disk, "/db", NULL), QUARRY_NOT_FOUND);
 }
 
+static void destroying_removes_other_engines_files_by_their_names(void **state)
+{
+    static const char *const names[] = {"LOG", "LOG.old", "LOG.old.1700000000000000", "4.log",
+                                        "0000000000017.sst"};
+    struct quarry_vfs_file *file = NULL;
+    uint64_t byte_count;
+    bool is_directory;
+
+    (void)state;
+    store_close(store_open(NULL));
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char path[64];
+        (void)snprintf(path, sizeof(path), "/db/%s", names[i]);
+        assert_int_equal(
+            quarry_vfs_open(rig_disk, path, QUARRY_VFS_WRITE | QUARRY_VFS_CREATE, &file, NULL),
+            QUARRY_OK);
+        quarry_vfs_close(file);
+    }
+    assert_int_equal(quarry_kv_destroy(rig_disk, "/db", NULL), QUARRY_OK);
+    assert_int_equal(quarry_vfs_stat(rig_disk, "/db", &byte_count, &is_directory, NULL),
+                     QUARRY_NOT_FOUND);
+}
+
 static void opening_that_fails_anywhere_gives_all_back(void **state)
 {
     struct quarry_kv *kv = store_open(NULL);
@@ -420,6 +443,7 @@ int main(void)
         TEST(closing_is_refused_while_something_is_out),
         TEST(a_store_of_none_keeps_no_log_and_is_closed_whole),
         TEST(leveldbs_files_are_kept_if_asked_for),
+        TEST(destroying_removes_other_engines_files_by_their_names),
         TEST(destroying_removes_what_is_the_stores),
         TEST(opening_that_fails_anywhere_gives_all_back),
         TEST(opening_without_memory_gives_all_back),

@@ -133,6 +133,28 @@ static void every_name_is_known(void **state)
     out_close(kv);
 }
 
+static void leveldbs_texts_have_its_form(void **state)
+{
+    struct quarry_kv *kv = out_open("/kv");
+
+    (void)state;
+    assert_string_equal(property(kv, "leveldb.sstables"),
+                        "--- level 0 ---\n--- level 1 ---\n--- level 2 ---\n--- level 3 ---\n"
+                        "--- level 4 ---\n--- level 5 ---\n--- level 6 ---\n");
+    assert_string_equal(property(kv, "leveldb.stats"),
+                        "                               Compactions\n"
+                        "Level  Files Size(MB) Time(sec) Read(MB) Write(MB)\n"
+                        "--------------------------------------------------\n");
+    must(quarry_kv_put(kv, NULL, "a\n\xff", 3, "1", 1, &out_error));
+    must(quarry_kv_delete(kv, NULL, "b", 1, &out_error));
+    must(quarry_kv_flush(kv, &out_error));
+    assert_non_null(
+        strstr(property(kv, "leveldb.sstables"), "['a\\x0a\\xff' @ 1 : 1 .. 'b' @ 2 : 0]\n"));
+    assert_non_null(strstr(property(kv, "leveldb.stats"),
+                           "\n  0        1        0         0        0         0\n"));
+    out_close(kv);
+}
+
 static void a_text_is_cut_off_where_the_room_ends(void **state)
 {
     struct quarry_kv *kv = out_open("/kv");
@@ -248,14 +270,54 @@ static void verifying_finds_a_byte_that_has_changed(void **state)
     out_close(kv);
 }
 
+static void every_name_that_is_listed_is_told(void **state)
+{
+    struct quarry_kv *kv = out_open("/kv");
+    static char names[sizeof room];
+    unsigned count = 0;
+
+    (void)state;
+    (void)strcpy(names, property(kv, "quarry.properties"));
+    for (char *name = strtok(names, "\n"); name != NULL; name = strtok(NULL, "\n")) {
+        (void)property(kv, name);
+        count++;
+    }
+    assert_in_range(count, 50, 80);
+    out_close(kv);
+}
+
+static void the_json_has_levels_files_and_counters(void **state)
+{
+    struct quarry_kv *kv = out_open("/kv");
+    char part[64];
+
+    (void)state;
+    out_fill(kv, 0, 1000, "first");
+    must(quarry_kv_flush(kv, &out_error));
+    (void)snprintf(part, sizeof part, "{\"level\":0,\"file_count\":1,\"file_bytes\":%llu,",
+                   (unsigned long long)number(kv, "rocksdb.total-sst-files-size"));
+    const char *text = property(kv, "quarry.stats");
+    assert_non_null(strstr(text, part));
+    assert_non_null(strstr(text, "\"put_count\":1000,"));
+    assert_non_null(strstr(text, "\"sublevels\":[{\"file_count\":1,"));
+    assert_int_equal(text[strlen(text) - 1], '}');
+    out_close(kv);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, out_set_up, out_tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(numbers_are_what_they_are_called),       TEST(every_name_is_known),
-        TEST(a_text_is_cut_off_where_the_room_ends),  TEST(figures_count_what_was_done),
-        TEST(ranges_have_about_their_share_of_bytes), TEST(verifying_finds_a_byte_that_has_changed),
+        TEST(numbers_are_what_they_are_called),
+        TEST(every_name_is_known),
+        TEST(leveldbs_texts_have_its_form),
+        TEST(a_text_is_cut_off_where_the_room_ends),
+        TEST(figures_count_what_was_done),
+        TEST(ranges_have_about_their_share_of_bytes),
+        TEST(verifying_finds_a_byte_that_has_changed),
+        TEST(every_name_that_is_listed_is_told),
+        TEST(the_json_has_levels_files_and_counters),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

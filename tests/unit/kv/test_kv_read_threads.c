@@ -4,6 +4,8 @@
  */
 #include "unit/kv/store_rig.h"
 
+#include <kv/view.h>
+
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -78,6 +80,7 @@ static void read_pair_at_once(uint64_t *random)
                                             {z, make_key(z, true, pair)}};
     enum quarry_status statuses[2];
     struct quarry_kv_value values[2];
+    quarry_kv_prefetch(kv, keys, 2);
 
     assert_int_equal(quarry_kv_multi_get(kv, NULL, keys, 2, statuses, values, NULL), QUARRY_OK);
     assert_int_equal(statuses[0], statuses[1]);
@@ -201,10 +204,106 @@ static void readers_see_pairs_whole_while_all_changes(void **state)
     store_close(kv);
 }
 
+/* ---- little memory -------------------------------------------------------------------------- */
+
+#define BUDGET_BYTES Q_MIB(24)
+
+/* Charges what is left of the budget, so that nothing is there but the reserves. */
+static uint64_t use_up(void)
+{
+    uint64_t used_bytes = 0;
+
+    for (uint64_t bytes = BUDGET_BYTES; bytes != 0; bytes /= 2) {
+        while (quarry_account_charge(kv->part[KV_PART_READ], bytes) == QUARRY_OK) {
+            used_bytes += bytes;
+        }
+    }
+    return used_bytes;
+}
+
+/* Both of a pair, or, where there is no memory for it, neither. */
+static void *write_what_fits(void *argument)
+{
+    const struct quarry_kv_write_options now = {.never_waits = true};
+    struct quarry_kv_batch *batch = argument;
+    uint64_t random = 77;
+    uint32_t written_count = 0;
+    char key[32], value[100] = {0};
+
+    while (atomic_load_acquire_u32(&is_done) == 0 && written_count < 2000) {
+        uint32_t pair = (uint32_t)(next_random(&random) % PAIRS);
+        memcpy(value, &random, sizeof(random));
+        quarry_kv_batch_clear(batch);
+        enum quarry_status status =
+            quarry_kv_batch_put(batch, key, make_key(key, false, pair), value, sizeof(value));
+        if (status == QUARRY_OK) {
+            status =
+                quarry_kv_batch_put(batch, key, make_key(key, true, pair), value, sizeof(value));
+        }
+        if (status == QUARRY_OK) {
+            status = quarry_kv_write(kv, &now, batch, NULL);
+        }
+        assert_true(status == QUARRY_OK || status == QUARRY_NO_MEMORY || status == QUARRY_BUSY);
+        written_count++;
+    }
+    return NULL;
+}
+
+static void *read_some(void *argument)
+{
+    uint64_t random = (uint64_t)(uintptr_t)argument;
+
+    for (uint32_t i = 0; i < 20; i++) {
+        read_pair_at_once(&random);
+        if (i % 20 == 0) {
+            walk_over_halves(&random);
+        }
+    }
+    return NULL;
+}
+
+/* Level 0 grows to a dozen files, and each walk is over all of them. */
+static void readers_take_turns_when_nothing_is_left(void **state)
+{
+    struct quarry_kv_options options = store_options();
+    struct quarry_kv_batch *batch = NULL;
+    pthread_t writer, readers[READERS];
+
+    (void)state;
+    options.is_stepped = false;
+    options.memory_bytes = BUDGET_BYTES;
+    options.write_buffer_bytes = Q_KIB(64);
+    options.level0_compact = 1000;
+    options.level0_stop = 2000;
+    kv = store_open(&options);
+    uint64_t random = 5;
+    assert_int_equal(quarry_kv_batch_create(kv, false, &batch), QUARRY_OK);
+    for (uint32_t round = 0; round < 1500; round++) {
+        write_pair(&random, batch, round);
+    }
+    assert_int_equal(quarry_kv_flush(kv, NULL), QUARRY_OK);
+    uint64_t used_bytes = use_up();
+    atomic_store_release_u32(&is_done, 0);
+    assert_int_equal(pthread_create(&writer, NULL, write_what_fits, batch), 0);
+    for (uintptr_t i = 0; i < READERS; i++) {
+        assert_int_equal(pthread_create(&readers[i], NULL, read_some, (void *)(i + 10)), 0);
+    }
+    for (uint32_t i = 0; i < READERS; i++) {
+        assert_int_equal(pthread_join(readers[i], NULL), 0);
+    }
+    atomic_store_release_u32(&is_done, 1);
+    assert_int_equal(pthread_join(writer, NULL), 0);
+    quarry_kv_batch_destroy(batch);
+    quarry_account_uncharge(kv->part[KV_PART_READ], used_bytes);
+    store_close(kv);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(readers_see_pairs_whole_while_all_changes, store_set_up,
+                                        store_tear_down),
+        cmocka_unit_test_setup_teardown(readers_take_turns_when_nothing_is_left, store_set_up,
                                         store_tear_down),
     };
 

@@ -395,12 +395,14 @@ struct wanted {
 };
 
 /* Entries of key "b", the newest first; what survives. */
-static void expect(struct history *history, const struct wanted *entries, size_t count,
-                   const struct wanted *wanted, size_t wanted_count)
+static void expect(struct history *history, const struct quarry_kv_compaction_filter *filter,
+                   const struct wanted *entries, size_t count, const struct wanted *wanted,
+                   size_t wanted_count)
 {
     struct entry after[ENTRIES_MAX];
     struct kv_survivors_options options = options_of(history, quarry_kv_merge_append(','), NULL);
 
+    options.filter = filter;
     for (size_t i = 0; i < count; i++) {
         struct entry *entry = &history->entries[history->entry_count++];
         *entry =
@@ -415,7 +417,7 @@ static void expect(struct history *history, const struct wanted *entries, size_t
     }
 }
 #define EXPECT(history, entries, wanted)                                                           \
-    expect(history, entries, COUNT_OF(entries), wanted, COUNT_OF(wanted))
+    expect(history, NULL, entries, COUNT_OF(entries), wanted, COUNT_OF(wanted))
 
 static void test_only_the_newest_of_a_stripe_survives(void **state)
 {
@@ -444,7 +446,7 @@ static void test_a_deletion_at_the_bottom_goes_with_what_it_deletes(void **state
     const struct wanted entries[] = {{8, KV_TYPE_DELETE, ""}, {3, KV_TYPE_PUT, "c"}};
 
     (void)state;
-    expect(&history, entries, COUNT_OF(entries), NULL, 0);
+    expect(&history, NULL, entries, COUNT_OF(entries), NULL, 0);
 }
 
 static void test_a_deletion_that_a_snapshot_does_not_see_stays(void **state)
@@ -512,6 +514,119 @@ static void test_operands_on_nothing_become_a_put(void **state)
 
     (void)state;
     EXPECT(&history, entries, wanted);
+}
+
+/* ---- filters -------------------------------------------------------------------------------- */
+
+/* Drops values that end in a digit which is even. */
+static bool drops_even(void *argument, struct quarry_kv_slice key, struct quarry_kv_slice value)
+{
+    uint32_t *asked_count = argument;
+    const char *bytes = value.bytes;
+
+    assert_int_equal(key.byte_count, 1);
+    (*asked_count)++;
+    return (bytes[value.byte_count - 1] - '0') % 2 == 0;
+}
+
+static uint32_t asked_count;
+static const struct quarry_kv_compaction_filter even_filter = {
+    .name = "even", .argument = &asked_count, .drops = drops_even};
+
+static void test_a_put_that_a_filter_drops_is_gone_where_nothing_is_below(void **state)
+{
+    struct history history = {.snapshots = {9}, .snapshot_count = 1, .zeroes = true};
+    const struct wanted entries[] = {{8, KV_TYPE_PUT, "v8"}, {3, KV_TYPE_PUT, "v3"}};
+
+    (void)state;
+    expect(&history, &even_filter, entries, COUNT_OF(entries), NULL, 0);
+}
+
+static void test_a_put_that_a_filter_drops_hides_what_is_below(void **state)
+{
+    struct history history = {.snapshots = {9}, .snapshot_count = 1, .below = 1};
+    const struct wanted entries[] = {
+        {8, KV_TYPE_PUT, "v8"}, {3, KV_TYPE_PUT, "v3"}, {1, KV_TYPE_PUT, "v1"}};
+    const struct wanted wanted[] = {{8, KV_TYPE_DELETE, ""}};
+
+    (void)state;
+    expect(&history, &even_filter, entries, COUNT_OF(entries), wanted, COUNT_OF(wanted));
+}
+
+static void test_a_filter_is_not_asked_for_what_a_snapshot_keeps(void **state)
+{
+    struct history history = {.snapshots = {5, 9}, .snapshot_count = 2};
+    const struct wanted entries[] = {{8, KV_TYPE_PUT, "v8"}, {4, KV_TYPE_PUT, "v4"}};
+    const struct wanted wanted[] = {{8, KV_TYPE_DELETE, ""}, {4, KV_TYPE_PUT, "v4"}};
+    struct history kept = {.snapshots = {5, 9}, .snapshot_count = 2};
+
+    (void)state;
+    expect(&history, &even_filter, entries, COUNT_OF(entries), wanted, COUNT_OF(wanted));
+    expect(&kept, &even_filter, &wanted[1], 1, &wanted[1], 1);
+}
+
+static void test_a_filter_is_not_asked_for_operands_and_what_is_hidden(void **state)
+{
+    struct history history = {.snapshots = {8}, .snapshot_count = 1, .below = 1};
+    const struct wanted entries[] = {{9, KV_TYPE_PUT, "v6"},
+                                     {8, KV_TYPE_MERGE, "m8"},
+                                     {7, KV_TYPE_PUT, "v2"},
+                                     {3, KV_TYPE_PUT, "v4"},
+                                     {1, KV_TYPE_PUT, "v2"}};
+    const struct wanted wanted[] = {{9, KV_TYPE_PUT, "v6"}, {8, KV_TYPE_PUT, "v2,m8"}};
+
+    (void)state;
+    asked_count = 0;
+    expect(&history, &even_filter, entries, COUNT_OF(entries), wanted, COUNT_OF(wanted));
+    assert_int_equal(asked_count, 0);
+}
+
+/* What readers saw who may still read is the same, but that dropped values are gone for new ones.
+ */
+static void check_filtered_history(struct history *history)
+{
+    struct kv_survivors_options options = options_of(history, NULL, NULL);
+    struct entry after[2 * ENTRIES_MAX];
+
+    options.filter = &even_filter;
+    history->range_count = 0;
+    size_t count = run_survivors(history, &options, after);
+    count += split(history, false, after + count);
+    sort_entries(after, count);
+    uint32_t last = history->snapshot_count - 1;
+    for (uint32_t i = 0; i < history->snapshot_count; i++) {
+        for (size_t k = 0; k < KEYS; k++) {
+            char before_value[VALUE_BYTES * 2], after_value[VALUE_BYTES * 2];
+            bool was = read_key(history->entries, history->entry_count, NULL, 0, key_names[k],
+                                history->snapshots[i], before_value);
+            bool is =
+                read_key(after, count, NULL, 0, key_names[k], history->snapshots[i], after_value);
+            bool may_go = i == last && was && strchr(before_value, ',') == NULL &&
+                          drops_even(&asked_count, (struct quarry_kv_slice){"k", 1},
+                                     (struct quarry_kv_slice){before_value, strlen(before_value)});
+            assert_true(was == is || (may_go && !is));
+            assert_true(!is || strcmp(before_value, after_value) == 0);
+        }
+    }
+}
+
+static void test_snapshots_see_what_a_filter_drops(void **state)
+{
+    uint64_t seed = 7;
+
+    (void)state;
+    asked_count = 0;
+    for (uint32_t round = 0; round < 20000; round++) {
+        struct history history;
+        make_history(&history, &seed);
+        for (size_t i = 0; i < history.entry_count; i++) {
+            if (history.entries[i].type == KV_TYPE_MERGE) {
+                history.entries[i].type = KV_TYPE_PUT;
+            }
+        }
+        check_filtered_history(&history);
+    }
+    assert_true(asked_count > 20000);
 }
 
 /* ---- errors --------------------------------------------------------------------------------- */
@@ -608,6 +723,11 @@ int main(void)
         cmocka_unit_test(test_operands_are_merged_with_a_put),
         cmocka_unit_test(test_operands_on_something_below_are_joined),
         cmocka_unit_test(test_operands_on_nothing_become_a_put),
+        cmocka_unit_test(test_a_put_that_a_filter_drops_is_gone_where_nothing_is_below),
+        cmocka_unit_test(test_a_put_that_a_filter_drops_hides_what_is_below),
+        cmocka_unit_test(test_a_filter_is_not_asked_for_what_a_snapshot_keeps),
+        cmocka_unit_test(test_a_filter_is_not_asked_for_operands_and_what_is_hidden),
+        cmocka_unit_test(test_snapshots_see_what_a_filter_drops),
         cmocka_unit_test(test_an_error_of_the_input_is_told),
         cmocka_unit_test(test_it_ends_when_it_is_cancelled),
         cmocka_unit_test(test_no_memory_at_any_place_is_an_error),

@@ -40,8 +40,8 @@ static void fill_batch(struct quarry_kv_batch *batch, uint32_t writer, uint64_t 
     quarry_kv_batch_clear(batch);
     quarry_kv_batch_put(batch, key.bytes, key.count, key.bytes, key.count);
     for (uint32_t i = 1; i < PER_BATCH - 1; i++) {
-        int byte_count =
-            snprintf(room, sizeof room, "shared-%llu", (unsigned long long)((number + i) % 10));
+        int byte_count = snprintf(room, sizeof room, "shared-by-everyone-%llu",
+                                  (unsigned long long)((number + i) % 10));
         quarry_kv_batch_put(batch, room, (size_t)byte_count, "value", 5);
     }
     int byte_count = snprintf(end, sizeof end, "zz-%u-%06llu", writer, (unsigned long long)number);
@@ -85,7 +85,8 @@ static void check_published(uint64_t *random)
         struct kv_slice key = own_key(writer, random_u64(random) % count, room);
         Q_ASSERT(kv_memtable_get(memtable, key, KV_SEQUENCE_MAX, &found));
         Q_ASSERT(slices_are_equal(found.value, key));
-        Q_ASSERT(kv_memtable_get(memtable, text_slice("shared-5"), KV_SEQUENCE_MAX, &found));
+        Q_ASSERT(
+            kv_memtable_get(memtable, text_slice("shared-by-everyone-5"), KV_SEQUENCE_MAX, &found));
         uint64_t newest = found.trailer;
         while (kv_memtable_older(memtable, &found)) {
             Q_ASSERT(found.trailer < newest);

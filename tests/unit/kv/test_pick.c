@@ -184,6 +184,30 @@ static void files_of_level_0_are_joined_while_the_base_is_busy(void **state)
     kv_version_release(version);
 }
 
+/* Files 14 to 18, of which 18 was ingested while something older was still in memory. */
+static void a_file_newer_than_what_is_in_memory_is_not_joined(void **state)
+{
+    struct kv_pick_options options = wanted();
+
+    (void)state;
+    begin_edit();
+    add_sized(6, 1, "a", "z", 1000);
+    for (uint64_t i = 0; i < 9; i++) {
+        add_file(0, 10 + i, "c", "m", 10 * i + 1, 10 * i + 9);
+    }
+    struct kv_version *version = build(NULL);
+    file_of(version, 1)->is_compacting = true;
+    options.unflushed_sequence = 80; /* file 18 has 81 to 89 */
+    struct kv_pick *pick = pick_next(version, &options);
+    assert_non_null(pick);
+    assert_int_equal(pick->kind, KV_PICK_INTRA_L0);
+    assert_input(pick, 0, NUMBERS(17, 16, 15, 14, 13, 12, 11, 10));
+    kv_pick_destroy(pick);
+    options.unflushed_sequence = 35; /* what is left is too little to be joined */
+    assert_null(pick_next(version, &options));
+    kv_version_release(version);
+}
+
 /* ---- levels --------------------------------------------------------------------------------- */
 
 /* Level 5 has too much; of its files, `c` is over one small file, and `a` over two. */
@@ -712,6 +736,7 @@ int main(void)
         RIGGED(an_older_file_never_stays_below_a_newer_one_that_goes),
         RIGGED(a_flat_level_0_is_moved_when_it_is_large),
         RIGGED(files_of_level_0_are_joined_while_the_base_is_busy),
+        RIGGED(a_file_newer_than_what_is_in_memory_is_not_joined),
         RIGGED(the_file_goes_that_brings_least_with_it),
         RIGGED(deletions_weigh_what_they_may_remove),
         RIGGED(what_nothing_overlaps_is_moved_unless_it_overlaps_much_below),

@@ -1,14 +1,16 @@
 /*
- * The parts of tables: hashes by vectors, checksums, compression, blocks.
+ * The parts of tables: hashes by vectors, checksums, compression, blocks, indexes, filters.
  */
 #include "unit/kv/sst_rig.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <kv/sst/block_build.h>
 #include <kv/sst/checksum.h>
 #include <kv/sst/filter.h>
+#include <kv/sst/index.h>
 
 static void xxph3_gives_the_numbers_of_the_format(void **state)
 {
@@ -190,6 +192,109 @@ static void blocks_that_make_no_sense_are_refused(void **state)
     assert_false(sst_block_extra_bytes("abc", 3, &extra));
 }
 
+/* ---- indexes -------------------------------------------------------------------------------- */
+
+#define INDEX_KEYS_MAX  600u
+#define INDEX_KEY_BYTES 32u
+
+struct index_keys {
+    char text[INDEX_KEYS_MAX][INDEX_KEY_BYTES];
+    uint32_t count;
+};
+
+static void add_index_key(struct index_keys *keys, const char *text)
+{
+    (void)snprintf(keys->text[keys->count++], INDEX_KEY_BYTES, "%s", text);
+}
+
+/* Builds a block of the keys, and decodes it. Returns: own. */
+static struct sst_index *index_of(const struct index_keys *keys)
+{
+    const struct sst_heap *heap = &rig.tables.heap;
+    const struct sst_index_form form = {
+        .has_user_keys = true, .is_bytewise = true, .limit = UINT64_C(1) << 40};
+    struct sst_block_build build = {.restart_interval = 1, .has_value_lengths = true};
+    struct sst_index_measure measure;
+    const char *fault = NULL;
+
+    for (uint32_t i = 0; i < keys->count; i++) {
+        const char value[] = {(char)(i % 128), 100}; /* a handle: where, how much */
+        struct kv_key key = {kv_slice(keys->text[i], strlen(keys->text[i])), 0};
+        assert_int_equal(sst_block_build_add(heap, &build, key, kv_slice(value, 2)), QUARRY_OK);
+    }
+    assert_int_equal(sst_block_build_finish(heap, &build), QUARRY_OK);
+    assert_int_equal(
+        sst_index_measure(heap, build.bytes.bytes, build.bytes.count, &form, &measure, &fault),
+        QUARRY_OK);
+    struct sst_index *index = malloc(measure.decoded_bytes);
+    assert_non_null(index);
+    assert_int_equal(
+        sst_index_parse(heap, build.bytes.bytes, build.bytes.count, &form, &measure, index, &fault),
+        QUARRY_OK);
+    sst_block_build_fini(heap, &build);
+    return index;
+}
+
+static void check_found(const struct index_keys *keys, const struct sst_index *index,
+                        const char *wanted, size_t byte_count)
+{
+    const struct kv_slice user = kv_slice(wanted, byte_count);
+    uint32_t first = 0;
+
+    while (first < keys->count &&
+           kv_compare(&kv_bytewise, kv_slice(keys->text[first], strlen(keys->text[first])), user) <
+               0) {
+        first++;
+    }
+    assert_int_equal(sst_index_find(index, &kv_bytewise, (struct kv_key){user, 0}), first);
+}
+
+static void check_index(const struct index_keys *keys)
+{
+    struct sst_index *index = index_of(keys);
+    char above[INDEX_KEY_BYTES + 1];
+
+    assert_int_equal(index->count, keys->count);
+    for (uint32_t i = 0; i < keys->count; i++) {
+        size_t byte_count = strlen(keys->text[i]);
+        memcpy(above, keys->text[i], byte_count + 1); /* with its NUL: just above */
+        for (size_t some = 0; some <= byte_count + 1; some++) {
+            check_found(keys, index, above, some);
+        }
+        above[byte_count - 1]++;
+        check_found(keys, index, above, byte_count);
+    }
+    check_found(keys, index, "\xff\xff", 2);
+    free(index);
+}
+
+static void an_index_finds_the_first_separator_that_is_not_before_a_key(void **state)
+{
+    static const char *const ends[] = {"", "kez", "key:1", "l", "\xff"};
+    static const char *const begins[] = {"", "a", "key:0", "key:000000000000000000"};
+    static struct index_keys keys;
+    char text[INDEX_KEY_BYTES];
+
+    (void)state;
+    for (uint32_t shape = 0; shape < 40; shape++) {
+        uint32_t step = shape % 2 == 0 ? 1 : 997;
+        keys.count = 0;
+        if (begins[shape / 2 % 4][0] != '\0') {
+            add_index_key(&keys, begins[shape / 2 % 4]);
+        }
+        for (uint32_t i = 1; i <= (shape < 8 ? shape : 300); i++) {
+            (void)snprintf(text, sizeof(text), "key:000000%012u", i * step);
+            add_index_key(&keys, text);
+        }
+        if (ends[shape / 8][0] != '\0') {
+            add_index_key(&keys, ends[shape / 8]);
+        }
+        if (keys.count != 0) {
+            check_index(&keys);
+        }
+    }
+}
+
 static void filters_have_the_size_and_probes_of_the_format(void **state)
 {
     const struct sst_heap *heap = &rig.tables.heap;
@@ -255,6 +360,7 @@ int main(void)
         TEST(codecs_are_kept_up_to_a_number),
         TEST(a_block_of_known_bytes_is_built),
         TEST(blocks_that_make_no_sense_are_refused),
+        TEST(an_index_finds_the_first_separator_that_is_not_before_a_key),
         TEST(filters_have_the_size_and_probes_of_the_format),
         TEST(filters_that_make_no_sense_let_everything_pass),
     };

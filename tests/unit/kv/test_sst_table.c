@@ -190,6 +190,35 @@ static void filters_reject_most_of_what_is_not_there(void **state)
     entries_free(&entries);
 }
 
+static void a_filter_in_memory_is_asked_without_the_table(void **state)
+{
+    static const struct shape shape = {
+        .count = 1000, .key_bytes_max = 30, .value_bytes_max = 10, .versions_max = 2};
+    const struct kv_table_write_options options = {.bloom_millibits = 10000};
+    struct entries entries;
+    uint32_t rejected = 0;
+
+    (void)state;
+    entries = entries_make(12, &shape);
+    uint64_t number = table_write(&entries, &options, NULL);
+    struct kv_table *table = table_open(number, true);
+    for (size_t i = 0; i < entries.count; i++) {
+        assert_int_equal(kv_table_ask(table, kv_table_hash(entries.entry[i].key.user)),
+                         KV_TABLE_PASSED);
+    }
+    for (uint64_t n = 0; n < 1000; n++) {
+        rejected +=
+            kv_table_ask(table, n * UINT64_C(0x9e3779b97f4a7c15)) == KV_TABLE_REJECTED ? 1 : 0;
+    }
+    assert_in_range(rejected, 950, 1000);
+    kv_table_close(table);
+    table = table_open(number, false);
+    assert_int_equal(kv_table_ask(table, kv_table_hash(entries.entry[0].key.user)),
+                     KV_TABLE_NOT_FILTERED);
+    kv_table_close(table);
+    entries_free(&entries);
+}
+
 static void prefixes_are_found_in_whole_and_in_partitioned_filters(void **state)
 {
     static const struct shape shape = {
@@ -305,6 +334,9 @@ static void a_table_of_range_deletions_alone_has_no_entries(void **state)
         quarry_vfs_close(file);
         struct kv_table *table = table_open(number, i == 0);
         struct kv_table_iterator iterator;
+        /* What is deleted in it no filter has. */
+        assert_int_equal(kv_table_ask(table, kv_table_hash(kv_slice("b", 1))),
+                         KV_TABLE_NOT_FILTERED);
         kv_table_iterator_init(&iterator, table, NULL, NULL);
         iterator.base.ops->first(&iterator.base);
         assert_false(iterator.base.is_valid);
@@ -489,6 +521,7 @@ int main(void)
         cmocka_unit_test(tables_in_another_order_come_back),
         TEST(a_table_of_another_order_is_refused),
         TEST(filters_reject_most_of_what_is_not_there),
+        TEST(a_filter_in_memory_is_asked_without_the_table),
         cmocka_unit_test(prefixes_are_found_in_whole_and_in_partitioned_filters),
         TEST(range_deletions_are_listed_and_widen_the_bounds),
         TEST(a_table_of_range_deletions_alone_has_no_entries),

@@ -1,0 +1,448 @@
+/*
+ * A store of time series in memory, inside a hard budget: Prometheus' data, in windows that die
+ * whole.
+ *
+ * A *series* is a set of labels, of a tenant, and its samples: pairs of a time in milliseconds and
+ * a double. Time is cut into *windows* of 4 h. The newest ones are open: samples are appended to
+ * them. When time has passed a window's end and the span in which late samples are taken, it is
+ * *sealed*: packed into columns that do not change any more. When it is older than the retention it
+ * is *purged*: all of its memory goes back at once, whatever was in it.
+ *
+ *     struct quarry_tsdb *tsdb;
+ *     struct quarry_tsdb_options options = {.memory = memory};
+ *     struct quarry_tsdb_label labels[] = {{QUARRY_TSDB_TEXT("__name__"), QUARRY_TSDB_TEXT("up")},
+ *                                          {QUARRY_TSDB_TEXT("job"), QUARRY_TSDB_TEXT("node")}};
+ *     struct quarry_tsdb_sample sample = {.t_ms = now_ms, .bits = bits_of(1.0)};
+ *     struct quarry_tsdb_entry entry = {.labels = {labels, 2}, .samples = &sample,
+ *                                       .sample_count = 1};
+ *     struct quarry_tsdb_request request = {.entries = &entry, .entry_count = 1};
+ *     struct quarry_tsdb_result result;
+ *
+ *     if (quarry_tsdb_open(&options, &tsdb, &error) != QUARRY_OK) {
+ *         fprintf(stderr, "%s\n", error.text);
+ *     }
+ *     status = quarry_tsdb_append(tsdb, &request, &result);
+ *     quarry_tsdb_close(tsdb);
+ *
+ * Time is that of the samples: the store's *time* is the greatest it has taken. An empty store
+ * takes samples of any past in order, and advances, seals and purges as they come, so that 36 hours
+ * can be put through it in seconds. The clock on the wall only keeps the future out.
+ *
+ * What is taken and what is refused are Prometheus' rules, for each series: `last` is its newest
+ * sample, `time` the store's when the request began, `W` the span for late samples.
+ *
+ *     t above now + future_ms                          OUT_OF_BOUNDS
+ *     t > last, t >= time - in_order_ms                taken
+ *     t = last, t >= time - in_order_ms                same bits: taken, as nothing; else DUPLICATE
+ *     otherwise, W > 0 and t >= time - W               taken, out of order
+ *     otherwise, W > 0                                 TOO_OLD
+ *     otherwise, t < time - in_order_ms                OUT_OF_BOUNDS
+ *     otherwise                                        OUT_OF_ORDER
+ *
+ * Of several samples of one moment the one that came in order is the series', else the first that
+ * came. Values keep their bits, those of NaNs and of stale markers (QUARRY_TSDB_STALE_BITS) too.
+ *
+ * Memory. All that a store uses is charged to accounts below one named by `options.name`:
+ * `registry` (labels and indexes), `open` and `sealed` (samples), `query`, and its own `meta`. When
+ * its bytes are used up: windows are sealed early; then new series are refused while known ones go
+ * on, in room that is kept for them; then the oldest window is purged early, which is counted.
+ * Nothing is ever lost but by that.
+ *
+ * Threads: any call from any thread at once, but quarry_tsdb_open and _close. A set, with its
+ * cursors, is one thread's at a time; cursors of one set may be in several threads at once. Forks:
+ * the store is the parent's.
+ *
+ * Source: Prometheus' head and its append rules; Gorilla's compression of open windows.
+ */
+#ifndef QUARRY_TSDB_H
+#define QUARRY_TSDB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <quarry/export.h>
+#include <quarry/memory.h>
+#include <quarry/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct quarry_tsdb;
+struct quarry_tsdb_set;
+struct quarry_tsdb_cursor;
+
+/* The value that ends a series: a NaN that no calculation makes. */
+#define QUARRY_TSDB_STALE_BITS UINT64_C(0x7ff0000000000002)
+
+/* Windows that a store can keep sealed: each has a lane, of which a memory has 64. */
+#define QUARRY_TSDB_WINDOWS_MAX 24u
+
+/* Samples of a block that a cursor gives. */
+#define QUARRY_TSDB_BLOCK_SAMPLES 256u
+
+/* ---- words ---------------------------------------------------------------------------------- */
+
+/* Borrowed bytes. `bytes` is never NULL, also when `count` is 0; not NUL-terminated. */
+struct quarry_tsdb_slice {
+    const char *bytes;
+    size_t count;
+};
+
+/* The slice of a string literal, as an initializer. */
+#define QUARRY_TSDB_TEXT(literal)                                                                  \
+    {                                                                                              \
+        "" literal, sizeof(literal) - 1                                                            \
+    }
+
+/* A label: name and value. */
+struct quarry_tsdb_label {
+    struct quarry_tsdb_slice name, value;
+};
+
+/* The labels of one series: sorted by name's bytes, names unique, neither names nor values empty.
+ */
+struct quarry_tsdb_labels {
+    const struct quarry_tsdb_label *labels;
+    size_t count;
+};
+
+/* A sample: milliseconds since 1970, and the bits of a double, since NaN's payload matters. */
+struct quarry_tsdb_sample {
+    int64_t t_ms;
+    uint64_t bits;
+};
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
+/* What one tenant may have. 0: the default; UINT64_MAX or UINT32_MAX: no bound. */
+struct quarry_tsdb_limits {
+    uint64_t series_count;       /* at a time; default: no bound */
+    uint64_t samples_per_second; /* over a second of the wall's clock; default: no bound */
+    uint32_t label_count;        /* of a series; default 64 */
+    uint32_t label_name_bytes;   /* default 1,024 */
+    uint32_t label_value_bytes;  /* default 4,096 */
+};
+
+/* What a store is to be. `memory` is required; zero means the default of the rest. */
+struct quarry_tsdb_options {
+    struct quarry_memory *memory;  /* borrowed until the store is closed */
+    struct quarry_account *parent; /* of its account; borrowed until then; NULL: the memory */
+    const char *name;              /* of its account, 1 to 12 bytes, borrowed; NULL: "tsdb" */
+    /* What the store may use, in bytes; 0: what the memory has. */
+    uint64_t memory_bytes;
+    uint64_t floor_bytes; /* it is never asked to go below */
+    int64_t window_ms;    /* length of a window; 0: 4 h; 1 s to 31 days */
+    /* Windows that are kept after the newest one; 0: 8. At most QUARRY_TSDB_WINDOWS_MAX. */
+    uint32_t window_count;
+    /* Span behind the store's time in which late samples are taken; 0: 10 min; below 0: none. */
+    int64_t out_of_order_ms;
+    /* Span in which a series that lags may go on in order; 0: 1 h, or a window where that is less.
+     */
+    int64_t in_order_ms;
+    int64_t future_ms; /* what may be ahead of the wall's clock; 0: 10 min */
+    struct quarry_tsdb_limits limits;
+    /* Series of one query, and bytes of all queries; 0: no bound, and a quarter of memory_bytes. */
+    uint64_t query_series_count;
+    uint64_t query_bytes;
+    bool keeps_oldest;  /* refuses samples rather than purge a window before its time */
+    bool has_no_thread; /* the caller seals and purges by quarry_tsdb_turn */
+    /* The wall's clock in milliseconds since 1970; NULL: the machine's. */
+    int64_t (*wall_ms)(void *argument);
+    void *wall_argument; /* borrowed until the store is closed */
+};
+
+/*
+ * Opens an empty store.
+ *
+ * `options`: borrowed for the call. `ret_tsdb`: own; end it with quarry_tsdb_close.
+ * `error`: says what was wrong; may be NULL.
+ * Errors: QUARRY_BAD_INPUT (an option), QUARRY_EXISTS (the name), QUARRY_NO_MEMORY,
+ * QUARRY_TOO_MANY (lanes, epochs, threads), QUARRY_NO_ADDRESS.
+ * Cost: about a megabyte, and a stack for its thread.
+ */
+QUARRY_EXPORT enum quarry_status quarry_tsdb_open(const struct quarry_tsdb_options *options,
+                                                  struct quarry_tsdb **ret_tsdb,
+                                                  struct quarry_error *error);
+
+/*
+ * Closes a store: all of its samples are gone.
+ *
+ * `tsdb`: given; NULL does nothing. Threads: no other thread uses the store; all sets are closed,
+ * or the program ends.
+ */
+QUARRY_EXPORT void quarry_tsdb_close(struct quarry_tsdb *tsdb);
+
+/* ---- appending ------------------------------------------------------------------------------ */
+
+/* Why a sample, or all of an entry's, was not taken. Numbers are stable. */
+enum quarry_tsdb_refusal {
+    QUARRY_TSDB_TAKEN = 0,
+    QUARRY_TSDB_OUT_OF_ORDER = 1,
+    QUARRY_TSDB_OUT_OF_BOUNDS = 2,
+    QUARRY_TSDB_TOO_OLD = 3,
+    QUARRY_TSDB_DUPLICATE = 4,
+    QUARRY_TSDB_BAD_LABELS = 5,   /* unsorted, twice the same name, empty, over a limit */
+    QUARRY_TSDB_SERIES_LIMIT = 6, /* the tenant has as many series as it may */
+    QUARRY_TSDB_RATE_LIMIT = 7,   /* it has sent as many samples this second as it may */
+    QUARRY_TSDB_NO_MEMORY = 8,    /* a new series, or the bytes of a known one */
+    QUARRY_TSDB_REFUSALS
+};
+
+/* Prometheus' words for a refusal: "out of order sample". Borrowed for ever; "" for TAKEN. */
+QUARRY_EXPORT const char *quarry_tsdb_refusal_text(enum quarry_tsdb_refusal refusal);
+
+/* Samples of one series. All is borrowed for the call. */
+struct quarry_tsdb_entry {
+    /*
+     * The labels' bytes as they came, in any encoding that always means the same labels: a series
+     * that is known by them is found without a look at its labels. count 0: by its labels.
+     */
+    struct quarry_tsdb_slice key;
+    struct quarry_tsdb_labels labels; /* count 0: `resolve` is asked when the key is not known */
+    const struct quarry_tsdb_sample *samples; /* appended in this order */
+    size_t sample_count;
+};
+
+/*
+ * Tells the labels of an entry that came with its key alone.
+ *
+ * `ret_labels`: borrowed until the next call, or the end of quarry_tsdb_append.
+ * Returns: false: they are no labels, and the entry is refused (QUARRY_TSDB_BAD_LABELS).
+ */
+typedef bool quarry_tsdb_resolve_function(void *argument, size_t entry_index,
+                                          struct quarry_tsdb_labels *ret_labels);
+
+/* What is appended at once. All is borrowed for the call. */
+struct quarry_tsdb_request {
+    uint16_t tenant;
+    /* Good samples are taken beside bad ones, as in remote write 2.0; else all or none, as in 1.0.
+     * Entries with bad labels are left out in both, and fail nobody else. */
+    bool is_partial;
+    const struct quarry_tsdb_entry *entries;
+    size_t entry_count;
+    quarry_tsdb_resolve_function *resolve; /* may be NULL when all entries have labels */
+    void *resolve_argument;
+    uint8_t *ret_refusals; /* one for each entry: its first refusal, or 0; NULL: not wanted */
+};
+
+/* What became of a request. */
+struct quarry_tsdb_result {
+    uint64_t taken_count; /* samples, those that were there already included */
+    uint64_t new_series_count;
+    uint64_t refused_counts[QUARRY_TSDB_REFUSALS]; /* samples, by why; of a known series or not */
+    enum quarry_tsdb_refusal first;                /* the first refusal that fails the request */
+    size_t first_entry, first_sample;
+};
+
+/*
+ * Appends samples.
+ *
+ * `ret_result`: written always.
+ * Returns: QUARRY_OK: all taken, but for entries with bad labels.
+ * Errors: QUARRY_BAD_INPUT: a sample was refused by the rules; a partial request's others are in.
+ * QUARRY_TOO_MANY: by a limit; QUARRY_NO_MEMORY: the budget. Both may be tried again later, whole:
+ * what is in already is taken as nothing. QUARRY_NO_ADDRESS, QUARRY_TOO_LARGE (2^32 samples).
+ * Threads: any. When other threads append to the same series at the same time, what has become out
+ * of order since it was looked at is left out and counted, as Prometheus does.
+ * Cost: for a known series about two cache lines and 100 ns a sample; a lock for each of the 64
+ * shards that it touches.
+ */
+QUARRY_EXPORT enum quarry_status quarry_tsdb_append(struct quarry_tsdb *tsdb,
+                                                    const struct quarry_tsdb_request *request,
+                                                    struct quarry_tsdb_result *ret_result);
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+/* How a matcher compares a label's value; an absent label has the value "". */
+enum quarry_tsdb_match {
+    QUARRY_TSDB_EQUAL = 0,
+    QUARRY_TSDB_NOT_EQUAL = 1,
+    QUARRY_TSDB_REGEX = 2, /* RE2, anchored at both ends */
+    QUARRY_TSDB_NOT_REGEX = 3
+};
+
+struct quarry_tsdb_matcher {
+    enum quarry_tsdb_match match;
+    struct quarry_tsdb_slice name, value;
+};
+
+/* Which series, and which of their samples. */
+struct quarry_tsdb_query {
+    uint16_t tenant;
+    const struct quarry_tsdb_matcher *matchers; /* all of them match; 0: every series */
+    size_t matcher_count;
+    int64_t min_ms, max_ms; /* both included */
+};
+
+/*
+ * Selects series, in the order of their labels. Those of which no sample can be in the span may be
+ * among them, with none.
+ *
+ * `query`: borrowed for the call. `ret_set`: own; end it with quarry_tsdb_set_close.
+ * `error`: may be NULL.
+ * Errors: QUARRY_BAD_INPUT (a regular expression), QUARRY_TOO_LARGE (series of one query),
+ * QUARRY_NO_MEMORY.
+ * Cost: a set keeps the windows that were there when it was made, until it is closed.
+ */
+QUARRY_EXPORT enum quarry_status quarry_tsdb_select(struct quarry_tsdb *tsdb,
+                                                    const struct quarry_tsdb_query *query,
+                                                    struct quarry_tsdb_set **ret_set,
+                                                    struct quarry_error *error);
+
+/* Ends a set; its cursors have ended before. `set`: given; NULL does nothing. */
+QUARRY_EXPORT void quarry_tsdb_set_close(struct quarry_tsdb_set *set);
+
+/* How many series a set has: they are numbered from 0. */
+QUARRY_EXPORT size_t quarry_tsdb_set_count(const struct quarry_tsdb_set *set);
+
+/*
+ * The labels of a series of a set.
+ *
+ * `labels`: room for `capacity`; NULL for 0. What they point to is borrowed until the set is
+ * closed. Returns: how many there are, which may be more than were written.
+ */
+QUARRY_EXPORT size_t quarry_tsdb_set_labels(const struct quarry_tsdb_set *set, size_t index,
+                                            struct quarry_tsdb_label *labels, size_t capacity);
+
+/* Samples in rising time, no moment twice. Borrowed until the cursor's next call. */
+struct quarry_tsdb_block {
+    const int64_t *t_ms;
+    const uint64_t *bits;
+    uint32_t count; /* 1 to QUARRY_TSDB_BLOCK_SAMPLES */
+};
+
+/*
+ * Creates a cursor over a set's samples, one series at a time.
+ *
+ * `set`: borrowed until the cursor is destroyed. `ret_cursor`: own; quarry_tsdb_cursor_destroy.
+ * Errors: QUARRY_NO_MEMORY. Cost: about 13 KiB.
+ */
+QUARRY_EXPORT enum quarry_status quarry_tsdb_cursor_create(struct quarry_tsdb_set *set,
+                                                           struct quarry_tsdb_cursor **ret_cursor);
+/* `cursor`: given; NULL does nothing. */
+QUARRY_EXPORT void quarry_tsdb_cursor_destroy(struct quarry_tsdb_cursor *cursor);
+
+/* Begins with a series of the set, at the query's `min_ms`. */
+QUARRY_EXPORT void quarry_tsdb_cursor_series(struct quarry_tsdb_cursor *cursor, size_t index);
+
+/*
+ * The next samples of the series, up to the query's `max_ms`. Those that are appended meanwhile
+ * may be among them.
+ *
+ * Errors: QUARRY_NOT_FOUND: there are no more; QUARRY_NO_MEMORY: late samples could not be sorted,
+ * and the same call may succeed later; QUARRY_CORRUPT: sealed bytes make no sense.
+ * Cost: some nanoseconds a sample.
+ */
+QUARRY_EXPORT enum quarry_status quarry_tsdb_cursor_next(struct quarry_tsdb_cursor *cursor,
+                                                         struct quarry_tsdb_block *ret_block);
+
+/* Takes a name or a value. Returns: false: no more are wanted. */
+typedef bool quarry_tsdb_name_function(void *argument, struct quarry_tsdb_slice name);
+
+/*
+ * Names of labels, and values of one, in order: of the series that match; their span of time is
+ * not looked at.
+ *
+ * Errors: as quarry_tsdb_select. Threads: `each` is called with nothing held, and may call the
+ * store.
+ */
+QUARRY_EXPORT enum quarry_status quarry_tsdb_label_names(struct quarry_tsdb *tsdb,
+                                                         const struct quarry_tsdb_query *query,
+                                                         quarry_tsdb_name_function *each,
+                                                         void *argument,
+                                                         struct quarry_error *error);
+QUARRY_EXPORT enum quarry_status
+quarry_tsdb_label_values(struct quarry_tsdb *tsdb, const struct quarry_tsdb_query *query,
+                         struct quarry_tsdb_slice name, quarry_tsdb_name_function *each,
+                         void *argument, struct quarry_error *error);
+
+/* ---- windows -------------------------------------------------------------------------------- */
+
+/*
+ * Does one piece of what is due: sealing a shard of a window, purging a window, removing up to some
+ * thousand series whose last window is gone, giving back what readers have left. For stores without
+ * a thread; with one it may be called as well.
+ *
+ * Returns: whether something was done, so that it should be called again.
+ * Threads: one piece at a time; others wait. Cost: some milliseconds.
+ */
+QUARRY_EXPORT bool quarry_tsdb_turn(struct quarry_tsdb *tsdb);
+
+/*
+ * Purges the oldest window now, in whatever state, counted as early.
+ *
+ * Errors: QUARRY_NOT_FOUND: there is none but the newest.
+ */
+QUARRY_EXPORT enum quarry_status quarry_tsdb_purge_oldest(struct quarry_tsdb *tsdb);
+
+/* One window. */
+struct quarry_tsdb_window {
+    int64_t start_ms, end_ms;          /* end excluded */
+    uint32_t sealed_shard_count;       /* of 64 */
+    uint64_t series_count;             /* with samples in it: sealed shards' */
+    uint64_t sample_count;             /* late ones and duplicates among them included while open */
+    uint64_t open_bytes, sealed_bytes; /* pages charged */
+    uint64_t open_used_bytes, sealed_used_bytes; /* of those, what holds something */
+};
+
+/*
+ * Reads the windows, the oldest first.
+ *
+ * `windows`: room for `capacity`; NULL for 0. Returns: how many there are, which may be more than
+ * were written.
+ */
+QUARRY_EXPORT size_t quarry_tsdb_windows(struct quarry_tsdb *tsdb,
+                                         struct quarry_tsdb_window *windows, size_t capacity);
+
+/* ---- figures -------------------------------------------------------------------------------- */
+
+struct quarry_tsdb_stats {
+    uint64_t series_count;   /* now */
+    uint64_t tenant_count;   /* with series */
+    uint64_t window_count;   /* now */
+    int64_t min_ms, max_ms;  /* of the windows; the store's time. 0 while it is empty */
+    uint64_t taken_count;    /* samples, ever */
+    uint64_t late_count;     /* of those, out of order */
+    uint64_t repeated_count; /* of those, there already */
+    uint64_t raced_count;    /* out of order by the time they were written, and left out */
+    uint64_t refused_counts[QUARRY_TSDB_REFUSALS];
+    uint64_t created_series_count, removed_series_count; /* ever */
+    uint64_t visited_series_count; /* looked at for removal; a purge looks at none */
+    uint64_t sealed_shard_count;   /* ever */
+    uint64_t early_shard_count;    /* of those, before their time, for want of memory */
+    uint64_t purged_window_count;  /* ever */
+    uint64_t early_window_count;   /* of those, before their time: samples were lost */
+    uint64_t registry_bytes, open_bytes, sealed_bytes, query_bytes, meta_bytes; /* charged */
+    uint64_t charged_bytes;                                                     /* their sum */
+    uint64_t peak_bytes; /* the most that was charged */
+};
+
+/* Reads the figures; each is exact, together they are of about one moment. Cost: some loads. */
+QUARRY_EXPORT void quarry_tsdb_read_stats(struct quarry_tsdb *tsdb,
+                                          struct quarry_tsdb_stats *ret_stats);
+
+/*
+ * Changes a tenant's limits while running; 0: as in the options.
+ *
+ * Errors: QUARRY_NO_MEMORY.
+ */
+QUARRY_EXPORT enum quarry_status quarry_tsdb_set_limits(struct quarry_tsdb *tsdb, uint16_t tenant,
+                                                        const struct quarry_tsdb_limits *limits);
+
+/*
+ * Checks every structure against every other: chains lead where they say, samples rise in time,
+ * counts and charges add up.
+ *
+ * `error`: names the first difference; may be NULL. Errors: QUARRY_CORRUPT, QUARRY_NO_MEMORY.
+ * Threads: nobody appends, seals or purges meanwhile. Cost: every sample is decoded.
+ */
+QUARRY_EXPORT enum quarry_status quarry_tsdb_validate(struct quarry_tsdb *tsdb,
+                                                      struct quarry_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
