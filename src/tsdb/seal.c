@@ -1,0 +1,547 @@
+/*
+ * Sealing, a 64th of a window at a time.
+ *
+ *     close the shard ──> read each chain, late samples merged ──> times, column ──> sealed space
+ *                                                                                       │
+ *     give its chunklets to the kernel <── readers have left <── publish the shard <────┘
+ *
+ * A window is sealed when nobody may append to it any more. Its shards go one by one, each whole:
+ * from the moment it is published readers take the columns, and when those that were in its
+ * chunklets have left, these go back in one piece. So at any moment the window takes its own memory
+ * and one shard's columns, which are smaller than its chunklets: 1/64 more at the most, and 2.7 MiB
+ * at the most for taking one series apart.
+ *
+ * Times are shared. The series of one target are sampled at the same moments, and are neighbours in
+ * a shard more often than not; so an entry's times are first compared with those of the entry
+ * before. If they differ they are encoded, and looked up by their bytes among all of the shard's.
+ *
+ * Whether it is worth it is not asked: a column is never longer than 9 bytes a value, and a shard
+ * that has no samples is sealed as nothing.
+ *
+ * Invariants
+ *   1. A shard is closed while it is read: no chain in it changes.
+ *   2. What fails leaves the shard open and the sealed space where it ended before. Pages that were
+ *      backed meanwhile serve the next attempt.
+ *   3. One shard at a time is pending, so no more than one shard's chunklets outlive their columns.
+ *   4. Chunklets go back when no reader that had found the shard open is inside the epoch.
+ *
+ * Locking: the turn's mutex, throughout; a shard's mutex to close it, for some instructions.
+ *
+ * Rejected: sealing whole windows (twice the memory at its end; Prometheus' peak at compaction);
+ * sealing series by series (chunklets of a shard lie mixed, so nothing would go back earlier).
+ */
+#include <tsdb/seal.h>
+
+#include <string.h>
+
+#include <ref/ref.h>
+
+#include <tsdb/store.h>
+
+/* Slots of an empty table of times, a power of two. */
+#define TIMES_SLOTS_FIRST 64u
+/* Sealed bytes begin at multiples of it: entries and times hold 64-bit numbers. */
+#define SEALED_ALIGN 8u
+/* What samples that are sealed together begin with. */
+#define SAMPLES_FIRST 1024u
+
+/* ---- room ----------------------------------------------------------------------------------- */
+
+void tsdb_sealing_init(struct tsdb_sealing *sealing, const struct tsdb_memory *memory)
+{
+    *sealing = (struct tsdb_sealing){.memory = memory};
+}
+
+static void samples_fini(struct tsdb_sealing *sealing)
+{
+    tsdb_memory_give(sealing->memory, sealing->t_ms);
+    tsdb_memory_give(sealing->memory, sealing->last_t_ms);
+    tsdb_memory_give(sealing->memory, sealing->bits);
+    tsdb_memory_give(sealing->memory, sealing->scratch);
+    tsdb_memory_give(sealing->memory, sealing->bytes);
+    sealing->t_ms = sealing->last_t_ms = sealing->scratch = NULL;
+    sealing->bits = NULL;
+    sealing->bytes = NULL;
+    sealing->capacity = 0;
+    sealing->last_count = 0;
+}
+
+static enum quarry_status samples_make(struct tsdb_sealing *sealing, uint32_t capacity)
+{
+    const struct tsdb_memory *memory = sealing->memory;
+
+    sealing->t_ms = tsdb_memory_take(memory, capacity * sizeof(int64_t));
+    sealing->last_t_ms = tsdb_memory_take(memory, capacity * sizeof(int64_t));
+    sealing->bits = tsdb_memory_take(memory, capacity * sizeof(uint64_t));
+    sealing->scratch = tsdb_memory_take(memory, capacity * sizeof(int64_t));
+    sealing->bytes = tsdb_memory_take(
+        memory, size_max_u64(tsdb_column_bytes_max(capacity), tsdb_times_bytes_max(capacity)));
+    if (sealing->t_ms == NULL || sealing->last_t_ms == NULL || sealing->bits == NULL ||
+        sealing->scratch == NULL || sealing->bytes == NULL) {
+        samples_fini(sealing);
+        return QUARRY_NO_MEMORY;
+    }
+    sealing->capacity = capacity;
+    return QUARRY_OK;
+}
+
+/* Makes room for twice the samples, and keeps the `count` that there are. */
+static enum quarry_status samples_grow(struct tsdb_sealing *sealing, uint32_t count)
+{
+    struct tsdb_sealing larger = {.memory = sealing->memory};
+    enum quarry_status status = samples_make(&larger, 2 * sealing->capacity);
+
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    memcpy(larger.t_ms, sealing->t_ms, count * sizeof(*larger.t_ms));
+    memcpy(larger.bits, sealing->bits, count * sizeof(*larger.bits));
+    samples_fini(sealing); /* the entry before is forgotten, which costs a look by bytes */
+    sealing->t_ms = larger.t_ms;
+    sealing->last_t_ms = larger.last_t_ms;
+    sealing->bits = larger.bits;
+    sealing->scratch = larger.scratch;
+    sealing->bytes = larger.bytes;
+    sealing->capacity = larger.capacity;
+    return QUARRY_OK;
+}
+
+static void room_fini(struct tsdb_sealing *sealing)
+{
+    samples_fini(sealing);
+    if (sealing->read != NULL) {
+        tsdb_open_read_fini(sealing->read, sealing->memory);
+    }
+    tsdb_memory_give(sealing->memory, sealing->read);
+    tsdb_memory_give(sealing->memory, sealing->entries);
+    tsdb_memory_give(sealing->memory, sealing->times.table);
+    tsdb_memory_give(sealing->memory, sealing->times.slots);
+    sealing->read = NULL;
+    sealing->entries = NULL;
+    sealing->entry_capacity = 0;
+    sealing->times = (struct tsdb_sealing_times){0};
+}
+
+static enum quarry_status room_make(struct tsdb_sealing *sealing)
+{
+    if (sealing->read == NULL) {
+        sealing->read = tsdb_memory_take_zero(sealing->memory, sizeof(*sealing->read));
+    }
+    if (sealing->times.slots == NULL) {
+        sealing->times.slots =
+            tsdb_memory_take_zero(sealing->memory, TIMES_SLOTS_FIRST * sizeof(uint32_t));
+        sealing->times.slot_capacity = sealing->times.slots == NULL ? 0 : TIMES_SLOTS_FIRST;
+    }
+    if (sealing->read == NULL || sealing->times.slots == NULL) {
+        return QUARRY_NO_MEMORY;
+    }
+    sealing->entry_count = 0;
+    sealing->last_count = 0;
+    sealing->times.count = 0;
+    memset(sealing->times.slots, 0, sealing->times.slot_capacity * sizeof(uint32_t));
+    return sealing->capacity != 0 ? QUARRY_OK : samples_make(sealing, SAMPLES_FIRST);
+}
+
+/* ---- bytes ---------------------------------------------------------------------------------- */
+
+/* Takes `count` contiguous bytes of the sealed space. */
+static enum quarry_status sealed_take(struct tsdb_window *window, uint64_t count, uint64_t *ret_at)
+{
+    uint64_t at = 0;
+    enum quarry_status status = tsdb_space_place(
+        &window->sealed, size_align_up_u64(window->sealed_end, SEALED_ALIGN), count, &at);
+
+    if (status == QUARRY_OK) {
+        status = tsdb_space_back(&window->sealed, at + count);
+    }
+    if (status == QUARRY_OK) {
+        window->sealed_end = at + count;
+        atomic_bump_relaxed_u64(&window->sealed_used_bytes, count);
+        *ret_at = at;
+    }
+    return status;
+}
+
+static enum quarry_status sealed_put(struct tsdb_window *window, const void *bytes, uint64_t count,
+                                     uint64_t *ret_at)
+{
+    enum quarry_status status = sealed_take(window, count, ret_at);
+
+    if (status == QUARRY_OK) {
+        memcpy(tsdb_space_at(&window->sealed, *ret_at), bytes, count);
+    }
+    return status;
+}
+
+/* ---- times ---------------------------------------------------------------------------------- */
+
+/* The slot of times with these bytes, or the free one where they belong. */
+static uint32_t *times_slot(const struct tsdb_sealing *sealing, const struct tsdb_window *window,
+                            const struct tsdb_sealed_times *wanted, const uint8_t *bytes)
+{
+    const struct tsdb_sealing_times *times = &sealing->times;
+    size_t mask = times->slot_capacity - 1;
+    size_t at = (size_t)hash_xxh3_u64(bytes, wanted->byte_count, wanted->count) & mask;
+
+    for (;; at = (at + 1) & mask) {
+        uint32_t *slot = &times->slots[at];
+        if (*slot == 0) {
+            return slot;
+        }
+        const struct tsdb_sealed_times *found = &times->table[*slot - 1];
+        if (found->count == wanted->count && found->byte_count == wanted->byte_count &&
+            memcmp(tsdb_space_at(&window->sealed, found->at), bytes, wanted->byte_count) == 0) {
+            return slot;
+        }
+    }
+}
+
+/* Twice the slots, when half of them are used. */
+static enum quarry_status times_grow(struct tsdb_sealing *sealing, const struct tsdb_window *window)
+{
+    struct tsdb_sealing_times *times = &sealing->times;
+
+    if (2 * (size_t)(times->count + 1) <= times->slot_capacity) {
+        return QUARRY_OK;
+    }
+    size_t capacity = 2 * times->slot_capacity;
+    uint32_t *slots = tsdb_memory_take_zero(sealing->memory, capacity * sizeof(*slots));
+    if (slots == NULL) {
+        return QUARRY_NO_MEMORY;
+    }
+    tsdb_memory_give(sealing->memory, times->slots);
+    times->slots = slots;
+    times->slot_capacity = capacity;
+    for (uint32_t i = 0; i < times->count; i++) {
+        const struct tsdb_sealed_times *entry = &times->table[i];
+        *times_slot(sealing, window, entry, tsdb_space_at(&window->sealed, entry->at)) = i + 1;
+    }
+    return QUARRY_OK;
+}
+
+static enum quarry_status times_add(struct tsdb_sealing *sealing, struct tsdb_window *window,
+                                    struct tsdb_sealed_times times, uint32_t *ret_index)
+{
+    struct tsdb_sealing_times *all = &sealing->times;
+    void *table = all->table;
+    uint32_t *slot = times_slot(sealing, window, &times, sealing->bytes);
+
+    if (*slot != 0) {
+        *ret_index = *slot - 1;
+        return QUARRY_OK;
+    }
+    enum quarry_status status =
+        tsdb_memory_grow(sealing->memory, &table, &all->capacity, all->count + 1, sizeof(times));
+    all->table = table;
+    if (status == QUARRY_OK) {
+        status = sealed_put(window, sealing->bytes, times.byte_count, &times.at);
+    }
+    if (status == QUARRY_OK) {
+        all->table[all->count++] = times;
+        *slot = all->count;
+        *ret_index = all->count - 1;
+    }
+    return status;
+}
+
+/* Which of the shard's times the next entry has. */
+static enum quarry_status times_find(struct tsdb_sealing *sealing, struct tsdb_window *window,
+                                     uint32_t count, uint32_t *ret_index)
+{
+    if (count == sealing->last_count &&
+        memcmp(sealing->t_ms, sealing->last_t_ms, count * sizeof(*sealing->t_ms)) == 0) {
+        *ret_index = sealing->last_times;
+        return QUARRY_OK;
+    }
+    enum quarry_status status = times_grow(sealing, window);
+    if (status == QUARRY_OK) {
+        struct tsdb_sealed_times times = {
+            .byte_count = (uint32_t)tsdb_times_encode(sealing->t_ms, count, sealing->bytes),
+            .count = count,
+            .first_ms = sealing->t_ms[0],
+            .last_ms = sealing->t_ms[count - 1],
+        };
+        status = times_add(sealing, window, times, ret_index);
+    }
+    if (status == QUARRY_OK) {
+        int64_t *swapped = sealing->last_t_ms;
+        sealing->last_t_ms = sealing->t_ms;
+        sealing->t_ms = swapped;
+        sealing->last_count = count;
+        sealing->last_times = *ret_index;
+    }
+    return status;
+}
+
+/* ---- series --------------------------------------------------------------------------------- */
+
+static enum quarry_status entry_seal(struct tsdb_sealing *sealing, struct tsdb_window *window,
+                                     uint32_t local, uint32_t count)
+{
+    struct tsdb_sealed_entry entry = {.local = local, .count = count};
+    void *entries = sealing->entries;
+    enum quarry_status status =
+        tsdb_memory_grow(sealing->memory, &entries, &sealing->entry_capacity,
+                         sealing->entry_count + 1, sizeof(entry));
+
+    sealing->entries = entries;
+    if (status == QUARRY_OK) {
+        status = times_find(sealing, window, count, &entry.times);
+    }
+    if (status == QUARRY_OK) {
+        entry.value_bytes =
+            (uint32_t)tsdb_column_encode(sealing->bits, count, sealing->scratch, sealing->bytes);
+        status = sealed_put(window, sealing->bytes, entry.value_bytes, &entry.values_at);
+    }
+    if (status == QUARRY_OK) {
+        sealing->entries[sealing->entry_count++] = entry;
+    }
+    return status;
+}
+
+/* Takes samples until there is an entry's worth, or no more. */
+static enum quarry_status entry_fill(struct tsdb_sealing *sealing, uint32_t *ret_count)
+{
+    uint32_t count = 0, taken;
+    enum quarry_status status = QUARRY_OK;
+
+    do {
+        if (count == sealing->capacity) {
+            if (count == TSDB_SEALED_SAMPLES_MAX) {
+                break;
+            }
+            status = samples_grow(sealing, count);
+            if (status != QUARRY_OK) {
+                return status;
+            }
+        }
+        taken = tsdb_open_read_take(sealing->read, sealing->capacity - count, sealing->t_ms + count,
+                                    sealing->bits + count);
+        count += taken;
+    } while (taken != 0);
+    *ret_count = count;
+    return tsdb_reader_status(&sealing->read->reader);
+}
+
+static enum quarry_status series_seal(struct tsdb_sealing *sealing, struct tsdb_window *window,
+                                      const struct tsdb_open_shard *shard, uint32_t local,
+                                      const struct tsdb_chain *chain)
+{
+    uint32_t count = 0;
+    enum quarry_status status = tsdb_open_read_begin(sealing->read, sealing->memory, shard, chain);
+
+    while (status == QUARRY_OK) {
+        status = entry_fill(sealing, &count);
+        if (status != QUARRY_OK || count == 0) {
+            break;
+        }
+        status = entry_seal(sealing, window, local, count);
+    }
+    return status;
+}
+
+static bool chain_is_empty(const struct tsdb_chain *chain)
+{
+    /* Relaxed: the shard is closed. */
+    return atomic_load_relaxed_u32(&chain->first) == TSDB_CHUNKLET_NONE &&
+           atomic_load_relaxed_u32(&chain->late) == TSDB_CHUNKLET_NONE;
+}
+
+/* All of a shard's chains, by rising local number. */
+static enum quarry_status chains_seal(struct tsdb_sealing *sealing, struct tsdb_window *window,
+                                      const struct tsdb_open *open, uint32_t shard)
+{
+    enum quarry_status status = QUARRY_OK;
+    const struct tsdb_chain *chain;
+
+    for (uint32_t local = 0; status == QUARRY_OK; local++) {
+        chain = tsdb_open_chain(open, local * TSDB_SHARD_COUNT + shard);
+        if (chain == NULL) {
+            break;
+        }
+        if (!chain_is_empty(chain)) {
+            status = series_seal(sealing, window, &open->shard[shard], local, chain);
+        }
+    }
+    return status;
+}
+
+/* ---- shards --------------------------------------------------------------------------------- */
+
+/* What the entries come to. */
+static struct tsdb_sealed_shard entries_sum(const struct tsdb_sealing *sealing)
+{
+    struct tsdb_sealed_shard sum = {.entry_count = sealing->entry_count,
+                                    .times_count = sealing->times.count};
+
+    for (uint32_t i = 0; i < sealing->entry_count; i++) {
+        bool is_first = i == 0 || sealing->entries[i - 1].local != sealing->entries[i].local;
+        sum.series_count += is_first;
+        sum.sample_count += sealing->entries[i].count;
+    }
+    return sum;
+}
+
+/* What of a shard is found by its place in the window. */
+static enum quarry_status tables_put(struct tsdb_sealing *sealing, struct tsdb_window *window,
+                                     uint32_t shard)
+{
+    struct tsdb_sealed_shard sealed = entries_sum(sealing);
+    enum quarry_status status = QUARRY_OK;
+
+    if (sealed.entry_count != 0) {
+        status = sealed_put(window, sealing->entries,
+                            sealed.entry_count * sizeof(*sealing->entries), &sealed.entries_at);
+    }
+    if (status == QUARRY_OK && sealed.times_count != 0) {
+        status = sealed_put(window, sealing->times.table,
+                            sealed.times_count * sizeof(*sealing->times.table), &sealed.times_at);
+    }
+    if (status == QUARRY_OK) {
+        window->sealed_shard[shard] = sealed;
+    }
+    return status;
+}
+
+static enum quarry_status shard_seal(struct quarry_tsdb *tsdb, struct tsdb_window *window,
+                                     uint32_t shard)
+{
+    struct tsdb_sealing *sealing = &tsdb->sealing;
+    struct tsdb_open *open = tsdb_window_open(window);
+    enum quarry_status status = room_make(sealing);
+
+    if (status == QUARRY_OK) {
+        status = tsdb_window_begin_sealed(window, tsdb->name, tsdb->memory);
+    }
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    uint64_t end = window->sealed_end, used = atomic_load_relaxed_u64(&window->sealed_used_bytes);
+    status = chains_seal(sealing, window, open, shard);
+    if (status == QUARRY_OK) {
+        status = tables_put(sealing, window, shard);
+    }
+    if (status != QUARRY_OK) { /* invariant 2 */
+        window->sealed_end = end;
+        atomic_store_relaxed_u64(&window->sealed_used_bytes, used);
+    }
+    return status;
+}
+
+/* Has nobody append to a shard. Returns: false: a request is about to. */
+static bool shard_close(struct quarry_tsdb *tsdb, struct tsdb_open_shard *open, uint32_t shard)
+{
+    struct os_mutex *mutex = tsdb_shard_mutex(tsdb, shard);
+
+    os_mutex_lock(mutex);
+    Q_ASSERT(!open->is_closed);
+    open->is_closed = open->promised_count == 0;
+    bool is_closed = open->is_closed;
+    os_mutex_unlock(mutex);
+    return is_closed;
+}
+
+static void shard_reopen(struct quarry_tsdb *tsdb, struct tsdb_open_shard *open, uint32_t shard)
+{
+    struct os_mutex *mutex = tsdb_shard_mutex(tsdb, shard);
+
+    os_mutex_lock(mutex);
+    open->is_closed = false;
+    os_mutex_unlock(mutex);
+}
+
+/* Takes the open half out of reach, when the last of its shards has gone. */
+static void open_end(struct quarry_tsdb *tsdb, struct tsdb_window *window)
+{
+    struct tsdb_sealing *sealing = &tsdb->sealing;
+
+    Q_ASSERT(sealing->ended == NULL);
+    /* Release: nobody finds it from here on; those who have are in the epoch. */
+    sealing->ended = atomic_exchange_acq_rel_ptr(&window->open, NULL);
+    sealing->ended_window = window;
+    sealing->ended_stamp = ref_epoch_now(tsdb->epoch);
+    room_fini(sealing);
+}
+
+enum tsdb_sealed tsdb_seal_shard(struct quarry_tsdb *tsdb, struct tsdb_view *view,
+                                 struct tsdb_window *window, uint32_t shard,
+                                 enum quarry_status *ret_status)
+{
+    struct tsdb_sealing *sealing = &tsdb->sealing;
+    struct tsdb_open *open = tsdb_window_open(window);
+
+    Q_ASSERT(sealing->pending == NULL && sealing->ended == NULL);
+    Q_ASSERT(!tsdb_window_is_sealed(window, shard));
+    if (!shard_close(tsdb, &open->shard[shard], shard)) {
+        return TSDB_SEAL_BUSY;
+    }
+    *ret_status = shard_seal(tsdb, window, shard);
+    if (*ret_status != QUARRY_OK) {
+        shard_reopen(tsdb, &open->shard[shard], shard);
+        room_fini(sealing);
+        return TSDB_SEAL_FAILED;
+    }
+    /* Release: pairs with the acquire in tsdb_window_is_sealed. */
+    uint64_t mask = atomic_or_release_u64(&window->sealed_mask, UINT64_C(1) << shard);
+    Q_ASSERT((mask >> shard & 1) == 0);
+    sealing->view = view;
+    sealing->pending = window;
+    sealing->pending_shard = shard;
+    sealing->pending_stamp = ref_epoch_now(tsdb->epoch);
+    (void)atomic_add_relaxed_u64(&tsdb->counters.sealed_shard_count, 1);
+    return TSDB_SEALED;
+}
+
+/* ---- afterwards ----------------------------------------------------------------------------- */
+
+static bool stamp_passes(struct quarry_tsdb *tsdb, uint64_t stamp)
+{
+    for (uint32_t i = 0; i < REF_EPOCH_ADVANCES && !ref_epoch_is_past(tsdb->epoch, stamp); i++) {
+        ref_epoch_advance(tsdb->epoch);
+    }
+    return ref_epoch_is_past(tsdb->epoch, stamp);
+}
+
+bool tsdb_seal_settle(struct quarry_tsdb *tsdb)
+{
+    struct tsdb_sealing *sealing = &tsdb->sealing;
+    struct tsdb_window *window = sealing->pending;
+
+    if (window != NULL) {
+        if (!stamp_passes(tsdb, sealing->pending_stamp)) {
+            return false;
+        }
+        struct tsdb_open *open = tsdb_window_open(window);
+        tsdb_space_give(&open->shard[sealing->pending_shard].chunklets); /* invariant 4 */
+        sealing->pending = NULL;
+        if (atomic_load_relaxed_u64(&window->sealed_mask) == UINT64_MAX) {
+            open_end(tsdb, window);
+        }
+    }
+    if (sealing->ended != NULL) {
+        if (!stamp_passes(tsdb, sealing->ended_stamp)) {
+            return false;
+        }
+        tsdb_open_destroy(sealing->ended_window, sealing->ended);
+        sealing->ended = NULL;
+    }
+    if (sealing->view != NULL) {
+        tsdb_view_release(&tsdb->views, sealing->view);
+        sealing->view = NULL;
+    }
+    return true;
+}
+
+void tsdb_sealing_fini(struct tsdb_sealing *sealing, struct tsdb_views *views)
+{
+    if (sealing->ended != NULL) {
+        tsdb_open_destroy(sealing->ended_window, sealing->ended);
+        sealing->ended = NULL;
+    }
+    sealing->pending = NULL; /* its chunklets end with its window */
+    if (sealing->view != NULL) {
+        tsdb_view_release(views, sealing->view);
+        sealing->view = NULL;
+    }
+    room_fini(sealing);
+}

@@ -1,0 +1,81 @@
+/*
+ * Sealing: a shard of an open window becomes columns, and its chunklets go back.
+ */
+#ifndef QUARRY_TSDB_SEAL_H
+#define QUARRY_TSDB_SEAL_H
+
+#include <tsdb/open_read.h>
+#include <tsdb/sealed.h>
+#include <tsdb/view.h>
+
+struct quarry_tsdb;
+
+/* Times that a shard has so far, and where they are found by their bytes. */
+struct tsdb_sealing_times {
+    struct tsdb_sealed_times *table;
+    size_t capacity;
+    uint32_t count;
+    uint32_t *slots;      /* index + 1 into the table, by hash; 0: free */
+    size_t slot_capacity; /* a power of two */
+};
+
+/* What sealing needs beside what it reads and writes. Kept from shard to shard. */
+struct tsdb_sealing {
+    const struct tsdb_memory *memory; /* const; borrowed */
+    /* room for as many samples as any entry had so far, up to TSDB_SEALED_SAMPLES_MAX */
+    uint32_t capacity;
+    int64_t *t_ms, *last_t_ms; /* of this entry, and of the one before */
+    uint64_t *bits;
+    int64_t *scratch;
+    uint8_t *bytes;
+    uint32_t last_count, last_times; /* of the entry before: as many samples, at these times */
+    struct tsdb_open_read *read;
+    struct tsdb_sealing_times times;
+    struct tsdb_sealed_entry *entries;
+    size_t entry_capacity;
+    uint32_t entry_count;
+
+    /* a shard whose chunklets readers may still be looking at */
+    struct tsdb_view *view;      /* keeps what is pending; NULL: nothing is */
+    struct tsdb_window *pending; /* NULL: none */
+    uint32_t pending_shard;
+    uint64_t pending_stamp;
+    /* an open half without a shard that is open, likewise */
+    struct tsdb_open *ended; /* NULL: none */
+    struct tsdb_window *ended_window;
+    uint64_t ended_stamp;
+};
+
+void tsdb_sealing_init(struct tsdb_sealing *sealing, const struct tsdb_memory *memory);
+/* Gives everything back at once: there are no readers any more. `views`: the store's. */
+void tsdb_sealing_fini(struct tsdb_sealing *sealing, struct tsdb_views *views);
+
+/* What came of trying to seal. */
+enum tsdb_sealed {
+    TSDB_SEALED,      /* the shard is, and its chunklets have gone back or will */
+    TSDB_SEAL_BUSY,   /* a request is under way in the shard: again later */
+    TSDB_SEAL_FAILED, /* the status says why; all is as it was */
+};
+
+/*
+ * Seals one shard of a window.
+ *
+ * `view`: given, if the shard is sealed: it keeps the window; else still the caller's.
+ * `window`: of the view. `shard`: open. The sealing has nothing pending.
+ * `ret_status`: QUARRY_OK, or why it failed: QUARRY_NO_MEMORY, QUARRY_NO_ADDRESS, QUARRY_CORRUPT.
+ * Threads: the turn's mutex is held. Cost: some 100 ns a sample of the shard; its columns while its
+ * chunklets are still there, which is the peak.
+ */
+enum tsdb_sealed tsdb_seal_shard(struct quarry_tsdb *tsdb, struct tsdb_view *view,
+                                 struct tsdb_window *window, uint32_t shard,
+                                 enum quarry_status *ret_status);
+
+/*
+ * Gives back what readers have left.
+ *
+ * Returns: whether nothing is pending any more. Threads: the turn's mutex is held.
+ * Cost: a process barrier or two; what is given back.
+ */
+bool tsdb_seal_settle(struct quarry_tsdb *tsdb);
+
+#endif

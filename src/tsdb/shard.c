@@ -1,0 +1,92 @@
+/*
+ * Appending to a shard of an open window.
+ *
+ *     chain.first ──> [ c0 ] ──> [ c1 ] ──> [ c2 ]          in order; the series' head knows c2
+ *     chain.late  ──> [ l2 ] ──> [ l1 ] ──> [ l0 ]          late; the newest first
+ *
+ * Chunklets are handed out front to back and never given back one by one: all of a shard's go when
+ * it is sealed. So there is no list of free ones, and the only slack is the end of each chain, half
+ * a chunklet on average, and the shard's last page.
+ *
+ * Late chunklets are chained in front, so that no place has to keep a chain's end; whoever reads
+ * them sorts them anyway, and can tell from the chain's order which came first.
+ *
+ * Memory is taken before the shard's mutex is, as a promise (window.h, invariant 2): under the
+ * mutex nothing can fail, so that a request is appended whole, and nobody is asked for memory with
+ * a lock held. A promise is the worst that may be needed; what it did not need serves the next
+ * request, so at most a page or two of a shard are ahead of use.
+ *
+ * Cost: in order and without a new chunklet, what tsdb_head_append costs, and one cache line of the
+ * chain's end.
+ */
+#include <tsdb/shard.h>
+
+/* Returns: the number of a chunklet of zeros. */
+static uint32_t chunklet_take(struct tsdb_open_shard *shard, uint32_t *promise)
+{
+    Q_ASSERT(*promise > 0);
+    *promise -= 1;
+    tsdb_shard_release(shard, 1);
+    shard->used_count++;
+    Q_DCHECK(tsdb_chunklet_look(tsdb_open_chunklet(shard, shard->used_count)).count == 0);
+    atomic_bump_relaxed_u64(&shard->used_bytes, TSDB_CHUNKLET_BYTES);
+    return shard->used_count;
+}
+
+static struct tsdb_spare spare_take(struct tsdb_open_shard *shard, uint32_t *promise)
+{
+    uint32_t number = chunklet_take(shard, promise);
+
+    return (struct tsdb_spare){tsdb_open_chunklet(shard, number), number};
+}
+
+static void chain_begin(struct tsdb_open_shard *shard, struct tsdb_chain *chain,
+                        struct tsdb_head *head, struct tsdb_sample sample, uint32_t *promise)
+{
+    struct tsdb_spare spare = spare_take(shard, promise);
+
+    *head = (struct tsdb_head){.tail = TSDB_CHUNKLET_NONE};
+    enum tsdb_appended appended = tsdb_head_append(head, NULL, sample, spare);
+    Q_ASSERT(appended == TSDB_APPENDED_ONWARDS && head->tail == spare.number);
+    /* Release: pairs with the acquire of readers, who find the sample in it. */
+    atomic_store_release_u32(&chain->first, spare.number);
+}
+
+void tsdb_shard_append(struct tsdb_open_shard *shard, struct tsdb_chain *chain,
+                       struct tsdb_head *head, struct tsdb_sample sample, uint32_t *promise)
+{
+    Q_ASSERT(!shard->is_closed);
+    atomic_bump_relaxed_u64(&shard->sample_count, 1);
+    /* Relaxed: written under the mutex that is held. */
+    if (Q_UNLIKELY(atomic_load_relaxed_u32(&chain->first) == TSDB_CHUNKLET_NONE)) {
+        chain_begin(shard, chain, head, sample, promise);
+        return;
+    }
+    struct tsdb_chunklet *tail = tsdb_open_chunklet(shard, head->tail);
+    enum tsdb_appended appended = tsdb_head_append(head, tail, sample, (struct tsdb_spare){0});
+    if (Q_UNLIKELY(appended == TSDB_APPEND_NEEDS_SPARE)) {
+        appended = tsdb_head_append(head, tail, sample, spare_take(shard, promise));
+        Q_ASSERT(appended == TSDB_APPENDED_ONWARDS);
+    }
+}
+
+void tsdb_shard_append_late(struct tsdb_open_shard *shard, struct tsdb_chain *chain,
+                            struct tsdb_sample sample, uint32_t *promise)
+{
+    uint32_t newest = atomic_load_relaxed_u32(&chain->late);
+
+    Q_ASSERT(!shard->is_closed);
+    atomic_bump_relaxed_u64(&shard->sample_count, 1);
+    if (newest != TSDB_CHUNKLET_NONE &&
+        tsdb_late_append(tsdb_open_chunklet(shard, newest), sample)) {
+        return;
+    }
+    struct tsdb_spare spare = spare_take(shard, promise);
+    bool is_appended = tsdb_late_append(spare.chunklet, sample);
+    Q_ASSERT(is_appended);
+    if (newest != TSDB_CHUNKLET_NONE) {
+        tsdb_chunklet_link(spare.chunklet, newest);
+    }
+    /* Release: pairs with the acquire in out_of_order.c: what is linked is seen. */
+    atomic_store_release_u32(&chain->late, spare.number);
+}

@@ -1,0 +1,328 @@
+/*
+ * Turns: everything that changes which windows there are, and what they are made of.
+ *
+ *     a request needs a window ──> make_window: seal what is due if too many are open,
+ *                                               make it, purge what is too old
+ *     a thread, or quarry_tsdb_turn ──> settle what is pending, or seal one shard that is due,
+ *                                       or look at a slice of series
+ *     a request finds no memory ──> relieve: seal one shard early, or purge the oldest window
+ *
+ * A window is due when the store's time has passed its end by the grace: then no rule lets a sample
+ * into it. It is purged when another one is made that is too many windows after it; time does not
+ * advance but by samples, and these need their window, so there is no other moment.
+ *
+ * Who makes a window while TSDB_OPEN_WINDOWS_MAX are open seals what is due himself. That does not
+ * happen to a store that is written to as time goes by: there a window has been sealed hours before
+ * the next one begins. It bounds the open windows of one that is filled as fast as it takes it.
+ *
+ * Sealing early takes windows whose end has passed, and refuses what would have come late to them.
+ * The newest window is never sealed and never purged: it is what known series go on in.
+ *
+ * Locking: turn_mutex, which all of this holds; memory is taken under it, so its rank is below all
+ * that reclaimers take. Held for one shard's sealing at a time, some milliseconds, but when windows
+ * are made as above.
+ */
+#include <tsdb/turn.h>
+
+#include <tsdb/background.h>
+
+/* Times that who makes a window lets others run, so that they leave what is to be sealed. A window
+ * is 64 shards, and most of them wait for nobody. */
+#define HELP_WAITS_MAX 256u
+
+/* How long to wait for readers; for a request or memory, where each try may cost a shard's sealing;
+ * and for what nobody tells of, a query that let go of a window. */
+#define PENDING_NS UINT64_C(1000000)
+#define DUE_NS     UINT64_C(50000000)
+#define IDLE_NS    UINT64_C(1000000000)
+
+/* What a piece of work came to. */
+enum piece {
+    PIECE_NONE, /* there was none */
+    PIECE_DONE,
+    PIECE_LATER,  /* there is some, which waits for readers or a request */
+    PIECE_FAILED, /* for memory */
+};
+
+/* ---- which window --------------------------------------------------------------------------- */
+
+static bool window_is_open(const struct tsdb_window *window)
+{
+    return atomic_load_acquire_u64(&window->sealed_mask) != UINT64_MAX;
+}
+
+/* When a window is due. Saturates. */
+static int64_t window_due_ms(const struct quarry_tsdb *tsdb, const struct tsdb_window *window)
+{
+    int64_t due_ms;
+
+    return __builtin_add_overflow(window->end_ms, tsdb->grace_ms, &due_ms) ? INT64_MAX : due_ms;
+}
+
+/* The oldest window that is open and whose end has passed by `grace_ms`; NULL: none. Not the
+ * newest. */
+static struct tsdb_window *window_ended(struct quarry_tsdb *tsdb, const struct tsdb_view *view,
+                                        bool is_due)
+{
+    int64_t time_ms = tsdb_time_ms(tsdb);
+
+    for (uint32_t i = 0; i + 1 < view->window_count; i++) {
+        struct tsdb_window *window = view->windows[i];
+        int64_t end_ms = is_due ? window_due_ms(tsdb, window) : window->end_ms;
+        if (window_is_open(window) && time_ms >= end_ms) {
+            return window;
+        }
+    }
+    return NULL;
+}
+
+/* When the next window will be due. */
+static void due_update(struct quarry_tsdb *tsdb)
+{
+    struct tsdb_view *view = tsdb_view_acquire(&tsdb->views);
+    int64_t due_ms = INT64_MAX;
+
+    for (uint32_t i = 0; i + 1 < view->window_count; i++) {
+        if (window_is_open(view->windows[i]) && window_due_ms(tsdb, view->windows[i]) < due_ms) {
+            due_ms = window_due_ms(tsdb, view->windows[i]);
+        }
+    }
+    atomic_store_relaxed_i64(&tsdb->due_ms, due_ms); /* only a number */
+    tsdb_view_release(&tsdb->views, view);
+}
+
+bool tsdb_turn_is_due(struct quarry_tsdb *tsdb)
+{
+    return tsdb_time_ms(tsdb) >= atomic_load_relaxed_i64(&tsdb->due_ms);
+}
+
+/* ---- sealing -------------------------------------------------------------------------------- */
+
+/* Seals one shard of a window: the first that no request is in. */
+static enum piece window_seal(struct quarry_tsdb *tsdb, struct tsdb_view *view,
+                              struct tsdb_window *window)
+{
+    enum quarry_status status = QUARRY_OK;
+
+    for (uint32_t shard = 0; shard < TSDB_SHARD_COUNT; shard++) {
+        if (tsdb_window_is_sealed(window, shard)) {
+            continue;
+        }
+        enum tsdb_sealed sealed = tsdb_seal_shard(tsdb, view, window, shard, &status);
+        if (sealed == TSDB_SEALED) {
+            (void)tsdb_seal_settle(tsdb);
+            return PIECE_DONE;
+        }
+        if (sealed == TSDB_SEAL_FAILED) {
+            return PIECE_FAILED;
+        }
+    }
+    return PIECE_LATER;
+}
+
+/* Seals one shard of what is due, or of what has ended. */
+static enum piece seal_locked(struct quarry_tsdb *tsdb, bool is_due) Q_REQUIRES(&tsdb->turn_mutex)
+{
+    if (!tsdb_seal_settle(tsdb)) {
+        return PIECE_LATER;
+    }
+    struct tsdb_view *view = tsdb_view_acquire(&tsdb->views);
+    struct tsdb_window *window = window_ended(tsdb, view, is_due);
+    enum piece piece = window == NULL ? PIECE_NONE : window_seal(tsdb, view, window);
+    if (piece != PIECE_DONE) { /* else it is the sealing's */
+        tsdb_view_release(&tsdb->views, view);
+    }
+    return piece;
+}
+
+static enum piece turn_locked(struct quarry_tsdb *tsdb) Q_REQUIRES(&tsdb->turn_mutex)
+{
+    bool was_pending = tsdb->sealing.view != NULL;
+    bool is_settled = tsdb_seal_settle(tsdb);
+    enum piece piece = is_settled && was_pending ? PIECE_DONE : seal_locked(tsdb, true);
+
+    if (piece != PIECE_DONE && tsdb_remove_slice(tsdb)) {
+        return PIECE_DONE;
+    }
+    due_update(tsdb);
+    return piece;
+}
+
+bool quarry_tsdb_turn(struct quarry_tsdb *tsdb)
+{
+    os_mutex_lock(&tsdb->turn_mutex);
+    enum piece piece = turn_locked(tsdb);
+    os_mutex_unlock(&tsdb->turn_mutex);
+    return piece == PIECE_DONE;
+}
+
+uint64_t tsdb_turn_wait_ns(struct quarry_tsdb *tsdb)
+{
+    os_mutex_lock(&tsdb->turn_mutex);
+    uint64_t wait_ns = IDLE_NS;
+    if (tsdb->sealing.view != NULL) {
+        wait_ns = PENDING_NS;
+    } else if (tsdb_turn_is_due(tsdb)) {
+        wait_ns = DUE_NS;
+    }
+    os_mutex_unlock(&tsdb->turn_mutex);
+    return wait_ns;
+}
+
+/* ---- making and purging --------------------------------------------------------------------- */
+
+static uint32_t open_window_count(struct quarry_tsdb *tsdb)
+{
+    struct tsdb_view *view = tsdb_view_acquire(&tsdb->views);
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < view->window_count; i++) {
+        count += window_is_open(view->windows[i]);
+    }
+    tsdb_view_release(&tsdb->views, view);
+    return count;
+}
+
+static void purged_add(struct quarry_tsdb *tsdb, uint32_t count)
+{
+    (void)atomic_add_relaxed_u64(&tsdb->counters.purged_window_count, count);
+}
+
+/* The number of the newest window; INT32_MIN: there is none. */
+static int32_t newest_number(struct quarry_tsdb *tsdb)
+{
+    struct tsdb_view *view = tsdb_view_acquire(&tsdb->views);
+    int32_t number =
+        view->window_count == 0 ? INT32_MIN : view->windows[view->window_count - 1]->number;
+
+    tsdb_view_release(&tsdb->views, view);
+    return number;
+}
+
+/* The lowest number of a window that is kept when `number` is made. */
+static int32_t kept_min(struct quarry_tsdb *tsdb, int32_t number)
+{
+    int32_t newest = newest_number(tsdb);
+    int64_t kept = (int64_t)(newest > number ? newest : number) - tsdb->options.window_count;
+
+    return kept < INT32_MIN ? INT32_MIN : (int32_t)kept;
+}
+
+static bool window_is_there(struct quarry_tsdb *tsdb, int32_t number)
+{
+    struct tsdb_view *view = tsdb_view_acquire(&tsdb->views);
+    bool is_there = tsdb_view_find(view, number) != NULL;
+
+    tsdb_view_release(&tsdb->views, view);
+    return is_there;
+}
+
+static enum quarry_status make_locked(struct quarry_tsdb *tsdb, int32_t number)
+    Q_REQUIRES(&tsdb->turn_mutex)
+{
+    int32_t number_min = kept_min(tsdb, number);
+    struct tsdb_window *window = NULL;
+    uint32_t purged_count = 0;
+
+    if (number < number_min) {
+        return QUARRY_OK; /* it would be purged at once */
+    }
+    enum quarry_status status = tsdb_window_create(&tsdb->window_options, number, &window, NULL);
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    status = tsdb_views_change(&tsdb->views, window, number_min, &purged_count);
+    if (status != QUARRY_OK) {
+        tsdb_window_destroy(window);
+        return status;
+    }
+    purged_add(tsdb, purged_count);
+    due_update(tsdb);
+    return QUARRY_OK;
+}
+
+/* Seals what is due while too many windows are open; for readers and requests it waits a while. */
+static void help_locked(struct quarry_tsdb *tsdb) Q_REQUIRES(&tsdb->turn_mutex)
+{
+    uint32_t wait_count = 0;
+
+    while (open_window_count(tsdb) >= TSDB_OPEN_WINDOWS_MAX && wait_count < HELP_WAITS_MAX) {
+        enum piece piece = seal_locked(tsdb, true);
+        if (piece == PIECE_NONE || piece == PIECE_FAILED) {
+            return;
+        }
+        if (piece == PIECE_LATER) {
+            wait_count++;
+            os_yield();
+        }
+    }
+}
+
+enum quarry_status tsdb_turn_make_window(struct quarry_tsdb *tsdb, int32_t number)
+{
+    enum quarry_status status = QUARRY_OK;
+
+    os_mutex_lock(&tsdb->turn_mutex);
+    help_locked(tsdb);
+    if (!window_is_there(tsdb, number)) {
+        status = make_locked(tsdb, number);
+    }
+    os_mutex_unlock(&tsdb->turn_mutex);
+    if (tsdb->background != NULL) {
+        tsdb_background_wake(tsdb->background); /* series may have lost their last window */
+    }
+    return status;
+}
+
+static enum quarry_status purge_oldest_locked(struct quarry_tsdb *tsdb)
+    Q_REQUIRES(&tsdb->turn_mutex)
+{
+    struct tsdb_view *view = tsdb_view_acquire(&tsdb->views);
+    bool has_old = view->window_count > 1;
+    int32_t number = has_old ? view->windows[0]->number : 0;
+    uint32_t purged_count = 0;
+
+    tsdb_view_release(&tsdb->views, view);
+    if (!has_old) {
+        return QUARRY_NOT_FOUND;
+    }
+    enum quarry_status status = tsdb_views_change(&tsdb->views, NULL, number + 1, &purged_count);
+    purged_add(tsdb, purged_count);
+    (void)atomic_add_relaxed_u64(&tsdb->counters.early_window_count, purged_count);
+    return status;
+}
+
+enum quarry_status quarry_tsdb_purge_oldest(struct quarry_tsdb *tsdb)
+{
+    os_mutex_lock(&tsdb->turn_mutex);
+    enum quarry_status status = purge_oldest_locked(tsdb);
+    due_update(tsdb);
+    os_mutex_unlock(&tsdb->turn_mutex);
+    return status;
+}
+
+/* ---- want of memory ------------------------------------------------------------------------- */
+
+/* Seals early, or purges. */
+static bool relieve_locked(struct quarry_tsdb *tsdb, enum tsdb_relief relief)
+    Q_REQUIRES(&tsdb->turn_mutex)
+{
+    if (seal_locked(tsdb, false) == PIECE_DONE) {
+        (void)atomic_add_relaxed_u64(&tsdb->counters.early_shard_count, 1);
+        return true;
+    }
+    return relief == TSDB_RELIEF_PURGE && !tsdb->options.keeps_oldest &&
+           purge_oldest_locked(tsdb) == QUARRY_OK;
+}
+
+bool tsdb_turn_relieve(struct quarry_tsdb *tsdb, enum tsdb_relief relief)
+{
+    os_mutex_lock(&tsdb->turn_mutex);
+    bool is_settled = tsdb_seal_settle(tsdb);
+    bool is_done = is_settled && relieve_locked(tsdb, relief);
+    os_mutex_unlock(&tsdb->turn_mutex);
+    if (!is_settled) {
+        os_yield(); /* a reader is about to leave, and a shard's chunklets come back */
+    }
+    return is_done || !is_settled;
+}
