@@ -11,7 +11,7 @@
 
 #include <serve/listener.h>
 
-#define SERVE_LISTENERS_MAX 32u
+#define SERVE_LISTENERS_MAX 48u
 
 struct serve_acceptor {
     struct serve_net *net;

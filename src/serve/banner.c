@@ -14,7 +14,7 @@ static void log_doors(const struct server *server)
     for (uint32_t i = 0; i < server->listener_count; i++) {
         const struct serve_listener *listener = server->listeners[i];
         bool is_encrypted = server->has_tls[i];
-        serve_log(SERVE_LOG_INFO, "door", serve_log_text("protocol", "memcached"),
+        serve_log(SERVE_LOG_INFO, "door", serve_log_text("protocol", server->doors[i]->name),
                   serve_log_text("address", serve_listener_name(listener)),
                   serve_log_text("tls", is_encrypted ? "yes" : "no"),
                   serve_log_text("login", serve_config_has_users(server->config) ? "yes" : "no"));

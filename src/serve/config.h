@@ -65,6 +65,13 @@ enum serve_memcached_allow {
     SERVE_ALLOWS_WATCH = 4,
     SERVE_ALLOWS_SHUTDOWN = 8,
 };
+/* Values of SERVE_KV_COMPRESSION. */
+enum serve_kv_compression {
+    SERVE_KV_COMPRESSION_NONE,
+    SERVE_KV_COMPRESSION_SNAPPY,
+    SERVE_KV_COMPRESSION_LZ4,
+    SERVE_KV_COMPRESSION_ZSTD,
+};
 /* Values of SERVE_CACHE_FILE. */
 enum serve_cache_file {
     SERVE_CACHE_FILE_AUTO,
@@ -183,5 +190,9 @@ bool serve_config_group_find(const struct serve_config *config, enum serve_group
 
 /* Whether anybody has to log in: there are users, or a file of them is named. */
 bool serve_config_has_users(const struct serve_config *config);
+/* Whether there is to be a RESP door, and so a key-value store: it has an address and a folder. */
+bool serve_config_wants_resp(const struct serve_config *config);
+/* Whether there is to be an HTTP door. */
+bool serve_config_wants_http(const struct serve_config *config);
 
 #endif

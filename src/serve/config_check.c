@@ -24,6 +24,20 @@ bool serve_config_has_users(const struct serve_config *config)
            serve_config_text(config, SERVE_USERS_PLAIN_FILE)[0] != '\0';
 }
 
+bool serve_config_wants_resp(const struct serve_config *config)
+{
+    bool is_off = strcmp(serve_config_text(config, SERVE_RESP_LISTEN), "off") == 0 &&
+                  strcmp(serve_config_text(config, SERVE_RESP_LISTEN_TLS), "off") == 0;
+
+    return !is_off && strcmp(serve_config_text(config, SERVE_SERVER_DATA), SERVE_DATA_OFF) != 0;
+}
+
+bool serve_config_wants_http(const struct serve_config *config)
+{
+    return strcmp(serve_config_text(config, SERVE_HTTP_LISTEN), "off") != 0 ||
+           strcmp(serve_config_text(config, SERVE_HTTP_LISTEN_TLS), "off") != 0;
+}
+
 /* ---- memory --------------------------------------------------------------------------------- */
 
 /* Tells when `key`, where it is set, is above what `bound` is set to. */
@@ -149,13 +163,32 @@ static void check_door(const struct serve_config *config, enum serve_key key,
     }
 }
 
-static void check_tls(const struct serve_config *config, struct serve_told *told)
+static void check_tls(const struct serve_config *config, enum serve_key key,
+                      struct serve_told *told)
 {
-    bool is_wanted = strcmp(serve_config_text(config, SERVE_MEMCACHED_LISTEN_TLS), "off") != 0;
+    bool is_wanted = strcmp(serve_config_text(config, key), "off") != 0;
 
     if (is_wanted && serve_config_text(config, SERVE_TLS_CERTIFICATE)[0] == '\0') {
-        serve_told_say(told, QUARRY_BAD_INPUT, "%s: memcached.listen_tls needs tls.certificate",
-                       serve_config_origin(config, SERVE_MEMCACHED_LISTEN_TLS));
+        serve_told_say(told, QUARRY_BAD_INPUT, "%s: %s needs tls.certificate",
+                       serve_config_origin(config, key), serve_setting(key)->key);
+    }
+}
+
+/* A door that somebody asked for needs a folder for what it stores; the default one does without
+ * it. */
+static void check_resp(const struct serve_config *config, enum serve_key key,
+                       struct serve_told *told)
+{
+    bool is_asked_for = strcmp(serve_config_origin(config, key), "default") != 0 &&
+                        strcmp(serve_config_text(config, key), "off") != 0;
+
+    if (is_asked_for && strcmp(serve_config_text(config, SERVE_SERVER_DATA), SERVE_DATA_OFF) == 0) {
+        serve_told_say(
+            told, QUARRY_BAD_INPUT,
+            "%s: %s = %.60s: what clients of the RESP door write is kept in server.data, "
+            "which is off (%s)",
+            serve_config_origin(config, key), serve_setting(key)->key,
+            serve_config_text(config, key), serve_config_origin(config, SERVE_SERVER_DATA));
     }
 }
 
@@ -174,6 +207,17 @@ enum quarry_status serve_config_check(const struct serve_config *config,
     }
     check_door(config, SERVE_MEMCACHED_LISTEN, &told);
     check_door(config, SERVE_MEMCACHED_LISTEN_TLS, &told);
-    check_tls(config, &told);
+    check_tls(config, SERVE_MEMCACHED_LISTEN_TLS, &told);
+    check_door(config, SERVE_HTTP_LISTEN, &told);
+    check_door(config, SERVE_HTTP_LISTEN_TLS, &told);
+    check_tls(config, SERVE_HTTP_LISTEN_TLS, &told);
+    if (serve_config_wants_resp(config)) {
+        check_door(config, SERVE_RESP_LISTEN, &told);
+        check_door(config, SERVE_RESP_LISTEN_TLS, &told);
+        check_tls(config, SERVE_RESP_LISTEN_TLS, &told);
+        check_not_above(config, SERVE_KV_MEMORY, SERVE_MEMORY_LIMIT, 1, &told);
+    }
+    check_resp(config, SERVE_RESP_LISTEN, &told);
+    check_resp(config, SERVE_RESP_LISTEN_TLS, &told);
     return told.first;
 }

@@ -40,6 +40,50 @@
       "shutdown")                                                                                  \
     X(SERVE_MEMCACHED_PREFIXES, "memcached.prefixes", BOOL, "off", 0, 1, START, "",                \
       "counts what is done by prefixes of keys from the start, for stats detail dump")             \
+    X(SERVE_RESP_LISTEN, "resp.listen", ADDRESS, "127.0.0.1:6379", 1, 900, START, "",             \
+      "where the RESP door is, for Redis' clients: ADDRESS:PORT or unix:PATH, several with "       \
+      "commas; off: there is no key-value store either")                                           \
+    X(SERVE_RESP_LISTEN_TLS, "resp.listen_tls", ADDRESS, "off", 1, 900, START, "",                 \
+      "where the RESP door is besides, encrypted; it needs tls.certificate")                       \
+    X(SERVE_RESP_UNIX_MODE, "resp.unix_mode", CHOICE, "0600", 0, 0, START, "0600|0660|0666",       \
+      "who may use its unix sockets")                                                              \
+    X(SERVE_RESP_DATABASES, "resp.databases", COUNT, "16", 1, 256, START, "",                      \
+      "how many databases SELECT knows, of each tenant")                                           \
+    X(SERVE_RESP_BULK_MAX, "resp.bulk_max", BYTES, "32m", Q_KIB(64), Q_MIB(512), START, "",        \
+      "the longest word of a request, and so the largest value")                                   \
+    X(SERVE_RESP_SLOW_THREADS, "resp.slow_threads", COUNT, "2", 1, 64, START, "",                  \
+      "threads for commands that wait for the disk or walk over many keys")                        \
+    X(SERVE_RESP_SLOWLOG_TIME, "resp.slowlog_time", DURATION, "10ms", Q_MS_NS, 3600 * Q_SECOND_NS, \
+      START, "off", "commands that take as long are noted for SLOWLOG")                            \
+    X(SERVE_RESP_SLOWLOG_LENGTH, "resp.slowlog_length", COUNT, "128", 0, 10000, START, "",         \
+      "how many of them are kept")                                                                 \
+    X(SERVE_RESP_LATENCY_TIME, "resp.latency_time", DURATION, "off", Q_MS_NS, 3600 * Q_SECOND_NS,  \
+      START, "off", "commands that take as long are noted for LATENCY")                            \
+    X(SERVE_RESP_DEBUG, "resp.debug", BOOL, "off", 0, 1, START, "",                                \
+      "allows DEBUG to those who may administrate, for tests")                                     \
+    X(SERVE_HTTP_LISTEN, "http.listen", ADDRESS, "127.0.0.1:9090", 1, 900, START, "",              \
+      "where the HTTP door is, for Prometheus' clients: ADDRESS:PORT or unix:PATH, several with "  \
+      "commas; off")                                                                               \
+    X(SERVE_HTTP_LISTEN_TLS, "http.listen_tls", ADDRESS, "off", 1, 900, START, "",                 \
+      "where the HTTP door is besides, encrypted; it needs tls.certificate")                       \
+    X(SERVE_HTTP_UNIX_MODE, "http.unix_mode", CHOICE, "0600", 0, 0, START, "0600|0660|0666",       \
+      "who may use its unix sockets")                                                              \
+    X(SERVE_HTTP_HOSTS, "http.hosts", TEXT, "", 0, 900, START, "",                                 \
+      "names of this server, with commas between, by which requests without a login may change "   \
+      "something, besides addresses and localhost; *: any")                                        \
+    X(SERVE_HTTP_HEAD_MAX, "http.head_max", BYTES, "32k", Q_KIB(4), Q_KIB(48), START, "",          \
+      "the longest head of a request: its line, with the target, and its header")                  \
+    X(SERVE_HTTP_THREADS, "http.threads", COUNT, "2", 1, 64, START, "",                            \
+      "threads for requests that take long")                                                       \
+    X(SERVE_HTTP_ACCESS_LOG, "http.access_log", BOOL, "off", 0, 1, LIVE, "",                       \
+      "logs requests, at the rate of all lines: ten in ten seconds")                               \
+    X(SERVE_KV_MEMORY, "kv.memory", BYTES, "auto", Q_MIB(4), Q_TIB(16) - 4096, START, "auto",      \
+      "what the key-value store never has more of; auto: half of memory.limit")                    \
+    X(SERVE_KV_WRITE_BUFFER, "kv.write_buffer", BYTES, "auto", Q_KIB(64), Q_GIB(4), START, "auto", \
+      "what is written and not in files yet, before it becomes one; auto: 64m, or an eighth of "   \
+      "kv.memory where that is less")                                                              \
+    X(SERVE_KV_COMPRESSION, "kv.compression", CHOICE, "lz4", 0, 0, START, "none|snappy|lz4|zstd",  \
+      "of its files")                                                                              \
     X(SERVE_TLS_CERTIFICATE, "tls.certificate", TEXT, "", 0, 900, LIVE, "",                        \
       "PEM files of certificates with those that signed them, with commas between")                \
     X(SERVE_TLS_KEY, "tls.key", TEXT, "", 0, 900, LIVE, "",                                        \

@@ -267,7 +267,7 @@ static bool connection_is_idle(const struct serve_connection *connection)
 
 static enum serve_deadline_kind connection_deadline_kind(const struct serve_connection *connection)
 {
-    if (connection->output.waiting_bytes > 0) {
+    if (connection->output.waiting_bytes > 0 && !connection->output.is_withheld) {
         return SERVE_DEADLINE_OUTPUT;
     }
     if (connection->is_waiting && connection->expected_bytes > 0) {
@@ -336,7 +336,8 @@ static bool connection_may_read(const struct serve_connection *connection)
 static void connection_set_watch(struct serve_connection *connection)
 {
     bool reads = connection_may_read(connection);
-    bool writes = connection->output.waiting_bytes > 0 || connection->tls_waits_to_write;
+    bool writes = (connection->output.waiting_bytes > 0 && !connection->output.is_withheld) ||
+                  connection->tls_waits_to_write;
 
     connection_watch(connection, (short)((reads ? EV_READ : 0) | (writes ? EV_WRITE : 0)));
 }
@@ -517,6 +518,11 @@ void serve_connection_expire(struct serve_connection *connection)
 
 /* ---- what doors ask ------------------------------------------------------------------------- */
 
+void serve_connection_end(struct serve_connection *connection)
+{
+    connection->is_failed = true;
+}
+
 void *serve_connection_state(struct serve_connection *connection)
 {
     return connection->door_state;
@@ -530,6 +536,11 @@ struct serve_worker *serve_connection_worker(struct serve_connection *connection
 uint64_t serve_connection_id(const struct serve_connection *connection)
 {
     return connection->id;
+}
+
+const struct serve_door *serve_connection_door(const struct serve_connection *connection)
+{
+    return connection->has_open_door ? connection->door : NULL;
 }
 
 bool serve_connection_is_busy(const struct serve_connection *connection)

@@ -50,7 +50,7 @@ struct serve_identity {
 struct serve_borrowed {
     const void *bytes;
     size_t byte_count;
-    uint64_t token[4]; /* the door's own, for hold and release */
+    uint64_t token[5]; /* the door's own, for hold and release */
 };
 
 struct serve_door {
@@ -110,6 +110,19 @@ size_t serve_out_waiting(const struct serve_connection *connection);
 #define SERVE_OUT_WAITING_MAX Q_MIB(1)
 
 /*
+ * Keeps back what has been answered in this turn and what will be, until it is released, in
+ * whatever turn: answers that must not leave before something has happened. A door that keeps them
+ * back waits for that (SERVE_WAIT), and no deadline of its reader runs. Doing it again does
+ * nothing.
+ */
+void serve_connection_withhold(struct serve_connection *connection);
+/*
+ * Sends what was kept back, or, where not `is_good`, forgets it: what waited for its reader before
+ * is sent in any case. In a turn. Does nothing where nothing is kept back.
+ */
+void serve_connection_release(struct serve_connection *connection, bool is_good);
+
+/*
  * Has the bytes that come next read straight to `room`, after those of the input buffer that the
  * door has left unconsumed are used up; door.filled is told. NULL: no longer.
  */
@@ -130,6 +143,14 @@ void serve_connection_expect(struct serve_connection *connection, uint64_t byte_
 typedef void serve_posted_function(struct serve_connection *connection, void *argument);
 bool serve_post(struct serve_worker *worker, uint64_t connection_id,
                 serve_posted_function *function, void *argument);
+/*
+ * Calls a function for a connection of the worker's own, as if it had been posted to that, at once:
+ * for who was posted for nobody (the id 0) with a list of many. Outside of any turn.
+ */
+void serve_worker_run(struct serve_worker *worker, uint64_t connection_id,
+                      serve_posted_function *function, void *argument);
+/* Ends a connection after this turn, whatever waits to be sent to it. In a turn. */
+void serve_connection_end(struct serve_connection *connection);
 /* After answers from a posted function: sends them. */
 void serve_connection_flush(struct serve_connection *connection);
 

@@ -18,7 +18,7 @@
 #define SERVE_READER_PATIENCE_DEFAULT  (30 * Q_SECOND_NS)
 #define SERVE_LINGER_NS_DEFAULT        (1 * Q_SECOND_NS)
 #define SERVE_INPUT_BYTES_DEFAULT      Q_MIB(1)
-#define SERVE_STRANGER_BYTES_DEFAULT   Q_KIB(16)
+#define SERVE_STRANGER_BYTES_DEFAULT   Q_KIB(8) /* with its answers, not above 16 KiB */
 #define SERVE_ACCEPT_PAUSE_NS_DEFAULT  (100 * Q_MS_NS)
 #define SERVE_DRAIN_NS_DEFAULT         (7 * Q_SECOND_NS)
 /* Of the memory's limit: what all answers together may have waiting. */

@@ -98,7 +98,7 @@ enum quarry_status serve_net_create(const struct serve_net_options *options,
  * `ret_listener`: borrowed until the net is destroyed; may be NULL.
  * Errors: QUARRY_BAD_INPUT (address), QUARRY_BUSY (the address is taken), QUARRY_EXISTS (a file
  * that is no socket), QUARRY_PERMISSION, QUARRY_NOT_FOUND (no such address or folder here),
- * QUARRY_TOO_MANY (32 listeners; file descriptors), QUARRY_NO_MEMORY, QUARRY_IO.
+ * QUARRY_TOO_MANY (48 listeners; file descriptors), QUARRY_NO_MEMORY, QUARRY_IO.
  */
 enum quarry_status serve_net_listen(struct serve_net *net,
                                     const struct serve_listener_options *options,
@@ -180,6 +180,8 @@ void serve_worker_each(struct serve_worker *worker,
 uint32_t serve_worker_some(struct serve_worker *worker, uint32_t first, uint32_t slot_count,
                            void (*visit)(struct serve_connection *connection, void *argument),
                            void *argument);
+/* Its door; NULL: that is closed, and its end is waited for. */
+const struct serve_door *serve_connection_door(const struct serve_connection *connection);
 /* Whether it is in the middle of a request, or of an answer. Threads: its worker's. */
 bool serve_connection_is_busy(const struct serve_connection *connection);
 /* How long ago its last turn was, or its beginning. */

@@ -20,6 +20,8 @@
  *   3. memory_bytes is the blocks and the input of a connection that is paused, not what the door
  *      holds; the worker's counter is the sum of its connections', the net's that of its workers.
  *   4. No memory for what must be kept fails the connection: answers are never left out.
+ *   5. While a connection's answers are withheld nothing of it is sent. They begin with a record of
+ *      their own behind kept_bytes, so that they can be forgotten without the rest.
  *
  * A reader that takes nothing costs at most what a door collects before it stops, 1 MiB and one
  * answer; all of them together limits.output_bytes_max, above which the connection with the most is
@@ -253,8 +255,8 @@ static void batch_reset(struct serve_batch *batch)
 /* Sends the batch if nothing waits before it. Returns: the bytes that went, or _FAILED. */
 static ssize_t batch_write(struct serve_connection *connection, struct serve_batch *batch)
 {
-    if (connection->output.waiting_bytes > 0) { /* invariant 1 */
-        return 0;
+    if (connection->output.waiting_bytes > 0 || connection->output.is_withheld) {
+        return 0; /* invariants 1 and 5 */
     }
     if (connection->tls == NULL) {
         ssize_t bytes = serve_transport_write(connection, batch->pieces, batch->piece_count);
@@ -364,7 +366,8 @@ static void output_drop(struct serve_connection *connection, size_t sent_bytes)
 void serve_output_resume(struct serve_connection *connection)
 {
     struct iovec pieces[RESUMED_PIECES_MAX];
-    uint32_t count = output_gather(&connection->output, pieces);
+    uint32_t count =
+        connection->output.is_withheld ? 0 : output_gather(&connection->output, pieces);
 
     if (count == 0) {
         return;
@@ -403,6 +406,100 @@ void serve_output_clear(struct serve_connection *connection)
     connection->output.input_bytes = 0;
     Q_ASSERT(connection->output.memory_bytes == 0);
     connection->output.waiting_bytes = 0;
+    connection->output.is_withheld = false;
+    connection->output.kept_bytes = 0;
+}
+
+/* ---- withholding ---------------------------------------------------------------------------- */
+
+/* Forgets records of a block from an offset on; the last one before it is not gone on with. */
+static void block_cut(struct serve_connection *connection, struct serve_out_block *block,
+                      uint32_t offset)
+{
+    for (uint32_t at = offset; at < block->used;) {
+        struct out_record *record = record_at(block, at);
+        if (record->is_held) {
+            struct serve_borrowed held = *record_held(record);
+            connection->door->release(connection, &held);
+        }
+        at = (uint32_t)size_align_up(at + sizeof(*record) + record->byte_count, RECORD_ALIGN);
+    }
+    block->used = (uint32_t)size_min_u64(block->used, offset);
+    block->last = 0;
+}
+
+/* Where the first `kept_bytes` of a block's answers end. `left`: less those. */
+static uint32_t block_keep(struct serve_out_block *block, size_t *left)
+{
+    uint32_t at = block->head;
+
+    while (at<block->used && * left> 0) {
+        struct out_record *record = record_at(block, at);
+        size_t bytes = record_piece(record).iov_len;
+        Q_ASSERT(bytes <= *left); /* invariant 5 */
+        *left -= bytes;
+        at = (uint32_t)size_align_up(at + sizeof(*record) + record->byte_count, RECORD_ALIGN);
+    }
+    return at;
+}
+
+/* Forgets everything behind kept_bytes. */
+static void output_cut(struct serve_connection *connection)
+{
+    struct serve_output *output = &connection->output;
+    size_t left = output->kept_bytes == 0 ? 0 : output->kept_bytes + output->head_sent;
+    struct serve_out_block *last = NULL, *block = output->first;
+
+    for (; block != NULL && left > 0; block = block->next) {
+        block_cut(connection, block, block_keep(block, &left));
+        last = block;
+    }
+    while (block != NULL) {
+        struct serve_out_block *next = block->next;
+        block_cut(connection, block, block->head);
+        memory_subtract(connection, block->capacity);
+        serve_buffer_give(serve_worker_memory(connection->worker), block);
+        block = next;
+    }
+    output->last = last;
+    if (last != NULL) {
+        last->next = NULL;
+    } else {
+        output->first = NULL;
+    }
+    output->waiting_bytes = output->kept_bytes;
+}
+
+void serve_connection_withhold(struct serve_connection *connection)
+{
+    struct serve_output *output = &connection->output;
+
+    if (output->is_withheld) {
+        return;
+    }
+    output->is_withheld = true;
+    output->kept_bytes = output->waiting_bytes;
+    if (output->last != NULL) {
+        output->last->last = 0; /* invariant 5 */
+    }
+}
+
+void serve_connection_release(struct serve_connection *connection, bool is_good)
+{
+    struct serve_output *output = &connection->output;
+
+    if (!output->is_withheld) {
+        return;
+    }
+    serve_output_send(connection); /* to the others, if this turn has answered already */
+    if (!is_good) {
+        output_cut(connection);
+    }
+    output->is_withheld = false;
+    output->kept_bytes = 0;
+    if (!connection->is_failed) {
+        serve_output_resume(connection);
+    }
 }
 
 /* ---- what doors call ------------------------------------------------------------------------ */

@@ -37,6 +37,8 @@ struct serve_output {
     size_t waiting_bytes; /* to be sent */
     size_t memory_bytes;  /* of the net, behind them */
     size_t input_bytes;   /* of those: requests that wait until they have been taken */
+    bool is_withheld;     /* nothing is sent: the door's word is waited for */
+    size_t kept_bytes;    /* of what waits, what waited before that */
 };
 
 /* Sends the batch, or puts what the socket does not take behind what waits already. */

@@ -1,8 +1,9 @@
 /*
  * The server: its parts begun in order, a main thread that waits for signals, and the end.
  *
- *   begin   folder ▸ limit ▸ cache ▸ tenants ▸ users ▸ certificates ▸ net ▸ doors ▸ listen ▸ start
- *   end     drain ▸ workers ▸ users ▸ net ▸ doors ▸ certificates ▸ tenants ▸ cache ▸ folder
+ *   begin   folder ▸ limit ▸ cache ▸ tenants ▸ store ▸ users ▸ certificates ▸ net ▸ doors ▸ listen
+ *           ▸ start
+ *   end     drain ▸ workers ▸ users ▸ net ▸ doors ▸ certificates ▸ store ▸ tenants ▸ cache ▸ folder
  *
  * The folder is first, so that of two servers on one folder the second has touched nothing;
  * listening is last, so that who can connect is served. Sockets wait in the kernel from listen to
@@ -32,6 +33,7 @@
 
 #include <serve/cache_store.h>
 #include <serve/door_memcached.h>
+#include <serve/kv_store.h>
 #include <serve/log.h>
 #include <serve/notify.h>
 #include <serve/server_state.h>
@@ -106,6 +108,12 @@ static enum quarry_status open_cache(struct server *server, struct quarry_error 
                : status;
 }
 
+static enum quarry_status open_store(struct server *server, struct quarry_error *error)
+{
+    return serve_kv_open(server->memory, server->config, &server->data_dir, server->budget.bytes,
+                         &server->keyspace, error);
+}
+
 static enum quarry_status start_net(struct server *server, struct quarry_error *error)
 {
     return serve_net_start(server->net, error);
@@ -123,13 +131,15 @@ static enum quarry_status open_data_dir(struct server *server, struct quarry_err
 static enum quarry_status begin(struct server *server, struct quarry_error *error)
 {
     static enum quarry_status (*const steps[])(struct server *, struct quarry_error *) = {
-        open_data_dir,   open_memory, open_cache,        open_users,
-        server_tls_open, open_net,    server_open_doors, server_listen,
+        open_data_dir,    open_memory,      open_cache,    open_store,
+        open_users,       server_tls_open,  open_net,      server_open_doors,
+        server_open_resp, server_open_http, server_listen,
     };
     enum quarry_status status = QUARRY_OK;
     uint64_t file_limit = serve_host_raise_files(server->config);
 
     os_machine_read("", &server->machine);
+    server->started_ram_bytes = server->machine.ram_bytes;
     serve_budget_choose(server->config, &server->machine, &server->budget);
     server->asks_for_login = serve_config_has_users(server->config);
     for (size_t i = 0; status == QUARRY_OK && i < sizeof steps / sizeof steps[0]; i++) {
@@ -152,10 +162,16 @@ static void end(struct server *server)
         serve_net_stop(server->net);
     }
     server_forget_asked(server);
-    serve_users_destroy(server->users); /* its thread posts to the net until it has ended */
+    server_forget_change(server);       /* executor threads wait for it */
+    server_stop_resp(server);           /* its threads post to the net until they have ended */
+    server_stop_http(server);           /* so do its */
+    serve_users_destroy(server->users); /* so does its */
     serve_net_destroy(server->net);
+    server_close_http(server);
+    server_close_resp(server);
     server_close_doors(server);
     serve_tls_destroy(server->tls);
+    serve_kv_close(server->keyspace);
     serve_tenants_destroy(server->tenants);
     quarry_cache_close(server->cache);
     if (server->owns_memory) {
@@ -229,8 +245,9 @@ static bool handle_signal(struct server *server, int signal)
         }
         reopen_log();
         return false;
-    case SIGUSR2: /* our own, see server_asked.c */
+    case SIGUSR2: /* our own, see server_asked.c and server_admin.c */
         server_refresh_asked(server);
+        server_change_asked(server);
         return false;
     case SIGQUIT:
         serve_threads_log();
@@ -304,10 +321,15 @@ static void drain(struct server *server)
     uint64_t begin_ns = os_monotonic_ns(os_real());
     bool is_immediate = atomic_load_relaxed_u32(&server->is_immediate) != 0;
 
+    atomic_store_relaxed_bool(&server->is_ready, false);
+
     serve_notify("STOPPING=1\nSTATUS=finishing requests");
     serve_log(SERVE_LOG_INFO, "ending: requests under way are finished",
               serve_log_count("connections", serve_net_connection_count(server->net)));
     serve_net_begin_drain(server->net);
+    if (server->has_resp) {
+        resp_pause_stop(); /* what a CLIENT PAUSE holds is a request under way */
+    }
     while (!is_immediate && !serve_net_wait_drained(server->net, DRAIN_TICK_NS)) {
         is_immediate = handle_signal(server, wait_for_signal(0));
     }
@@ -339,6 +361,8 @@ enum quarry_status serve_server_run(const struct serve_server_options *options,
     block_signals(&before);
     status = begin(&server, error);
     if (status == QUARRY_OK) {
+        server_note_settings(&server);
+        atomic_store_relaxed_bool(&server.is_ready, true);
         server_log_ready(&server);
         if (options->ready != NULL) {
             options->ready(options->argument, server.listeners, server.listener_count);

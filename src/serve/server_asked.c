@@ -2,6 +2,7 @@
  * What a door asks of the server and is told later: all connections, and certificates read anew.
  *
  *     stats conns     asker's worker ▸ worker 0 ▸ worker 1 ▸ … ▸ asker's worker
+ *     CLIENT LIST     thread of the executor ▸ worker 0 ▸ worker 1 ▸ … ▸ that thread, which waits
  *     refresh_certs   asker's worker ▸ a list, SIGUSR2 ▸ main thread ▸ asker's worker
  *
  * Connections are their workers': so each worker writes down its own, a stretch of slots at a time,
@@ -23,7 +24,9 @@
 
 #include <os/os.h>
 
+#include <serve/connection.h>
 #include <serve/door_memcached.h>
+#include <serve/door_resp.h>
 #include <serve/log.h>
 #include <serve/server_state.h>
 
@@ -45,17 +48,24 @@ static struct asker asker_of(struct serve_connection *connection)
 /* Room for those that come meanwhile. */
 #define MORE_CONNECTIONS 64u
 
+/* A walk over all workers, each of which writes down its connections of one door. */
 struct gathering {
-    struct asker asker;
     struct serve_net *net;
     uint32_t worker, slot; /* where it is to go on */
     size_t count, capacity;
-    struct memcached_connection_figures *figures;
+    size_t note_bytes;
+    void *notes; /* of note_bytes each; own */
+    /* False: the connection is none of those that are asked for. */
+    bool (*write)(struct serve_connection *connection, void *note);
+    /* All workers were asked, or, where not `is_whole`, one is ending. It is given. */
+    void (*done)(struct gathering *gathering, bool is_whole);
+    struct asker asker;      /* of those that answer a connection */
+    struct waiting *waiting; /* of those that a thread waits for */
 };
 
 static void gathering_free(struct gathering *gathering)
 {
-    free(gathering->figures);
+    free(gathering->notes);
     free(gathering);
 }
 
@@ -63,16 +73,61 @@ static void write_down(struct serve_connection *connection, void *argument)
 {
     struct gathering *gathering = argument;
 
-    if (gathering->count == gathering->capacity) {
-        return;
+    if (gathering->count < gathering->capacity &&
+        gathering->write(connection,
+                         (char *)gathering->notes + gathering->count * gathering->note_bytes)) {
+        gathering->count++;
     }
-    struct memcached_connection_figures *figures = &gathering->figures[gathering->count++];
+}
+
+/* By each worker in its turn. */
+static void gather(struct serve_connection *nobody, void *argument)
+{
+    struct gathering *gathering = argument;
+
+    Q_ASSERT(nobody == NULL);
+    gathering->slot = serve_worker_some(serve_net_worker(gathering->net, gathering->worker),
+                                        gathering->slot, STRETCH_SLOTS, write_down, gathering);
+    gathering->worker += gathering->slot == 0 ? 1 : 0;
+    if (gathering->worker == serve_net_worker_count(gathering->net)) {
+        gathering->done(gathering, true);
+    } else if (!serve_post(serve_net_worker(gathering->net, gathering->worker), 0, gather,
+                           gathering)) {
+        gathering->done(gathering, false);
+    }
+}
+
+/* `plan`: with what is asked for. False: no memory, or the net is ending; nothing is told. */
+static bool begin_gathering(struct serve_net *net, const struct gathering *plan)
+{
+    struct gathering *gathering = malloc(sizeof *gathering);
+
+    if (gathering == NULL) {
+        return false;
+    }
+    *gathering = *plan;
+    gathering->net = net;
+    gathering->capacity = serve_net_connection_count(net) + MORE_CONNECTIONS;
+    gathering->notes = calloc(gathering->capacity, gathering->note_bytes);
+    if (gathering->notes == NULL || !serve_post(serve_net_worker(net, 0), 0, gather, gathering)) {
+        gathering_free(gathering);
+        return false;
+    }
+    return true;
+}
+
+/* ---- for memcached -------------------------------------------------------------------------- */
+
+static bool write_figures(struct serve_connection *connection, void *note)
+{
+    struct memcached_connection_figures *figures = note;
 
     figures->id = serve_connection_id(connection);
     figures->idle_seconds = serve_connection_idle_ns(connection) / Q_SECOND_NS;
     figures->is_busy = serve_connection_is_busy(connection);
     (void)snprintf(figures->peer, sizeof figures->peer, "%s", serve_connection_peer(connection));
     (void)snprintf(figures->local, sizeof figures->local, "%s", serve_connection_local(connection));
+    return true;
 }
 
 /* By the asker's worker. */
@@ -81,29 +136,17 @@ static void tell_gathered(struct serve_connection *connection, void *argument)
     struct gathering *gathering = argument;
 
     if (connection != NULL) {
-        memcached_connections_done(connection, &gathering->figures, gathering->count);
+        struct memcached_connection_figures *figures = gathering->notes;
+        memcached_connections_done(connection, &figures, gathering->count);
+        gathering->notes = figures;
     }
     gathering_free(gathering);
 }
 
-/* By each worker in its turn. */
-static void gather(struct serve_connection *nobody, void *argument)
+static void post_gathered(struct gathering *gathering, bool is_whole)
 {
-    struct gathering *gathering = argument;
-    bool is_posted;
-
-    Q_ASSERT(nobody == NULL);
-    gathering->slot = serve_worker_some(serve_net_worker(gathering->net, gathering->worker),
-                                        gathering->slot, STRETCH_SLOTS, write_down, gathering);
-    gathering->worker += gathering->slot == 0 ? 1 : 0;
-    if (gathering->worker < serve_net_worker_count(gathering->net)) {
-        is_posted =
-            serve_post(serve_net_worker(gathering->net, gathering->worker), 0, gather, gathering);
-    } else {
-        is_posted = serve_post(gathering->asker.worker, gathering->asker.connection_id,
-                               tell_gathered, gathering);
-    }
-    if (!is_posted) {
+    if (!is_whole || !serve_post(gathering->asker.worker, gathering->asker.connection_id,
+                                 tell_gathered, gathering)) {
         gathering_free(gathering);
     }
 }
@@ -111,22 +154,73 @@ static void gather(struct serve_connection *nobody, void *argument)
 bool server_ask_connections(void *argument, struct serve_connection *connection)
 {
     const struct server *server = argument;
-    struct gathering *gathering = malloc(sizeof *gathering);
-    size_t capacity = serve_net_connection_count(server->net) + MORE_CONNECTIONS;
+    const struct gathering plan = {.asker = asker_of(connection),
+                                   .note_bytes = sizeof(struct memcached_connection_figures),
+                                   .write = write_figures,
+                                   .done = post_gathered};
 
-    if (gathering == NULL) {
+    return begin_gathering(server->net, &plan);
+}
+
+/* ---- for the RESP door ---------------------------------------------------------------------- */
+
+/* What a thread of the executor waits for. */
+struct waiting {
+    struct resp_client *clients; /* own; written before is_done */
+    size_t count;
+    _Atomic(uint32_t) is_done; /* a futex; release: pairs with the acquire of who waits */
+};
+enum { WHOLE = 1, PARTIAL = 2 }; /* of is_done */
+
+static bool write_client(struct serve_connection *connection, void *note)
+{
+    struct resp_client *client = note;
+
+    if (serve_connection_door(connection) != &resp_door) {
         return false;
     }
-    *gathering = (struct gathering){.asker = asker_of(connection),
-                                    .net = server->net,
-                                    .capacity = capacity,
-                                    .figures = malloc(capacity * sizeof *gathering->figures)};
-    if (gathering->figures == NULL ||
-        !serve_post(serve_net_worker(server->net, 0), 0, gather, gathering)) {
-        gathering_free(gathering);
-        return false;
-    }
+    resp_client_read(serve_connection_state(connection), connection, client);
+    client->idle_seconds = serve_connection_idle_ns(connection) / Q_SECOND_NS;
     return true;
+}
+
+static void wake_waiting(struct gathering *gathering, bool is_whole)
+{
+    struct waiting *waiting = gathering->waiting;
+
+    waiting->clients = gathering->notes;
+    waiting->count = gathering->count;
+    gathering->notes = NULL;
+    gathering_free(gathering);
+    /* Who waits may be gone behind the store: waking an address that is no word does nothing. */
+    _Atomic(uint32_t) *is_done = &waiting->is_done;
+    atomic_store_release_u32(is_done, is_whole ? WHOLE : PARTIAL);
+    os_futex_wake(is_done, 1);
+}
+
+enum quarry_status server_list_clients(void *argument, struct resp_client **ret_clients,
+                                       size_t *ret_count)
+{
+    const struct server *server = argument;
+    struct waiting waiting = {0};
+    const struct gathering plan = {.waiting = &waiting,
+                                   .note_bytes = sizeof(struct resp_client),
+                                   .write = write_client,
+                                   .done = wake_waiting};
+
+    if (!begin_gathering(server->net, &plan)) {
+        return QUARRY_NO_MEMORY;
+    }
+    while (atomic_load_acquire_u32(&waiting.is_done) == 0) {
+        os_futex_wait(&waiting.is_done, 0, UINT64_MAX);
+    }
+    if (atomic_load_relaxed_u32(&waiting.is_done) != WHOLE) {
+        free(waiting.clients);
+        return QUARRY_CANCELLED;
+    }
+    *ret_clients = waiting.clients;
+    *ret_count = waiting.count;
+    return QUARRY_OK;
 }
 
 /* ---- certificates --------------------------------------------------------------------------- */

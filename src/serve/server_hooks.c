@@ -42,9 +42,8 @@ static void left(void *argument, const struct serve_identity *identity)
     serve_tenants_leave(server->tenants, identity->tenant);
 }
 
-/* Moves a connection to another tenant. False: that one has as many as it may. */
-static bool move(struct server *server, const struct serve_identity *from,
-                 const struct serve_identity *to)
+bool server_move_identity(struct server *server, const struct serve_identity *from,
+                          const struct serve_identity *to)
 {
     if (!serve_tenants_enter(server->tenants, to->tenant)) {
         serve_log(SERVE_LOG_WARNING, "a tenant has as many connections as it may",
@@ -64,7 +63,7 @@ static bool certified(void *argument, const char *common_name, struct serve_iden
     if (!serve_users_find(server->users, common_name, &found)) {
         return true;
     }
-    if (!move(server, identity, &found)) {
+    if (!server_move_identity(server, identity, &found)) {
         return false;
     }
     *identity = found;
@@ -122,46 +121,62 @@ void server_net_hooks(struct server *server, struct serve_hooks *ret_hooks)
     };
 }
 
+/* ---- logins --------------------------------------------------------------------------------- */
+
+const struct serve_identity *server_login_answered(struct server *server,
+                                                   struct serve_connection *connection,
+                                                   const struct serve_identity *identity)
+{
+    bool is_granted = identity != NULL &&
+                      server_move_identity(server, serve_connection_identity(connection), identity);
+
+    return is_granted ? identity : NULL;
+}
+
+enum serve_login_outcome server_login(struct server *server, struct serve_connection *connection,
+                                      const struct serve_login_request *request,
+                                      serve_login_answered_function *answered,
+                                      struct serve_identity *ret_identity)
+{
+    enum serve_login_outcome outcome =
+        serve_login(connection, server->users, request, answered, ret_identity);
+
+    if (outcome == SERVE_LOGIN_BUSY) {
+        serve_log(SERVE_LOG_WARNING, "no memory for a login: it was refused",
+                  serve_log_text("peer", serve_connection_peer(connection)));
+        return SERVE_LOGIN_REFUSED;
+    }
+    if (outcome == SERVE_LOGIN_GRANTED &&
+        !server_move_identity(server, serve_connection_identity(connection), ret_identity)) {
+        return SERVE_LOGIN_REFUSED;
+    }
+    return outcome;
+}
+
 /* ---- the memcached door --------------------------------------------------------------------- */
 
 /* A login that was pending has ended, by the connection's worker. */
 static void answered(struct serve_connection *connection, const struct serve_identity *identity)
 {
-    struct server *server = the_server;
-
-    if (identity != NULL && !move(server, serve_connection_identity(connection), identity)) {
-        identity = NULL;
-    }
-    memcached_login_done(connection, identity);
+    memcached_login_done(connection, server_login_answered(the_server, connection, identity));
 }
 
 static enum memcached_login login(void *argument, struct serve_connection *connection,
                                   const struct memcached_credentials *credentials,
                                   struct serve_identity *ret_identity)
 {
-    struct server *server = argument;
     const struct serve_login_request request = {
         .name = credentials->user,
         .name_bytes = credentials->user_bytes,
         .password = credentials->password,
         .password_bytes = credentials->password_bytes,
     };
+    enum serve_login_outcome outcome =
+        server_login(argument, connection, &request, answered, ret_identity);
 
-    switch (serve_login(connection, server->users, &request, answered, ret_identity)) {
-    case SERVE_LOGIN_PENDING:
-        return MEMCACHED_VERIFYING;
-    case SERVE_LOGIN_GRANTED:
-        return move(server, serve_connection_identity(connection), ret_identity)
-                   ? MEMCACHED_GRANTED
-                   : MEMCACHED_REFUSED;
-    case SERVE_LOGIN_REFUSED:
-        break;
-    case SERVE_LOGIN_BUSY:
-        serve_log(SERVE_LOG_WARNING, "no memory for a login: it was refused",
-                  serve_log_text("peer", serve_connection_peer(connection)));
-        break;
-    }
-    return MEMCACHED_REFUSED;
+    return outcome == SERVE_LOGIN_PENDING   ? MEMCACHED_VERIFYING
+           : outcome == SERVE_LOGIN_GRANTED ? MEMCACHED_GRANTED
+                                            : MEMCACHED_REFUSED;
 }
 
 static bool admit_requests(void *argument, const struct serve_identity *identity,
@@ -179,8 +194,8 @@ static void value_cut(void *argument, const struct serve_connection *connection)
               serve_log_text("peer", serve_connection_peer(connection)));
 }
 
-/* By a worker: the main thread waits for the signal. */
-static void shut_down(void *argument, bool is_graceful)
+/* By any thread: the main one waits for the signal. */
+void server_shut_down(void *argument, bool is_graceful)
 {
     struct server *server = argument;
 
@@ -247,7 +262,7 @@ enum quarry_status server_open_doors(struct server *server, struct quarry_error 
                 .login = login,
                 .admit = admit_requests,
                 .value_cut = value_cut,
-                .shutdown = shut_down,
+                .shutdown = server_shut_down,
                 .ask_certificates = server_ask_certificates,
                 .ask_connections = server_ask_connections,
                 .set_verbosity = set_verbosity,

@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <serve/door_http.h>
 #include <serve/door_memcached.h>
+#include <serve/door_resp.h>
 #include <serve/server_state.h>
 
 static uint64_t or_no_limit(const struct serve_config *config, enum serve_key key)
@@ -102,7 +104,9 @@ static enum quarry_status plan_tls(const struct serve_config *config, struct tls
 
 static bool wants_tls(const struct serve_config *config)
 {
-    return strcmp(serve_config_text(config, SERVE_MEMCACHED_LISTEN_TLS), "off") != 0;
+    return strcmp(serve_config_text(config, SERVE_MEMCACHED_LISTEN_TLS), "off") != 0 ||
+           strcmp(serve_config_text(config, SERVE_RESP_LISTEN_TLS), "off") != 0 ||
+           strcmp(serve_config_text(config, SERVE_HTTP_LISTEN_TLS), "off") != 0;
 }
 
 enum quarry_status server_tls_open(struct server *server, struct quarry_error *error)
@@ -130,25 +134,50 @@ enum quarry_status server_tls_reload(struct server *server, const struct serve_c
 
 /* ---- listening ------------------------------------------------------------------------------ */
 
-static mode_t unix_mode(const struct serve_config *config)
+/* A door, and the settings that say where it is. */
+struct door_place {
+    const struct serve_door *door;
+    const struct serve_replies *replies;
+    enum serve_key listen, listen_tls, unix_mode;
+    const char *option;
+};
+
+static const struct door_place memcached_place = {
+    &memcached_door,           &serve_replies_memcached,
+    SERVE_MEMCACHED_LISTEN,    SERVE_MEMCACHED_LISTEN_TLS,
+    SERVE_MEMCACHED_UNIX_MODE, "--memcached",
+};
+static const struct door_place resp_place = {
+    &resp_door, &serve_replies_resp, SERVE_RESP_LISTEN, SERVE_RESP_LISTEN_TLS, SERVE_RESP_UNIX_MODE,
+    "--resp",
+};
+
+static const struct door_place http_place = {
+    &http_door, &serve_replies_http, SERVE_HTTP_LISTEN, SERVE_HTTP_LISTEN_TLS, SERVE_HTTP_UNIX_MODE,
+    "--http",
+};
+
+static mode_t unix_mode(const struct serve_config *config, enum serve_key key)
 {
     static const mode_t modes[] = {0600, 0660, 0666}; /* as the words of the setting */
-    uint64_t place = serve_config_number(config, SERVE_MEMCACHED_UNIX_MODE);
+    uint64_t place = serve_config_number(config, key);
 
     Q_ASSERT(place < sizeof modes / sizeof modes[0]);
     return modes[place];
 }
 
-static enum quarry_status listen_on(struct server *server, const char *address,
-                                    struct serve_tls *tls, struct quarry_error *error)
+static enum quarry_status listen_on(struct server *server, const struct door_place *place,
+                                    const char *address, struct serve_tls *tls,
+                                    struct quarry_error *error)
 {
     bool needs_login = serve_config_has_users(server->config);
     struct serve_listener_options options = {
         .address = address,
-        .door = &memcached_door,
+        .door = place->door,
+        .replies = place->replies,
         .tls = tls,
         .needs_login = needs_login,
-        .unix_mode = unix_mode(server->config),
+        .unix_mode = unix_mode(server->config, place->unix_mode),
         .backlog = (uint32_t)serve_config_number(server->config, SERVE_NET_BACKLOG),
     };
     struct quarry_error inner = {0};
@@ -161,27 +190,38 @@ static enum quarry_status listen_on(struct server *server, const char *address,
         serve_net_listen(server->net, &options, &server->listeners[server->listener_count], &inner);
     if (status == QUARRY_BUSY) {
         return error_set(error, status,
-                         "%.140s; end who has it, or choose another with --memcached ADDRESS:PORT",
-                         inner.text);
+                         "%.140s; end who has it, or choose another with %s ADDRESS:PORT",
+                         inner.text, place->option);
     }
     if (status != QUARRY_OK) {
         return error_set(error, status, "%s", inner.text);
     }
+    server->doors[server->listener_count] = place->door;
     server->has_tls[server->listener_count++] = tls != NULL;
     return QUARRY_OK;
 }
 
-static enum quarry_status listen_on_all(struct server *server, enum serve_key key,
-                                        struct serve_tls *tls, struct quarry_error *error)
+static enum quarry_status listen_on_all(struct server *server, const struct door_place *place,
+                                        enum serve_key key, struct serve_tls *tls,
+                                        struct quarry_error *error)
 {
     struct serve_address_list list;
     enum quarry_status status =
         serve_address_list_parse(serve_config_text(server->config, key), &list, error);
 
     for (uint32_t i = 0; status == QUARRY_OK && i < list.count; i++) {
-        status = listen_on(server, list.texts[i], tls, error);
+        status = listen_on(server, place, list.texts[i], tls, error);
     }
     return status;
+}
+
+static enum quarry_status listen_door(struct server *server, const struct door_place *place,
+                                      struct quarry_error *error)
+{
+    enum quarry_status status = listen_on_all(server, place, place->listen, NULL, error);
+
+    return status == QUARRY_OK ? listen_on_all(server, place, place->listen_tls, server->tls, error)
+                               : status;
 }
 
 /* Of several addresses the first that is an interface, and the first that is a file. */
@@ -190,6 +230,9 @@ static void tell_address(const struct server *server)
     struct memcached_address address = {.port = 0};
 
     for (uint32_t i = 0; i < server->listener_count; i++) {
+        if (server->doors[i] != &memcached_door) {
+            continue;
+        }
         const char *name = serve_listener_name(server->listeners[i]);
         const char *colon = strrchr(name, ':');
         bool is_unix = strncmp(name, "unix:", 5) == 0;
@@ -207,10 +250,13 @@ static void tell_address(const struct server *server)
 
 enum quarry_status server_listen(struct server *server, struct quarry_error *error)
 {
-    enum quarry_status status = listen_on_all(server, SERVE_MEMCACHED_LISTEN, NULL, error);
+    enum quarry_status status = listen_door(server, &memcached_place, error);
 
-    if (status == QUARRY_OK) {
-        status = listen_on_all(server, SERVE_MEMCACHED_LISTEN_TLS, server->tls, error);
+    if (status == QUARRY_OK && server->has_resp) {
+        status = listen_door(server, &resp_place, error);
+    }
+    if (status == QUARRY_OK && server->has_http) {
+        status = listen_door(server, &http_place, error);
     }
     tell_address(server);
     return status;

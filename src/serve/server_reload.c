@@ -15,6 +15,7 @@
  *
  * Locking: none; the main thread's.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include <serve/cache_store.h>
@@ -50,6 +51,9 @@ static enum quarry_status prepare(struct server *server, const struct serve_conf
 {
     enum quarry_status status = serve_tenants_add(server->tenants, config, error);
 
+    if (status == QUARRY_OK) {
+        status = server_name_tenants(server, config, error);
+    }
     if (status == QUARRY_OK) {
         status = serve_users_prepare(server->users, config, ret_change, error);
     }
@@ -111,6 +115,7 @@ static void apply(struct server *server, struct serve_config *config)
     atomic_store_relaxed_u64(&server->connections_max,
                              serve_config_number(config, SERVE_NET_CONNECTIONS_MAX));
     server_allow(config);
+    server_apply_http(server, config);
     serve_tenants_apply(server->tenants, config);
     serve_cache_apply(server->cache, config, server->budget.bytes);
     (void)serve_log_open(&log, NULL); /* the same file: it is open */
@@ -127,27 +132,49 @@ static void adopt(struct server *server, struct serve_config *config,
         serve_config_destroy(server->config);
     }
     server->config = config;
+    server_note_settings(server);
     serve_log(SERVE_LOG_INFO, "the configuration was read again",
               serve_log_count("users", serve_users_count(server->users)),
               serve_log_count("tenants", serve_config_group_count(config, SERVE_TENANTS)));
 }
 
-void server_reload(struct server *server)
+/* All sources, and what was changed besides. `ret_config`: own. */
+static enum quarry_status load(struct server *server, struct serve_config **ret_config,
+                               struct quarry_error *error)
+{
+    struct serve_config *config = NULL;
+    enum quarry_status status =
+        serve_config_load(server->sources, log_problem, NULL, &config, error);
+
+    for (uint32_t i = 0; status == QUARRY_OK && i < server->override_count; i++) {
+        status = serve_config_set(config, server->overrides[i].key, server->overrides[i].value,
+                                  "CONFIG SET", error);
+    }
+    if (status == QUARRY_OK && server->override_count > 0) {
+        status = serve_config_check(config, log_problem, NULL, error);
+    }
+    if (status != QUARRY_OK) {
+        serve_config_destroy(config);
+        config = NULL;
+    }
+    *ret_config = config;
+    return status;
+}
+
+static enum quarry_status reload(struct server *server, struct quarry_error *error)
 {
     struct serve_config *config = NULL;
     struct serve_users_change *change = NULL;
     struct serve_budget budget;
-    struct quarry_error error = {0};
 
     serve_notify_reloading();
-    enum quarry_status status =
-        serve_config_load(server->sources, log_problem, NULL, &config, NULL);
+    enum quarry_status status = load(server, &config, error);
     if (status == QUARRY_OK) {
         os_machine_read("", &server->machine);
         serve_budget_choose(config, &server->machine, &budget);
-        status = prepare(server, config, &budget, &change, &error);
+        status = prepare(server, config, &budget, &change, error);
         if (status != QUARRY_OK) {
-            log_problem(NULL, error.text);
+            log_problem(NULL, error->text);
         }
     }
     if (status == QUARRY_OK) {
@@ -158,4 +185,44 @@ void server_reload(struct server *server)
         serve_log(SERVE_LOG_ERROR, "the configuration was not read again: all is as it was");
     }
     serve_notify("READY=1\nSTATUS=ready");
+    return status;
+}
+
+void server_reload(struct server *server)
+{
+    struct quarry_error error = {0};
+
+    server->override_count = 0;
+    (void)reload(server, &error);
+}
+
+/* The place of a key among what was changed, or the one behind them. */
+static uint32_t find_override(const struct server *server, const char *key)
+{
+    uint32_t i = 0;
+
+    while (i < server->override_count && strcmp(server->overrides[i].key, key) != 0) {
+        i++;
+    }
+    return i;
+}
+
+enum quarry_status server_reload_with(struct server *server, const char *key, const char *value,
+                                      struct quarry_error *error)
+{
+    uint32_t place = find_override(server, key), count = server->override_count;
+
+    if (place == SERVER_OVERRIDES_MAX) {
+        return error_set(error, QUARRY_TOO_MANY, "%s cannot be changed while serving", key);
+    }
+    struct server_override before = server->overrides[place];
+    server->override_count += place == count ? 1 : 0;
+    (void)snprintf(server->overrides[place].key, sizeof before.key, "%s", key);
+    (void)snprintf(server->overrides[place].value, sizeof before.value, "%s", value);
+    enum quarry_status status = reload(server, error);
+    if (status != QUARRY_OK) {
+        server->overrides[place] = before;
+        server->override_count = count;
+    }
+    return status;
 }

@@ -12,6 +12,12 @@ struct serve_connection;
 #define SERVE_ID_SLOT_BITS   20u
 #define SERVE_ID_WORKER_BITS 8u
 
+/* The worker of a connection, by its id. */
+static inline uint32_t serve_id_worker(uint64_t id)
+{
+    return (uint32_t)(id >> SERVE_ID_SLOT_BITS) & ((1u << SERVE_ID_WORKER_BITS) - 1);
+}
+
 struct serve_chunk {
     char *base; /* NULL: not there */
     uint32_t used_count;

@@ -287,8 +287,11 @@ static ssize_t read_shared(struct serve_connection *connection, struct view *ret
     struct serve_worker *worker = connection->worker;
     struct view left = view_left(connection);
 
+    size_t bytes_max = serve_worker_input_bytes_max(connection); /* little, of a stranger */
+    size_t room_bytes = left.count < bytes_max ? bytes_max - left.count : 1;
+
     memcpy(worker->shared, left.bytes, left.count);
-    struct iovec piece = {worker->shared + left.count, LINE_READ_BYTES_MAX};
+    struct iovec piece = {worker->shared + left.count, size_min(room_bytes, LINE_READ_BYTES_MAX)};
     ssize_t bytes = serve_transport_read(connection, &piece, 1);
     if (bytes > 0) {
         *ret_view = (struct view){worker->shared, left.count + (size_t)bytes};

@@ -448,6 +448,45 @@ uint32_t serve_users_count(struct serve_users *users)
     return count;
 }
 
+/* One of each name: entries of a name differ in their passwords alone, and are neighbours. */
+static void copy_identities(const struct users_table *table, struct serve_identity *identities)
+{
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < table->count; i++) {
+        if (i == 0 || strcmp(table->all[i].name, table->all[i - 1].name) != 0) {
+            fill_identity(&table->all[i], &identities[count++]);
+        }
+    }
+    Q_ASSERT(count == table->name_count);
+}
+
+/* The table may grow while there is no lock for the allocation: then there is another try. */
+enum quarry_status serve_users_list(struct serve_users *users,
+                                    struct serve_identity **ret_identities, size_t *ret_count)
+{
+    struct serve_identity *identities = NULL;
+    size_t capacity, count;
+
+    do {
+        capacity = serve_users_count(users);
+        free(identities);
+        identities = calloc(capacity + 1, sizeof *identities);
+        if (identities == NULL) {
+            return QUARRY_NO_MEMORY;
+        }
+        os_mutex_lock(&users->mutex);
+        count = users->table.name_count;
+        if (count <= capacity) {
+            copy_identities(&users->table, identities);
+        }
+        os_mutex_unlock(&users->mutex);
+    } while (count > capacity);
+    *ret_identities = identities;
+    *ret_count = count;
+    return QUARRY_OK;
+}
+
 bool serve_users_find(struct serve_users *users, const char *name,
                       struct serve_identity *ret_identity)
 {

@@ -102,5 +102,8 @@ enum serve_login_outcome serve_users_login(struct serve_users *users,
  */
 bool serve_users_find(struct serve_users *users, const char *name,
                       struct serve_identity *ret_identity);
+/* All users, by name. `ret_identities`: own, of malloc. Errors: NO_MEMORY. */
+enum quarry_status serve_users_list(struct serve_users *users,
+                                    struct serve_identity **ret_identities, size_t *ret_count);
 
 #endif

@@ -320,6 +320,13 @@ static struct serve_connection *worker_find(struct serve_worker *worker, uint64_
     return connection != NULL && connection->id == id ? connection : NULL;
 }
 
+void serve_worker_run(struct serve_worker *worker, uint64_t connection_id,
+                      serve_posted_function *function, void *argument)
+{
+    Q_ASSERT(worker->current == NULL);
+    serve_connection_run_posted(worker_find(worker, connection_id), function, argument);
+}
+
 static void worker_open_mail(struct serve_worker *worker, const struct serve_message *message)
 {
     if (message->function == NULL) {

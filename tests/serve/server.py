@@ -38,23 +38,28 @@ class Server:
     program = None  # set by the test's main: a list
 
     def __init__(self, *arguments, folder=None, environment=None, memcached="127.0.0.1:0",
-                 memory="256m"):
+                 memory="256m", resp="off", http="off"):
         self.own_folder = None if folder else tempfile.TemporaryDirectory(prefix="quarry-serve-")
         self.folder = folder or self.own_folder.name
-        self.log_path = os.path.join(self.folder, "stderr")
+        # Not in the folder, whose disk a test may have filled.
+        self.log_file = tempfile.NamedTemporaryFile(prefix="quarry-serve-log-")
+        self.log_path = self.log_file.name
         command = self.program + ["serve", "--data", os.path.join(self.folder, "data")]
         if memcached:
             command += ["--memcached", memcached]
+        if resp:
+            command += ["--resp", resp]
+        if http:
+            command += ["--http", http]
         if memory:
             command += ["--memory", memory]
         variables = {key: value for key, value in os.environ.items()
                      if not key.startswith("QUARRY_") and key != "NOTIFY_SOCKET"}
         variables["QUARRY_CACHE_FILE"] = "off"  # unless the test says so
         variables.update(environment or {})
-        with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen(command + list(arguments), cwd=self.folder,
-                                            env=variables, stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log)
+        self.process = subprocess.Popen(command + list(arguments), cwd=self.folder,
+                                        env=variables, stdin=subprocess.DEVNULL,
+                                        stdout=self.log_file, stderr=self.log_file)
 
     def __enter__(self):
         return self
@@ -64,6 +69,7 @@ class Server:
             self.process.kill()
         self.process.wait()
         _files.update(re.findall(r"/dev/shm/quarry-\w+-\w+\.cache", self.log()))
+        self.log_file.close()
         if self.own_folder:
             self.own_folder.cleanup()
         return False

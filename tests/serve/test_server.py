@@ -135,9 +135,7 @@ class Refusing(unittest.TestCase):
         self.refused(78, "did you mean QUARRY_CACHE_SIZE", environment={"QUARRY_CACHE_SISE": "1g"})
         self.refused(78, "No such file", "--config", "/nowhere.conf")
 
-    def test_doors_that_there_are_not(self):
-        self.refused(2, "no RESP door: --resp takes off only", "--resp", "127.0.0.1:6379")
-        self.refused(2, "no HTTP door: --http takes off only", "--http", "127.0.0.1:9090")
+    def test_options_that_there_are_not(self):
         self.refused(2, "did you mean '--memory'", "--memroy", "1g")
         with Server("--resp", "off", "--http", "off") as server:
             server.ready()
@@ -148,6 +146,72 @@ class Refusing(unittest.TestCase):
     def test_certificates_that_cannot_be_read(self):
         self.refused(1, "/nowhere.pem", "--set", "memcached.listen_tls=127.0.0.1:0", "--set",
                      "tls.certificate=/nowhere.pem")
+
+
+class RespDoor(unittest.TestCase):
+    """The RESP door and its store, as the server opens them; what is said there is tested elsewhere."""
+
+    FREE = "127.0.0.1:0"
+
+    def refused(self, status, message, *arguments, **options):
+        with Server(*arguments, **options) as server:
+            self.assertEqual(server.wait(), status, server.log())
+            self.assertIn(message, server.log())
+
+    def test_is_told_of_and_answers(self):
+        with Server(resp=self.FREE) as server:
+            doors = server.doors()
+            self.assertEqual([door["protocol"] for door in doors], ["memcached", "resp"])
+            self.assertEqual(server.lines("the store is open")[0]["path"],
+                             os.path.realpath(os.path.join(server.folder, "data", "kv")))
+            with server.connect(1) as link:
+                self.assertEqual(link.ask("PING"), "+PONG")
+
+    def test_what_was_written_is_there_after_kill_9(self):
+        with tempfile.TemporaryDirectory(prefix="quarry-serve-") as folder:
+            with Server(resp=self.FREE, folder=folder) as server, server.connect(1) as link:
+                self.assertEqual(link.ask("SET key value"), "+OK")
+                server.signal(signal.SIGKILL)
+                server.wait()
+            with Server(resp=self.FREE, folder=folder) as server, server.connect(1) as link:
+                self.assertEqual(link.ask("GET key"), "$5")
+                self.assertEqual(link.line(), "value")
+                server.signal(signal.SIGTERM)
+                self.assertEqual(server.wait(), 0)
+                self.assertEqual(len(server.lines("the store is closed")), 1)
+
+    def test_wants_a_folder(self):
+        data = ["--set", "server.data=off", "--durability", "none"]
+        self.refused(78, "what clients of the RESP door write is kept in server.data", *data,
+                     resp=self.FREE)
+        with Server(*data, resp=None) as server:  # by default there is none then
+            self.assertEqual([door["protocol"] for door in server.doors()], ["memcached"])
+
+    def test_a_port_that_is_taken_is_named(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            self.refused(75, "choose another with --resp ADDRESS:PORT",
+                         resp=f"127.0.0.1:{taken.getsockname()[1]}")
+
+    def test_logins_say_whose_keys_there_are(self):
+        with tempfile.TemporaryDirectory(prefix="quarry-serve-") as folder:
+            path = write(folder, "users", "ann:secret\nbob:secret2\n")
+            with Server("--set", f"users.plain_file={path}", resp=self.FREE) as server:
+                with server.connect(1) as link:
+                    self.assertEqual(link.ask("GET key"), "-NOAUTH Authentication required.")
+                    self.assertTrue(link.ask("AUTH ann wrong").startswith("-WRONGPASS"))
+                    self.assertEqual(link.ask("AUTH ann secret"), "+OK")
+                    self.assertEqual(link.ask("SET key value"), "+OK")
+                    self.assertEqual(link.ask("AUTH bob secret2"), "+OK")
+                    self.assertEqual(link.ask("RESET"), "+RESET")
+                    self.assertEqual(link.ask("GET key"), "-NOAUTH Authentication required.")
+
+    def test_power_answers_behind_the_disk(self):
+        with Server("--durability", "power", resp=self.FREE) as server:
+            with server.connect(1) as link:
+                for number in range(1, 50):
+                    self.assertEqual(link.ask("INCR n"), f":{number}")
 
 
 class Ending(unittest.TestCase):

@@ -366,12 +366,14 @@ class SmallDisks(unittest.TestCase):
             self.assertLess(self.items_bytes(link), 16 << 20)
             self.assertGreater(self.items_bytes(link), 6 << 20)
             os.remove(other)
-            end = time.monotonic() + 30
+            end = time.monotonic() + 60
             while not server.lines(self.ROOM) and time.monotonic() < end:
-                self.fill(link, f"after{time.monotonic()}-", 300, 10000)
+                self.fill(link, f"after{time.monotonic()}-", 30, 10000)  # seconds, to fill it again
                 time.sleep(0.1)
-            self.fill(link, "last", 3000, 10000)
-            self.assertGreater(self.items_bytes(link), 20 << 20)
+            server.wait_for(self.ROOM)
+            for part in range(20):  # full again, and as full as it can be all the time
+                self.fill(link, f"last{part}-", 1000, 10000)
+                self.assertGreater(self.items_bytes(link), 20 << 20 if part >= 3 else 6 << 20)
             self.assertEqual(server.end(), 0)
 
 

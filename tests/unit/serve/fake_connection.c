@@ -7,6 +7,9 @@
  */
 #include "unit/serve/fake_connection.h"
 
+#include <pthread.h>
+#include <sanitizer/asan_interface.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +45,7 @@ struct serve_connection {
     _Alignas(64) char state[STATE_BYTES_MAX];
     struct text input;
     struct text answer;
+    const char *last_input; /* the last call's, where that was large; only compared */
     struct stretch *first;
     struct stretch **last;
     size_t waiting_bytes;
@@ -51,6 +55,8 @@ struct serve_connection {
     size_t wanted_bytes;
     enum serve_step step;
     bool is_closed;
+    bool is_withheld; /* answers wait for the door's word */
+    size_t withheld_from;
     bool expects;
     serve_posted_function *posted;
     void *posted_argument;
@@ -58,16 +64,91 @@ struct serve_connection {
     struct serve_connection *next_open;
 };
 
+/* Of open_connections, and what was posted: by any thread. */
+static pthread_mutex_t posts = PTHREAD_MUTEX_INITIALIZER;
 static struct serve_connection *open_connections;
 static uint64_t last_id;
 static uint64_t failing_posts;
 
+/* ---- large texts ----------------------------------------------------------------------------- */
+
+/*
+ * Conversations with large values are had a thousand times, split here and there: memory for them
+ * is kept. Fresh memory costs more than all that is done with it, and a sanitizer takes no other.
+ * What is spare is poisoned, as if it were freed.
+ */
+#define LARGE_BYTES 65536u
+#define SPARES      6u
+
+static struct text spares[SPARES]; /* guarded by posts */
+
+/* An empty text of at least so many bytes. */
+static struct text take_large(size_t byte_count)
+{
+    struct text taken = {0};
+    struct text *best = NULL;
+
+    (void)pthread_mutex_lock(&posts);
+    for (struct text *spare = spares; spare < spares + SPARES; spare++) {
+        if (spare->capacity >= byte_count && (best == NULL || spare->capacity < best->capacity)) {
+            best = spare;
+        }
+    }
+    if (best != NULL) {
+        taken = *best;
+        *best = (struct text){0};
+    }
+    (void)pthread_mutex_unlock(&posts);
+    if (taken.bytes == NULL) {
+        taken = (struct text){.bytes = malloc(byte_count), .capacity = byte_count};
+        Q_ASSERT(taken.bytes != NULL);
+    }
+    ASAN_UNPOISON_MEMORY_REGION(taken.bytes, taken.capacity);
+    return taken;
+}
+
+/* Gives a text back; a small one is freed, as is the smallest where there are enough. */
+static void give_text(struct text given)
+{
+    if (given.capacity >= LARGE_BYTES) {
+        given.byte_count = 0;
+        ASAN_POISON_MEMORY_REGION(given.bytes, given.capacity);
+        (void)pthread_mutex_lock(&posts);
+        for (struct text *spare = spares; spare < spares + SPARES; spare++) {
+            if (spare->capacity < given.capacity) {
+                struct text smaller = *spare;
+                *spare = given;
+                given = smaller;
+            }
+        }
+        (void)pthread_mutex_unlock(&posts);
+        ASAN_UNPOISON_MEMORY_REGION(given.bytes, given.capacity);
+    }
+    free(given.bytes);
+}
+
+static void grow(struct text *text, size_t capacity)
+{
+    if (capacity < LARGE_BYTES) {
+        text->bytes = realloc(text->bytes, capacity);
+        text->capacity = capacity;
+        Q_ASSERT(text->bytes != NULL);
+        return;
+    }
+    struct text larger = take_large(capacity);
+
+    if (text->byte_count > 0) {
+        memcpy(larger.bytes, text->bytes, text->byte_count);
+    }
+    larger.byte_count = text->byte_count;
+    give_text(*text);
+    *text = larger;
+}
+
 static void append(struct text *text, const void *bytes, size_t byte_count)
 {
     if (text->byte_count + byte_count > text->capacity) {
-        text->capacity = (text->byte_count + byte_count) * 2 + 64;
-        text->bytes = realloc(text->bytes, text->capacity);
-        Q_ASSERT(text->bytes != NULL);
+        grow(text, (text->byte_count + byte_count) * 2 + 64);
     }
     if (byte_count > 0) {
         memcpy(text->bytes + text->byte_count, bytes, byte_count);
@@ -88,8 +169,10 @@ struct serve_connection *fake_open(const struct fake_options *options)
     connection->worker.index = options->worker_index;
     connection->id = ++last_id;
     connection->last = &connection->first;
+    (void)pthread_mutex_lock(&posts);
     connection->next_open = open_connections;
     open_connections = connection;
+    (void)pthread_mutex_unlock(&posts);
     options->door->open(connection);
     return connection;
 }
@@ -116,6 +199,7 @@ void fake_close(struct serve_connection *connection)
         drop_first(connection);
     }
     connection->options.door->close(connection);
+    (void)pthread_mutex_lock(&posts);
     for (struct serve_connection **link = &open_connections; *link != NULL;
          link = &(*link)->next_open) {
         if (*link == connection) {
@@ -123,8 +207,12 @@ void fake_close(struct serve_connection *connection)
             break;
         }
     }
-    free(connection->input.bytes);
-    free(connection->answer.bytes);
+    (void)pthread_mutex_unlock(&posts);
+    if (connection->posted != NULL) {
+        connection->posted(NULL, connection->posted_argument);
+    }
+    give_text(connection->input);
+    give_text(connection->answer);
     free(connection->room);
     free(connection);
 }
@@ -259,17 +347,63 @@ bool serve_post(struct serve_worker *worker, uint64_t connection_id,
         failing_posts--;
         return false;
     }
-    for (struct serve_connection *connection = open_connections; connection != NULL;
-         connection = connection->next_open) {
-        if (connection->id == connection_id) {
-            Q_ASSERT(connection->posted == NULL);
-            connection->posted = function;
-            connection->posted_argument = argument;
-            return true;
-        }
+    (void)pthread_mutex_lock(&posts);
+    struct serve_connection *connection = open_connections;
+    while (connection != NULL && connection->id != connection_id) {
+        connection = connection->next_open;
     }
-    function(NULL, argument);
+    if (connection != NULL) {
+        Q_ASSERT(connection->posted == NULL);
+        connection->posted = function;
+        connection->posted_argument = argument;
+    }
+    (void)pthread_mutex_unlock(&posts);
+    if (connection == NULL) {
+        function(NULL, argument);
+    }
     return true;
+}
+
+void serve_worker_run(struct serve_worker *worker, uint64_t connection_id,
+                      serve_posted_function *function, void *argument)
+{
+    (void)serve_post(worker, connection_id, function, argument);
+}
+
+void serve_connection_withhold(struct serve_connection *connection)
+{
+    if (!connection->is_withheld) {
+        connection->is_withheld = true;
+        connection->withheld_from = connection->waiting_bytes;
+    }
+}
+
+/* Stretches begin anew where withholding does, so that the kept-back ones are whole. */
+void serve_connection_release(struct serve_connection *connection, bool is_good)
+{
+    size_t sent_bytes = is_good ? SIZE_MAX : connection->withheld_from;
+    struct stretch *first = NULL, **last = &first;
+
+    if (!connection->is_withheld) {
+        return;
+    }
+    connection->is_withheld = false;
+    while (connection->first != NULL && sent_bytes > 0 && !is_good) {
+        struct stretch *stretch = connection->first;
+
+        sent_bytes -= stretch->borrowed.byte_count - stretch->taken_bytes;
+        connection->first = stretch->next;
+        stretch->next = NULL;
+        *last = stretch;
+        last = &stretch->next;
+    }
+    while (connection->first != NULL && !is_good) {
+        drop_first(connection);
+    }
+    if (!is_good) {
+        connection->first = first;
+        connection->last = first == NULL ? &connection->first : last;
+    }
 }
 
 static void keep(struct serve_connection *connection);
@@ -287,7 +421,7 @@ static void take(struct serve_connection *connection)
     size_t left =
         connection->options.taken_a_turn == 0 ? SIZE_MAX : connection->options.taken_a_turn;
 
-    while (connection->first != NULL && left > 0) {
+    while (connection->first != NULL && left > 0 && !connection->is_withheld) {
         struct stretch *stretch = connection->first;
         size_t taken = size_min(left, stretch->borrowed.byte_count - stretch->taken_bytes);
 
@@ -325,36 +459,61 @@ static void keep(struct serve_connection *connection)
     }
 }
 
+/* Memory of exactly so many bytes, the end of `ret_text`; other memory than at the call before. */
+static char *exact_room(struct serve_connection *connection, size_t byte_count,
+                        struct text *ret_text)
+{
+    size_t capacity = byte_count == 0 ? 1 : byte_count;
+
+    if (capacity >= LARGE_BYTES) {
+        *ret_text = take_large(capacity);
+        if (ret_text->bytes == connection->last_input) {
+            struct text same = *ret_text;
+            *ret_text = take_large(capacity);
+            give_text(same);
+        }
+        connection->last_input = ret_text->bytes;
+    } else {
+        *ret_text = (struct text){.bytes = malloc(capacity), .capacity = capacity};
+    }
+    Q_ASSERT(ret_text->bytes != NULL);
+    ASAN_POISON_MEMORY_REGION(ret_text->bytes, ret_text->capacity - capacity);
+    return ret_text->bytes + ret_text->capacity - capacity;
+}
+
 static void call_input(struct serve_connection *connection)
 {
     size_t byte_count = connection->input.byte_count;
-    char *exact = malloc(byte_count + (byte_count == 0 ? 1 : 0));
+    struct text text;
+    char *exact = exact_room(connection, byte_count, &text);
     size_t consumed = SIZE_MAX;
 
-    Q_ASSERT(exact != NULL);
     if (byte_count > 0) {
         memcpy(exact, connection->input.bytes, byte_count);
     }
     connection->counts.inputs++;
     connection->step = connection->options.door->input(connection, exact, byte_count, &consumed);
     Q_ASSERT(consumed <= byte_count);
-    Q_ASSERT(connection->step != SERVE_YIELD || consumed < byte_count);
+    Q_ASSERT(connection->step != SERVE_YIELD || consumed < byte_count ||
+             connection->options.may_yield_empty);
     memset(exact, 0xee, byte_count);
-    free(exact);
+    give_text(text);
     memmove(connection->input.bytes, connection->input.bytes + consumed, byte_count - consumed);
     connection->input.byte_count -= consumed;
 }
 
 static void call_posted(struct serve_connection *connection)
 {
+    (void)pthread_mutex_lock(&posts);
     serve_posted_function *posted = connection->posted;
-
+    void *argument = connection->posted_argument;
+    connection->posted = NULL;
+    (void)pthread_mutex_unlock(&posts);
     if (posted != NULL) {
-        connection->posted = NULL;
         if (connection->step == SERVE_WAIT) {
             connection->step = SERVE_YIELD;
         }
-        posted(connection, connection->posted_argument);
+        posted(connection, argument);
     }
 }
 
@@ -388,10 +547,27 @@ static bool is_ready(const struct serve_connection *connection)
            !connection->is_closed && connection->waiting_bytes <= most;
 }
 
+static bool has_post(const struct serve_connection *connection)
+{
+    (void)pthread_mutex_lock(&posts);
+    bool has = connection->posted != NULL;
+    (void)pthread_mutex_unlock(&posts);
+    return has;
+}
+
 void fake_settle(struct serve_connection *connection)
 {
-    while (connection->first != NULL || is_ready(connection) || connection->posted != NULL) {
+    while (connection->first != NULL || is_ready(connection) || has_post(connection)) {
         turn(connection, is_ready(connection));
+    }
+}
+
+void fake_await(struct serve_connection *connection)
+{
+    fake_settle(connection);
+    while (connection->step == SERVE_WAIT && !connection->is_closed) {
+        (void)sched_yield();
+        fake_settle(connection);
     }
 }
 

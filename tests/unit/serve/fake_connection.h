@@ -17,6 +17,9 @@ struct fake_options {
     /* The reader takes so many bytes a turn; 0: all there are. */
     size_t taken_a_turn;
     uint32_t worker_index;
+    /* The door asks to be called again with nothing left, too: for answers that it has in memory.
+     */
+    bool may_yield_empty;
 };
 
 struct serve_connection *fake_open(const struct fake_options *options);
@@ -26,6 +29,9 @@ void fake_close(struct serve_connection *connection);
 void fake_send(struct serve_connection *connection, const void *bytes, size_t byte_count);
 /* Has turns until nothing changes any more: what waits is taken, what was posted is called. */
 void fake_settle(struct serve_connection *connection);
+
+/* Settles, and waits for posts of other threads as long as the door waits for one. */
+void fake_await(struct serve_connection *connection);
 
 /* What the client has been sent since fake_clear. Borrowed until the next call. */
 const char *fake_answer(const struct serve_connection *connection, size_t *ret_bytes);

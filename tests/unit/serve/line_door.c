@@ -66,6 +66,7 @@ struct later {
     struct serve_worker *worker;
     uint64_t id;
     char text[64];
+    bool keeps, drops; /* what was withheld */
 };
 
 static void later_answer(struct serve_connection *connection, void *argument)
@@ -76,6 +77,9 @@ static void later_answer(struct serve_connection *connection, void *argument)
     if (connection == NULL) {
         (void)atomic_add_relaxed_i64(&line_gone_count, 1);
     } else {
+        if (later->keeps || later->drops) {
+            serve_connection_release(connection, later->keeps);
+        }
         (void)snprintf(text, sizeof(text), "later %s", later->text);
         say(connection, text);
         serve_connection_flush(connection);
@@ -102,9 +106,12 @@ void line_door_join(void)
     }
 }
 
-static void line_post(struct serve_connection *connection, const char *text)
+static void line_post(struct serve_connection *connection, const char *text, const char *how)
 {
     struct later *later = calloc(1, sizeof(*later));
+
+    later->keeps = strncmp(how, "keep", 4) == 0;
+    later->drops = strncmp(how, "drop", 4) == 0;
     pthread_t thread;
 
     later->worker = serve_connection_worker(connection);
@@ -237,7 +244,14 @@ static enum serve_step line_execute(struct serve_connection *connection, const c
     } else if (strncmp(line, "put ", 4) == 0) {
         return line_put(connection, state, strtoull(line + 4, NULL, 10));
     } else if (strncmp(line, "wait ", 5) == 0) {
-        line_post(connection, line + 5);
+        line_post(connection, line + 5, line);
+        return SERVE_WAIT;
+    } else if (strncmp(line, "keep ", 5) == 0 || strncmp(line, "drop ", 5) == 0) {
+        serve_connection_flush(connection); /* what is before it is sent, or waits */
+        serve_connection_withhold(connection);
+        line_post(connection, line + 5, line);
+        (void)serve_out_copy(connection, "kept ", 5);
+        say(connection, line + 5);
         return SERVE_WAIT;
     } else if (strncmp(line, "await ", 6) == 0) {
         serve_connection_expect(connection, strtoull(line + 6, NULL, 10));
@@ -245,7 +259,7 @@ static enum serve_step line_execute(struct serve_connection *connection, const c
     } else if (strcmp(line, "calm") == 0) {
         return line_calm(connection);
     } else if (strncmp(line, "post ", 5) == 0) {
-        line_post(connection, line + 5);
+        line_post(connection, line + 5, line);
     } else if (strncmp(line, "turn ", 5) == 0) {
         os_sleep_ns(strtoull(line + 5, NULL, 10) * Q_MS_NS);
         line_turn(connection);

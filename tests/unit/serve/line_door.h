@@ -7,6 +7,8 @@
  *     put N            after N bytes: "stored N HASH", read to where they are wanted
  *     wait TEXT        "later TEXT", posted by another thread
  *     post TEXT        the same, without waiting for it
+ *     keep TEXT        "kept TEXT", withheld until "later TEXT" is posted, and sent with it
+ *     drop TEXT        likewise, but forgotten then
  *     calm             "calm", when all answers before it have been taken
  *     await N          nothing: waits for good, with N bytes to come
  *     turn MS          the number of the turn, after keeping the worker busy for so long

@@ -368,6 +368,60 @@ static bool all_have_come(void *argument)
     return rig_counters().accepted_count == *(uint64_t *)argument;
 }
 
+static void what_is_withheld_comes_when_it_is_released(void **state)
+{
+    char line[16];
+    int fd = client_open();
+
+    (void)state;
+    client_send(fd, "keep a\necho b\nkeep c\n");
+    client_expect(fd, "kept a\nlater a\nb\nkept c\nlater c\n");
+    client_send(fd, "keep d\n");
+    ssize_t early = recv(fd, line, sizeof(line), MSG_DONTWAIT);
+    assert_true(early < 0); /* it takes 2 ms at least */
+    client_expect(fd, "kept d\nlater d\n");
+    client_close(fd);
+}
+
+static void what_is_dropped_never_comes_and_all_else_does(void **state)
+{
+    int fd = client_open();
+
+    (void)state;
+    client_send(fd, "drop a\necho b\n");
+    client_expect(fd, "later a\nb\n");
+    client_close(fd);
+}
+
+static void what_waits_for_its_reader_is_not_dropped_with_the_rest(void **state)
+{
+    int fd = client_open();
+
+    (void)state;
+    for (unsigned i = 0; i < 8; i++) { /* each in a turn of its own, until too much waits */
+        client_send(fd, "big 900000\n");
+        os_sleep_ns(5 * Q_MS_NS);
+    }
+    client_send(fd, "drop a\necho b\n");
+    for (unsigned i = 0; i < 8; i++) {
+        client_expect_pattern(fd, 900000);
+        os_sleep_ns(5 * Q_MS_NS);
+    }
+    client_expect(fd, "later a\nb\n");
+    client_close(fd);
+}
+
+static void who_goes_while_his_answers_are_withheld_leaves_nothing(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 20; i++) {
+        int fd = client_open();
+        client_send(fd, i % 2 == 0 ? "big 3000000\nkeep a\n" : "drop a\n");
+        client_close(fd);
+    }
+    rig_wait_connections(0);
+}
+
 static void a_reset_ends_a_connection(void **state)
 {
     struct linger none = {.l_onoff = 1};
@@ -403,6 +457,10 @@ int main(void)
         TEST(who_half_closes_gets_all_answers),
         TEST(who_half_closes_gets_a_posted_answer),
         TEST(a_close_by_the_door_loses_no_answer),
+        TEST(what_is_withheld_comes_when_it_is_released),
+        TEST(what_is_dropped_never_comes_and_all_else_does),
+        TEST(what_waits_for_its_reader_is_not_dropped_with_the_rest),
+        TEST(who_goes_while_his_answers_are_withheld_leaves_nothing),
         TEST(a_reset_ends_a_connection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

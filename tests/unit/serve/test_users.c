@@ -471,6 +471,28 @@ static void a_name_twice_in_a_plain_file_has_two_passwords(void **state)
     load_refused(QUARRY_EXISTS, "user dan is defined twice");
 }
 
+static void users_are_listed_once_each_by_name(void **state)
+{
+    struct serve_identity *identities = NULL;
+    size_t count = 0;
+
+    (void)state;
+    assert_int_equal(serve_users_list(users, &identities, &count), QUARRY_OK);
+    assert_int_equal(count, 0);
+    free(identities);
+    put_ann();
+    put("users.plain_file", write_file("plain", "dan:one\nbob:x\ndan:two\n"));
+    load();
+    assert_int_equal(serve_users_list(users, &identities, &count), QUARRY_OK);
+    assert_int_equal(count, 3);
+    assert_string_equal(identities[0].name, "ann");
+    assert_int_equal(identities[0].rights, SERVE_READ);
+    assert_ptr_equal(identities[0].tenant, &acme_tenant);
+    assert_string_equal(identities[1].name, "bob");
+    assert_string_equal(identities[2].name, "dan");
+    free(identities);
+}
+
 static void a_hash_may_lie_in_a_file_of_its_own(void **state)
 {
     char text[512];
@@ -639,6 +661,7 @@ int main(void)
         TEST(errors_in_files_name_the_line),
         TEST(a_plain_file_is_as_memcached_reads_it),
         TEST(a_name_twice_in_a_plain_file_has_two_passwords),
+        TEST(users_are_listed_once_each_by_name),
         TEST(a_hash_may_lie_in_a_file_of_its_own),
         TEST(a_connection_is_answered_by_its_worker),
         TEST(a_connection_that_has_closed_is_not_answered),

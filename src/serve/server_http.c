@@ -1,0 +1,169 @@
+/*
+ * The HTTP door by the configuration: its routes, and what it asks of the server.
+ *
+ * Who a connection speaks for, and how many connections a tenant has, is as at the other doors
+ * (server_hooks.c), but that a client may log in with each request: a tenant is counted once for a
+ * connection, and moved when another user's password comes over it.
+ *
+ * A probe asks whether this is alive without a login: it learns one word.
+ *
+ * Locking: none of its own.
+ */
+#include <string.h>
+
+#include <serve/door_http.h>
+#include <serve/log.h>
+#include <serve/login.h>
+#include <serve/server_metrics.h>
+#include <serve/server_state.h>
+
+/* Of the memory's limit as it was at the start: one answer, and all requests and answers together.
+ * Readers that take nothing hold so much at most, until they are cut. */
+#define ANSWER_PART 8u
+#define MEMORY_PART 2u
+
+static struct server *the_server;
+
+/* ---- routes --------------------------------------------------------------------------------- */
+
+static enum http_outcome answer_healthy(struct http_call *call)
+{
+    http_say_text(call, 200, "Quarry is alive.\n");
+    return HTTP_DONE;
+}
+
+static enum http_outcome answer_ready(struct http_call *call)
+{
+    const struct server *server = call->argument;
+    /* Relaxed: who asks in the moment in which it changes may be told either. */
+    bool is_ready = atomic_load_relaxed_bool(&server->is_ready);
+
+    http_say_text(call, is_ready ? 200 : 503,
+                  is_ready ? "Quarry is ready.\n" : "Quarry is not ready.\n");
+    return HTTP_DONE;
+}
+
+static const struct http_route routes[] = {
+    {.methods = HTTP_GET, .path = "/-/healthy", .handler = answer_healthy},
+    {.methods = HTTP_GET, .path = "/-/ready", .handler = answer_ready},
+    {.methods = HTTP_GET,
+     .path = "/metrics",
+     .rights = SERVE_READ,
+     .runs_on = HTTP_ON_EXECUTOR,
+     .handler = server_answer_metrics},
+};
+
+/* ---- logins --------------------------------------------------------------------------------- */
+
+/* Counts the connection for another tenant, if it is another. */
+static bool move(struct server *server, struct serve_connection *connection,
+                 const struct serve_identity *identity)
+{
+    const struct serve_identity *known = serve_connection_identity(connection);
+
+    return known->tenant == identity->tenant || server_move_identity(server, known, identity);
+}
+
+/* A login that was pending has ended, by the connection's worker. */
+static void answered(struct serve_connection *connection, const struct serve_identity *identity)
+{
+    bool is_granted = identity != NULL && move(the_server, connection, identity);
+
+    http_login_done(connection, is_granted ? identity : NULL);
+}
+
+static enum http_login login(void *argument, struct serve_connection *connection,
+                             struct http_slice user, struct http_slice password,
+                             struct serve_identity *ret_identity)
+{
+    struct server *server = argument;
+    const struct serve_login_request request = {
+        .name = user.bytes,
+        .name_bytes = user.count,
+        .password = password.bytes,
+        .password_bytes = password.count,
+    };
+
+    switch (serve_login(connection, server->users, &request, answered, ret_identity)) {
+    case SERVE_LOGIN_PENDING:
+        return HTTP_VERIFYING;
+    case SERVE_LOGIN_GRANTED:
+        return move(server, connection, ret_identity) ? HTTP_GRANTED : HTTP_REFUSED;
+    case SERVE_LOGIN_REFUSED:
+        break;
+    case SERVE_LOGIN_BUSY:
+        serve_log(SERVE_LOG_WARNING, "no memory for a login: it was refused",
+                  serve_log_text("peer", serve_connection_peer(connection)));
+        break;
+    }
+    return HTTP_REFUSED;
+}
+
+static bool admit(void *argument, const struct serve_identity *identity, uint32_t request_count)
+{
+    struct server *server = argument;
+
+    return serve_tenants_admit(server->tenants, identity->tenant, request_count);
+}
+
+static void log_access(void *argument, const struct http_access *access)
+{
+    (void)argument;
+    serve_log(SERVE_LOG_INFO, "request", serve_log_text("peer", access->peer),
+              serve_log_text("user", access->user), serve_log_text("method", access->method),
+              serve_log_text("path", access->path), serve_log_count("status", access->status),
+              serve_log_bytes("answer_bytes", access->answer_bytes),
+              serve_log_seconds("seconds", access->duration_ns));
+}
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
+enum quarry_status server_open_http(struct server *server, struct quarry_error *error)
+{
+    const struct serve_config *config = server->started;
+    const struct http_door_settings settings = {
+        .memory = server->memory,
+        .routes = routes,
+        .route_count = sizeof routes / sizeof routes[0],
+        .hosts = serve_config_text(config, SERVE_HTTP_HOSTS),
+        .argument = server,
+        .worker_count = serve_net_worker_count(server->net),
+        .thread_count = (uint32_t)serve_config_number(config, SERVE_HTTP_THREADS),
+        .head_bytes_max = serve_config_number(config, SERVE_HTTP_HEAD_MAX),
+        .answer_bytes_max = size_max_u64(server->budget.bytes / ANSWER_PART, Q_MIB(1)),
+        .memory_bytes_max = size_max_u64(server->budget.bytes / MEMORY_PART, Q_MIB(4)),
+        .hooks = {.argument = server, .login = login, .admit = admit, .log = log_access},
+    };
+
+    if (!serve_config_wants_http(config)) {
+        return QUARRY_OK;
+    }
+    the_server = server;
+    enum quarry_status status = http_open(&settings, error);
+    server->has_http = status == QUARRY_OK;
+    server_apply_http(server, config);
+    return status;
+}
+
+void server_apply_http(struct server *server, const struct serve_config *config)
+{
+    if (server->has_http) {
+        http_log_access(serve_config_number(config, SERVE_HTTP_ACCESS_LOG) != 0);
+    }
+}
+
+void server_stop_http(struct server *server)
+{
+    if (server->has_http) {
+        http_stop();
+    }
+}
+
+void server_close_http(struct server *server)
+{
+    if (server->has_http) {
+        http_close();
+        server->has_http = false;
+    }
+    the_server = NULL;
+}
