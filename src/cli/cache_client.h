@@ -14,6 +14,8 @@
 
 #include <base/base.h>
 
+#include <cli/connection.h>
+
 #define CACHE_ADDRESS_DEFAULT "127.0.0.1:11211"
 /* The longest line that a server answers with, and of a request. */
 #define CACHE_LINE_BYTES 4096u
@@ -25,10 +27,7 @@ struct cache_client_options {
 };
 
 struct cache_client {
-    const char *address; /* borrowed */
-    int fd;              /* -1: closed */
-    size_t begin, end;   /* of what was read, and not yet taken */
-    char buffer[16384];
+    struct connection connection;
 };
 
 /* Connects, and logs in where there is a user. Returns: CLI_NO_CONNECTION when it cannot. */

@@ -23,7 +23,7 @@ typedef int cli_run_function(int argument_count, char **arguments);
 struct cli_command {
     const char *name;
     const char *summary; /* one line, for `quarry help` */
-    const char *help;    /* all of it, for `quarry help NAME` */
+    const char *help;    /* all of it, for `quarry help NAME`; NULL: it prints its own on --help */
     cli_run_function *run;
 };
 
@@ -32,6 +32,7 @@ extern const struct cli_command cli_command_cache;
 extern const struct cli_command cli_command_config;
 extern const struct cli_command cli_command_doctor;
 extern const struct cli_command cli_command_heap;
+extern const struct cli_command cli_command_kv;
 extern const struct cli_command cli_command_map;
 extern const struct cli_command cli_command_memcached;
 extern const struct cli_command cli_command_run;

@@ -183,12 +183,12 @@ int cache_run_stats(const struct cache_command *command, struct cache_client *cl
     }
     if (figures.is_refused) {
         cache_figures_free(&figures);
-        return cli_failure(COMMAND, "%s has no group '%s'", client->address, group);
+        return cli_failure(COMMAND, "%s has no group '%s'", client->connection.address, group);
     }
     if (command->is_json) {
         cache_json_figures(stdout, &figures);
     } else if (group[0] == '\0' && !command->is_all) {
-        cache_text_summary(stdout, client->address, &figures);
+        cache_text_summary(stdout, client->connection.address, &figures);
     } else {
         cache_text_figures(stdout, &figures);
     }
@@ -214,7 +214,7 @@ int cache_run_tenants(const struct cache_command *command, struct cache_client *
         fprintf(stderr,
                 "quarry cache: %s does not tell its tenants apart, or not to this user: these are "
                 "the figures of the connection's own\n",
-                client->address);
+                client->connection.address);
     }
     if (command->is_json) {
         cache_json_tenants(stdout, &tenants);
@@ -242,7 +242,7 @@ int cache_run_flush(const struct cache_command *command, struct cache_client *cl
     if (!command->is_yes && isatty(STDIN_FILENO) != 1) {
         return cli_usage_error(COMMAND, "flush drops all items: say --yes");
     }
-    if (!command->is_yes && !is_confirmed(client->address)) {
+    if (!command->is_yes && !is_confirmed(client->connection.address)) {
         return cli_failure(COMMAND, "nothing was done");
     }
     int code = cache_client_say(client, "flush_all\r\n");

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <cli/base64.h>
 #include <cli/cache_text.h>
 #include <cli/cli.h>
 #include <cli/json_write.h>
@@ -29,28 +30,7 @@
 #define STDIN_STEP_BYTES (UINT64_C(1) << 16)
 #define SECONDS_RELATIVE (60u * 60 * 24 * 30) /* above, a time to live is sent as a Unix time */
 
-/* ---- keys and base64 ------------------------------------------------------------------------ */
-
-/* Room for `byte_count` bytes as base64, the closing NUL included. */
-#define BASE64_BYTES(byte_count) (((byte_count) + 2) / 3 * 4 + 1)
-
-static void base64_encode(const void *bytes, size_t byte_count, char *out)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const uint8_t *at = bytes;
-
-    for (size_t i = 0; i < byte_count; i += 3) {
-        size_t left = byte_count - i;
-        uint32_t group = (uint32_t)at[i] << 16;
-        group |= left > 1 ? (uint32_t)at[i + 1] << 8 : 0;
-        group |= left > 2 ? at[i + 2] : 0;
-        *out++ = digits[group >> 18];
-        *out++ = digits[group >> 12 & 63];
-        *out++ = left > 1 ? digits[group >> 6 & 63] : '=';
-        *out++ = left > 2 ? digits[group & 63] : '=';
-    }
-    *out = '\0';
-}
+/* ---- keys ----------------------------------------------------------------------------------- */
 
 /* A key as a request has it. */
 struct key {

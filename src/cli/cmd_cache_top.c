@@ -67,7 +67,7 @@ static struct cache_picture make_picture(const struct cache_command *command,
                                          const char *note)
 {
     return (struct cache_picture){
-        .address = client->address,
+        .address = client->connection.address,
         .note = note,
         .before = looks->count > 1 ? sample_at(looks, looks->count) : NULL,
         .now = sample_at(looks, looks->count - 1),
@@ -244,10 +244,12 @@ static int run_screen(const struct cache_command *command, struct cache_client *
     screen_close();
     canvas_fini(&canvas);
     if (is_lost) {
-        (void)cli_failure(COMMAND, "%s: the server has closed the connection", client->address);
+        (void)cli_failure(COMMAND, "%s: the server has closed the connection",
+                          client->connection.address);
         return CLI_NO_CONNECTION;
     }
-    return is_drawn ? CLI_OK : cli_failure(COMMAND, "%s: no more figures", client->address);
+    return is_drawn ? CLI_OK
+                    : cli_failure(COMMAND, "%s: no more figures", client->connection.address);
 }
 
 int cache_run_top(const struct cache_command *command, struct cache_client *client)

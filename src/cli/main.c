@@ -33,9 +33,10 @@ static const struct cli_command command_version = {
 };
 
 static const struct cli_command *const commands[] = {
-    &cli_command_serve, &cli_command_memcached, &cli_command_cache,  &cli_command_run,
-    &cli_command_top,   &cli_command_heap,      &cli_command_doctor, &cli_command_map,
-    &cli_command_bench, &cli_command_config,    &command_help,       &command_version,
+    &cli_command_serve, &cli_command_memcached, &cli_command_cache,  &cli_command_kv,
+    &cli_command_run,   &cli_command_top,       &cli_command_heap,   &cli_command_doctor,
+    &cli_command_map,   &cli_command_bench,     &cli_command_config, &command_help,
+    &command_version,
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -148,6 +149,18 @@ static void print_overview(void)
          "All about a command: quarry help COMMAND");
 }
 
+static int print_help(const struct cli_command *command)
+{
+    char option[] = "--help", name[64];
+
+    if (command->help == NULL) {
+        (void)snprintf(name, sizeof name, "%s", command->name);
+        return command->run(2, (char *[]){name, option, NULL});
+    }
+    fputs(command->help, stdout);
+    return cli_finish_output(command->name);
+}
+
 static int run_help(int argument_count, char **arguments)
 {
     if (argument_count > 2) {
@@ -161,8 +174,7 @@ static int run_help(int argument_count, char **arguments)
     if (command == NULL) {
         return unknown_command(arguments[1]);
     }
-    fputs(command->help, stdout);
-    return cli_finish_output("help");
+    return print_help(command);
 }
 
 static int run_version(int argument_count, char **arguments)
@@ -223,8 +235,7 @@ int main(int argument_count, char **arguments)
         return unknown_command(arguments[1]);
     }
     if (argument_count == 3 && is_either(arguments[2], "--help", "-h")) {
-        fputs(command->help, stdout);
-        return cli_finish_output(command->name);
+        return print_help(command);
     }
     return command->run(argument_count - 1, arguments + 1);
 }

@@ -125,6 +125,8 @@ static void put_sizes(struct memcached_line *line)
 /* What outlives the process: nothing, or what -e says. */
 static void put_files(struct memcached_line *line)
 {
+    put(line, "quarry memcached", "resp.listen", "off");
+    put(line, "quarry memcached", "http.listen", "off");
     if (line->memory_path == NULL) {
         put(line, "quarry memcached", "server.durability", "none");
         put(line, "quarry memcached", "server.data", "off");

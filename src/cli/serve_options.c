@@ -27,8 +27,8 @@ static const struct option_name names[] = {
     {"data", "server.data", NULL},
     {"durability", "server.durability", NULL},
     {"memcached", "memcached.listen", NULL},
-    {"resp", NULL, NULL},
-    {"http", NULL, NULL},
+    {"resp", "resp.listen", NULL},
+    {"http", "http.listen", NULL},
     {"threads", "server.threads", NULL},
     {"insecure", "server.insecure", "on"},
     {"log-format", "log.format", NULL},
@@ -84,14 +84,8 @@ static int set_option(const char *command, struct serve_sources *sources, size_t
         sources->path = value;
         return CLI_OK;
     }
-    if (strcmp(name, "set") == 0) {
-        return add_set(command, sources, value);
-    }
-    if (strcmp(value, "off") != 0) { /* resp and http */
-        return cli_usage_error(command, "this version has no %s door: --%s takes off only",
-                               strcmp(name, "resp") == 0 ? "RESP" : "HTTP", name);
-    }
-    return CLI_OK;
+    Q_ASSERT(strcmp(name, "set") == 0);
+    return add_set(command, sources, value);
 }
 
 static size_t find_name(const char *name, size_t length)

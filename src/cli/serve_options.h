@@ -15,7 +15,8 @@
     "  --durability LEVEL      what outlives what: none, process (kill -9), power\n"               \
     "  --memcached ADDRESS     ADDRESS:PORT or unix:PATH, with commas between; off\n"              \
     "                          (127.0.0.1:11211)\n"                                                \
-    "  --resp off, --http off  doors that this version does not have\n"                            \
+    "  --resp ADDRESS          likewise, for Redis' clients (127.0.0.1:6379)\n"                    \
+    "  --http ADDRESS          likewise, for Prometheus' clients (127.0.0.1:9090)\n"               \
     "  --threads N             loops that serve connections; auto: as many as CPUs\n"              \
     "  --insecure              allows doors beyond this machine without users\n"                   \
     "  --log-format FORMAT     auto, human, logfmt, json\n"                                        \

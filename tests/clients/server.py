@@ -1,8 +1,10 @@
 #!/usr/bin/python3
-"""Starts a server of memcached's protocol on a free port of loopback, runs a command beside it, ends it.
+"""Starts a server on a free port of loopback, runs a command beside it, ends it.
 
-    server.py quarry PROGRAM COMMAND...       Quarry's program
+    server.py quarry PROGRAM COMMAND...       Quarry's program, memcached's protocol
     server.py memcached PROGRAM COMMAND...    Debian's, the reference
+    server.py quarry-resp PROGRAM COMMAND...  Quarry's program, Redis' protocol
+    server.py redis PROGRAM COMMAND...        Debian's redis-server, the reference
 
 The command finds the server at $HOST:$PORT and $SERVER says which it is. It may take $LIMIT seconds (120).
 Exit code: the command's; 77 (skipped) when the program of the server is missing; 1 when it does not come up or has
@@ -19,6 +21,7 @@ import tempfile
 import time
 
 SKIPPED = 77
+KINDS = ("quarry", "memcached", "quarry-resp", "redis")
 
 
 def free_port():
@@ -28,29 +31,34 @@ def free_port():
 
 
 def command_line(kind, program, port, directory):
-    if kind == "quarry":
-        return [program, "serve", "--memory=256m", f"--data={directory}/data", "--threads=2", "--resp=off",
-                "--http=off", "--set=cache.file=off", f"--memcached=127.0.0.1:{port}"]
+    if kind.startswith("quarry"):
+        door, other = ("resp", "memcached") if kind == "quarry-resp" else ("memcached", "resp")
+        return [program, "serve", "--memory=256m", f"--data={directory}/data", "--threads=2", f"--{other}=off",
+                "--http=off", "--set=cache.file=off", f"--{door}=127.0.0.1:{port}"]
+    if kind == "redis":
+        return ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no",
+                "--dir", directory]
     # One thread: memcached reads the cas that it tells of an item after it has let go of it, so that
     # with two a history of meta commands need not be linearizable.
     line = [program, "-l127.0.0.1", f"-p{port}", "-U0", "-t1", "-m128"]
     return line + (["-uroot"] if os.geteuid() == 0 else [])
 
 
-def answers(port):
+def answers(kind, port):
     """Whether somebody at the port speaks the protocol."""
+    asked, answer = (b"PING\r\n", b"+PONG") if kind in ("quarry-resp", "redis") else (b"version\r\n", b"VERSION ")
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-            connection.sendall(b"version\r\n")
-            return connection.recv(64).startswith(b"VERSION ")
+            connection.sendall(asked)
+            return connection.recv(64).startswith(answer)
     except OSError:
         return False
 
 
-def wait_until_up(server, port):
+def wait_until_up(server, kind, port):
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and server.poll() is None:
-        if answers(port):
+        if answers(kind, port):
             return True
         time.sleep(0.02)
     return False
@@ -91,7 +99,7 @@ def die_with_parent():
 
 
 def main():
-    if len(sys.argv) < 4 or sys.argv[1] not in ("quarry", "memcached"):
+    if len(sys.argv) < 4 or sys.argv[1] not in KINDS:
         print(__doc__)
         return 2
     kind, program, command = sys.argv[1], sys.argv[2], sys.argv[3:]
@@ -101,11 +109,13 @@ def main():
     with tempfile.TemporaryDirectory(prefix="quarry-clients-") as directory:
         port = free_port()
         with open(f"{directory}/log", "wb") as log:
-            server = subprocess.Popen(command_line(kind, program, port, directory), stdout=log, stderr=log,
+            # The name matters to redis-server, which redis-tools has as redis-check-rdb.
+            server = subprocess.Popen(command_line(kind, program, port, directory),
+                                      executable=shutil.which(program), stdout=log, stderr=log,
                                       stdin=subprocess.DEVNULL, preexec_fn=die_with_parent)
         code = 1
         try:
-            if wait_until_up(server, port):
+            if wait_until_up(server, kind, port):
                 code = run_beside(server, kind, port, command)
             else:
                 print("the server did not come up")
