@@ -12,6 +12,7 @@
 #include <bench/kv/kv.h>
 #include <bench/malloc/malloc.h>
 #include <bench/pages.h>
+#include <bench/resp/resp.h>
 #include <bench/slab/slab.h>
 
 struct benchmark {
@@ -27,6 +28,7 @@ static const struct benchmark benchmarks[] = {
     {"blocks", "what caches of blocks keep, and how fast they are", bench_blocks_main},
     {"cache", "the server beside memcached and Redis, from outside", bench_cache_main},
     {"kv", "the ordered store beside RocksDB and LevelDB", bench_kv_main},
+    {"resp", "the ordered store behind RESP beside Redis", bench_resp_main},
 };
 
 static void print_help(FILE *file)

@@ -6,6 +6,7 @@
  *   quarry-bench-child slab …       one of `quarry bench slab`
  *   quarry-bench-child blocks …     one of `quarry bench blocks`: Quarry's caches, and policies
  *   quarry-bench-child cache …      one of `quarry bench cache`: the client, and a server beside it
+ *   quarry-bench-child resp …       one of `quarry bench resp`: likewise
  *
  * It is apart from `quarry` because it must not hold a malloc: a definition in the program itself
  * goes before any that is preloaded. It is for `quarry bench` to run; a person may run such a line
@@ -28,7 +29,7 @@ struct measurement {
 static const struct measurement measurements[] = {
     {"pages", bench_pages_child_main}, {"malloc", bench_malloc_child_main},
     {"slab", bench_slab_child_main},   {"blocks", bench_blocks_child_main},
-    {"cache", bench_load_child_main},
+    {"cache", bench_load_child_main},  {"resp", bench_load_child_main},
 };
 
 int main(int argc, char **argv)

@@ -54,6 +54,19 @@ bool bench_command_line_has_quick(int argc, char **argv)
     return false;
 }
 
+const char *bench_command_line_take(int *argc, char **argv, const char *name)
+{
+    for (int i = 1; i + 1 < *argc; i++) {
+        if (strncmp(argv[i], "--", 2) == 0 && strcmp(argv[i] + 2, name) == 0) {
+            const char *value = argv[i + 1];
+            *argc -= 2;
+            memmove(&argv[i], &argv[i + 2], (size_t)(*argc - i + 1) * sizeof *argv);
+            return value;
+        }
+    }
+    return NULL;
+}
+
 enum quarry_status bench_command_line_number(const char *option, const char *text, uint64_t min,
                                              uint64_t max, uint64_t *ret_number,
                                              struct quarry_error *error)

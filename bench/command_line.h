@@ -31,6 +31,12 @@ enum quarry_status bench_command_line_walk(int argc, char **argv, const struct o
 bool bench_command_line_has_quick(int argc, char **argv);
 
 /*
+ * Takes `--name VALUE` out of the words after argv[0], for options that not all benchmarks of a
+ * kind have. Returns: the value, borrowed from argv; NULL: it is not there.
+ */
+const char *bench_command_line_take(int *argc, char **argv, const char *name);
+
+/*
  * Reads the number of an option.
  * Errors: BAD_INPUT: it is none, or not from `min` to `max`.
  */

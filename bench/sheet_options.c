@@ -146,3 +146,40 @@ void bench_sheet_options_help(FILE *file, bool has_instructions)
     }
     (void)fputc('\n', file);
 }
+
+/* ---- the program ---------------------------------------------------------------------------- */
+
+static enum quarry_status read_line(const struct bench_sheet_program *program, int *argc,
+                                    char **argv, struct bench_sheet_options *ret_options,
+                                    struct quarry_error *error)
+{
+    enum quarry_status status =
+        program->take == NULL ? QUARRY_OK : program->take(argc, argv, error);
+
+    if (status == QUARRY_OK) {
+        status = bench_sheet_options_parse(*argc, argv, program->column, program->column_count,
+                                           ret_options, error);
+    }
+    if (status == QUARRY_OK && ret_options->has_instructions && !program->has_instructions) {
+        return error_set(error, QUARRY_BAD_INPUT, "counts no instructions");
+    }
+    return status;
+}
+
+int bench_sheet_main(const struct bench_sheet_program *program, int argc, char **argv)
+{
+    static struct bench_sheet sheet;
+    struct bench_sheet_options options;
+    struct quarry_error error = {0};
+
+    if (read_line(program, &argc, argv, &options, &error) != QUARRY_OK) {
+        (void)fprintf(stderr, "quarry bench %s: %s; see --help\n", program->name, error.text);
+        return 2;
+    }
+    if (options.is_help) {
+        program->print_help(stdout);
+        return 0;
+    }
+    sheet = bench_sheet_of(program->name, program->column, program->column_count, &options);
+    return program->sit(&sheet, &options);
+}

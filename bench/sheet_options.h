@@ -32,6 +32,25 @@ enum quarry_status bench_sheet_options_parse(int argc, char **argv,
 struct bench_sheet bench_sheet_of(const char *bench, const struct bench_column *column,
                                   size_t column_count, const struct bench_sheet_options *options);
 
+/* A benchmark that is a sheet: what bench_sheet_main() leaves to it. */
+struct bench_sheet_program {
+    const char *name; /* "slab" */
+    const struct bench_column *column;
+    size_t column_count;
+    bool has_instructions; /* it knows --instructions */
+    /* Takes options of its own out of the words. NULL: it has none. Errors: BAD_INPUT. */
+    enum quarry_status (*take)(int *argc, char **argv, struct quarry_error *error);
+    void (*print_help)(FILE *file);
+    /* Measures. Returns: the exit code, 0 or 1. */
+    int (*sit)(struct bench_sheet *sheet, const struct bench_sheet_options *options);
+};
+
+/*
+ * Reads the command line of a benchmark and does what it says: tells what is wrong with it, prints
+ * the manual, or sits. Returns: the exit code; 2: a wrong command line.
+ */
+int bench_sheet_main(const struct bench_sheet_program *program, int argc, char **argv);
+
 /* The part of a manual that is about them: OPTIONS, as the shell's users read it. */
 void bench_sheet_options_help(FILE *file, bool has_instructions);
 

@@ -477,30 +477,30 @@ static void print_help(FILE *file)
     (void)fputs(help_tail, file);
 }
 
-int bench_blocks_main(int argc, char **argv)
+static int sit(struct bench_sheet *sheet, const struct bench_sheet_options *options)
 {
-    static struct bench_sheet sheet;
-    struct bench_sheet_options options;
-    struct quarry_error error = {0};
-
-    if (bench_sheet_options_parse(argc, argv, columns, COLUMN_COUNT, &options, &error) !=
-        QUARRY_OK) {
-        (void)fprintf(stderr, "quarry bench blocks: %s; see --help\n", error.text);
-        return 2;
-    }
-    if (options.is_help) {
-        print_help(stdout);
-        return 0;
-    }
-    sheet = bench_sheet_of("blocks", columns, COLUMN_COUNT, &options);
-    find_absent(&sheet);
-    if (!bench_sheet_begin(&sheet)) {
+    find_absent(sheet);
+    if (!bench_sheet_begin(sheet)) {
         return 1;
     }
-    if (options.has_instructions) {
-        count_rows(&sheet, &options);
+    if (options->has_instructions) {
+        count_rows(sheet, options);
     } else {
-        measure_rows(&sheet, &options);
+        measure_rows(sheet, options);
     }
-    return bench_sheet_end(&sheet);
+    return bench_sheet_end(sheet);
+}
+
+int bench_blocks_main(int argc, char **argv)
+{
+    static const struct bench_sheet_program program = {
+        .name = "blocks",
+        .column = columns,
+        .column_count = COLUMN_COUNT,
+        .has_instructions = true,
+        .print_help = print_help,
+        .sit = sit,
+    };
+
+    return bench_sheet_main(&program, argc, argv);
 }

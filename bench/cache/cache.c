@@ -12,17 +12,15 @@
  */
 #include <bench/cache/cache.h>
 
-#include <fnmatch.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <base/base.h>
 
+#include <bench/cache/ask.h>
 #include <bench/cache/figures.h>
 #include <bench/cache/rows.h>
-#include <bench/child.h>
 #include <bench/command_line.h>
 #include <bench/sheet.h>
 #include <bench/sheet_options.h>
@@ -30,7 +28,6 @@
 #define LONG_MINUTES       10u
 #define LONG_MINUTES_MAX   1440u
 #define MAXIMUM_ROW        "mix_p1_tcp"
-#define MAXIMUM_TIMES      3u
 #define SECONDS_PER_MINUTE 60u
 
 static const struct bench_column columns[BENCH_SERVER_KIND_COUNT] = {
@@ -46,63 +43,37 @@ static const struct bench_column columns[BENCH_SERVER_KIND_COUNT] = {
 /* The sitting's own, for rows that cannot know it. */
 static uint64_t long_minutes = LONG_MINUTES;
 
-static const char *quarry_program(void)
-{
-    static char path[BENCH_CHILD_PATH_BYTES];
-
-    if (path[0] == '\0') {
-        bench_child_beside("bin/quarry", path);
-    }
-    return path;
-}
-
 /* ---- one measurement ------------------------------------------------------------------------ */
 
-/* "18446744073709551615" and its NUL. */
-#define NUMBER_BYTES 21u
-
-static bool run_child(const struct bench_load_row *row, size_t column, bool is_quick,
-                      uint64_t given, uint64_t *ret_numbers)
+static bool run_child(const struct bench_sheet *sheet, const struct bench_load_row *row,
+                      size_t column, uint64_t given, uint64_t *ret_numbers)
 {
-    char seconds[NUMBER_BYTES];
-    char given_text[NUMBER_BYTES];
-    char output[BENCH_CHILD_OUTPUT_BYTES];
-    uint64_t long_seconds = row->is_long && !is_quick ? long_minutes * SECONDS_PER_MINUTE : 0;
-    const char *argv[] = {bench_child_program(),
-                          "cache",
-                          columns[column].name,
-                          quarry_program(),
-                          row->name,
-                          is_quick ? "1" : "0",
-                          seconds,
-                          given_text,
-                          NULL};
+    bool is_in_minutes = row->is_long && !sheet->is_quick;
+    struct bench_load_question question = {
+        .bench = "cache",
+        .row = row,
+        .kind = (enum bench_server_kind)column,
+        .is_quick = sheet->is_quick,
+        .seconds = is_in_minutes ? long_minutes * SECONDS_PER_MINUTE : 0,
+        .given = given,
+    };
 
-    (void)snprintf(seconds, sizeof seconds, "%" PRIu64, long_seconds);
-    (void)snprintf(given_text, sizeof given_text, "%" PRIu64, given);
-    return bench_child_run(argv, NULL, false, output) == 0 &&
-           bench_child_numbers(output, ret_numbers, BENCH_LOAD_NUMBERS);
+    return bench_load_ask(&question, ret_numbers);
 }
 
 /* memcached's operations per second of the mix, the best of three; 0: it has none. Asked once. */
 static uint64_t memcached_maximum(const struct bench_sheet *sheet)
 {
     static uint64_t maximum;
-    const struct bench_load_row *row = bench_load_row_find(MAXIMUM_ROW);
-    uint64_t times = sheet->is_quick ? 1 : MAXIMUM_TIMES;
+    struct bench_load_question question = {
+        .bench = "cache",
+        .row = bench_load_row_find(MAXIMUM_ROW),
+        .kind = BENCH_SERVER_MEMCACHED,
+        .is_quick = sheet->is_quick,
+    };
 
-    if (maximum > 0 || sheet->absent_reason[BENCH_SERVER_MEMCACHED] != NULL) {
-        return maximum;
-    }
-    for (uint64_t n = 0; n < times; n++) {
-        uint64_t numbers[BENCH_LOAD_NUMBERS];
-        if (!run_child(row, BENCH_SERVER_MEMCACHED, sheet->is_quick, 0, numbers) ||
-            numbers[CLOSED_WALL_NS] == 0) {
-            return 0;
-        }
-        maximum = size_max_u64(maximum,
-                               (uint64_t)((double)numbers[CLOSED_OPERATIONS] * (double)Q_SECOND_NS /
-                                          (double)numbers[CLOSED_WALL_NS]));
+    if (maximum == 0 && sheet->absent_reason[BENCH_SERVER_MEMCACHED] == NULL) {
+        maximum = bench_load_ask_maximum(&question);
     }
     return maximum;
 }
@@ -118,7 +89,7 @@ static const uint64_t *memcached_replay(const struct bench_sheet *sheet,
         return kept;
     }
     if (sheet->absent_reason[BENCH_SERVER_MEMCACHED] != NULL ||
-        !run_child(row, BENCH_SERVER_MEMCACHED, sheet->is_quick, 0, kept)) {
+        !run_child(sheet, row, BENCH_SERVER_MEMCACHED, 0, kept)) {
         return NULL;
     }
     kept_row = row;
@@ -145,7 +116,7 @@ static bool measure_numbers(const struct bench_sheet *sheet, const struct bench_
         }
         given = its == NULL ? 0 : its[REPLAY_RSS_BYTES];
     }
-    return run_child(row, column, sheet->is_quick, given, ret_numbers);
+    return run_child(sheet, row, column, given, ret_numbers);
 }
 
 /* The rate is that of the schedule, which every server has been held to. */
@@ -173,18 +144,11 @@ static bool measure(const struct bench_sheet *sheet, const struct bench_sheet_ro
 
 /* ---- the sitting ---------------------------------------------------------------------------- */
 
-static bool has_strace(void)
-{
-    const char *argv[] = {"strace", "-V", NULL};
-    char output[BENCH_CHILD_OUTPUT_BYTES];
-
-    return bench_child_run(argv, NULL, true, output) == 0;
-}
-
 static void find_absent(struct bench_sheet *sheet)
 {
     for (size_t i = 0; i < BENCH_SERVER_KIND_COUNT; i++) {
-        sheet->absent_reason[i] = bench_server_absence((enum bench_server_kind)i, quarry_program());
+        sheet->absent_reason[i] =
+            bench_server_absence((enum bench_server_kind)i, bench_load_quarry());
     }
 }
 
@@ -204,6 +168,9 @@ static uint32_t columns_of(enum bench_load_kind kind)
     case BENCH_LOAD_FILL:
     case BENCH_LOAD_REPLAY:
     case BENCH_LOAD_SHIFT:
+    case BENCH_LOAD_SYNCS:
+    case BENCH_LOAD_RESIDENT:
+    case BENCH_LOAD_TOOL:
     case BENCH_LOAD_KIND_COUNT:
     default:
         return ALL;
@@ -226,7 +193,7 @@ static void run_row(struct bench_sheet *sheet, const struct bench_load_row *load
         .context = load,
     };
 
-    if (load->kind == BENCH_LOAD_CALLS && !has_strace()) {
+    if (load->kind == BENCH_LOAD_CALLS && !bench_load_has_strace()) {
         bench_sheet_note(sheet, load->name, "strace is absent: nothing is counted");
         return;
     }
@@ -244,8 +211,7 @@ static void run_rows(struct bench_sheet *sheet, const char *pattern)
     const struct bench_load_row *rows = bench_load_rows(&count);
 
     for (size_t i = 0; i < count; i++) {
-        bool is_asked_for = !rows[i].is_long || strcmp(pattern, "*") != 0;
-        if (is_asked_for && fnmatch(pattern, rows[i].name, 0) == 0) {
+        if (bench_load_row_is_asked_for(&rows[i], pattern)) {
             run_row(sheet, &rows[i]);
         }
     }
@@ -332,43 +298,33 @@ static void print_help(FILE *file)
  */
 static enum quarry_status take_minutes(int *argc, char **argv, struct quarry_error *error)
 {
-    for (int i = 1; i + 1 < *argc; i++) {
-        if (strcmp(argv[i], "--minutes") == 0) {
-            enum quarry_status status = bench_command_line_number(
-                "minutes", argv[i + 1], 1, LONG_MINUTES_MAX, &long_minutes, error);
-            *argc -= 2;
-            memmove(&argv[i], &argv[i + 2], (size_t)(*argc - i + 1) * sizeof *argv);
-            return status;
-        }
+    const char *text = bench_command_line_take(argc, argv, "minutes");
+
+    return text == NULL ? QUARRY_OK
+                        : bench_command_line_number("minutes", text, 1, LONG_MINUTES_MAX,
+                                                    &long_minutes, error);
+}
+
+static int sit(struct bench_sheet *sheet, const struct bench_sheet_options *options)
+{
+    find_absent(sheet);
+    if (!bench_sheet_begin(sheet)) {
+        return 1;
     }
-    return QUARRY_OK;
+    run_rows(sheet, options->row_pattern);
+    return bench_sheet_end(sheet);
 }
 
 int bench_cache_main(int argc, char **argv)
 {
-    static struct bench_sheet sheet;
-    struct bench_sheet_options options;
-    struct quarry_error error = {0};
+    static const struct bench_sheet_program program = {
+        .name = "cache",
+        .column = columns,
+        .column_count = BENCH_SERVER_KIND_COUNT,
+        .take = take_minutes,
+        .print_help = print_help,
+        .sit = sit,
+    };
 
-    if (take_minutes(&argc, argv, &error) != QUARRY_OK ||
-        bench_sheet_options_parse(argc, argv, columns, BENCH_SERVER_KIND_COUNT, &options, &error) !=
-            QUARRY_OK) {
-        (void)fprintf(stderr, "quarry bench cache: %s; see --help\n", error.text);
-        return 2;
-    }
-    if (options.has_instructions) {
-        (void)fputs("quarry bench cache: counts no instructions; see --help\n", stderr);
-        return 2;
-    }
-    if (options.is_help) {
-        print_help(stdout);
-        return 0;
-    }
-    sheet = bench_sheet_of("cache", columns, BENCH_SERVER_KIND_COUNT, &options);
-    find_absent(&sheet);
-    if (!bench_sheet_begin(&sheet)) {
-        return 1;
-    }
-    run_rows(&sheet, options.row_pattern);
-    return bench_sheet_end(&sheet);
+    return bench_sheet_main(&program, argc, argv);
 }

@@ -99,6 +99,32 @@ static const struct bench_form slow_forms[] = {
     {"readers_cut_ms", "after ms", 1, false},
     {"resident_peak_bytes", "peak MiB", 1048576, false},
 };
+/* A closed loop whose operations wait for the disk: how long each holds a connection up. */
+static const struct bench_form power_forms[] = {
+    {"wall_us_per_operation", "us/op", 1, true},
+    {"operations_per_second", "1000 ops/s", 1000, false},
+    {"server_cpu_us_per_operation", "server us/op", 1, false},
+    {"server_busy_percent", "server busy %", 1, false},
+};
+static const struct bench_form syncs_forms[] = {
+    {"syncs_per_operation", "syncs/op", 1, true},
+};
+static const struct bench_form resident_forms[] = {
+    {"resident_bytes", "resident MiB", 1048576, true},
+    {"peak_bytes", "peak MiB", 1048576, true},
+    {"limit_bytes", "limit MiB", 1048576, false},
+    {"disk_bytes", "disk MiB", 1048576, false},
+    {"server_cpu_us_per_set", "server us/set", 1, false},
+    {"server_cpu_us_per_get", "server us/get", 1, false},
+    {"items", "items", 1, false},
+};
+static const struct bench_form tool_forms[] = {
+    {"server_cpu_us_per_operation", "server us/op", 1, true},
+    {"operations_per_second", "1000 ops/s", 1000, false},
+    {"p50_us", "p50 us", 1, false},
+    {"p99_us", "p99 us", 1, false},
+    {"worst_us", "worst us", 1, false},
+};
 
 struct form_list {
     const struct bench_form *form;
@@ -115,8 +141,11 @@ static const struct form_list forms_of_kind[BENCH_LOAD_KIND_COUNT] = {
     [BENCH_LOAD_REPLAY] = FORMS(replay_forms), [BENCH_LOAD_KILL] = FORMS(kill_forms),
     [BENCH_LOAD_SHIFT] = FORMS(shift_forms),   [BENCH_LOAD_TENANTS] = FORMS(tenants_forms),
     [BENCH_LOAD_IDLE] = FORMS(idle_forms),     [BENCH_LOAD_SLOW] = FORMS(slow_forms),
+    [BENCH_LOAD_SYNCS] = FORMS(syncs_forms),   [BENCH_LOAD_RESIDENT] = FORMS(resident_forms),
+    [BENCH_LOAD_TOOL] = FORMS(tool_forms),
 };
 static const struct form_list forms_of_long = FORMS(long_forms);
+static const struct form_list forms_of_power = FORMS(power_forms);
 
 static void closed_figures(const double *n, double *figure)
 {
@@ -234,12 +263,48 @@ static void slow_figures(const double *n, double *figure)
     figure[7] = n[SLOW_BYTES_PEAK];
 }
 
+static void power_figures(const double *n, double *figure)
+{
+    figure[0] = n[CLOSED_WALL_NS] / n[CLOSED_OPERATIONS] / 1000;
+    figure[1] = n[CLOSED_OPERATIONS] * (double)Q_SECOND_NS / n[CLOSED_WALL_NS];
+    figure[2] = n[CLOSED_CPU_NS] / n[CLOSED_OPERATIONS] / 1000;
+    figure[3] = 100 * n[CLOSED_CPU_NS] / n[CLOSED_WALL_NS];
+}
+
+static void resident_figures(const double *n, double *figure)
+{
+    figure[0] = n[RESIDENT_BYTES];
+    figure[1] = n[RESIDENT_PEAK_BYTES];
+    figure[2] = n[RESIDENT_LIMIT_BYTES] > 0 ? n[RESIDENT_LIMIT_BYTES] : NAN;
+    figure[3] = n[RESIDENT_DISK_BYTES];
+    figure[4] = n[RESIDENT_SETS_CPU_NS] / n[RESIDENT_ITEMS] / 1000;
+    figure[5] = n[RESIDENT_GETS_CPU_NS] / n[RESIDENT_GETS] / 1000;
+    figure[6] = n[RESIDENT_ITEMS];
+}
+
+static void tool_figures(const double *n, double *figure)
+{
+    figure[0] = n[TOOL_CPU_NS] / n[TOOL_OPERATIONS] / 1000;
+    figure[1] = n[TOOL_MILLI_RATE] / 1000;
+    figure[2] = n[TOOL_P50] / 1000;
+    figure[3] = n[TOOL_P99] / 1000;
+    figure[4] = n[TOOL_WORST] / 1000;
+}
+
 /* ---- by kind -------------------------------------------------------------------------------- */
+
+static bool waits_for_disk(const struct bench_load_row *row)
+{
+    return row->kind == BENCH_LOAD_CLOSED && row->store == BENCH_STORE_POWER;
+}
 
 const struct bench_form *bench_load_forms(const struct bench_load_row *row, size_t *ret_count)
 {
     const struct form_list *forms = row->is_long ? &forms_of_long : &forms_of_kind[row->kind];
 
+    if (waits_for_disk(row)) {
+        forms = &forms_of_power;
+    }
     *ret_count = forms->count;
     return forms->form;
 }
@@ -249,9 +314,10 @@ void bench_load_figures(const struct bench_load_row *row, const double *n, doubl
 {
     switch (row->kind) {
     case BENCH_LOAD_CLOSED:
-        closed_figures(n, ret_figures);
+        (waits_for_disk(row) ? power_figures : closed_figures)(n, ret_figures);
         break;
     case BENCH_LOAD_CALLS:
+    case BENCH_LOAD_SYNCS:
         calls_figures(n, ret_figures);
         break;
     case BENCH_LOAD_OPEN:
@@ -277,6 +343,12 @@ void bench_load_figures(const struct bench_load_row *row, const double *n, doubl
         break;
     case BENCH_LOAD_SLOW:
         slow_figures(n, ret_figures);
+        break;
+    case BENCH_LOAD_RESIDENT:
+        resident_figures(n, ret_figures);
+        break;
+    case BENCH_LOAD_TOOL:
+        tool_figures(n, ret_figures);
         break;
     case BENCH_LOAD_KIND_COUNT:
     default:

@@ -14,7 +14,7 @@ const struct bench_form *bench_load_forms(const struct bench_load_row *row, size
 
 /*
  * A figure for each form. `n`: BENCH_LOAD_NUMBERS, as rows.h names them for the row's kind; `rate`:
- * requests in a second, of a row that has a schedule by memcached's maximum; else not looked at.
+ * requests in a second, of a row that has a schedule by a peer's maximum; else not looked at.
  */
 void bench_load_figures(const struct bench_load_row *row, const double *n, double rate,
                         double *ret_figures);

@@ -52,21 +52,20 @@ static char *room_in(struct bench_buffer *buffer, size_t bytes)
 
 /* ---- sending -------------------------------------------------------------------------------- */
 
-static struct bench_awaited *await(struct bench_link *link, const struct bench_item *item,
-                                   uint64_t due_ns, bool is_set)
+static void await(struct bench_link *link, const struct bench_item *item, uint64_t due_ns,
+                  enum bench_reply wanted)
 {
     struct bench_awaited *awaited = &link->awaited[link->sent_count++ % BENCH_LINK_AWAITED_MAX];
 
     Q_ASSERT(bench_link_awaited_count(link) <= BENCH_LINK_AWAITED_MAX);
-    *awaited = (struct bench_awaited){*item, due_ns, is_set};
-    return awaited;
+    *awaited = (struct bench_awaited){*item, due_ns, wanted == BENCH_REPLY_STORED, wanted};
 }
 
 void bench_link_get(struct bench_link *link, const struct bench_item *item, uint64_t due_ns)
 {
     char *at = room_in(&link->out, BENCH_WIRE_ROOM_BYTES);
 
-    (void)await(link, item, due_ns, false);
+    await(link, item, due_ns, BENCH_REPLY_HIT);
     link->out.end += (size_t)(link->wire->put_get(at, item) - at);
 }
 
@@ -74,8 +73,29 @@ void bench_link_set(struct bench_link *link, const struct bench_item *item, uint
 {
     char *at = room_in(&link->out, BENCH_WIRE_ROOM_BYTES + bench_item_bytes(item));
 
-    (void)await(link, item, due_ns, true);
+    await(link, item, due_ns, BENCH_REPLY_STORED);
     link->out.end += (size_t)(link->wire->put_set(at, item) - at);
+}
+
+void bench_link_incr(struct bench_link *link, const struct bench_item *item, uint64_t due_ns)
+{
+    char *at = room_in(&link->out, BENCH_WIRE_ROOM_BYTES);
+
+    await(link, item, due_ns, BENCH_REPLY_NUMBER);
+    link->out.end += (size_t)(link->wire->put_incr(at, item) - at);
+}
+
+void bench_link_mset(struct bench_link *link, const struct bench_item *item, uint32_t count,
+                     uint64_t due_ns)
+{
+    size_t room = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        room += BENCH_WIRE_ROOM_BYTES + bench_item_bytes(&item[i]);
+    }
+    char *at = room_in(&link->out, room);
+    await(link, item, due_ns, BENCH_REPLY_STORED);
+    link->out.end += (size_t)(link->wire->put_mset(at, item, count) - at);
 }
 
 bool bench_links_are_busy(const struct bench_links *links)
@@ -123,27 +143,22 @@ void bench_link_flush(struct bench_links *links, struct bench_link *link)
 
 /* ---- receiving ------------------------------------------------------------------------------ */
 
+static bool is_right(const struct bench_awaited *awaited, const struct bench_answer *answer)
+{
+    if (awaited->wanted == BENCH_REPLY_HIT && answer->reply == BENCH_REPLY_HIT) {
+        return bench_wire_is_value_of(answer, &awaited->item);
+    }
+    return answer->reply == awaited->wanted ||
+           (awaited->wanted == BENCH_REPLY_HIT && answer->reply == BENCH_REPLY_MISS);
+}
+
 static void check(struct bench_links *links, const struct bench_awaited *awaited,
                   const struct bench_answer *answer)
 {
-    switch (answer->reply) {
-    case BENCH_REPLY_HIT:
-        links->wrong_count += awaited->is_set || !bench_wire_is_value_of(answer, &awaited->item);
-        break;
-    case BENCH_REPLY_MISS:
-        links->wrong_count += awaited->is_set;
-        break;
-    case BENCH_REPLY_STORED:
-        links->wrong_count += !awaited->is_set;
-        break;
-    case BENCH_REPLY_REFUSED:
+    if (answer->reply == BENCH_REPLY_REFUSED) {
         links->refused_count++;
-        break;
-    case BENCH_REPLY_MORE:
-    case BENCH_REPLY_WRONG:
-    default:
-        links->wrong_count++;
-        break;
+    } else {
+        links->wrong_count += !is_right(awaited, answer);
     }
 }
 

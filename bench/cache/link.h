@@ -20,6 +20,7 @@ struct bench_awaited {
     struct bench_item item;
     uint64_t due_ns; /* when it was to be sent; 0 where nobody asks */
     bool is_set;
+    enum bench_reply wanted; /* what is right; for HIT a MISS is, too */
 };
 
 struct bench_buffer {
@@ -56,6 +57,10 @@ void bench_links_close(struct bench_links *links);
 /* Puts a request into the link's buffer; `due_ns` is kept for its answer. */
 void bench_link_get(struct bench_link *link, const struct bench_item *item, uint64_t due_ns);
 void bench_link_set(struct bench_link *link, const struct bench_item *item, uint64_t due_ns);
+/* As redis' wire has them, whose INCR and MSET they are. */
+void bench_link_incr(struct bench_link *link, const struct bench_item *item, uint64_t due_ns);
+void bench_link_mset(struct bench_link *link, const struct bench_item *item, uint32_t count,
+                     uint64_t due_ns);
 /* How many answers are awaited. */
 static inline uint64_t bench_link_awaited_count(const struct bench_link *link)
 {

@@ -6,6 +6,9 @@
  * by Zipf's law with 0.99, as in YCSB; neighbours in rank are neighbours in nothing else, since
  * servers hash keys.
  *
+ * Of a store every item is touched once behind the fill: Quarry's blocks are in memory then, as
+ * Redis' values are from the start, and two seconds do not measure how they got there.
+ *
  * What a server still does of its own accord after the fill is waited for: memcached 1.6.18 grows
  * its table of items by a thread of its own, for seconds, which would be in its figures and is no
  * part of what a request costs.
@@ -23,6 +26,7 @@
 #define QUICK_PART     50u
 #define OVERHEAD_BYTES 130u
 #define FILL_PIPELINE  64u
+#define STORE_BYTES    Q_GIB(1) /* of Quarry as a store: as a server of that much data has */
 #define SEED           UINT64_C(0x8f2d6a91c3b5e740)
 
 uint64_t bench_load_now_ns(void)
@@ -45,6 +49,7 @@ struct filling {
     uint64_t count;
 };
 
+/* Items that are counted up begin as one, by the same verb. */
 static bool fill_next(void *context, struct bench_link *link)
 {
     struct filling *filling = context;
@@ -53,7 +58,7 @@ static bool fill_next(void *context, struct bench_link *link)
         return false;
     }
     struct bench_item item = bench_population_item(filling->row, filling->next++);
-    bench_link_set(link, &item, 0);
+    (filling->row->verb == BENCH_VERB_INCR ? bench_link_incr : bench_link_set)(link, &item, 0);
     return true;
 }
 
@@ -62,6 +67,28 @@ void bench_population_fill(struct bench_links *links, const struct bench_load_ro
 {
     struct filling filling = {row, 0, count};
     struct bench_loop loop = {FILL_PIPELINE, fill_next, NULL, &filling};
+
+    bench_links_run(links, &loop);
+}
+
+/* Items that are counted up are counted once more, all others read. */
+static bool touch_next(void *context, struct bench_link *link)
+{
+    struct filling *filling = context;
+
+    if (filling->next == filling->count) {
+        return false;
+    }
+    struct bench_item item = bench_population_item(filling->row, filling->next++);
+    (filling->row->verb == BENCH_VERB_INCR ? bench_link_incr : bench_link_get)(link, &item, 0);
+    return true;
+}
+
+/* Touches items 0 … count − 1. */
+static void touch_all(struct bench_links *links, const struct bench_load_row *row, uint64_t count)
+{
+    struct filling touching = {row, 0, count};
+    struct bench_loop loop = {FILL_PIPELINE, touch_next, NULL, &touching};
 
     bench_links_run(links, &loop);
 }
@@ -75,18 +102,26 @@ bool bench_population_init(struct bench_population *population, const struct ben
         .quarry = job->quarry,
         .memory_bytes = 2 * key_count * (row->key_bytes + row->value_bytes + OVERHEAD_BYTES),
         .is_tcp = row->is_tcp,
+        .store = row->store,
+        .parent = job->parent,
     };
 
-    options.memory_bytes = size_max_u64(options.memory_bytes, Q_MIB(64));
+    options.memory_bytes = size_max_u64(options.memory_bytes,
+                                        row->store == BENCH_STORE_NONE ? Q_MIB(64) : STORE_BYTES);
     *population = (struct bench_population){.row = row, .key_count = key_count, .random = SEED};
     bench_server_pin_client();
     if (!bench_server_start(&options, &population->server)) {
         return false;
     }
     bench_zipf_init(&population->zipf, key_count, BENCH_LOAD_SKEW);
-    bench_links_open(&population->links, &population->server, BENCH_POPULATION_LINKS);
+    bench_links_open(&population->links, &population->server,
+                     row->link_count != 0 ? row->link_count : BENCH_POPULATION_LINKS);
     bench_population_fill(&population->links, row, key_count);
     bench_server_settle(&population->server);
+    if (row->store != BENCH_STORE_NONE) {
+        touch_all(&population->links, row, key_count);
+        bench_server_settle(&population->server);
+    }
     return true;
 }
 
@@ -113,15 +148,51 @@ bool bench_population_fini(struct bench_population *population)
     return is_right(population->server.options.kind, wrong_count);
 }
 
-void bench_population_next(struct bench_population *population, struct bench_link *link,
-                           uint64_t due_ns)
+static struct bench_item wanted_item(struct bench_population *population)
 {
     uint64_t number = bench_zipf_next(&population->zipf, &population->random);
-    struct bench_item item = bench_population_item(population->row, number);
+
+    return bench_population_item(population->row, number);
+}
+
+static void next_of_mix(struct bench_population *population, struct bench_link *link,
+                        uint64_t due_ns)
+{
+    struct bench_item item = wanted_item(population);
 
     if (bench_random_below(&population->random, 1000) < population->row->set_permille) {
         bench_link_set(link, &item, due_ns);
     } else {
         bench_link_get(link, &item, due_ns);
+    }
+}
+
+static void next_mset(struct bench_population *population, struct bench_link *link, uint64_t due_ns)
+{
+    struct bench_item item[BENCH_LOAD_MSET_KEYS];
+
+    for (uint32_t i = 0; i < BENCH_LOAD_MSET_KEYS; i++) {
+        item[i] = wanted_item(population);
+    }
+    bench_link_mset(link, item, BENCH_LOAD_MSET_KEYS, due_ns);
+}
+
+void bench_population_next(struct bench_population *population, struct bench_link *link,
+                           uint64_t due_ns)
+{
+    struct bench_item item;
+
+    switch (population->row->verb) {
+    case BENCH_VERB_INCR:
+        item = wanted_item(population);
+        bench_link_incr(link, &item, due_ns);
+        break;
+    case BENCH_VERB_MSET:
+        next_mset(population, link, due_ns);
+        break;
+    case BENCH_VERB_MIX:
+    default:
+        next_of_mix(population, link, due_ns);
+        break;
     }
 }

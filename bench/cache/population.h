@@ -30,7 +30,7 @@ bool bench_population_init(struct bench_population *population, const struct ben
 /* Stops the server. Returns: whether all its answers were right, which is said on stderr if not. */
 bool bench_population_fini(struct bench_population *population);
 
-/* Puts a get or set, in the row's mix, for a key by Zipf's law onto a link. */
+/* Puts a request of the row's verb or mix, for a key by Zipf's law onto a link. */
 void bench_population_next(struct bench_population *population, struct bench_link *link,
                            uint64_t due_ns);
 /* An item of the row. */

@@ -12,6 +12,7 @@
  */
 #include <bench/cache/rows.h>
 
+#include <fnmatch.h>
 #include <string.h>
 
 #include <base/base.h>
@@ -169,4 +170,9 @@ const struct bench_load_row *bench_load_row_find(const char *name)
         }
     }
     return NULL;
+}
+
+bool bench_load_row_is_asked_for(const struct bench_load_row *row, const char *pattern)
+{
+    return (!row->is_long || strcmp(pattern, "*") != 0) && fnmatch(pattern, row->name, 0) == 0;
 }

@@ -21,6 +21,10 @@ enum bench_load_kind {
     BENCH_LOAD_TENANTS, /* one floods, another goes on */
     BENCH_LOAD_IDLE,    /* many connections */
     BENCH_LOAD_SLOW,    /* connections that hold things up */
+    /* of stores alone */
+    BENCH_LOAD_SYNCS,    /* calls that wait for the disk */
+    BENCH_LOAD_RESIDENT, /* memory for more keys than there is memory for */
+    BENCH_LOAD_TOOL,     /* redis-benchmark's own figures */
     BENCH_LOAD_KIND_COUNT,
 };
 
@@ -114,10 +118,33 @@ enum {
     SLOW_BYTES_PEAK /* resident */
 };
 
+/* BENCH_LOAD_SYNCS: as BENCH_LOAD_CALLS */
+/* BENCH_LOAD_RESIDENT */
+enum {
+    RESIDENT_ITEMS,
+    RESIDENT_BYTES,
+    RESIDENT_PEAK_BYTES,
+    RESIDENT_LIMIT_BYTES, /* 0: it has none */
+    RESIDENT_DISK_BYTES,
+    RESIDENT_SETS_CPU_NS, /* of all of them */
+    RESIDENT_GETS,
+    RESIDENT_GETS_CPU_NS
+};
+/* BENCH_LOAD_TOOL; times in nanoseconds */
+enum { TOOL_OPERATIONS, TOOL_CPU_NS, TOOL_MILLI_RATE, TOOL_P50, TOOL_P99, TOOL_WORST };
+
 /* Of Zipf's law by which keys are wanted, as in YCSB. */
 #define BENCH_LOAD_SKEW 0.99
 
 struct bench_shape;
+
+/* What is asked for. */
+enum bench_load_verb {
+    BENCH_VERB_MIX, /* gets and sets, by the row's permille */
+    BENCH_VERB_INCR,
+    BENCH_VERB_MSET, /* of BENCH_LOAD_MSET_KEYS */
+};
+#define BENCH_LOAD_MSET_KEYS 10u /* as redis-benchmark has it */
 
 struct bench_load_row {
     const char *name;
@@ -125,21 +152,27 @@ struct bench_load_row {
     enum bench_load_kind kind;
     bool is_tcp;
     bool is_long;       /* minutes: measured only when --rows asks for it */
-    bool needs_maximum; /* a child is told memcached's operations per second */
+    bool needs_maximum; /* a child is told a peer's operations per second */
     bool needs_rss;     /* a child is told memcached's resident bytes */
     uint32_t pipeline;
     uint32_t set_permille;
     uint32_t key_bytes;
     uint32_t value_bytes; /* 0: log-normal */
-    uint32_t percent;     /* of memcached's maximum */
+    uint32_t percent;     /* of the peer's maximum */
     uint64_t key_count;
     const struct bench_shape *shape; /* of a replay */
+    enum bench_server_store store;
+    enum bench_load_verb verb;
+    uint32_t link_count; /* connections; 0: BENCH_POPULATION_LINKS */
 };
 
 /* All rows. `*ret_count` receives how many. Returns: static storage. */
 const struct bench_load_row *bench_load_rows(size_t *ret_count);
 /* Returns: the row of that name, or NULL. */
 const struct bench_load_row *bench_load_row_find(const char *name);
+/* Whether a sitting whose rows are those of a pattern has it: a long one is asked for by more than
+ * "*". */
+bool bench_load_row_is_asked_for(const struct bench_load_row *row, const char *pattern);
 
 /* One measurement. */
 struct bench_load_job {
@@ -147,8 +180,9 @@ struct bench_load_job {
     enum bench_server_kind kind;
     const char *quarry; /* path of Quarry's program; borrowed */
     bool is_quick;
-    uint64_t seconds; /* to measure for; 0: as long as the row takes */
-    uint64_t given;   /* operations per second, or resident bytes; 0: nobody knows */
+    uint64_t seconds;   /* to measure for; 0: as long as the row takes */
+    uint64_t given;     /* operations per second, or resident bytes; 0: nobody knows */
+    const char *parent; /* where stores are made; NULL of caches; borrowed */
 };
 
 /* Each measures a kind of row: writes BENCH_LOAD_NUMBERS at most. Returns: false when it failed,
@@ -164,5 +198,8 @@ bench_load_run bench_load_shift;
 bench_load_run bench_load_tenants;
 bench_load_run bench_load_idle;
 bench_load_run bench_load_slow;
+bench_load_run bench_load_syncs;
+bench_load_run bench_load_resident;
+bench_load_run bench_load_tool;
 
 #endif

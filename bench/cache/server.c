@@ -272,15 +272,33 @@ bool bench_server_begin(struct bench_server *server)
     return false;
 }
 
+static bool speaks_resp(const struct bench_server_options *options)
+{
+    return options->kind == BENCH_SERVER_REDIS || options->store != BENCH_STORE_NONE;
+}
+
+/* Where there is one for stores, theirs are made in it. */
+static void make_directory(struct bench_server *server)
+{
+    const char *parent = server->options.parent;
+
+    if (parent == NULL) {
+        bench_directory_make(&server->directory);
+    } else if (!bench_directory_make_below(&server->directory, parent)) {
+        bench_worker_die("no directory for a store");
+    }
+}
+
 bool bench_server_start(const struct bench_server_options *options, struct bench_server *ret_server)
 {
     struct bench_server server = {.options = *options};
 
     server.options.memory_bytes =
         size_max_u64(options->memory_bytes, MEMCACHED_LEAST_MIB * Q_MIB(1));
-    server.wire = options->kind == BENCH_SERVER_REDIS ? &bench_wire_redis : &bench_wire_memcached;
+    Q_ASSERT(options->store == BENCH_STORE_NONE || options->kind != BENCH_SERVER_MEMCACHED);
+    server.wire = speaks_resp(options) ? &bench_wire_redis : &bench_wire_memcached;
     server.port = options->is_tcp ? free_port() : 0;
-    bench_directory_make(&server.directory);
+    make_directory(&server);
     if (!bench_server_begin(&server)) {
         bench_server_stop(&server);
         return false;
@@ -400,7 +418,7 @@ uint64_t bench_server_counter_of(const struct bench_server *server, const char *
     text[count] = '\0';
     (void)close(fd);
     const char *found = strstr(text, name);
-    if (found == NULL && server->options.kind != BENCH_SERVER_REDIS) { /* which leaves out zeros */
+    if (found == NULL && server->wire != &bench_wire_redis) { /* which leaves out zeros */
         bench_worker_die("the server does not tell its counters");
     }
     return found == NULL ? 0 : strtoull(found + strlen(name), NULL, 10);

@@ -30,16 +30,26 @@ enum bench_server_kind bench_server_find(const char *name);
  */
 const char *bench_server_absence(enum bench_server_kind kind, const char *quarry);
 
+/* What is started: a cache, or a store of strings behind RESP with files on the disk. */
+enum bench_server_store {
+    BENCH_STORE_NONE,
+    BENCH_STORE_PROCESS, /* what is acknowledged outlives the process; redis: appendfsync everysec
+                          */
+    BENCH_STORE_POWER,   /* … and a power cut; redis: appendfsync always */
+};
+
 struct bench_server_options {
     enum bench_server_kind kind;
-    const char *quarry;          /* path of Quarry's program; borrowed */
-    uint64_t memory_bytes;       /* for items; memcached has whole MiB */
-    bool is_whole;               /* memory_bytes is Quarry's budget for everything */
-    bool is_tcp;                 /* on loopback; else a unix socket */
-    bool is_kept;                /* its items shall outlive it */
-    uint32_t item_bytes_max;     /* 0: the server's own */
-    uint32_t connection_count;   /* that it must take; 0: the server's own */
-    const char *const *settings; /* of Quarry, "section.key=value"; NULL ends them; may be NULL */
+    const char *quarry;            /* path of Quarry's program; borrowed */
+    uint64_t memory_bytes;         /* for items; memcached has whole MiB */
+    bool is_whole;                 /* memory_bytes is Quarry's budget for everything */
+    bool is_tcp;                   /* on loopback; else a unix socket */
+    bool is_kept;                  /* its items shall outlive it */
+    uint32_t item_bytes_max;       /* 0: the server's own */
+    uint32_t connection_count;     /* that it must take; 0: the server's own */
+    enum bench_server_store store; /* not memcached's; its memory is Quarry's for everything */
+    const char *parent;            /* where a store's directory is made; borrowed */
+    const char *const *settings;   /* of Quarry, "section.key=value"; NULL ends them; may be NULL */
 };
 
 /* Of all its memory, as it was told: the budget of Quarry, the limit of the items of others. */
@@ -57,7 +67,8 @@ struct bench_server {
 
 /*
  * Makes a directory for a server, starts it pinned to the first CPU that this process may use, and
- * waits until it answers. It has one worker thread and dies with this process.
+ * waits until it answers. It has one worker thread and dies with this process. Memory is for items
+ * of a cache; of a store Quarry has it as its budget for everything, and redis has no limit.
  * Returns: false when it did not come up, which has been said on stderr; nothing is left then.
  */
 bool bench_server_start(const struct bench_server_options *options,

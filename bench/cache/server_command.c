@@ -3,7 +3,8 @@
  *
  * Redis comes from redis-tools: its redis-check-rdb is the server under another name, and the
  * package redis-server would start a service. Options that matter: no snapshots, no log of writes,
- * and the nearest to LRU that it has.
+ * and the nearest to LRU that it has. As a store it has a log of writes, which is not rewritten
+ * while it is measured: a copy of its process would do that, whose CPU time nobody would see.
  */
 #include <bench/cache/server_command.h>
 
@@ -34,7 +35,8 @@ static void add(struct bench_command *command, const char *format, ...)
 
 uint64_t bench_server_limit_bytes(const struct bench_server_options *options)
 {
-    bool has_spare = options->kind == BENCH_SERVER_QUARRY && !options->is_whole;
+    bool has_spare = options->kind == BENCH_SERVER_QUARRY && !options->is_whole &&
+                     options->store == BENCH_STORE_NONE;
 
     return options->memory_bytes + (has_spare ? QUARRY_SPARE : 0);
 }
@@ -42,6 +44,41 @@ uint64_t bench_server_limit_bytes(const struct bench_server_options *options)
 static uint32_t connection_count(const struct bench_server_options *options)
 {
     return options->connection_count == 0 ? CONNECTIONS : options->connection_count;
+}
+
+/* Where its one door is. */
+static void add_door(struct bench_command *command, const char *door,
+                     const struct bench_server *server)
+{
+    if (server->options.is_tcp) {
+        add(command, "--%s=127.0.0.1:%u", door, server->port);
+    } else {
+        add(command, "--%s=unix:%s/socket", door, server->directory.path);
+    }
+}
+
+static void add_quarry_cache(struct bench_command *command, const struct bench_server *server)
+{
+    const struct bench_server_options *options = &server->options;
+
+    add(command, "--resp=off");
+    add(command, "--set=cache.file=data");
+    if (!options->is_whole) {
+        add(command, "--set=cache.size=%" PRIu64, options->memory_bytes);
+    }
+    if (options->item_bytes_max != 0) {
+        add(command, "--set=cache.item_max=%" PRIu32, options->item_bytes_max);
+    }
+    add_door(command, "memcached", server);
+}
+
+static void add_quarry_store(struct bench_command *command, const struct bench_server *server)
+{
+    bool is_power = server->options.store == BENCH_STORE_POWER;
+
+    add(command, "--memcached=off");
+    add(command, "--durability=%s", is_power ? "power" : "process");
+    add_door(command, "resp", server);
 }
 
 static void add_quarry(struct bench_command *command, const struct bench_server *server)
@@ -53,26 +90,14 @@ static void add_quarry(struct bench_command *command, const struct bench_server 
     add(command, "--memory=%" PRIu64, bench_server_limit_bytes(options));
     add(command, "--data=%s/data", server->directory.path);
     add(command, "--threads=1");
-    add(command, "--resp=off");
     add(command, "--http=off");
-    add(command, "--set=cache.file=data");
-    if (!options->is_whole) {
-        add(command, "--set=cache.size=%" PRIu64, options->memory_bytes);
-    }
-    if (options->item_bytes_max != 0) {
-        add(command, "--set=cache.item_max=%" PRIu32, options->item_bytes_max);
-    }
     if (options->connection_count != 0) {
         add(command, "--set=net.connections_max=%" PRIu32, options->connection_count);
     }
     for (size_t i = 0; options->settings != NULL && options->settings[i] != NULL; i++) {
         add(command, "--set=%s", options->settings[i]);
     }
-    if (options->is_tcp) {
-        add(command, "--memcached=127.0.0.1:%u", server->port);
-    } else {
-        add(command, "--memcached=unix:%s/socket", server->directory.path);
-    }
+    (options->store == BENCH_STORE_NONE ? add_quarry_cache : add_quarry_store)(command, server);
 }
 
 static void add_memcached(struct bench_command *command, const struct bench_server *server)
@@ -101,27 +126,43 @@ static void add_memcached(struct bench_command *command, const struct bench_serv
     }
 }
 
+/* An option and its value. */
+static void add_pair(struct bench_command *command, const char *option, const char *value)
+{
+    add(command, "--%s", option);
+    add(command, "%s", value);
+}
+
+static void add_redis_cache(struct bench_command *command, const struct bench_server *server)
+{
+    add_pair(command, "appendonly", "no");
+    add(command, "--maxmemory");
+    add(command, "%" PRIu64, server->options.memory_bytes);
+    add_pair(command, "maxmemory-policy", "allkeys-lru");
+}
+
+static void add_redis_store(struct bench_command *command, const struct bench_server *server)
+{
+    bool is_power = server->options.store == BENCH_STORE_POWER;
+
+    add_pair(command, "appendonly", "yes");
+    add_pair(command, "appendfsync", is_power ? "always" : "everysec");
+    add_pair(command, "auto-aof-rewrite-percentage", "0");
+}
+
 static void add_redis(struct bench_command *command, const struct bench_server *server)
 {
     const struct bench_server_options *options = &server->options;
 
     add(command, "redis-server");
-    add(command, "--save");
-    add(command, "%s", "");
-    add(command, "--appendonly");
-    add(command, "no");
-    add(command, "--maxmemory");
-    add(command, "%" PRIu64, options->memory_bytes);
-    add(command, "--maxmemory-policy");
-    add(command, "allkeys-lru");
+    add_pair(command, "save", "");
     add(command, "--maxclients");
     add(command, "%" PRIu32, connection_count(options));
-    add(command, "--dir");
-    add(command, "%s", server->directory.path);
+    add_pair(command, "dir", server->directory.path);
     add(command, "--port");
     add(command, "%u", options->is_tcp ? server->port : 0);
-    add(command, "--bind");
-    add(command, "127.0.0.1");
+    add_pair(command, "bind", "127.0.0.1");
+    (options->store == BENCH_STORE_NONE ? add_redis_cache : add_redis_store)(command, server);
     if (!options->is_tcp) {
         add(command, "--unixsocket");
         add(command, "%s/socket", server->directory.path);

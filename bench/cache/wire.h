@@ -40,6 +40,7 @@ enum bench_reply {
     BENCH_REPLY_HIT,
     BENCH_REPLY_MISS,
     BENCH_REPLY_STORED,
+    BENCH_REPLY_NUMBER,
     BENCH_REPLY_REFUSED, /* an error that the server may give: no memory */
     BENCH_REPLY_WRONG,   /* none that this protocol has */
 };
@@ -56,6 +57,10 @@ struct bench_wire {
      */
     char *(*put_get)(char *at, const struct bench_item *item);
     char *(*put_set)(char *at, const struct bench_item *item);
+    /* Adds one to the number that the item's value is. NULL: nobody asks for it. */
+    char *(*put_incr)(char *at, const struct bench_item *item);
+    /* Sets `count` items at one moment, with as many times the room. NULL: likewise. */
+    char *(*put_mset)(char *at, const struct bench_item *item, uint32_t count);
     /* Takes the first reply out of `count` bytes. Returns: its length; 0 with BENCH_REPLY_MORE. */
     size_t (*take)(const char *bytes, size_t count, struct bench_answer *ret_answer);
     /* A request that every server answers at once, and how its answer begins. */

@@ -3,6 +3,7 @@
  *
  *   *2\r\n$3\r\nGET\r\n$16\r\nkey\r\n      $100\r\n…\r\n  a hit      $-1\r\n  a miss
  *   *3\r\n$3\r\nSET\r\n…                   +OK\r\n                   -OOM …\r\n
+ *   *2\r\n$4\r\nINCR\r\n…                  :7\r\n
  *
  * The answer to INFO is one such string.
  */
@@ -32,6 +33,13 @@ static char *put_get(char *at, const struct bench_item *item)
     return put_key(at, item);
 }
 
+static char *put_value(char *at, const struct bench_item *item)
+{
+    at = put_length(at, bench_item_bytes(item));
+    at = bench_wire_put_value(at, item);
+    return bench_wire_put_text(at, "\r\n");
+}
+
 static char *put_ttl(char *at, const struct bench_item *item)
 {
     char digits[20];
@@ -47,10 +55,26 @@ static char *put_set(char *at, const struct bench_item *item)
     at = bench_wire_put_text(at, item->ttl_seconds == 0 ? "*3" : "*5");
     at = bench_wire_put_text(at, "\r\n$3\r\nSET\r\n");
     at = put_key(at, item);
-    at = put_length(at, bench_item_bytes(item));
-    at = bench_wire_put_value(at, item);
-    at = bench_wire_put_text(at, "\r\n");
+    at = put_value(at, item);
     return item->ttl_seconds == 0 ? at : put_ttl(at, item);
+}
+
+static char *put_incr(char *at, const struct bench_item *item)
+{
+    at = bench_wire_put_text(at, "*2\r\n$4\r\nINCR\r\n");
+    return put_key(at, item);
+}
+
+static char *put_mset(char *at, const struct bench_item *item, uint32_t count)
+{
+    at = bench_wire_put_text(at, "*");
+    at = bench_wire_put_number(at, 1 + 2 * (uint64_t)count);
+    at = bench_wire_put_text(at, "\r\n$4\r\nMSET\r\n");
+    for (uint32_t i = 0; i < count; i++) {
+        at = put_key(at, &item[i]);
+        at = put_value(at, &item[i]);
+    }
+    return at;
 }
 
 static size_t number_at(const char *at)
@@ -95,6 +119,9 @@ static size_t take(const char *bytes, size_t count, struct bench_answer *ret_ans
     case '+':
         ret_answer->reply = BENCH_REPLY_STORED;
         break;
+    case ':':
+        ret_answer->reply = BENCH_REPLY_NUMBER;
+        break;
     case '-':
         ret_answer->reply = BENCH_REPLY_REFUSED;
         break;
@@ -108,6 +135,8 @@ static size_t take(const char *bytes, size_t count, struct bench_answer *ret_ans
 const struct bench_wire bench_wire_redis = {
     .put_get = put_get,
     .put_set = put_set,
+    .put_incr = put_incr,
+    .put_mset = put_mset,
     .take = take,
     .hello = "PING\r\n",
     .hello_answer = "+PONG",

@@ -256,11 +256,20 @@ static void print_help(FILE *file)
     (void)fputs(help_tail, file);
 }
 
+static enum quarry_status take_options(int *argc, char **argv, struct quarry_error *error)
+{
+    return bench_kv_options_take(argc, argv, &sitting.options, error);
+}
+
 /* Runs all rows in a directory that is gone afterwards. Returns: the exit code. */
-static int sit(struct bench_sheet *sheet, const char *pattern)
+static int sit(struct bench_sheet *sheet, const struct bench_sheet_options *options)
 {
     struct bench_directory directory;
 
+    sitting.has_instructions = options->has_instructions;
+    if (options->has_instructions) {
+        bench_kv_options_shorten(&sitting.options);
+    }
     find_absent(sheet);
     if (!bench_directory_make_below(&directory, sitting.options.directory)) {
         (void)fprintf(stderr, "quarry bench kv: no directory can be made in %s: %s\n",
@@ -274,7 +283,7 @@ static int sit(struct bench_sheet *sheet, const char *pattern)
         if (sitting.has_instructions && !bench_child_has_valgrind()) {
             bench_sheet_note(sheet, "instructions", "valgrind is absent: nothing is counted");
         } else {
-            run_rows(sheet, pattern);
+            run_rows(sheet, options->row_pattern);
         }
         code = bench_sheet_end(sheet);
     }
@@ -284,24 +293,15 @@ static int sit(struct bench_sheet *sheet, const char *pattern)
 
 int bench_kv_main(int argc, char **argv)
 {
-    static struct bench_sheet sheet;
-    struct bench_sheet_options options;
-    struct quarry_error error = {0};
+    static const struct bench_sheet_program program = {
+        .name = "kv",
+        .column = columns,
+        .column_count = COLUMN_COUNT,
+        .has_instructions = true,
+        .take = take_options,
+        .print_help = print_help,
+        .sit = sit,
+    };
 
-    if (bench_kv_options_take(&argc, argv, &sitting.options, &error) != QUARRY_OK ||
-        bench_sheet_options_parse(argc, argv, columns, COLUMN_COUNT, &options, &error) !=
-            QUARRY_OK) {
-        (void)fprintf(stderr, "quarry bench kv: %s; see --help\n", error.text);
-        return 2;
-    }
-    if (options.is_help) {
-        print_help(stdout);
-        return 0;
-    }
-    sheet = bench_sheet_of("kv", columns, COLUMN_COUNT, &options);
-    sitting.has_instructions = options.has_instructions;
-    if (options.has_instructions) {
-        bench_kv_options_shorten(&sitting.options);
-    }
-    return sit(&sheet, options.row_pattern);
+    return bench_sheet_main(&program, argc, argv);
 }

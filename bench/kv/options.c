@@ -31,27 +31,10 @@ static const struct bench_kv_sizes quick = {
     .file_count = 40,
 };
 
-/*
- * Takes `--name VALUE` out of the words. Returns: the value, borrowed from argv; NULL: it is not
- * there.
- */
-static const char *take(int *argc, char **argv, const char *name)
-{
-    for (int i = 1; i + 1 < *argc; i++) {
-        if (strncmp(argv[i], "--", 2) == 0 && strcmp(argv[i] + 2, name) == 0) {
-            const char *value = argv[i + 1];
-            *argc -= 2;
-            memmove(&argv[i], &argv[i + 2], (size_t)(*argc - i + 1) * sizeof *argv);
-            return value;
-        }
-    }
-    return NULL;
-}
-
 static enum quarry_status take_number(int *argc, char **argv, const char *name, uint64_t min,
                                       uint64_t max, uint64_t *number, struct quarry_error *error)
 {
-    const char *text = take(argc, argv, name);
+    const char *text = bench_command_line_take(argc, argv, name);
 
     return text == NULL ? QUARRY_OK
                         : bench_command_line_number(name, text, min, max, number, error);
@@ -60,7 +43,7 @@ static enum quarry_status take_number(int *argc, char **argv, const char *name, 
 static enum quarry_status take_bytes(int *argc, char **argv, const char *name, uint64_t *bytes,
                                      struct quarry_error *error)
 {
-    const char *text = take(argc, argv, name);
+    const char *text = bench_command_line_take(argc, argv, name);
     uint64_t number = 0;
 
     if (text == NULL) {
@@ -78,7 +61,7 @@ static enum quarry_status take_bytes(int *argc, char **argv, const char *name, u
 static enum quarry_status take_compression(int *argc, char **argv, uint64_t *compression,
                                            struct quarry_error *error)
 {
-    const char *text = take(argc, argv, "compression");
+    const char *text = bench_command_line_take(argc, argv, "compression");
 
     for (uint64_t i = 0; text != NULL; i++) {
         if (i == BENCH_KV_COMPRESSION_COUNT) {
@@ -98,7 +81,7 @@ enum quarry_status bench_kv_options_take(int *argc, char **argv,
                                          struct quarry_error *error)
 {
     struct bench_kv_sizes sizes = bench_command_line_has_quick(*argc, argv) ? quick : usual;
-    const char *directory = take(argc, argv, "directory");
+    const char *directory = bench_command_line_take(argc, argv, "directory");
     const char *temporary = getenv("TMPDIR");
 
     enum quarry_status status =

@@ -299,30 +299,30 @@ static void print_help(FILE *file)
     (void)fputs(help_tail, file);
 }
 
-int bench_slab_main(int argc, char **argv)
+static int sit(struct bench_sheet *sheet, const struct bench_sheet_options *options)
 {
-    static struct bench_sheet sheet;
-    struct bench_sheet_options options;
-    struct quarry_error error = {0};
-
-    if (bench_sheet_options_parse(argc, argv, bench_slab_columns(), BENCH_SLAB_COLUMNS, &options,
-                                  &error) != QUARRY_OK) {
-        (void)fprintf(stderr, "quarry bench slab: %s; see --help\n", error.text);
-        return 2;
-    }
-    if (options.is_help) {
-        print_help(stdout);
-        return 0;
-    }
-    sheet = bench_sheet_of("slab", bench_slab_columns(), BENCH_SLAB_COLUMNS, &options);
-    find_absent(&sheet);
-    if (!bench_sheet_begin(&sheet)) {
+    find_absent(sheet);
+    if (!bench_sheet_begin(sheet)) {
         return 1;
     }
-    if (options.has_instructions && !bench_child_has_valgrind()) {
-        bench_sheet_note(&sheet, "instructions", "valgrind is absent: nothing is counted");
+    if (options->has_instructions && !bench_child_has_valgrind()) {
+        bench_sheet_note(sheet, "instructions", "valgrind is absent: nothing is counted");
     } else {
-        run_rows(&sheet, &options);
+        run_rows(sheet, options);
     }
-    return bench_sheet_end(&sheet);
+    return bench_sheet_end(sheet);
+}
+
+int bench_slab_main(int argc, char **argv)
+{
+    const struct bench_sheet_program program = {
+        .name = "slab",
+        .column = bench_slab_columns(),
+        .column_count = BENCH_SLAB_COLUMNS,
+        .has_instructions = true,
+        .print_help = print_help,
+        .sit = sit,
+    };
+
+    return bench_sheet_main(&program, argc, argv);
 }
