@@ -7,14 +7,17 @@ SEEDS ?= 1000
 POINTS ?= 50000
 STORES ?= 1000
 CUTS ?= 200
+SEQUENCES ?= 50000
 MAKEFLAGS += --no-print-directory
 
 KV_CAMPAIGNS = kv_meta kv_crash kv_faults kv_corrupt kv_pingpong kv_kill kv_power
 
-.PHONY: $(KV_CAMPAIGNS) help deps run test bench fuzz soak linear kills format lint coverage clean
+RESP_CAMPAIGNS = resp_differential resp_kill resp_power
+
+.PHONY: $(KV_CAMPAIGNS) $(RESP_CAMPAIGNS) help deps run test bench fuzz soak linear kills format lint coverage clean
 
 help:
-	@echo 'make run             install what is missing, build, serve a cache on 127.0.0.1:11211 (Ctrl-C ends it)'
+	@echo 'make run             install what is missing, build, serve on 127.0.0.1:11211 (memcached), :6379 (Redis), :9090 (HTTP)'
 	@echo 'make test            install, build with gcc and clang, run all tests: release, ASan+UBSan, TSan'
 	@echo 'make bench           measure against the installed peers'
 	@echo 'make fuzz TIME=60    run each fuzz target for TIME seconds'
@@ -30,6 +33,11 @@ help:
 	@echo 'make kv_pingpong STORES=1000'
 	@echo '                     hand stores to RocksDB and back; kv_kill KILLS= kills processes, kv_power'
 	@echo '                     CUTS= cuts the power of a file system under them'
+	@echo 'make resp_differential SEQUENCES=50000'
+	@echo '                     send so many random sequences of commands to the server and to redis-server'
+	@echo 'make resp_kill KILLS=200'
+	@echo '                     kill the server under clients of the RESP door; resp_power CUTS= cuts the power'
+	@echo '                     of a file system under it: what was acknowledged is there'
 	@echo 'make coverage        lines of src/ that the tests run; src/page must have 90 %'
 	@echo 'make lint            clang-format, clang-tidy, cppcheck, layers'
 	@echo 'make format          lay out the sources'
@@ -92,6 +100,15 @@ kv_kill:
 
 kv_power:
 	@tools/kv kv_power --cuts '$(CUTS)'
+
+resp_differential:
+	@tools/resp differential.py --sequences '$(SEQUENCES)'
+
+resp_kill:
+	@tools/resp kill.py --kills '$(KILLS)'
+
+resp_power:
+	@tools/resp power.py --cuts '$(CUTS)'
 
 format lint coverage:
 	@tools/$@

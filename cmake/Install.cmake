@@ -1,6 +1,7 @@
 # libquarry.so, and what `cmake --install` puts under a prefix. The installed tree may be moved as a
 # whole: nothing in it holds an absolute path. Two components, for packagers:
-#   runtime      bin/quarry, libexec/quarry, libquarry.so.0, libquarry-malloc.so, the licence
+#   runtime      bin/quarry, libexec/quarry, libquarry.so.0, libquarry-malloc.so,
+#                libquarry-leveldb.so, the licence
 #   development  headers, the link libquarry.so, quarry.pc, the CMake package
 include(CMakePackageConfigHelpers)
 
@@ -21,6 +22,11 @@ endif()
 # `quarry run` preloads it, by the name without a version.
 if(TARGET quarry-malloc)
   install(TARGETS quarry-malloc LIBRARY COMPONENT runtime)
+endif()
+
+# Programs preload it too, or are linked with it: its header is LevelDB's.
+if(TARGET quarry-leveldb)
+  install(TARGETS quarry-leveldb LIBRARY COMPONENT runtime)
 endif()
 
 if(TARGET quarry)

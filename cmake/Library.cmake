@@ -46,19 +46,40 @@ endfunction()
 function(quarry_add_test name labels)
   add_test(NAME ${QUARRY_TEST_PREFIX}${name} ${ARGN})
   set_tests_properties(${QUARRY_TEST_PREFIX}${name} PROPERTIES LABELS "${labels}")
-  if("serial" IN_LIST labels)
+  if("serial" IN_LIST labels AND QUARRY_SANITIZE)
+    set_tests_properties(${QUARRY_TEST_PREFIX}${name} PROPERTIES PROCESSORS 2)
+  elseif("serial" IN_LIST labels)
     set_tests_properties(${QUARRY_TEST_PREFIX}${name} PROPERTIES RUN_SERIAL ON)
   endif()
 endfunction()
 
-# quarry_test(NAME SOURCES... [LAYERS ...] [LABELS ...] [ENVIRONMENT VAR=value...])
-# One cmocka program, run by CTest. Labels with a meaning:
+# quarry_rigs(PROGRAM SOURCES...)
+# Adds to a program of tests what others are made with as well: a rig is compiled once, as an object
+# library named by its path, whichever tests ask for it. It may depend on no definition of theirs.
+function(quarry_rigs program)
+  foreach(source ${ARGN})
+    get_filename_component(path ${source} ABSOLUTE)
+    file(RELATIVE_PATH rig ${PROJECT_SOURCE_DIR}/tests ${path})
+    string(REGEX REPLACE "[^A-Za-z0-9_]" "_" rig "rig_${rig}")
+    if(NOT TARGET ${rig})
+      add_library(${rig} OBJECT EXCLUDE_FROM_ALL ${path})
+      target_include_directories(${rig} PRIVATE ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/src
+                                                ${PROJECT_SOURCE_DIR}/include)
+    endif()
+    target_sources(${program} PRIVATE $<TARGET_OBJECTS:${rig}>)
+  endforeach()
+endfunction()
+
+# quarry_test(NAME SOURCES... [RIGS ...] [LAYERS ...] [LABELS ...] [ENVIRONMENT VAR=value...])
+# One cmocka program, run by CTest; RIGS are for quarry_rigs(). Labels with a meaning:
 #   concurrent  run under TSan as well, where nothing else is built or run
 #   soak        reads QUARRY_SOAK_SECONDS, and is what `make soak` runs for longer
-#   serial      measures time, so CTest runs nothing beside it
+#   serial      measures time, so CTest runs nothing beside it; with a sanitizer, which is no measure,
+#               it takes the place of two
 function(quarry_test name)
-  cmake_parse_arguments(arg "" "" "SOURCES;LAYERS;LABELS;ENVIRONMENT" ${ARGN})
+  cmake_parse_arguments(arg "" "" "SOURCES;RIGS;LAYERS;LABELS;ENVIRONMENT" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
+  quarry_rigs(${name} ${arg_RIGS})
   foreach(layer ${arg_LAYERS})
     target_link_libraries(${name} PRIVATE quarry_${layer})
   endforeach()
@@ -116,13 +137,14 @@ function(quarry_add_preload_tests name labels)
   endforeach()
 endfunction()
 
-# quarry_fuzz(NAME SOURCES... [LAYERS ...])
+# quarry_fuzz(NAME SOURCES... [RIGS ...] [LAYERS ...])
 # One libFuzzer target, fuzz_NAME, with its corpus in fuzz/corpus/NAME. In the other presets the
 # same source is linked with fuzz/replay.c and CTest feeds it the corpus: what fuzzing found once
 # stays found.
 function(quarry_fuzz name)
-  cmake_parse_arguments(arg "" "" "SOURCES;LAYERS" ${ARGN})
+  cmake_parse_arguments(arg "" "" "SOURCES;RIGS;LAYERS" ${ARGN})
   add_executable(fuzz_${name} ${arg_SOURCES})
+  quarry_rigs(fuzz_${name} ${arg_RIGS})
   foreach(layer ${arg_LAYERS})
     target_link_libraries(fuzz_${name} PRIVATE quarry_${layer})
   endforeach()

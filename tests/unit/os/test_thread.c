@@ -2,11 +2,13 @@
 #include "cmocka_all.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -67,6 +69,33 @@ static void a_thread_runs_on_the_stack_it_was_given(void **state)
     os_thread_join(&thread);
     assert_in_range(seen.frame, (uintptr_t)stack, (uintptr_t)stack + OS_THREAD_STACK_BYTES);
     give_stack(stack);
+}
+
+struct stepped_back {
+    int policy, nice;
+};
+
+static void step_back(void *argument)
+{
+    struct stepped_back *seen = argument;
+
+    os_thread_step_back();
+    seen->policy = sched_getscheduler(0);
+    seen->nice = getpriority(PRIO_PROCESS, 0);
+    os_thread_step_back(); /* it has already */
+    assert_int_equal(getpriority(PRIO_PROCESS, 0), seen->nice);
+}
+
+static void a_thread_that_steps_back_does_so_alone(void **state)
+{
+    (void)state;
+    struct stepped_back seen = {0};
+    int policy = sched_getscheduler(0), nice = getpriority(PRIO_PROCESS, 0);
+    run_thread("t", step_back, &seen);
+    assert_int_equal(seen.policy, policy == SCHED_OTHER ? SCHED_BATCH : policy);
+    assert_int_equal(seen.nice, policy != SCHED_OTHER ? nice : nice + 5 > 19 ? 19 : nice + 5);
+    assert_int_equal(sched_getscheduler(0), policy);
+    assert_int_equal(getpriority(PRIO_PROCESS, 0), nice);
 }
 
 static void a_name_is_cut_to_fifteen_bytes(void **state)
@@ -376,6 +405,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_thread_runs_on_the_stack_it_was_given),
+        cmocka_unit_test(a_thread_that_steps_back_does_so_alone),
         cmocka_unit_test(a_name_is_cut_to_fifteen_bytes),
         cmocka_unit_test(signals_are_blocked_in_the_thread_and_as_before_outside),
         cmocka_unit_test(numbers_differ_between_threads_and_survive_fork),
