@@ -46,10 +46,8 @@ endfunction()
 function(quarry_add_test name labels)
   add_test(NAME ${QUARRY_TEST_PREFIX}${name} ${ARGN})
   set_tests_properties(${QUARRY_TEST_PREFIX}${name} PROPERTIES LABELS "${labels}")
-  if("serial" IN_LIST labels AND QUARRY_SANITIZE)
+  if("wide" IN_LIST labels)
     set_tests_properties(${QUARRY_TEST_PREFIX}${name} PROPERTIES PROCESSORS 2)
-  elseif("serial" IN_LIST labels)
-    set_tests_properties(${QUARRY_TEST_PREFIX}${name} PROPERTIES RUN_SERIAL ON)
   endif()
 endfunction()
 
@@ -74,8 +72,7 @@ endfunction()
 # One cmocka program, run by CTest; RIGS are for quarry_rigs(). Labels with a meaning:
 #   concurrent  run under TSan as well, where nothing else is built or run
 #   soak        reads QUARRY_SOAK_SECONDS, and is what `make soak` runs for longer
-#   serial      measures time, so CTest runs nothing beside it; with a sanitizer, which is no measure,
-#               it takes the place of two
+#   wide        keeps several processors busy, so it takes the place of two
 function(quarry_test name)
   cmake_parse_arguments(arg "" "" "SOURCES;RIGS;LAYERS;LABELS;ENVIRONMENT" ${ARGN})
   add_executable(${name} ${arg_SOURCES})

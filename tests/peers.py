@@ -1,12 +1,30 @@
-"""Programs of Debian's packages that would start a service if they were installed: unpacked, and not installed."""
+"""What tests need of other servers: a port, and programs of Debian's packages that would start a service if they were
+installed, which are unpacked instead."""
 
 import fcntl
 import glob
 import os
+import random
 import shutil
+import socket
 import subprocess
 
 DIRECTORY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "build", "peers")
+
+
+def free_port():
+    """A port of loopback that nobody has, below those that the kernel gives to clients.
+
+    One of theirs may be taken by a client before the server has it, or by who waits for the server: connected
+    to itself.
+    """
+    while True:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", random.randrange(20000, 32000)))
+                return probe.getsockname()[1]
+            except OSError:
+                pass
 
 
 def find_program(package, program, directory=DIRECTORY):

@@ -34,6 +34,9 @@
 /* How long a set tries without anything that helps it before it is refused. */
 #define TRY_NS    UINT64_C(1000000000)
 #define TRIES_MAX 100000u
+/* It tries so often however long that takes: where forty others want the processor, each try may
+ * wait for its turn of it, as do the readers that are waited for, and a second is five of them. */
+#define TRIES_LEAST 64u
 /* And how long while turns free what it never gets: on a machine that has no time for them. */
 #define LAST_NS UINT64_C(10000000000)
 /* Every so many tries threads give up the cells that they keep. */
@@ -162,6 +165,7 @@ static void wait_restart(struct quarry_cache *cache, struct wait *wait)
 /*
  * Whether to go on: for as long as what is freed becomes usable, be it that others were there
  * before us; that it does not, or that nothing is freed, for so long and so many tries is the end.
+ * Some tries are made whatever the time, up to the last moment.
  */
 static bool wait_goes_on(struct quarry_cache *cache, struct wait *wait)
 {
@@ -170,8 +174,10 @@ static bool wait_goes_on(struct quarry_cache *cache, struct wait *wait)
         wait_restart(cache, wait);
         wait->tries = 0;
     }
+    uint64_t end_ns = wait->tries < TRIES_LEAST ? wait->last_ns : wait->end_ns;
+
     return wait->futile_count <= FUTILE_MAX && wait->tries < TRIES_MAX &&
-           os_monotonic_ns(cache->os) <= wait->end_ns;
+           os_monotonic_ns(cache->os) <= end_ns;
 }
 
 /* Sleeps for a page. Returns: whether that was of use; else it is for the set to do something. */

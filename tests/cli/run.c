@@ -135,12 +135,29 @@ static uint64_t now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* Reads what the terminal is sent until `until_ms`, or until the program closes it. */
-static size_t listen_to(int fd, char *text, size_t length, uint64_t until_ms)
+/* Whether all of them are there; NULL: nothing is enough. */
+static bool has_all(const char *text, const char *const *awaited)
 {
+    bool has = awaited != NULL;
+
+    for (; has && *awaited != NULL; awaited++) {
+        has = strstr(text, *awaited) != NULL;
+    }
+    return has;
+}
+
+/* Reads what the terminal is sent until all that is awaited has come behind `from`, or until the
+ * program closes it. Returns: how long the text is. */
+static size_t listen_to(int fd, char *text, size_t from, const char *const *awaited)
+{
+    uint64_t until_ms = now_ms() + PATIENCE_S * 1000;
     struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+    size_t length = strlen(text);
 
     for (uint64_t now = now_ms(); now < until_ms; now = now_ms()) {
+        if (length > from && has_all(text + from, awaited)) {
+            break;
+        }
         if (poll(&poll_fd, 1, (int)(until_ms - now)) <= 0) {
             continue;
         }
@@ -149,7 +166,7 @@ static size_t listen_to(int fd, char *text, size_t length, uint64_t until_ms)
         if (count <= 0) {
             break;
         }
-        length += (size_t)count;
+        length += (size_t)count; /* the rest of the text is zero */
     }
     return length;
 }
@@ -187,9 +204,10 @@ bool run_has_terminals(void)
     return true;
 }
 
-struct run run_in_terminal(unsigned short width, unsigned short height, unsigned short resize_width,
-                           unsigned wait_ms, const char *const *arguments)
+struct run run_in_terminal(const struct run_terminal *how, const char *const *arguments)
 {
+    const char *const anything[] = {NULL};
+    const char *const *awaited = how->awaited != NULL ? how->awaited : anything;
     int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
     struct run run = {.out = calloc(RUN_TEXT_BYTES, 1), .err = calloc(1, 1)};
 
@@ -197,15 +215,19 @@ struct run run_in_terminal(unsigned short width, unsigned short height, unsigned
     assert_non_null(run.out);
     assert_int_equal(grantpt(terminal), 0);
     assert_int_equal(unlockpt(terminal), 0);
-    set_size(terminal, width, height);
+    set_size(terminal, how->width, how->height);
     pid_t child = start_in_terminal(terminal, arguments);
-    size_t length = listen_to(terminal, run.out, 0, now_ms() + wait_ms / 2);
-    if (resize_width > 0) {
-        set_size(terminal, resize_width, height);
+    size_t length = listen_to(terminal, run.out, 0, awaited);
+    if (how->resize_width > 0) {
+        set_size(terminal, how->resize_width, how->height);
+        (void)listen_to(terminal, run.out, length, anything);
     }
-    length = listen_to(terminal, run.out, length, now_ms() + wait_ms / 2);
-    assert_int_equal(write(terminal, "q", 1), 1);
-    (void)listen_to(terminal, run.out, length, now_ms() + PATIENCE_S * 1000);
+    if (how->victim > 0) {
+        assert_int_equal(kill(how->victim, SIGKILL), 0);
+    } else {
+        assert_int_equal(write(terminal, "q", 1), 1);
+    }
+    (void)listen_to(terminal, run.out, 0, NULL);
     run.exit_code = wait_for(child);
     (void)close(terminal);
     return run;

@@ -31,12 +31,24 @@ void run_copy_program(const char *from, const char *to);
 
 /* Whether this machine has pseudo-terminals: a bare chroot has none. Says so when not. */
 bool run_has_terminals(void);
-/*
- * Runs it in a terminal of that size, presses q after `wait_ms`, and returns what the terminal was
- * sent. `resize_width`: the width it is changed to half way, 0 for none.
+/* How it is to be run in a terminal. */
+struct run_terminal {
+    unsigned short width, height;
+    unsigned short resize_width; /* that it is changed to, once it has drawn; 0: none */
+    const char *const
+        *awaited; /* what it draws before it is to end, closed by NULL; NULL: anything */
+    int victim;   /* a process that is killed then, which ends it; 0: q is pressed */
+};
+
+/* Runs it in a terminal, waits until it has drawn, ends it, and returns what the terminal was sent.
  */
-struct run run_in_terminal(unsigned short width, unsigned short height, unsigned short resize_width,
-                           unsigned wait_ms, const char *const *arguments);
+struct run run_in_terminal(const struct run_terminal *how, const char *const *arguments);
+
+#define AWAITED(...)                                                                               \
+    (const char *const[])                                                                          \
+    {                                                                                              \
+        __VA_ARGS__, NULL                                                                          \
+    }
 
 #define RUN(...) run_quarry(&(struct run_options){0}, (const char *const[]){__VA_ARGS__, NULL})
 

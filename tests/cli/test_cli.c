@@ -454,7 +454,10 @@ static void in_a_terminal_it_runs_until_q_is_pressed(void **state)
     if (!run_has_terminals()) {
         skip();
     }
-    struct run run = run_in_terminal(80, 24, 120, 1500, arguments);
+    struct run run =
+        run_in_terminal(&(struct run_terminal){80, 24, .resize_width = 120,
+                                               .awaited = AWAITED("q quits", "general")},
+                        arguments);
     assert_int_equal(run.exit_code, 0);
     assert_has(run.out, "q quits");
     assert_has(run.out, "general");
@@ -473,7 +476,8 @@ static void in_a_terminal_of_any_size_it_draws(void **state)
         skip();
     }
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        struct run run = run_in_terminal(sizes[i][0], sizes[i][1], 30, 600, arguments);
+        struct run run = run_in_terminal(
+            &(struct run_terminal){sizes[i][0], sizes[i][1], .resize_width = 30}, arguments);
         assert_int_equal(run.exit_code, 0);
         run_free(&run);
     }

@@ -20,7 +20,7 @@
 
 #define SERVER "--server=unix:redis.sock"
 /* A server that has not answered by then does not start. */
-#define START_MS 10000u
+#define START_MS 60000u
 
 static pid_t server;
 

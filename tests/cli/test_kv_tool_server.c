@@ -161,8 +161,8 @@ static void the_tree_of_a_server_is_live_on_a_terminal(void **state)
     if (!run_has_terminals()) {
         skip();
     }
-    struct run run =
-        run_in_terminal(100, 20, 0, 2600, (const char *const[]){"kv", "lsm", SERVER, NULL});
+    struct run run = run_in_terminal(&(struct run_terminal){100, 20, .awaited = AWAITED("/s")},
+                                     (const char *const[]){"kv", "lsm", SERVER, NULL});
     assert_int_equal(run.exit_code, 0);
     assert_non_null(strstr(run.out, "kv unix:resp.sock"));
     assert_non_null(strstr(run.out, "/s")); /* rates: it has looked twice */

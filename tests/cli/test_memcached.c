@@ -561,7 +561,8 @@ static void top_lives_on_a_terminal(void **state)
     }
     struct server server = START("-p", "-1");
     const char *const arguments[] = {"cache", "top", "--addr", server.address, NULL};
-    struct run run = run_in_terminal(100, 30, 0, 1500, arguments);
+    struct run run = run_in_terminal(
+        &(struct run_terminal){100, 30, .awaited = AWAITED("q quits", "default")}, arguments);
 
     (void)state;
     assert_int_equal(run.exit_code, 0);

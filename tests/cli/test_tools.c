@@ -330,6 +330,7 @@ static void top_runs_in_a_terminal_until_q_is_pressed(void **state)
 {
     const char *const arguments[] = {"top", shared.pid_text, NULL};
     static const unsigned short sizes[][2] = {{100, 30}, {1, 1}, {40, 10}, {300, 100}};
+    static const char *const shown[] = {"q quits", "parse_config", NULL};
 
     (void)state;
     if (!run_has_terminals()) {
@@ -337,7 +338,9 @@ static void top_runs_in_a_terminal_until_q_is_pressed(void **state)
     }
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         struct run run =
-            run_in_terminal(sizes[i][0], sizes[i][1], 60, i == 0 ? 2500 : 800, arguments);
+            run_in_terminal(&(struct run_terminal){sizes[i][0], sizes[i][1], .resize_width = 60,
+                                                   .awaited = i == 0 ? shown : NULL},
+                            arguments);
         assert_int_equal(run.exit_code, 0);
         if (i == 0) {
             assert_has(run.out, "q quits");
@@ -352,24 +355,19 @@ static void top_ends_when_the_process_does(void **state)
 {
     struct fake fake = fake_start("healthy");
     const char *const arguments[] = {"top", fake.pid_text, NULL};
-    pid_t ender;
 
     (void)state;
     if (!run_has_terminals()) {
         fake_stop(&fake);
         skip();
     }
-    ender = fork();
-    if (ender == 0) {
-        (void)sleep(1);
-        _exit(kill(fake.pid, SIGKILL) == 0 ? 0 : 1);
-    }
-    struct run run = run_in_terminal(100, 30, 0, 6000, arguments);
+    struct run run = run_in_terminal(
+        &(struct run_terminal){100, 30, .awaited = AWAITED("q quits"), .victim = fake.pid},
+        arguments);
     assert_int_equal(run.exit_code, 0);
     assert_has(run.out, "has ended");
     run_free(&run);
     (void)close(fake.stdin_fd);
-    assert_int_equal(waitpid(ender, NULL, 0), ender);
     assert_int_equal(waitpid(fake.pid, NULL, 0), fake.pid);
 }
 
@@ -574,12 +572,17 @@ static void a_process_that_does_not_answer_is_shown_as_it_was(void **state)
 
 static void a_process_that_answers_is_shown_as_it_is(void **state)
 {
-    struct run run = JSON_TO(0, "heap", shared.pid_text, "--json");
+    bool is_fresh = false;
 
+    /* On a busy machine it may answer too late. */
     (void)state;
-    assert_has(run.out, "\"is_stale\":false");
-    assert_true(number_after(run.out, "\"view\"", "figures_age_ns") < 1000000000);
-    run_free(&run);
+    for (unsigned i = 0; i < 100 && !is_fresh; i++) {
+        struct run run = JSON_TO(0, "heap", shared.pid_text, "--json");
+        is_fresh = strstr(run.out, "\"is_stale\":false") != NULL &&
+                   number_after(run.out, "\"view\"", "figures_age_ns") < 1000000000;
+        run_free(&run);
+    }
+    assert_true(is_fresh);
 }
 
 static void a_wrong_command_line_is_refused_with_its_reason(void **state)

@@ -44,7 +44,7 @@ static void expect_nothing(redisReply *reply)
 
 static redisContext *open_connection(void)
 {
-    const struct timeval patience = {.tv_sec = 30};
+    const struct timeval patience = {.tv_sec = 60};
     redisContext *link = redisConnectWithTimeout(getenv("HOST"), atoi(getenv("PORT")), patience);
 
     if (link == NULL || link->err != 0) {

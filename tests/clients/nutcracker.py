@@ -9,7 +9,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from peers import find_program  # noqa: E402
+from peers import find_program, free_port  # noqa: E402
 
 SKIPPED = 77
 CLIENTS = 8
@@ -21,12 +21,6 @@ def skip(why):
     sys.exit(SKIPPED)
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def start(program, directory, port, protocol):
     """The proxy, listening. `protocol`: a line of the pool's configuration."""
     with open(f"{directory}/nutcracker.yml", "w") as config:
@@ -34,7 +28,7 @@ def start(program, directory, port, protocol):
                      f"  server_connections: 2\n  servers:\n   - {os.environ['HOST']}:{os.environ['PORT']}:1\n")
     proxy = subprocess.Popen([program, "-c", config.name, "-s", str(free_port()), "-o", f"{directory}/log",
                               "-p", f"{directory}/pid"])
-    for _ in range(200):
+    for _ in range(1200):
         try:
             socket.create_connection(("127.0.0.1", port)).close()
             break
@@ -72,6 +66,6 @@ def run(connect, turn, protocol=""):
                 thread.join()
         finally:
             proxy.terminate()
-            proxy.wait(10)
+            proxy.wait(60)
     print("\n".join(errors[:20]) or "all right")
     return 1 if errors else 0

@@ -38,7 +38,7 @@ def turn(client, key, check):
 
 
 def connect(port):
-    return redis.Redis("127.0.0.1", port, socket_timeout=10)
+    return redis.Redis("127.0.0.1", port, socket_timeout=60)
 
 
 if __name__ == "__main__":

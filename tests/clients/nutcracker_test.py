@@ -37,7 +37,7 @@ def turn(client, key, check):
 
 
 def connect(port):
-    return Client(("127.0.0.1", port), timeout=10, default_noreply=False)
+    return Client(("127.0.0.1", port), timeout=60, default_noreply=False)
 
 
 if __name__ == "__main__":

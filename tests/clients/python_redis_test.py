@@ -17,7 +17,7 @@ ADDRESS = (os.environ["HOST"], int(os.environ["PORT"]))
 
 
 def connect(**options):
-    return redis.Redis(*ADDRESS, socket_timeout=10, **options)
+    return redis.Redis(*ADDRESS, socket_timeout=60, **options)
 
 
 class Commands(unittest.TestCase):

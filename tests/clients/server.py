@@ -6,7 +6,7 @@
     server.py quarry-resp PROGRAM COMMAND...  Quarry's program, Redis' protocol
     server.py redis PROGRAM COMMAND...        Debian's redis-server, the reference
 
-The command finds the server at $HOST:$PORT and $SERVER says which it is. It may take $LIMIT seconds (120).
+The command finds the server at $HOST:$PORT and $SERVER says which it is. It may take $LIMIT seconds (600).
 Exit code: the command's; 77 (skipped) when the program of the server is missing; 1 when it does not come up or has
 ended before the command has.
 """
@@ -20,14 +20,11 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from peers import free_port  # noqa: E402
+
 SKIPPED = 77
 KINDS = ("quarry", "memcached", "quarry-resp", "redis")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def command_line(kind, program, port, directory):
@@ -56,7 +53,7 @@ def answers(kind, port):
 
 
 def wait_until_up(server, kind, port):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and server.poll() is None:
         if answers(kind, port):
             return True
@@ -69,7 +66,7 @@ def end(server):
     if server.poll() is None:
         server.send_signal(signal.SIGTERM)
     try:
-        server.wait(20)
+        server.wait(60)
         return True
     except subprocess.TimeoutExpired:
         server.kill()
@@ -79,7 +76,7 @@ def end(server):
 
 def run_beside(server, kind, port, command):
     environment = dict(os.environ, HOST="127.0.0.1", PORT=str(port), SERVER=kind)
-    limit = int(os.environ.get("LIMIT", "120"))
+    limit = int(os.environ.get("LIMIT", "600"))
     try:
         code = subprocess.run(command, env=environment, timeout=limit, check=False).returncode
     except subprocess.TimeoutExpired:

@@ -32,7 +32,7 @@
 #include <unistd.h>
 
 /* How long an answer may take; a machine that is busy has to be allowed for. */
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 /* How often a conversation is had before its answers are believed to be others. */
 #define TRIES 5
 /* The largest answer of a conversation. */

@@ -54,7 +54,7 @@ class Redis:
         return False
 
     def link(self):
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while True:
             try:
                 return Link(self.path)

@@ -21,7 +21,7 @@
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define STEPS 6000u
 #else
-#define STEPS 100000u
+#define STEPS 30000u
 #endif
 
 struct actor {

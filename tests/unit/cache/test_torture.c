@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "unit/base/cmocka_all.h"
 
@@ -94,6 +95,8 @@ static uint64_t cpu_ns(void)
     return !is_timed ? 0 : clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
+/* Of this process: others may run the same test. */
+static char file_path[64];
 static bool has_thread; /* the cache's own takes the turns; else one of ours, which times them */
 
 static void begin(bool has_file)
@@ -103,7 +106,7 @@ static void begin(bool has_file)
         .size_bytes = cache_bytes,
         .value_bytes_max = Q_MIB(2),
         .has_no_thread = !has_thread,
-        .file_path = has_file ? "/dev/shm/quarry-test-torture.cache" : NULL,
+        .file_path = has_file ? file_path : NULL,
     };
     struct quarry_error error = {0};
 
@@ -128,7 +131,7 @@ static void end(void)
     quarry_cache_close(cache);
     quarry_memory_destroy(memory);
     free(value);
-    (void)remove("/dev/shm/quarry-test-torture.cache");
+    (void)remove(file_path);
 }
 
 /* ---- writers, a reader, and who takes the turns ---------------------------------------------- */
@@ -303,6 +306,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(with_a_file_nobody_is_refused),
     };
 
+    (void)snprintf(file_path, sizeof(file_path), "/dev/shm/quarry-test-torture-%d.cache",
+                   (int)getpid());
     cache_bytes = SHORT_BYTES;
     is_long = argc > 1 && strcmp(argv[1], "long") == 0;
     if (is_long) {

@@ -22,13 +22,22 @@ struct dekker {
     uint32_t frequent_saw;                     /* handed over with round_done */
 };
 
+/* Whoever waits longer than it takes the other side has no processor beside it. */
+static void wait_for_round(_Atomic uint32_t *word, uint32_t round)
+{
+    /* Acquire: pairs with the other side's release of the round. */
+    for (uint32_t spins = 0; atomic_load_acquire_u32(word) != round; spins++) {
+        if (spins > 2000) {
+            os_yield();
+        }
+    }
+}
+
 static void *frequent_side(void *argument)
 {
     struct dekker *dekker = argument;
     for (uint32_t round = 1; round <= ROUNDS; round++) {
-        /* Acquire: pairs with the rare side's release of the round. */
-        while (atomic_load_acquire_u32(&dekker->round) != round)
-            ;
+        wait_for_round(&dekker->round, round);
         atomic_store_relaxed_u32(&dekker->frequent_flag, round); /* ordered by the rare side */
         atomic_compiler_barrier();
         dekker->frequent_saw = atomic_load_relaxed_u32(&dekker->rare_flag); /* as above */
@@ -48,9 +57,7 @@ static uint32_t rare_side(struct dekker *dekker)
         atomic_store_relaxed_u32(&dekker->rare_flag, round); /* ordered by the barrier */
         Q_ASSERT(os_process_barrier());
         uint32_t rare_saw = atomic_load_relaxed_u32(&dekker->frequent_flag); /* as above */
-        /* Acquire: pairs with the frequent side's release. */
-        while (atomic_load_acquire_u32(&dekker->round_done) != round)
-            ;
+        wait_for_round(&dekker->round_done, round);
         missed += rare_saw != round && dekker->frequent_saw != round;
     }
     return missed;
