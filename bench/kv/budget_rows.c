@@ -40,10 +40,12 @@ struct storm {
     uint64_t refused_read_count[ROLES];
     uint64_t write_count;
     uint64_t refused_write_count;
+    uint64_t *absent;       /* a bit for each key whose only put was refused; the filler's */
     atomic_bool is_written; /* the writer has done */
 };
 
-static void write_one(struct storm *storm, uint64_t number)
+/* Returns: whether it was taken. */
+static bool write_one(struct storm *storm, uint64_t number)
 {
     struct bench_kv_job *job = storm->job;
     char key[BENCH_KV_KEY_BYTES];
@@ -54,17 +56,40 @@ static void write_one(struct storm *storm, uint64_t number)
     storm->write_count++;
     storm->refused_write_count += answer == BENCH_KV_OK ? 0 : 1;
     bench_kv_meter_lap(&job->meter);
+    return answer == BENCH_KV_OK;
 }
 
-static void write_all(struct storm *storm, uint64_t count)
+static void fill(struct storm *storm)
 {
+    uint64_t count = storm->job->keys.count;
+
+    storm->absent = calloc(count / 64 + 1, sizeof(*storm->absent));
+    if (storm->absent == NULL) {
+        bench_kv_die(storm->job->row->name, "no memory for a bit a key");
+    }
     bench_kv_meter_skip(&storm->job->meter);
     for (uint64_t i = 0; i < count; i++) {
-        write_one(storm, bench_kv_shuffle(&storm->job->keys, i));
+        uint64_t number = bench_kv_shuffle(&storm->job->keys, i);
+        storm->absent[number / 64] |= (uint64_t)!write_one(storm, number) << number % 64;
     }
 }
 
-/* A key that is not there is as bad as one that is refused, but where its write was. */
+static void overwrite(struct storm *storm)
+{
+    uint64_t count = size_max_u64(storm->job->keys.count / OVERWRITE_PARTS, 1);
+
+    bench_kv_meter_skip(&storm->job->meter);
+    for (uint64_t i = 0; i < count; i++) {
+        (void)write_one(storm, bench_kv_shuffle(&storm->job->keys, i));
+    }
+}
+
+static bool may_be_absent(const struct storm *storm, uint64_t number)
+{
+    return (storm->absent[number / 64] >> number % 64 & 1) != 0;
+}
+
+/* A key that is not there though its put was taken is no refusal but a loss. */
 static void read_one(struct storm *storm, uint64_t number)
 {
     struct bench_kv_job *job = storm->job;
@@ -77,8 +102,10 @@ static void read_one(struct storm *storm, uint64_t number)
     if (answer == BENCH_KV_OK) {
         bench_kv_value_check(&job->keys, number, hold.bytes);
         job->ops->release(&hold);
-    } else {
+    } else if (answer == BENCH_KV_REFUSED) {
         storm->refused_read_count[READER]++;
+    } else if (!may_be_absent(storm, number)) {
+        bench_kv_die(job->row->name, "a key is lost");
     }
     bench_histogram_add(&storm->reads, bench_kv_now_ns() - began_ns);
 }
@@ -155,7 +182,7 @@ static void play(struct bench_worker *worker, void *context)
 
     switch (worker->index) {
     case WRITER:
-        write_all(storm, size_max_u64(storm->job->keys.count / OVERWRITE_PARTS, 1));
+        overwrite(storm);
         atomic_store(&storm->is_written, true);
         break;
     case READER:
@@ -195,10 +222,11 @@ void bench_kv_budget(struct bench_kv_job *job, uint64_t *numbers)
     storm.job = job;
     bench_kv_job_open(job);
     bench_kv_meter_begin(&job->meter);
-    write_all(&storm, job->keys.count);
+    fill(&storm);
     bench_team_run(ROLES, play, &storm, &time);
     numbers[BUDGET_WALL_NS] = bench_kv_now_ns() - job->meter.began_ns;
     numbers[BUDGET_CPU_NS] = bench_clock_cpu_ns() - job->meter.began_cpu_ns;
     write_numbers(&storm, numbers);
+    free(storm.absent);
     bench_kv_job_close(job);
 }

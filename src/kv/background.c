@@ -31,6 +31,8 @@
 
 #define BACKOFF_FIRST_NS UINT64_C(20000000)
 #define BACKOFF_MAX_NS   UINT64_C(5000000000)
+/* At most for want of memory: whoever gives some back tells nobody. */
+#define BACKOFF_MEMORY_NS UINT64_C(100000000)
 /* Layers whose writers are not done yet: soon they are. */
 #define WRITERS_NS UINT64_C(1000000)
 /* Compactions that fail one after the other before writes are refused. */
@@ -224,14 +226,15 @@ static void choose(struct quarry_kv *kv, struct work *work)
 
 /* ---- failures ------------------------------------------------------------------------------- */
 
-static uint64_t backoff_of(uint32_t failure_run)
+static uint64_t backoff_of(const struct kv_trouble *trouble)
 {
+    uint64_t most_ns = trouble->status == QUARRY_NO_MEMORY ? BACKOFF_MEMORY_NS : BACKOFF_MAX_NS;
     uint64_t backoff_ns = BACKOFF_FIRST_NS;
 
-    while (failure_run-- > 1 && backoff_ns < BACKOFF_MAX_NS) {
+    for (uint32_t i = 1; i < trouble->run && backoff_ns < most_ns; i++) {
         backoff_ns *= 2;
     }
-    return backoff_ns < BACKOFF_MAX_NS ? backoff_ns : BACKOFF_MAX_NS;
+    return size_min_u64(backoff_ns, most_ns);
 }
 
 static struct kv_trouble *trouble_of(struct quarry_kv *kv, const struct work *work)
@@ -248,9 +251,14 @@ static void note_failure_locked(struct quarry_kv *kv, const struct work *work,
 
     trouble->status = status;
     trouble->error = *error;
-    trouble->run++;
-    trouble->retry_ns = kv_now_ns(kv) + backoff_of(trouble->run);
+    if (trouble->run++ == 0) {
+        trouble->since_ns = kv_now_ns(kv);
+    }
+    trouble->retry_ns = kv_now_ns(kv) + backoff_of(trouble);
     background->flush_failure_count += work->kind == WORK_FLUSH;
+    if (status == QUARRY_NO_MEMORY) {
+        kv_pins_shrink(&kv->pins);
+    }
     background->is_corrupt |= status == QUARRY_CORRUPT || status == QUARRY_UNSUPPORTED;
 }
 
@@ -285,6 +293,9 @@ static void note_success_locked(struct quarry_kv *kv, const struct work *work)
 {
     struct kv_trouble *trouble = trouble_of(kv, work);
 
+    if (work->kind == WORK_FLUSH) {
+        kv_pins_grow(&kv->pins);
+    }
     if (!kv->background->is_corrupt) {
         *trouble = (struct kv_trouble){.status = QUARRY_OK};
     }

@@ -30,6 +30,7 @@ enum kv_trouble_kind { KV_TROUBLE_FLUSH, KV_TROUBLE_COMPACT, KV_TROUBLES };
 struct kv_trouble {
     enum quarry_status status; /* of the last piece of work; QUARRY_OK: it has succeeded */
     uint32_t run;              /* pieces of work that have failed one after the other */
+    uint64_t since_ns;         /* the first of those */
     uint64_t retry_ns;         /* nothing is tried before, after a failure */
     struct quarry_error error;
 };

@@ -40,6 +40,8 @@
 #define WAIT_NS UINT64_C(100000000)
 /* Pieces of work that fail one after the other before waiting for them ends. */
 #define WAIT_FAILURES_MAX 5u
+/* The same where it is memory that they are refused: as long as a write waits for memory. */
+#define WAIT_MEMORY_NS UINT64_C(10000000000)
 
 /* ---- waking --------------------------------------------------------------------------------- */
 
@@ -83,12 +85,22 @@ uint64_t kv_background_changes(struct quarry_kv *kv)
 
 /* ---- waiting -------------------------------------------------------------------------------- */
 
+/* Memory comes free when others end, which failures do not count. */
+static bool lasts(const struct kv_trouble *trouble, uint64_t now_ns)
+{
+    return trouble->status == QUARRY_NO_MEMORY
+               ? sat_sub_u64(now_ns, trouble->since_ns) >= WAIT_MEMORY_NS
+               : trouble->run >= WAIT_FAILURES_MAX;
+}
+
 static bool is_hopeless(struct quarry_kv *kv)
 {
+    uint64_t now_ns = kv_now_ns(kv);
+
     os_mutex_lock(&kv->mutex);
     const struct kv_trouble *trouble = kv->background->trouble;
-    bool is = kv->background->is_corrupt || trouble[KV_TROUBLE_FLUSH].run >= WAIT_FAILURES_MAX ||
-              trouble[KV_TROUBLE_COMPACT].run >= WAIT_FAILURES_MAX;
+    bool is = kv->background->is_corrupt || lasts(&trouble[KV_TROUBLE_FLUSH], now_ns) ||
+              (kv->immutable_count == 0 && lasts(&trouble[KV_TROUBLE_COMPACT], now_ns));
     os_mutex_unlock(&kv->mutex);
     return is;
 }

@@ -70,6 +70,7 @@ static enum quarry_status begin_table(struct kv_output *output, struct quarry_er
     output->told_bytes = 0;
     kv_table_write_options_of(kv, output->options.level, output->number, &options);
     options.buffer_bytes = output->options.is_small ? SMALL_BUFFER_BYTES : 0;
+    options.bloom_millibits = output->options.has_no_filter ? 0 : options.bloom_millibits;
     enum quarry_status status =
         kv_file_path(kv->path, kv_files_table_kind(kv), output->number, &path, error);
     if (status == QUARRY_OK) {

@@ -41,6 +41,7 @@ struct kv_output_options {
     struct quarry_kv *kv;
     uint32_t level;
     bool is_small; /* with small buffers */
+    bool has_no_filter;
     const struct kv_stripes *stripes;
     struct kv_fragments *fragments; /* borrowed; NULL: none */
     /* Whether deletions of a range have nothing below to delete. NULL: they have. */

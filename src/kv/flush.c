@@ -19,6 +19,11 @@
  * Where all that layers have is nothing (none had been written to), no table is made, and the
  * change only drops them.
  *
+ * Flushing is what gives memory back, so it must get by with little. One that is refused is done
+ * again at once, with the reserve and frugally: with small buffers and without a filter, which is
+ * 8 bytes a key until it is made, and without which a table is read all the same. Compactions make
+ * it one with a filter. What the layers had pays for the next reserve, before others can have it.
+ *
  * Locking: none while it writes. Memory: a cursor for each layer, the writer's.
  */
 #include <kv/background_parts.h>
@@ -34,6 +39,7 @@ struct flush {
     struct kv_layer **layers; /* the oldest first */
     size_t layer_count;
     struct quarry_error *error;
+    bool is_frugal;
     struct kv_memory *memory;
     struct kv_stripes stripes;
     struct kv_layer_iterator *over; /* of each layer, the newest first */
@@ -108,7 +114,7 @@ static enum quarry_status begin(struct flush *flush)
 
     os_mutex_lock(&kv->mutex);
     enum quarry_status status = kv_stripes_init(&flush->stripes, kv, flush->memory);
-    bool is_small = kv_background_is_short(kv);
+    bool is_small = flush->is_frugal || kv_background_is_short(kv);
     os_mutex_unlock(&kv->mutex);
     if (status != QUARRY_OK) {
         return no_memory(flush);
@@ -119,7 +125,12 @@ static enum quarry_status begin(struct flush *flush)
         return status;
     }
     struct kv_output_options options = {
-        .kv = kv, .stripes = &flush->stripes, .fragments = flush->fragments, .is_small = is_small};
+        .kv = kv,
+        .stripes = &flush->stripes,
+        .fragments = flush->fragments,
+        .is_small = is_small,
+        .has_no_filter = flush->is_frugal,
+    };
     kv_output_init(&flush->output, &options);
     return merge_layers(flush);
 }
@@ -272,12 +283,13 @@ static void unmark(struct flush *flush)
 }
 
 static enum quarry_status flush_layers(struct quarry_kv *kv, struct kv_layer **layers, size_t count,
-                                       struct quarry_error *error)
+                                       bool is_frugal, struct quarry_error *error)
 {
     struct flush flush = {.kv = kv,
                           .layers = layers,
                           .layer_count = count,
                           .error = error,
+                          .is_frugal = is_frugal,
                           .memory = &kv->small[KV_PART_COMPACTION]};
     uint64_t begin_ns = kv_now_ns(kv);
 
@@ -305,19 +317,29 @@ static enum quarry_status flush_layers(struct quarry_kv *kv, struct kv_layer **l
     return status;
 }
 
-enum quarry_status kv_flush_layers(struct quarry_kv *kv, struct kv_layer **layers, size_t count,
-                                   struct quarry_error *error)
+static enum quarry_status flush_frugally(struct quarry_kv *kv, struct kv_layer **layers,
+                                         size_t count, struct quarry_error *error)
 {
-    enum quarry_status status = flush_layers(kv, layers, count, error);
-
-    if (status != QUARRY_NO_MEMORY || !kv_commit_release_reserve(kv, KV_RESERVE_FLUSH)) {
-        return status;
-    }
-    /* Flushing is what gives memory back: it has the reserve. */
+    (void)kv_commit_release_reserve(kv, KV_RESERVE_FLUSH);
     os_mutex_lock(&kv->mutex);
     for (size_t i = 0; i < count; i++) {
         layers[i]->is_flushing = true;
     }
     os_mutex_unlock(&kv->mutex);
-    return flush_layers(kv, layers, count, error);
+    return flush_layers(kv, layers, count, true, error);
+}
+
+enum quarry_status kv_flush_layers(struct quarry_kv *kv, struct kv_layer **layers, size_t count,
+                                   struct quarry_error *error)
+{
+    enum quarry_status status = flush_layers(kv, layers, count, false, error);
+
+    if (status == QUARRY_NO_MEMORY) {
+        status = flush_frugally(kv, layers, count, error);
+    }
+    if (status == QUARRY_OK) {
+        kv_view_collect(kv);
+        kv_commit_restore_reserves(kv);
+    }
+    return status;
 }

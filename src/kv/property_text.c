@@ -274,7 +274,7 @@ void kv_property_pins(struct kv_text *text, struct quarry_kv *kv, const struct k
                 "%" PRIu64 " bytes of blocks held by iterators, of %" PRIu64 "; %" PRIu64
                 " entries copied instead\n%" PRIu64 " iterators, %u values, %" PRIu64
                 " snapshots; %" PRIu64 " bytes of files that only they keep\n",
-                facts->stats.pinned_bytes, kv->pins.quota_bytes,
+                facts->stats.pinned_bytes, atomic_load_relaxed_u64(&kv->pins.quota_bytes),
                 atomic_load_relaxed_u64(&kv->pins.copied_count), facts->stats.iterator_count,
                 atomic_load_relaxed_u32(&kv->value_count), facts->stats.snapshot_count,
                 facts->stats.obsolete_bytes);

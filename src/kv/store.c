@@ -143,7 +143,7 @@ static void fill_in(struct quarry_kv *kv, struct quarry_memory *memory, const st
     kv->pool = ground->small[KV_PART_META].pool;
     memcpy(kv->part, ground->part, sizeof(kv->part));
     memcpy(kv->small, ground->small, sizeof(kv->small));
-    kv->pins.quota_bytes = options->pinned_bytes;
+    kv_pins_init(&kv->pins, options->pinned_bytes);
     os_mutex_init(&kv->install_mutex, OS_RANK_KV_INSTALL, 0);
     os_mutex_init(&kv->commit_mutex, OS_RANK_KV_COMMIT, 0);
     os_mutex_init(&kv->mutex, OS_RANK_KV_STORE, 0);

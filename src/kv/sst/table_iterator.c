@@ -13,6 +13,11 @@
  * eviction. When there is no memory for the copies either it holds the block all the same: a reader
  * never fails for the quota.
  *
+ * A block that is held keeps its cell, and a few cells keep a page of the cache: in a small budget
+ * 8 MiB of held blocks were seen to keep 32 MiB of pages, and nothing could be flushed. So the
+ * quota is halved whenever background work is refused memory, and grows again by small steps as
+ * flushes succeed.
+ *
  *   1. base.is_valid: the cursor is at base.key, of the block that the position is at; `block` is
  *      held, or is_copied.
  *   2. pinned_bytes is what the iterator has of the quota: of `block`, or 0.
@@ -23,14 +28,24 @@
 
 #include <kv/sst/table.h>
 
+/* A quota below is none: it would hold some blocks, of some iterators. */
+#define QUOTA_MIN_BYTES Q_KIB(64)
+/* Flushes until a quota of none is the whole one. */
+#define QUOTA_STEPS 64u
+
 /* ---- the quota ------------------------------------------------------------------------------ */
+
+void kv_pins_init(struct kv_pins *pins, uint64_t most_bytes)
+{
+    *pins = (struct kv_pins){.most_bytes = most_bytes, .quota_bytes = most_bytes};
+}
 
 bool kv_pins_try_add(struct kv_pins *pins, uint64_t byte_count)
 {
     /* Relaxed: a count, of what others do nothing about. */
     uint64_t before = atomic_add_relaxed_u64(&pins->held_bytes, byte_count);
 
-    if (before + byte_count <= pins->quota_bytes) {
+    if (before + byte_count <= atomic_load_relaxed_u64(&pins->quota_bytes)) {
         return true;
     }
     (void)atomic_sub_relaxed_u64(&pins->held_bytes, byte_count);
@@ -40,6 +55,31 @@ bool kv_pins_try_add(struct kv_pins *pins, uint64_t byte_count)
 void kv_pins_remove(struct kv_pins *pins, uint64_t byte_count)
 {
     (void)atomic_sub_relaxed_u64(&pins->held_bytes, byte_count);
+}
+
+void kv_pins_shrink(struct kv_pins *pins)
+{
+    uint64_t half_bytes = atomic_load_relaxed_u64(&pins->quota_bytes) / 2;
+
+    atomic_store_relaxed_u64(&pins->quota_bytes, half_bytes < QUOTA_MIN_BYTES ? 0 : half_bytes);
+}
+
+void kv_pins_grow(struct kv_pins *pins)
+{
+    uint64_t quota_bytes = atomic_load_relaxed_u64(&pins->quota_bytes);
+
+    atomic_store_relaxed_u64(
+        &pins->quota_bytes,
+        size_min_u64(quota_bytes + pins->most_bytes / QUOTA_STEPS + 1, pins->most_bytes));
+}
+
+/* Whether more is held than may be now. */
+static bool is_over_quota(const struct kv_pins *pins)
+{
+    uint64_t quota_bytes = atomic_load_relaxed_u64(&pins->quota_bytes);
+
+    return Q_UNLIKELY(quota_bytes < pins->most_bytes) &&
+           atomic_load_relaxed_u64(&pins->held_bytes) > quota_bytes;
 }
 
 /* ---- holding blocks ------------------------------------------------------------------------- */
@@ -175,7 +215,8 @@ static void publish(struct kv_table_iterator *iterator)
                                    sst_position_handle(&iterator->position).offset, trailer));
         return;
     }
-    if (Q_UNLIKELY(iterator->options.pins != NULL && iterator->pinned_bytes == 0)) {
+    const struct kv_pins *pins = iterator->options.pins;
+    if (pins != NULL && Q_UNLIKELY(iterator->pinned_bytes == 0 || is_over_quota(pins))) {
         copy_out(iterator);
     }
     base->key = iterator->cursor.key;

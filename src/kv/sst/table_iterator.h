@@ -14,14 +14,24 @@
  * copies what it is at and lets its block go: it gets slower, and never fails for it.
  */
 struct kv_pins {
-    _Atomic uint64_t held_bytes;
+    uint64_t most_bytes;          /* const */
+    _Atomic uint64_t quota_bytes; /* up to the most; less while memory is short */
+    Q_ALIGNED(Q_CACHE_LINE_BYTES) _Atomic uint64_t held_bytes;
     _Atomic uint64_t copied_count; /* entries copied for want of quota: a figure */
-    uint64_t quota_bytes;          /* const */
 };
+
+void kv_pins_init(struct kv_pins *pins, uint64_t most_bytes);
 
 /* Returns: whether the bytes fit; then kv_pins_remove them. Cost: a locked instruction. */
 bool kv_pins_try_add(struct kv_pins *pins, uint64_t byte_count);
 void kv_pins_remove(struct kv_pins *pins, uint64_t byte_count);
+
+/*
+ * Halves the quota, down to none; iterators keep to it from their next step on. And raises it by a
+ * 64th of the most. Threads: one at a time.
+ */
+void kv_pins_shrink(struct kv_pins *pins);
+void kv_pins_grow(struct kv_pins *pins);
 
 struct kv_table_iterator_options {
     struct kv_pins *pins;     /* borrowed; NULL: no quota */

@@ -189,7 +189,7 @@ void rig_begin(const struct rig_options *options)
     kv->options.prefix_bytes = options->prefix_bytes;
     kv->counts = aligned_alloc(64, KV_COUNT_STRIPES * sizeof(*kv->counts));
     memset(kv->counts, 0, KV_COUNT_STRIPES * sizeof(*kv->counts));
-    kv->pins.quota_bytes = options->pins_bytes == 0 ? Q_MIB(1) : options->pins_bytes;
+    kv_pins_init(&kv->pins, options->pins_bytes == 0 ? Q_MIB(1) : options->pins_bytes);
     make_memory(kv);
     make_files(kv);
     os_mutex_init(&kv->mutex, OS_RANK_KV_STORE, 0);

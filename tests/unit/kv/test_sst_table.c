@@ -488,7 +488,7 @@ static void a_lookup_of_cached_blocks_alone_does_not_read(void **state)
 static void the_quota_is_kept_while_iterators_stand_on_blocks(void **state)
 {
     struct entries entries;
-    struct kv_pins pins = {.quota_bytes = 6000};
+    struct kv_pins pins = {.most_bytes = 6000, .quota_bytes = 6000};
     const struct kv_table_iterator_options options = {.pins = &pins};
     struct kv_table_iterator iterators[4];
 
@@ -506,6 +506,43 @@ static void the_quota_is_kept_while_iterators_stand_on_blocks(void **state)
     for (size_t i = 0; i < 4; i++) {
         iterators[i].base.ops->fini(&iterators[i].base);
     }
+    assert_int_equal(pins.held_bytes, 0);
+    kv_table_close(table);
+    entries_free(&entries);
+}
+
+static void a_quota_that_shrinks_is_kept_from_the_next_step_on(void **state)
+{
+    struct entries entries;
+    struct kv_pins pins;
+    const struct kv_table_iterator_options options = {.pins = &pins};
+    struct kv_table_iterator iterator;
+
+    (void)state;
+    kv_pins_init(&pins, Q_KIB(256));
+    entries = entries_make(11, &shapes[1]);
+    struct kv_table *table =
+        table_open(table_write(&entries, &(struct kv_table_write_options){0}, NULL), true);
+    kv_table_iterator_init(&iterator, table, &options, NULL);
+    iterator.base.ops->first(&iterator.base);
+    assert_true(pins.held_bytes > 0);
+    while (pins.quota_bytes != 0) {
+        uint64_t before_bytes = pins.quota_bytes;
+        kv_pins_shrink(&pins);
+        assert_true(pins.quota_bytes <= before_bytes / 2);
+    }
+    iterator.base.ops->next(&iterator.base);
+    assert_true(iterator.base.is_valid);
+    assert_int_equal(pins.held_bytes, 0);
+    assert_int_equal(pins.copied_count, 1);
+    for (uint32_t i = 0; i < 64; i++) {
+        kv_pins_grow(&pins);
+    }
+    assert_int_equal(pins.quota_bytes, Q_KIB(256));
+    iterator.base.ops->next(&iterator.base);
+    assert_true(iterator.base.is_valid);
+    assert_true(pins.held_bytes > 0);
+    iterator.base.ops->fini(&iterator.base);
     assert_int_equal(pins.held_bytes, 0);
     kv_table_close(table);
     entries_free(&entries);
@@ -532,6 +569,7 @@ int main(void)
         TEST(all_entries_of_an_ingested_file_have_its_sequence),
         TEST(a_lookup_of_cached_blocks_alone_does_not_read),
         TEST(the_quota_is_kept_while_iterators_stand_on_blocks),
+        TEST(a_quota_that_shrinks_is_kept_from_the_next_step_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
