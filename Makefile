@@ -12,9 +12,11 @@ MAKEFLAGS += --no-print-directory
 
 KV_CAMPAIGNS = kv_meta kv_crash kv_faults kv_corrupt kv_pingpong kv_kill kv_power
 
+TSDB_CAMPAIGNS = tsdb_kill tsdb_power
+
 RESP_CAMPAIGNS = resp_differential resp_kill resp_power
 
-.PHONY: $(KV_CAMPAIGNS) $(RESP_CAMPAIGNS) help deps run test bench fuzz soak linear kills format lint coverage clean
+.PHONY: $(KV_CAMPAIGNS) $(TSDB_CAMPAIGNS) $(RESP_CAMPAIGNS) help deps run test bench fuzz soak linear kills format lint coverage clean
 
 help:
 	@echo 'make run             install what is missing, build, serve on 127.0.0.1:11211 (memcached), :6379 (Redis), :9090 (HTTP)'
@@ -33,6 +35,9 @@ help:
 	@echo 'make kv_pingpong STORES=1000'
 	@echo '                     hand stores to RocksDB and back; kv_kill KILLS= kills processes, kv_power'
 	@echo '                     CUTS= cuts the power of a file system under them'
+	@echo 'make tsdb_kill KILLS=200'
+	@echo '                     kill a process under a time-series store with a directory; tsdb_power CUTS='
+	@echo '                     cuts the power of a file system under it: what was acknowledged is there'
 	@echo 'make resp_differential SEQUENCES=50000'
 	@echo '                     send so many random sequences of commands to the server and to redis-server'
 	@echo 'make resp_kill KILLS=200'
@@ -100,6 +105,12 @@ kv_kill:
 
 kv_power:
 	@tools/kv kv_power --cuts '$(CUTS)'
+
+tsdb_kill:
+	@tools/kv tsdb_kill --kills '$(KILLS)'
+
+tsdb_power:
+	@tools/kv tsdb_power --cuts '$(CUTS)'
 
 resp_differential:
 	@tools/resp differential.py --sequences '$(SEQUENCES)'

@@ -1,12 +1,13 @@
 /*
  * A store of time series in memory, inside a hard budget: Prometheus' data, in windows that die
- * whole.
+ * whole. With a directory it is there again when it is opened (docs/tsdb.md).
  *
- * A *series* is a set of labels, of a tenant, and its samples: pairs of a time in milliseconds and
- * a double. Time is cut into *windows* of 4 h. The newest ones are open: samples are appended to
- * them. When time has passed a window's end and the span in which late samples are taken, it is
- * *sealed*: packed into columns that do not change any more. When it is older than the retention it
- * is *purged*: all of its memory goes back at once, whatever was in it.
+ * A *series* is a set of labels, of a tenant, and its samples: each a time in milliseconds with a
+ * double, or with a native histogram; a series may have both, one after the other. Time is cut into
+ * *windows* of 4 h. The newest ones are open: samples are appended to them. When time has passed a
+ * window's end and the span in which late samples are taken, it is *sealed*: packed into columns
+ * that do not change any more. When it is older than the retention it is *purged*: all of its
+ * memory goes back at once, whatever was in it.
  *
  *     struct quarry_tsdb *tsdb;
  *     struct quarry_tsdb_options options = {.memory = memory};
@@ -41,12 +42,17 @@
  *
  * Of several samples of one moment the one that came in order is the series', else the first that
  * came. Values keep their bits, those of NaNs and of stale markers (QUARRY_TSDB_STALE_BITS) too.
+ * Histograms follow the same rules; one is never the same as a float. One that breaks the rules of
+ * quarry_tsdb_histogram_check is refused before its time is looked at.
+ *
+ * *Exemplars* are samples that stand for others: a value, when, and labels that lead elsewhere, to
+ * a trace for example. Of each tenant a store keeps the newest ones, in memory alone.
  *
  * Memory. All that a store uses is charged to accounts below one named by `options.name`:
  * `registry` (labels and indexes), `open` and `sealed` (samples), `query`, and its own `meta`. When
  * its bytes are used up: windows are sealed early; then new series are refused while known ones go
  * on, in room that is kept for them; then the oldest window is purged early, which is counted.
- * Nothing is ever lost but by that.
+ * Nothing is ever lost but by that, and by damage to files, which is told.
  *
  * Threads: any call from any thread at once, but quarry_tsdb_open and _close. A set, with its
  * cursors, is one thread's at a time; cursors of one set may be in several threads at once. Forks:
@@ -114,6 +120,79 @@ struct quarry_tsdb_sample {
     uint64_t bits;
 };
 
+/* What is known of a counter's reset between the histogram before and this one: Prometheus'
+ * numbers.
+ */
+enum quarry_tsdb_reset_hint {
+    QUARRY_TSDB_RESET_UNKNOWN = 0,
+    QUARRY_TSDB_RESET_YES = 1,
+    QUARRY_TSDB_RESET_NO = 2,
+    QUARRY_TSDB_RESET_GAUGE = 3 /* it may fall as well as rise */
+};
+
+/* Schemas: bucket bounds grow by 2^(2^-schema), from -4 to 8; or they are listed. */
+#define QUARRY_TSDB_SCHEMA_MIN    (-4)
+#define QUARRY_TSDB_SCHEMA_MAX    8
+#define QUARRY_TSDB_SCHEMA_CUSTOM (-53)
+
+/* Spans, buckets and bounds that a histogram may have, each. Clients keep to 160 buckets. */
+#define QUARRY_TSDB_HISTOGRAM_PARTS_MAX 4096u
+
+/* `length` buckets in a row, `offset` behind where the span before ended (the first: index). */
+struct quarry_tsdb_span {
+    int32_t offset;
+    uint32_t length;
+};
+
+/* One side of a histogram. `buckets`: counts, each whole (no differences), or bits of doubles, as
+ * the histogram's. */
+struct quarry_tsdb_buckets {
+    const struct quarry_tsdb_span *spans;
+    const uint64_t *buckets;
+    uint32_t span_count;
+    uint32_t bucket_count; /* the sum of the spans' lengths */
+};
+
+/*
+ * A native histogram at one time. All arrays are borrowed. Counts are integers, or with `is_float`
+ * the bits of doubles: NaN payloads and all. A histogram whose `sum_bits` are
+ * QUARRY_TSDB_STALE_BITS ends its series.
+ */
+struct quarry_tsdb_histogram {
+    int64_t t_ms;
+    int32_t schema;
+    bool is_float;
+    enum quarry_tsdb_reset_hint reset_hint;
+    uint64_t zero_threshold_bits; /* what is nearer to 0 is in the zero bucket: bits of a double */
+    uint64_t zero_count;
+    uint64_t count;
+    uint64_t sum_bits; /* of a double, always */
+    struct quarry_tsdb_buckets positive, negative;
+    const uint64_t *custom_bits; /* upper bounds, of QUARRY_TSDB_SCHEMA_CUSTOM alone */
+    uint32_t custom_count;
+};
+
+/*
+ * Whether a histogram may be stored, by Prometheus' rules: a schema that there is; spans that name
+ * as many buckets as there are; no negative counts; of integers, a count that is that of all
+ * buckets (with a NaN sum it may be more); custom bounds that rise, only where the schema has them.
+ * A stale marker need only have spans that fit.
+ *
+ * `error`: says which rule, in Prometheus' words; may be NULL.
+ * Errors: QUARRY_BAD_INPUT. Threads: any. Cost: some nanoseconds a bucket.
+ */
+QUARRY_EXPORT enum quarry_status
+quarry_tsdb_histogram_check(const struct quarry_tsdb_histogram *histogram,
+                            struct quarry_error *error);
+
+/* An exemplar. Its labels come as they are: in any order, none at all; names and values together
+ * have up to 128 characters. */
+struct quarry_tsdb_exemplar {
+    int64_t t_ms;
+    uint64_t bits; /* of a double */
+    struct quarry_tsdb_labels labels;
+};
+
 /* ---- opening -------------------------------------------------------------------------------- */
 
 /* What one tenant may have. 0: the default; UINT64_MAX or UINT32_MAX: no bound. */
@@ -123,7 +202,40 @@ struct quarry_tsdb_limits {
     uint32_t label_count;        /* of a series; default 64 */
     uint32_t label_name_bytes;   /* default 1,024 */
     uint32_t label_value_bytes;  /* default 4,096 */
+    uint32_t exemplar_count;     /* that are kept, the newest; default 100,000 */
+    uint64_t exemplar_bytes;     /* that they take; default 32 MiB */
 };
+
+struct quarry_vfs;
+
+/* What an acknowledged append survives, in a store with a directory. Numbers are stable, and those
+ * of the key-value store. */
+enum quarry_tsdb_durability {
+    QUARRY_TSDB_DURABILITY_DEFAULT = 0, /* PROCESS */
+    QUARRY_TSDB_DURABILITY_NONE = 1,    /* nothing: windows that were sealed, and a clean close */
+    QUARRY_TSDB_DURABILITY_PROCESS =
+        2,                            /* the end of the process; of the machine, but for a second */
+    QUARRY_TSDB_DURABILITY_POWER = 3, /* a loss of power */
+};
+
+/* What was lost, or is not in use. */
+enum quarry_tsdb_loss_kind {
+    QUARRY_TSDB_LOSS_LOG = 0,      /* a stretch of the log: damaged, or never finished */
+    QUARRY_TSDB_LOSS_WINDOW = 1,   /* part of a sealed window's file, or all of it */
+    QUARRY_TSDB_LOSS_SNAPSHOT = 2, /* a snapshot: only time is lost, it is made of the rest */
+    QUARRY_TSDB_LOSS_MEMORY = 3,   /* samples that have no room; a window's stay in its file */
+};
+
+struct quarry_tsdb_loss {
+    enum quarry_tsdb_loss_kind kind;
+    /* The times that it is about, both included; from INT64_MIN and to INT64_MAX where nothing is
+     * known, and none where from_ms > to_ms. */
+    int64_t from_ms, to_ms;
+    uint64_t offset, byte_count; /* in the file; 0: all of it, or none */
+    uint64_t sample_count;       /* those that are lost for certain */
+    char file[48];               /* its name in the directory; "" */
+};
+typedef void quarry_tsdb_lost_function(void *argument, const struct quarry_tsdb_loss *loss);
 
 /* What a store is to be. `memory` is required; zero means the default of the rest. */
 struct quarry_tsdb_options {
@@ -151,28 +263,54 @@ struct quarry_tsdb_options {
     /* The wall's clock in milliseconds since 1970; NULL: the machine's. */
     int64_t (*wall_ms)(void *argument);
     void *wall_argument; /* borrowed until the store is closed */
+
+    /* Where the store's files are, made if it is not there; NULL: nowhere, it is all in memory. */
+    const char *directory;  /* borrowed for the call; its parent is there */
+    struct quarry_vfs *vfs; /* that the files are in; borrowed until closed; NULL: the machine's */
+    enum quarry_tsdb_durability durability;
+    int64_t snapshot_ms; /* between snapshots of the registry; 0: 5 min; below 0: at the end */
+    uint64_t log_segment_bytes; /* of the log's files; 0: 64 MiB */
+    /* Called for what is lost when files are read, in the thread that reads them; it does not call
+     * the store. NULL: quarry_tsdb_losses says it. */
+    quarry_tsdb_lost_function *lost;
+    void *lost_argument; /* borrowed until closed */
 };
 
 /*
- * Opens an empty store.
+ * Opens a store: an empty one, or what is in its directory.
+ *
+ * With a directory, all series are there when it returns. Samples follow by turns
+ * (quarry_tsdb_turn; its thread takes them): sealed windows, the newest first, then the log, the
+ * oldest first. Queries are answered meanwhile by what is there; appends are refused with
+ * QUARRY_BUSY until quarry_tsdb_ready. What is damaged is left out, and told (options.lost).
+ * A window that finds no room is not read, and its file stays.
  *
  * `options`: borrowed for the call. `ret_tsdb`: own; end it with quarry_tsdb_close.
  * `error`: says what was wrong; may be NULL.
  * Errors: QUARRY_BAD_INPUT (an option), QUARRY_EXISTS (the name), QUARRY_NO_MEMORY,
- * QUARRY_TOO_MANY (lanes, epochs, threads), QUARRY_NO_ADDRESS.
- * Cost: about a megabyte, and a stack for its thread.
+ * QUARRY_TOO_MANY (lanes, epochs, threads), QUARRY_NO_ADDRESS; with a directory also QUARRY_BUSY
+ * (another process has it), and those of <quarry/vfs.h>.
+ * Cost: about a megabyte, and a stack for its thread; with a directory some microseconds a series.
  */
 QUARRY_EXPORT enum quarry_status quarry_tsdb_open(const struct quarry_tsdb_options *options,
                                                   struct quarry_tsdb **ret_tsdb,
                                                   struct quarry_error *error);
 
 /*
- * Closes a store: all of its samples are gone.
+ * Closes a store: what has no directory is gone. One with a directory writes what makes the next
+ * opening fast, and with durability NONE what is not in a file yet.
  *
  * `tsdb`: given; NULL does nothing. Threads: no other thread uses the store; all sets are closed,
  * or the program ends.
+ * Errors: QUARRY_IO, QUARRY_NO_SPACE, QUARRY_NO_MEMORY: closed, but that could not be written; what
+ * was acknowledged survives as its durability says all the same.
  */
-QUARRY_EXPORT void quarry_tsdb_close(struct quarry_tsdb *tsdb);
+QUARRY_EXPORT enum quarry_status quarry_tsdb_close(struct quarry_tsdb *tsdb);
+
+/* Whether all of the directory has been read, so that appends are taken. Cost: a load. */
+QUARRY_EXPORT bool quarry_tsdb_ready(struct quarry_tsdb *tsdb);
+/* Takes turns until it has been. Threads: any. */
+QUARRY_EXPORT void quarry_tsdb_wait_ready(struct quarry_tsdb *tsdb);
 
 /* ---- appending ------------------------------------------------------------------------------ */
 
@@ -183,10 +321,13 @@ enum quarry_tsdb_refusal {
     QUARRY_TSDB_OUT_OF_BOUNDS = 2,
     QUARRY_TSDB_TOO_OLD = 3,
     QUARRY_TSDB_DUPLICATE = 4,
-    QUARRY_TSDB_BAD_LABELS = 5,   /* unsorted, twice the same name, empty, over a limit */
-    QUARRY_TSDB_SERIES_LIMIT = 6, /* the tenant has as many series as it may */
-    QUARRY_TSDB_RATE_LIMIT = 7,   /* it has sent as many samples this second as it may */
-    QUARRY_TSDB_NO_MEMORY = 8,    /* a new series, or the bytes of a known one */
+    QUARRY_TSDB_BAD_LABELS = 5,           /* unsorted, twice the same name, empty, over a limit */
+    QUARRY_TSDB_SERIES_LIMIT = 6,         /* the tenant has as many series as it may */
+    QUARRY_TSDB_RATE_LIMIT = 7,           /* it has sent as many samples this second as it may */
+    QUARRY_TSDB_NO_MEMORY = 8,            /* a new series, or the bytes of a known one */
+    QUARRY_TSDB_BAD_HISTOGRAM = 9,        /* quarry_tsdb_histogram_check says why */
+    QUARRY_TSDB_METRIC_SERIES_LIMIT = 10, /* its metric has as many series as it may */
+    QUARRY_TSDB_METRIC_RATE_LIMIT = 11,   /* it has as many samples this second as it may */
     QUARRY_TSDB_REFUSALS
 };
 
@@ -203,6 +344,14 @@ struct quarry_tsdb_entry {
     struct quarry_tsdb_labels labels; /* count 0: `resolve` is asked when the key is not known */
     const struct quarry_tsdb_sample *samples; /* appended in this order */
     size_t sample_count;
+    /*
+     * Histograms of the series, in this order too. Of the next float and the next histogram the one
+     * that is older is appended first, at the same time the float.
+     */
+    const struct quarry_tsdb_histogram *histograms;
+    size_t histogram_count;
+    const struct quarry_tsdb_exemplar *exemplars; /* a refused one fails nothing */
+    size_t exemplar_count;
 };
 
 /*
@@ -229,11 +378,14 @@ struct quarry_tsdb_request {
 
 /* What became of a request. */
 struct quarry_tsdb_result {
-    uint64_t taken_count; /* samples, those that were there already included */
+    uint64_t taken_count;           /* samples, those that were there already included */
+    uint64_t taken_histogram_count; /* of those, histograms */
+    uint64_t taken_exemplar_count;  /* those that were there already included */
     uint64_t new_series_count;
     uint64_t refused_counts[QUARRY_TSDB_REFUSALS]; /* samples, by why; of a known series or not */
-    enum quarry_tsdb_refusal first;                /* the first refusal that fails the request */
-    size_t first_entry, first_sample;
+    uint64_t refused_exemplar_count;
+    enum quarry_tsdb_refusal first;   /* the first refusal that fails the request */
+    size_t first_entry, first_sample; /* histograms are numbered behind all floats of the entry */
 };
 
 /*
@@ -242,6 +394,7 @@ struct quarry_tsdb_result {
  * `ret_result`: written always.
  * Returns: QUARRY_OK: all taken, but for entries with bad labels.
  * Errors: QUARRY_BAD_INPUT: a sample was refused by the rules; a partial request's others are in.
+ * QUARRY_UNSUPPORTED: histograms, in a store with a directory, whose log has none; nothing is in.
  * QUARRY_TOO_MANY: by a limit; QUARRY_NO_MEMORY: the budget. Both may be tried again later, whole:
  * what is in already is taken as nothing. QUARRY_NO_ADDRESS, QUARRY_TOO_LARGE (2^32 samples).
  * Threads: any. When other threads append to the same series at the same time, what has become out
@@ -306,18 +459,23 @@ QUARRY_EXPORT size_t quarry_tsdb_set_count(const struct quarry_tsdb_set *set);
 QUARRY_EXPORT size_t quarry_tsdb_set_labels(const struct quarry_tsdb_set *set, size_t index,
                                             struct quarry_tsdb_label *labels, size_t capacity);
 
-/* Samples in rising time, no moment twice. Borrowed until the cursor's next call. */
+/*
+ * Samples in rising time, no moment twice: floats alone, or histograms alone. Borrowed until the
+ * cursor's next call.
+ */
 struct quarry_tsdb_block {
     const int64_t *t_ms;
-    const uint64_t *bits;
-    uint32_t count; /* 1 to QUARRY_TSDB_BLOCK_SAMPLES */
+    const uint64_t *bits; /* of floats; with histograms those of their sums */
+    const struct quarry_tsdb_histogram *histograms; /* `count` of them; NULL: floats */
+    uint32_t count;                                 /* 1 to QUARRY_TSDB_BLOCK_SAMPLES */
 };
 
 /*
  * Creates a cursor over a set's samples, one series at a time.
  *
  * `set`: borrowed until the cursor is destroyed. `ret_cursor`: own; quarry_tsdb_cursor_destroy.
- * Errors: QUARRY_NO_MEMORY. Cost: about 13 KiB.
+ * Errors: QUARRY_NO_MEMORY. Cost: about 15 KiB, and with a series of histograms what 64 of them
+ * need.
  */
 QUARRY_EXPORT enum quarry_status quarry_tsdb_cursor_create(struct quarry_tsdb_set *set,
                                                            struct quarry_tsdb_cursor **ret_cursor);
@@ -331,8 +489,8 @@ QUARRY_EXPORT void quarry_tsdb_cursor_series(struct quarry_tsdb_cursor *cursor, 
  * The next samples of the series, up to the query's `max_ms`. Those that are appended meanwhile
  * may be among them.
  *
- * Errors: QUARRY_NOT_FOUND: there are no more; QUARRY_NO_MEMORY: late samples could not be sorted,
- * and the same call may succeed later; QUARRY_CORRUPT: sealed bytes make no sense.
+ * Errors: QUARRY_NOT_FOUND: there are no more; QUARRY_NO_MEMORY: for late samples to be sorted or
+ * for histograms, and the same call may succeed later; QUARRY_CORRUPT: sealed bytes make no sense.
  * Cost: some nanoseconds a sample.
  */
 QUARRY_EXPORT enum quarry_status quarry_tsdb_cursor_next(struct quarry_tsdb_cursor *cursor,
@@ -357,6 +515,27 @@ QUARRY_EXPORT enum quarry_status
 quarry_tsdb_label_values(struct quarry_tsdb *tsdb, const struct quarry_tsdb_query *query,
                          struct quarry_tsdb_slice name, quarry_tsdb_name_function *each,
                          void *argument, struct quarry_error *error);
+
+/*
+ * Takes the exemplars of one series: in rising time, those of one moment by value.
+ *
+ * `series`, `exemplars`: borrowed for the call. Returns: false: no more are wanted.
+ */
+typedef bool quarry_tsdb_exemplar_function(void *argument, const struct quarry_tsdb_labels *series,
+                                           const struct quarry_tsdb_exemplar *exemplars,
+                                           size_t count);
+
+/*
+ * Exemplars of the series that match, within the query's span; series in the order of their labels,
+ * those without any left out.
+ *
+ * Errors: as quarry_tsdb_select. Threads: `each` is called with nothing held, and may call the
+ * store. Cost: that of selecting, and a lock for each series.
+ */
+QUARRY_EXPORT enum quarry_status quarry_tsdb_exemplars(struct quarry_tsdb *tsdb,
+                                                       const struct quarry_tsdb_query *query,
+                                                       quarry_tsdb_exemplar_function *each,
+                                                       void *argument, struct quarry_error *error);
 
 /* ---- windows -------------------------------------------------------------------------------- */
 
@@ -396,17 +575,50 @@ struct quarry_tsdb_window {
 QUARRY_EXPORT size_t quarry_tsdb_windows(struct quarry_tsdb *tsdb,
                                          struct quarry_tsdb_window *windows, size_t capacity);
 
+/* ---- files ---------------------------------------------------------------------------------- */
+
+/*
+ * Copies a store into another directory, to be opened there: of all that was appended before the
+ * call, and maybe some of what is meanwhile. Files of windows are linked where that is possible.
+ *
+ * `directory`: borrowed for the call; it is not there, and its parent is, in the store's vfs.
+ * Errors: QUARRY_UNSUPPORTED (no directory of its own), QUARRY_BUSY (not ready), QUARRY_EXISTS,
+ * QUARRY_NO_MEMORY, those of <quarry/vfs.h>: what has been made by then stays.
+ * Threads: any; other work on files waits. Cost: copies the log, and windows where there are no
+ * links. Of durability NONE, samples of open windows are not in it.
+ */
+QUARRY_EXPORT enum quarry_status
+quarry_tsdb_snapshot(struct quarry_tsdb *tsdb, const char *directory, struct quarry_error *error);
+
+/*
+ * Reads every byte of a directory that no store has open, and changes nothing.
+ *
+ * `options`: of which memory, directory, vfs, lost and lost_argument are looked at.
+ * Errors: QUARRY_CORRUPT: something is damaged, which was told to `lost`; QUARRY_NO_MEMORY, those
+ * of <quarry/vfs.h>.
+ */
+QUARRY_EXPORT enum quarry_status
+quarry_tsdb_verify_directory(const struct quarry_tsdb_options *options, struct quarry_error *error);
+
+/* The first losses that were told, up to 16. `losses`: room for `capacity`; NULL for 0. Returns:
+ * how many there are, which may be more than were written. */
+QUARRY_EXPORT size_t quarry_tsdb_losses(struct quarry_tsdb *tsdb, struct quarry_tsdb_loss *losses,
+                                        size_t capacity);
+
 /* ---- figures -------------------------------------------------------------------------------- */
 
 struct quarry_tsdb_stats {
-    uint64_t series_count;   /* now */
-    uint64_t tenant_count;   /* with series */
-    uint64_t window_count;   /* now */
-    int64_t min_ms, max_ms;  /* of the windows; the store's time. 0 while it is empty */
-    uint64_t taken_count;    /* samples, ever */
-    uint64_t late_count;     /* of those, out of order */
-    uint64_t repeated_count; /* of those, there already */
-    uint64_t raced_count;    /* out of order by the time they were written, and left out */
+    uint64_t series_count;    /* now */
+    uint64_t tenant_count;    /* with series */
+    uint64_t window_count;    /* now */
+    int64_t min_ms, max_ms;   /* of the windows; the store's time. 0 while it is empty */
+    uint64_t taken_count;     /* samples, ever */
+    uint64_t late_count;      /* of those, out of order */
+    uint64_t repeated_count;  /* of those, there already */
+    uint64_t raced_count;     /* out of order by the time they were written, and left out */
+    uint64_t histogram_count; /* of those taken, histograms */
+    uint64_t exemplar_count, exemplar_bytes;               /* that are kept now, of all tenants */
+    uint64_t taken_exemplar_count, refused_exemplar_count; /* ever */
     uint64_t refused_counts[QUARRY_TSDB_REFUSALS];
     uint64_t created_series_count, removed_series_count; /* ever */
     uint64_t visited_series_count; /* looked at for removal; a purge looks at none */
@@ -417,6 +629,17 @@ struct quarry_tsdb_stats {
     uint64_t registry_bytes, open_bytes, sealed_bytes, query_bytes, meta_bytes; /* charged */
     uint64_t charged_bytes;                                                     /* their sum */
     uint64_t peak_bytes; /* the most that was charged */
+    /* Of a directory; 0 without one. */
+    bool is_ready;                 /* true without one */
+    enum quarry_status log_status; /* QUARRY_OK, or of the sync that failed */
+    uint64_t log_bytes, log_segment_count,
+        log_sample_count;                      /* bytes and samples: of this opening */
+    uint64_t log_sync_count, log_failed_count; /* requests that could not be logged */
+    uint64_t replayed_count;                   /* samples of the log, when it was opened */
+    uint64_t loss_count, lost_sample_count;
+    uint64_t window_file_count;                     /* now */
+    uint64_t saved_window_count, save_failed_count; /* ever; tries that failed */
+    uint64_t snapshot_count, snapshot_failed_count;
 };
 
 /* Reads the figures; each is exact, together they are of about one moment. Cost: some loads. */
@@ -430,6 +653,27 @@ QUARRY_EXPORT void quarry_tsdb_read_stats(struct quarry_tsdb *tsdb,
  */
 QUARRY_EXPORT enum quarry_status quarry_tsdb_set_limits(struct quarry_tsdb *tsdb, uint16_t tenant,
                                                         const struct quarry_tsdb_limits *limits);
+
+/* What the series of one metric name may have together; 0: no bound. */
+struct quarry_tsdb_metric_limits {
+    uint64_t series_count;       /* at a time */
+    uint64_t samples_per_second; /* over a second of the wall's clock */
+    /* Samples that are older than the store's time by more are not read any more, and when a window
+     * is sealed that ended before that, they are left out of it. */
+    int64_t retention_ms;
+};
+
+/*
+ * Gives a tenant's metric limits, or other ones; also while running.
+ *
+ * `metric`: the value of the label __name__; borrowed for the call.
+ * Errors: QUARRY_NO_MEMORY; QUARRY_BAD_INPUT: no name, or one of more than 65,535 bytes, or a
+ * retention below 0. Cost: while any metric has limits, a hash of the name for each entry appended.
+ */
+QUARRY_EXPORT enum quarry_status
+quarry_tsdb_set_metric_limits(struct quarry_tsdb *tsdb, uint16_t tenant,
+                              struct quarry_tsdb_slice metric,
+                              const struct quarry_tsdb_metric_limits *limits);
 
 /*
  * Checks every structure against every other: chains lead where they say, samples rise in time,

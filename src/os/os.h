@@ -253,6 +253,7 @@ enum os_rank {
      * it. Nobody holds it together with a kv store's.
      */
     OS_RANK_TSDB_REGISTRY = 2,
+    OS_RANK_TSDB_FILES = 1, /* a tsdb's work on files, order 0: over its turn, which is 1 */
     OS_RANK_TSDB_TURN = 1,  /* its windows: one change at a time; takes memory, as the registry */
     OS_RANK_CACHE_TURN = 3, /* a cache's turn: one at a time, and none while a tenant goes */
     OS_RANK_KV_STORE = 4,   /* its lists: layers, compactions under way, snapshots */
@@ -272,6 +273,7 @@ enum os_rank {
     OS_RANK_TSDB_LIMITS = 18,  /* a tsdb's tenants: replacing their limits */
     OS_RANK_TSDB_SHARD = 18,   /* a shard's chains; order = shard + 1 */
     OS_RANK_TSDB_VIEWS = 19,   /* its views: who looks through which */
+    OS_RANK_TSDB_RINGS = 19,   /* a tenant's exemplars */
     OS_RANK_BLOCK_LOAD = 20,   /* a block cache's loads under way */
     OS_RANK_BLOCK_SHARD = 22,  /* a shard of a block cache; order = shard */
     OS_RANK_SLAB_MOVE = 24,    /* one mover of a slab at a time */

@@ -26,6 +26,7 @@
 #include <string.h>
 
 #include <tsdb/background.h>
+#include <tsdb/durable.h>
 #include <tsdb/turn.h>
 
 /* Entries of a request that needs no memory. Twice as many is 384 bytes more of stack. */
@@ -47,6 +48,9 @@ const char *quarry_tsdb_refusal_text(enum quarry_tsdb_refusal refusal)
         [QUARRY_TSDB_SERIES_LIMIT] = "limit of series reached",
         [QUARRY_TSDB_RATE_LIMIT] = "limit of samples per second reached",
         [QUARRY_TSDB_NO_MEMORY] = "memory budget exhausted",
+        [QUARRY_TSDB_METRIC_SERIES_LIMIT] = "limit of series of the metric reached",
+        [QUARRY_TSDB_METRIC_RATE_LIMIT] = "limit of samples per second of the metric reached",
+        [QUARRY_TSDB_BAD_HISTOGRAM] = "invalid native histogram",
     };
 
     return (uint32_t)refusal < QUARRY_TSDB_REFUSALS ? texts[refusal] : "";
@@ -81,7 +85,7 @@ void tsdb_append_refuse(struct tsdb_append *append, uint32_t entry, size_t sampl
 static void request_refuse(struct tsdb_append *append, enum quarry_tsdb_refusal refusal)
 {
     for (uint32_t i = 0; i < append->request->entry_count; i++) {
-        tsdb_append_refuse(append, i, 0, append->request->entries[i].sample_count, refusal);
+        tsdb_append_refuse(append, i, 0, tsdb_entry_count(&append->request->entries[i]), refusal);
     }
 }
 
@@ -90,6 +94,8 @@ static enum quarry_status refusal_status(enum quarry_tsdb_refusal refusal)
     switch (refusal) {
     case QUARRY_TSDB_SERIES_LIMIT:
     case QUARRY_TSDB_RATE_LIMIT:
+    case QUARRY_TSDB_METRIC_SERIES_LIMIT:
+    case QUARRY_TSDB_METRIC_RATE_LIMIT:
         return QUARRY_TOO_MANY;
     case QUARRY_TSDB_NO_MEMORY:
         return QUARRY_NO_MEMORY;
@@ -97,6 +103,7 @@ static enum quarry_status refusal_status(enum quarry_tsdb_refusal refusal)
     case QUARRY_TSDB_OUT_OF_BOUNDS:
     case QUARRY_TSDB_TOO_OLD:
     case QUARRY_TSDB_DUPLICATE:
+    case QUARRY_TSDB_BAD_HISTOGRAM:
         return QUARRY_BAD_INPUT;
     case QUARRY_TSDB_TAKEN:
     case QUARRY_TSDB_BAD_LABELS:
@@ -131,11 +138,11 @@ static bool newest_window(const struct tsdb_append *append, int32_t *ret_number)
     int64_t max_ms = tsdb_time_ms(append->tsdb);
 
     for (size_t i = 0; i < request->entry_count; i++) {
-        const struct quarry_tsdb_entry *entry = &request->entries[i];
-        for (size_t k = 0; k < entry->sample_count; k++) {
-            int64_t t_ms = entry->samples[k].t_ms;
-            if (t_ms > max_ms && t_ms <= append->rules.max_ms) {
-                max_ms = t_ms;
+        struct tsdb_points points = {.entry = &request->entries[i]};
+        struct tsdb_point point;
+        while (tsdb_points_next(&points, &point)) {
+            if (point.t_ms > max_ms && point.t_ms <= append->rules.max_ms) {
+                max_ms = point.t_ms;
             }
         }
     }
@@ -182,9 +189,10 @@ static enum quarry_status windows_have(struct tsdb_append *append)
         return QUARRY_OK;
     }
     for (size_t i = 0; i < request->entry_count && status == QUARRY_OK; i++) {
-        const struct quarry_tsdb_entry *entry = &request->entries[i];
-        for (size_t k = 0; k < entry->sample_count && status == QUARRY_OK; k++) {
-            status = window_have(append, entry->samples[k].t_ms, newest, &last);
+        struct tsdb_points points = {.entry = &request->entries[i]};
+        struct tsdb_point point;
+        while (status == QUARRY_OK && tsdb_points_next(&points, &point)) {
+            status = window_have(append, point.t_ms, newest, &last);
         }
     }
     return status;
@@ -243,6 +251,10 @@ static enum tsdb_append_step shards_append(struct tsdb_append *append)
     enum tsdb_append_step step = shards_prepare(append);
     bool goes_on = step == TSDB_APPEND_GO_ON && request_goes_on(append);
 
+    if (goes_on && append->logged != NULL) {
+        append->log_status = tsdb_durable_log(append);
+        goes_on = append->log_status == QUARRY_OK;
+    }
     for (uint32_t shard = 0; shard < TSDB_SHARD_COUNT; shard++) {
         if (shard_is_empty(append, shard)) {
             continue;
@@ -268,10 +280,20 @@ static void attempt_begin(struct tsdb_append *append)
     append->taken_max_ms = INT64_MIN;
     append->late_count = append->repeated_count = append->raced_count = 0;
     append->refused_shards = 0;
+    append->logged_count = append->ticket_count = 0;
     memset(append->usable, 0, sizeof append->usable);
     memset(append->refused_before, 0, sizeof append->refused_before);
     memset(append->promised, 0,
            (size_t)TSDB_SHARD_COUNT * append->view->window_count * sizeof(*append->promised));
+}
+
+/* The series are known: of a log that is replayed. */
+static enum tsdb_append_step items_known(struct tsdb_append *append)
+{
+    for (uint32_t i = 0; i < append->request->entry_count; i++) {
+        append->items[i] = (struct tsdb_append_item){.id = append->known_ids[i], .entry = i};
+    }
+    return TSDB_APPEND_GO_ON;
 }
 
 static enum tsdb_append_step attempt(struct tsdb_append *append)
@@ -281,10 +303,18 @@ static enum tsdb_append_step attempt(struct tsdb_append *append)
     quarry_epoch_enter(tsdb->epoch);
     append->view = tsdb_view_acquire(&tsdb->views);
     attempt_begin(append);
-    enum tsdb_append_step step = tsdb_append_find_series(append);
+    enum tsdb_append_step step =
+        append->known_ids != NULL ? items_known(append) : tsdb_append_find_series(append);
+    if (step == TSDB_APPEND_GO_ON) {
+        tsdb_append_refuse_bad(append);
+    }
     if (step == TSDB_APPEND_GO_ON && request_goes_on(append)) {
+        tsdb_append_take_metrics(append);
         items_sort(append);
         step = shards_append(append);
+        if (step != TSDB_APPEND_GO_ON || !request_goes_on(append)) {
+            tsdb_append_give_metrics(append);
+        }
     }
     tsdb_view_release(&tsdb->views, append->view);
     quarry_epoch_leave(tsdb->epoch);
@@ -318,7 +348,7 @@ static void attempts(struct tsdb_append *append)
             continue;
         }
         if (append->is_last) { /* all or nothing, and there is no room for all */
-            append->result->taken_count = 0;
+            append->result->taken_count = append->result->taken_histogram_count = 0;
             request_refuse(append, QUARRY_TSDB_NO_MEMORY);
             return;
         }
@@ -330,20 +360,16 @@ static void attempts(struct tsdb_append *append)
 
 /* ---- the request ---------------------------------------------------------------------------- */
 
-static void time_raise(struct quarry_tsdb *tsdb, int64_t t_ms)
-{
-    int64_t time_ms = tsdb_time_ms(tsdb);
-
-    /* Relaxed: only a number. */
-    while (time_ms < t_ms && !atomic_cas_weak_relaxed_i64(&tsdb->time_ms, &time_ms, t_ms)) {
-    }
-}
-
 static void counters_add(struct quarry_tsdb *tsdb, const struct tsdb_append *append)
 {
     struct tsdb_counters *counters = &tsdb->counters;
 
     (void)atomic_add_relaxed_u64(&counters->taken_count, append->result->taken_count);
+    (void)atomic_add_relaxed_u64(&counters->taken_exemplar_count,
+                                 append->result->taken_exemplar_count);
+    (void)atomic_add_relaxed_u64(&counters->refused_exemplar_count,
+                                 append->result->refused_exemplar_count);
+    (void)atomic_add_relaxed_u64(&counters->histogram_count, append->result->taken_histogram_count);
     (void)atomic_add_relaxed_u64(&counters->late_count, append->late_count);
     (void)atomic_add_relaxed_u64(&counters->repeated_count, append->repeated_count);
     (void)atomic_add_relaxed_u64(&counters->raced_count, append->raced_count);
@@ -355,20 +381,26 @@ static void counters_add(struct quarry_tsdb *tsdb, const struct tsdb_append *app
     }
 }
 
-/* How many samples there are, and the first of them; false: none. */
+/* How many samples there are, and the first of them; false: there is nothing, no exemplar either.
+ */
 static bool request_begin(const struct quarry_tsdb_request *request, uint64_t *ret_count,
                           int64_t *ret_first_ms)
 {
     uint64_t count = 0;
 
+    bool has_exemplars = false;
+
     for (size_t i = 0; i < request->entry_count; i++) {
-        if (count == 0 && request->entries[i].sample_count != 0) {
-            *ret_first_ms = request->entries[i].samples[0].t_ms;
+        struct tsdb_points points = {.entry = &request->entries[i]};
+        struct tsdb_point point;
+        if (count == 0 && tsdb_points_next(&points, &point)) {
+            *ret_first_ms = point.t_ms;
         }
-        count += request->entries[i].sample_count;
+        count += tsdb_entry_count(&request->entries[i]);
+        has_exemplars = has_exemplars || request->entries[i].exemplar_count != 0;
     }
     *ret_count = count;
-    return count != 0;
+    return count != 0 || has_exemplars;
 }
 
 static void rules_make(struct tsdb_append *append)
@@ -392,7 +424,10 @@ static void append_run(struct tsdb_append *append, uint64_t count)
         return;
     }
     attempts(append);
-    time_raise(tsdb, append->taken_max_ms);
+    tsdb_time_raise(tsdb, append->taken_max_ms);
+    if (append->logged != NULL && append->log_status == QUARRY_OK) {
+        append->log_status = tsdb_durable_wait(append);
+    }
     if (tsdb->background != NULL && tsdb_turn_is_due(tsdb)) {
         tsdb_background_wake(tsdb->background);
     }
@@ -403,6 +438,8 @@ struct stack_room {
     struct tsdb_append_item items[STACK_ENTRIES];
     uint32_t order[STACK_ENTRIES];
     uint32_t promised[TSDB_SHARD_COUNT * TSDB_VIEW_WINDOWS_MAX];
+    struct tsdb_log_sample logged[STACK_ENTRIES];
+    uint8_t logged_windows[STACK_ENTRIES];
 };
 
 /* Has the arrays of a request. `ret_taken`: what is to be given back. False: no memory. */
@@ -423,6 +460,62 @@ static bool arrays_take(struct tsdb_append *append, struct stack_room *room, voi
     return *ret_taken != NULL;
 }
 
+/* Has room for what is logged of a request, where it is. As arrays_take. */
+static bool logged_take(struct tsdb_append *append, uint64_t count, struct stack_room *room,
+                        void **ret_taken)
+{
+    const size_t bytes = sizeof(*append->logged) + sizeof(*append->logged_windows);
+
+    if (!tsdb_durable_logs(append->tsdb->durable)) {
+        return true;
+    }
+    append->logged = room->logged;
+    append->logged_windows = room->logged_windows;
+    if (count <= STACK_ENTRIES) {
+        return true;
+    }
+    *ret_taken = count > UINT32_MAX
+                     ? NULL
+                     : tsdb_memory_take(&append->tsdb->small[TSDB_PART_QUERY], count * bytes);
+    append->logged = *ret_taken;
+    append->logged_windows = (uint8_t *)(append->logged + count);
+    return *ret_taken != NULL;
+}
+
+static bool has_histograms(const struct quarry_tsdb_request *request)
+{
+    for (size_t i = 0; i < request->entry_count; i++) {
+        if (request->entries[i].histogram_count != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Why a store with a directory takes nothing now, or not this: its log has no histograms. */
+static enum quarry_status durable_refusal(const struct tsdb_durable *durable,
+                                          const struct quarry_tsdb_request *request)
+{
+    if (durable == NULL) {
+        return QUARRY_OK;
+    }
+    if (has_histograms(request)) {
+        return QUARRY_UNSUPPORTED;
+    }
+    return tsdb_durable_is_ready(durable) ? tsdb_durable_status(durable) : QUARRY_BUSY;
+}
+
+static void request_run(struct tsdb_append *append, uint64_t count)
+{
+    if (count != 0) {
+        rules_make(append);
+        append_run(append, count);
+    }
+    if (request_goes_on(append)) {
+        tsdb_append_exemplars(append);
+    }
+}
+
 enum quarry_status quarry_tsdb_append(struct quarry_tsdb *tsdb,
                                       const struct quarry_tsdb_request *request,
                                       struct quarry_tsdb_result *ret_result)
@@ -430,7 +523,7 @@ enum quarry_status quarry_tsdb_append(struct quarry_tsdb *tsdb,
     struct tsdb_append append = {.tsdb = tsdb, .request = request, .result = ret_result};
     struct stack_room room;
     uint64_t count;
-    void *taken = NULL;
+    void *taken = NULL, *scratch = NULL, *logged_taken = NULL;
 
     *ret_result = (struct quarry_tsdb_result){.taken_count = 0};
     if (request->ret_refusals != NULL) {
@@ -442,16 +535,76 @@ enum quarry_status quarry_tsdb_append(struct quarry_tsdb *tsdb,
     if (!request_begin(request, &count, &append.first_ms)) {
         return QUARRY_OK;
     }
+    enum quarry_status status = durable_refusal(tsdb->durable, request);
+    if (status != QUARRY_OK) {
+        return status;
+    }
     append.wall_ms = tsdb_wall_ms(tsdb);
     append.taken_max_ms = TSDB_TIME_NONE;
     append.tenant = tsdb_limits_tenant(&tsdb->limits, request->tenant);
-    if (append.tenant == NULL || !arrays_take(&append, &room, &taken)) {
+    if (append.tenant == NULL || !arrays_take(&append, &room, &taken) ||
+        !tsdb_append_scratch(&append, &scratch) ||
+        !logged_take(&append, count, &room, &logged_taken)) {
         request_refuse(&append, QUARRY_TSDB_NO_MEMORY);
     } else {
-        rules_make(&append);
-        append_run(&append, count);
+        request_run(&append, count);
     }
+    tsdb_memory_give(&tsdb->small[TSDB_PART_QUERY], scratch);
     tsdb_memory_give(&tsdb->small[TSDB_PART_QUERY], taken);
+    tsdb_memory_give(&tsdb->small[TSDB_PART_QUERY], logged_taken);
     counters_add(tsdb, &append);
-    return result_status(ret_result);
+    return append.log_status != QUARRY_OK ? append.log_status : result_status(ret_result);
+}
+
+/* ---- replaying ------------------------------------------------------------------------------ */
+
+/* All of it was judged when it was appended: anything goes, in any order. */
+static const struct tsdb_rules rules_of_replay = {
+    .order_min_ms = INT64_MIN, .late_min_ms = INT64_MIN, .max_ms = INT64_MAX};
+
+/* What a replay is put into. */
+struct replay_room {
+    struct quarry_tsdb_entry entries[TSDB_REPLAY_SAMPLES_MAX];
+    struct quarry_tsdb_sample samples[TSDB_REPLAY_SAMPLES_MAX];
+    uint32_t ids[TSDB_REPLAY_SAMPLES_MAX];
+    struct tsdb_append_item items[TSDB_REPLAY_SAMPLES_MAX];
+    uint32_t order[TSDB_REPLAY_SAMPLES_MAX];
+    uint32_t promised[TSDB_SHARD_COUNT * TSDB_VIEW_WINDOWS_MAX];
+    struct quarry_tsdb_result result;
+};
+
+uint64_t tsdb_append_replayed(struct quarry_tsdb *tsdb, const struct tsdb_log_sample *samples,
+                              size_t count)
+{
+    struct replay_room *room = tsdb_memory_take(&tsdb->small[TSDB_PART_QUERY], sizeof(*room));
+
+    if (room == NULL) {
+        return count;
+    }
+    Q_ASSERT(count != 0 && count <= TSDB_REPLAY_SAMPLES_MAX);
+    for (size_t i = 0; i < count; i++) {
+        room->ids[i] = samples[i].series;
+        room->samples[i] = (struct quarry_tsdb_sample){samples[i].t_ms, samples[i].bits};
+        room->entries[i] =
+            (struct quarry_tsdb_entry){.samples = &room->samples[i], .sample_count = 1};
+    }
+    const struct quarry_tsdb_request request = {
+        .is_partial = true, .entries = room->entries, .entry_count = count};
+    struct tsdb_append append = {.tsdb = tsdb,
+                                 .request = &request,
+                                 .result = &room->result,
+                                 .first_ms = samples[0].t_ms,
+                                 .rules = rules_of_replay,
+                                 .known_ids = room->ids,
+                                 .items = room->items,
+                                 .order = room->order,
+                                 .promised = room->promised};
+    room->result = (struct quarry_tsdb_result){.taken_count = 0};
+    attempts(&append);
+    tsdb_time_raise(tsdb, append.taken_max_ms);
+    /* A duplicate is another value of a moment that had come in order before. */
+    uint64_t lost_count =
+        count - room->result.taken_count - room->result.refused_counts[QUARRY_TSDB_DUPLICATE];
+    tsdb_memory_give(&tsdb->small[TSDB_PART_QUERY], room);
+    return lost_count;
 }

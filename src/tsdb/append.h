@@ -4,6 +4,8 @@
 #ifndef QUARRY_TSDB_APPEND_H
 #define QUARRY_TSDB_APPEND_H
 
+#include <tsdb/log.h>
+#include <tsdb/shard.h>
 #include <tsdb/store.h>
 
 /* An entry, once its series is known. */
@@ -11,6 +13,50 @@ struct tsdb_append_item {
     uint32_t id; /* TSDB_SERIES_NONE: refused, or without samples */
     uint32_t entry;
 };
+
+/* One sample of an entry, of either kind. */
+struct tsdb_point {
+    int64_t t_ms;
+    uint64_t bits;                          /* of a float */
+    const struct tsdb_histogram *histogram; /* NULL: a float */
+    size_t index;                           /* histograms are numbered behind all floats */
+};
+
+/* A walk over an entry's samples, in the order in which they are appended. All-zero but for `entry`
+ * begins. */
+struct tsdb_points {
+    const struct quarry_tsdb_entry *entry;
+    size_t sample_at, histogram_at;
+};
+
+static inline bool tsdb_points_next(struct tsdb_points *points, struct tsdb_point *ret_point)
+{
+    const struct quarry_tsdb_entry *entry = points->entry;
+    bool has_sample = points->sample_at < entry->sample_count;
+
+    if (Q_LIKELY(has_sample && (points->histogram_at == entry->histogram_count ||
+                                entry->samples[points->sample_at].t_ms <=
+                                    entry->histograms[points->histogram_at].t_ms))) {
+        const struct tsdb_sample *sample = &entry->samples[points->sample_at];
+        *ret_point = (struct tsdb_point){
+            .t_ms = sample->t_ms, .bits = sample->bits, .index = points->sample_at++};
+        return true;
+    }
+    if (points->histogram_at == entry->histogram_count) {
+        return false;
+    }
+    const struct tsdb_histogram *histogram = &entry->histograms[points->histogram_at];
+    *ret_point = (struct tsdb_point){.t_ms = histogram->t_ms,
+                                     .histogram = histogram,
+                                     .index = entry->sample_count + points->histogram_at++};
+    return true;
+}
+
+/* How many samples of both kinds an entry has. */
+static inline size_t tsdb_entry_count(const struct quarry_tsdb_entry *entry)
+{
+    return entry->sample_count + entry->histogram_count;
+}
 
 /* One request. */
 struct tsdb_append {
@@ -21,6 +67,8 @@ struct tsdb_append {
     int64_t wall_ms;
     int64_t first_ms; /* of the request's first sample */
     struct tsdb_rules rules;
+    struct tsdb_histogram_scratch scratch; /* for its largest histogram */
+    bool has_bad_histograms;
 
     /* of one attempt */
     struct tsdb_view *view;
@@ -36,6 +84,15 @@ struct tsdb_append {
     uint32_t *promised;                        /* chunklets, by shard and window of the view */
     uint64_t refused_before[TSDB_SHARD_COUNT]; /* samples that tsdb_append_prepare refused */
     uint64_t refused_shards;                   /* bits of shards without room: see is_last */
+
+    const uint32_t *known_ids; /* of a log that is replayed: each entry's series; else NULL */
+    /* what is about to be appended, for the log; NULL: nothing is logged */
+    struct tsdb_log_sample *logged;
+    uint8_t *logged_windows; /* of each, its window's index in the view */
+    uint32_t logged_count;
+    struct tsdb_log_ticket tickets[TSDB_VIEW_WINDOWS_MAX]; /* what is to be waited for */
+    uint32_t ticket_count;
+    enum quarry_status log_status; /* QUARRY_OK, or why nothing was appended */
 };
 
 /* What an attempt came to. */
@@ -46,6 +103,35 @@ enum tsdb_append_step {
     TSDB_APPEND_AGAIN,     /* a series went while it was looked at */
 };
 
+/* ---- append_histogram.c: what requests with histograms need ---------------------------------- */
+
+/*
+ * Looks at the histograms of a request, and has scratch for the largest sound one.
+ *
+ * `ret_taken`: what is to be given back; NULL: nothing. Returns: false: no memory.
+ * Cost: when there are none, a look at each entry.
+ */
+bool tsdb_append_scratch(struct tsdb_append *append, void **ret_taken);
+
+/* Refuses what breaks the rules for histograms. */
+void tsdb_append_refuse_bad(struct tsdb_append *append);
+
+/* Whether a point is left out since it was refused by tsdb_append_refuse_bad. */
+bool tsdb_append_is_bad_slow(const struct tsdb_point *point);
+static inline bool tsdb_append_is_bad(const struct tsdb_append *append,
+                                      const struct tsdb_point *point)
+{
+    return Q_UNLIKELY(append->has_bad_histograms) && tsdb_append_is_bad_slow(point);
+}
+
+/* ---- append_metrics.c: limits of metrics ----------------------------------------------------- */
+
+/* Refuses entries that are over their metric's rate, and counts the others. Threads: inside the
+ * epoch in which the series were found. */
+void tsdb_append_take_metrics(struct tsdb_append *append);
+/* Counts them back: nothing was appended. Likewise. */
+void tsdb_append_give_metrics(struct tsdb_append *append);
+
 /* ---- append_series.c: which series an entry is of ------------------------------------------- */
 
 /*
@@ -54,6 +140,9 @@ enum tsdb_append_step {
  * Threads: inside the store's epoch.
  */
 enum tsdb_append_step tsdb_append_find_series(struct tsdb_append *append);
+
+/* Whether a new series may have room, with what is kept for those that are known. */
+bool tsdb_append_room_for_series(struct quarry_tsdb *tsdb);
 
 /* ---- append_shard.c: one shard -------------------------------------------------------------- */
 
@@ -68,10 +157,28 @@ void tsdb_append_apply(struct tsdb_append *append, uint32_t shard);
 /* Releases what was promised, and appends nothing. */
 void tsdb_append_abandon(struct tsdb_append *append, uint32_t shard);
 
+/* ---- append_exemplars.c: behind the samples ---------------------------------------------------
+ */
+
+/* Puts the request's exemplars in, and counts them. Threads: outside the epoch. */
+void tsdb_append_exemplars(struct tsdb_append *append);
+
 /* ---- append.c ------------------------------------------------------------------------------- */
 
 /* Counts refused samples of an entry, of which `sample` is the first. */
 void tsdb_append_refuse(struct tsdb_append *append, uint32_t entry, size_t sample, uint64_t count,
                         enum quarry_tsdb_refusal refusal);
+
+/* Samples of a log that are replayed at once: some 600 KiB for the time of a call. */
+#define TSDB_REPLAY_SAMPLES_MAX 4096u
+
+/*
+ * Appends samples that were acknowledged before, in whatever order they come.
+ *
+ * `count`: 1 to TSDB_REPLAY_SAMPLES_MAX.
+ * Returns: how many could not be, for want of memory. Threads: any, outside the epoch.
+ */
+uint64_t tsdb_append_replayed(struct quarry_tsdb *tsdb, const struct tsdb_log_sample *samples,
+                              size_t count);
 
 #endif

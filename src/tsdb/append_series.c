@@ -20,6 +20,7 @@
  */
 #include <tsdb/append.h>
 
+#include <tsdb/metrics.h>
 #include <tsdb/turn.h>
 
 /* Entries whose memo bucket is fetched ahead: about a cache miss's worth of others. */
@@ -27,8 +28,7 @@
 
 /* ---- room ----------------------------------------------------------------------------------- */
 
-/* Whether a new series may have room, with what is kept for those that are known. */
-static bool room_is_there(struct quarry_tsdb *tsdb)
+bool tsdb_append_room_for_series(struct quarry_tsdb *tsdb)
 {
     uint64_t limit_bytes = tsdb->options.memory_bytes;
 
@@ -46,7 +46,8 @@ static bool room_is_there(struct quarry_tsdb *tsdb)
 static void entry_refuse(struct tsdb_append *append, uint32_t index,
                          enum quarry_tsdb_refusal refusal)
 {
-    tsdb_append_refuse(append, index, 0, append->request->entries[index].sample_count, refusal);
+    tsdb_append_refuse(append, index, 0, tsdb_entry_count(&append->request->entries[index]),
+                       refusal);
 }
 
 /* The window that a new series counts as having samples in, so that it is not removed at once. */
@@ -67,7 +68,7 @@ static void series_begin(struct tsdb_append *append, uint32_t id)
     struct os_mutex *mutex = tsdb_shard_mutex(tsdb, tsdb_shard_of(id));
 
     os_mutex_lock(mutex);
-    if (series->head.age == 0) {
+    if (series->head.tail == TSDB_CHUNKLET_NONE) {
         series->last_window = window_now(append);
     }
     os_mutex_unlock(mutex);
@@ -82,15 +83,22 @@ static enum tsdb_append_step series_make(struct tsdb_append *append, uint32_t in
     struct quarry_tsdb *tsdb = append->tsdb;
     bool is_new = false;
 
+    struct tsdb_metric *metric = tsdb_metric_of_labels(tsdb, append->request->tenant, labels);
+    if (!tsdb_metric_begin_series(tsdb, metric)) {
+        entry_refuse(append, index, QUARRY_TSDB_METRIC_SERIES_LIMIT);
+        return TSDB_APPEND_GO_ON;
+    }
     if (!tsdb_limits_add_series(&tsdb->limits, append->tenant)) {
+        tsdb_metric_end_series(metric);
         entry_refuse(append, index, QUARRY_TSDB_SERIES_LIMIT);
         return TSDB_APPEND_GO_ON;
     }
     enum quarry_status status = QUARRY_NO_MEMORY;
-    if (room_is_there(tsdb)) {
+    if (tsdb_append_room_for_series(tsdb)) {
         status = tsdb_registry_get(tsdb->registry, append->request->tenant, labels, key, ret_id,
                                    &is_new);
     }
+    tsdb_metric_end_series(metric);
     if (status != QUARRY_OK || !is_new) {
         tsdb_limits_remove_series(&tsdb->limits, append->tenant);
     }
@@ -116,6 +124,17 @@ static bool entry_labels(const struct tsdb_append *append, uint32_t index,
             request->resolve(request->resolve_argument, index, ret_labels));
 }
 
+/* Whether the log has room for such labels, of whatever limits. */
+static bool log_can_hold(struct tsdb_labels labels)
+{
+    uint64_t byte_count = 0;
+
+    for (size_t i = 0; i < labels.count; i++) {
+        byte_count += labels.labels[i].name.count + labels.labels[i].value.count;
+    }
+    return byte_count <= TSDB_LOG_LABEL_BYTES_MAX;
+}
+
 /* The series of an entry that its key does not name. */
 static Q_NOINLINE enum tsdb_append_step entry_find_slow(struct tsdb_append *append, uint32_t index,
                                                         const struct tsdb_memo_key *key,
@@ -126,7 +145,7 @@ static Q_NOINLINE enum tsdb_append_step entry_find_slow(struct tsdb_append *appe
     struct tsdb_labels labels;
 
     if (!entry_labels(append, index, &labels) || !tsdb_limits_allow_labels(limits, labels) ||
-        !tsdb_labels_are_valid(&labels)) {
+        !tsdb_labels_are_valid(&labels) || (tsdb->durable != NULL && !log_can_hold(labels))) {
         entry_refuse(append, index, QUARRY_TSDB_BAD_LABELS);
         return TSDB_APPEND_GO_ON;
     }
@@ -154,7 +173,7 @@ static enum tsdb_append_step entry_find(struct tsdb_append *append, uint32_t ind
     const struct quarry_tsdb_entry *entry = &append->request->entries[index];
 
     *ret_id = TSDB_SERIES_NONE;
-    if (entry->sample_count == 0) {
+    if (tsdb_entry_count(entry) == 0) {
         return TSDB_APPEND_GO_ON;
     }
     if (entry->key.count == 0) {

@@ -23,12 +23,32 @@
 
 #include <tsdb/shard.h>
 
-static struct tsdb_judgement judge(const struct tsdb_append *append,
-                                   const struct tsdb_series *series, struct tsdb_sample sample)
+/* What a point is compared with the series' last by, if they are of one moment: its bits; of a
+ * histogram a hash. Those of another kind than the last never equal it. */
+static uint64_t point_bits(const struct tsdb_append *append, const struct tsdb_head *head,
+                           const struct tsdb_point *point)
 {
-    const struct tsdb_sample last = {series->head.t_ms, series->head.bits};
+    bool is_histogram = point->histogram != NULL;
 
-    return tsdb_rules_judge(&append->rules, series->head.age != 0 ? &last : NULL, sample);
+    if (Q_UNLIKELY(is_histogram != tsdb_head_is_histogram(head))) {
+        return ~head->bits;
+    }
+    return is_histogram ? tsdb_shard_histogram_hash(point->histogram, &append->scratch)
+                        : point->bits;
+}
+
+static struct tsdb_judgement judge(const struct tsdb_append *append,
+                                   const struct tsdb_series *series, const struct tsdb_point *point)
+{
+    const struct tsdb_head *head = &series->head;
+    const struct tsdb_sample last = {head->t_ms, head->bits};
+    struct tsdb_sample sample = {point->t_ms, point->bits};
+
+    if (Q_UNLIKELY(head->tail != TSDB_CHUNKLET_NONE && point->t_ms == head->t_ms)) {
+        sample.bits = point_bits(append, head, point);
+    }
+    return tsdb_rules_judge(&append->rules, head->tail != TSDB_CHUNKLET_NONE ? &last : NULL,
+                            sample);
 }
 
 /* The index in the view of the window that a time is in; TSDB_VIEW_WINDOWS_MAX: none. */
@@ -84,12 +104,44 @@ static uint32_t closed_windows(const struct tsdb_append *append, uint32_t shard)
     return closed;
 }
 
-static void needs_add(struct needs *needs, uint32_t index, uint32_t id, size_t count)
+/* Has a sample logged before it is appended. */
+static void log_add(struct tsdb_append *append, uint32_t id, uint32_t index,
+                    const struct tsdb_point *point)
 {
-    if (count != 0) {
-        needs->chunklets[index] += tsdb_shard_need(count);
-        needs->id_max[index] = id > needs->id_max[index] ? id : needs->id_max[index];
+    append->logged[append->logged_count] = (struct tsdb_log_sample){id, point->t_ms, point->bits};
+    append->logged_windows[append->logged_count++] = (uint8_t)index;
+}
+
+/* Floats of one series and window, one after another, whose chunklets are not counted yet. */
+struct run {
+    uint32_t index;
+    size_t count;
+};
+
+static void needs_add_run(struct needs *needs, uint32_t id, struct run *run)
+{
+    if (run->count != 0) {
+        needs->chunklets[run->index] += tsdb_shard_need(run->count);
+        needs->id_max[run->index] = id > needs->id_max[run->index] ? id : needs->id_max[run->index];
     }
+    run->count = 0;
+}
+
+/* A point that will be taken, in a window. */
+static void needs_add(struct needs *needs, uint32_t id, uint32_t index,
+                      const struct tsdb_point *point, struct run *run)
+{
+    if (index != run->index || point->histogram != NULL) {
+        needs_add_run(needs, id, run);
+        run->index = index;
+    }
+    if (Q_LIKELY(point->histogram == NULL)) {
+        run->count++;
+        return;
+    }
+    needs->chunklets[index] +=
+        tsdb_shard_need_histogram(tsdb_histogram_bytes_need(point->histogram));
+    needs->id_max[index] = id > needs->id_max[index] ? id : needs->id_max[index];
 }
 
 /* Why a sample is refused whose window is not there, or not open. */
@@ -105,33 +157,34 @@ static enum quarry_tsdb_refusal refusal_closed(const struct tsdb_append *append,
 static void item_prepare(struct tsdb_append *append, const struct tsdb_append_item *item,
                          const struct tsdb_series *series, struct needs *needs)
 {
-    const struct quarry_tsdb_entry *entry = entry_of(append, item);
-    uint32_t run_index = TSDB_VIEW_WINDOWS_MAX;
-    size_t run_count = 0;
+    struct tsdb_points points = {.entry = entry_of(append, item)};
+    struct tsdb_point point;
+    struct run run = {.index = TSDB_VIEW_WINDOWS_MAX};
 
-    for (size_t i = 0; i < entry->sample_count; i++) {
-        struct tsdb_judgement judgement = judge(append, series, entry->samples[i]);
-        uint32_t index = window_index(append, entry->samples[i].t_ms);
+    while (tsdb_points_next(&points, &point)) {
+        if (tsdb_append_is_bad(append, &point)) {
+            continue;
+        }
+        struct tsdb_judgement judgement = judge(append, series, &point);
+        uint32_t index = window_index(append, point.t_ms);
         bool is_open = index < TSDB_VIEW_WINDOWS_MAX && (needs->closed >> index & 1) == 0;
         if (judgement.verdict == TSDB_VERDICT_REPEATED) {
             continue;
         }
         if (judgement.verdict != TSDB_VERDICT_REFUSED && !is_open) {
-            judgement.refusal = refusal_closed(append, index, entry->samples[i].t_ms);
+            judgement.refusal = refusal_closed(append, index, point.t_ms);
         }
         if (judgement.refusal != QUARRY_TSDB_TAKEN) {
             append->refused_before[tsdb_shard_of(item->id)]++;
-            tsdb_append_refuse(append, item->entry, i, 1, judgement.refusal);
+            tsdb_append_refuse(append, item->entry, point.index, 1, judgement.refusal);
             continue;
         }
-        if (index != run_index) {
-            needs_add(needs, run_index, item->id, run_count);
-            run_index = index;
-            run_count = 0;
+        needs_add(needs, item->id, index, &point, &run);
+        if (append->logged != NULL) {
+            log_add(append, item->id, index, &point);
         }
-        run_count++;
     }
-    needs_add(needs, run_index, item->id, run_count);
+    needs_add_run(needs, item->id, &run);
 }
 
 /* Whether samples may have more, and leave what sealing and queries are kept. */
@@ -202,13 +255,25 @@ static bool shard_judge_locked(struct tsdb_append *append, uint32_t shard, struc
     return true;
 }
 
+/* Samples of an entry, but for histograms that are refused already. */
+static uint64_t good_count(const struct tsdb_append *append, const struct tsdb_append_item *item)
+{
+    struct tsdb_points points = {.entry = entry_of(append, item)};
+    struct tsdb_point point;
+    uint64_t count = 0;
+
+    while (tsdb_points_next(&points, &point)) {
+        count += !tsdb_append_is_bad(append, &point);
+    }
+    return count;
+}
+
 /* All of a shard's entries are refused for want of room. */
 static void shard_refuse(struct tsdb_append *append, uint32_t shard)
 {
     for (uint32_t i = append->start[shard]; i < append->start[shard + 1]; i++) {
         const struct tsdb_append_item *item = &append->items[append->order[i]];
-        tsdb_append_refuse(append, item->entry, 0, entry_of(append, item)->sample_count,
-                           QUARRY_TSDB_NO_MEMORY);
+        tsdb_append_refuse(append, item->entry, 0, good_count(append, item), QUARRY_TSDB_NO_MEMORY);
     }
 }
 
@@ -217,6 +282,7 @@ enum tsdb_append_step tsdb_append_prepare(struct tsdb_append *append, uint32_t s
     struct os_mutex *mutex = tsdb_shard_mutex(append->tsdb, shard);
     struct needs needs = {.closed = 0};
     uint64_t ends[TSDB_VIEW_WINDOWS_MAX];
+    uint32_t logged_before = append->logged_count;
 
     os_mutex_lock(mutex);
     bool is_whole = shard_judge_locked(append, shard, &needs);
@@ -234,6 +300,7 @@ enum tsdb_append_step tsdb_append_prepare(struct tsdb_append *append, uint32_t s
     if (!append->is_last || !append->request->is_partial) {
         return TSDB_APPEND_NO_MEMORY;
     }
+    append->logged_count = logged_before;
     shard_refuse(append, shard);
     append->refused_shards |= UINT64_C(1) << shard;
     return TSDB_APPEND_GO_ON;
@@ -265,48 +332,76 @@ void tsdb_append_abandon(struct tsdb_append *append, uint32_t shard)
     }
 }
 
+/* Appends a late sample. */
+static void late_apply(struct tsdb_append *append, struct tsdb_open_shard *shard,
+                       struct tsdb_chain *chain, const struct tsdb_point *point, uint32_t *promise)
+{
+    if (point->histogram != NULL) {
+        tsdb_shard_append_late_histogram(shard, chain, point->histogram, &append->scratch, promise);
+    } else {
+        tsdb_shard_append_late(shard, chain, (struct tsdb_sample){point->t_ms, point->bits},
+                               promise);
+    }
+    append->late_count++;
+}
+
 /* Appends one sample that was judged. */
 static void sample_apply(struct tsdb_append *append, uint32_t index, uint32_t id,
                          struct tsdb_series *series, enum tsdb_verdict verdict,
-                         struct tsdb_sample sample)
+                         const struct tsdb_point *point)
 {
     const struct tsdb_window *window = append->view->windows[index];
     struct tsdb_open *open = tsdb_window_open(window);
-    uint32_t shard = tsdb_shard_of(id);
-    uint32_t *promise = &promised_of(append, shard)[index];
+    struct tsdb_open_shard *shard = &open->shard[tsdb_shard_of(id)];
+    uint32_t *promise = &promised_of(append, tsdb_shard_of(id))[index];
     struct tsdb_chain *chain = tsdb_open_chain(open, id);
 
     if (verdict == TSDB_VERDICT_LATE) {
-        tsdb_shard_append_late(&open->shard[shard], chain, sample, promise);
-        append->late_count++;
+        late_apply(append, shard, chain, point, promise);
         return;
     }
-    tsdb_shard_append(&open->shard[shard], chain, &series->head, sample, promise);
-    series->last_window = window->number; /* in order: no lower than before */
-    if (sample.t_ms > append->taken_max_ms) {
-        append->taken_max_ms = sample.t_ms;
+    if (Q_UNLIKELY(point->histogram != NULL)) {
+        tsdb_shard_append_histogram(shard, chain, &series->head, point->histogram, &append->scratch,
+                                    promise);
+    } else {
+        tsdb_shard_append(shard, chain, &series->head,
+                          (struct tsdb_sample){point->t_ms, point->bits}, promise);
     }
+    series->last_window = window->number; /* in order: no lower than before */
+    if (point->t_ms > append->taken_max_ms) {
+        append->taken_max_ms = point->t_ms;
+    }
+}
+
+static void taken_add(struct tsdb_append *append, const struct tsdb_point *point)
+{
+    append->result->taken_count++;
+    append->result->taken_histogram_count += point->histogram != NULL;
 }
 
 static void item_apply(struct tsdb_append *append, const struct tsdb_append_item *item,
                        uint64_t *refused_count)
 {
-    const struct quarry_tsdb_entry *entry = entry_of(append, item);
+    struct tsdb_points points = {.entry = entry_of(append, item)};
+    struct tsdb_point point;
     struct tsdb_series *series = tsdb_registry_series(append->tsdb->registry, item->id);
     uint32_t usable = append->usable[tsdb_shard_of(item->id)];
 
-    for (size_t i = 0; i < entry->sample_count; i++) {
-        struct tsdb_judgement judgement = judge(append, series, entry->samples[i]);
-        uint32_t index = window_index(append, entry->samples[i].t_ms);
+    while (tsdb_points_next(&points, &point)) {
+        if (tsdb_append_is_bad(append, &point)) {
+            continue;
+        }
+        struct tsdb_judgement judgement = judge(append, series, &point);
+        uint32_t index = window_index(append, point.t_ms);
         if (judgement.verdict == TSDB_VERDICT_REPEATED) {
             append->repeated_count++;
-            append->result->taken_count++;
+            taken_add(append, &point);
         } else if (judgement.verdict == TSDB_VERDICT_REFUSED || index >= TSDB_VIEW_WINDOWS_MAX ||
                    (usable >> index & 1) == 0) {
             *refused_count += 1;
         } else {
-            sample_apply(append, index, item->id, series, judgement.verdict, entry->samples[i]);
-            append->result->taken_count++;
+            sample_apply(append, index, item->id, series, judgement.verdict, &point);
+            taken_add(append, &point);
         }
     }
 }

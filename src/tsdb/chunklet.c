@@ -30,7 +30,7 @@
 #include <string.h>
 
 Q_STATIC_ASSERT(TSDB_CHUNKLET_PAYLOAD_BITS < 1u << 11, "used fits its 11 bits");
-Q_STATIC_ASSERT(TSDB_CHUNKLET_LATE < 1u << 5, "kinds fit their 5 bits");
+Q_STATIC_ASSERT(TSDB_CHUNKLET_LATE_HISTOGRAM < 1u << 5, "kinds fit their 5 bits");
 
 /* ---- late samples --------------------------------------------------------------------------- */
 

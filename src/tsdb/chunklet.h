@@ -8,7 +8,8 @@
  * and word 0 last, with release; a reader loads word 0 with acquire and looks at what lies below
  * `used` alone, which never changes again. So readers take no lock while a chain grows.
  *
- * Three kinds: floats, coded by head.h; histograms, a stream of bytes; late samples, as they came.
+ * Kinds: floats, coded by head.h; histograms, a stream of bytes; late samples, as they came; and
+ * the two of shard_histogram.c.
  */
 #ifndef QUARRY_TSDB_CHUNKLET_H
 #define QUARRY_TSDB_CHUNKLET_H
@@ -34,6 +35,8 @@ enum tsdb_chunklet_kind {
     TSDB_CHUNKLET_FLOATS = 1,
     TSDB_CHUNKLET_HISTOGRAMS = 2,
     TSDB_CHUNKLET_LATE = 3,
+    TSDB_CHUNKLET_STATE = 4, /* what the writer of histograms knows: no reader's business */
+    TSDB_CHUNKLET_LATE_HISTOGRAM = 5,
 };
 
 struct tsdb_chunklet {

@@ -36,6 +36,7 @@ struct quarry_tsdb_cursor {
     struct tsdb_sealed_read sealed;
     int64_t t_ms[QUARRY_TSDB_BLOCK_SAMPLES];
     uint64_t bits[QUARRY_TSDB_BLOCK_SAMPLES];
+    struct tsdb_histogram_batch batch; /* of the block, if it has histograms */
 };
 
 static const struct tsdb_memory *memory_of(const struct quarry_tsdb_set *set)
@@ -52,6 +53,7 @@ enum quarry_status quarry_tsdb_cursor_create(struct quarry_tsdb_set *set,
         return QUARRY_NO_MEMORY;
     }
     cursor->set = set;
+    cursor->batch.memory = memory_of(set);
     cursor->is_at_end = true;
     (void)atomic_add_relaxed_u32(&set->cursor_count, 1);
     *ret_cursor = cursor;
@@ -65,6 +67,7 @@ void quarry_tsdb_cursor_destroy(struct quarry_tsdb_cursor *cursor)
     }
     struct quarry_tsdb_set *set = cursor->set;
     tsdb_open_read_fini(&cursor->open, memory_of(set));
+    tsdb_histogram_batch_fini(&cursor->batch);
     tsdb_memory_give(memory_of(set), cursor);
     (void)atomic_sub_relaxed_u32(&set->cursor_count, 1);
 }
@@ -75,7 +78,8 @@ void quarry_tsdb_cursor_series(struct quarry_tsdb_cursor *cursor, size_t index)
     cursor->id = cursor->set->ids.ids[index];
     cursor->window_at = 0;
     cursor->source = SOURCE_NONE;
-    cursor->from_ms = cursor->set->min_ms;
+    int64_t kept_ms = tsdb_metric_min_ms(cursor->set->tsdb, cursor->id);
+    cursor->from_ms = kept_ms > cursor->set->min_ms ? kept_ms : cursor->set->min_ms;
     cursor->is_at_end = false;
 }
 
@@ -117,8 +121,8 @@ static enum quarry_status open_take(struct quarry_tsdb_cursor *cursor,
     }
     if (status == QUARRY_OK) {
         *ret_count = tsdb_open_read_take(&cursor->open, QUARRY_TSDB_BLOCK_SAMPLES, cursor->t_ms,
-                                         cursor->bits);
-        status = *ret_count == 0 ? tsdb_reader_status(&cursor->open.reader) : QUARRY_OK;
+                                         cursor->bits, &cursor->batch);
+        status = tsdb_open_read_status(&cursor->open);
     }
     return status;
 }
@@ -141,7 +145,8 @@ static enum quarry_status window_take(struct quarry_tsdb_cursor *cursor,
         }
         sealed_begin(cursor, window);
     }
-    return tsdb_sealed_read_take(&cursor->sealed, cursor->t_ms, cursor->bits, ret_count);
+    return tsdb_sealed_read_take(&cursor->sealed, cursor->t_ms, cursor->bits, &cursor->batch,
+                                 ret_count);
 }
 
 /* The window to be read; NULL: there is none left. */
@@ -177,7 +182,12 @@ static struct quarry_tsdb_block block_cut(struct quarry_tsdb_cursor *cursor, uin
         to--;
     }
     cursor->is_at_end = to < count;
-    return (struct quarry_tsdb_block){cursor->t_ms + from, cursor->bits + from, to - from};
+    return (struct quarry_tsdb_block){
+        .t_ms = cursor->t_ms + from,
+        .bits = cursor->bits + from,
+        .histograms = cursor->batch.count == 0 ? NULL : cursor->batch.items + from,
+        .count = to - from,
+    };
 }
 
 enum quarry_status quarry_tsdb_cursor_next(struct quarry_tsdb_cursor *cursor,

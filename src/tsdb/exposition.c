@@ -140,6 +140,25 @@ bool tsdb_exposition_labels(const struct tsdb_exposition_line *line, struct tsdb
     return add_braces(line->braces, line->format, set, text);
 }
 
+bool tsdb_exposition_names(const struct tsdb_exposition_line *line, struct tsdb_slice name)
+{
+    struct lex lex = {.at = line->braces.bytes,
+                      .end = line->braces.bytes + line->braces.count,
+                      .format = line->format};
+    struct lex_label label;
+
+    Q_ASSERT(line->kind == TSDB_LINE_SAMPLE);
+    for (bool is_first = true; line->braces.count != 0; is_first = false) {
+        if (lex_next_label(&lex, is_first, &label) != LEX_LABEL) {
+            return false;
+        }
+        if (!label.is_metric_name && tsdb_slice_equal(label.name.text, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool tsdb_exposition_exemplar_labels(const struct tsdb_exposition_line *line,
                                      struct tsdb_label_set *set, struct tsdb_text_room *text)
 {

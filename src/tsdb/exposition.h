@@ -109,6 +109,11 @@ enum quarry_status tsdb_exposition_next(struct tsdb_exposition *reader,
  */
 bool tsdb_exposition_labels(const struct tsdb_exposition_line *line, struct tsdb_label_set *set,
                             struct tsdb_text_room *text);
+/*
+ * Whether a sample's braces name a label, be it without a value: `job=""` says that there is to be
+ * none. The name is compared with what stands there.
+ */
+bool tsdb_exposition_names(const struct tsdb_exposition_line *line, struct tsdb_slice name);
 bool tsdb_exposition_exemplar_labels(const struct tsdb_exposition_line *line,
                                      struct tsdb_label_set *set, struct tsdb_text_room *text);
 /*

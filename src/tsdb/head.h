@@ -30,6 +30,15 @@ struct tsdb_head {
 };
 Q_STATIC_ASSERT(sizeof(struct tsdb_head) == 40, "a series' record has no more room for it");
 
+/* The scale of a head whose chain has come to histograms (shard_histogram.c). Their `bits` are a
+ * hash, `step_ms` and `repeats` say where their state is. */
+#define TSDB_HEAD_HISTOGRAMS 29u
+
+static inline bool tsdb_head_is_histogram(const struct tsdb_head *head)
+{
+    return head->scale == TSDB_HEAD_HISTOGRAMS;
+}
+
 enum tsdb_appended {
     TSDB_APPENDED,         /* in the tail */
     TSDB_APPENDED_ONWARDS, /* the spare is the tail now */

@@ -8,55 +8,18 @@
 
 #include <tsdb/types.h>
 
-/* Schemas: bucket boundaries grow by 2^(2^-schema), or are listed. */
-#define TSDB_HISTOGRAM_SCHEMA_MIN    (-4)
-#define TSDB_HISTOGRAM_SCHEMA_MAX    8
-#define TSDB_HISTOGRAM_SCHEMA_CUSTOM (-53)
+/* The public header's, under this folder's names. */
+#define tsdb_span      quarry_tsdb_span
+#define tsdb_buckets   quarry_tsdb_buckets
+#define tsdb_histogram quarry_tsdb_histogram
 
-/* Spans, buckets and boundaries that a histogram may have, each. Clients keep to 160 buckets; what
- * has more than this is not from one. Doubling it doubles the memory that a reader must have. */
-#define TSDB_HISTOGRAM_PARTS_MAX 4096u
+#define TSDB_HISTOGRAM_SCHEMA_MIN    QUARRY_TSDB_SCHEMA_MIN
+#define TSDB_HISTOGRAM_SCHEMA_MAX    QUARRY_TSDB_SCHEMA_MAX
+#define TSDB_HISTOGRAM_SCHEMA_CUSTOM QUARRY_TSDB_SCHEMA_CUSTOM
 
-/* What is known of a counter reset between the sample before and this one: Prometheus' numbers. */
-enum tsdb_reset_hint {
-    TSDB_RESET_UNKNOWN = 0,
-    TSDB_RESET_YES = 1,
-    TSDB_RESET_NO = 2,
-    TSDB_RESET_GAUGE = 3,
-};
-
-/* `length` buckets in a row, `offset` behind where the span before ended (the first: index). */
-struct tsdb_span {
-    int32_t offset;
-    uint32_t length;
-};
-
-/* One side of a histogram. `buckets`: absolute counts, or bits of doubles, as the histogram's. */
-struct tsdb_buckets {
-    const struct tsdb_span *spans;
-    const uint64_t *buckets;
-    uint32_t span_count;
-    uint32_t bucket_count; /* the sum of the spans' lengths */
-};
-
-/*
- * One histogram at one time. All arrays are borrowed. Counts are integers, or with `is_float` the
- * bits of doubles: NaN payloads and all. A histogram whose `sum_bits` are TSDB_STALE_BITS ends its
- * series.
- */
-struct tsdb_histogram {
-    int64_t t_ms;
-    int32_t schema;
-    bool is_float;
-    enum tsdb_reset_hint reset_hint;
-    uint64_t zero_threshold_bits;
-    uint64_t zero_count;
-    uint64_t count;
-    uint64_t sum_bits;
-    struct tsdb_buckets positive, negative;
-    const uint64_t *custom_bits; /* upper boundaries, of TSDB_HISTOGRAM_SCHEMA_CUSTOM alone */
-    uint32_t custom_count;
-};
+/* What has more parts than this is not from a client. Doubling it doubles the memory that a reader
+ * must have. */
+#define TSDB_HISTOGRAM_PARTS_MAX QUARRY_TSDB_HISTOGRAM_PARTS_MAX
 
 /*
  * Turns Prometheus' integer buckets, each the difference to the one before, into counts; and back.
@@ -99,8 +62,11 @@ void tsdb_histogram_copy(const struct tsdb_histogram *from, struct tsdb_histogra
 
 /* ---- open: one after another ---------------------------------------------------------------- */
 
-/* Bytes that tsdb_histogram_encode writes at most for `histogram`. */
+/* Bytes that tsdb_histogram_encode writes at most for `histogram`, whatever its numbers are. */
 size_t tsdb_histogram_bytes_max(const struct tsdb_histogram *histogram);
+
+/* And for its numbers, whatever comes before it. Cost: that of encoding. */
+size_t tsdb_histogram_bytes_need(const struct tsdb_histogram *histogram);
 
 /*
  * Encodes one sample, relative to the one before it.

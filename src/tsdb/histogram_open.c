@@ -11,7 +11,8 @@
  *     integers   the difference to the count before, zigzag
  *     doubles    0: as before; 1 ssssss wwwwww b…: an exclusive or, shifted, of width w + 1
  *
- * Where the layout changed, counts "before" are zeros. The sum is a double in any case. The order
+ * Where the layout is told, counts "before" are zeros: it is when it changed, and when what differs
+ * would be longer than all of it. The sum is a double in any case. The order
  * is chosen for each sample: all its counts grow alike, but how much depends on what was measured
  * since. A bucket that did not grow is a bit.
  *
@@ -161,6 +162,41 @@ static uint32_t choose_order(const struct tsdb_histogram *before,
     return chosen;
 }
 
+/* Bits of sum and cells, of doubles or with the order that is best. */
+static size_t bits_after(const struct tsdb_histogram *before,
+                         const struct tsdb_histogram *histogram)
+{
+    size_t bits = XOR_BITS_MAX;
+
+    if (!histogram->is_float) {
+        uint32_t order = choose_order(before, histogram);
+        return bits + (order == ORDER_PLAIN ? 64 * (size_t)cell_count(histogram)
+                                            : measure(before, histogram, order));
+    }
+    for (uint32_t i = 0; i < cell_count(histogram); i++) {
+        uint64_t xored = cell(histogram, i) ^ cell(before, i);
+        bits += xored == 0
+                    ? 1
+                    : 13 + 64 - bits_trailing_zeros_u64(xored) - bits_leading_zeros_u64(xored);
+    }
+    return bits;
+}
+
+size_t tsdb_histogram_bytes_need(const struct tsdb_histogram *histogram)
+{
+    return 2 + VARINT_U64_BYTES_MAX + histogram_layout_bytes_max(histogram) +
+           bits_after(&nothing, histogram) / 8 + 1;
+}
+
+/* Whether a histogram is told by what differs from the one before: if that is not longer than all
+ * of it, as after a reset. */
+static bool is_after(const struct tsdb_histogram *before, const struct tsdb_histogram *histogram)
+{
+    return before != NULL && tsdb_histogram_same_layout(before, histogram) &&
+           bits_after(before, histogram) <=
+               bits_after(&nothing, histogram) + 8 * histogram_layout_bytes_max(histogram);
+}
+
 static void put_cells(struct sink *sink, const struct tsdb_histogram *before,
                       const struct tsdb_histogram *histogram, uint32_t order)
 {
@@ -185,7 +221,7 @@ size_t tsdb_histogram_bytes_max(const struct tsdb_histogram *histogram)
 size_t tsdb_histogram_encode(const struct tsdb_histogram *before,
                              const struct tsdb_histogram *histogram, uint8_t *ret_bytes)
 {
-    const bool is_same = before != NULL && tsdb_histogram_same_layout(before, histogram);
+    const bool is_same = is_after(before, histogram);
     const struct tsdb_histogram *base = is_same ? before : &nothing;
     const int64_t t_before = before == NULL ? 0 : before->t_ms;
     uint8_t *to = ret_bytes;

@@ -4,7 +4,7 @@
  *     leaf[tenant / 64] ──> 64 × { series, second, samples in it, own limits or NULL }
  *
  * A tenant is a number of 16 bits, so its figures are found by two loads. Leaves are made when the
- * first of their tenants comes, and stay: 2 KiB each, 2 MiB if all 65,536 come.
+ * first of their tenants comes, and stay: 2.5 KiB each, 2.5 MiB if all 65,536 come.
  *
  * The rate is counted by seconds of the wall's clock, from the beginning of each: a sender may send
  * two seconds' worth around the change of one, and never more over any longer time. A bucket that
@@ -20,6 +20,9 @@
 #define LABELS_DEFAULT      64u
 #define NAME_BYTES_DEFAULT  1024u
 #define VALUE_BYTES_DEFAULT 4096u
+/* As many as Prometheus keeps; with a trace of 32 digits each they take half of the bytes. */
+#define EXEMPLARS_DEFAULT      100000u
+#define EXEMPLAR_BYTES_DEFAULT (UINT64_C(32) << 20)
 
 struct tsdb_replaced {
     struct tsdb_replaced *next;
@@ -37,6 +40,8 @@ static struct quarry_tsdb_limits limits_or(const struct quarry_tsdb_limits *want
         .label_count = OR(label_count),
         .label_name_bytes = OR(label_name_bytes),
         .label_value_bytes = OR(label_value_bytes),
+        .exemplar_count = OR(exemplar_count),
+        .exemplar_bytes = OR(exemplar_bytes),
     };
 #undef OR
 }
@@ -50,6 +55,8 @@ void tsdb_limits_init(struct tsdb_limits *limits, const struct tsdb_memory *memo
         .label_count = LABELS_DEFAULT,
         .label_name_bytes = NAME_BYTES_DEFAULT,
         .label_value_bytes = VALUE_BYTES_DEFAULT,
+        .exemplar_count = EXEMPLARS_DEFAULT,
+        .exemplar_bytes = EXEMPLAR_BYTES_DEFAULT,
     };
 
     limits->memory = memory;
@@ -174,6 +181,13 @@ bool tsdb_limits_add_series(struct tsdb_limits *limits, struct tsdb_tenant *tena
         (void)atomic_add_relaxed_u64(&limits->tenant_count, 1);
     }
     return true;
+}
+
+void tsdb_limits_restore_series(struct tsdb_limits *limits, struct tsdb_tenant *tenant)
+{
+    if (atomic_add_relaxed_u64(&tenant->series_count, 1) == 0) {
+        (void)atomic_add_relaxed_u64(&limits->tenant_count, 1);
+    }
 }
 
 void tsdb_limits_remove_series(struct tsdb_limits *limits, struct tsdb_tenant *tenant)

@@ -19,6 +19,7 @@ struct tsdb_tenant {
     _Atomic uint64_t series_count;
     _Atomic uint64_t second;       /* of the wall's clock, which is being counted */
     _Atomic uint64_t sample_count; /* in that second */
+    _Atomic(void *) exemplars;     /* exemplars.c's; NULL: none yet */
     _Atomic(void *) limits;        /* struct quarry_tsdb_limits of its own; NULL: the store's */
 };
 
@@ -62,6 +63,8 @@ bool tsdb_limits_take_samples(const struct quarry_tsdb_limits *limits, struct ts
 
 /* Counts one series more, or one less. Returns: false: the tenant has as many as it may. */
 bool tsdb_limits_add_series(struct tsdb_limits *limits, struct tsdb_tenant *tenant);
+/* Counts one that was there before, whatever the limits are now. */
+void tsdb_limits_restore_series(struct tsdb_limits *limits, struct tsdb_tenant *tenant);
 void tsdb_limits_remove_series(struct tsdb_limits *limits, struct tsdb_tenant *tenant);
 
 #endif

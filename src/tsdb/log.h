@@ -145,6 +145,19 @@ enum quarry_status tsdb_log_sync_all(struct tsdb_log *log, struct quarry_error *
 enum quarry_status tsdb_log_drop_window(struct tsdb_log *log, int64_t window,
                                         struct quarry_error *error);
 
+/*
+ * Copies the segments that are there into another directory, each up to what has been appended by
+ * now; synced, but for the directory. Windows are not dropped meanwhile.
+ *
+ * Errors: QUARRY_NO_MEMORY, those of the vfs: what was copied by then stays. Threads: any.
+ */
+enum quarry_status tsdb_log_copy(struct tsdb_log *log, const char *directory,
+                                 struct quarry_error *error);
+/* Copies a file, up to so many bytes, and syncs it. Errors: as tsdb_log_copy. */
+enum quarry_status tsdb_file_copy(struct quarry_vfs *vfs, struct tsdb_memory *memory,
+                                  const char *from, const char *to, uint64_t byte_count,
+                                  struct quarry_error *error);
+
 /* Ends the log; nobody uses it. Syncs nothing. `log`: given; NULL does nothing. */
 void tsdb_log_close(struct tsdb_log *log);
 

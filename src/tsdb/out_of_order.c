@@ -14,12 +14,16 @@
  * The sort is by merging, from runs that are in order already, which late samples mostly are: a
  * sender that catches up sends in order. It is stable, which is what "the first that came" needs.
  *
+ * Of a histogram its place is collected, and not itself: it is decoded when it is given.
+ *
  * Concurrency: a chunklet that is not the newest does not change; the newest may have grown between
  * the count and the copy, so there is room for all that it can hold.
  */
 #include <tsdb/out_of_order.h>
 
 #include <string.h>
+
+#include <tsdb/shard.h>
 
 /* Chunklets of a chain, from `number` on. */
 static size_t chunklet_count(const struct tsdb_open_shard *shard, uint32_t number)
@@ -45,14 +49,33 @@ static enum quarry_status late_reserve(struct tsdb_late *late, const struct tsdb
     return late->samples == NULL ? QUARRY_NO_MEMORY : QUARRY_OK;
 }
 
+/* What one chunklet has; `number` becomes the next one's. Returns: how many. */
+static uint32_t chunklet_read(const struct tsdb_open_shard *shard, uint32_t *number,
+                              struct tsdb_late_sample *ret_samples)
+{
+    struct tsdb_sample floats[TSDB_CHUNKLET_LATE_MAX];
+    uint32_t own = *number, byte_count;
+    uint32_t count = tsdb_late_read(tsdb_open_chunklet(shard, own), floats, number);
+
+    for (uint32_t i = 0; i < count; i++) {
+        ret_samples[i] = (struct tsdb_late_sample){.t_ms = floats[i].t_ms, .bits = floats[i].bits};
+    }
+    if (count == 0 && tsdb_shard_late_histogram(shard, own, &ret_samples[0].t_ms, &byte_count)) {
+        ret_samples[0].bits = 0;
+        ret_samples[0].number = own;
+        count = 1;
+    }
+    return count;
+}
+
 /* Copies the chain to the end of the room, so that what came first is first. */
 static void late_copy(struct tsdb_late *late, const struct tsdb_open_shard *shard, uint32_t number)
 {
     size_t at = late->capacity;
 
     while (number != TSDB_CHUNKLET_NONE) {
-        struct tsdb_sample samples[TSDB_CHUNKLET_LATE_MAX];
-        uint32_t count = tsdb_late_read(tsdb_open_chunklet(shard, number), samples, &number);
+        struct tsdb_late_sample samples[TSDB_CHUNKLET_LATE_MAX];
+        uint32_t count = chunklet_read(shard, &number, samples);
         Q_ASSERT(count <= at);
         at -= count;
         memcpy(late->samples + at, samples, count * sizeof(*samples));
@@ -62,7 +85,7 @@ static void late_copy(struct tsdb_late *late, const struct tsdb_open_shard *shar
 }
 
 /* Where the run that begins at `from` ends: times in it do not fall. */
-static size_t run_end(const struct tsdb_sample *samples, size_t from, size_t count)
+static size_t run_end(const struct tsdb_late_sample *samples, size_t from, size_t count)
 {
     size_t end = from + 1;
 
@@ -74,8 +97,8 @@ static size_t run_end(const struct tsdb_sample *samples, size_t from, size_t cou
 
 /* Merges [from, middle) and [middle, end) by way of `room`; of equals the first run's come first.
  */
-static void run_merge(struct tsdb_sample *samples, size_t from, size_t middle, size_t end,
-                      struct tsdb_sample *room)
+static void run_merge(struct tsdb_late_sample *samples, size_t from, size_t middle, size_t end,
+                      struct tsdb_late_sample *room)
 {
     size_t a = from, b = middle, at = 0;
 
@@ -89,7 +112,7 @@ static void run_merge(struct tsdb_sample *samples, size_t from, size_t middle, s
 /* Merges neighbouring runs until there is one: log2(runs) passes. */
 static void late_sort(struct tsdb_late *late)
 {
-    struct tsdb_sample *samples = late->samples;
+    struct tsdb_late_sample *samples = late->samples;
 
     while (late->count != 0 && run_end(samples, 0, late->count) < late->count) {
         for (size_t from = 0; from < late->count;) {

@@ -6,9 +6,15 @@
 
 #include <tsdb/window.h>
 
+struct tsdb_late_sample {
+    int64_t t_ms;
+    uint64_t bits;   /* of a float */
+    uint32_t number; /* of a histogram's first chunklet (shard.h); NONE: a float */
+};
+
 /* Sorted by time, no moment twice. All-zero has none. */
 struct tsdb_late {
-    struct tsdb_sample *samples; /* own; twice `capacity`: the second half is for sorting */
+    struct tsdb_late_sample *samples; /* own; twice `capacity`: the second half is for sorting */
     size_t capacity;
     size_t count;
 };

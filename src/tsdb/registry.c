@@ -186,6 +186,7 @@ struct wanted {
     struct tsdb_symbol *symbols[TSDB_LABELS_MAX + 1]; /* its tenant's, then its labels'; or NULL */
     uint32_t numbers[TSDB_LABELS_MAX];                /* of its labels' */
     uint32_t id, list;                                /* 0: not yet */
+    uint32_t known_id;                                /* that it is to have; 0: any */
 };
 
 /* The symbols that there are. Returns: whether these are all. */
@@ -253,7 +254,7 @@ static uint32_t lookup(struct tsdb_registry *registry, const struct tsdb_labels 
     uint32_t id = TSDB_SERIES_NONE;
 
     wanted->count = (uint32_t)labels->count + 1;
-    wanted->id = wanted->list = 0;
+    wanted->id = wanted->list = wanted->known_id = 0;
     if (find_symbols(registry, labels, wanted)) {
         id = find_series(registry, wanted->tenant, wanted->numbers, labels->count,
                          hash_numbers(registry, wanted->tenant, wanted->numbers, labels->count));
@@ -324,11 +325,23 @@ static enum quarry_status get_symbols(struct tsdb_registry *registry,
     return status;
 }
 
+static enum quarry_status take_id(struct tsdb_registry *registry, struct wanted *wanted)
+{
+    if (wanted->known_id == TSDB_SERIES_NONE) {
+        return tsdb_table_take(&registry->series, &wanted->id);
+    }
+    enum quarry_status status = tsdb_table_take_at(&registry->series, wanted->known_id);
+    if (status == QUARRY_OK) {
+        wanted->id = wanted->known_id;
+    }
+    return status;
+}
+
 /* The record, with its list of labels. */
 static enum quarry_status make_record(struct tsdb_registry *registry, struct wanted *wanted)
 {
     uint32_t label_count = wanted->count - 1;
-    enum quarry_status status = tsdb_table_take(&registry->series, &wanted->id);
+    enum quarry_status status = take_id(registry, wanted);
 
     if (status == QUARRY_OK && label_count != 0) {
         status = tsdb_table_take(&registry->lists[label_count], &wanted->list);
@@ -434,4 +447,40 @@ enum quarry_status tsdb_registry_get(struct tsdb_registry *registry, uint16_t te
         *ret_is_new = is_new;
     }
     return status;
+}
+
+enum quarry_status tsdb_registry_restore(struct tsdb_registry *registry, uint32_t id,
+                                         uint16_t tenant, const struct tsdb_labels *labels,
+                                         bool *ret_is_new)
+{
+    enum quarry_status status = QUARRY_OK;
+
+    if (!tsdb_labels_are_valid(labels) || id == TSDB_SERIES_NONE) {
+        return QUARRY_BAD_INPUT;
+    }
+    struct wanted wanted;
+    wanted.tenant = tenant;
+    os_mutex_lock(&registry->mutex);
+    uint32_t found = lookup(registry, labels, NULL, &wanted);
+    bool is_new = found == TSDB_SERIES_NONE;
+    if (is_new) {
+        wanted.known_id = id;
+        status = make_series(registry, labels, &wanted);
+    } else if (found != id) {
+        status = QUARRY_EXISTS;
+    }
+    os_mutex_unlock(&registry->mutex);
+    if (status == QUARRY_OK) {
+        *ret_is_new = is_new;
+    }
+    return status;
+}
+
+bool tsdb_registry_has(struct tsdb_registry *registry, uint32_t id)
+{
+    os_mutex_lock(&registry->mutex);
+    bool has = tsdb_table_has(&registry->series, id) &&
+               (tsdb_registry_series(registry, id)->flags & TSDB_SERIES_GONE) == 0;
+    os_mutex_unlock(&registry->mutex);
+    return has;
 }

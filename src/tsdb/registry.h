@@ -39,7 +39,7 @@ enum {
 struct tsdb_series {
     /* guarded by the store's lock of the series' shard; zeros at first */
     struct tsdb_head head; /* of the chain that it appends to; age 0: it has no sample */
-    int32_t last_window; /* the last window that has samples of it */
+    int32_t last_window;   /* the last window that has samples of it */
     /* const while the series lives */
     uint32_t labels; /* in the registry's lists of label_count */
     uint16_t tenant;
@@ -176,6 +176,20 @@ enum quarry_status tsdb_registry_lookup(struct tsdb_registry *registry, uint16_t
                                         const struct tsdb_memo_key *key, uint32_t *ret_id);
 
 /*
+ * Makes a series with an id that it had before, or finds that it is there.
+ *
+ * `ret_is_new`: whether it was made.
+ * Errors: QUARRY_EXISTS: the id is another series', or the series has another id; QUARRY_BAD_INPUT,
+ * QUARRY_NO_MEMORY, QUARRY_TOO_MANY: nothing has changed. Threads, Cost: as tsdb_registry_get.
+ */
+enum quarry_status tsdb_registry_restore(struct tsdb_registry *registry, uint32_t id,
+                                         uint16_t tenant, const struct tsdb_labels *labels,
+                                         bool *ret_is_new);
+
+/* Whether an id is a series'. Threads: any. Cost: a lock. */
+bool tsdb_registry_has(struct tsdb_registry *registry, uint32_t id);
+
+/*
  * Decides whether a series goes: under its shard's lock, if nothing is kept of it, sets
  * TSDB_SERIES_GONE in its flags and returns true. Appenders look at the flag under the same lock.
  * Called with the registry's mutex held: it takes the shard's lock and no other, and calls nothing
@@ -213,6 +227,10 @@ static inline uint32_t tsdb_registry_count(const struct tsdb_registry *registry)
 
 /* How many series a tenant has. */
 uint32_t tsdb_registry_tenant_count(struct tsdb_registry *registry, uint16_t tenant);
+
+/* How many series of a tenant have a metric name. Cost: the mutex, and two searches. */
+uint32_t tsdb_registry_metric_count(struct tsdb_registry *registry, uint16_t tenant,
+                                    struct tsdb_slice name);
 
 /*
  * Walks over the series in the order of their ids, some at a time: those with ids above `after`.

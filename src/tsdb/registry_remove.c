@@ -131,6 +131,19 @@ uint32_t tsdb_registry_tenant_count(struct tsdb_registry *registry, uint16_t ten
     return count;
 }
 
+uint32_t tsdb_registry_metric_count(struct tsdb_registry *registry, uint16_t tenant,
+                                    struct tsdb_slice name)
+{
+    os_mutex_lock(&registry->mutex);
+    const struct tsdb_symbol *label =
+        tsdb_registry_name(registry, tenant, tsdb_slice_of(TSDB_METRIC_NAME));
+    const struct tsdb_symbol *value =
+        label == NULL ? NULL : tsdb_symbol_find(&registry->symbols, label, name);
+    uint32_t count = value == NULL ? 0 : tsdb_symbol_count(value);
+    os_mutex_unlock(&registry->mutex);
+    return count;
+}
+
 size_t tsdb_registry_list(struct tsdb_registry *registry, uint32_t after, uint32_t *ret_ids,
                           size_t room)
 {

@@ -18,6 +18,8 @@
  */
 #include <tsdb/remove.h>
 
+#include <tsdb/durable.h>
+#include <tsdb/exemplars.h>
 #include <tsdb/store.h>
 
 /* Calls of tsdb_registry_collect after which what was removed is free, if no reader is inside. */
@@ -55,6 +57,7 @@ static bool series_remove(struct quarry_tsdb *tsdb, uint32_t id, uint16_t tenant
     enum quarry_status status = tsdb_registry_remove(tsdb->registry, id, may_remove, tsdb);
 
     if (status == QUARRY_OK) {
+        tsdb_exemplars_forget(tsdb, tenant, id);
         tsdb_limits_remove_series(&tsdb->limits, tsdb_limits_tenant(&tsdb->limits, tenant));
         (void)atomic_add_relaxed_u64(&tsdb->counters.removed_series_count, 1);
     }
@@ -87,6 +90,9 @@ static bool walk_begin(struct quarry_tsdb *tsdb)
     struct tsdb_removal *removal = &tsdb->removal;
     int32_t floor = tsdb_views_floor(&tsdb->views);
 
+    if (tsdb->durable != NULL && tsdb_durable_floor(tsdb->durable) < floor) {
+        floor = tsdb_durable_floor(tsdb->durable); /* ids in a file mean what they did */
+    }
     if (floor == INT32_MAX || (removal->has_walked && floor <= removal->done)) {
         return false;
     }

@@ -38,109 +38,8 @@
 
 #include <tsdb/store.h>
 
-/* Slots of an empty table of times, a power of two. */
-#define TIMES_SLOTS_FIRST 64u
 /* Sealed bytes begin at multiples of it: entries and times hold 64-bit numbers. */
 #define SEALED_ALIGN 8u
-/* What samples that are sealed together begin with. */
-#define SAMPLES_FIRST 1024u
-
-/* ---- room ----------------------------------------------------------------------------------- */
-
-void tsdb_sealing_init(struct tsdb_sealing *sealing, const struct tsdb_memory *memory)
-{
-    *sealing = (struct tsdb_sealing){.memory = memory};
-}
-
-static void samples_fini(struct tsdb_sealing *sealing)
-{
-    tsdb_memory_give(sealing->memory, sealing->t_ms);
-    tsdb_memory_give(sealing->memory, sealing->last_t_ms);
-    tsdb_memory_give(sealing->memory, sealing->bits);
-    tsdb_memory_give(sealing->memory, sealing->scratch);
-    tsdb_memory_give(sealing->memory, sealing->bytes);
-    sealing->t_ms = sealing->last_t_ms = sealing->scratch = NULL;
-    sealing->bits = NULL;
-    sealing->bytes = NULL;
-    sealing->capacity = 0;
-    sealing->last_count = 0;
-}
-
-static enum quarry_status samples_make(struct tsdb_sealing *sealing, uint32_t capacity)
-{
-    const struct tsdb_memory *memory = sealing->memory;
-
-    sealing->t_ms = tsdb_memory_take(memory, capacity * sizeof(int64_t));
-    sealing->last_t_ms = tsdb_memory_take(memory, capacity * sizeof(int64_t));
-    sealing->bits = tsdb_memory_take(memory, capacity * sizeof(uint64_t));
-    sealing->scratch = tsdb_memory_take(memory, capacity * sizeof(int64_t));
-    sealing->bytes = tsdb_memory_take(
-        memory, size_max_u64(tsdb_column_bytes_max(capacity), tsdb_times_bytes_max(capacity)));
-    if (sealing->t_ms == NULL || sealing->last_t_ms == NULL || sealing->bits == NULL ||
-        sealing->scratch == NULL || sealing->bytes == NULL) {
-        samples_fini(sealing);
-        return QUARRY_NO_MEMORY;
-    }
-    sealing->capacity = capacity;
-    return QUARRY_OK;
-}
-
-/* Makes room for twice the samples, and keeps the `count` that there are. */
-static enum quarry_status samples_grow(struct tsdb_sealing *sealing, uint32_t count)
-{
-    struct tsdb_sealing larger = {.memory = sealing->memory};
-    enum quarry_status status = samples_make(&larger, 2 * sealing->capacity);
-
-    if (status != QUARRY_OK) {
-        return status;
-    }
-    memcpy(larger.t_ms, sealing->t_ms, count * sizeof(*larger.t_ms));
-    memcpy(larger.bits, sealing->bits, count * sizeof(*larger.bits));
-    samples_fini(sealing); /* the entry before is forgotten, which costs a look by bytes */
-    sealing->t_ms = larger.t_ms;
-    sealing->last_t_ms = larger.last_t_ms;
-    sealing->bits = larger.bits;
-    sealing->scratch = larger.scratch;
-    sealing->bytes = larger.bytes;
-    sealing->capacity = larger.capacity;
-    return QUARRY_OK;
-}
-
-static void room_fini(struct tsdb_sealing *sealing)
-{
-    samples_fini(sealing);
-    if (sealing->read != NULL) {
-        tsdb_open_read_fini(sealing->read, sealing->memory);
-    }
-    tsdb_memory_give(sealing->memory, sealing->read);
-    tsdb_memory_give(sealing->memory, sealing->entries);
-    tsdb_memory_give(sealing->memory, sealing->times.table);
-    tsdb_memory_give(sealing->memory, sealing->times.slots);
-    sealing->read = NULL;
-    sealing->entries = NULL;
-    sealing->entry_capacity = 0;
-    sealing->times = (struct tsdb_sealing_times){0};
-}
-
-static enum quarry_status room_make(struct tsdb_sealing *sealing)
-{
-    if (sealing->read == NULL) {
-        sealing->read = tsdb_memory_take_zero(sealing->memory, sizeof(*sealing->read));
-    }
-    if (sealing->times.slots == NULL) {
-        sealing->times.slots =
-            tsdb_memory_take_zero(sealing->memory, TIMES_SLOTS_FIRST * sizeof(uint32_t));
-        sealing->times.slot_capacity = sealing->times.slots == NULL ? 0 : TIMES_SLOTS_FIRST;
-    }
-    if (sealing->read == NULL || sealing->times.slots == NULL) {
-        return QUARRY_NO_MEMORY;
-    }
-    sealing->entry_count = 0;
-    sealing->last_count = 0;
-    sealing->times.count = 0;
-    memset(sealing->times.slots, 0, sealing->times.slot_capacity * sizeof(uint32_t));
-    return sealing->capacity != 0 ? QUARRY_OK : samples_make(sealing, SAMPLES_FIRST);
-}
 
 /* ---- bytes ---------------------------------------------------------------------------------- */
 
@@ -264,9 +163,7 @@ static enum quarry_status times_find(struct tsdb_sealing *sealing, struct tsdb_w
         status = times_add(sealing, window, times, ret_index);
     }
     if (status == QUARRY_OK) {
-        int64_t *swapped = sealing->last_t_ms;
-        sealing->last_t_ms = sealing->t_ms;
-        sealing->t_ms = swapped;
+        memcpy(sealing->last_t_ms, sealing->t_ms, count * sizeof(*sealing->t_ms));
         sealing->last_count = count;
         sealing->last_times = *ret_index;
     }
@@ -275,10 +172,29 @@ static enum quarry_status times_find(struct tsdb_sealing *sealing, struct tsdb_w
 
 /* ---- series --------------------------------------------------------------------------------- */
 
-static enum quarry_status entry_seal(struct tsdb_sealing *sealing, struct tsdb_window *window,
-                                     uint32_t local, uint32_t count)
+/* Encodes what the entry's samples are. */
+static enum quarry_status values_put(struct tsdb_sealing *sealing, struct tsdb_window *window,
+                                     uint32_t count, bool has_histograms,
+                                     struct tsdb_sealed_entry *entry)
 {
-    struct tsdb_sealed_entry entry = {.local = local, .count = count};
+    const uint8_t *bytes = has_histograms ? sealing->histograms->bytes : sealing->bytes;
+    size_t byte_count =
+        has_histograms ? sealing->histograms->byte_count
+                       : tsdb_column_encode(sealing->bits, count, sealing->scratch, sealing->bytes);
+
+    if (byte_count > UINT32_MAX) {
+        return QUARRY_NO_ADDRESS;
+    }
+    entry->value_bytes = (uint32_t)byte_count;
+    entry->count = count | (has_histograms ? TSDB_SEALED_HISTOGRAMS : 0);
+    return sealed_put(window, bytes, byte_count, &entry->values_at);
+}
+
+/* Makes an entry of the first `count` samples. */
+static enum quarry_status entry_seal(struct tsdb_sealing *sealing, struct tsdb_window *window,
+                                     uint32_t local, uint32_t count, bool has_histograms)
+{
+    struct tsdb_sealed_entry entry = {.local = local};
     void *entries = sealing->entries;
     enum quarry_status status =
         tsdb_memory_grow(sealing->memory, &entries, &sealing->entry_capacity,
@@ -289,9 +205,7 @@ static enum quarry_status entry_seal(struct tsdb_sealing *sealing, struct tsdb_w
         status = times_find(sealing, window, count, &entry.times);
     }
     if (status == QUARRY_OK) {
-        entry.value_bytes =
-            (uint32_t)tsdb_column_encode(sealing->bits, count, sealing->scratch, sealing->bytes);
-        status = sealed_put(window, sealing->bytes, entry.value_bytes, &entry.values_at);
+        status = values_put(sealing, window, count, has_histograms, &entry);
     }
     if (status == QUARRY_OK) {
         sealing->entries[sealing->entry_count++] = entry;
@@ -299,45 +213,84 @@ static enum quarry_status entry_seal(struct tsdb_sealing *sealing, struct tsdb_w
     return status;
 }
 
-/* Takes samples until there is an entry's worth, or no more. */
-static enum quarry_status entry_fill(struct tsdb_sealing *sealing, uint32_t *ret_count)
+/* One series on its way: `count` samples that have no entry yet, of one kind. */
+struct piece {
+    uint32_t count;
+    bool has_histograms;
+};
+
+/* Makes an entry of the samples so far; those behind them, `taken` of them, are the next one's. */
+static enum quarry_status piece_end(struct tsdb_sealing *sealing, struct tsdb_window *window,
+                                    uint32_t local, uint32_t taken, struct piece *piece)
 {
-    uint32_t count = 0, taken;
     enum quarry_status status = QUARRY_OK;
 
-    do {
-        if (count == sealing->capacity) {
-            if (count == TSDB_SEALED_SAMPLES_MAX) {
-                break;
-            }
-            status = samples_grow(sealing, count);
-            if (status != QUARRY_OK) {
-                return status;
-            }
-        }
-        taken = tsdb_open_read_take(sealing->read, sealing->capacity - count, sealing->t_ms + count,
-                                    sealing->bits + count);
-        count += taken;
-    } while (taken != 0);
-    *ret_count = count;
-    return tsdb_reader_status(&sealing->read->reader);
+    if (piece->count != 0) {
+        status = entry_seal(sealing, window, local, piece->count, piece->has_histograms);
+        memmove(sealing->t_ms, sealing->t_ms + piece->count, taken * sizeof(*sealing->t_ms));
+        memmove(sealing->bits, sealing->bits + piece->count, taken * sizeof(*sealing->bits));
+    }
+    tsdb_sealing_histograms_begin(sealing->histograms);
+    *piece = (struct piece){.count = 0};
+    return status;
+}
+
+/* Takes samples behind those that are there. `*ret_count`: 0 at the end. */
+static enum quarry_status piece_take(struct tsdb_sealing *sealing, const struct piece *piece,
+                                     uint32_t *ret_count)
+{
+    enum quarry_status status = QUARRY_OK;
+
+    if (piece->count == sealing->capacity) {
+        status = tsdb_sealing_samples_grow(sealing, piece->count);
+    }
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    *ret_count = tsdb_open_read_take(sealing->read, sealing->capacity - piece->count,
+                                     sealing->t_ms + piece->count, sealing->bits + piece->count,
+                                     &sealing->histograms->batch);
+    return *ret_count != 0 ? QUARRY_OK : tsdb_open_read_status(sealing->read);
+}
+
+/* Whether samples that were taken cannot be in the entry of those before them. */
+static bool piece_is_whole(const struct tsdb_sealing *sealing, const struct piece *piece)
+{
+    return piece->count == TSDB_SEALED_SAMPLES_MAX ||
+           (piece->count != 0 &&
+            piece->has_histograms != (sealing->histograms->batch.count != 0)) ||
+           sealing->histograms->byte_count > TSDB_SEALED_HISTOGRAM_BYTES;
 }
 
 static enum quarry_status series_seal(struct tsdb_sealing *sealing, struct tsdb_window *window,
                                       const struct tsdb_open_shard *shard, uint32_t local,
                                       const struct tsdb_chain *chain)
 {
-    uint32_t count = 0;
+    struct piece piece = {.count = 0};
+    uint32_t taken = 0;
     enum quarry_status status = tsdb_open_read_begin(sealing->read, sealing->memory, shard, chain);
 
+    tsdb_sealing_histograms_begin(sealing->histograms);
     while (status == QUARRY_OK) {
-        status = entry_fill(sealing, &count);
-        if (status != QUARRY_OK || count == 0) {
+        if (piece.count == TSDB_SEALED_SAMPLES_MAX) {
+            status = piece_end(sealing, window, local, 0, &piece);
+        }
+        if (status == QUARRY_OK) {
+            status = piece_take(sealing, &piece, &taken);
+        }
+        if (status != QUARRY_OK || taken == 0) {
             break;
         }
-        status = entry_seal(sealing, window, local, count);
+        if (piece_is_whole(sealing, &piece)) {
+            status = piece_end(sealing, window, local, taken, &piece);
+        }
+        piece.has_histograms = sealing->histograms->batch.count != 0;
+        piece.count += taken;
+        if (status == QUARRY_OK && piece.has_histograms) {
+            status = tsdb_sealing_histograms_put(sealing->histograms);
+        }
     }
-    return status;
+    return status != QUARRY_OK ? status : piece_end(sealing, window, local, 0, &piece);
 }
 
 static bool chain_is_empty(const struct tsdb_chain *chain)
@@ -348,19 +301,21 @@ static bool chain_is_empty(const struct tsdb_chain *chain)
 }
 
 /* All of a shard's chains, by rising local number. */
-static enum quarry_status chains_seal(struct tsdb_sealing *sealing, struct tsdb_window *window,
+static enum quarry_status chains_seal(struct quarry_tsdb *tsdb, struct tsdb_window *window,
                                       const struct tsdb_open *open, uint32_t shard)
 {
     enum quarry_status status = QUARRY_OK;
     const struct tsdb_chain *chain;
 
     for (uint32_t local = 0; status == QUARRY_OK; local++) {
-        chain = tsdb_open_chain(open, local * TSDB_SHARD_COUNT + shard);
+        uint32_t id = local * TSDB_SHARD_COUNT + shard;
+        chain = tsdb_open_chain(open, id);
         if (chain == NULL) {
             break;
         }
-        if (!chain_is_empty(chain)) {
-            status = series_seal(sealing, window, &open->shard[shard], local, chain);
+        /* What its metric does not keep any longer is left out. */
+        if (!chain_is_empty(chain) && tsdb_metric_min_ms(tsdb, id) < window->end_ms) {
+            status = series_seal(&tsdb->sealing, window, &open->shard[shard], local, chain);
         }
     }
     return status;
@@ -377,7 +332,7 @@ static struct tsdb_sealed_shard entries_sum(const struct tsdb_sealing *sealing)
     for (uint32_t i = 0; i < sealing->entry_count; i++) {
         bool is_first = i == 0 || sealing->entries[i - 1].local != sealing->entries[i].local;
         sum.series_count += is_first;
-        sum.sample_count += sealing->entries[i].count;
+        sum.sample_count += tsdb_sealed_count(&sealing->entries[i]);
     }
     return sum;
 }
@@ -408,7 +363,7 @@ static enum quarry_status shard_seal(struct quarry_tsdb *tsdb, struct tsdb_windo
 {
     struct tsdb_sealing *sealing = &tsdb->sealing;
     struct tsdb_open *open = tsdb_window_open(window);
-    enum quarry_status status = room_make(sealing);
+    enum quarry_status status = tsdb_sealing_room_make(sealing);
 
     if (status == QUARRY_OK) {
         status = tsdb_window_begin_sealed(window, tsdb->name, tsdb->memory);
@@ -417,7 +372,7 @@ static enum quarry_status shard_seal(struct quarry_tsdb *tsdb, struct tsdb_windo
         return status;
     }
     uint64_t end = window->sealed_end, used = atomic_load_relaxed_u64(&window->sealed_used_bytes);
-    status = chains_seal(sealing, window, open, shard);
+    status = chains_seal(tsdb, window, open, shard);
     if (status == QUARRY_OK) {
         status = tables_put(sealing, window, shard);
     }
@@ -460,7 +415,7 @@ static void open_end(struct quarry_tsdb *tsdb, struct tsdb_window *window)
     sealing->ended = atomic_exchange_acq_rel_ptr(&window->open, NULL);
     sealing->ended_window = window;
     sealing->ended_stamp = ref_epoch_now(tsdb->epoch);
-    room_fini(sealing);
+    tsdb_sealing_room_fini(sealing);
 }
 
 enum tsdb_sealed tsdb_seal_shard(struct quarry_tsdb *tsdb, struct tsdb_view *view,
@@ -478,7 +433,7 @@ enum tsdb_sealed tsdb_seal_shard(struct quarry_tsdb *tsdb, struct tsdb_view *vie
     *ret_status = shard_seal(tsdb, window, shard);
     if (*ret_status != QUARRY_OK) {
         shard_reopen(tsdb, &open->shard[shard], shard);
-        room_fini(sealing);
+        tsdb_sealing_room_fini(sealing);
         return TSDB_SEAL_FAILED;
     }
     /* Release: pairs with the acquire in tsdb_window_is_sealed. */
@@ -543,5 +498,5 @@ void tsdb_sealing_fini(struct tsdb_sealing *sealing, struct tsdb_views *views)
         tsdb_view_release(views, sealing->view);
         sealing->view = NULL;
     }
-    room_fini(sealing);
+    tsdb_sealing_room_fini(sealing);
 }

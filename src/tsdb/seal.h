@@ -19,6 +19,15 @@ struct tsdb_sealing_times {
     size_t slot_capacity; /* a power of two */
 };
 
+/* Histograms of the entry that is being made, as blocks. */
+struct tsdb_sealing_histograms {
+    struct tsdb_histogram_batch batch; /* what was read last */
+    uint8_t *bytes;
+    size_t capacity, byte_count;
+    struct tsdb_histogram_batch before; /* one of the block before; none: there is no such block */
+    uint64_t scratch[TSDB_HISTOGRAMS_SCRATCH];
+};
+
 /* What sealing needs beside what it reads and writes. Kept from shard to shard. */
 struct tsdb_sealing {
     const struct tsdb_memory *memory; /* const; borrowed */
@@ -30,6 +39,7 @@ struct tsdb_sealing {
     uint8_t *bytes;
     uint32_t last_count, last_times; /* of the entry before: as many samples, at these times */
     struct tsdb_open_read *read;
+    struct tsdb_sealing_histograms *histograms;
     struct tsdb_sealing_times times;
     struct tsdb_sealed_entry *entries;
     size_t entry_capacity;
@@ -46,9 +56,27 @@ struct tsdb_sealing {
     uint64_t ended_stamp;
 };
 
+/* ---- seal_histograms.c ---------------------------------------------------------------------- */
+
+/* Forgets the blocks of an entry. */
+void tsdb_sealing_histograms_begin(struct tsdb_sealing_histograms *histograms);
+/* Puts what is in the batch behind the entry's blocks. Errors: QUARRY_NO_MEMORY. */
+enum quarry_status tsdb_sealing_histograms_put(struct tsdb_sealing_histograms *histograms);
+void tsdb_sealing_histograms_fini(struct tsdb_sealing_histograms *histograms);
+
 void tsdb_sealing_init(struct tsdb_sealing *sealing, const struct tsdb_memory *memory);
 /* Gives everything back at once: there are no readers any more. `views`: the store's. */
 void tsdb_sealing_fini(struct tsdb_sealing *sealing, struct tsdb_views *views);
+
+/* ---- seal_room.c ---------------------------------------------------------------------------- */
+
+/* Has all that a shard needs, empty. Errors: QUARRY_NO_MEMORY: some of it may be there. */
+enum quarry_status tsdb_sealing_room_make(struct tsdb_sealing *sealing);
+void tsdb_sealing_room_fini(struct tsdb_sealing *sealing);
+/* Makes room for twice the samples, and keeps the `count` that there are. Errors: as above. */
+enum quarry_status tsdb_sealing_samples_grow(struct tsdb_sealing *sealing, uint32_t count);
+
+/* ---- seal.c --------------------------------------------------------------------------------- */
 
 /* What came of trying to seal. */
 enum tsdb_sealed {

@@ -6,6 +6,8 @@
  *         └── values_at ────┼─────────────────────┘  └── times ──> at ──┐
  *                           └───────────────────────────────────────────┘
  *
+ * An entry has floats or histograms; a series that turned from one to the other has several.
+ *
  * A series is found by a search over its shard's entries, 24 bytes each. Its values and its times
  * are two streams that are decoded side by side, 256 at a time; what is before the wanted time is
  * skipped an entry at a time, of which a series has one in a window unless it is sampled more often
@@ -41,7 +43,7 @@ void tsdb_sealed_read_begin(struct tsdb_sealed_read *read, const struct tsdb_win
     read->window = window;
     read->shard = &window->sealed_shard[shard];
     read->local = local;
-    read->block_count = 0;
+    read->left = 0;
     read->next = entry_find(window, read->shard, local);
     while (read->next < read->shard->entry_count) {
         const struct tsdb_sealed_entry *entry =
@@ -57,50 +59,125 @@ void tsdb_sealed_read_begin(struct tsdb_sealed_read *read, const struct tsdb_win
 static enum quarry_status entry_open(struct tsdb_sealed_read *read,
                                      const struct tsdb_sealed_entry *entry)
 {
-    if (entry->times >= read->shard->times_count || entry->count == 0) {
+    uint32_t count = tsdb_sealed_count(entry);
+
+    if (entry->times >= read->shard->times_count || count == 0) {
         return QUARRY_CORRUPT;
     }
     const struct tsdb_sealed_times *times =
         tsdb_sealed_times_at(read->window, read->shard, entry->times);
-    if (times->count != entry->count) {
+    if (times->count != count) {
         return QUARRY_CORRUPT;
     }
     enum quarry_status status =
         tsdb_times_open(&read->times, tsdb_space_at(&read->window->sealed, times->at),
                         times->byte_count, times->count);
-    if (status == QUARRY_OK) {
-        status =
-            tsdb_column_open(&read->column, tsdb_space_at(&read->window->sealed, entry->values_at),
-                             entry->value_bytes, entry->count);
+    const void *values = tsdb_space_at(&read->window->sealed, entry->values_at);
+    read->has_histograms = tsdb_sealed_has_histograms(entry);
+    if (read->has_histograms) {
+        tsdb_histograms_open(&read->histograms, values, entry->value_bytes, count);
+    } else if (status == QUARRY_OK) {
+        status = tsdb_column_open(&read->column, values, entry->value_bytes, count);
     }
-    read->block_count = (entry->count + QUARRY_TSDB_BLOCK_SAMPLES - 1) / QUARRY_TSDB_BLOCK_SAMPLES;
+    read->left = count;
+    read->time_at = read->time_count = 0;
     return status;
 }
 
-enum quarry_status tsdb_sealed_read_take(struct tsdb_sealed_read *read, int64_t *ret_t_ms,
-                                         uint64_t *ret_bits, uint32_t *ret_count)
+/* Opens the series' next entry, if there is one. */
+static enum quarry_status entry_next(struct tsdb_sealed_read *read)
 {
-    *ret_count = 0;
-    if (read->block_count == 0) {
-        if (read->next == read->shard->entry_count) {
-            return QUARRY_OK;
-        }
-        const struct tsdb_sealed_entry *entry =
-            tsdb_sealed_entry_at(read->window, read->shard, read->next);
-        if (entry->local != read->local) {
-            return QUARRY_OK;
-        }
-        enum quarry_status status = entry_open(read, entry);
-        if (status != QUARRY_OK) {
+    if (read->next == read->shard->entry_count) {
+        return QUARRY_OK;
+    }
+    const struct tsdb_sealed_entry *entry =
+        tsdb_sealed_entry_at(read->window, read->shard, read->next);
+    if (entry->local != read->local) {
+        return QUARRY_OK;
+    }
+    enum quarry_status status = entry_open(read, entry);
+    read->next += status == QUARRY_OK;
+    return status;
+}
+
+/* ---- histograms ----------------------------------------------------------------------------- */
+
+/* The next block's histograms, in a batch with room for them. */
+static enum quarry_status block_take(struct tsdb_sealed_read *read,
+                                     struct tsdb_histogram_batch *batch)
+{
+    size_t words = 1;
+    enum quarry_status status = tsdb_histogram_batch_reserve(batch, words);
+
+    while (status == QUARRY_OK) {
+        status = tsdb_histograms_take(&read->histograms, batch->room, batch->items, &batch->count,
+                                      &words);
+        if (status != QUARRY_NO_MEMORY) {
             return status;
         }
-        read->next++;
+        status = tsdb_histogram_batch_reserve(batch, words);
     }
-    uint32_t count = tsdb_times_take(&read->times, ret_t_ms);
-    if (count == 0 || tsdb_column_take(&read->column, ret_bits) != count) {
-        return QUARRY_CORRUPT;
+    return status;
+}
+
+/* Gives histograms their times, which come in larger blocks. */
+static bool times_give(struct tsdb_sealed_read *read, struct tsdb_histogram_batch *batch)
+{
+    for (uint32_t i = 0; i < batch->count; i++) {
+        if (read->time_at == read->time_count) {
+            read->time_at = 0;
+            read->time_count = tsdb_times_take(&read->times, read->t_ms);
+            if (read->time_count == 0) {
+                return false;
+            }
+        }
+        batch->items[i].t_ms = read->t_ms[read->time_at++];
     }
-    read->block_count--;
-    *ret_count = count;
+    return batch->count != 0;
+}
+
+static enum quarry_status histograms_take(struct tsdb_sealed_read *read, int64_t *ret_t_ms,
+                                          uint64_t *ret_bits, struct tsdb_histogram_batch *batch)
+{
+    enum quarry_status status = block_take(read, batch);
+
+    if (status == QUARRY_OK && !times_give(read, batch)) {
+        status = QUARRY_CORRUPT;
+    }
+    if (status != QUARRY_OK) {
+        batch->count = 0;
+        return status;
+    }
+    for (uint32_t i = 0; i < batch->count; i++) {
+        ret_t_ms[i] = batch->items[i].t_ms;
+        ret_bits[i] = batch->items[i].sum_bits;
+    }
     return QUARRY_OK;
+}
+
+enum quarry_status tsdb_sealed_read_take(struct tsdb_sealed_read *read, int64_t *ret_t_ms,
+                                         uint64_t *ret_bits, struct tsdb_histogram_batch *batch,
+                                         uint32_t *ret_count)
+{
+    enum quarry_status status = read->left == 0 ? entry_next(read) : QUARRY_OK;
+    uint32_t count;
+
+    *ret_count = 0;
+    tsdb_histogram_batch_begin(batch);
+    if (status != QUARRY_OK || read->left == 0) {
+        return status;
+    }
+    if (read->has_histograms) {
+        status = histograms_take(read, ret_t_ms, ret_bits, batch);
+        count = batch->count;
+    } else {
+        count = tsdb_times_take(&read->times, ret_t_ms);
+        status = count == 0 || tsdb_column_take(&read->column, ret_bits) != count ? QUARRY_CORRUPT
+                                                                                  : QUARRY_OK;
+    }
+    if (status == QUARRY_OK) {
+        read->left -= count;
+        *ret_count = count;
+    }
+    return status;
 }

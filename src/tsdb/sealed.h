@@ -8,6 +8,7 @@
 #define QUARRY_TSDB_SEALED_H
 
 #include <tsdb/column.h>
+#include <tsdb/histogram_batch.h>
 #include <tsdb/times.h>
 #include <tsdb/window.h>
 
@@ -17,14 +18,28 @@
  */
 #define TSDB_SEALED_SAMPLES_MAX 65536u
 
-/* Samples of one series. By local number, and then by time. */
+/* Bytes of histograms after which an entry ends: what is needed to make one is so bounded as well.
+ */
+#define TSDB_SEALED_HISTOGRAM_BYTES (UINT32_C(1) << 20)
+
+/* Samples of one series, of one kind. By local number, and then by time. */
 struct tsdb_sealed_entry {
     uint32_t local;
     uint32_t times;     /* which of the shard's times */
-    uint64_t values_at; /* a column (column.h) */
+    uint64_t values_at; /* a column (column.h), or blocks of histograms (histogram_column.h) */
     uint32_t value_bytes;
-    uint32_t count; /* as of its times */
+    uint32_t count; /* as of its times; TSDB_SEALED_HISTOGRAMS is added where it is of those */
 };
+#define TSDB_SEALED_HISTOGRAMS (UINT32_C(1) << 31)
+
+static inline uint32_t tsdb_sealed_count(const struct tsdb_sealed_entry *entry)
+{
+    return entry->count & ~TSDB_SEALED_HISTOGRAMS;
+}
+static inline bool tsdb_sealed_has_histograms(const struct tsdb_sealed_entry *entry)
+{
+    return (entry->count & TSDB_SEALED_HISTOGRAMS) != 0;
+}
 Q_STATIC_ASSERT(sizeof(struct tsdb_sealed_entry) == 24, "it is what a series costs in a window");
 
 /* When samples were; of all series that were sampled at the same times. */
@@ -41,10 +56,15 @@ struct tsdb_sealed_read {
     const struct tsdb_window *window;
     const struct tsdb_sealed_shard *shard;
     uint32_t local;
-    uint32_t next;        /* entry that is opened next */
-    uint32_t block_count; /* blocks of the open entry that are left */
+    uint32_t next;       /* entry that is opened next */
+    uint32_t left;       /* samples of the open entry */
+    bool has_histograms; /* the open entry */
     struct tsdb_column_reader column;
+    struct tsdb_histograms_reader histograms;
     struct tsdb_times_reader times;
+    /* times that are decoded ahead of their histograms */
+    uint32_t time_at, time_count;
+    int64_t t_ms[QUARRY_TSDB_BLOCK_SAMPLES];
 };
 
 /*
@@ -58,11 +78,14 @@ void tsdb_sealed_read_begin(struct tsdb_sealed_read *read, const struct tsdb_win
 /*
  * Takes the next block.
  *
- * `ret_t_ms`, `ret_bits`: room for QUARRY_TSDB_BLOCK_SAMPLES. `ret_count`: 0 at the end.
- * Errors: QUARRY_CORRUPT. Cost: 1 to 5 ns a sample.
+ * `ret_t_ms`, `ret_bits`: room for QUARRY_TSDB_BLOCK_SAMPLES. `batch`: gets as many histograms as
+ * are returned, or none: they are floats. `ret_count`: 0 at the end.
+ * Errors: QUARRY_CORRUPT; QUARRY_NO_MEMORY: for histograms, and the same call may succeed later.
+ * Cost: 1 to 5 ns a float.
  */
 enum quarry_status tsdb_sealed_read_take(struct tsdb_sealed_read *read, int64_t *ret_t_ms,
-                                         uint64_t *ret_bits, uint32_t *ret_count);
+                                         uint64_t *ret_bits, struct tsdb_histogram_batch *batch,
+                                         uint32_t *ret_count);
 
 /* An entry of a shard, and one of its times. */
 static inline const struct tsdb_sealed_entry *

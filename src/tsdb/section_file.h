@@ -63,6 +63,9 @@ enum quarry_status tsdb_section_file_open(const struct tsdb_section_place *place
 /* `file`: given; NULL does nothing. */
 void tsdb_section_file_close(struct tsdb_section_file *file);
 
+/* A number that another file of the name would not have. */
+uint64_t tsdb_section_file_salt(const struct tsdb_section_file *file);
+
 struct tsdb_section_info {
     uint32_t kind, index;
     uint64_t byte_count;

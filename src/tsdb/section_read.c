@@ -199,6 +199,11 @@ void tsdb_section_file_close(struct tsdb_section_file *file)
 
 /* ---- sections ------------------------------------------------------------------------------- */
 
+uint64_t tsdb_section_file_salt(const struct tsdb_section_file *file)
+{
+    return file->header.salt;
+}
+
 size_t tsdb_section_file_count(const struct tsdb_section_file *file)
 {
     return file->header.section_count;

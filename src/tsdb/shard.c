@@ -21,35 +21,41 @@
  */
 #include <tsdb/shard.h>
 
-/* Returns: the number of a chunklet of zeros. */
-static uint32_t chunklet_take(struct tsdb_open_shard *shard, uint32_t *promise)
+struct tsdb_spare tsdb_shard_take(struct tsdb_open_shard *shard, uint32_t *promise)
 {
     Q_ASSERT(*promise > 0);
     *promise -= 1;
     tsdb_shard_release(shard, 1);
     shard->used_count++;
-    Q_DCHECK(tsdb_chunklet_look(tsdb_open_chunklet(shard, shard->used_count)).count == 0);
+    struct tsdb_chunklet *chunklet = tsdb_open_chunklet(shard, shard->used_count);
+    Q_DCHECK(tsdb_chunklet_look(chunklet).kind == TSDB_CHUNKLET_FREE);
     atomic_bump_relaxed_u64(&shard->used_bytes, TSDB_CHUNKLET_BYTES);
-    return shard->used_count;
-}
-
-static struct tsdb_spare spare_take(struct tsdb_open_shard *shard, uint32_t *promise)
-{
-    uint32_t number = chunklet_take(shard, promise);
-
-    return (struct tsdb_spare){tsdb_open_chunklet(shard, number), number};
+    return (struct tsdb_spare){chunklet, shard->used_count};
 }
 
 static void chain_begin(struct tsdb_open_shard *shard, struct tsdb_chain *chain,
                         struct tsdb_head *head, struct tsdb_sample sample, uint32_t *promise)
 {
-    struct tsdb_spare spare = spare_take(shard, promise);
+    struct tsdb_spare spare = tsdb_shard_take(shard, promise);
 
     *head = (struct tsdb_head){.tail = TSDB_CHUNKLET_NONE};
     enum tsdb_appended appended = tsdb_head_append(head, NULL, sample, spare);
     Q_ASSERT(appended == TSDB_APPENDED_ONWARDS && head->tail == spare.number);
     /* Release: pairs with the acquire of readers, who find the sample in it. */
     atomic_store_release_u32(&chain->first, spare.number);
+}
+
+/* From histograms to floats: the chain goes on with a head that knows nothing. */
+Q_COLD static void chain_turn(struct tsdb_open_shard *shard, struct tsdb_head *head,
+                              struct tsdb_sample sample, uint32_t *promise)
+{
+    struct tsdb_chunklet *tail = tsdb_open_chunklet(shard, head->tail);
+    struct tsdb_spare spare = tsdb_shard_take(shard, promise);
+
+    *head = (struct tsdb_head){.tail = TSDB_CHUNKLET_NONE};
+    enum tsdb_appended appended = tsdb_head_append(head, NULL, sample, spare);
+    Q_ASSERT(appended == TSDB_APPENDED_ONWARDS && head->tail == spare.number);
+    tsdb_chunklet_link(tail, spare.number); /* now readers come to it */
 }
 
 void tsdb_shard_append(struct tsdb_open_shard *shard, struct tsdb_chain *chain,
@@ -62,12 +68,21 @@ void tsdb_shard_append(struct tsdb_open_shard *shard, struct tsdb_chain *chain,
         chain_begin(shard, chain, head, sample, promise);
         return;
     }
+    if (Q_UNLIKELY(tsdb_head_is_histogram(head))) {
+        chain_turn(shard, head, sample, promise);
+        return;
+    }
     struct tsdb_chunklet *tail = tsdb_open_chunklet(shard, head->tail);
     enum tsdb_appended appended = tsdb_head_append(head, tail, sample, (struct tsdb_spare){0});
     if (Q_UNLIKELY(appended == TSDB_APPEND_NEEDS_SPARE)) {
-        appended = tsdb_head_append(head, tail, sample, spare_take(shard, promise));
+        appended = tsdb_head_append(head, tail, sample, tsdb_shard_take(shard, promise));
         Q_ASSERT(appended == TSDB_APPENDED_ONWARDS);
     }
+}
+
+static bool has_late_floats(const struct tsdb_chunklet *chunklet)
+{
+    return tsdb_chunklet_look(chunklet).kind == TSDB_CHUNKLET_LATE;
 }
 
 void tsdb_shard_append_late(struct tsdb_open_shard *shard, struct tsdb_chain *chain,
@@ -77,11 +92,11 @@ void tsdb_shard_append_late(struct tsdb_open_shard *shard, struct tsdb_chain *ch
 
     Q_ASSERT(!shard->is_closed);
     atomic_bump_relaxed_u64(&shard->sample_count, 1);
-    if (newest != TSDB_CHUNKLET_NONE &&
+    if (newest != TSDB_CHUNKLET_NONE && has_late_floats(tsdb_open_chunklet(shard, newest)) &&
         tsdb_late_append(tsdb_open_chunklet(shard, newest), sample)) {
         return;
     }
-    struct tsdb_spare spare = spare_take(shard, promise);
+    struct tsdb_spare spare = tsdb_shard_take(shard, promise);
     bool is_appended = tsdb_late_append(spare.chunklet, sample);
     Q_ASSERT(is_appended);
     if (newest != TSDB_CHUNKLET_NONE) {

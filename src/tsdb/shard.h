@@ -5,6 +5,7 @@
 #define QUARRY_TSDB_SHARD_H
 
 #include <tsdb/head.h>
+#include <tsdb/histogram.h>
 #include <tsdb/window.h>
 
 /*
@@ -39,6 +40,9 @@ static inline void tsdb_shard_release(struct tsdb_open_shard *shard, uint32_t co
     shard->promised_count -= count;
 }
 
+/* Takes a chunklet of zeros that was promised, the one behind the last. Threads: as below. */
+struct tsdb_spare tsdb_shard_take(struct tsdb_open_shard *shard, uint32_t *promise);
+
 /*
  * Appends a sample in order.
  *
@@ -52,5 +56,65 @@ void tsdb_shard_append(struct tsdb_open_shard *shard, struct tsdb_chain *chain,
 /* Appends a late sample; otherwise as tsdb_shard_append. */
 void tsdb_shard_append_late(struct tsdb_open_shard *shard, struct tsdb_chain *chain,
                             struct tsdb_sample sample, uint32_t *promise);
+
+/* ---- histograms: shard_histogram.c ----------------------------------------------------------- */
+
+/* What appending histograms needs beside chunklets: memory of the request, for its largest one. */
+struct tsdb_histogram_scratch {
+    struct tsdb_histogram_room room;
+    uint8_t *bytes;
+    size_t byte_capacity; /* tsdb_histogram_bytes_need, and TSDB_SHARD_HISTOGRAM_HEAD */
+    struct tsdb_spare *spares;
+    size_t spare_capacity; /* tsdb_shard_histogram_spares */
+};
+
+/* Bytes that a late histogram, or a state, has in front of it at most. */
+#define TSDB_SHARD_HISTOGRAM_HEAD 12u
+
+/* Chunklets that `byte_count` bytes fill. */
+static inline uint32_t tsdb_shard_spares(size_t byte_count)
+{
+    return (uint32_t)((byte_count + TSDB_CHUNKLET_PAYLOAD_BYTES - 1) / TSDB_CHUNKLET_PAYLOAD_BYTES);
+}
+
+/* Spares that one histogram can need at a time, of so many bytes (tsdb_histogram_bytes_need). */
+static inline uint32_t tsdb_shard_histogram_spares(size_t need_bytes)
+{
+    return tsdb_shard_spares(need_bytes + TSDB_SHARD_HISTOGRAM_HEAD) + 1;
+}
+
+/* Chunklets that it uses up at most: for itself, and for the state behind it. */
+static inline uint32_t tsdb_shard_need_histogram(size_t need_bytes)
+{
+    return 2 * tsdb_shard_histogram_spares(need_bytes);
+}
+
+/* What tells histograms of one time apart: everything but the hint, as Prometheus compares. */
+uint64_t tsdb_shard_histogram_hash(const struct tsdb_histogram *histogram,
+                                   const struct tsdb_histogram_scratch *scratch);
+
+/* Appends a histogram in order, and a late one; sound ones. Otherwise as for floats. */
+void tsdb_shard_append_histogram(struct tsdb_open_shard *shard, struct tsdb_chain *chain,
+                                 struct tsdb_head *head, const struct tsdb_histogram *histogram,
+                                 const struct tsdb_histogram_scratch *scratch, uint32_t *promise);
+void tsdb_shard_append_late_histogram(struct tsdb_open_shard *shard, struct tsdb_chain *chain,
+                                      const struct tsdb_histogram *histogram,
+                                      const struct tsdb_histogram_scratch *scratch,
+                                      uint32_t *promise);
+
+/*
+ * Copies bytes that lie in the payloads of chunklets with consecutive numbers.
+ *
+ * `first`: of a row that was found whole. Threads: as readers of the shard.
+ */
+void tsdb_shard_row_read(const struct tsdb_open_shard *shard, uint32_t first, uint8_t *bytes,
+                         size_t count);
+
+/*
+ * Whether a chunklet of a late chain begins a histogram, and its time and how many bytes its code
+ * has: TSDB_SHARD_HISTOGRAM_HEAD behind the row's beginning. Threads: as readers of the shard.
+ */
+bool tsdb_shard_late_histogram(const struct tsdb_open_shard *shard, uint32_t number,
+                               int64_t *ret_t_ms, uint32_t *ret_byte_count);
 
 #endif

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include <tsdb/durable.h>
+
 uint64_t tsdb_charged_bytes(struct quarry_tsdb *tsdb)
 {
     struct quarry_account_state state;
@@ -31,7 +33,12 @@ static void read_counters(struct quarry_tsdb *tsdb, struct quarry_tsdb_stats *st
 
 #define READ(name) stats->name = atomic_load_relaxed_u64(&counters->name)
     READ(taken_count);
+    READ(histogram_count);
     READ(late_count);
+    READ(exemplar_count);
+    READ(exemplar_bytes);
+    READ(taken_exemplar_count);
+    READ(refused_exemplar_count);
     READ(repeated_count);
     READ(raced_count);
     READ(created_series_count);
@@ -61,6 +68,28 @@ static void read_charges(struct quarry_tsdb *tsdb, struct quarry_tsdb_stats *sta
     stats->peak_bytes = state.peak_bytes;
 }
 
+static void read_durable(struct tsdb_durable *durable, struct quarry_tsdb_stats *stats)
+{
+    struct tsdb_durable_counters *counters = &durable->counters;
+    struct tsdb_log_stats log;
+
+    tsdb_log_read_stats(durable->log, &log);
+    stats->log_status = tsdb_durable_status(durable);
+    stats->log_bytes = log.byte_count;
+    stats->log_segment_count = log.segment_count;
+    stats->log_sample_count = log.sample_count;
+    stats->log_sync_count = log.sync_count;
+    stats->log_failed_count = atomic_load_relaxed_u64(&counters->log_failed_count);
+    stats->replayed_count = atomic_load_relaxed_u64(&counters->replayed_count);
+    stats->loss_count = atomic_load_relaxed_u64(&counters->loss_count);
+    stats->lost_sample_count = atomic_load_relaxed_u64(&counters->lost_samples);
+    stats->saved_window_count = atomic_load_relaxed_u64(&counters->saved_count);
+    stats->save_failed_count = atomic_load_relaxed_u64(&counters->save_failed_count);
+    stats->snapshot_count = atomic_load_relaxed_u64(&counters->snapshot_count);
+    stats->snapshot_failed_count = atomic_load_relaxed_u64(&counters->snapshot_failed_count);
+    stats->window_file_count = atomic_load_relaxed_u32(&durable->file_count);
+}
+
 void quarry_tsdb_read_stats(struct quarry_tsdb *tsdb, struct quarry_tsdb_stats *ret_stats)
 {
     int64_t time_ms = tsdb_time_ms(tsdb);
@@ -75,6 +104,10 @@ void quarry_tsdb_read_stats(struct quarry_tsdb *tsdb, struct quarry_tsdb_stats *
     ret_stats->tenant_count = atomic_load_relaxed_u64(&tsdb->limits.tenant_count);
     read_counters(tsdb, ret_stats);
     read_charges(tsdb, ret_stats);
+    ret_stats->is_ready = tsdb_durable_is_ready(tsdb->durable);
+    if (tsdb->durable != NULL) {
+        read_durable(tsdb->durable, ret_stats);
+    }
 }
 
 /* ---- windows -------------------------------------------------------------------------------- */

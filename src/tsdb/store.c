@@ -5,10 +5,9 @@
  *     lifetime ── a pool for each of meta, registry, query     small objects
  *     the store itself, its limits, its first view
  *     epoch, registry
- *     thread
+ *     directory (durable.c), thread
  *
- * A store that could not be opened is taken apart by the function that closes one: it looks at what
- * is there.
+ * A store that could not be opened is taken apart as one that is closed: by what is there.
  */
 #include <tsdb/store.h>
 
@@ -16,6 +15,8 @@
 #include <string.h>
 
 #include <tsdb/background.h>
+#include <tsdb/durable.h>
+#include <tsdb/exemplars.h>
 
 #define NAME_DEFAULT   "tsdb"
 #define NAME_BYTES_MAX 12u
@@ -27,6 +28,7 @@
 #define LATE_MS_DEFAULT      INT64_C(600000)
 #define IN_ORDER_MS_DEFAULT  INT64_C(3600000)
 #define FUTURE_MS_DEFAULT    INT64_C(600000)
+#define SNAPSHOT_MS_DEFAULT  INT64_C(300000)
 /* Of the store's memory, for queries. */
 #define QUERY_PART 4u
 
@@ -69,6 +71,13 @@ static struct quarry_tsdb_options options_whole(const struct quarry_tsdb_options
     if (options->query_bytes == 0) {
         whole.query_bytes = options->memory_bytes / QUERY_PART;
     }
+    whole.snapshot_ms = or_default(options->snapshot_ms, SNAPSHOT_MS_DEFAULT);
+    if (options->vfs == NULL) {
+        whole.vfs = quarry_vfs_posix();
+    }
+    if (options->durability == QUARRY_TSDB_DURABILITY_DEFAULT) {
+        whole.durability = QUARRY_TSDB_DURABILITY_PROCESS;
+    }
     if (options->wall_ms == NULL) {
         whole.wall_ms = real_wall_ms;
         whole.wall_argument = NULL;
@@ -90,6 +99,11 @@ static enum quarry_status options_check(const struct quarry_tsdb_options *option
         return error_set(error, QUARRY_BAD_INPUT,
                          "%s: windows of 1 s to 31 days are possible, and up to %u of them",
                          options->name, QUARRY_TSDB_WINDOWS_MAX);
+    }
+    if (options->durability < QUARRY_TSDB_DURABILITY_DEFAULT ||
+        options->durability > QUARRY_TSDB_DURABILITY_POWER) {
+        return error_set(error, QUARRY_BAD_INPUT, "%s: there is no durability %d", options->name,
+                         (int)options->durability);
     }
     if (options->in_order_ms < 0 || options->in_order_ms > options->window_ms ||
         options->out_of_order_ms > options->window_ms || options->future_ms < 0) {
@@ -186,7 +200,7 @@ static enum quarry_status ground_make(struct ground *ground,
 
 static void locks_init(struct quarry_tsdb *tsdb)
 {
-    os_mutex_init(&tsdb->turn_mutex, OS_RANK_TSDB_TURN, 0);
+    os_mutex_init(&tsdb->turn_mutex, OS_RANK_TSDB_TURN, 1);
     for (uint32_t i = 0; i < TSDB_SHARD_COUNT; i++) {
         os_mutex_init(&tsdb->shard_lock[i].mutex, OS_RANK_TSDB_SHARD, i + 1);
     }
@@ -217,11 +231,14 @@ static void fill_in(struct quarry_tsdb *tsdb, const struct ground *ground,
     atomic_store_relaxed_i64(&tsdb->time_ms, TSDB_TIME_NONE);
     atomic_store_relaxed_i64(&tsdb->due_ms, INT64_MAX);
     tsdb_limits_init(&tsdb->limits, &tsdb->small[TSDB_PART_META], &options->limits);
+    tsdb_metrics_init(tsdb);
     tsdb_sealing_init(&tsdb->sealing, &tsdb->small[TSDB_PART_QUERY]);
     locks_init(tsdb);
 }
 
-static enum quarry_status parts_make(struct quarry_tsdb *tsdb)
+static enum quarry_status parts_make(struct quarry_tsdb *tsdb,
+                                     const struct quarry_tsdb_options *options,
+                                     struct quarry_error *error)
 {
     enum quarry_status status = tsdb_views_init(&tsdb->views, &tsdb->small[TSDB_PART_META]);
 
@@ -229,14 +246,42 @@ static enum quarry_status parts_make(struct quarry_tsdb *tsdb)
         status = quarry_epoch_create(tsdb->memory, &tsdb->epoch);
     }
     if (status == QUARRY_OK) {
-        const struct tsdb_registry_options options = {.memory = tsdb->small[TSDB_PART_REGISTRY],
-                                                      .epoch = tsdb->epoch};
-        status = tsdb_registry_create(&options, &tsdb->registry);
+        const struct tsdb_registry_options registry = {.memory = tsdb->small[TSDB_PART_REGISTRY],
+                                                       .epoch = tsdb->epoch};
+        status = tsdb_registry_create(&registry, &tsdb->registry);
+    }
+    if (status != QUARRY_OK) {
+        return error_set(error, status, "%s: %s", tsdb->name, quarry_status_text(status));
+    }
+    if (options->directory != NULL) {
+        status = tsdb_durable_open(tsdb, &tsdb->durable, error);
     }
     if (status == QUARRY_OK && !tsdb->options.has_no_thread) {
         status = tsdb_background_start(tsdb, &tsdb->background);
+        if (status != QUARRY_OK) {
+            (void)error_set(error, status, "%s: no thread", tsdb->name);
+        }
     }
     return status;
+}
+
+/* Takes it apart, as far as it was made. */
+static void store_end(struct quarry_tsdb *tsdb)
+{
+    tsdb_background_stop(tsdb->background);
+    tsdb_durable_close(tsdb->durable);
+    tsdb_sealing_fini(&tsdb->sealing, &tsdb->views);
+    tsdb_views_fini(&tsdb->views);
+    tsdb_registry_destroy(tsdb->registry);
+    quarry_epoch_destroy(tsdb->epoch);
+    tsdb_exemplars_fini(tsdb);
+    tsdb_metrics_fini(tsdb);
+    tsdb_limits_fini(&tsdb->limits);
+    struct ground ground = {.account = tsdb->account, .lifetime = tsdb->lifetime};
+    memcpy(ground.part, tsdb->part, sizeof ground.part);
+    memcpy(ground.small, tsdb->small, sizeof ground.small);
+    tsdb_memory_give(&ground.small[TSDB_PART_META], tsdb);
+    ground_fini(&ground);
 }
 
 enum quarry_status quarry_tsdb_open(const struct quarry_tsdb_options *options,
@@ -259,31 +304,30 @@ enum quarry_status quarry_tsdb_open(const struct quarry_tsdb_options *options,
         return error_set(error, QUARRY_NO_MEMORY, "%s: no memory for the store", whole.name);
     }
     fill_in(tsdb, &ground, &whole);
-    status = parts_make(tsdb);
+    status = parts_make(tsdb, &whole, error);
+    tsdb->options.directory = NULL; /* it was borrowed */
     if (status != QUARRY_OK) {
-        quarry_tsdb_close(tsdb);
-        return error_set(error, status, "%s: %s", whole.name, quarry_status_text(status));
+        store_end(tsdb);
+        return status;
     }
     *ret_tsdb = tsdb;
     return QUARRY_OK;
 }
 
-void quarry_tsdb_close(struct quarry_tsdb *tsdb)
+enum quarry_status quarry_tsdb_close(struct quarry_tsdb *tsdb)
 {
+    enum quarry_status status = QUARRY_OK;
+
     if (tsdb == NULL) {
-        return;
+        return QUARRY_OK;
     }
     tsdb_background_stop(tsdb->background);
-    tsdb_sealing_fini(&tsdb->sealing, &tsdb->views);
-    tsdb_views_fini(&tsdb->views);
-    tsdb_registry_destroy(tsdb->registry);
-    quarry_epoch_destroy(tsdb->epoch);
-    tsdb_limits_fini(&tsdb->limits);
-    struct ground ground = {.account = tsdb->account, .lifetime = tsdb->lifetime};
-    memcpy(ground.part, tsdb->part, sizeof ground.part);
-    memcpy(ground.small, tsdb->small, sizeof ground.small);
-    tsdb_memory_give(&ground.small[TSDB_PART_META], tsdb);
-    ground_fini(&ground);
+    tsdb->background = NULL;
+    if (tsdb->durable != NULL) {
+        status = tsdb_durable_finish(tsdb->durable);
+    }
+    store_end(tsdb);
+    return status;
 }
 
 enum quarry_status quarry_tsdb_set_limits(struct quarry_tsdb *tsdb, uint16_t tenant,

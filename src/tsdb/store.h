@@ -13,6 +13,7 @@
 
 #include <tsdb/limits.h>
 #include <tsdb/memory.h>
+#include <tsdb/metrics.h>
 #include <tsdb/registry.h>
 #include <tsdb/remove.h>
 #include <tsdb/rules.h>
@@ -53,8 +54,10 @@ struct tsdb_shard_lock {
 
 /* All atomic; counted by whoever does it. */
 struct tsdb_counters {
-    _Atomic uint64_t taken_count, late_count, repeated_count, raced_count;
+    _Atomic uint64_t taken_count, histogram_count, late_count, repeated_count, raced_count;
     _Atomic uint64_t refused_counts[QUARRY_TSDB_REFUSALS];
+    _Atomic uint64_t exemplar_count, exemplar_bytes; /* now */
+    _Atomic uint64_t taken_exemplar_count, refused_exemplar_count;
     _Atomic uint64_t created_series_count, removed_series_count, visited_series_count;
     _Atomic uint64_t sealed_shard_count, early_shard_count;
     _Atomic uint64_t purged_window_count, early_window_count;
@@ -76,6 +79,7 @@ struct quarry_tsdb {
     _Atomic int64_t time_ms; /* the greatest that was taken; TSDB_TIME_NONE */
     struct tsdb_counters counters;
     struct tsdb_limits limits;
+    struct tsdb_metrics metrics;
     struct tsdb_views views;
 
     /* What changes windows, one at a time: making, sealing, purging; and removing series. */
@@ -87,6 +91,7 @@ struct quarry_tsdb {
     _Atomic int64_t due_ms; /* when the store's time has come so far, something is to be sealed */
 
     struct tsdb_background *background; /* const; NULL: has_no_thread */
+    struct tsdb_durable *durable;       /* const; NULL: no directory */
     struct tsdb_shard_lock shard_lock[TSDB_SHARD_COUNT];
 };
 
@@ -99,6 +104,16 @@ static inline int64_t tsdb_time_ms(struct quarry_tsdb *tsdb)
 {
     /* Relaxed: only a number, which rises. */
     return atomic_load_relaxed_i64(&tsdb->time_ms);
+}
+
+/* Has the store's time be no less than a sample's. */
+static inline void tsdb_time_raise(struct quarry_tsdb *tsdb, int64_t t_ms)
+{
+    int64_t time_ms = tsdb_time_ms(tsdb);
+
+    /* Relaxed: only a number. */
+    while (time_ms < t_ms && !atomic_cas_weak_relaxed_i64(&tsdb->time_ms, &time_ms, t_ms)) {
+    }
 }
 
 int64_t tsdb_wall_ms(struct quarry_tsdb *tsdb);

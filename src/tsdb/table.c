@@ -163,6 +163,23 @@ static uint32_t first_free(const struct tsdb_table_use *use)
     return 64 * word + bits_trailing_zeros_u64(~use->taken[word]);
 }
 
+/* Takes an entry of a chunk, which is made where it is not there. */
+static enum quarry_status take_entry(struct tsdb_table *table, uint32_t index, uint32_t entry)
+{
+    bool is_absent = index >= table->use_capacity || table->uses[index].count == 0;
+    enum quarry_status status = is_absent ? make_chunk(table, index) : QUARRY_OK;
+
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    struct tsdb_table_use *use = &table->uses[index];
+    use->taken[entry / 64] |= UINT64_C(1) << (entry % 64);
+    use->count++;
+    table->taken_count++;
+    memset(tsdb_table_at(table, index << TSDB_TABLE_CHUNK_SHIFT | entry), 0, table->entry_bytes);
+    return QUARRY_OK;
+}
+
 enum quarry_status tsdb_table_take(struct tsdb_table *table, uint32_t *ret_number)
 {
     uint32_t index = chunk_with_room(table);
@@ -171,20 +188,25 @@ enum quarry_status tsdb_table_take(struct tsdb_table *table, uint32_t *ret_numbe
     if (table->taken_count == table->number_max) {
         return QUARRY_TOO_MANY;
     }
-    if (is_absent) {
-        enum quarry_status status = make_chunk(table, index);
-        if (status != QUARRY_OK) {
-            return status;
-        }
+    /* Entry 0 of chunk 0 names nothing. */
+    uint32_t entry = is_absent ? index == 0 : first_free(&table->uses[index]);
+    enum quarry_status status = take_entry(table, index, entry);
+    if (status == QUARRY_OK) {
+        *ret_number = index << TSDB_TABLE_CHUNK_SHIFT | entry;
     }
-    struct tsdb_table_use *use = &table->uses[index];
-    uint32_t entry = first_free(use);
-    use->taken[entry / 64] |= UINT64_C(1) << (entry % 64);
-    use->count++;
-    table->taken_count++;
-    *ret_number = index << TSDB_TABLE_CHUNK_SHIFT | entry;
-    memset(tsdb_table_at(table, *ret_number), 0, table->entry_bytes);
-    return QUARRY_OK;
+    return status;
+}
+
+enum quarry_status tsdb_table_take_at(struct tsdb_table *table, uint32_t number)
+{
+    if (number == 0 || number > table->number_max) {
+        return QUARRY_TOO_MANY;
+    }
+    if (tsdb_table_has(table, number)) {
+        return QUARRY_EXISTS;
+    }
+    return take_entry(table, number >> TSDB_TABLE_CHUNK_SHIFT,
+                      number & (TSDB_TABLE_CHUNK_ENTRIES - 1));
 }
 
 bool tsdb_table_has(const struct tsdb_table *table, uint32_t number)

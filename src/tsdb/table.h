@@ -66,6 +66,14 @@ void tsdb_table_fini(struct tsdb_table *table);
 enum quarry_status tsdb_table_take(struct tsdb_table *table, uint32_t *ret_number);
 
 /*
+ * Takes a number that is known, with an entry of zeros.
+ *
+ * Errors: QUARRY_EXISTS: it is taken; QUARRY_TOO_MANY: it is none, or above `number_max`;
+ * QUARRY_NO_MEMORY. Threads, Cost: as tsdb_table_take.
+ */
+enum quarry_status tsdb_table_take_at(struct tsdb_table *table, uint32_t number);
+
+/*
  * Gives a number back; a chunk that has become empty goes.
  *
  * `number`: taken, and no reader can be looking at its entry any more.

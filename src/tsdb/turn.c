@@ -25,6 +25,7 @@
 #include <tsdb/turn.h>
 
 #include <tsdb/background.h>
+#include <tsdb/durable.h>
 
 /* Times that who makes a window lets others run, so that they leave what is to be sealed. A window
  * is 64 shards, and most of them wait for nobody. */
@@ -150,6 +151,11 @@ static enum piece turn_locked(struct quarry_tsdb *tsdb) Q_REQUIRES(&tsdb->turn_m
 
 bool quarry_tsdb_turn(struct quarry_tsdb *tsdb)
 {
+    /* Files first: what is being replayed must not be sealed meanwhile. */
+    if (tsdb->durable != NULL &&
+        (tsdb_durable_turn(tsdb->durable) || !tsdb_durable_is_ready(tsdb->durable))) {
+        return true;
+    }
     os_mutex_lock(&tsdb->turn_mutex);
     enum piece piece = turn_locked(tsdb);
     os_mutex_unlock(&tsdb->turn_mutex);
@@ -224,8 +230,9 @@ static enum quarry_status make_locked(struct quarry_tsdb *tsdb, int32_t number)
     struct tsdb_window *window = NULL;
     uint32_t purged_count = 0;
 
-    if (number < number_min) {
-        return QUARRY_OK; /* it would be purged at once */
+    if (number < number_min ||
+        (tsdb->durable != NULL && tsdb_durable_has_file(tsdb->durable, number))) {
+        return QUARRY_OK; /* it would be purged at once; or was, and its file is still there */
     }
     enum quarry_status status = tsdb_window_create(&tsdb->window_options, number, &window, NULL);
     if (status != QUARRY_OK) {

@@ -36,6 +36,13 @@
 #define tsdb_labels quarry_tsdb_labels
 #define tsdb_sample quarry_tsdb_sample
 
+/* What is known of a counter's reset before a histogram. */
+#define tsdb_reset_hint    quarry_tsdb_reset_hint
+#define TSDB_RESET_UNKNOWN QUARRY_TSDB_RESET_UNKNOWN
+#define TSDB_RESET_YES     QUARRY_TSDB_RESET_YES
+#define TSDB_RESET_NO      QUARRY_TSDB_RESET_NO
+#define TSDB_RESET_GAUGE   QUARRY_TSDB_RESET_GAUGE
+
 /* The slice of a NUL-terminated string. */
 static inline struct tsdb_slice tsdb_slice_of(const char *text)
 {

@@ -11,6 +11,7 @@
  */
 #include <tsdb/store.h>
 
+#include <tsdb/exemplars.h>
 #include <tsdb/open_read.h>
 #include <tsdb/sealed.h>
 
@@ -22,6 +23,7 @@ struct check {
     uint64_t open_bytes, sealed_bytes; /* of all windows so far */
     int64_t t_ms[QUARRY_TSDB_BLOCK_SAMPLES];
     uint64_t bits[QUARRY_TSDB_BLOCK_SAMPLES];
+    struct tsdb_histogram_batch batch;
 };
 
 #define CHECK(condition, ...)                                                                      \
@@ -74,14 +76,11 @@ static enum quarry_status chain_read(struct check *check, const struct tsdb_open
     uint32_t count = 1;
 
     while (status == QUARRY_OK && count != 0) {
-        count =
-            tsdb_open_read_take(&check->read, QUARRY_TSDB_BLOCK_SAMPLES, check->t_ms, check->bits);
+        count = tsdb_open_read_take(&check->read, QUARRY_TSDB_BLOCK_SAMPLES, check->t_ms,
+                                    check->bits, &check->batch);
         status = block_check(check, count, &last_ms);
     }
-    if (status == QUARRY_OK) {
-        status = tsdb_reader_status(&check->read.reader);
-    }
-    return status;
+    return status != QUARRY_OK ? status : tsdb_open_read_status(&check->read);
 }
 
 static enum quarry_status open_check(struct check *check, const struct tsdb_open *open,
@@ -133,15 +132,18 @@ static enum quarry_status series_check(struct check *check, uint32_t shard, uint
     for (; index < sealed->entry_count &&
            tsdb_sealed_entry_at(check->window, sealed, index)->local == local;
          index++) {
-        expected += tsdb_sealed_entry_at(check->window, sealed, index)->count;
+        expected += tsdb_sealed_count(tsdb_sealed_entry_at(check->window, sealed, index));
     }
     tsdb_sealed_read_begin(&read, check->window, shard, local, INT64_MIN);
     while (status == QUARRY_OK && count != 0) {
-        status = tsdb_sealed_read_take(&read, check->t_ms, check->bits, &count);
+        status = tsdb_sealed_read_take(&read, check->t_ms, check->bits, &check->batch, &count);
         found += count;
         if (status == QUARRY_OK) {
             status = block_check(check, count, &last_ms);
         }
+    }
+    if (status == QUARRY_NO_MEMORY) {
+        return status;
     }
     CHECK(status == QUARRY_OK && found == expected,
           "window %d, shard %u, series %u: %llu samples of %llu", check->window->number, shard,
@@ -242,11 +244,16 @@ enum quarry_status quarry_tsdb_validate(struct quarry_tsdb *tsdb, struct quarry_
         return error_set(error, QUARRY_NO_MEMORY, "%s: no memory for validating", tsdb->name);
     }
     check->tsdb = tsdb;
+    check->batch.memory = memory;
     check->error = error;
     os_mutex_lock(&tsdb->turn_mutex);
     enum quarry_status status = windows_check(check);
     os_mutex_unlock(&tsdb->turn_mutex);
     tsdb_open_read_fini(&check->read, memory);
+    tsdb_histogram_batch_fini(&check->batch);
     tsdb_memory_give(memory, check);
+    if (status == QUARRY_OK) {
+        status = tsdb_exemplars_validate(tsdb, error);
+    }
     return status == QUARRY_OK ? tsdb_registry_validate(tsdb->registry, error) : status;
 }

@@ -20,13 +20,6 @@ struct tsdb_wire_span {
     uint32_t length;
 };
 
-enum tsdb_reset_hint {
-    TSDB_RESET_UNKNOWN = 0,
-    TSDB_RESET_YES = 1,
-    TSDB_RESET_NO = 2,
-    TSDB_RESET_GAUGE = 3, /* it may fall as well as rise */
-};
-
 /* One side's buckets. */
 struct tsdb_wire_buckets {
     struct tsdb_wire_span *spans; /* borrowed, as all arrays here, from the caller's room */

@@ -3,7 +3,6 @@ import atexit
 import json
 import os
 import re
-import socket
 import struct
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import urllib.parse
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from peers import find_program  # noqa: E402
+from peers import find_program, free_port  # noqa: E402
 
 RANGE_MS = 7_200_000
 START_MS = 1_672_531_200_000
@@ -72,16 +71,14 @@ def blocks_of(directory):
 class Prometheus:
     """A server on a directory."""
 
-    def __init__(self, directory):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+    def __init__(self, directory, configuration="global: {scrape_interval: 1h}\n"):
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.directory = directory
         config = f"{directory}.yml"
         os.makedirs(directory, exist_ok=True)
         with open(config, "w") as file:
-            file.write("global: {scrape_interval: 1h}\n")
+            file.write(configuration)
         self.process = subprocess.Popen(
             [program("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={directory}",
              f"--web.listen-address=127.0.0.1:{port}", "--storage.tsdb.retention.time=100y",

@@ -177,7 +177,8 @@ static void test_readers_see_whole_series_beside_those_who_make_and_remove(void 
     }
     assert_int_equal(pthread_create(&threads[READERS], NULL, select_all, (void *)7), 0);
     assert_int_equal(pthread_create(&threads[READERS + 1], NULL, create_again, (void *)8), 0);
-    for (uint32_t round = 0; round < ROUNDS || atomic_load_relaxed_u64(&found_count) < 100;
+    for (uint32_t round = 0; round < ROUNDS || atomic_load_relaxed_u64(&found_count) < 100 ||
+                             atomic_load_relaxed_u64(&selected_count) == 0;
          round++) {
         remove_some(&seed);
         rig_validate();

@@ -21,6 +21,7 @@
 
 static _Atomic uint32_t writers_left;
 static _Atomic uint64_t read_count;
+static _Atomic uint32_t read_passes, churn_passes;
 static _Atomic int64_t written_ms; /* all writers are beyond it */
 static pthread_barrier_t barrier;
 
@@ -55,6 +56,18 @@ static void writer_step(uint32_t writer, int64_t t_ms, uint64_t *dice)
     }
 }
 
+/* Waits until a reader and who makes short-lived series have gone on since. */
+static void let_others_pass(void)
+{
+    uint32_t reads = atomic_load_relaxed_u32(&read_passes);
+    uint32_t churns = atomic_load_relaxed_u32(&churn_passes);
+
+    while (atomic_load_relaxed_u32(&read_passes) == reads ||
+           atomic_load_relaxed_u32(&churn_passes) == churns) {
+        os_sleep_ns(50000);
+    }
+}
+
 static void *write_steps(void *argument)
 {
     uint32_t writer = (uint32_t)(uintptr_t)argument;
@@ -65,6 +78,9 @@ static void *write_steps(void *argument)
         if (i % 50 == 49) { /* nobody is more than half a window ahead */
             (void)pthread_barrier_wait(&barrier);
             atomic_store_relaxed_i64(&written_ms, T0 + 1000 * i);
+        }
+        if (i % 300 == 0) {
+            let_others_pass();
         }
     }
     (void)atomic_sub_acq_rel_u32(&writers_left, 1);
@@ -121,6 +137,7 @@ static void *read_series(void *argument)
         }
         quarry_tsdb_cursor_destroy(cursor);
         quarry_tsdb_set_close(set);
+        (void)atomic_add_relaxed_u32(&read_passes, 1);
     }
     return NULL;
 }
@@ -144,6 +161,7 @@ static void *churn(void *argument)
             struct quarry_tsdb_result result;
             (void)quarry_tsdb_append(rig.tsdb, &request, &result);
         }
+        (void)atomic_add_relaxed_u32(&churn_passes, 1);
         os_sleep_ns(200000);
     }
     return NULL;

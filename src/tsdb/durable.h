@@ -1,0 +1,227 @@
+/*
+ * A store's directory: its log, the files of its sealed windows, snapshots of its registry.
+ *
+ * A store without one has no struct tsdb_durable. One with it logs what it takes before it says so,
+ * writes each window once it is sealed, and when it is opened has all of it again.
+ */
+#ifndef QUARRY_TSDB_DURABLE_H
+#define QUARRY_TSDB_DURABLE_H
+
+#include <quarry/vfs.h>
+
+#include <tsdb/log.h>
+#include <tsdb/section_file.h>
+#include <tsdb/series_chunk.h>
+#include <tsdb/store.h>
+
+/* Window files that a store knows: those that it keeps, and some that it could not remove. */
+#define TSDB_DURABLE_FILES_MAX 64u
+/* Losses that are kept to be looked at; all are counted, and told to the options' function. */
+#define TSDB_DURABLE_LOSSES_MAX 16u
+
+/* The file of a window. */
+struct tsdb_durable_file {
+    int32_t number;
+    uint64_t salt;   /* of its header: tells it from another that had the name */
+    bool is_loaded;  /* its window is in memory, or has been */
+    bool is_skipped; /* it found no room: it is left as it is */
+    bool is_broken;  /* its head cannot be read: it is left as it is */
+    bool is_covered; /* the snapshot has its series: each id that lives is what the file means */
+    uint64_t *ids;   /* own; else the ids that mean the same here and there, a bit for each */
+    size_t id_words;
+};
+
+/* Counted by whoever does it. */
+struct tsdb_durable_counters {
+    _Atomic uint64_t replayed_count; /* samples */
+    _Atomic uint64_t loss_count, lost_samples;
+    _Atomic uint64_t saved_count, save_failed_count; /* windows */
+    _Atomic uint64_t snapshot_count, snapshot_failed_count;
+    _Atomic uint64_t log_failed_count; /* requests that could not be logged */
+};
+
+struct tsdb_durable {
+    /* const */
+    struct quarry_tsdb *tsdb;
+    struct quarry_vfs *vfs;
+    struct tsdb_memory *memory; /* of what stays, and of the log */
+    char *directory;
+    struct quarry_vfs_lock *lock;
+    struct tsdb_log *log;
+    enum quarry_tsdb_durability level;
+
+    struct os_mutex mutex; /* work on files, one piece at a time */
+    /* changed with it and the turn's mutex held, read with either */
+    struct tsdb_durable_file files[TSDB_DURABLE_FILES_MAX];
+    _Atomic uint32_t file_count; /* read without them for figures */
+    /* guarded by mutex */
+    int64_t replay_from; /* windows of the log below have been replayed */
+    /* windows of which not all samples found room: their log stays, and no file takes its place */
+    int32_t lacking[TSDB_VIEW_WINDOWS_MAX];
+    uint32_t lacking_count;
+    uint64_t sync_due_ns, snapshot_due_ns, retry_due_ns; /* of the vfs' clock */
+    uint64_t snapshot_stamp; /* series made and removed when the last snapshot was written */
+
+    bool is_frozen; /* no file is changed any more: not all of the log could be read */
+
+    _Atomic bool is_ready;
+    _Atomic uint32_t poison; /* enum quarry_status: of the sync that failed; QUARRY_OK */
+    struct tsdb_durable_counters counters;
+
+    struct os_mutex losses_mutex;
+    /* guarded by losses_mutex */
+    struct quarry_tsdb_loss losses[TSDB_DURABLE_LOSSES_MAX];
+    uint32_t loss_count;
+};
+
+static inline bool tsdb_durable_is_ready(const struct tsdb_durable *durable)
+{
+    /* Acquire: pairs with the release at the end of recovery: all that was replayed is seen. */
+    return durable == NULL || atomic_load_acquire_bool(&durable->is_ready);
+}
+
+/* Whether samples are logged before they are acknowledged. */
+static inline bool tsdb_durable_logs(const struct tsdb_durable *durable)
+{
+    return durable != NULL && durable->level != QUARRY_TSDB_DURABILITY_NONE;
+}
+
+/* ---- durable.c, durable_open.c --------------------------------------------------------------- */
+
+/*
+ * Opens the directory: takes its lock, finds its files, has the registry. What is in them comes by
+ * turns.
+ *
+ * `ret_durable`: own; end it with tsdb_durable_close; written as soon as there is something to end.
+ * Errors: QUARRY_BUSY (another process), QUARRY_BAD_INPUT (windows of another length),
+ * QUARRY_NO_MEMORY, those of the vfs.
+ */
+enum quarry_status tsdb_durable_open(struct quarry_tsdb *tsdb, struct tsdb_durable **ret_durable,
+                                     struct quarry_error *error);
+/*
+ * Writes what makes the next opening fast. Nobody else uses the store.
+ * Errors: the first failure; what was acknowledged is there as its durability says.
+ */
+enum quarry_status tsdb_durable_finish(struct tsdb_durable *durable);
+/* `durable`: given; NULL does nothing. */
+void tsdb_durable_close(struct tsdb_durable *durable);
+
+/* Does one piece of what is to be done with files. Returns: whether there was one. */
+bool tsdb_durable_turn(struct tsdb_durable *durable);
+
+/* Whether a window of this number may not be made: a file has it. With the turn's mutex. */
+bool tsdb_durable_has_file(const struct tsdb_durable *durable, int32_t number);
+/* The lowest window of which there is a file; INT32_MAX: none. Ids in it must not mean anything
+ * else. With the turn's mutex. */
+int32_t tsdb_durable_floor(const struct tsdb_durable *durable);
+
+/* Changes with each series that is made or removed. */
+uint64_t tsdb_durable_stamp(struct quarry_tsdb *tsdb);
+/* Something was lost: counted, kept, told. */
+void tsdb_durable_lost(struct tsdb_durable *durable, const struct quarry_tsdb_loss *loss);
+/* Something of a window's file was. */
+void tsdb_durable_file_lost(struct tsdb_durable *durable, int32_t number, uint64_t sample_count);
+/* A sync has failed: nothing more is acknowledged. */
+void tsdb_durable_poison(struct tsdb_durable *durable, enum quarry_status status);
+/* Files stay as they are, likewise. With `mutex`. */
+void tsdb_durable_freeze(struct tsdb_durable *durable, enum quarry_status status);
+/* QUARRY_OK, or what the sync failed with. */
+enum quarry_status tsdb_durable_status(const struct tsdb_durable *durable);
+
+/* Has the name of a directory survive. Errors: those of quarry_vfs_sync_directory. */
+enum quarry_status tsdb_durable_sync_parent(struct tsdb_durable *durable, const char *directory,
+                                            struct quarry_error *error);
+
+/* Where a window's file is. */
+struct tsdb_section_place tsdb_durable_place(const struct tsdb_durable *durable, int32_t number);
+
+/* The file of a number; NULL: there is none. With either mutex. */
+struct tsdb_durable_file *tsdb_durable_file_of(struct tsdb_durable *durable, int32_t number);
+/* Adds a file. Returns: NULL: there are too many. With both mutexes. */
+struct tsdb_durable_file *tsdb_durable_file_add(struct tsdb_durable *durable, int32_t number,
+                                                uint64_t salt);
+/* Forgets one. With both mutexes. */
+void tsdb_durable_file_forget(struct tsdb_durable *durable, int32_t number);
+
+/* ---- window_save.c, window_load.c ----------------------------------------------------------- */
+
+/* Kinds of sections: of window files and of snapshots. */
+enum tsdb_section_kind {
+    TSDB_SECTION_INFO = 1,   /* index 0 and, of windows, 1: the same twice */
+    TSDB_SECTION_BYTES = 2,  /* of the sealed space, by segment */
+    TSDB_SECTION_SERIES = 3, /* chunks of series */
+};
+
+/* Of an info of a window: its length and its bytes in use, then six numbers for each shard. */
+#define TSDB_WINDOW_INFO_BYTES (16 + 48 * TSDB_SHARD_COUNT)
+
+/* Writes the file of a window that is sealed. `window`: borrowed, pinned by a view.
+ * `ret_salt`: of the file. Errors: those of tsdb_section_file_write. With `mutex`. */
+enum quarry_status tsdb_window_save(struct tsdb_durable *durable, const struct tsdb_window *window,
+                                    uint64_t *ret_salt, struct quarry_error *error);
+
+/*
+ * Reads the series of a window's file into the registry, as far as they go there with their ids.
+ * `file`: of the list; its `ids` are made. Errors: QUARRY_NO_MEMORY. With both mutexes.
+ */
+enum quarry_status tsdb_window_load_series(struct tsdb_durable *durable,
+                                           struct tsdb_durable_file *file,
+                                           struct tsdb_section_file *sections,
+                                           struct quarry_error *error);
+
+/* What came of loading a window. */
+struct tsdb_window_loaded {
+    struct tsdb_window *window; /* own; NULL: there is none */
+    uint64_t lost_samples;
+    uint64_t lost_bytes;
+    int64_t max_ms; /* of its samples; INT64_MIN: none */
+};
+/*
+ * Reads a window's file into memory. What is damaged is left out.
+ * Errors: QUARRY_CORRUPT: nothing can be had of it; QUARRY_NO_MEMORY, QUARRY_TOO_MANY, … With
+ * `mutex`.
+ */
+enum quarry_status tsdb_window_load(struct tsdb_durable *durable,
+                                    const struct tsdb_durable_file *file,
+                                    struct tsdb_window_loaded *ret_loaded,
+                                    struct quarry_error *error);
+/* The length of its windows that a file was written with. Errors: QUARRY_CORRUPT. */
+enum quarry_status tsdb_window_file_length(struct tsdb_section_file *sections, int64_t *ret_ms);
+
+/* ---- registry_save.c ------------------------------------------------------------------------ */
+
+/* Writes a snapshot of the registry into a directory. Errors: those of tsdb_snapshot_write. With
+ * `mutex`. */
+enum quarry_status tsdb_registry_save(struct tsdb_durable *durable, const char *directory,
+                                      struct quarry_error *error);
+/*
+ * Reads the newest snapshot that is whole into the registry, series without a window from
+ * `window_min` on left out. `restores`: false: marks files as covered, with the salts that they
+ * must have, and nothing else.
+ * Errors: QUARRY_NOT_FOUND: there is none; QUARRY_NO_MEMORY, QUARRY_CORRUPT, QUARRY_BAD_INPUT (of
+ * windows of another length). With both mutexes.
+ */
+enum quarry_status tsdb_registry_load(struct tsdb_durable *durable, int32_t window_min,
+                                      bool restores, struct quarry_error *error);
+/* Makes a series that was there. `ret_is_known`: the id means it now. Errors: QUARRY_NO_MEMORY. */
+enum quarry_status tsdb_registry_bring_back(struct tsdb_durable *durable,
+                                            const struct tsdb_series_known *series,
+                                            bool *ret_is_known);
+
+/* ---- recover.c ------------------------------------------------------------------------------ */
+
+/* One piece of what is to be read before the store is ready. With `mutex`. */
+void tsdb_recover_step(struct tsdb_durable *durable);
+
+/* ---- durable_append.c ----------------------------------------------------------------------- */
+
+struct tsdb_append;
+
+/* Logs what a request is about to append. Errors: those of tsdb_log_append: nothing is appended. */
+enum quarry_status tsdb_durable_log(struct tsdb_append *append);
+/* Waits for what the store's durability asks for. */
+enum quarry_status tsdb_durable_wait(struct tsdb_append *append);
+/* Logs all samples of open windows, for a store that has not, and is closed. */
+enum quarry_status tsdb_durable_dump(struct tsdb_durable *durable, struct quarry_error *error);
+
+#endif

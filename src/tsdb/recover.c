@@ -1,0 +1,328 @@
+/*
+ * Reading a directory, by turns, while queries are answered by what is there already.
+ *
+ *     1.  files of windows, the newest first     their samples, as they lay in memory
+ *     2.  the log, window by window, the oldest first    appended as if they came again
+ *     3.  ready: appends are taken
+ *
+ * The log's samples are acknowledged already: they are judged no more (append.c), and those that
+ * are out of order within their series, by a race of two requests, become late ones. Its ids are
+ * another process': a series is found by its labels, or made, by the same rules of memory as a new
+ * one. So a store that has less memory than before gives windows up as it would have, and does not
+ * run out of it.
+ *
+ * A window may have both a file and a log: the process ended between the two. The file is taken,
+ * unless something of it is damaged: then it is put away, and the log is replayed.
+ *
+ * A window that finds no room is not read, the oldest ones first as they come last. Its file stays,
+ * and its ids stay reserved (tsdb_durable_floor).
+ *
+ * Of a window of which not all samples find room the log stays until the window is too old, and no
+ * file is written of it: when there is more memory, all of it is replayed.
+ *
+ * A log that cannot be read, as a whole and not for damage, freezes the store: queries are answered
+ * by what there is, and no file changes, nor is anything acknowledged, until it is opened again.
+ *
+ * Invariants
+ *   1. While it goes on nothing is sealed by time, and no series is removed.
+ *
+ * Locking: the file work's mutex, for a whole step; parts of it take the turn's, as appending does.
+ * Cost: 0.3 us a sample of the log; a window's bytes once.
+ *
+ * Rejected: replaying beside new samples. Whoever was acknowledged first must stay first, of two
+ * values for one moment, and late samples are ten times the work of those in order.
+ */
+#include <tsdb/append.h>
+#include <tsdb/durable.h>
+#include <tsdb/turn.h>
+
+#include <stdio.h>
+
+/* ---- windows -------------------------------------------------------------------------------- */
+
+/* The newest file that has not been looked at. */
+static struct tsdb_durable_file *file_next(struct tsdb_durable *durable)
+{
+    struct tsdb_durable_file *newest = NULL;
+
+    for (uint32_t i = 0; i < durable->file_count; i++) {
+        struct tsdb_durable_file *file = &durable->files[i];
+        if (!file->is_loaded && !file->is_broken && !file->is_skipped &&
+            (newest == NULL || file->number > newest->number)) {
+            newest = file;
+        }
+    }
+    return newest;
+}
+
+static bool has_log(struct tsdb_durable *durable, int32_t number)
+{
+    int64_t found;
+
+    return tsdb_log_next_window(durable->log, number, &found) && found == number;
+}
+
+/* Takes a file away, in whose place the log is. Errors: it is still there. */
+static void file_put_away(struct tsdb_durable *durable, struct tsdb_durable_file *file)
+{
+    const struct tsdb_section_place place = tsdb_durable_place(durable, file->number);
+    enum quarry_status status = tsdb_section_file_remove(&place, NULL);
+
+    if (status != QUARRY_OK && status != QUARRY_NOT_FOUND) {
+        file->is_broken = true;
+        return;
+    }
+    os_mutex_lock(&durable->tsdb->turn_mutex);
+    tsdb_durable_file_forget(durable, file->number);
+    os_mutex_unlock(&durable->tsdb->turn_mutex);
+}
+
+/* Adds a window to those that are seen. */
+static enum quarry_status window_show(struct tsdb_durable *durable, struct tsdb_durable_file *file,
+                                      const struct tsdb_window_loaded *loaded)
+{
+    struct quarry_tsdb *tsdb = durable->tsdb;
+    uint32_t purged_count = 0;
+
+    os_mutex_lock(&tsdb->turn_mutex);
+    enum quarry_status status =
+        tsdb_views_change(&tsdb->views, loaded->window, INT32_MIN, &purged_count);
+    file->is_loaded = status == QUARRY_OK;
+    os_mutex_unlock(&tsdb->turn_mutex);
+    if (status != QUARRY_OK) {
+        tsdb_window_destroy(loaded->window);
+    } else if (loaded->max_ms != INT64_MIN) {
+        tsdb_time_raise(tsdb, loaded->max_ms);
+    }
+    return status;
+}
+
+/* It has no room, or cannot be read now: its file stays. */
+static void file_skip(struct tsdb_durable *durable, struct tsdb_durable_file *file)
+{
+    int64_t window_ms = durable->tsdb->options.window_ms;
+    struct quarry_tsdb_loss loss = {.kind = QUARRY_TSDB_LOSS_MEMORY,
+                                    .from_ms = file->number * window_ms,
+                                    .to_ms = file->number * window_ms + window_ms - 1};
+
+    (void)snprintf(loss.file, sizeof loss.file, "window-%d.qtw", file->number);
+    tsdb_durable_lost(durable, &loss);
+    file->is_skipped = true;
+}
+
+static void file_load(struct tsdb_durable *durable, struct tsdb_durable_file *file)
+{
+    struct tsdb_window_loaded loaded;
+    enum quarry_status status = tsdb_window_load(durable, file, &loaded, NULL);
+    bool is_damaged = status == QUARRY_OK && (loaded.lost_samples | loaded.lost_bytes) != 0;
+
+    if (status == QUARRY_CORRUPT || is_damaged) {
+        tsdb_durable_file_lost(durable, file->number, loaded.lost_samples);
+        if (has_log(durable, file->number)) {
+            if (loaded.window != NULL) {
+                tsdb_window_destroy(loaded.window);
+            }
+            file_put_away(durable, file);
+            return;
+        }
+    }
+    if (status == QUARRY_OK) {
+        status = window_show(durable, file, &loaded);
+    }
+    if (status == QUARRY_CORRUPT) {
+        file->is_broken = true;
+    } else if (status != QUARRY_OK) {
+        file_skip(durable, file);
+    }
+}
+
+/* ---- the log -------------------------------------------------------------------------------- */
+
+struct replaying {
+    struct tsdb_durable *durable;
+    int64_t window;
+    uint64_t refused_count; /* samples without room */
+};
+
+/* Makes a series, giving up what may be for its room. */
+static enum quarry_status series_make(struct quarry_tsdb *tsdb,
+                                      const struct tsdb_log_series *series, uint32_t *ret_id)
+{
+    bool is_new = false;
+
+    while (!tsdb_append_room_for_series(tsdb)) {
+        if (!tsdb_turn_relieve(tsdb, TSDB_RELIEF_SEAL)) {
+            return QUARRY_NO_MEMORY;
+        }
+    }
+    struct tsdb_tenant *tenant = tsdb_limits_tenant(&tsdb->limits, series->tenant);
+    if (tenant == NULL) {
+        return QUARRY_NO_MEMORY;
+    }
+    quarry_epoch_enter(tsdb->epoch);
+    enum quarry_status status =
+        tsdb_registry_get(tsdb->registry, series->tenant, &series->labels, NULL, ret_id, &is_new);
+    quarry_epoch_leave(tsdb->epoch);
+    if (status == QUARRY_OK && is_new) {
+        tsdb_limits_restore_series(&tsdb->limits, tenant);
+        (void)atomic_add_relaxed_u64(&tsdb->counters.created_series_count, 1);
+    }
+    return status;
+}
+
+/* Of the log's visitor. */
+static enum quarry_status series_meet(void *argument, const struct tsdb_log_series *series,
+                                      uint32_t *ret_handle)
+{
+    struct replaying *replaying = argument;
+    struct quarry_tsdb *tsdb = replaying->durable->tsdb;
+
+    *ret_handle = TSDB_SERIES_NONE;
+    if (!tsdb_labels_are_valid(&series->labels)) {
+        return QUARRY_OK;
+    }
+    quarry_epoch_enter(tsdb->epoch);
+    enum quarry_status status =
+        tsdb_registry_lookup(tsdb->registry, series->tenant, &series->labels, NULL, ret_handle);
+    quarry_epoch_leave(tsdb->epoch);
+    if (status == QUARRY_NOT_FOUND) {
+        status = series_make(tsdb, series, ret_handle);
+    }
+    if (status != QUARRY_OK) {
+        *ret_handle = TSDB_SERIES_NONE;
+        replaying->refused_count++; /* its samples are not told apart any more */
+    }
+    return QUARRY_OK;
+}
+
+/* Of the log's visitor. */
+static enum quarry_status samples_meet(void *argument, const struct tsdb_log_sample *samples,
+                                       size_t count)
+{
+    struct replaying *replaying = argument;
+    struct tsdb_durable *durable = replaying->durable;
+
+    for (size_t at = 0; at < count; at += TSDB_REPLAY_SAMPLES_MAX) {
+        size_t part = size_min(count - at, TSDB_REPLAY_SAMPLES_MAX);
+        uint64_t refused_count = tsdb_append_replayed(durable->tsdb, samples + at, part);
+        replaying->refused_count += refused_count;
+        (void)atomic_add_relaxed_u64(&durable->counters.replayed_count, part - refused_count);
+    }
+    return QUARRY_OK;
+}
+
+/* Histograms and exemplars have no place in the store yet: nothing appends them. */
+static enum quarry_status histogram_meet(void *argument, const struct tsdb_log_histogram *histogram)
+{
+    struct replaying *replaying = argument;
+
+    (void)histogram;
+    replaying->refused_count++;
+    return QUARRY_OK;
+}
+
+static enum quarry_status exemplar_meet(void *argument, const struct tsdb_log_exemplar *exemplar)
+{
+    struct replaying *replaying = argument;
+
+    (void)exemplar;
+    replaying->refused_count++;
+    return QUARRY_OK;
+}
+
+static void log_lost(void *argument, const struct tsdb_log_loss *lost)
+{
+    struct replaying *replaying = argument;
+    struct quarry_tsdb_loss loss = {.kind = QUARRY_TSDB_LOSS_LOG,
+                                    .from_ms = lost->t_from_ms,
+                                    .to_ms = lost->t_to_ms,
+                                    .offset = lost->offset,
+                                    .byte_count = lost->byte_count,
+                                    .sample_count = lost->sample_count};
+
+    (void)snprintf(loss.file, sizeof loss.file, "window-%lld-%06llu.log", (long long)lost->window,
+                   (unsigned long long)lost->sequence);
+    tsdb_durable_lost(replaying->durable, &loss);
+}
+
+/* Its log has what had no room: it stays. */
+static enum quarry_status lacking_add(struct tsdb_durable *durable, int64_t window)
+{
+    if (durable->lacking_count == TSDB_VIEW_WINDOWS_MAX) {
+        return QUARRY_TOO_MANY;
+    }
+    durable->lacking[durable->lacking_count++] = (int32_t)window;
+    return QUARRY_OK;
+}
+
+static void window_replay(struct tsdb_durable *durable, int64_t window)
+{
+    struct replaying replaying = {.durable = durable, .window = window};
+    const struct tsdb_log_visitor visitor = {.argument = &replaying,
+                                             .series = series_meet,
+                                             .samples = samples_meet,
+                                             .histogram = histogram_meet,
+                                             .exemplar = exemplar_meet,
+                                             .lost = log_lost};
+    struct tsdb_log_replayed replayed;
+    enum quarry_status status = tsdb_log_replay(durable->log, window, &visitor, &replayed, NULL);
+
+    if (status == QUARRY_OK && replaying.refused_count != 0) {
+        status = lacking_add(durable, window);
+    }
+    if (status != QUARRY_OK) {
+        tsdb_durable_freeze(durable, status);
+    }
+    if (status != QUARRY_OK || replaying.refused_count != 0) {
+        struct quarry_tsdb_loss loss = {.kind = QUARRY_TSDB_LOSS_MEMORY,
+                                        .from_ms = INT64_MIN,
+                                        .to_ms = INT64_MAX,
+                                        .sample_count = replaying.refused_count};
+        (void)snprintf(loss.file, sizeof loss.file, "window-%lld-*.log", (long long)window);
+        tsdb_durable_lost(durable, &loss);
+    }
+}
+
+/* The next window of the log that has no file; those that have one are done. */
+static bool log_next(struct tsdb_durable *durable, int64_t *ret_window)
+{
+    while (tsdb_log_next_window(durable->log, durable->replay_from, ret_window)) {
+        int64_t window = *ret_window;
+        if (window == INT64_MAX) {
+            return false;
+        }
+        durable->replay_from = window + 1;
+        if (window <= INT32_MIN || window >= INT32_MAX) {
+            continue;
+        }
+        struct tsdb_durable_file *file = tsdb_durable_file_of(durable, (int32_t)window);
+        if (file != NULL && file->is_broken) {
+            file_put_away(durable, file);
+        }
+        if (tsdb_durable_file_of(durable, (int32_t)window) == NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void tsdb_recover_step(struct tsdb_durable *durable)
+{
+    struct tsdb_durable_file *file = file_next(durable);
+    int64_t window;
+
+    if (file != NULL) {
+        file_load(durable, file);
+        return;
+    }
+    if (log_next(durable, &window)) {
+        window_replay(durable, window);
+        return;
+    }
+    uint64_t now_ns = quarry_vfs_monotonic_ns(durable->vfs);
+    int64_t snapshot_ms = durable->tsdb->options.snapshot_ms;
+    durable->sync_due_ns = now_ns;
+    durable->snapshot_due_ns = now_ns + (snapshot_ms < 0 ? 0 : (uint64_t)snapshot_ms * 1000000);
+    /* Release: pairs with the acquire in tsdb_durable_is_ready. */
+    atomic_store_release_bool(&durable->is_ready, true);
+}
