@@ -113,7 +113,7 @@ enum promql_card {
 struct promql_matching {
     enum promql_card card;
     bool is_on; /* else ignoring; with no labels and !is_on: nothing was written, or ignoring() */
-    bool is_written;
+    bool is_written; /* on or ignoring was */
     const struct quarry_tsdb_slice *labels, *include;
     size_t label_count, include_count;
     bool has_fill_left, has_fill_right;
@@ -124,6 +124,7 @@ struct promql_node {
     enum promql_kind kind;
     enum promql_type type;
     struct promql_range at; /* in the text */
+    uint32_t depth;         /* levels from here on, from 1: as many as walkers have to go down */
     union {
         struct {
             double value;
@@ -138,6 +139,7 @@ struct promql_node {
             size_t matcher_count;
             struct promql_modifiers modifiers;
             bool is_anchored, is_smoothed;
+            bool is_selective; /* a matcher does not let series pass that lack its label */
         } selector;
         struct {
             struct promql_node *selector; /* which has the modifiers */

@@ -1,0 +1,357 @@
+/*
+ * Reading series of a source, and instant vectors of them.
+ *
+ * A set is selected once for all selectors with the same matchers whose spans lie within the first
+ * one's. Each selector has a cursor of its own. A cursor goes once over each series, for all steps:
+ *
+ *     samples   x   x   x x     x   S   x
+ *     steps       |       |       |       |
+ *                 x       x       x   (S: stale, nothing)
+ *
+ * Invariant: all sets and cursors are in the query's list, and are closed from there.
+ */
+#include <promql/select.h>
+
+#include <string.h>
+
+struct eval_cursor {
+    struct eval_cursor *next;
+    struct promql_cursor *cursor;
+};
+
+struct eval_set {
+    struct eval_set *next;
+    const struct quarry_tsdb_matcher *matchers;
+    size_t matcher_count;
+    int64_t min_ms, max_ms;
+    struct promql_set *set;
+    struct eval_cursor *cursors;
+};
+
+int64_t eval_minus(int64_t a, int64_t b)
+{
+    int64_t difference;
+    return __builtin_sub_overflow(a, b, &difference) ? (b > 0 ? INT64_MIN : INT64_MAX) : difference;
+}
+
+int64_t eval_plus(int64_t a, int64_t b)
+{
+    int64_t sum;
+    return __builtin_add_overflow(a, b, &sum) ? (b < 0 ? INT64_MIN : INT64_MAX) : sum;
+}
+
+static bool has_matchers(const struct eval_set *set, const struct promql_node *node)
+{
+    if (set->matcher_count != node->selector.matcher_count) {
+        return false;
+    }
+    for (size_t i = 0; i < set->matcher_count; i++) {
+        const struct quarry_tsdb_matcher *a = &set->matchers[i], *b = &node->selector.matchers[i];
+        if (a->match != b->match || !eval_slice_equal(a->name, b->name) ||
+            !eval_slice_equal(a->value, b->value)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static struct eval_set *find_set(const struct eval *eval, const struct promql_node *node,
+                                 int64_t min_ms, int64_t max_ms)
+{
+    for (struct eval_set *set = eval->sets; set != NULL; set = set->next) {
+        if (set->min_ms <= min_ms && max_ms <= set->max_ms && has_matchers(set, node)) {
+            return set;
+        }
+    }
+    return NULL;
+}
+
+/* What a source says went wrong, as the query's error. */
+static bool fail_source(struct eval *eval, enum quarry_status status, const char *text)
+{
+    switch ((int)status) {
+    case QUARRY_BAD_INPUT:
+    case QUARRY_TOO_LARGE:
+    case QUARRY_TOO_MANY:
+        return eval_fail(eval, PROMQL_ERROR_EXECUTION, "expanding series: %s", text);
+    default:
+        return eval_fail(eval, PROMQL_ERROR_INTERNAL, "expanding series: %s",
+                         text[0] != '\0' ? text : quarry_status_name(status));
+    }
+}
+
+static struct eval_set *open_set(struct eval *eval, const struct promql_node *node, int64_t min_ms,
+                                 int64_t max_ms)
+{
+    const struct promql_source *source = eval->options->source;
+    struct promql_selection selection = {.matchers = node->selector.matchers,
+                                         .matcher_count = node->selector.matcher_count,
+                                         .min_ms = min_ms,
+                                         .max_ms = max_ms};
+    struct quarry_error error = {0};
+    struct eval_set *set = eval_take_zero(eval, 1, sizeof *set);
+
+    if (set == NULL || !eval_poll(eval)) {
+        return NULL;
+    }
+    *set = (struct eval_set){.matchers = node->selector.matchers,
+                             .matcher_count = node->selector.matcher_count,
+                             .min_ms = min_ms,
+                             .max_ms = max_ms};
+    enum quarry_status status =
+        source->functions->select(source->argument, &selection, &set->set, &error);
+    if (status != QUARRY_OK) {
+        (void)fail_source(eval, status, error.text);
+        return NULL;
+    }
+    set->next = eval->sets;
+    eval->sets = set;
+    return set;
+}
+
+bool eval_reader_open(struct eval *eval, const struct promql_node *selector, int64_t min_ms,
+                      int64_t max_ms, struct eval_reader *ret_reader)
+{
+    const struct promql_source_functions *functions = eval->options->source->functions;
+    struct eval_set *set = find_set(eval, selector, min_ms, max_ms);
+    struct eval_cursor *cursor = eval_take_zero(eval, 1, sizeof *cursor);
+
+    set = set != NULL ? set : open_set(eval, selector, min_ms, max_ms);
+    if (set == NULL || cursor == NULL) {
+        return false;
+    }
+    enum quarry_status status = functions->cursor_create(set->set, &cursor->cursor);
+    if (status != QUARRY_OK) {
+        return fail_source(eval, status, "");
+    }
+    cursor->next = set->cursors;
+    set->cursors = cursor;
+    *ret_reader = (struct eval_reader){.eval = eval,
+                                       .functions = functions,
+                                       .set = set->set,
+                                       .cursor = cursor->cursor,
+                                       .count = functions->set_count(set->set)};
+    return true;
+}
+
+bool eval_reader_series(struct eval_reader *reader, struct eval_labels *ret_labels)
+{
+    if (reader->index == reader->count || !eval_poll(reader->eval)) {
+        return false;
+    }
+    size_t index = reader->index++;
+    size_t count = reader->functions->set_labels(reader->set, index, reader->buffer.labels,
+                                                 reader->buffer.capacity);
+    if (count > reader->buffer.capacity) {
+        if (!eval_buffer_reserve(reader->eval, &reader->buffer, count)) {
+            return false;
+        }
+        count = reader->functions->set_labels(reader->set, index, reader->buffer.labels,
+                                              reader->buffer.capacity);
+    }
+    reader->functions->cursor_series(reader->cursor, index);
+    reader->block = (struct promql_block){0};
+    reader->at = 0;
+    reader->is_over = false;
+    *ret_labels = (struct eval_labels){.labels = reader->buffer.labels, .count = count};
+    return true;
+}
+
+static bool next_block(struct eval_reader *reader)
+{
+    enum quarry_status status;
+
+    if (reader->is_over || eval_is_failed(reader->eval)) {
+        return false;
+    }
+    status = reader->functions->cursor_next(reader->cursor, &reader->block);
+    reader->at = 0;
+    if (status == QUARRY_OK) {
+        return true;
+    }
+    reader->is_over = true;
+    reader->block.count = 0;
+    return status == QUARRY_NOT_FOUND ? false : fail_source(reader->eval, status, "");
+}
+
+bool eval_reader_next(struct eval_reader *reader, struct eval_sample *ret_sample)
+{
+    if (reader->at == reader->block.count && !next_block(reader)) {
+        return false;
+    }
+    const struct promql_block *block = &reader->block;
+    uint32_t i = reader->at++;
+    *ret_sample = (struct eval_sample){
+        .t_ms = block->t_ms[i],
+        .bits = block->bits[i],
+        .start_ms = block->start_ms == NULL ? 0 : block->start_ms[i],
+        .histogram = block->histograms == NULL ? NULL : block->histograms[i],
+    };
+    return true;
+}
+
+void eval_close_sets(struct eval *eval)
+{
+    const struct promql_source_functions *functions = eval->options->source->functions;
+
+    for (struct eval_set *set = eval->sets; set != NULL; set = set->next) {
+        for (struct eval_cursor *cursor = set->cursors; cursor != NULL; cursor = cursor->next) {
+            functions->cursor_destroy(cursor->cursor);
+        }
+        functions->set_close(set->set);
+    }
+    eval->sets = NULL;
+}
+
+/* ---- instant vectors ------------------------------------------------------------------------ */
+
+struct selector_stream {
+    struct eval_stream stream;
+    struct eval_frame moments;
+    enum eval_wants wants;
+    bool is_smoothed;
+    struct eval_reader reader;
+    struct eval_row row;
+    uint64_t held_count;
+    /* The sample behind the ones that were looked at; whether there is one. */
+    struct eval_sample ahead;
+    bool has_ahead;
+};
+
+/* Moves on, and keeps a histogram before the reader takes it away. */
+static bool advance(struct selector_stream *of)
+{
+    of->has_ahead = eval_reader_next(&of->reader, &of->ahead);
+    if (of->has_ahead && of->ahead.histogram != NULL && of->ahead.bits != QUARRY_TSDB_STALE_BITS &&
+        of->wants == EVAL_WANTS_VALUES) {
+        of->ahead.histogram = promql_histogram_copy(&of->stream.eval->scratch, of->ahead.histogram);
+        return of->ahead.histogram != NULL || eval_fail_memory(of->stream.eval);
+    }
+    return !eval_is_failed(of->stream.eval);
+}
+
+static double double_of(uint64_t bits)
+{
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* What stands between two samples at a moment. */
+static double between(const struct eval_sample *before, const struct eval_sample *after,
+                      int64_t t_ms)
+{
+    double left = double_of(before->bits), right = double_of(after->bits);
+    double part = (double)(t_ms - before->t_ms) / (double)(after->t_ms - before->t_ms);
+
+    return left + (right - left) * part;
+}
+
+static bool put_sample(struct selector_stream *of, uint32_t step, int64_t moment_ms,
+                       const struct eval_sample *sample)
+{
+    if (of->wants == EVAL_WANTS_TIMES) {
+        eval_put(&of->row, step, (double)sample->t_ms / 1000);
+    } else if (of->wants == EVAL_WANTS_START_TIMES) {
+        if (sample->start_ms != 0) {
+            eval_put(&of->row, step, (double)sample->start_ms / 1000);
+        }
+    } else if (sample->histogram != NULL) {
+        return eval_put_histogram(of->stream.eval, &of->row, of->stream.frame.count, step,
+                                  sample->histogram);
+    } else if (of->is_smoothed && sample->t_ms < moment_ms && of->has_ahead &&
+               of->ahead.histogram == NULL && of->ahead.bits != QUARRY_TSDB_STALE_BITS &&
+               of->ahead.t_ms <= eval_plus(moment_ms, of->stream.eval->options->lookback_ms)) {
+        eval_put(&of->row, step, between(sample, &of->ahead, moment_ms));
+    } else {
+        eval_put(&of->row, step, double_of(sample->bits));
+    }
+    return true;
+}
+
+/* The series' values at all steps. */
+static bool fill_row(struct selector_stream *of)
+{
+    const struct promql_options *options = of->stream.eval->options;
+    struct eval_sample last = {0};
+    bool has_last = false;
+
+    of->held_count = 0;
+    if (!advance(of)) {
+        return false;
+    }
+    for (uint32_t step = 0; step < of->stream.frame.count; step++) {
+        int64_t moment_ms = eval_time(&of->moments, step);
+        int64_t oldest_ms = eval_minus(moment_ms, options->lookback_ms);
+        oldest_ms += options->compat_2_42 ? 0 : 1; /* the older end is left out */
+        while (of->has_ahead && of->ahead.t_ms <= moment_ms) {
+            last = of->ahead;
+            has_last = true;
+            if (!advance(of)) {
+                return false;
+            }
+        }
+        if (!has_last || last.t_ms < oldest_ms || last.bits == QUARRY_TSDB_STALE_BITS) {
+            continue;
+        }
+        if (!put_sample(of, step, moment_ms, &last)) {
+            return false;
+        }
+        of->held_count++;
+    }
+    return true;
+}
+
+static bool next_selected(struct eval_stream *stream, struct eval_row *ret_row)
+{
+    struct selector_stream *of = (struct selector_stream *)stream;
+    struct eval_labels labels;
+
+    do {
+        eval_drop(stream->eval, of->held_count);
+        of->held_count = 0;
+        eval_scratch_release(stream->eval);
+        if (!eval_reader_series(&of->reader, &labels)) {
+            return false;
+        }
+        eval_row_clear(&of->row, stream->frame.count);
+        of->row.labels = labels;
+        if (!fill_row(of)) {
+            return false;
+        }
+        stream->eval->result->stats.samples_total += of->held_count;
+    } while (of->held_count == 0);
+    if (!eval_hold(stream->eval, of->held_count)) {
+        return false;
+    }
+    *ret_row = of->row;
+    return true;
+}
+
+struct eval_stream *eval_selector(struct eval *eval, const struct eval_frame *frame,
+                                  const struct promql_node *node, enum eval_wants wants)
+{
+    struct selector_stream *of = eval_take_zero(eval, 1, sizeof *of);
+    int64_t lookback_ms = eval->options->lookback_ms, min_ms, max_ms;
+
+    if (of == NULL) {
+        return NULL;
+    }
+    of->stream = (struct eval_stream){.next = next_selected, .eval = eval, .frame = *frame};
+    of->wants = wants;
+    of->is_smoothed = node->selector.is_smoothed;
+    if (!eval_moments(eval, frame, &node->selector.modifiers, &of->moments)) {
+        return NULL;
+    }
+    if (frame->count == 0) {
+        return eval_stream_of(eval, frame, &(struct eval_matrix){0});
+    }
+    min_ms = eval_minus(of->moments.start_ms, lookback_ms);
+    max_ms = eval_time(&of->moments, frame->count - 1);
+    max_ms = of->is_smoothed ? eval_plus(max_ms, lookback_ms) : max_ms;
+    if (!eval_reader_open(eval, node, min_ms, max_ms, &of->reader) ||
+        !eval_row_init(eval, frame->count, false, &of->row)) {
+        return NULL;
+    }
+    return &of->stream;
+}
