@@ -43,10 +43,12 @@
 static const struct serve_setting settings[] = {SERVE_SETTINGS(SERVE_SETTING)};
 static const struct serve_setting tenant_settings[] = {SERVE_TENANT_SETTINGS(SERVE_SETTING)};
 static const struct serve_setting user_settings[] = {SERVE_USER_SETTINGS(SERVE_SETTING)};
+static const struct serve_setting scrape_settings[] = {SERVE_SCRAPE_SETTINGS(SERVE_SETTING)};
 
-#define GROUP_VALUES_MAX 4
+#define GROUP_VALUES_MAX 20
 Q_STATIC_ASSERT(SERVE_TENANT_KEY_COUNT <= GROUP_VALUES_MAX, "room for a tenant's values");
 Q_STATIC_ASSERT(SERVE_USER_KEY_COUNT <= GROUP_VALUES_MAX, "room for a user's values");
+Q_STATIC_ASSERT(SERVE_SCRAPE_KEY_COUNT <= GROUP_VALUES_MAX, "room for a job's values");
 
 static const struct kind {
     const char *prefix; /* of its keys */
@@ -59,6 +61,8 @@ static const struct kind {
                        SERVE_TENANT_KEY_COUNT},
     [SERVE_USERS] = {"user.", "user", SERVE_USER_NAME_BYTES_MAX, user_settings,
                      SERVE_USER_KEY_COUNT},
+    [SERVE_SCRAPES] = {"scrape.", "scrape", SERVE_USER_NAME_BYTES_MAX, scrape_settings,
+                       SERVE_SCRAPE_KEY_COUNT},
 };
 
 struct value {

@@ -11,8 +11,9 @@
  *     serve_config_check(config, &error);
  *     uint64_t bytes = serve_config_number(config, SERVE_CACHE_ITEM_MAX);
  *
- * What is set later holds. Keys are "section.name"; for a tenant or a user, "tenant.NAME.quota" and
- * "user.NAME.rights". Error texts are whole sentences that begin with the origin.
+ * What is set later holds. Keys are "section.name"; for a tenant, a user or a job of scraping,
+ * "tenant.NAME.quota", "user.NAME.rights" and "scrape.NAME.targets". Error texts are whole
+ * sentences that begin with the origin.
  *
  * Threads: a configuration is written by one thread; when it is complete, any may read it.
  */
@@ -52,6 +53,7 @@ struct serve_setting {
 enum serve_key { SERVE_SETTINGS(SERVE_ENUM) SERVE_KEY_COUNT };
 enum serve_tenant_key { SERVE_TENANT_SETTINGS(SERVE_ENUM) SERVE_TENANT_KEY_COUNT };
 enum serve_user_key { SERVE_USER_SETTINGS(SERVE_ENUM) SERVE_USER_KEY_COUNT };
+enum serve_scrape_key { SERVE_SCRAPE_SETTINGS(SERVE_ENUM) SERVE_SCRAPE_KEY_COUNT };
 #undef SERVE_ENUM
 
 /* Values of SERVE_SERVER_DURABILITY. */
@@ -81,7 +83,7 @@ enum serve_cache_file {
 };
 
 /* The kinds of sections of which there can be many, each with a name. */
-enum serve_group_kind { SERVE_TENANTS, SERVE_USERS, SERVE_GROUP_KIND_COUNT };
+enum serve_group_kind { SERVE_TENANTS, SERVE_USERS, SERVE_SCRAPES, SERVE_GROUP_KIND_COUNT };
 
 /* The file that is read when no other is named, if it is there. */
 #define SERVE_CONFIG_PATH "/etc/quarry/quarry.conf"

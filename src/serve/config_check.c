@@ -16,6 +16,7 @@
 #include <serve/config_told.h>
 #include <serve/peer.h>
 #include <serve/password.h>
+#include <serve/server_scrape.h>
 
 bool serve_config_has_users(const struct serve_config *config)
 {
@@ -62,6 +63,10 @@ static void check_memory(const struct serve_config *config, struct serve_told *t
     check_not_above(config, SERVE_CACHE_FLOOR, SERVE_CACHE_SIZE, 1, told);
     check_not_above(config, SERVE_CACHE_FLOOR, SERVE_MEMORY_LIMIT, 1, told);
     check_not_above(config, SERVE_CACHE_ITEM_MAX, SERVE_CACHE_SIZE, 2, told);
+    check_not_above(config, SERVE_TSDB_MEMORY, SERVE_MEMORY_LIMIT, 1, told);
+    check_not_above(config, SERVE_TSDB_FLOOR, SERVE_TSDB_MEMORY, 1, told);
+    check_not_above(config, SERVE_TSDB_FLOOR, SERVE_MEMORY_LIMIT, 1, told);
+    check_not_above(config, SERVE_TSDB_QUERY_MEMORY, SERVE_TSDB_MEMORY, 1, told);
 }
 
 /* Without a folder there is nowhere to keep anything: that has to be what was wanted. */
@@ -78,6 +83,22 @@ static void check_folder(const struct serve_config *config, struct serve_told *t
             "%s: server.data = off keeps nothing: give server.durability = none with it, "
             "or cache.file = off",
             serve_config_origin(config, SERVE_SERVER_DATA));
+    }
+}
+
+/* Samples can be late by a window: older ones have none to go to. */
+static void check_window(const struct serve_config *config, struct serve_told *told)
+{
+    char value[SERVE_VALUE_TEXT_BYTES], window[SERVE_VALUE_TEXT_BYTES];
+
+    if (serve_config_number(config, SERVE_TSDB_OUT_OF_ORDER) >
+        serve_config_number(config, SERVE_TSDB_WINDOW)) {
+        serve_told_say(told, QUARRY_BAD_INPUT,
+                       "%s: tsdb.out_of_order = %.32s is above tsdb.window = %.32s (%s)",
+                       serve_config_origin(config, SERVE_TSDB_OUT_OF_ORDER),
+                       serve_config_format(config, SERVE_TSDB_OUT_OF_ORDER, value),
+                       serve_config_format(config, SERVE_TSDB_WINDOW, window),
+                       serve_config_origin(config, SERVE_TSDB_WINDOW));
     }
 }
 
@@ -201,10 +222,12 @@ enum quarry_status serve_config_check(const struct serve_config *config,
     Q_ASSERT(config != NULL);
     check_memory(config, &told);
     check_folder(config, &told);
+    check_window(config, &told);
     check_tenants(config, &told);
     for (uint32_t i = 0; i < serve_config_group_count(config, SERVE_USERS); i++) {
         check_user(config, i, &told);
     }
+    server_scrape_check(config, &told);
     check_door(config, SERVE_MEMCACHED_LISTEN, &told);
     check_door(config, SERVE_MEMCACHED_LISTEN_TLS, &told);
     check_tls(config, SERVE_MEMCACHED_LISTEN_TLS, &told);

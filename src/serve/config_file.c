@@ -83,6 +83,7 @@ static void look_at_section(struct source *source, const char *line)
     static const char *const prefixes[] = {
         [SERVE_TENANTS] = "tenant ",
         [SERVE_USERS] = "user ",
+        [SERVE_SCRAPES] = "scrape ",
     };
     size_t length = strcspn(line, "]");
 
@@ -170,7 +171,8 @@ static void make_key(const char *section, const char *name, char key[KEY_BYTES])
     }
     snprintf(key, KEY_BYTES, "%.*s%s%s", (int)length, section, length > 0 ? "." : "", name);
     char *blank = strchr(key, ' ');
-    if (blank != NULL && (strncmp(key, "tenant ", 7) == 0 || strncmp(key, "user ", 5) == 0)) {
+    if (blank != NULL && (strncmp(key, "tenant ", 7) == 0 || strncmp(key, "user ", 5) == 0 ||
+                          strncmp(key, "scrape ", 7) == 0)) {
         size_t blanks = strspn(blank, " ");
         *blank = '.';
         memmove(blank + 1, blank + blanks, strlen(blank + blanks) + 1);

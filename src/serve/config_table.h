@@ -84,6 +84,47 @@
       "kv.memory where that is less")                                                              \
     X(SERVE_KV_COMPRESSION, "kv.compression", CHOICE, "lz4", 0, 0, START, "none|snappy|lz4|zstd",  \
       "of its files")                                                                              \
+    X(SERVE_TSDB_ENABLED, "tsdb.enabled", BOOL, "on", 0, 1, START, "",                             \
+      "whether there is a time-series store")                                                      \
+    X(SERVE_TSDB_MEMORY, "tsdb.memory", BYTES, "auto", Q_MIB(4), Q_TIB(16) - 4096, START, "auto",  \
+      "what the time-series store never has more of; auto: a third of memory.limit")               \
+    X(SERVE_TSDB_FLOOR, "tsdb.floor", BYTES, "0", 0, Q_TIB(16) - 4096, START, "",                  \
+      "what nothing else in the process can make it give back")                                    \
+    X(SERVE_TSDB_WINDOW, "tsdb.window", DURATION, "4h", Q_SECOND_NS, 31 * 86400 * Q_SECOND_NS,     \
+      START, "", "the span of time whose samples die together")                                    \
+    X(SERVE_TSDB_WINDOWS, "tsdb.windows", COUNT, "8", 1, 24, START, "",                            \
+      "how many of them are kept after the newest one")                                            \
+    X(SERVE_TSDB_OUT_OF_ORDER, "tsdb.out_of_order", DURATION, "10m", Q_MS_NS,                      \
+      31 * 86400 * Q_SECOND_NS, START, "off",                                                      \
+      "how much older than the newest sample one may be that comes out of its series' order")      \
+    X(SERVE_TSDB_FUTURE, "tsdb.future", DURATION, "10m", Q_MS_NS, 31 * 86400 * Q_SECOND_NS, START, \
+      "", "how far ahead of the clock a sample may be")                                            \
+    X(SERVE_TSDB_SERIES_MAX, "tsdb.series_max", COUNT, "unlimited", 1, 4000000000, START,          \
+      "unlimited", "series of a tenant at a time, where its section says nothing")                 \
+    X(SERVE_TSDB_SAMPLES_PER_SECOND, "tsdb.samples_per_second", COUNT, "unlimited", 1,             \
+      1000000000000, START, "unlimited",                                                           \
+      "samples that a tenant may send in a second, where its section says nothing")                \
+    X(SERVE_TSDB_LABELS_MAX, "tsdb.labels_max", COUNT, "64", 1, 1024, START, "",                   \
+      "labels of a series, its name among them")                                                   \
+    X(SERVE_TSDB_LABEL_NAME_MAX, "tsdb.label_name_max", BYTES, "1k", 16, Q_KIB(64), START, "",     \
+      "the longest name of a label")                                                               \
+    X(SERVE_TSDB_LABEL_VALUE_MAX, "tsdb.label_value_max", BYTES, "4k", 16, Q_KIB(64), START, "",   \
+      "the longest value of a label")                                                              \
+    X(SERVE_TSDB_QUERY_MEMORY, "tsdb.query_memory", BYTES, "auto", Q_MIB(1), Q_TIB(16) - 4096,     \
+      START, "auto", "what queries have together; auto: a quarter of tsdb.memory")                 \
+    X(SERVE_TSDB_QUERY_SERIES_MAX, "tsdb.query_series_max", COUNT, "unlimited", 1, 4000000000,     \
+      START, "unlimited", "series of one query")                                                   \
+    X(SERVE_TSDB_KEEPS_OLDEST, "tsdb.keeps_oldest", BOOL, "off", 0, 1, START, "",                  \
+      "refuses samples when its memory is full, rather than drop the oldest window early")         \
+    X(SERVE_TSDB_WRITE_MAX, "tsdb.write_max", BYTES, "32m", Q_KIB(64), Q_GIB(1), START, "",        \
+      "the largest body of a request that brings samples, decoded")                                \
+    X(SERVE_TSDB_READ_SAMPLES_MAX, "tsdb.read_samples_max", COUNT, "50000000", 1, 4000000000,      \
+      START, "", "samples of an answer of remote read that is not a stream")                       \
+    X(SERVE_TSDB_LOOKBACK, "tsdb.lookback", DURATION, "5m", Q_SECOND_NS, 86400 * Q_SECOND_NS,      \
+      START, "", "how old a series' newest sample may be to be its value")                         \
+    X(SERVE_TSDB_SELF_SCRAPE, "tsdb.self_scrape", DURATION, "15s", Q_SECOND_NS,                    \
+      3600 * Q_SECOND_NS, LIVE, "off",                                                             \
+      "how often the server's own /metrics are put into the time-series store")                    \
     X(SERVE_TLS_CERTIFICATE, "tls.certificate", TEXT, "", 0, 900, LIVE, "",                        \
       "PEM files of certificates with those that signed them, with commas between")                \
     X(SERVE_TLS_KEY, "tls.key", TEXT, "", 0, 900, LIVE, "",                                        \
@@ -153,7 +194,11 @@
     X(SERVE_TENANT_CONNECTIONS, "connections", COUNT, "unlimited", 1, 1000000, LIVE, "unlimited",  \
       "how many connections at a time")                                                            \
     X(SERVE_TENANT_REQUESTS, "requests_per_second", COUNT, "unlimited", 1, 1000000000, LIVE,       \
-      "unlimited", "how many requests in a second")
+      "unlimited", "how many requests in a second")                                                \
+    X(SERVE_TENANT_SERIES, "series", COUNT, "default", 1, 4000000000, LIVE, "default",             \
+      "how many time series at a time; default: tsdb.series_max")                                  \
+    X(SERVE_TENANT_SAMPLES, "samples_per_second", COUNT, "default", 1, 1000000000000, LIVE,        \
+      "default", "how many samples of them in a second; default: tsdb.samples_per_second")
 
 /* Of a section [user NAME]. */
 #define SERVE_USER_SETTINGS(X)                                                                     \
@@ -165,6 +210,51 @@
       "whose items it sees; empty: those of the tenant for all who name none")                     \
     X(SERVE_USER_RIGHTS, "rights", WORDS, "read,write", 0, 0, LIVE, "read|write|flush|admin",      \
       "what it may do")
+
+/* Of a section [scrape NAME]. */
+#define SERVE_SCRAPE_SETTINGS(X)                                                                   \
+    X(SERVE_SCRAPE_TARGETS, "targets", TEXT, "", 0, 900, LIVE, "",                                 \
+      "HOST:PORT of whom to ask, several with commas between")                                     \
+    X(SERVE_SCRAPE_FILE_SD, "file_sd", TEXT, "", 0, 900, LIVE, "",                                 \
+      "JSON files of targets, as Prometheus' file_sd has them, several with commas between; "      \
+      "names may have *; read again when they change")                                             \
+    X(SERVE_SCRAPE_LABELS, "labels", TEXT, "", 0, 900, LIVE, "",                                   \
+      "NAME=VALUE that all of its series get, several with commas between")                        \
+    X(SERVE_SCRAPE_SCHEME, "scheme", CHOICE, "http", 0, 0, LIVE, "http|https",                     \
+      "how targets are asked")                                                                     \
+    X(SERVE_SCRAPE_PATH, "path", TEXT, "/metrics", 1, 900, LIVE, "", "what they are asked for")    \
+    X(SERVE_SCRAPE_PARAMS, "params", TEXT, "", 0, 900, LIVE, "",                                   \
+      "NAME=VALUE behind the path, percent-encoded, several with & between")                       \
+    X(SERVE_SCRAPE_INTERVAL, "interval", DURATION, "15s", 100 * Q_MS_NS, 86400 * Q_SECOND_NS,      \
+      LIVE, "", "how often")                                                                       \
+    X(SERVE_SCRAPE_TIMEOUT, "timeout", DURATION, "auto", Q_MS_NS, 86400 * Q_SECOND_NS, LIVE,       \
+      "auto", "how long an answer may take, up to the interval; auto: 10s, or the interval where " \
+      "that is less")                                                                              \
+    X(SERVE_SCRAPE_USER, "user", TEXT, "", 0, 180, LIVE, "",                                       \
+      "name of a basic login; empty: none")                                                        \
+    X(SERVE_SCRAPE_PASSWORD_FILE, "password_file", TEXT, "", 0, 900, LIVE, "",                     \
+      "file whose first line is the login's password, read for each scrape")                       \
+    X(SERVE_SCRAPE_TLS_CA, "tls_ca", TEXT, "", 0, 900, LIVE, "",                                   \
+      "PEM file of who signs the targets' certificates; empty: the system's")                      \
+    X(SERVE_SCRAPE_TLS_INSECURE, "tls_insecure", BOOL, "off", 0, 1, LIVE, "",                      \
+      "takes any certificate")                                                                     \
+    X(SERVE_SCRAPE_HONOR_LABELS, "honor_labels", BOOL, "off", 0, 1, LIVE, "",                      \
+      "of labels that a page and its target both have, the page's hold; off: they get exported_ "  \
+      "in front")                                                                                  \
+    X(SERVE_SCRAPE_HONOR_TIMESTAMPS, "honor_timestamps", BOOL, "on", 0, 1, LIVE, "",               \
+      "takes times that a page has")                                                               \
+    X(SERVE_SCRAPE_FOLLOW, "follow_redirects", BOOL, "on", 0, 1, LIVE, "",                         \
+      "asks where an answer points to")                                                            \
+    X(SERVE_SCRAPE_SAMPLES, "sample_limit", COUNT, "none", 1, 1000000000, LIVE, "none",            \
+      "samples of a page; a page with more fails, as with the following")                          \
+    X(SERVE_SCRAPE_BODY, "body_limit", BYTES, "32m", Q_KIB(1), Q_GIB(1), LIVE, "",                 \
+      "bytes of a page, unpacked")                                                                 \
+    X(SERVE_SCRAPE_LABEL_COUNT, "label_limit", COUNT, "none", 1, 1000, LIVE, "none",               \
+      "labels of a series")                                                                        \
+    X(SERVE_SCRAPE_LABEL_NAME, "label_name_limit", BYTES, "none", 1, Q_MIB(1), LIVE, "none",       \
+      "bytes of a label's name")                                                                   \
+    X(SERVE_SCRAPE_LABEL_VALUE, "label_value_limit", BYTES, "none", 1, Q_MIB(1), LIVE, "none",     \
+      "bytes of a label's value")
 /* clang-format on */
 
 #endif

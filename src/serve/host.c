@@ -24,6 +24,8 @@
 #define BUDGET_FALLBACK_BYTES Q_GIB(1)
 /* File descriptors besides connections: listeners, events, the log, files of stores, libraries. */
 #define FILES_BESIDES 128u
+/* What is fetched at a time, and connections that are kept. */
+#define FILES_OF_SCRAPES 512u
 
 void serve_budget_choose(const struct serve_config *config, const struct os_machine *machine,
                          struct serve_budget *ret_budget)
@@ -54,7 +56,10 @@ void serve_budget_choose(const struct serve_config *config, const struct os_mach
 
 static uint64_t files_wanted(const struct serve_config *config)
 {
-    return serve_config_number(config, SERVE_NET_CONNECTIONS_MAX) + FILES_BESIDES;
+    bool scrapes = serve_config_group_count(config, SERVE_SCRAPES) > 0;
+
+    return serve_config_number(config, SERVE_NET_CONNECTIONS_MAX) + FILES_BESIDES +
+           (scrapes ? FILES_OF_SCRAPES : 0);
 }
 
 uint64_t serve_host_raise_files(const struct serve_config *config)

@@ -1,9 +1,10 @@
 /*
  * The server: its parts begun in order, a main thread that waits for signals, and the end.
  *
- *   begin   folder ▸ limit ▸ cache ▸ tenants ▸ store ▸ users ▸ certificates ▸ net ▸ doors ▸ listen
- *           ▸ start
- *   end     drain ▸ workers ▸ users ▸ net ▸ doors ▸ certificates ▸ store ▸ tenants ▸ cache ▸ folder
+ *   begin   folder ▸ limit ▸ cache ▸ tenants ▸ stores ▸ users ▸ certificates ▸ net ▸ doors ▸ listen
+ *           ▸ scraper ▸ start
+ *   end     drain ▸ workers ▸ scraper ▸ users ▸ net ▸ doors ▸ certificates ▸ stores ▸ tenants ▸
+ * cache ▸ folder
  *
  * The folder is first, so that of two servers on one folder the second has touched nothing;
  * listening is last, so that who can connect is served. Sockets wait in the kernel from listen to
@@ -36,6 +37,7 @@
 #include <serve/kv_store.h>
 #include <serve/log.h>
 #include <serve/notify.h>
+#include <serve/server_scrape.h>
 #include <serve/server_state.h>
 #include <serve/threads.h>
 
@@ -114,6 +116,23 @@ static enum quarry_status open_store(struct server *server, struct quarry_error 
                          &server->keyspace, error);
 }
 
+static enum quarry_status open_series(struct server *server, struct quarry_error *error)
+{
+    enum quarry_status status = serve_tsdb_open(server->memory, server->config, &server->data_dir,
+                                                server->budget.bytes, &server->tsdb, error);
+
+    if (status == QUARRY_OK && server->tsdb != NULL) {
+        status = serve_tenant_numbers_open(server->data_dir.path, &server->tenant_numbers, error);
+    }
+    if (status == QUARRY_OK) {
+        status = server_name_tenants(server, server->config, error);
+    }
+    if (status == QUARRY_OK) {
+        serve_tsdb_apply(server->tsdb, server->tenants, NULL, server->config);
+    }
+    return status;
+}
+
 static enum quarry_status start_net(struct server *server, struct quarry_error *error)
 {
     return serve_net_start(server->net, error);
@@ -131,9 +150,9 @@ static enum quarry_status open_data_dir(struct server *server, struct quarry_err
 static enum quarry_status begin(struct server *server, struct quarry_error *error)
 {
     static enum quarry_status (*const steps[])(struct server *, struct quarry_error *) = {
-        open_data_dir,    open_memory,      open_cache,    open_store,
-        open_users,       server_tls_open,  open_net,      server_open_doors,
-        server_open_resp, server_open_http, server_listen,
+        open_data_dir,    open_memory,     open_cache,         open_store,        open_series,
+        open_users,       server_tls_open, open_net,           server_open_doors, server_open_resp,
+        server_open_http, server_listen,   server_open_scrape,
     };
     enum quarry_status status = QUARRY_OK;
     uint64_t file_limit = serve_host_raise_files(server->config);
@@ -165,12 +184,15 @@ static void end(struct server *server)
     server_forget_change(server);       /* executor threads wait for it */
     server_stop_resp(server);           /* its threads post to the net until they have ended */
     server_stop_http(server);           /* so do its */
-    serve_users_destroy(server->users); /* so does its */
+    server_close_scrape(server);        /* it tells of all of them */
+    serve_users_destroy(server->users); /* its thread posts to the net, too */
     serve_net_destroy(server->net);
     server_close_http(server);
     server_close_resp(server);
     server_close_doors(server);
     serve_tls_destroy(server->tls);
+    serve_tsdb_close(server->tsdb);
+    serve_tenant_numbers_close(server->tenant_numbers);
     serve_kv_close(server->keyspace);
     serve_tenants_destroy(server->tenants);
     quarry_cache_close(server->cache);

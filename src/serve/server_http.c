@@ -15,6 +15,7 @@
 #include <serve/log.h>
 #include <serve/login.h>
 #include <serve/server_metrics.h>
+#include <serve/server_prometheus.h>
 #include <serve/server_state.h>
 
 /* Of the memory's limit as it was at the start: one answer, and all requests and answers together.
@@ -43,7 +44,27 @@ static enum http_outcome answer_ready(struct http_call *call)
     return HTTP_DONE;
 }
 
-static const struct http_route routes[] = {
+/* Of a request of remote read, as it comes. */
+#define READ_BYTES_MAX Q_MIB(1)
+
+/* Of a form with an expression. */
+#define FORM_BYTES_MAX Q_MIB(2)
+
+/* Routes of Prometheus' API: what anybody's page may ask, where nobody has to log in. */
+#define API_GET(route_path)                                                                        \
+    {                                                                                              \
+        .methods = HTTP_GET, .path = (route_path), .rights = SERVE_READ, .is_shared = true,        \
+        .runs_on = HTTP_ON_EXECUTOR, .handler = server_answer_api                                  \
+    }
+#define API_FORM(route_path)                                                                       \
+    {                                                                                              \
+        .methods = HTTP_GET | HTTP_POST, .path = (route_path), .rights = SERVE_READ,               \
+        .body_bytes_max = FORM_BYTES_MAX, .takes_form = true, .is_shared = true,                   \
+        .runs_on = HTTP_ON_EXECUTOR, .handler = server_answer_api                                  \
+    }
+
+/* Those with a body that a setting bounds have 0 here, and the setting's when the door opens. */
+static struct http_route routes[] = {
     {.methods = HTTP_GET, .path = "/-/healthy", .handler = answer_healthy},
     {.methods = HTTP_GET, .path = "/-/ready", .handler = answer_ready},
     {.methods = HTTP_GET,
@@ -51,6 +72,56 @@ static const struct http_route routes[] = {
      .rights = SERVE_READ,
      .runs_on = HTTP_ON_EXECUTOR,
      .handler = server_answer_metrics},
+    {.methods = HTTP_POST,
+     .path = "/api/v1/write",
+     .rights = SERVE_WRITE,
+     .coding = HTTP_CODING_OWN,
+     .is_change = true,
+     .runs_on = HTTP_ON_EXECUTOR,
+     .handler = server_answer_write},
+    {.methods = HTTP_POST,
+     .path = "/api/v1/import/prometheus",
+     .rights = SERVE_WRITE,
+     .coding = HTTP_CODING_GZIP,
+     .is_change = true,
+     .runs_on = HTTP_ON_EXECUTOR,
+     .handler = server_answer_import},
+    {.methods = HTTP_POST,
+     .path = "/api/v1/read",
+     .rights = SERVE_READ,
+     .body_bytes_max = READ_BYTES_MAX,
+     .coding = HTTP_CODING_OWN,
+     .runs_on = HTTP_ON_EXECUTOR,
+     .handler = server_answer_read},
+    {.methods = HTTP_GET,
+     .path = "/federate",
+     .rights = SERVE_READ,
+     .runs_on = HTTP_ON_EXECUTOR,
+     .handler = server_answer_federate},
+    API_FORM("/api/v1/query"),
+    API_FORM("/api/v1/query_range"),
+    API_FORM("/api/v1/query_exemplars"),
+    API_FORM("/api/v1/format_query"),
+    API_FORM("/api/v1/parse_query"),
+    API_FORM("/api/v1/series"),
+    API_FORM("/api/v1/labels"),
+    API_GET("/api/v1/label/*/values"),
+    API_GET("/api/v1/metadata"),
+    API_GET("/api/v1/targets"),
+    API_GET("/api/v1/scrape_pools"),
+    API_GET("/api/v1/rules"),
+    API_GET("/api/v1/alerts"),
+    API_GET("/api/v1/alertmanagers"),
+    API_GET("/api/v1/status/buildinfo"),
+    API_GET("/api/v1/status/runtimeinfo"),
+    API_GET("/api/v1/status/walreplay"),
+    API_GET("/api/v1/status/tsdb"),
+    {.methods = HTTP_POST | HTTP_PUT,
+     .path = "/api/v1/admin/tsdb/*",
+     .rights = SERVE_WRITE,
+     .is_change = true,
+     .runs_on = HTTP_ON_EXECUTOR,
+     .handler = server_answer_api},
 };
 
 /* ---- logins --------------------------------------------------------------------------------- */
@@ -137,6 +208,11 @@ enum quarry_status server_open_http(struct server *server, struct quarry_error *
 
     if (!serve_config_wants_http(config)) {
         return QUARRY_OK;
+    }
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
+        if (routes[i].rights == SERVE_WRITE && routes[i].handler != server_answer_api) {
+            routes[i].body_bytes_max = serve_config_number(config, SERVE_TSDB_WRITE_MAX);
+        }
     }
     the_server = server;
     enum quarry_status status = http_open(&settings, error);

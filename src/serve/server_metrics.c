@@ -24,6 +24,7 @@
 #include <serve/door_memcached.h>
 #include <serve/door_resp.h>
 #include <serve/resp/counts.h>
+#include <serve/server_scrape.h>
 #include <serve/server_state.h>
 
 /* ---- the process ---------------------------------------------------------------------------- */
@@ -285,7 +286,9 @@ static void write_http(struct serve_metrics *metrics)
 static void write_doors(struct serve_metrics *metrics, struct server *server)
 {
     write_listeners(metrics, server);
-    write_http(metrics);
+    if (server->has_http) {
+        write_http(metrics);
+    }
     if (server->has_resp) {
         serve_metric_one(metrics, "quarry_resp_commands_total", "counter",
                          "Commands of the RESP door.", resp_counts_total());
@@ -294,17 +297,23 @@ static void write_doors(struct serve_metrics *metrics, struct server *server)
 
 /* ---- all of them ---------------------------------------------------------------------------- */
 
-enum http_outcome server_answer_metrics(struct http_call *call)
+void server_write_metrics(struct server *server, struct http_text *text)
 {
     static void (*const parts[])(struct serve_metrics *, struct server *) = {
-        write_process, write_memory,         write_accounts,    write_net,
-        write_doors,   server_metrics_cache, server_metrics_kv,
+        write_process,     write_memory,        write_accounts,
+        write_net,         write_doors,         server_metrics_cache,
+        server_metrics_kv, server_metrics_tsdb, server_metrics_scrape,
     };
-    struct serve_metrics metrics = {.text = &call->body_out};
+    struct serve_metrics metrics = {.text = text};
 
-    call->content_type = SERVE_METRICS_TYPE;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        parts[i](&metrics, call->argument);
+        parts[i](&metrics, server);
     }
+}
+
+enum http_outcome server_answer_metrics(struct http_call *call)
+{
+    call->content_type = SERVE_METRICS_TYPE;
+    server_write_metrics(call->argument, &call->body_out);
     return HTTP_DONE;
 }

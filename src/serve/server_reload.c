@@ -2,6 +2,7 @@
  * Reloading: everything that can fail first, then everything that cannot.
  *
  *   load and check all sources      fails: nothing has happened
+ *   make jobs of scraping           fails: likewise
  *   add new tenants                 fails: some are there, empty; no harm
  *   read users                      fails: those before stay
  *   change the memory's limit       fails: the old one stays
@@ -21,6 +22,7 @@
 #include <serve/cache_store.h>
 #include <serve/log.h>
 #include <serve/notify.h>
+#include <serve/server_scrape.h>
 #include <serve/server_state.h>
 
 static void log_problem(void *argument, const char *text)
@@ -118,15 +120,18 @@ static void apply(struct server *server, struct serve_config *config)
     server_apply_http(server, config);
     serve_tenants_apply(server->tenants, config);
     serve_cache_apply(server->cache, config, server->budget.bytes);
+    serve_tsdb_apply(server->tsdb, server->tenants, server->config, config);
     (void)serve_log_open(&log, NULL); /* the same file: it is open */
 }
 
 static void adopt(struct server *server, struct serve_config *config,
-                  const struct serve_budget *budget, struct serve_users_change *change)
+                  const struct serve_budget *budget, struct serve_users_change *change,
+                  struct scrape_jobs *jobs)
 {
     server->budget = *budget;
     serve_users_commit(server->users, change);
     apply(server, config);
+    server_apply_scrape(server, config, jobs);
     log_changes(server, config);
     if (server->config != server->started) {
         serve_config_destroy(server->config);
@@ -165,6 +170,7 @@ static enum quarry_status reload(struct server *server, struct quarry_error *err
 {
     struct serve_config *config = NULL;
     struct serve_users_change *change = NULL;
+    struct scrape_jobs *jobs = NULL;
     struct serve_budget budget;
 
     serve_notify_reloading();
@@ -172,15 +178,19 @@ static enum quarry_status reload(struct server *server, struct quarry_error *err
     if (status == QUARRY_OK) {
         os_machine_read("", &server->machine);
         serve_budget_choose(config, &server->machine, &budget);
-        status = prepare(server, config, &budget, &change, error);
+        status = server_scrape_jobs(config, &jobs, error);
+        if (status == QUARRY_OK) {
+            status = prepare(server, config, &budget, &change, error);
+        }
         if (status != QUARRY_OK) {
             log_problem(NULL, error->text);
         }
     }
     if (status == QUARRY_OK) {
-        adopt(server, config, &budget, change);
+        adopt(server, config, &budget, change, jobs);
     } else {
         serve_users_abort(change);
+        scrape_jobs_destroy(jobs);
         serve_config_destroy(config);
         serve_log(SERVE_LOG_ERROR, "the configuration was not read again: all is as it was");
     }

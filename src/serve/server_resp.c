@@ -78,7 +78,10 @@ static void sync_failed(void *argument, const struct quarry_error *error)
 enum quarry_status server_name_tenants(struct server *server, const struct serve_config *config,
                                        struct quarry_error *error)
 {
-    enum quarry_status status = QUARRY_OK;
+    enum quarry_status status =
+        server->tenant_numbers != NULL
+            ? serve_tenant_numbers_add(server->tenant_numbers, config, error)
+            : QUARRY_OK;
     uint32_t count = serve_config_group_count(config, SERVE_TENANTS);
     struct keyspace_scope scope;
 
@@ -86,6 +89,11 @@ enum quarry_status server_name_tenants(struct server *server, const struct serve
         status =
             keyspace_scope_of(server->keyspace, serve_config_group_name(config, SERVE_TENANTS, i),
                               0, true, &scope, error);
+    }
+    for (uint32_t i = 0; server->tenant_numbers != NULL && status == QUARRY_OK && i < count; i++) {
+        const char *name = serve_config_group_name(config, SERVE_TENANTS, i);
+        serve_tenants_set_number(server->tenants, name,
+                                 serve_tenant_numbers_find(server->tenant_numbers, name));
     }
     return status;
 }

@@ -15,8 +15,11 @@
 #include <serve/login.h>
 #include <serve/net.h>
 #include <serve/resp/admin.h>
+#include <serve/scrape/scrape.h>
 #include <serve/server.h>
+#include <serve/tenant_numbers.h>
 #include <serve/tenants.h>
+#include <serve/tsdb_store.h>
 #include <serve/users.h>
 
 /* Of all doors. */
@@ -46,7 +49,11 @@ struct server {
     struct quarry_cache *cache;
     uint64_t cache_disk_limit; /* as it was told last; 0: none. Of the main thread */
     struct keyspace *keyspace; /* NULL: there is no key-value store */
+    struct serve_tsdb *tsdb;   /* NULL: there is no time-series store */
+    struct scrape *scrape;     /* NULL where there is no store */
+    char instance[64];         /* label of its own page's series */
     struct serve_tenants *tenants;
+    struct serve_tenant_numbers *tenant_numbers; /* NULL: there is no time-series store */
     struct serve_users *users;
     struct serve_tls *tls; /* NULL: no door has it */
     struct serve_net *net;
@@ -106,7 +113,7 @@ void server_stop_http(struct server *server);
 void server_close_http(struct server *server);
 /* What of its settings a reload changes. */
 void server_apply_http(struct server *server, const struct serve_config *config);
-/* Gives the tenants of a configuration their numbers in the keyspace. */
+/* Gives the tenants of a configuration their numbers, in the keyspace and in the others. */
 enum quarry_status server_name_tenants(struct server *server, const struct serve_config *config,
                                        struct quarry_error *error);
 

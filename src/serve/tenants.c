@@ -37,6 +37,7 @@ struct tenant {
     _Atomic(uint64_t) connections_max;          /* relaxed; 0: no bound */
     _Atomic(uint64_t) ns_per_request;           /* relaxed; 0: no bound */
     _Atomic(uint64_t) due_ns;                   /* relaxed: it stands for itself */
+    _Atomic(uint32_t) number;                   /* relaxed: set before anybody asks */
     char name[SERVE_TENANT_NAME_BYTES_MAX + 1]; /* const after init */
 };
 
@@ -220,6 +221,26 @@ void serve_tenants_destroy(struct serve_tenants *tenants)
         free((struct tenant *)atomic_load_relaxed_uptr(&tenants->slots[i]));
     }
     free(tenants);
+}
+
+uint16_t serve_tenants_number(const struct serve_tenants *tenants,
+                              const struct quarry_cache_tenant *tenant)
+{
+    const struct tenant *of = tenant != NULL ? find(tenants, tenant) : NULL;
+
+    return of != NULL ? (uint16_t)atomic_load_relaxed_u32(&of->number) : 0;
+}
+
+void serve_tenants_set_number(struct serve_tenants *tenants, const char *name, uint16_t number)
+{
+    const struct quarry_cache_tenant *tenant = serve_tenants_find(tenants, name);
+    struct tenant *of = tenant != NULL ? find(tenants, tenant) : NULL;
+
+    Q_ASSERT(of != NULL);
+    /* A section of its name gives the default tenant limits, not a number. */
+    if (strcmp(of->name, DEFAULT_NAME) != 0) {
+        atomic_store_relaxed_u32(&of->number, number);
+    }
 }
 
 /* ---- at the doors --------------------------------------------------------------------------- */

@@ -39,6 +39,15 @@ void serve_tenants_destroy(struct serve_tenants *tenants);
 /* By name; "" is the default one. NULL: there is none. In the form that users want. */
 struct quarry_cache_tenant *serve_tenants_find(void *tenants, const char *name);
 
+/*
+ * The number of a tenant, by which other stores know it: 0 is the default one's, and nobody's
+ * (NULL). Threads: any.
+ */
+uint16_t serve_tenants_number(const struct serve_tenants *tenants,
+                              const struct quarry_cache_tenant *tenant);
+/* Gives one its number, before anybody speaks for it. `name`: of a tenant that there is. */
+void serve_tenants_set_number(struct serve_tenants *tenants, const char *name, uint16_t number);
+
 /* A connection begins to speak for a tenant. False: it has as many as it may. NULL is nobody. */
 bool serve_tenants_enter(struct serve_tenants *tenants, const struct quarry_cache_tenant *tenant);
 void serve_tenants_leave(struct serve_tenants *tenants, const struct quarry_cache_tenant *tenant);

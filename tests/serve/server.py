@@ -7,6 +7,7 @@ import shlex
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import tempfile
 import time
@@ -174,6 +175,27 @@ def run(*arguments, stdin=None, environment=None):
 
 def set_program(text):
     Server.program = shlex.split(text)
+
+
+def wait_until_read(link):
+    """Waits until the server has read all that was sent: the kernel holds nothing of it for its socket."""
+    own, peer = ("%08X:%04X" % (struct.unpack("=I", socket.inet_aton(host))[0], port)
+                 for host, port in (link.getsockname(), link.getpeername()))
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        with open("/proc/net/tcp", encoding="ascii") as table:
+            for fields in map(str.split, table):
+                if fields[1:3] == [peer, own] and fields[4].endswith(":00000000"):
+                    return
+        time.sleep(0.01)
+    raise AssertionError("the server does not read")
+
+
+def cpu_seconds(server):
+    """The processor's time that the server has taken: the same however busy the machine is."""
+    with open(f"/proc/{server.process.pid}/stat", encoding="ascii") as facts:
+        fields = facts.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def client_tls(authority, own=None):

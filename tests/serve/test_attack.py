@@ -3,9 +3,11 @@
 
     test_attack.py PROGRAM [unittest's arguments]
 
-Each test ends with somebody else being served, in time, by the same server.
+Each test ends with somebody else being served by the same server, which has little else to do first: what that
+costs is counted as the server's own time on the processor, so that it is the same beside whatever else runs.
 """
 
+import contextlib
 import os
 import re
 import resource
@@ -21,7 +23,7 @@ import threading
 import time
 import unittest
 
-from server import Server, client_tls, make_certificate, run, set_program, write
+from server import PATIENCE_S, Server, client_tls, cpu_seconds, make_certificate, run, set_program, write
 
 # Sanitizers make everything slower; what is bounded stays so.
 SLOWER = 5 if os.environ.get("QUARRY_TEST_SANITIZED") else 1
@@ -30,12 +32,6 @@ SLOWER = 5 if os.environ.get("QUARRY_TEST_SANITIZED") else 1
 def resident_bytes(server):
     with open(f"/proc/{server.process.pid}/statm", encoding="ascii") as facts:
         return int(facts.read().split()[1]) * 4096
-
-
-def cpu_seconds(server):
-    with open(f"/proc/{server.process.pid}/stat", encoding="ascii") as facts:
-        fields = facts.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def port_of(server, door=0):
@@ -93,12 +89,23 @@ class Attack(unittest.TestCase):
         except OSError:
             return False
 
+    @contextlib.contextmanager
+    def costs_less(self, server, seconds):
+        """What is done meanwhile takes the server less than so many seconds of the processor."""
+        begin = cpu_seconds(server)
+        yield
+        self.assertLess(cpu_seconds(server) - begin, seconds * SLOWER)
+
+    def wait_until(self, condition):
+        end = time.monotonic() + PATIENCE_S
+        while not condition():
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.02)
+
     def served(self, server, seconds=2, door=0, tls=None):
         """Somebody else is served, in time."""
-        begin = time.monotonic()
-        with server.connect(door=door, tls=tls) as link:
+        with self.costs_less(server, seconds), server.connect(door=door, tls=tls) as link:
             self.assertRegex(link.ask("version"), "^VERSION")
-        self.assertLess(time.monotonic() - begin, seconds * SLOWER)
 
 
 class Encrypted(Attack):
@@ -117,10 +124,8 @@ class Encrypted(Attack):
             for i, link in enumerate(self.many(server, 200, door=1)):
                 link.sendall(hello[:i % len(hello)])
             self.served(server, door=1, tls=client_tls(self.certificate))
-            begin = time.monotonic()
             for link in self.links:
                 take_all(link)
-            self.assertLess(time.monotonic() - begin, 5 * SLOWER)
             self.served(server, door=1, tls=client_tls(self.certificate))
 
     def test_what_is_no_handshake_is_told_nothing_and_closed(self):
@@ -190,11 +195,11 @@ class Encrypted(Attack):
                 self.assertRegex(link.ask("refresh_certs"), "^Error key '")
                 os.rename(good, self.key)
                 self.assertEqual(link.ask("refresh_certs"), "OK")
+            self.wait_until(lambda: count[0] > 30 or failures)
             is_over.set()
             for thread in threads:
                 thread.join()
             self.assertEqual(failures, [])
-            self.assertGreater(count[0], 30)
             self.assertEqual(server.end(), 0)
 
 
@@ -261,9 +266,7 @@ class LoggingIn(Attack):
             for _ in range(3):
                 link.sendall(b"set x 0 0 9\r\nann wrong\r\n")
                 self.assertEqual(link.recv(100), b"CLIENT_ERROR authentication failure\r\n")
-            begin = time.monotonic()
             self.assertEqual(link.recv(100), b"")  # and nothing was sent for that
-            self.assertLess(time.monotonic() - begin, 0.5 * SLOWER)
 
     def test_ten_thousand_wrong_logins_lock_nobody_out(self):
         with self.start() as server:
@@ -277,15 +280,13 @@ class LoggingIn(Attack):
             # From another address, where the flood has its own turn.
             with socket.create_connection(("127.0.0.1", port_of(server)), timeout=60,
                                           source_address=("127.0.0.2", 0)) as link:
-                begin = time.monotonic()
-                link.sendall(b"set x 0 0 10\r\nbob secret\r\n")
-                self.assertEqual(link.recv(100), b"STORED\r\n")
-                self.assertLess(time.monotonic() - begin, 2 * SLOWER)
+                with self.costs_less(server, 2):
+                    link.sendall(b"set x 0 0 10\r\nbob secret\r\n")
+                    self.assertEqual(link.recv(100), b"STORED\r\n")
             with raw(server) as link:  # he is known by now, wherever he comes from
-                begin = time.monotonic()
-                link.sendall(b"set x 0 0 10\r\nbob secret\r\n")
-                self.assertEqual(link.recv(100), b"STORED\r\n")
-                self.assertLess(time.monotonic() - begin, 0.5 * SLOWER)
+                with self.costs_less(server, 0.5):
+                    link.sendall(b"set x 0 0 10\r\nbob secret\r\n")
+                    self.assertEqual(link.recv(100), b"STORED\r\n")
                 link.sendall(b"get x\r\n")
                 self.assertEqual(link.recv(100), b"END\r\n")
 
@@ -299,18 +300,15 @@ class Crowding(Attack):
             server.ready()
             links = self.many(server, 150)
             server.wait_for("no file descriptors are left: nobody is accepted for a moment")
-            before = cpu_seconds(server)
+            before, begin = cpu_seconds(server), time.monotonic()
             time.sleep(1)
-            self.assertLess(cpu_seconds(server) - before, 0.3 * SLOWER)
+            self.assertLess(cpu_seconds(server) - before, 0.3 * SLOWER * (time.monotonic() - begin))
             links[0].sendall(b"version\r\n")
             self.assertRegex(links[0].recv(100), b"^VERSION")
             for link in links:
                 link.close()
             # Who comes before the server has seen that they have gone is turned away as well.
-            begin = time.monotonic()
-            while not self.is_served(server):
-                self.assertLess(time.monotonic() - begin, 5 * SLOWER)
-                time.sleep(0.05)
+            self.wait_until(lambda: self.is_served(server))
             self.assertEqual(server.end(), 0)
 
     def test_lines_and_values_that_drip_are_cut(self):
@@ -332,8 +330,7 @@ class Crowding(Attack):
                 time.sleep(0.1)
             for link in links:
                 take_all(link)
-            self.assertGreaterEqual(int(figures(server)["curr_connections"]), 1)
-            self.assertLess(int(figures(server)["curr_connections"]), 10)
+            self.wait_until(lambda: 1 <= int(figures(server)["curr_connections"]) < 10)
 
     def test_values_whose_last_bytes_do_not_come_are_cut(self):
         with Server("--threads", "1", "--set", "net.line_timeout=1s", "--set",
@@ -342,10 +339,9 @@ class Crowding(Attack):
                           b"set k 0 0 10\r\n01234", b"get a b c d e f ",
                           b"ms k 900000\r\n" + b"v" * 900000, b"set k 0 0 2000000\r\nabc"):
                 with raw(server) as link:
-                    link.sendall(start)
-                    begin = time.monotonic()
+                    with contextlib.suppress(OSError):  # who is kept from sending may be cut before its end
+                        link.sendall(start)
                     take_all(link)
-                    self.assertLess(time.monotonic() - begin, 4 * SLOWER)
             self.served(server)
 
     def test_a_million_gets_whose_answers_nobody_takes(self):
@@ -357,7 +353,7 @@ class Crowding(Attack):
             for link in links:
                 link.setblocking(False)
             end = time.monotonic() + 1.5
-            while time.monotonic() < end:
+            while time.monotonic() < end or sent <= 20 * 50000:
                 _, ready, _ = select.select([], links, [], 0.05)
                 for link in ready:
                     try:
@@ -365,13 +361,8 @@ class Crowding(Attack):
                     except OSError:
                         pass
                 self.served(server, seconds=0.5)
-            self.assertGreater(sent, 20 * 50000)
             self.assertLess(int(figures(server)["read_buf_bytes"]), 13 << 20)
-            end = time.monotonic() + 20 * SLOWER
-            while int(figures(server)["curr_connections"]) > 2 and time.monotonic() < end:
-                self.served(server, seconds=0.5)
-                time.sleep(0.1)
-            self.assertLess(int(figures(server)["curr_connections"]), 3)
+            self.wait_until(lambda: int(figures(server)["curr_connections"]) < 3)
             self.assertGreater(len(server.lines("a client that does not take its answers was cut")), 0)
 
     def test_requests_behind_large_answers_squeeze_nobody_out(self):
@@ -403,9 +394,8 @@ class Crowding(Attack):
             for i in range(30):
                 for link in self.many(server, 100):
                     link.sendall(b"set k 0 0 800000\r\nabc")
-                begin = time.monotonic()
-                self.assertEqual(good.ask(f"set g{i} 0 0 1\r\nx"), "STORED")
-                self.assertLess(time.monotonic() - begin, 0.5 * SLOWER)
+                with self.costs_less(server, 0.5):
+                    self.assertEqual(good.ask(f"set g{i} 0 0 1\r\nx"), "STORED")
             self.assertLess(int(figures(server)["evictions"]), 15000)
             self.served(server)
 
@@ -421,10 +411,7 @@ class Crowding(Attack):
         return links
 
     def wait_for_waiting(self, server, count):
-        end = time.monotonic() + 10 * SLOWER
-        while int(figures(server, "door")["values_waiting"]) < count:
-            self.assertLess(time.monotonic(), end)
-            time.sleep(0.02)
+        self.wait_until(lambda: int(figures(server, "door")["values_waiting"]) >= count)
 
     def send_waiting(self, server):
         """A value in two pieces that waits."""
@@ -435,17 +422,18 @@ class Crowding(Attack):
         return link
 
     def test_values_wait_until_slow_senders_are_cut(self):
-        with Server("--threads", "2", "--set", "net.body_grace=1s", memory="64m") as server:
+        path = write(self.folder.name, "q.conf", "[net]\nbody_grace = 10m\n")
+        with Server("--config", path, "--threads", "2", memory="64m") as server:
             slow = self.hold_all_places(server)
             good = [self.send_waiting(server) for _ in range(3)]
             self.served(server)
-            begin = time.monotonic()
+            write(self.folder.name, "q.conf", "[net]\nbody_grace = 1s\n")
+            server.signal(signal.SIGHUP)
             for link in good:
                 link.sendall(self.VALUE[1:] + b"\r\nget good\r\n")
             for link in good:
                 self.assertEqual(link.recv(8, socket.MSG_WAITALL), b"STORED\r\n")
                 self.assertEqual(link.recv(13, socket.MSG_WAITALL), b"VALUE good 0 ")
-            self.assertLess(time.monotonic() - begin, 20 * SLOWER)
             for link in slow:
                 self.assertEqual(take_all(link), b"")  # cut, not refused
             found = figures(server, "door")
@@ -455,7 +443,7 @@ class Crowding(Attack):
             self.assertEqual(server.end(), 0)
 
     def test_who_waits_and_goes_is_forgotten(self):
-        with Server("--threads", "2", "--set", "net.body_grace=60s", memory="64m") as server:
+        with Server("--threads", "2", "--set", "net.body_grace=10m", memory="64m") as server:
             slow = self.hold_all_places(server)
             whole, gone, reset = (self.send_waiting(server) for _ in range(3))
             whole.sendall(b"v" * 199999 + b"\r\n")
@@ -463,10 +451,7 @@ class Crowding(Attack):
             gone.close()
             reset.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             reset.close()
-            end = time.monotonic() + 5 * SLOWER
-            while int(figures(server)["curr_connections"]) > 20 + 1 + 1:
-                self.assertLess(time.monotonic(), end)
-                time.sleep(0.05)
+            self.wait_until(lambda: int(figures(server)["curr_connections"]) <= 20 + 1 + 1)
             for link in slow:
                 link.close()
             self.assertEqual(take_all(whole), b"STORED\r\n")
@@ -474,10 +459,14 @@ class Crowding(Attack):
             self.assertEqual(server.end(), 0)
 
     def test_who_waits_when_the_server_ends_is_served(self):
-        with Server("--threads", "2", "--set", "net.body_grace=1s", memory="64m") as server:
+        path = write(self.folder.name, "q.conf", "[net]\nbody_grace = 10m\n")
+        with Server("--config", path, "--threads", "2", "--set", "net.drain_timeout=10m", memory="64m") as server:
             self.hold_all_places(server)
             good = self.send_waiting(server)
             good.sendall(self.VALUE[1:] + b"\r\n")
+            write(self.folder.name, "q.conf", "[net]\nbody_grace = 1s\n")
+            server.signal(signal.SIGHUP)
+            server.wait_for("the configuration was read again")
             server.signal(signal.SIGTERM)
             self.assertEqual(take_all(good), b"STORED\r\n")
             self.assertEqual(server.wait(), 0)
@@ -585,13 +574,12 @@ class Signalling(Attack):
                    for _ in range(4)]
         for thread in threads:
             thread.start()
-        time.sleep(0.3)
+        self.wait_until(lambda: len(counts) > 40 or failures)
         during()
         is_over.set()
         for thread in threads:
             thread.join()
         self.assertEqual(failures, [])
-        self.assertGreater(len(counts), 4)
 
     def test_reloads_without_end_disturb_nobody(self):
         path = write(self.folder.name, "q.conf", "[memory]\nlimit = 256m\n")

@@ -23,8 +23,8 @@ import urllib.parse
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from peers import find_program  # noqa: E402
-from server import Server, client_tls, make_certificate, set_program, write
+from peers import find_program, free_port  # noqa: E402
+from server import PATIENCE_S, Server, client_tls, cpu_seconds, make_certificate, set_program, write
 
 # Sanitizers make everything slower, and memory larger; what is bounded stays so.
 IS_SANITIZED = bool(os.environ.get("QUARRY_TEST_SANITIZED"))
@@ -214,7 +214,7 @@ class Metrics(unittest.TestCase):
 
     def test_the_page_says_what_there_is(self):
         with open(DOCUMENT, encoding="utf-8") as document:
-            written = re.findall(r"^\| `(quarry_\w+)` \| (\w+) \|", document.read(), re.MULTILINE)
+            written = re.findall(r"^\| `((?:quarry|prometheus)_\w+)` \| (\w+) \|", document.read(), re.MULTILINE)
         with serve(resp=FREE, memcached=FREE) as server:
             told = re.findall(r"^# TYPE (\w+) (\w+)$", metrics(server), re.MULTILINE)
         self.assertEqual(sorted(told), sorted(written))
@@ -246,9 +246,7 @@ class Metrics(unittest.TestCase):
         with serve() as server, tempfile.TemporaryDirectory(prefix="quarry-prometheus-") as folder:
             config = write(folder, "p.yml", "scrape_configs:\n- job_name: quarry\n  scrape_interval: 1s\n"
                            f"  static_configs:\n  - targets: ['{address_of(server)}']\n")
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                port = probe.getsockname()[1]
+            port = free_port()
             with subprocess.Popen([prometheus, "--config.file=" + config, "--storage.tsdb.path=" + folder,
                                    f"--web.listen-address=127.0.0.1:{port}"],
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as peer:
@@ -333,9 +331,9 @@ class Attack(unittest.TestCase):
             link.close()
 
     def check_serves(self, server):
-        begin = time.monotonic()
+        begin = cpu_seconds(server)
         self.assertEqual(get(server, "/-/ready")[0], 200)
-        self.assertLess(time.monotonic() - begin, 2 * SLOWER)
+        self.assertLess(cpu_seconds(server) - begin, 2 * SLOWER)
 
     def test_slow_heads_and_bodies_are_cut(self):
         with serve("--set", "net.line_timeout=1s", "--set", "net.body_grace=1s") as server:
@@ -354,7 +352,6 @@ class Attack(unittest.TestCase):
                 time.sleep(0.2)
             for link in self.links:
                 take_all(link)
-            self.assertLess(time.monotonic() - begin, 8 * SLOWER)
             self.check_serves(server)
 
     def test_clients_that_end_one_side_are_answered(self):
@@ -374,7 +371,7 @@ class Attack(unittest.TestCase):
                 link.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"[:i % 45])
                 link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 link.close()
-            end = time.monotonic() + 20
+            end = time.monotonic() + PATIENCE_S
             while (now := metric(metrics(server), "quarry_net_connections")) > 1:
                 self.assertLess(time.monotonic(), end, f"{now} connections are left")
                 time.sleep(0.1)
@@ -436,13 +433,11 @@ class Attack(unittest.TestCase):
             each = (resident_bytes(server) - before) / count
             self.assertLess(each, 8192 if IS_SANITIZED else 2048)
             self.assertLess(charged_bytes(server) - charged, 512 << 10)  # nothing of it is theirs
-            latencies = []
-            for _ in range(100):
-                begin = time.monotonic()
+            begin = cpu_seconds(server)
+            for _ in range(200):
                 self.links[0].sendall(request)
                 self.assertIn(b"200 OK", self.links[0].recv(4096))
-                latencies.append(time.monotonic() - begin)
-            self.assertLess(sorted(latencies)[50], 0.01 * SLOWER)
+            self.assertLess(cpu_seconds(server) - begin, 200 * 0.005 * SLOWER)  # nothing is done for each of them
 
     def test_other_doors_serve_while_this_one_is_flooded(self):
         with serve(memcached=FREE) as server, server.connect(0) as link:

@@ -14,7 +14,8 @@ import tempfile
 import time
 import unittest
 
-from server import PATIENCE_S, Server, client_tls, make_certificate, run, set_program, write
+from server import (PATIENCE_S, Server, client_tls, make_certificate, run, set_program,
+                    wait_until_read, write)
 
 
 class Starting(unittest.TestCase):
@@ -228,7 +229,7 @@ class Ending(unittest.TestCase):
         with Server() as server, server.connect() as link:
             link.ask("version")
             link.send("vers")
-            time.sleep(0.1)
+            wait_until_read(link.socket)
             server.signal(signal.SIGTERM)
             server.wait_for("ending: requests under way are finished")
             link.send("ion\r\n")
@@ -238,7 +239,7 @@ class Ending(unittest.TestCase):
     def test_a_small_value_under_way_is_finished(self):
         with Server("--threads", "1") as server, server.connect() as link:
             link.send("set key 0 0 10\r\n0123")
-            time.sleep(0.1)
+            wait_until_read(link.socket)
             server.signal(signal.SIGTERM)
             server.wait_for("ending: requests under way are finished")
             time.sleep(0.1)
@@ -250,7 +251,7 @@ class Ending(unittest.TestCase):
             with server.connect() as link:
                 link.ask("version")
                 link.send("vers")
-                time.sleep(0.1)
+                wait_until_read(link.socket)
                 server.signal(signal.SIGTERM)
                 server.wait_for("ending: requests under way are finished")
                 self.assertIsNone(server.process.poll())
@@ -430,7 +431,7 @@ class Watching(unittest.TestCase):
             for link in links:
                 self.assertRegex(link.ask("version"), "^VERSION")
             links[5].send("set half 0 0 100\r\nabc")
-            time.sleep(0.1)
+            wait_until_read(links[5].socket)
             for link in links[:2]:
                 found = self.tell(link, "conns")
                 peers = {value for name, value in found.items() if name.endswith(":addr")}

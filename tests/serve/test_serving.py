@@ -5,6 +5,7 @@
 """
 
 import os
+import select
 import selectors
 import signal
 import socket
@@ -15,7 +16,7 @@ import tempfile
 import time
 import unittest
 
-from server import Server, client_tls, make_certificate, run, set_program, write
+from server import Server, client_tls, make_certificate, run, set_program, wait_until_read, write
 
 
 def store(link, key, value):
@@ -148,15 +149,20 @@ rights = read
             link.send("version\r\n")
             self.assertIsNone(link.line())
 
-    def test_waiting_for_a_refusal_keeps_nobody_else_waiting(self):
+    def answers_before_a_refusal(self):
         with Server("--config", self.configure(), "--threads", "1") as server:
             with server.connect() as stranger, server.connect() as link:
                 self.assertEqual(log_in(link, "ann", "secret"), GRANTED)
                 stranger.send("set auth 0 0 9\r\nann wrong\r\n")
-                begin = time.monotonic()
+                wait_until_read(stranger.socket)
                 self.assertIsNone(fetch(link, "key"))
-                self.assertLess(time.monotonic() - begin, 0.9)
+                is_first = not select.select([stranger.socket], [], [], 0)[0]
                 self.assertEqual(stranger.line(), REFUSED)
+        return is_first
+
+    def test_waiting_for_a_refusal_keeps_nobody_else_waiting(self):
+        # Unless the refusal's second passes before this process has the processor again.
+        self.assertTrue(any(self.answers_before_a_refusal() for _ in range(20)))
 
     def test_a_pipeline_goes_on_behind_a_login(self):
         with Server("--config", self.configure()) as server, server.connect() as link:
@@ -217,11 +223,14 @@ rights = read
     def test_a_tenant_has_so_many_requests_a_second(self):
         with Server("--set", "tenant.default.requests_per_second=50") as server:
             with server.connect() as link:
-                answers = [link.ask("get key") for _ in range(120)]
+                link.send("get key\r\n" * 1000)  # in one turn or so
+                answers = [link.line() for _ in range(1000)]
                 self.assertEqual(set(answers), {"END", "SERVER_ERROR too many requests"})
                 self.assertGreaterEqual(answers.count("END"), 50)
-                time.sleep(0.2)
-                self.assertEqual(link.ask("get key"), "END")
+                end = time.monotonic() + 60
+                while link.ask("get key") != "END":  # 50 a second are let through again
+                    self.assertLess(time.monotonic(), end)
+                    time.sleep(0.05)
 
     def test_a_certificate_logs_in(self):
         own = make_certificate(self.folder.name, "server")
@@ -371,9 +380,15 @@ class SmallDisks(unittest.TestCase):
                 self.fill(link, f"after{time.monotonic()}-", 30, 10000)  # seconds, to fill it again
                 time.sleep(0.1)
             server.wait_for(self.ROOM)
+            # A set that was refused before may say so after: then it is some seconds until it grows again.
+            end = time.monotonic() + 60
+            while self.items_bytes(link) < 20 << 20:
+                self.assertLess(time.monotonic(), end)
+                self.fill(link, f"more{time.monotonic()}-", 1000, 10000)
+                time.sleep(0.01)
             for part in range(20):  # full again, and as full as it can be all the time
                 self.fill(link, f"last{part}-", 1000, 10000)
-                self.assertGreater(self.items_bytes(link), 20 << 20 if part >= 3 else 6 << 20)
+                self.assertGreater(self.items_bytes(link), 20 << 20)
             self.assertEqual(server.end(), 0)
 
 

@@ -143,7 +143,15 @@ static void put_beginning(struct head_out *out, uint32_t status)
     put(out, line, (size_t)bytes);
     put_date(out);
     put(out, guards, sizeof guards - 1);
-    if (status == 429 || status == 503) {
+}
+
+/* When to come back, unless it is said in `extra`. */
+static void put_retry(struct head_out *out, uint32_t status, struct http_slice extra)
+{
+    static const char name[] = "Retry-After: ";
+
+    if ((status == 429 || status == 503) &&
+        memmem(extra.bytes, extra.count, name, sizeof name - 1) == NULL) {
         put_words(out, "Retry-After: 1\r\n");
     }
 }
@@ -159,6 +167,7 @@ void http_refuse_stranger(struct http_turn *turn, uint32_t status)
         return;
     }
     put_beginning(&out, status);
+    put_retry(&out, status, (struct http_slice){"", 0});
     put_words(&out, "Content-Type: text/plain; charset=utf-8\r\n");
     put_number(&out, "Content-Length", strlen(reason) + 1);
     put_words(&out, "Connection: close\r\n\r\n");
@@ -219,6 +228,7 @@ bool http_answer_head(struct http_turn *turn, struct http_request *request)
         return false;
     }
     put_beginning(&out, call->status);
+    put_retry(&out, call->status, (struct http_slice){call->extra, call->extra_bytes});
     put_length(&out, request);
     put(&out, call->extra, call->extra_bytes);
     if (request->closes) {

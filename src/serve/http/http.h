@@ -77,6 +77,7 @@ struct http_route {
     uint64_t body_bytes_max; /* of a body, decoded or not; 0: none is taken */
     enum http_coding coding;
     bool takes_form; /* an urlencoded body is parameters, before those of the target */
+    bool is_shared;  /* pages of any origin may read its answers: what asks before is told so */
     bool is_change;  /* it changes something: whom browsers may send here is looked at */
     enum http_where runs_on;
     http_handler_function *handler;
@@ -145,6 +146,8 @@ struct http_slice http_segment(const struct http_call *call, uint32_t index);
 /* Adds a field; its name and value are checked by assertions: what comes from outside is not
  * put into them. Asserts that there is room. */
 void http_say_field(struct http_call *call, const char *name, const char *value);
+/* Says that pages of any origin may read the answer; without their users' logins. */
+void http_say_shared(struct http_call *call);
 /* Answers with plain text. `text`: copied. */
 void http_say_text(struct http_call *call, uint32_t status, const char *text);
 /* Answers with a status' own text. */

@@ -171,6 +171,7 @@ static uint32_t check_body(const struct http_request *request)
 
 static bool refuse_method(struct http_turn *turn, uint32_t methods)
 {
+    const struct http_door_settings *settings = &http_the_door.settings;
     struct http_request *request = turn->state->request;
     char allowed[HTTP_ALLOW_BYTES];
 
@@ -182,6 +183,9 @@ static bool refuse_method(struct http_turn *turn, uint32_t methods)
     http_say_field(&request->call, "Allow", allowed);
     if (request->head.method != HTTP_OPTIONS) {
         return refuse(turn, 405, NULL);
+    }
+    if (http_route_is_shared(settings->routes, settings->route_count, request->call.path)) {
+        http_say_shared(&request->call);
     }
     request->closes |= has_body(request);
     request->call.status = 204;

@@ -303,6 +303,15 @@ void http_say_field(struct http_call *call, const char *name, const char *value)
     call->extra_bytes = (size_t)(at - call->extra);
 }
 
+void http_say_shared(struct http_call *call)
+{
+    http_say_field(call, "Access-Control-Allow-Headers",
+                   "Accept, Authorization, Content-Type, Origin");
+    http_say_field(call, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+    http_say_field(call, "Access-Control-Allow-Origin", "*");
+    http_say_field(call, "Access-Control-Expose-Headers", "Date");
+}
+
 void http_say_text(struct http_call *call, uint32_t status, const char *text)
 {
     call->status = status;

@@ -57,6 +57,19 @@ const struct http_route *http_route_find(const struct http_route *routes, size_t
     return found;
 }
 
+bool http_route_is_shared(const struct http_route *routes, size_t route_count,
+                          struct http_slice path)
+{
+    struct http_slice segments[HTTP_SEGMENTS_MAX];
+
+    for (size_t i = 0; i < route_count; i++) {
+        if (routes[i].is_shared && path_matches(routes[i].path, path, segments)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void http_methods_print(uint32_t methods, char room[HTTP_ALLOW_BYTES])
 {
     static const char *const names[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"};

@@ -19,6 +19,9 @@
 const struct http_route *http_route_find(const struct http_route *routes, size_t route_count,
                                          struct http_slice path, enum http_method method,
                                          struct http_slice *segments, uint32_t *ret_methods);
+/* Whether a route of the path, by any method, is shared. */
+bool http_route_is_shared(const struct http_route *routes, size_t route_count,
+                          struct http_slice path);
 /* Writes methods as Allow has them. `room`: of HTTP_ALLOW_BYTES. */
 #define HTTP_ALLOW_BYTES 64u
 void http_methods_print(uint32_t methods, char room[HTTP_ALLOW_BYTES]);

@@ -13,9 +13,11 @@
 _Atomic int64_t line_pause_count;
 _Atomic int64_t line_open_count, line_held_count, line_turn_depth, line_gone_count;
 _Atomic bool line_can_hold = true;
+_Atomic bool line_is_staying;
 
 static char pattern[LINE_PATTERN_BYTES];
 static _Atomic int64_t waiting_threads;
+static _Atomic bool may_go;
 
 struct line_state {
     uint64_t big_bytes; /* of the answer under way */
@@ -206,6 +208,22 @@ static void line_login(struct serve_connection *connection, const char *name)
     say(connection, text);
 }
 
+void line_door_go(void)
+{
+    atomic_store_release_bool(&may_go, true);
+}
+
+/* Keeps the worker until the test has done what is to come meanwhile. */
+static void line_stay(void)
+{
+    atomic_store_release_bool(&line_is_staying, true);
+    while (!atomic_load_acquire_bool(&may_go)) {
+        os_sleep_ns(Q_MS_NS);
+    }
+    atomic_store_release_bool(&may_go, false);
+    atomic_store_release_bool(&line_is_staying, false);
+}
+
 /* The number of this turn of the worker. */
 static void line_turn(struct serve_connection *connection)
 {
@@ -260,8 +278,10 @@ static enum serve_step line_execute(struct serve_connection *connection, const c
         return line_calm(connection);
     } else if (strncmp(line, "post ", 5) == 0) {
         line_post(connection, line + 5, line);
-    } else if (strncmp(line, "turn ", 5) == 0) {
-        os_sleep_ns(strtoull(line + 5, NULL, 10) * Q_MS_NS);
+    } else if (strcmp(line, "turn") == 0) {
+        line_turn(connection);
+    } else if (strcmp(line, "stay") == 0) {
+        line_stay();
         line_turn(connection);
     } else if (strcmp(line, "who") == 0) {
         line_who(connection);

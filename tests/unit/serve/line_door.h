@@ -11,7 +11,8 @@
  *     drop TEXT        likewise, but forgotten then
  *     calm             "calm", when all answers before it have been taken
  *     await N          nothing: waits for good, with N bytes to come
- *     turn MS          the number of the turn, after keeping the worker busy for so long
+ *     turn             the number of the turn
+ *     stay             the same, after keeping the worker busy until line_door_go
  *     who              the identity, rights, peer and local end
  *     login NAME       "welcome NAME", with all rights
  *     quit             closes
@@ -45,6 +46,9 @@ extern _Atomic int64_t line_pause_count;
 char line_pattern_byte(uint64_t at);
 /* What `put` says of bytes. */
 uint64_t line_hash(uint64_t hash, const char *bytes, size_t byte_count);
+/* Whether a worker is in `stay`; and lets it go on. */
+extern _Atomic bool line_is_staying;
+void line_door_go(void);
 /* Waits for the threads that `wait` has begun. */
 void line_door_join(void);
 

@@ -36,6 +36,18 @@ unsigned rig_descriptor_count(void)
     return count;
 }
 
+/* Nobody is cut for being slow, as a test's own clients are on a busy machine, unless it says so.
+ */
+static void be_patient(struct serve_limits *limits)
+{
+    uint64_t *const durations[] = {&limits->line_deadline_ns, &limits->body_grace_ns,
+                                   &limits->reader_patience_ns, &limits->drain_ns};
+
+    for (size_t i = 0; i < sizeof(durations) / sizeof(durations[0]); i++) {
+        *durations[i] = *durations[i] == 0 ? 3600 * Q_SECOND_NS : *durations[i];
+    }
+}
+
 void rig_create(const struct serve_net_options *options)
 {
     struct serve_net_options complete = {0};
@@ -45,6 +57,7 @@ void rig_create(const struct serve_net_options *options)
     if (options != NULL) {
         complete = *options;
     }
+    be_patient(&complete.limits);
     memset(rig_news, 0, sizeof(rig_news));
     descriptor_count = rig_descriptor_count();
     assert_int_equal(quarry_memory_create(&memory_options, &memory, &error), QUARRY_OK);
@@ -111,7 +124,7 @@ int client_open(void)
 {
     struct serve_address address;
     struct quarry_error error = {0};
-    struct timeval patience = {.tv_sec = 20};
+    struct timeval patience = {.tv_sec = RIG_PATIENCE_S};
 
     assert_int_equal(serve_address_parse(serve_listener_name(listener), &address, &error),
                      QUARRY_OK);
@@ -215,13 +228,14 @@ void client_expect_pattern(int fd, uint64_t byte_count)
 
 void rig_wait(bool (*condition)(void *argument), void *argument)
 {
-    for (unsigned i = 0; i < 20000; i++) {
-        if (condition(argument)) {
-            return;
+    uint64_t begin_ns = os_monotonic_ns(os_real());
+
+    while (!condition(argument)) {
+        if (os_monotonic_ns(os_real()) - begin_ns > RIG_PATIENCE_S * Q_SECOND_NS) {
+            fail_msg("waited for %u seconds", RIG_PATIENCE_S);
         }
         os_sleep_ns(Q_MS_NS);
     }
-    fail_msg("waited for 20 seconds");
 }
 
 struct serve_counters rig_counters(void)
@@ -230,6 +244,16 @@ struct serve_counters rig_counters(void)
 
     serve_net_read_counters(net, &counters);
     return counters;
+}
+
+static bool bytes_have_come(void *argument)
+{
+    return rig_counters().received_bytes >= *(uint64_t *)argument;
+}
+
+void rig_wait_received(uint64_t byte_count)
+{
+    rig_wait(bytes_have_come, &byte_count);
 }
 
 static bool connections_are(void *argument)

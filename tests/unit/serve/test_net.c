@@ -51,14 +51,6 @@ static size_t conversation_answers(char *answers, size_t capacity)
                             line_hash(0, "\n", 1));
 }
 
-/* Lets the server see what was sent before more is: its counter has to move. */
-static void let_arrive(uint64_t received_bytes)
-{
-    for (unsigned i = 0; i < 100000 && rig_counters().received_bytes < received_bytes; i++) {
-        os_yield();
-    }
-}
-
 static void converse(const size_t *ends, size_t end_count)
 {
     char wanted[1000], answers[1000];
@@ -70,7 +62,7 @@ static void converse(const size_t *ends, size_t end_count)
     for (size_t i = 0; i < end_count; i++) {
         assert_true(client_try_send(fd, conversation + start, ends[i] - start));
         start = ends[i];
-        let_arrive(before + start);
+        rig_wait_received(before + start);
     }
     assert_true(client_try_send(fd, conversation + start, sizeof(conversation) - 1 - start));
     size_t bytes = client_read(fd, answers, sizeof(answers) - 1);
@@ -138,6 +130,12 @@ static void a_pipeline_is_answered_in_order(void **state)
     client_close(fd);
 }
 
+static bool worker_stays(void *argument)
+{
+    (void)argument;
+    return atomic_load_acquire_bool(&line_is_staying);
+}
+
 static void a_pipeline_does_not_keep_others_waiting(void **state)
 {
     static char requests[10 * 20000];
@@ -151,10 +149,11 @@ static void a_pipeline_does_not_keep_others_waiting(void **state)
     int keeper = client_open(), busy = client_open(), other = client_open();
     char kept[32], answered[32];
     (void)setsockopt(busy, SOL_SOCKET, SO_SNDBUF, &(int){1 << 20}, sizeof(int));
-    client_send(keeper, "turn 300\n");
-    os_sleep_ns(50 * Q_MS_NS);
+    client_send(keeper, "stay\n");
+    rig_wait(worker_stays, NULL);
     assert_true(client_try_send(busy, requests, 100000)); /* both while the worker is kept */
-    client_send(other, "turn 0\n");
+    client_send(other, "turn\n");
+    line_door_go();
     client_read_line(keeper, kept, sizeof(kept));
     client_read_line(other, answered, sizeof(answered));
     /* Of the 500 shares of `busy`, few came before it. */
@@ -235,9 +234,9 @@ static void answers_may_be_borrowed_from_requests(void **state)
     for (unsigned round = 0; round < 5; round++) {
         uint64_t before = rig_counters().received_bytes;
         assert_true(client_try_send(fd, request, 20000));
-        let_arrive(before + 20000);
+        rig_wait_received(before + 20000);
         assert_true(client_try_send(fd, request + 20000, 20000));
-        let_arrive(before + 40000);
+        rig_wait_received(before + 40000);
         assert_true(client_try_send(fd, request + 40000, sizeof(request) - 40000));
         client_send(fd, "lend aft");
         assert_int_equal(client_read(fd, answer, LONG + 1), LONG + 1);

@@ -102,8 +102,7 @@ static void tls_begin(enum serve_tls_verify mode)
     if (serve_tls_create(&options, &tls, &error) != QUARRY_OK) {
         fail_msg("serve_tls_create: %s", error.text);
     }
-    rig_create(&(struct serve_net_options){.hooks.certified = certified,
-                                           .limits.line_deadline_ns = 500 * Q_MS_NS});
+    rig_create(&(struct serve_net_options){.hooks.certified = certified});
     rig_listen((struct serve_listener_options){.tls = tls});
     rig_start();
 }
@@ -399,6 +398,7 @@ static void a_handshake_that_does_not_come_is_cut(void **state)
 {
     (void)state;
     tls_begin(SERVE_TLS_VERIFY_NONE);
+    serve_net_set_limits(net, &(struct serve_limits){.line_deadline_ns = 100 * Q_MS_NS});
     int fd = client_open();
     client_expect_end(fd, true);
     assert_int_equal(rig_counters().slow_writer_count, 1);

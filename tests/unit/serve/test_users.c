@@ -293,10 +293,17 @@ static void without_users_everybody_is_refused(void **state)
     assert_int_equal(start("ann", "secret"), SERVE_LOGIN_REFUSED);
 }
 
+/* What hashing costs is the processor's time, whoever else wants the processor. */
+static uint64_t cpu_ns(void)
+{
+    struct timespec time;
+
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return (uint64_t)time.tv_sec * Q_SECOND_NS + (uint64_t)time.tv_nsec;
+}
+
 static void a_flood_waits_and_lets_others_through(void **state)
 {
-    uint64_t begin_ns;
-
     (void)state;
     put_ann();
     load();
@@ -308,9 +315,9 @@ static void a_flood_waits_and_lets_others_through(void **state)
         assert_int_equal(serve_users_login(users, &request, done, &drain, &answer.identity),
                          SERVE_LOGIN_PENDING); /* nobody hears of a refusal at once */
     }
-    begin_ns = os_monotonic_ns(os_real());
+    uint64_t begin_ns = cpu_ns();
     assert_int_equal(login("ann", "secret"), SERVE_LOGIN_GRANTED); /* of peer 0 */
-    uint64_t taken_ns = os_monotonic_ns(os_real()) - begin_ns;
+    uint64_t taken_ns = cpu_ns() - begin_ns;
 
     /* A few hashes, each some 10 ms: not a thousand of them. */
     assert_true(taken_ns < 2 * Q_SECOND_NS);
@@ -327,28 +334,26 @@ static void many_logins_of_one_user_wait_for_one_hash(void **state)
     const struct serve_login_request request = {
         .name = "ann", .name_bytes = 3, .password = "secret", .password_bytes = 6};
     uint32_t pending = 0;
-    uint64_t begin_ns = os_monotonic_ns(os_real());
+    bool is_over = false;
 
     (void)state;
     put_ann();
     load();
     all.count = 0;
+    uint64_t begin_ns = os_monotonic_ns(os_real()), begin_cpu_ns = cpu_ns();
     for (uint32_t i = 0; i < MANY; i++) {
         pending +=
             serve_users_login(users, &request, done, &all, &answer.identity) == SERVE_LOGIN_PENDING;
     }
-    while (os_monotonic_ns(os_real()) - begin_ns < 20 * Q_SECOND_NS) {
-        (void)pthread_mutex_lock(&all.mutex);
-        bool is_over = all.count == pending;
-        (void)pthread_mutex_unlock(&all.mutex);
-        if (is_over) {
-            break;
-        }
+    while (!is_over && os_monotonic_ns(os_real()) - begin_ns < 60 * Q_SECOND_NS) {
         os_sleep_ns(Q_MS_NS);
+        (void)pthread_mutex_lock(&all.mutex);
+        is_over = all.count == pending;
+        (void)pthread_mutex_unlock(&all.mutex);
     }
-    assert_int_equal(all.count, pending);
+    assert_true(is_over);
     assert_int_equal(all.outcome, SERVE_LOGIN_GRANTED);
-    assert_true(os_monotonic_ns(os_real()) - begin_ns < 2 * Q_SECOND_NS);
+    assert_true(cpu_ns() - begin_cpu_ns < 2 * Q_SECOND_NS);
 }
 
 /* ---- reloads -------------------------------------------------------------------------------- */

@@ -1,0 +1,121 @@
+/*
+ * JSON as Prometheus' API writes it.
+ *
+ * Doubles are strings, as JSON's numbers have no NaN; times are numbers of seconds with no digit
+ * behind the point, or three.
+ */
+#include <serve/api/json.h>
+
+#include <inttypes.h>
+#include <string.h>
+
+#include <promql/promql.h>
+#include <tsdb/tsdb.h>
+
+#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
+
+/* How many bytes a whole character has at `at`; 0: it is none. */
+static size_t character_bytes(const char *at, size_t left)
+{
+    const size_t most = left < 4 ? left : 4;
+
+    for (size_t count = 2; count <= most; count++) {
+        if (tsdb_utf8_is_valid((struct tsdb_slice){at, count})) {
+            return count;
+        }
+    }
+    return 0;
+}
+
+static void put_escaped(struct http_text *text, unsigned char byte)
+{
+    switch (byte) {
+    case '"':
+        http_text_say(text, "\\\"");
+        break;
+    case '\\':
+        http_text_say(text, "\\\\");
+        break;
+    case '\n':
+        http_text_say(text, "\\n");
+        break;
+    case '\r':
+        http_text_say(text, "\\r");
+        break;
+    case '\t':
+        http_text_say(text, "\\t");
+        break;
+    default:
+        http_text_format(text, "\\u%04x", byte);
+        break;
+    }
+}
+
+/* Whether a byte stands for itself. */
+static bool is_plain(char byte)
+{
+    return (unsigned char)byte >= ' ' && (unsigned char)byte < 0x80 && byte != '"' && byte != '\\';
+}
+
+void api_put_string(struct http_text *text, struct quarry_tsdb_slice string)
+{
+    http_text_add(text, "\"", 1);
+    for (size_t i = 0; i < string.count;) {
+        size_t run = 0;
+        while (i + run < string.count && is_plain(string.bytes[i + run])) {
+            run++;
+        }
+        http_text_add(text, string.bytes + i, run);
+        i += run;
+        if (i == string.count) {
+            break;
+        }
+        if ((unsigned char)string.bytes[i] < 0x80) {
+            put_escaped(text, (unsigned char)string.bytes[i++]);
+            continue;
+        }
+        const size_t count = character_bytes(string.bytes + i, string.count - i);
+        http_text_add(text, count == 0 ? REPLACEMENT : string.bytes + i, count == 0 ? 3 : count);
+        i += count == 0 ? 1 : count;
+    }
+    http_text_add(text, "\"", 1);
+}
+
+void api_put_words(struct http_text *text, const char *words)
+{
+    api_put_string(text, (struct quarry_tsdb_slice){words, strlen(words)});
+}
+
+void api_put_value(struct http_text *text, double value)
+{
+    char *room = http_text_room(text, PROMQL_NUMBER_BYTES_MAX + 2);
+
+    if (room != NULL) {
+        room[0] = '"';
+        const size_t count = promql_number_write(value, PROMQL_NUMBER_JSON, room + 1);
+        room[count + 1] = '"';
+        text->count += count + 2;
+    }
+}
+
+void api_put_time(struct http_text *text, int64_t t_ms)
+{
+    const uint64_t size_ms = t_ms < 0 ? -(uint64_t)t_ms : (uint64_t)t_ms;
+
+    http_text_format(text, "%s%" PRIu64, t_ms < 0 ? "-" : "", size_ms / 1000);
+    if (size_ms % 1000 != 0) {
+        http_text_format(text, ".%03u", (unsigned)(size_ms % 1000));
+    }
+}
+
+void api_put_labels(struct http_text *text, const struct quarry_tsdb_label *labels, size_t count)
+{
+    http_text_add(text, "{", 1);
+    for (size_t i = 0; i < count; i++) {
+        http_text_add(text, ",", i > 0);
+        api_put_string(text, labels[i].name);
+        http_text_add(text, ":", 1);
+        api_put_string(text, labels[i].value);
+    }
+    http_text_add(text, "}", 1);
+}

@@ -1,0 +1,24 @@
+/*
+ * Parameters of the API: times, durations, numbers, in the manners that Prometheus reads.
+ */
+#ifndef QUARRY_SERVE_API_PARAMS_H
+#define QUARRY_SERVE_API_PARAMS_H
+
+#include <serve/http/http.h>
+
+/* The earliest and the latest time that there is: what clients that know no better ask for. */
+#define API_TIME_MIN_MS INT64_C(-9223309901257974)
+#define API_TIME_MAX_MS INT64_C(9223309901257974)
+
+/* Seconds as a number, "1435781451.781", or RFC 3339, "2015-07-01T20:10:51.781Z". Returns: false:
+ * it is neither, or no time that a sample may have. */
+bool api_read_time(struct http_slice text, int64_t *ret_ms);
+/* Seconds as a number, "0.5", or a duration, "1h30m". Returns: false: it is neither, or too long.
+ */
+bool api_read_duration(struct http_slice text, int64_t *ret_ms);
+/* A whole number from 0. */
+bool api_read_count(struct http_slice text, uint64_t *ret_count);
+/* A parameter that is there and not empty. */
+bool api_param(const struct http_call *call, const char *name, struct http_slice *ret_value);
+
+#endif

@@ -1,0 +1,265 @@
+/*
+ * Expressions at a time, and over times: /api/v1/query, /api/v1/query_range.
+ *
+ * A query runs on a thread of the executor, whose number is what bounds how many run at a time. It
+ * ends at its deadline, or soon after its client has gone. Its result is kept until it has been
+ * taken; pieces of JSON are made of it on the way.
+ */
+#include <serve/api/handlers.h>
+#include <serve/api/params.h>
+#include <serve/api/result.h>
+#include <serve/api/source.h>
+
+#include <os/os.h>
+
+/* Of the text, that is made at a time. */
+#define PIECE_BYTES Q_KIB(64)
+/* A query that says nothing else, and the longest that one may say: Prometheus' two minutes. */
+#define TIMEOUT_MS INT64_C(120000)
+/* Steps of a range query: two a pixel of any screen. */
+#define STEPS_MAX 11000
+
+struct query {
+    struct api_source source;
+    struct promql_result result;
+    struct api_result_writer writer;
+    bool has_result;
+};
+
+static void end_query(struct api_request *request)
+{
+    struct query *query = request->own;
+
+    if (query->has_result) {
+        promql_result_fini(&query->result);
+    }
+}
+
+/* ---- parameters ----------------------------------------------------------------------------- */
+
+static int64_t now_ms(void)
+{
+    return (int64_t)(os_wall_ns(os_real()) / Q_MS_NS);
+}
+
+static bool fail_param(struct http_call *call, const char *name, const char *text)
+{
+    (void)api_fail(call, API_BAD_DATA, "invalid parameter \"%s\": %s", name, text);
+    return false;
+}
+
+/* A time that has to be said. */
+static bool read_edge(struct http_call *call, const char *name, int64_t *ret_ms)
+{
+    struct http_slice value = {"", 0};
+
+    if (http_param(call, name, &value) && api_read_time(value, ret_ms)) {
+        return true;
+    }
+    (void)api_fail(call, API_BAD_DATA,
+                   "invalid parameter \"%s\": cannot parse \"%.*s\" to a valid timestamp", name,
+                   (int)size_min(value.count, 256), value.bytes);
+    return false;
+}
+
+/* A duration; `fallback_ms` when it is not said and is not below 0. */
+static bool read_duration(struct http_call *call, const char *name, int64_t fallback_ms,
+                          int64_t *ret_ms)
+{
+    struct http_slice value = {"", 0};
+
+    if (!api_param(call, name, &value) && fallback_ms >= 0) {
+        *ret_ms = fallback_ms;
+        return true;
+    }
+    if (api_read_duration(value, ret_ms)) {
+        return true;
+    }
+    (void)api_fail(call, API_BAD_DATA,
+                   "invalid parameter \"%s\": cannot parse \"%.*s\" to a valid duration", name,
+                   (int)size_min(value.count, 256), value.bytes);
+    return false;
+}
+
+/* What both kinds of queries may say. */
+static bool read_options(struct http_call *call, struct api_request *request, struct query *query,
+                         struct promql_options *ret_options)
+{
+    const struct serve_tsdb *store = request->context.store;
+    struct http_slice stats;
+    int64_t timeout_ms, lookback_ms;
+    uint64_t limit;
+
+    if (!read_duration(call, "timeout", TIMEOUT_MS, &timeout_ms) ||
+        !read_duration(call, "lookback_delta", store->limits.lookback_ms, &lookback_ms) ||
+        !api_limit_param(call, &limit)) {
+        return false;
+    }
+    if (lookback_ms <= 0) {
+        return fail_param(call, "lookback_delta", "must be positive");
+    }
+    timeout_ms = timeout_ms < 0 ? 0 : timeout_ms > TIMEOUT_MS ? TIMEOUT_MS : timeout_ms;
+    query->writer.series_max = (size_t)limit;
+    query->writer.has_stats = api_param(call, "stats", &stats);
+    *ret_options = (struct promql_options){
+        .account = store->memory.account,
+        .pool = store->memory.pool,
+        .lookback_ms = lookback_ms,
+        .deadline_ns = os_monotonic_ns(os_real()) + (uint64_t)timeout_ms * Q_MS_NS,
+        .cancel = &query->source.cancel,
+    };
+    return true;
+}
+
+/* ---- answering ------------------------------------------------------------------------------ */
+
+/* In the form of http_handler_function. */
+static enum http_outcome say_more(struct http_call *call)
+{
+    struct api_request *request = call->state;
+    struct query *query = request->own;
+
+    call->is_last = api_put_result(&query->writer, &call->body_out, PIECE_BYTES);
+    return call->body_out.is_failed ? HTTP_FAILED : HTTP_DONE;
+}
+
+static enum http_outcome fail_query(struct http_call *call, const struct promql_result *result)
+{
+    switch (result->error) {
+    case PROMQL_ERROR_BAD_DATA:
+        return api_fail(call, API_BAD_DATA, "invalid parameter \"query\": %s", result->error_text);
+    case PROMQL_ERROR_EXECUTION:
+        return api_fail(call, API_EXECUTION, "%s", result->error_text);
+    case PROMQL_ERROR_TIMEOUT:
+        return api_fail(call, API_TIMEOUT, "%s", result->error_text);
+    case PROMQL_ERROR_CANCELED:
+        return api_fail(call, API_CANCELED, "%s", result->error_text);
+    case PROMQL_ERROR_NONE:
+    case PROMQL_ERROR_INTERNAL:
+    default:
+        return api_fail(call, API_INTERNAL, "%s", result->error_text);
+    }
+}
+
+static enum http_outcome answer(struct http_call *call, struct api_request *request,
+                                struct query *query)
+{
+    query->has_result = true;
+    if (query->result.error != PROMQL_ERROR_NONE) {
+        return fail_query(call, &query->result);
+    }
+    query->writer.result = &query->result;
+    query->writer.memory = &request->memory;
+    call->content_type = "application/json";
+    call->more = say_more;
+    return HTTP_DONE;
+}
+
+/* NULL: no memory, which was answered. */
+static struct query *begin_query(struct http_call *call, struct api_request *request)
+{
+    struct query *query = promql_memory_take_zero(&request->memory, 1, sizeof *query);
+
+    if (query == NULL) {
+        (void)api_fail_status(call, QUARRY_NO_MEMORY, NULL);
+        return NULL;
+    }
+    query->source.store.tsdb = request->context.store->tsdb;
+    query->source.store.tenant = request->context.tenant;
+    query->source.call = call;
+    request->own = query;
+    request->end = end_query;
+    return query;
+}
+
+static struct quarry_tsdb_slice text_of(const struct http_call *call)
+{
+    struct http_slice text = {"", 0};
+
+    (void)http_param(call, "query", &text);
+    return (struct quarry_tsdb_slice){text.bytes, text.count};
+}
+
+enum http_outcome api_query(struct http_call *call, struct api_request *request)
+{
+    struct query *query = begin_query(call, request);
+    struct promql_options options;
+    int64_t t_ms;
+
+    if (query == NULL || !api_time_param(call, "time", now_ms(), &t_ms) ||
+        !read_options(call, request, query, &options)) {
+        return HTTP_DONE;
+    }
+    const struct promql_source source = api_source_of(&query->source);
+    options.source = &source;
+    (void)promql_query_instant_text(&options, text_of(call), t_ms, &query->result);
+    return answer(call, request, query);
+}
+
+/* start, end and step; false: it was answered what is wrong with them. */
+static bool read_steps(struct http_call *call, struct promql_steps *ret_steps)
+{
+    int64_t span_ms;
+
+    if (!read_edge(call, "start", &ret_steps->start_ms) ||
+        !read_edge(call, "end", &ret_steps->end_ms)) {
+        return false;
+    }
+    if (ret_steps->end_ms < ret_steps->start_ms) {
+        return fail_param(call, "end", "end timestamp must not be before start time");
+    }
+    if (!read_duration(call, "step", -1, &ret_steps->step_ms)) {
+        return false;
+    }
+    if (ret_steps->step_ms <= 0) {
+        return fail_param(call, "step",
+                          "zero or negative query resolution step widths are not accepted. Try a "
+                          "positive integer");
+    }
+    if (__builtin_sub_overflow(ret_steps->end_ms, ret_steps->start_ms, &span_ms) ||
+        span_ms / ret_steps->step_ms > STEPS_MAX) {
+        (void)api_fail(call, API_BAD_DATA,
+                       "exceeded maximum resolution of 11,000 points per timeseries. Try "
+                       "decreasing the query resolution (?step=XX)");
+        return false;
+    }
+    return true;
+}
+
+enum http_outcome api_query_range(struct http_call *call, struct api_request *request)
+{
+    struct query *query = begin_query(call, request);
+    struct promql_options options;
+    struct promql_steps steps;
+
+    if (query == NULL || !read_steps(call, &steps) ||
+        !read_options(call, request, query, &options)) {
+        return HTTP_DONE;
+    }
+    const struct promql_source source = api_source_of(&query->source);
+    options.source = &source;
+    options.points_max = STEPS_MAX + 1;
+    (void)promql_query_range_text(&options, text_of(call), steps, &query->result);
+    return answer(call, request, query);
+}
+
+/* The store keeps no exemplars: what is asked is checked, and there are none. */
+enum http_outcome api_query_exemplars(struct http_call *call, struct api_request *request)
+{
+    int64_t start_ms, end_ms;
+
+    if (!api_time_param(call, "start", API_TIME_MIN_MS, &start_ms) ||
+        !api_time_param(call, "end", API_TIME_MAX_MS, &end_ms)) {
+        return HTTP_DONE;
+    }
+    if (end_ms < start_ms) {
+        return api_fail(call, API_BAD_DATA, "end timestamp must not be before start timestamp");
+    }
+    if (api_parse_query_param(call, request) == NULL) {
+        return HTTP_DONE;
+    }
+    api_begin_data(call);
+    http_text_say(&call->body_out, "[]");
+    api_end_data(call);
+    return HTTP_DONE;
+}

@@ -1,0 +1,61 @@
+/*
+ * The time-series store as the configuration wants it, with what its doors share.
+ *
+ *     if (server->tsdb != NULL) {
+ *         request.tenant = serve_tenants_number(server->tenants, identity->tenant);
+ *         quarry_tsdb_append(server->tsdb->tsdb, &request, &result);
+ *     }
+ */
+#ifndef QUARRY_SERVE_TSDB_STORE_H
+#define QUARRY_SERVE_TSDB_STORE_H
+
+#include <tsdb/tsdb.h>
+
+#include <serve/config.h>
+#include <serve/data_dir.h>
+#include <serve/tenants.h>
+
+/* What its doors keep to. */
+struct serve_tsdb_limits {
+    struct tsdb_label_limits labels;
+    uint64_t write_bytes_max;  /* of a body, decoded */
+    uint64_t read_samples_max; /* of an answer of remote read in samples */
+    int64_t lookback_ms;       /* how old the newest sample may be that is federated */
+};
+
+/* What requests brought that the store does not take: relaxed, figures. */
+struct serve_tsdb_left_out {
+    _Atomic uint64_t histograms, exemplars;
+};
+
+/* Const after it was opened, but for what is atomic. */
+struct serve_tsdb {
+    struct quarry_tsdb *tsdb;
+    struct tsdb_metadata *metadata; /* of metric families, by tenant */
+    /* What requests of its doors are read into and answered from: of the account `prometheus`. */
+    struct tsdb_memory memory;
+    struct quarry_lifetime *lifetime; /* of that memory */
+    struct serve_tsdb_limits limits;
+    struct serve_tsdb_left_out left_out;
+};
+
+/*
+ * Opens the store. Where the memory is too little for it, and nobody has asked for it, there is
+ * none, which is logged.
+ *
+ * `memory`: borrowed until the store is closed. `budget_bytes`: its limit. `ret_tsdb`: own; NULL:
+ * none is wanted, or can be. Errors: as quarry_tsdb_open.
+ */
+enum quarry_status serve_tsdb_open(struct quarry_memory *memory, const struct serve_config *config,
+                                   const struct serve_data_dir *data_dir, uint64_t budget_bytes,
+                                   struct serve_tsdb **ret_tsdb, struct quarry_error *error);
+/*
+ * Gives tenants the limits that the configuration says. `before`: the one that was in force; NULL:
+ * none was. NULL for the store does nothing.
+ */
+void serve_tsdb_apply(struct serve_tsdb *tsdb, struct serve_tenants *tenants,
+                      const struct serve_config *before, const struct serve_config *config);
+/* Closes it, and logs what that came to. NULL does nothing. */
+void serve_tsdb_close(struct serve_tsdb *tsdb);
+
+#endif
