@@ -38,6 +38,7 @@ extern const struct cli_command cli_command_memcached;
 extern const struct cli_command cli_command_run;
 extern const struct cli_command cli_command_serve;
 extern const struct cli_command cli_command_top;
+extern const struct cli_command cli_command_tsdb;
 
 /* Prints "quarry COMMAND: text" and where to read on to stderr. Returns: CLI_USAGE. */
 int cli_usage_error(const char *command, const char *format, ...) Q_PRINTF(2, 3);
