@@ -85,7 +85,7 @@
     X(SERVE_KV_COMPRESSION, "kv.compression", CHOICE, "lz4", 0, 0, START, "none|snappy|lz4|zstd",  \
       "of its files")                                                                              \
     X(SERVE_TSDB_ENABLED, "tsdb.enabled", BOOL, "on", 0, 1, START, "",                             \
-      "whether there is a time-series store")                                                      \
+      "whether there is a time-series store; by default where there is an HTTP door")              \
     X(SERVE_TSDB_MEMORY, "tsdb.memory", BYTES, "auto", Q_MIB(4), Q_TIB(16) - 4096, START, "auto",  \
       "what the time-series store never has more of; auto: a third of memory.limit")               \
     X(SERVE_TSDB_FLOOR, "tsdb.floor", BYTES, "0", 0, Q_TIB(16) - 4096, START, "",                  \

@@ -203,6 +203,15 @@ static bool is_asked_for(const struct serve_config *config)
            strcmp(serve_config_origin(config, SERVE_TSDB_MEMORY), "default") != 0;
 }
 
+/* Without an HTTP door nobody could write to it, or read what the server says of itself. */
+static bool is_wanted(const struct serve_config *config)
+{
+    bool is_said = strcmp(serve_config_origin(config, SERVE_TSDB_ENABLED), "default") != 0;
+
+    return serve_config_number(config, SERVE_TSDB_ENABLED) != 0 &&
+           (is_said || serve_config_wants_http(config));
+}
+
 enum quarry_status serve_tsdb_open(struct quarry_memory *memory, const struct serve_config *config,
                                    const struct serve_data_dir *data_dir, uint64_t budget_bytes,
                                    struct serve_tsdb **ret_tsdb, struct quarry_error *error)
@@ -211,7 +220,7 @@ enum quarry_status serve_tsdb_open(struct quarry_memory *memory, const struct se
     char path[SERVE_PATH_BYTES];
 
     *ret_tsdb = NULL;
-    if (serve_config_number(config, SERVE_TSDB_ENABLED) == 0) {
+    if (!is_wanted(config)) {
         return QUARRY_OK;
     }
     int length = snprintf(path, sizeof path, "%s/tsdb", data_dir->path);

@@ -149,6 +149,23 @@ class Refusing(unittest.TestCase):
                      "tls.certificate=/nowhere.pem")
 
 
+class TimeSeries(unittest.TestCase):
+    """Whether there is a time-series store, as its folder tells."""
+
+    def has_store(self, *arguments, **options):
+        with tempfile.TemporaryDirectory(prefix="quarry-serve-") as folder:
+            with Server(*arguments, folder=folder, **options) as server:
+                server.ready()
+                self.assertEqual(server.end(), 0)
+            return os.path.isdir(os.path.join(folder, "data", "tsdb"))
+
+    def test_it_is_there_for_the_http_door_and_where_it_is_asked_for(self):
+        self.assertFalse(self.has_store(http="off"))
+        self.assertTrue(self.has_store(http="127.0.0.1:0"))
+        self.assertTrue(self.has_store("--set", "tsdb.enabled=on", http="off"))
+        self.assertFalse(self.has_store("--set", "tsdb.enabled=off", http="127.0.0.1:0"))
+
+
 class RespDoor(unittest.TestCase):
     """The RESP door and its store, as the server opens them; what is said there is tested elsewhere."""
 
