@@ -5,6 +5,7 @@
  *   --profile KIND   the stacks of that profile instead
  *   --json           all of it as one object                         heap_json
  *   --pprof FILE     the profile as pprof reads it                   profile
+ *   --symbol LIST    names of addresses, as pprof asks for them
  *   --sample BYTES   changes the mean distance between samples, in the process, at once
  */
 #include <cli/account_text.h>
@@ -17,6 +18,7 @@
 
 #include <getopt.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TOP_DEFAULT 10u
@@ -26,6 +28,7 @@
 static const char heap_help[] =
     "usage: quarry heap PID [--profile KIND] [--top N] [--json]\n"
     "       quarry heap PID --pprof FILE [--profile KIND]\n"
+    "       quarry heap PID --symbol ADDRESS[+ADDRESS...]\n"
     "       quarry heap PID --sample BYTES\n"
     "\n"
     "Shows what a process under Quarry's malloc does with its memory: the ledger, what is wasted "
@@ -39,6 +42,7 @@ static const char heap_help[] =
     "  --top N         stacks and classes in a table (10)\n"
     "  --json          one object on one line\n"
     "  --pprof FILE    writes the profile for pprof: gzipped protobuf; '-' is stdout\n"
+    "  --symbol LIST   the functions at addresses, a line each: ADDRESS NAME\n"
     "  --sample BYTES  from now on the process samples every so many bytes on average, like 512K;\n"
     "                  0 stops sampling\n"
     "\n"
@@ -51,6 +55,7 @@ static const char heap_help[] =
 struct heap_options {
     const char *pid;
     const char *pprof;  /* NULL: none */
+    const char *symbol; /* NULL: none are asked for */
     const char *sample; /* NULL: as it is */
     uint64_t sample_mean_bytes;
     uint32_t top;
@@ -60,13 +65,21 @@ struct heap_options {
 
 /* ---- options -------------------------------------------------------------------------------- */
 
-enum option_code { OPTION_PPROF = 256, OPTION_PROFILE, OPTION_JSON, OPTION_TOP, OPTION_SAMPLE };
+enum option_code {
+    OPTION_PPROF = 256,
+    OPTION_PROFILE,
+    OPTION_JSON,
+    OPTION_TOP,
+    OPTION_SYMBOL,
+    OPTION_SAMPLE
+};
 
 static const struct option long_options[] = {
     {"pprof", required_argument, NULL, OPTION_PPROF},
     {"profile", required_argument, NULL, OPTION_PROFILE},
     {"json", no_argument, NULL, OPTION_JSON},
     {"top", required_argument, NULL, OPTION_TOP},
+    {"symbol", required_argument, NULL, OPTION_SYMBOL},
     {"sample", required_argument, NULL, OPTION_SAMPLE},
     {NULL, 0, NULL, 0},
 };
@@ -97,6 +110,9 @@ static int set_option(struct heap_options *options, int code, const char *given)
         return CLI_OK;
     case OPTION_TOP:
         return option_count("heap", "--top", optarg, 1, TOP_MAX, &options->top);
+    case OPTION_SYMBOL:
+        options->symbol = optarg;
+        return CLI_OK;
     case OPTION_SAMPLE:
         options->sample = optarg;
         return option_bytes("heap", "--sample", optarg, &options->sample_mean_bytes);
@@ -116,8 +132,12 @@ static int check_options(const struct heap_options *options, int pid_count)
     if (options->pprof != NULL && options->is_json) {
         return cli_usage_error("heap", "either --pprof or --json");
     }
-    if (options->sample != NULL &&
+    if (options->symbol != NULL &&
         (options->pprof != NULL || options->is_json || options->has_kind)) {
+        return cli_usage_error("heap", "--symbol goes alone");
+    }
+    if (options->sample != NULL && (options->pprof != NULL || options->is_json ||
+                                    options->has_kind || options->symbol != NULL)) {
         return cli_usage_error("heap", "--sample goes alone: it changes, and shows nothing");
     }
     return CLI_OK;
@@ -215,6 +235,25 @@ static enum quarry_status print_text(const struct heap_options *options,
     return status;
 }
 
+/* A line for each address that has a name. Returns: false: the list is none of addresses. */
+static bool print_symbols(const char *list, struct symbols *symbols)
+{
+    while (*list != '\0') {
+        char *end;
+        uint64_t pc = strtoull(list, &end, 16);
+        const struct symbol_place *place = symbols_find(symbols, pc);
+
+        if (end == list || (*end != '\0' && *end != '+')) {
+            return false;
+        }
+        if (place->count > 0 && place->symbol[place->count - 1].function != NULL) {
+            printf("0x%" PRIx64 " %s\n", pc, place->symbol[place->count - 1].function);
+        }
+        list = *end == '+' ? end + 1 : end;
+    }
+    return true;
+}
+
 static int show(const struct heap_options *options, const struct process *process)
 {
     struct quarry_error error = {0};
@@ -224,7 +263,12 @@ static int show(const struct heap_options *options, const struct process *proces
     if (status != QUARRY_OK) {
         return cli_failure("heap", "no memory for symbols");
     }
-    if (options->pprof != NULL) {
+    if (options->symbol != NULL) {
+        if (!print_symbols(options->symbol, symbols)) {
+            (void)snprintf(error.text, sizeof error.text, "--symbol is addresses like 0x1a+0x2b");
+            status = QUARRY_BAD_INPUT;
+        }
+    } else if (options->pprof != NULL) {
         status = profile_write(options->pprof, options->kind, process, symbols, &error);
     } else if (options->is_json) {
         status = heap_json_print(stdout, process, symbols, "heap", options->top);

@@ -15,6 +15,7 @@
 #include <serve/log.h>
 #include <serve/login.h>
 #include <serve/server_metrics.h>
+#include <serve/server_observe.h>
 #include <serve/server_prometheus.h>
 #include <serve/server_state.h>
 
@@ -46,6 +47,9 @@ static enum http_outcome answer_ready(struct http_call *call)
 
 /* Of a request of remote read, as it comes. */
 #define READ_BYTES_MAX Q_MIB(1)
+
+/* Of addresses whose names pprof asks for. */
+#define ADDRESSES_BYTES_MAX Q_KIB(64)
 
 /* Of a form with an expression. */
 #define FORM_BYTES_MAX Q_MIB(2)
@@ -116,6 +120,27 @@ static struct http_route routes[] = {
     API_GET("/api/v1/status/runtimeinfo"),
     API_GET("/api/v1/status/walreplay"),
     API_GET("/api/v1/status/tsdb"),
+    {.methods = HTTP_GET,
+     .path = "/api/v1/heap/*",
+     .rights = SERVE_ADMIN,
+     .runs_on = HTTP_ON_EXECUTOR,
+     .handler = server_answer_heap},
+    {.methods = HTTP_GET,
+     .path = "/api/v1/doctor",
+     .rights = SERVE_ADMIN,
+     .runs_on = HTTP_ON_EXECUTOR,
+     .handler = server_answer_doctor},
+    {.methods = HTTP_GET,
+     .path = "/debug/pprof/",
+     .rights = SERVE_ADMIN,
+     .runs_on = HTTP_ON_EXECUTOR,
+     .handler = server_answer_pprof},
+    {.methods = HTTP_GET | HTTP_POST,
+     .path = "/debug/pprof/*",
+     .rights = SERVE_ADMIN,
+     .body_bytes_max = ADDRESSES_BYTES_MAX,
+     .runs_on = HTTP_ON_EXECUTOR,
+     .handler = server_answer_pprof},
     {.methods = HTTP_POST | HTTP_PUT,
      .path = "/api/v1/admin/tsdb/*",
      .rights = SERVE_WRITE,

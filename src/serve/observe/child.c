@@ -1,0 +1,276 @@
+/*
+ * Reports by a child.
+ *
+ *     server ── /proc/self/exe heap PID --json ──> child ── reads the statistics segment
+ *        └────── pipe: the report <───────────────────┘     and the files of the program
+ *
+ * Names for addresses need the debug information of the program: hundreds of megabytes that a
+ * process with a budget must not take for somebody's curiosity. A child has them instead, for the
+ * moment of a report. It is the first whom the kernel ends when the machine runs out of memory. It
+ * reads figures from outside, as `quarry heap PID` does from a terminal, so a report that fails
+ * fails alone.
+ *
+ * Rejected: libbacktrace in the server (its memory is mapped past every allocator), and threads
+ * that symbolise in the background (the same memory, for ever).
+ *
+ * Invariants:
+ *   1. There is one child at most: `is_running`.
+ *   2. A child has ended, and was waited for, when observe_run returns.
+ *   3. It inherits no descriptor but its three.
+ *
+ * Locking: none; the flag of invariant 1.
+ */
+#include <serve/http/http.h>
+#include <serve/observe/child.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <os/os.h>
+
+#define PATIENCE_NS (20 * Q_SECOND_NS)
+/* How often it is looked whether anybody still waits. */
+#define LOOK_MS     100
+#define PIECE_BYTES 16384u
+
+extern char **environ;
+
+/* Taken by who runs a child. */
+static _Atomic(bool) is_running;
+
+struct child {
+    const struct observe_order *order;
+    struct http_text *report;
+    char *said;
+    size_t said_bytes;
+    pid_t pid;
+    int output, errors; /* the reading ends; -1: closed */
+    uint64_t deadline_ns;
+};
+
+/* ---- beginning ------------------------------------------------------------------------------ */
+
+/* What the child has open, and which signals reach it: all, whatever this thread keeps out. */
+static int spawn(struct child *child, int output, int errors)
+{
+    char *arguments[OBSERVE_WORDS_MAX + 2] = {"quarry"};
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t attributes;
+    sigset_t signals;
+    uint32_t count = 1;
+
+    for (const char *const *word = child->order->words; *word != NULL; word++) {
+        Q_ASSERT(count <= OBSERVE_WORDS_MAX);
+        arguments[count++] = (char *)(uintptr_t)*word; /* execve changes none of them */
+    }
+    (void)posix_spawn_file_actions_init(&files);
+    (void)posix_spawnattr_init(&attributes);
+    (void)posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+    (void)posix_spawn_file_actions_adddup2(&files, output, 1);
+    (void)posix_spawn_file_actions_adddup2(&files, errors, 2);
+    (void)posix_spawn_file_actions_addclosefrom_np(&files, 3);
+    (void)sigemptyset(&signals);
+    (void)posix_spawnattr_setsigmask(&attributes, &signals);
+    (void)sigfillset(&signals);
+    (void)posix_spawnattr_setsigdefault(&attributes, &signals);
+    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    int status =
+        posix_spawn(&child->pid, "/proc/self/exe", &files, &attributes, arguments, environ);
+    (void)posix_spawnattr_destroy(&attributes);
+    (void)posix_spawn_file_actions_destroy(&files);
+    return status;
+}
+
+/* The kernel ends it before the server, where one of the two must go. */
+static void volunteer(pid_t pid)
+{
+    char path[64];
+
+    (void)snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int)pid);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        ssize_t written = write(fd, "1000", 4);
+        (void)written; /* it has ended already: then it needs no memory either */
+        (void)close(fd);
+    }
+}
+
+static void close_end(int *fd)
+{
+    if (*fd >= 0) {
+        (void)close(*fd);
+    }
+    *fd = -1;
+}
+
+/* Returns: 0, or an errno. */
+static int begin(struct child *child)
+{
+    int output[2] = {-1, -1};
+    int errors[2] = {-1, -1};
+    int status = 0;
+
+    if (pipe2(output, O_CLOEXEC) != 0 || pipe2(errors, O_CLOEXEC) != 0) {
+        status = errno;
+    } else {
+        status = spawn(child, output[1], errors[1]);
+    }
+    close_end(&output[1]);
+    close_end(&errors[1]);
+    if (status != 0) {
+        close_end(&output[0]);
+        close_end(&errors[0]);
+        return status;
+    }
+    volunteer(child->pid);
+    child->output = output[0];
+    child->errors = errors[0];
+    return 0;
+}
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+static void read_errors(struct child *child)
+{
+    char piece[256];
+    ssize_t count = read(child->errors, piece, sizeof piece);
+
+    if (count <= 0) {
+        close_end(&child->errors);
+        return;
+    }
+    size_t room = OBSERVE_SAID_BYTES - 1 - child->said_bytes;
+    size_t kept = size_min((size_t)count, room);
+    memcpy(child->said + child->said_bytes, piece, kept);
+    child->said_bytes += kept;
+    child->said[child->said_bytes] = '\0';
+}
+
+static void read_output(struct child *child)
+{
+    char *room = http_text_room(child->report, PIECE_BYTES);
+
+    if (room == NULL) {
+        close_end(&child->output); /* it learns so when it writes on */
+        return;
+    }
+    ssize_t count = read(child->output, room, PIECE_BYTES);
+    if (count <= 0) {
+        close_end(&child->output);
+        return;
+    }
+    child->report->count += (size_t)count;
+}
+
+/* Reads until both ends are closed. Returns: what stopped it. */
+static enum observe_outcome read_all(struct child *child)
+{
+    while (child->output >= 0 || child->errors >= 0) {
+        struct pollfd fds[] = {{.fd = child->output, .events = POLLIN},
+                               {.fd = child->errors, .events = POLLIN}};
+
+        (void)poll(fds, 2, LOOK_MS);
+        if (fds[0].revents != 0) {
+            read_output(child);
+        }
+        if (fds[1].revents != 0) {
+            read_errors(child);
+        }
+        /* Relaxed: a flag, nothing hangs on it. */
+        if (child->order->is_cancelled != NULL &&
+            atomic_load_relaxed_bool(child->order->is_cancelled)) {
+            return OBSERVE_CANCELLED;
+        }
+        if (os_monotonic_ns(os_real()) >= child->deadline_ns) {
+            return OBSERVE_LATE;
+        }
+    }
+    return child->report->is_failed ? OBSERVE_TOO_LONG : OBSERVE_DONE;
+}
+
+/* ---- ending --------------------------------------------------------------------------------- */
+
+static enum observe_outcome end(struct child *child, enum observe_outcome outcome)
+{
+    int status = 0;
+
+    close_end(&child->output);
+    close_end(&child->errors);
+    if (outcome != OBSERVE_DONE) {
+        (void)kill(child->pid, SIGKILL);
+    }
+    while (waitpid(child->pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (outcome != OBSERVE_DONE) {
+        return outcome;
+    }
+    bool is_fine =
+        WIFEXITED(status) &&
+        (WEXITSTATUS(status) == 0 || (child->order->takes_findings && WEXITSTATUS(status) == 3));
+    return is_fine ? OBSERVE_DONE : OBSERVE_REFUSED;
+}
+
+enum observe_outcome observe_run(const struct observe_order *order, struct http_text *report,
+                                 char *ret_said)
+{
+    struct child child = {.order = order, .report = report, .said = ret_said};
+
+    ret_said[0] = '\0';
+    /* Acquire: pairs with the release of the one before. */
+    if (atomic_exchange_acquire_bool(&is_running, true)) {
+        return OBSERVE_BUSY;
+    }
+    child.deadline_ns = os_monotonic_ns(os_real()) + PATIENCE_NS;
+    int status = begin(&child);
+    enum observe_outcome outcome = OBSERVE_REFUSED;
+    if (status == 0) {
+        outcome = end(&child, read_all(&child));
+    } else {
+        (void)snprintf(ret_said, OBSERVE_SAID_BYTES, "a process could not be started: %s\n",
+                       strerror(status));
+    }
+    atomic_store_release_bool(&is_running, false); /* pairs with the acquire above */
+    return outcome;
+}
+
+/* ---- answering ------------------------------------------------------------------------------ */
+
+static const char no_room[] = "the report is longer than an answer may be: memory.limit is small\n";
+static const char too_late[] = "the report was not ready after 20 s; is the machine overloaded?\n";
+static const char busy[] = "another report is being made; ask again\n";
+
+enum http_outcome observe_answer(struct http_call *call, const char *content_type,
+                                 struct observe_order order)
+{
+    char said[OBSERVE_SAID_BYTES];
+
+    order.is_cancelled = call->is_cancelled;
+    switch (observe_run(&order, &call->body_out, said)) {
+    case OBSERVE_DONE:
+        call->content_type = content_type;
+        break;
+    case OBSERVE_REFUSED:
+        http_say_text(call, 500, said[0] == '\0' ? "the report failed\n" : said);
+        break;
+    case OBSERVE_BUSY:
+        http_say_field(call, "Retry-After", "1");
+        http_say_text(call, 503, busy);
+        break;
+    case OBSERVE_LATE:
+        http_say_text(call, 504, too_late);
+        break;
+    case OBSERVE_TOO_LONG:
+        http_say_text(call, 503, no_room);
+        break;
+    case OBSERVE_CANCELLED:
+        break;
+    }
+    return HTTP_DONE;
+}

@@ -1,0 +1,29 @@
+/*
+ * Where memory is, for those who look from outside: pprof's profiles, the heap as JSON and as a
+ * map, and what the doctor says.
+ *
+ * All for the executor: a report may take a second. Who may ask is the routes' matter.
+ */
+#ifndef QUARRY_SERVE_OBSERVE_H
+#define QUARRY_SERVE_OBSERVE_H
+
+#include <quarry/memory.h>
+
+#include <serve/http/http.h>
+
+/*
+ * /debug/pprof/ and /debug/pprof/NAME: heap, allocs, lifetimes and fragmentation as gzipped
+ * profiles, as text with `debug=1`; cmdline; symbol.
+ */
+enum http_outcome observe_answer_pprof(struct http_call *call);
+
+/*
+ * /api/v1/heap/NAME: summary (the ledger, now, cheap), figures (owners, classes and stacks; `top`
+ * of each list), map (docs/formats/heap-map.md).
+ */
+enum http_outcome observe_answer_heap(struct http_call *call, struct quarry_memory *memory);
+
+/* /api/v1/doctor: findings, with what mends each. */
+enum http_outcome observe_answer_doctor(struct http_call *call);
+
+#endif

@@ -1,0 +1,13 @@
+/*
+ * The heap of the server, for those who administer it. `call->argument`: the server.
+ */
+#ifndef QUARRY_SERVE_SERVER_OBSERVE_H
+#define QUARRY_SERVE_SERVER_OBSERVE_H
+
+#include <serve/http/http.h>
+
+enum http_outcome server_answer_heap(struct http_call *call);
+enum http_outcome server_answer_doctor(struct http_call *call);
+enum http_outcome server_answer_pprof(struct http_call *call);
+
+#endif

@@ -1,0 +1,231 @@
+#!/usr/bin/python3
+"""Reports about the server's own heap: /debug/pprof, /api/v1/heap, /api/v1/doctor.
+
+    test_observe.py PROGRAM [unittest's arguments]
+"""
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+import urllib.error
+import urllib.request
+
+from server import Server, set_program
+
+PATIENCE_S = 60
+# Sanitizers bring a malloc of their own: there is no heap of Quarry's to report about.
+IS_SANITIZED = os.environ.get("QUARRY_TEST_SANITIZED") == "1"
+VALUE_BYTES = 1000
+VALUES = 20000
+GO_CHECK_S = 120
+
+
+def varint(data, at):
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+        shift += 7
+
+
+def fields(data):
+    """Numbers and contents of a protobuf message."""
+    at = 0
+    while at < len(data):
+        key, at = varint(data, at)
+        if key & 7 == 0:
+            value, at = varint(data, at)
+        elif key & 7 == 2:
+            length, at = varint(data, at)
+            value, at = data[at:at + length], at + length
+            assert len(value) == length
+        else:
+            raise AssertionError(f"wire type {key & 7}")
+        yield key >> 3, value
+
+
+def packed(data):
+    at, values = 0, []
+    while at < len(data):
+        value, at = varint(data, at)
+        values.append(value)
+    return values
+
+
+class Observe(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server(http="127.0.0.1:0")
+        cls.server.ready()
+        cls.address = cls.server.doors()[-1]["address"]
+        with cls.server.connect() as link:
+            for i in range(VALUES):
+                link.send(f"set key{i} 0 0 {VALUE_BYTES} noreply\r\n{'v' * VALUE_BYTES}\r\n")
+            link.ask("version\r\n")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.end()
+        cls.server.__exit__()
+
+    def ask(self, path, body=None):
+        request = urllib.request.Request(f"http://{self.address}{path}", data=body)
+        if body is not None:
+            request.add_header("Content-Type", "text/plain")
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+                return answer.status, answer.headers, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers, error.read()
+
+    def report(self, path, body=None):
+        """Of the process' malloc; None, after a look at the refusal, where it has none."""
+        status, headers, text = self.ask(path, body)
+        if IS_SANITIZED:
+            self.assertEqual(status, 500, text)
+            self.assertIn(b"quarry", text)
+            return None
+        self.assertEqual(status, 200, text)
+        return headers, text
+
+
+class Summary(Observe):
+    def test_states_add_up(self):
+        status, headers, text = self.ask("/api/v1/heap/summary")
+        summary = json.loads(text)
+        self.assertEqual((status, headers["Content-Type"]), (200, "application/json"))
+        self.assertEqual(sum(summary["states"].values()), summary["committed_bytes"])
+        self.assertLessEqual(summary["committed_bytes"], summary["limit_bytes"])
+        self.assertEqual(sum(row["in_use_bytes"] for row in summary["owners"]), summary["states"]["in_use"])
+
+    def test_accounts_name_the_cache(self):
+        summary = json.loads(self.ask("/api/v1/heap/summary")[2])
+        charged = {row["account"]: row["charged_bytes"] for row in summary["accounts"]}
+        self.assertGreaterEqual(charged["cache"], VALUES * VALUE_BYTES)
+        self.assertGreaterEqual(charged["all"], charged["cache"])
+
+    def test_map(self):
+        status, headers, map_bytes = self.ask("/api/v1/heap/map")
+        self.assertEqual((status, headers["Content-Type"]), (200, "application/octet-stream"))
+        shown = subprocess.run([*self.server.program, "map", "-", "--json"], input=map_bytes,
+                               capture_output=True, timeout=PATIENCE_S, check=True)
+        self.assertGreater(json.loads(shown.stdout)["committed_bytes"], VALUES * VALUE_BYTES)
+
+    def test_unknown_names(self):
+        self.assertEqual(self.ask("/api/v1/heap/nonsense")[0], 404)
+        self.assertEqual(self.ask("/debug/pprof/nonsense")[0], 404)
+        self.assertEqual(self.ask("/debug/pprof/heap", b"0x1")[0], 405)
+
+
+class Reports(Observe):
+    def test_profiles_are_sound(self):
+        for name in ("heap", "allocs", "lifetimes", "fragmentation"):
+            with self.subTest(name):
+                answer = self.report(f"/debug/pprof/{name}")
+                if answer is not None:
+                    self.check_profile(gzip.decompress(answer[1]))
+
+    def check_profile(self, data):
+        types, strings, samples = 0, [], []
+        locations, functions = set(), set()
+        for number, value in fields(data):
+            types += number == 1
+            if number == 2:
+                samples.append(dict(fields(value)))
+            elif number == 4:
+                locations.add(dict(fields(value))[1])
+            elif number == 5:
+                functions.add(dict(fields(value))[1])
+            elif number == 6:
+                strings.append(value.decode())
+        self.assertEqual(strings[0], "")
+        self.assertGreater(types, 0)
+        self.assertNotIn(0, locations | functions)
+        for sample in samples:
+            self.assertEqual(len(packed(sample[2])), types)
+            self.assertLessEqual(set(packed(sample.get(1, b""))), locations)
+
+    def test_profiles_as_text(self):
+        answer = self.report("/debug/pprof/heap?debug=1")
+        if answer is not None:
+            self.assertIn(b"largest stacks", answer[1])
+
+    def test_figures(self):
+        answer = self.report("/api/v1/heap/figures?top=5")
+        if answer is not None:
+            figures = json.loads(answer[1])
+            self.assertEqual(figures["pid"], self.server.process.pid)
+            self.assertLessEqual(len(figures["stacks"]), 5)
+        self.assertEqual(self.ask("/api/v1/heap/figures?top=0")[0], 400)
+        self.assertEqual(self.ask("/api/v1/heap/figures?top=5;reboot")[0], 400)
+
+    def test_doctor(self):
+        answer = self.report("/api/v1/doctor")
+        if answer is not None:
+            self.assertIn("findings", json.loads(answer[1]))
+
+    def test_command_line(self):
+        words = self.ask("/debug/pprof/cmdline")[2].split(b"\0")
+        self.assertIn(b"serve", words)
+
+    def test_symbols(self):
+        self.assertEqual(self.ask("/debug/pprof/symbol")[2], b"num_symbols: 1\n")
+        for wrong in (b"", b"0x1;0x2", b"--pprof", b"0x" + b"1" * 40):
+            self.assertEqual(self.ask("/debug/pprof/symbol", wrong)[0], 400, wrong)
+        answer = self.report("/debug/pprof/symbol", f"0x{self.address_of_main():x}+0x1".encode())
+        if answer is not None:
+            self.assertRegex(answer[1].decode(), r"^0x[0-9a-f]+ main\n$")
+
+    def address_of_main(self):
+        """As it is loaded, a byte behind the function's begin: a return address."""
+        program = os.readlink(f"/proc/{self.server.process.pid}/exe")
+        names = subprocess.run(["nm", program], capture_output=True, text=True, check=True).stdout
+        offset = next(int(line.split()[0], 16) for line in names.splitlines() if line.endswith(" T main"))
+        with open(f"/proc/{self.server.process.pid}/maps") as maps:
+            base = next(int(line.split("-")[0], 16) for line in maps if line.rstrip().endswith(program))
+        return base + offset + 1
+
+    def test_many_at_once(self):
+        """One report at a time; who comes meanwhile is told to come again."""
+        statuses = []
+
+        def ask():
+            statuses.append(self.ask("/debug/pprof/heap")[0])
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertLessEqual(set(statuses), {500, 503} if IS_SANITIZED else {200, 503})
+        self.assertIn(500 if IS_SANITIZED else 200, statuses)
+
+    def test_no_child_is_left(self):
+        self.ask("/debug/pprof/heap")
+        with open(f"/proc/{self.server.process.pid}/task/{self.server.process.pid}/children") as children:
+            self.assertEqual(children.read(), "")
+
+    @unittest.skipUnless(shutil.which("go"), "there is no go")
+    def test_go_reads_them(self):
+        if IS_SANITIZED:
+            self.skipTest("there is no heap to report about")
+        with tempfile.TemporaryDirectory() as home:
+            shown = subprocess.run(["go", "tool", "pprof", "-top", f"http://{self.address}/debug/pprof/heap"],
+                                   capture_output=True, text=True, timeout=GO_CHECK_S,
+                                   env={**os.environ, "HOME": home})
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        self.assertIn("inuse_space", shown.stdout)
+
+
+if __name__ == "__main__":
+    set_program(sys.argv.pop(1))
+    unittest.main()
