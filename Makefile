@@ -16,7 +16,7 @@ TSDB_CAMPAIGNS = tsdb_kill tsdb_power
 
 RESP_CAMPAIGNS = resp_differential resp_kill resp_power
 
-.PHONY: $(KV_CAMPAIGNS) $(TSDB_CAMPAIGNS) $(RESP_CAMPAIGNS) help deps run test bench fuzz soak linear kills format lint coverage clean
+.PHONY: $(KV_CAMPAIGNS) $(TSDB_CAMPAIGNS) $(RESP_CAMPAIGNS) help deps run test bench console fuzz soak linear kills format lint coverage clean
 
 help:
 	@echo 'make run             install what is missing, build, serve on 127.0.0.1:11211 (memcached), :6379 (Redis), :9090 (HTTP)'
@@ -43,6 +43,7 @@ help:
 	@echo 'make resp_kill KILLS=200'
 	@echo '                     kill the server under clients of the RESP door; resp_power CUTS= cuts the power'
 	@echo '                     of a file system under it: what was acknowledged is there'
+	@echo 'make console         build ui/ into ui/dist, which the program is built with; needs node and npm'
 	@echo 'make coverage        lines of src/ that the tests run; src/page must have 90 %'
 	@echo 'make lint            clang-format, clang-tidy, cppcheck, layers'
 	@echo 'make format          lay out the sources'
@@ -69,6 +70,9 @@ bench:
 	@build/release/bin/quarry bench slab
 	@build/release/bin/quarry bench blocks
 	@build/release/bin/quarry bench cache
+
+console:
+	@cd ui && npm ci --ignore-scripts --no-audit --no-fund && node build.mjs
 
 fuzz:
 	@tools/fuzz '$(TIME)'

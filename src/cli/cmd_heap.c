@@ -39,7 +39,9 @@ static const char heap_help[] =
     "                  allocs         stacks by what they ever allocated\n"
     "                  lifetimes      how old objects are when they are freed\n"
     "                  fragmentation  stacks by the free memory that their objects pin\n"
-    "  --top N         stacks and classes in a table (10)\n"
+    "  --top N         stacks and classes in a table (10); of JSON: stacks in a list, 0 to look "
+    "no\n"
+    "                  names up\n"
     "  --json          one object on one line\n"
     "  --pprof FILE    writes the profile for pprof: gzipped protobuf; '-' is stdout\n"
     "  --symbol LIST   the functions at addresses, a line each: ADDRESS NAME\n"
@@ -109,7 +111,7 @@ static int set_option(struct heap_options *options, int code, const char *given)
         options->is_json = true;
         return CLI_OK;
     case OPTION_TOP:
-        return option_count("heap", "--top", optarg, 1, TOP_MAX, &options->top);
+        return option_count("heap", "--top", optarg, 0, TOP_MAX, &options->top);
     case OPTION_SYMBOL:
         options->symbol = optarg;
         return CLI_OK;

@@ -7,6 +7,8 @@
  */
 #include <malloc/observe.h>
 
+#include <sys/auxv.h>
+
 #include <malloc/process_heap.h>
 
 /* Between two counts at least, unless a reader asks. */
@@ -103,6 +105,19 @@ static void fork_child(void *argument) Q_NO_THREAD_SAFETY_ANALYSIS
     pause_until_ns = 0;
 }
 
+/*
+ * Frames that no stack shall begin with: those of the library. Where it is linked into a program,
+ * as into `quarry` itself, its code is that of the program, whose frames are what is asked for.
+ */
+static struct mem_code_range own_frames(void)
+{
+    struct mem_code_range module = mem_code_range_of_module();
+    uintptr_t entry = getauxval(AT_ENTRY);
+    bool is_program = entry >= module.start && entry < module.end;
+
+    return is_program ? (struct mem_code_range){0, 0} : module;
+}
+
 struct mem_observer malloc_observer(struct page_heap *pages, const struct malloc_settings *settings)
 {
     struct mem_stats_options options = {
@@ -113,7 +128,7 @@ struct mem_observer malloc_observer(struct page_heap *pages, const struct malloc
 
     is_hardened = settings->is_hardened;
     mem_stats_init(&stats, &options);
-    mem_profile_init(&profile, &stats, mem_code_range_of_module());
+    mem_profile_init(&profile, &stats, own_frames());
     return (struct mem_observer){
         .gap = gap,
         .allocated = allocated,

@@ -11,6 +11,7 @@
  */
 #include <string.h>
 
+#include <serve/console/console.h>
 #include <serve/door_http.h>
 #include <serve/log.h>
 #include <serve/login.h>
@@ -69,6 +70,8 @@ static enum http_outcome answer_ready(struct http_call *call)
 
 /* Those with a body that a setting bounds have 0 here, and the setting's when the door opens. */
 static struct http_route routes[] = {
+    {.methods = HTTP_GET, .path = "/", .rights = SERVE_READ, .handler = console_answer},
+    {.methods = HTTP_GET, .path = "/console/*", .rights = SERVE_READ, .handler = console_answer},
     {.methods = HTTP_GET, .path = "/-/healthy", .handler = answer_healthy},
     {.methods = HTTP_GET, .path = "/-/ready", .handler = answer_ready},
     {.methods = HTTP_GET,

@@ -165,7 +165,8 @@ class Reports(Observe):
             figures = json.loads(answer[1])
             self.assertEqual(figures["pid"], self.server.process.pid)
             self.assertLessEqual(len(figures["stacks"]), 5)
-        self.assertEqual(self.ask("/api/v1/heap/figures?top=0")[0], 400)
+            self.assertEqual(json.loads(self.report("/api/v1/heap/figures?top=0")[1])["stacks"], [])
+        self.assertEqual(self.ask("/api/v1/heap/figures?top=many")[0], 400)
         self.assertEqual(self.ask("/api/v1/heap/figures?top=5;reboot")[0], 400)
 
     def test_doctor(self):

@@ -32,13 +32,19 @@
 
 /* A page of a stranger shall neither show this in a frame nor guess what it is, and what is shown
  * here shall load nothing from elsewhere. Nothing is to be kept: figures are of now. */
-static const char guards[] =
-    "X-Content-Type-Options: nosniff\r\n"
-    "X-Frame-Options: DENY\r\n"
-    "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n"
-    "Referrer-Policy: no-referrer\r\n"
-    "Cross-Origin-Resource-Policy: same-origin\r\n"
-    "Cache-Control: no-store\r\n";
+static const char guards[] = "X-Content-Type-Options: nosniff\r\n"
+                             "X-Frame-Options: DENY\r\n"
+                             "Referrer-Policy: no-referrer\r\n"
+                             "Cross-Origin-Resource-Policy: same-origin\r\n";
+static const char policy[] =
+    "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n";
+/* A page of ours runs what lies beside it, and asks whom it came from. */
+static const char page_policy[] =
+    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'\r\n";
+static const char fresh[] = "Cache-Control: no-store\r\n";
+static const char lasting[] = "Cache-Control: private, max-age=31536000, immutable\r\n";
 
 const struct serve_replies serve_replies_http = {
     .too_many = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
@@ -146,6 +152,12 @@ static void put_beginning(struct head_out *out, uint32_t status)
     put(out, guards, sizeof guards - 1);
 }
 
+static void put_policy(struct head_out *out, bool is_page, bool is_lasting)
+{
+    put_words(out, is_page ? page_policy : policy);
+    put_words(out, is_lasting ? lasting : fresh);
+}
+
 /* When to come back, unless it is said in `extra`. */
 static void put_retry(struct head_out *out, uint32_t status, struct http_slice extra)
 {
@@ -168,6 +180,7 @@ void http_refuse_stranger(struct http_turn *turn, uint32_t status)
         return;
     }
     put_beginning(&out, status);
+    put_policy(&out, false, false);
     put_retry(&out, status, (struct http_slice){"", 0});
     put_words(&out, "Content-Type: text/plain; charset=utf-8\r\n");
     put_number(&out, "Content-Length", strlen(reason) + 1);
@@ -229,6 +242,7 @@ bool http_answer_head(struct http_turn *turn, struct http_request *request)
         return false;
     }
     put_beginning(&out, call->status);
+    put_policy(&out, call->is_page, call->is_lasting);
     put_retry(&out, call->status, (struct http_slice){call->extra, call->extra_bytes});
     put_length(&out, request);
     put(&out, call->extra, call->extra_bytes);

@@ -123,6 +123,8 @@ struct http_call {
     size_t extra_bytes;
     struct http_text body_out; /* of the answer, or of the piece that `more` made */
     bool never_compress;
+    bool is_page;    /* HTML that runs scripts, and shows styles, of this server */
+    bool is_lasting; /* the bytes behind this path never change: they may be kept */
     /* NULL: the answer is whole. Adds the next piece; sets `is_last` with the last one. */
     http_handler_function *more;
     bool is_last;

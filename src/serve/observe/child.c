@@ -36,6 +36,8 @@
 #include <os/os.h>
 
 #define PATIENCE_NS (20 * Q_SECOND_NS)
+/* For one's turn. */
+#define TURN_NS (3 * Q_SECOND_NS)
 /* How often it is looked whether anybody still waits. */
 #define LOOK_MS     100
 #define PIECE_BYTES 16384u
@@ -217,14 +219,31 @@ static enum observe_outcome end(struct child *child, enum observe_outcome outcom
     return is_fine ? OBSERVE_DONE : OBSERVE_REFUSED;
 }
 
+/* Waits a moment for the child before. A page that is loaded again asks twice. */
+static bool take_turn(const struct observe_order *order)
+{
+    uint64_t deadline_ns = os_monotonic_ns(os_real()) + TURN_NS;
+
+    /* Acquire: pairs with the release of the one before. */
+    while (atomic_exchange_acquire_bool(&is_running, true)) {
+        bool is_cancelled =
+            order->is_cancelled != NULL && atomic_load_relaxed_bool(order->is_cancelled);
+
+        if (is_cancelled || os_monotonic_ns(os_real()) >= deadline_ns) {
+            return false;
+        }
+        os_sleep_ns(LOOK_MS * Q_MS_NS / 5);
+    }
+    return true;
+}
+
 enum observe_outcome observe_run(const struct observe_order *order, struct http_text *report,
                                  char *ret_said)
 {
     struct child child = {.order = order, .report = report, .said = ret_said};
 
     ret_said[0] = '\0';
-    /* Acquire: pairs with the release of the one before. */
-    if (atomic_exchange_acquire_bool(&is_running, true)) {
+    if (!take_turn(order)) {
         return OBSERVE_BUSY;
     }
     child.deadline_ns = os_monotonic_ns(os_real()) + PATIENCE_NS;

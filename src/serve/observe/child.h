@@ -33,8 +33,8 @@ struct observe_order {
  * Runs `quarry WORDS…` until it ends, and adds what it prints to a text.
  *
  * `ret_said`: of OBSERVE_SAID_BYTES, closed by NUL: what it said on stderr.
- * Threads: any that may wait, one child at a time. Cost: a process; tens of milliseconds, a second
- * where debug information is read for the first time; 20 s at most.
+ * Threads: any that may wait, one child at a time. Cost: a process: 10 ms of CPU, 0.6 s and 160 MB
+ * where names are looked up in debug information; 20 s at most.
  */
 enum observe_outcome observe_run(const struct observe_order *order, struct http_text *report,
                                  char *ret_said);

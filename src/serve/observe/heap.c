@@ -144,12 +144,12 @@ static bool read_top(struct http_call *call, char *ret_top)
     struct http_slice top = HTTP_SLICE("20");
 
     (void)http_param(call, "top", &top);
-    bool is_number = top.count > 0 && top.count < TOP_BYTES - 1 && top.bytes[0] != '0';
+    bool is_number = top.count > 0 && top.count < TOP_BYTES - 1;
     for (size_t i = 0; is_number && i < top.count; i++) {
         is_number = top.bytes[i] >= '0' && top.bytes[i] <= '9';
     }
     if (!is_number) {
-        http_say_text(call, 400, "top is a number from 1 to 9999\n");
+        http_say_text(call, 400, "top is a number from 0 to 9999\n");
         return false;
     }
     (void)snprintf(ret_top, TOP_BYTES, "%.*s", (int)top.count, top.bytes);
