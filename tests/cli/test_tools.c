@@ -600,7 +600,7 @@ static void a_wrong_command_line_is_refused_with_its_reason(void **state)
         {"one process at a time", {"heap", "1", "2"}},
         {"--profile is heap, allocs, lifetimes or fragmentation, not 'cpu'",
          {"heap", "1", "--profile", "cpu"}},
-        {"--top takes a number from 1", {"heap", "1", "--top", "0"}},
+        {"--top takes a number from 0", {"heap", "1", "--top", "many"}},
         {"--sample takes a number of bytes like 512M, not 'much'",
          {"heap", "1", "--sample", "much"}},
         {"either --pprof or --json", {"heap", "1", "--pprof", "f", "--json"}},
