@@ -116,6 +116,7 @@ static struct http_route routes[] = {
     API_GET("/api/v1/status/runtimeinfo"),
     API_GET("/api/v1/status/walreplay"),
     API_GET("/api/v1/status/tsdb"),
+    API_GET("/api/v1/status/windows"),
     {.methods = HTTP_POST | HTTP_PUT,
      .path = "/api/v1/admin/tsdb/*",
      .rights = SERVE_WRITE,
