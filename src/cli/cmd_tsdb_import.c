@@ -1,10 +1,11 @@
 /*
  * `quarry tsdb import`: samples of others into a directory.
  *
- * A store takes samples of a window while it is open, so all sources are walked over once for each
- * window, the oldest first, and give the samples that are in it; blocks say themselves whether they
- * have any. What is older than the windows that are kept would be purged as soon as it is in: it is
- * counted and left out. Between windows the store's turns are taken, which seals what is done.
+ * A store takes samples of a window while it is open (a server those of the last hour), so all
+ * sources are walked over once for each window, the oldest first, and give the samples that are in
+ * it; blocks say themselves whether they have any. What is older than the windows that are kept
+ * would be purged as soon as it is in: it is counted and left out. Between windows the store's
+ * turns are taken, which seals what is done.
  *
  * Locking: none. Memory: a batch, and what reading a source takes.
  */
@@ -20,6 +21,10 @@
 #include <cli/tsdb_source.h>
 #include <os/os.h>
 
+/* What a server is sent at a time: it takes what lags by up to an hour. Its windows have four. */
+#define SERVER_WINDOW_MS INT64_C(3600000)
+#define SERVER_WINDOWS   4
+
 struct import {
     const struct tsdb_command *command;
     struct tsdb_target *target;
@@ -28,6 +33,7 @@ struct import {
     struct progress progress;
     int64_t from_ms, to_ms; /* of the window under way, the end excluded */
     int64_t kept_ms;        /* samples before are left out */
+    int64_t kept_count;     /* windows before the newest one that are not */
     uint64_t old_count, damage_count, passed_count;
     bool counts_old; /* the source under way is walked for the first time */
     uint64_t done_bytes;
@@ -90,9 +96,10 @@ static bool find_windows(struct import *import, int64_t *ret_first, int64_t *ret
     }
     const int64_t newest_ms = max_ms < ahead_ms ? max_ms : ahead_ms;
     *ret_last = window_of(import, newest_ms);
-    const int64_t kept_newest =
-        import->target->now_ms > newest_ms ? window_of(import, import->target->now_ms) : *ret_last;
-    const int64_t kept = kept_newest - import->command->window_count;
+    const int64_t kept_newest = import->target->tsdb != NULL && import->target->now_ms > newest_ms
+                                    ? window_of(import, import->target->now_ms)
+                                    : *ret_last;
+    const int64_t kept = kept_newest - import->kept_count;
     const int64_t first = window_of(import, min_ms);
     *ret_first = first < kept ? kept : first;
     import->kept_ms = kept * import->target->window_ms;
@@ -124,7 +131,8 @@ static enum quarry_status bring_window(struct import *import, struct quarry_erro
         }
         import->done_bytes += source->byte_count;
     }
-    while (status == QUARRY_OK && quarry_tsdb_turn(import->target->tsdb)) {
+    while (status == QUARRY_OK && import->target->tsdb != NULL &&
+           quarry_tsdb_turn(import->target->tsdb)) {
     }
     return status;
 }
@@ -191,8 +199,11 @@ static void print_summary(const struct import *import)
 {
     const struct tsdb_batch_counts *counts = tsdb_batch_counts(import->batch);
 
-    printf("%" PRIu64 " samples taken, of %" PRIu64 " new series\n", counts->taken_count,
-           counts->new_series_count);
+    printf("%" PRIu64 " samples taken", counts->taken_count);
+    if (import->target->tsdb != NULL) {
+        printf(", of %" PRIu64 " new series", counts->new_series_count);
+    }
+    puts("");
     for (size_t i = 1; i < QUARRY_TSDB_REFUSALS; i++) {
         if (counts->refused_counts[i] > 0) {
             printf("%" PRIu64 " refused: %s\n", counts->refused_counts[i], word_of(i));
@@ -201,6 +212,13 @@ static void print_summary(const struct import *import)
     if (counts->unsupported_count > 0) {
         printf("%" PRIu64 " refused: the store takes no native histograms\n",
                counts->unsupported_count);
+    }
+    if (counts->server_refused_count > 0) {
+        printf("%" PRIu64 " refused by the server\n", counts->server_refused_count);
+    }
+    if (counts->unsaid_count > 0) {
+        printf("%" PRIu64 " left out: text has no histograms and no stale markers\n",
+               counts->unsaid_count);
     }
     if (import->old_count > 0) {
         printf("%" PRIu64 " left out: older than the windows that are kept\n", import->old_count);
@@ -226,6 +244,8 @@ static void print_summary_json(const struct import *import)
     }
     json_object_end(&json);
     json_u64(&json, "histograms_not_taken_count", counts->unsupported_count);
+    json_u64(&json, "refused_by_server_count", counts->server_refused_count);
+    json_u64(&json, "without_words_count", counts->unsaid_count);
     json_u64(&json, "too_old_count", import->old_count);
     json_u64(&json, "damaged_count", import->damage_count);
     json_object_end(&json);
@@ -256,7 +276,7 @@ static int run(struct import *import)
     struct quarry_error error = {0};
 
     import->sources.memory = &import->target->memory.small;
-    import->batch = tsdb_batch_create(import->target->tsdb);
+    import->batch = tsdb_batch_create(import->target->tsdb, &import->target->http);
     enum quarry_status status =
         import->batch == NULL
             ? QUARRY_NO_MEMORY
@@ -281,8 +301,14 @@ int tsdb_run_import(const struct tsdb_command *command)
     if (code != CLI_OK) {
         return code;
     }
-    struct import import = {.command = command, .target = &target};
-    code = run(&import);
+    struct import import = {
+        .command = command, .target = &target, .kept_count = command->window_count};
+    if (target.tsdb == NULL) {
+        target.window_ms = SERVER_WINDOW_MS;
+        import.kept_count *= SERVER_WINDOWS;
+        code = tsdb_tool_memory_open(command, &target.memory);
+    }
+    code = code == CLI_OK ? run(&import) : code;
     code = tsdb_target_close(&target, code);
     return code == CLI_OK ? cli_finish_output(command->name) : code;
 }

@@ -15,12 +15,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <cli/tsdb_send.h>
+
 #define SAMPLES_MAX 4096u
 #define LABELS_MAX  16384u
 #define TEXT_BYTES  Q_MIB(1)
 
 struct tsdb_batch {
-    struct quarry_tsdb *tsdb;
+    struct quarry_tsdb *tsdb; /* NULL: they are sent */
+    struct tsdb_sender sender;
     const struct tsdb_labels *series; /* borrowed: of the samples to come */
     bool is_copied;                   /* it is that of the last entry */
     struct quarry_tsdb_entry entries[SAMPLES_MAX];
@@ -31,19 +34,23 @@ struct tsdb_batch {
     char text[TEXT_BYTES];
 };
 
-struct tsdb_batch *tsdb_batch_create(struct quarry_tsdb *tsdb)
+struct tsdb_batch *tsdb_batch_create(struct quarry_tsdb *tsdb, struct tsdb_http *http)
 {
     struct tsdb_batch *batch = malloc(sizeof *batch);
 
     if (batch != NULL) {
         memset(batch, 0, offsetof(struct tsdb_batch, text));
         batch->tsdb = tsdb;
+        batch->sender.http = http;
     }
     return batch;
 }
 
 void tsdb_batch_destroy(struct tsdb_batch *batch)
 {
+    if (batch != NULL) {
+        tsdb_sender_fini(&batch->sender);
+    }
     free(batch);
 }
 
@@ -84,10 +91,23 @@ static enum quarry_status append(struct tsdb_batch *batch, const struct quarry_t
     }
 }
 
+static enum quarry_status send(struct tsdb_batch *batch)
+{
+    const enum quarry_status status = tsdb_send(&batch->sender, batch->entries, batch->entry_count);
+
+    batch->counts.taken_count = batch->sender.taken_count;
+    batch->counts.server_refused_count = batch->sender.refused_count;
+    return status;
+}
+
 enum quarry_status tsdb_batch_flush(struct tsdb_batch *batch)
 {
-    enum quarry_status status =
-        batch->entry_count == 0 ? QUARRY_OK : append(batch, batch->entries, batch->entry_count);
+    enum quarry_status status = QUARRY_OK;
+
+    if (batch->entry_count > 0) {
+        status =
+            batch->tsdb == NULL ? send(batch) : append(batch, batch->entries, batch->entry_count);
+    }
 
     batch->entry_count = batch->sample_count = batch->label_count = batch->text_used = 0;
     batch->is_copied = false;
@@ -163,6 +183,10 @@ enum quarry_status tsdb_batch_add(struct tsdb_batch *batch, const struct block_s
 {
     enum quarry_status status = QUARRY_OK;
 
+    if (batch->tsdb == NULL && (sample->histogram != NULL || sample->bits == TSDB_STALE_BITS)) {
+        batch->counts.unsaid_count++;
+        return QUARRY_OK;
+    }
     if (sample->histogram != NULL) {
         return add_histogram(batch, sample->histogram);
     }

@@ -1,8 +1,10 @@
 /*
- * Samples on their way into a store, gathered to some thousand for each append.
+ * Samples on their way into a store or to a server, gathered to some thousand for each append.
  */
 #ifndef QUARRY_CLI_TSDB_BATCH_H
 #define QUARRY_CLI_TSDB_BATCH_H
+
+#include <cli/tsdb_http.h>
 
 #include <tsdb/blocks.h>
 
@@ -13,10 +15,12 @@ struct tsdb_batch_counts {
     uint64_t taken_count, new_series_count;
     uint64_t refused_counts[QUARRY_TSDB_REFUSALS]; /* by enum quarry_tsdb_refusal */
     uint64_t unsupported_count;                    /* histograms that the store does not take */
+    uint64_t unsaid_count; /* histograms and stale markers, which text has no words for */
+    uint64_t server_refused_count;
 };
 
-/* `tsdb`: borrowed. Returns: own; NULL: no memory. */
-struct tsdb_batch *tsdb_batch_create(struct quarry_tsdb *tsdb);
+/* `tsdb`: borrowed; NULL: `http` is, which is of a server. Returns: own; NULL: no memory. */
+struct tsdb_batch *tsdb_batch_create(struct quarry_tsdb *tsdb, struct tsdb_http *http);
 /* Appends nothing more. `batch`: given; NULL does nothing. */
 void tsdb_batch_destroy(struct tsdb_batch *batch);
 

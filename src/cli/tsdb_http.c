@@ -179,7 +179,10 @@ static CURLcode perform(const struct tsdb_http *http, const char *url, const cha
     if (body != NULL) {
         (void)snprintf(field, sizeof field, "Content-Type: %s", type);
         fields = curl_slist_append(NULL, field);
-        if (fields == NULL) {
+        /* Without asking first whether the body is wanted. */
+        struct curl_slist *more = fields == NULL ? NULL : curl_slist_append(fields, "Expect:");
+        if (more == NULL) {
+            curl_slist_free_all(fields);
             return CURLE_OUT_OF_MEMORY;
         }
         (void)curl_easy_setopt(http->easy, CURLOPT_HTTPHEADER, fields);

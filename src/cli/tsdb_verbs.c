@@ -80,10 +80,12 @@ const struct tsdb_verb tsdb_verbs[] = {
          "directory with all blocks and the log. Samples come in the order of time, a window\n"
          "after the other. What is older than --windows windows before the newest sample is left\n"
          "out, and so is what the store refuses; both are counted by reason. What is damaged is\n"
-         "named, and the rest goes on unless --stop.\n",
+         "named, and the rest goes on unless --stop.\n"
+         "\n"
+         "To a server, samples go as pages of text, without histograms and stale markers.\n",
      .words_min = 1,
      .words_max = 1,
-     .takes = TSDB_TAKES_DIRECTORY | TSDB_TAKES_IMPORT | JSON,
+     .takes = ANYWHERE | TSDB_TAKES_IMPORT | JSON,
      .run = tsdb_run_import},
     {.name = "export",
      .usage = "blocks DIR|openmetrics [FILE]",
