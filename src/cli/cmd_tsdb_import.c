@@ -259,6 +259,8 @@ static int finish(const struct import *import, enum quarry_status status,
 
     if (status == QUARRY_CANCELLED) {
         code = cli_failure(import->command->name, "stopped: what came before is in the store");
+    } else if (status == QUARRY_IO && import->target->tsdb == NULL && error->text[0] == '\0') {
+        code = CLI_FAILED; /* who sends has said why */
     } else if (status != QUARRY_OK) {
         code = tsdb_tool_fail(import->command, status, error);
     }

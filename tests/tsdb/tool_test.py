@@ -185,6 +185,19 @@ class Directory(Case):
         self.assertTrue(whole - 4 * 240 <= told["taken_count"] < whole, told)
         self.assertIn("chunks/000001", error)
 
+    def test_want_of_memory_is_told_and_ends_well(self):
+        self.fill()
+        outcomes = set()
+        for mib in (1, 2, 4, 6, 8, 12, 24, 200):
+            done = subprocess.run(PROGRAM + ["tsdb", "query", "count(temp)", "--dir", self.store, "--memory", f"{mib}m"],
+                                  capture_output=True, text=True, timeout=PATIENCE_S)
+            self.assertIn(done.returncode, (0, 1), done.stderr)
+            if done.returncode == 1:
+                self.assertTrue(done.stderr.startswith("quarry tsdb query: "), done.stderr)
+            outcomes.add(done.returncode)
+        self.assertEqual(outcomes, {0, 1})
+        self.assertEqual(quarry("query", "count(temp)", "--dir", self.store)[0].split(), ["{}", "3"])
+
     def test_every_byte_is_verified(self):
         self.fill()
         self.assertEqual(json_of("verify", "--dir", self.store), {"sound": True, "damaged_count": 0})
@@ -232,8 +245,8 @@ class ServerTarget(Case):
             self.assertIn("--server", error)
             quarry("verify", "--dir", directory, code=75)
             # More pages, of which one line is refused.
-            stale = f'more{{host="h"}} 5 {(end - 86400) * 1000}\n'
-            page = self.write("more", "".join(f'more{{host="h"}} {at} {(end + at) * 1000}\n'
+            stale = f'more{{machine="h"}} 5 {(end - 86400) * 1000}\n'
+            page = self.write("more", "".join(f'more{{machine="h"}} {at} {(end + at) * 1000}\n'
                                               for at in range(0, 3600, 60)) + stale)
             told = json_of("import", page, "--server", url)
             self.assertEqual((told["taken_count"], told["refused_by_server_count"]), (60, 1))
