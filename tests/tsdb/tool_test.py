@@ -163,6 +163,13 @@ class Directory(Case):
         self.assertEqual((told["taken_count"], told["too_old_count"]), (1, 1))
         self.assertIn("1 left out: older", quarry("import", page, "--dir", self.store)[0])
 
+    def test_windows_are_as_long_as_they_were_made(self):
+        page = self.write("page", text(hours=6))
+        quarry("import", page, "--dir", self.store, "--create", "--window", "1h", "--windows", 3)
+        windows = json_of("windows", "--dir", self.store)["data"]["windows"]
+        self.assertEqual([window["endMs"] - window["startMs"] for window in windows], [3600_000] * 4)
+        self.assertEqual(quarry("query", "count(temp)", "--dir", self.store)[0].split()[1], "3")
+
     def test_damage_is_named_and_the_rest_goes_on(self):
         page = self.write("page", f"good 1 {START_S * 1000}\nbad one two\ngood 2 {START_S * 1000 + 1000}\n")
         out, error = quarry("import", page, "--dir", self.store, "--create", code=3)
@@ -266,14 +273,14 @@ class Peers(Case):
     def test_blocks_of_promtool_and_back(self):
         made, out = f"{self.folder}/made", f"{self.folder}/out"
         prometheus.run(prometheus.program("promtool"), "tsdb", "create-blocks-from", "openmetrics",
-                       self.write("page", text(hours=40)), made)
+                       self.write("page", text(hours=20)), made)
         quarry("import", made, "--dir", self.store, "--create")
         quarry("export", "blocks", out, "--dir", self.store)
         before = self.dump(made)
-        self.assertEqual(len(before), 4 * 40 * 3600 // STEP_S)
+        self.assertEqual(len(before), 4 * 20 * 3600 // STEP_S)
         self.assertEqual(before, self.dump(out))
         listed = prometheus.run(prometheus.program("promtool"), "tsdb", "list", out)
-        self.assertEqual(len(listed.splitlines()), 1 + 20, listed)
+        self.assertEqual(len(listed.splitlines()), 1 + 10, listed)
 
     def test_a_data_directory_with_its_head_and_back(self):
         data, out = f"{self.folder}/data", f"{self.folder}/out"
