@@ -1,300 +1,351 @@
 /*
- * `quarry tsdb`: the time-series store's tools.
+ * `quarry tsdb`: a store of time series, in its directory or behind a server, asked, looked at,
+ * copied, filled and emptied.
  *
- *   test   runs scripts of PromQL: series, expressions, what is expected of them
+ *     quarry tsdb VERB [WORD...] --dir DIR [OPTION...]
+ *     quarry tsdb VERB [WORD...] [--server URL] [OPTION...]
+ *
+ * Verbs are the rows of a table (tsdb_verbs.c), which says what each takes; options the rows of
+ * another, here. A help text is made of both. Options belong to verbs: one that a verb does not
+ * take is refused.
  */
-#include <cli/cli.h>
+#include <cli/cmd_tsdb.h>
 
-#include <cli/json_write.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
 #include <cli/options.h>
 
-#include <promql/promql.h>
+#define COMMAND          "tsdb"
+#define MEMORY_DEFAULT   Q_GIB(1)
+#define NAME_BYTES       64u
+#define OPTION_CODE_BASE 256
+#define OPTIONS_MAX      32u
+#define EVERY_VERB       UINT32_MAX
 
-#include <dirent.h>
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-
-#define COMMAND "tsdb"
-/* Bytes of a script. Prometheus' longest has 130 KiB. */
-#define SCRIPT_BYTES_MAX ((size_t)64 * 1024 * 1024)
-/* Folders in folders. */
-#define FOLDER_DEPTH_MAX 16u
-/* What a script and its queries may have. */
-#define MEMORY_BYTES (UINT64_C(1) << 30)
-
-static const char tsdb_help[] =
-    "usage: quarry tsdb test [--json] [--as-written] [--quiet] FILE|FOLDER...\n"
-    "\n"
-    "Runs scripts of PromQL in the language of Prometheus' own tests: load, eval, expect. Of a\n"
-    "folder, all files that end in .test. Each evaluation is a case; what fails is shown with its\n"
-    "place, what was expected and what came of it.\n"
-    "\n"
-    "An instant query is evaluated in other ways as well that have to give the same: with @ in "
-    "its\n"
-    "selectors at other times, and as a step of a range.\n"
-    "\n"
-    "  --as-written            leaves the other ways out\n"
-    "  --json                  one object a line for each file and each case that failed\n"
-    "  --quiet                 prints the last line alone\n"
-    "\n"
-    "Exit status: 1 when a case failed or a file could not be read.\n";
-
-struct test_run {
-    bool is_json, is_quiet, only_as_written;
-    struct quarry_account *account;
-    struct quarry_pool *pool;
-    uint32_t file_count, unread_count;
-    struct promql_script_counts counts;
+enum option_code {
+    OPTION_DIRECTORY,
+    OPTION_SERVER,
+    OPTION_USER,
+    OPTION_PASSWORD,
+    OPTION_MEMORY,
+    OPTION_TIME,
+    OPTION_START,
+    OPTION_END,
+    OPTION_STEP,
+    OPTION_MATCH,
+    OPTION_LIMIT,
+    OPTION_TABLE,
+    OPTION_ASCII,
+    OPTION_CREATE,
+    OPTION_WINDOW,
+    OPTION_WINDOWS,
+    OPTION_STOP,
+    OPTION_JSON,
 };
 
-/* One file being run. */
-struct test_file {
-    struct test_run *run;
-    const char *path;
+static const struct tsdb_option {
+    const char *name;
+    const char *value; /* what it takes; NULL: nothing */
+    enum option_code code;
+    uint32_t takes; /* which verbs take it */
+    const char *text;
+} tsdb_options[] = {
+    {"dir", "DIR", OPTION_DIRECTORY, TSDB_TAKES_DIRECTORY,
+     "a store's directory, that nobody has open"},
+    {"server", "URL", OPTION_SERVER, TSDB_TAKES_SERVER, "a server (" TSDB_URL_DEFAULT ")"},
+    {"user", "NAME", OPTION_USER, TSDB_TAKES_SERVER, "logs in there"},
+    {"password-file", "FILE", OPTION_PASSWORD, TSDB_TAKES_SERVER,
+     "whose first line is the password; -: stdin"},
+    {"memory", "BYTES", OPTION_MEMORY, TSDB_TAKES_DIRECTORY, "that the tool may use (1 GiB)"},
+    {"time", "TIME", OPTION_TIME, TSDB_TAKES_TIME, "1700000000, 2023-11-14T22:13:20Z, now or -1h"},
+    {"start", "TIME", OPTION_START, TSDB_TAKES_RANGE, "from this time on"},
+    {"end", "TIME", OPTION_END, TSDB_TAKES_RANGE, "up to this time"},
+    {"step", "DURATION", OPTION_STEP, TSDB_TAKES_STEP, "between two values: 15s, 1h30m"},
+    {"match", "SELECTOR", OPTION_MATCH, TSDB_TAKES_MATCH, "these series; may be said again"},
+    {"limit", "N", OPTION_LIMIT, TSDB_TAKES_LIMIT, "so many at most"},
+    {"table", NULL, OPTION_TABLE, TSDB_TAKES_PLOT, "values instead of a picture"},
+    {"ascii", NULL, OPTION_ASCII, TSDB_TAKES_ASCII, "letters instead of dots and blocks"},
+    {"create", NULL, OPTION_CREATE, TSDB_TAKES_IMPORT, "makes the directory if there is none"},
+    {"window", "DURATION", OPTION_WINDOW, TSDB_TAKES_IMPORT,
+     "length of a new directory's windows (4h)"},
+    {"windows", "N", OPTION_WINDOWS, TSDB_TAKES_IMPORT, "windows that are kept, up to 24 (24)"},
+    {"stop", NULL, OPTION_STOP, TSDB_TAKES_IMPORT, "at the first damage"},
+    {"json", NULL, OPTION_JSON, TSDB_TAKES_JSON, "what is printed is JSON; the API's, of answers"},
 };
+#define OPTION_COUNT (sizeof tsdb_options / sizeof tsdb_options[0])
 
-/* ---- what is printed ------------------------------------------------------------------------ */
-
-static void print_failed_json(const char *path, const struct promql_script_case *done)
+int tsdb_usage_error(const struct tsdb_command *command, const char *format, ...)
 {
-    struct json json = json_begin(stdout);
+    va_list arguments;
 
-    json_object(&json, NULL);
-    json_string(&json, "file", path);
-    json_u64(&json, "line", done->line);
-    json_string(&json, "command", done->text);
-    json_string(&json, "failure", done->seen);
-    json_object_end(&json);
-    json_finish(&json);
+    (void)fflush(stdout);
+    fprintf(stderr, "quarry %s: ", command->name);
+    va_start(arguments, format);
+    (void)vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "\nTry 'quarry %s --help'.\n", command->name);
+    return CLI_USAGE;
 }
 
-static void print_case(void *argument, const struct promql_script_case *done)
+/* ---- a command line ------------------------------------------------------------------------- */
+
+static const char **text_of(struct tsdb_command *command, enum option_code code)
 {
-    const struct test_file *file = argument;
-
-    if (done->seen == NULL || file->run->is_quiet) {
-        return;
-    }
-    if (file->run->is_json) {
-        print_failed_json(file->path, done);
-    } else {
-        printf("%s:%u: %s\n    %s\n", file->path, done->line, done->text, done->seen);
-    }
-}
-
-static void print_counts_json(const char *path, const struct promql_script_counts *counts)
-{
-    struct json json = json_begin(stdout);
-
-    json_object(&json, NULL);
-    json_string(&json, "file", path);
-    json_u64(&json, "cases", counts->case_count);
-    json_u64(&json, "failed", counts->failed_count);
-    json_u64(&json, "queries", counts->query_count);
-    json_object_end(&json);
-    json_finish(&json);
-}
-
-static void print_file(const struct test_run *run, const char *path,
-                       const struct promql_script_counts *counts)
-{
-    if (run->is_quiet) {
-        return;
-    }
-    if (run->is_json) {
-        print_counts_json(path, counts);
-    } else {
-        printf("%-60s %6llu of %llu\n", path,
-               (unsigned long long)(counts->case_count - counts->failed_count),
-               (unsigned long long)counts->case_count);
+    switch ((int)code) {
+    case OPTION_DIRECTORY:
+        return &command->directory;
+    case OPTION_SERVER:
+        return &command->url;
+    case OPTION_USER:
+        return &command->user;
+    case OPTION_PASSWORD:
+        return &command->password_path;
+    case OPTION_TIME:
+        return &command->time;
+    case OPTION_START:
+        return &command->start;
+    case OPTION_END:
+        return &command->end;
+    case OPTION_STEP:
+        return &command->step;
+    case OPTION_LIMIT:
+        return &command->limit;
+    case OPTION_WINDOW:
+        return &command->window;
+    default:
+        return NULL;
     }
 }
 
-static void print_sum(const struct test_run *run)
+static bool *switch_of(struct tsdb_command *command, enum option_code code)
 {
-    if (!run->is_json) {
-        printf("%llu of %llu cases in %u files, %llu queries\n",
-               (unsigned long long)(run->counts.case_count - run->counts.failed_count),
-               (unsigned long long)run->counts.case_count, run->file_count,
-               (unsigned long long)run->counts.query_count);
+    switch ((int)code) {
+    case OPTION_TABLE:
+        return &command->is_table;
+    case OPTION_ASCII:
+        return &command->is_ascii;
+    case OPTION_CREATE:
+        return &command->creates;
+    case OPTION_STOP:
+        return &command->stops;
+    case OPTION_JSON:
+        return &command->is_json;
+    default:
+        return NULL;
     }
 }
 
-/* ---- files ---------------------------------------------------------------------------------- */
-
-/* Reads a whole file. Returns: own, free it; NULL: stderr says why. */
-static char *read_file(const char *path, size_t *ret_count)
+static int set_option(struct tsdb_command *command, const struct tsdb_option *option,
+                      const char *text)
 {
-    FILE *file = fopen(path, "rb");
-    struct stat about;
-    char *bytes = NULL;
+    const char **kept = text_of(command, option->code);
+    bool *set = switch_of(command, option->code);
 
-    if (file == NULL || fstat(fileno(file), &about) != 0) {
-        cli_failure(COMMAND, "%s: %s", path, strerror(errno));
-    } else if (about.st_size < 0 || (uint64_t)about.st_size > SCRIPT_BYTES_MAX) {
-        cli_failure(COMMAND, "%s: longer than %zu bytes", path, SCRIPT_BYTES_MAX);
-    } else {
-        bytes = malloc((size_t)about.st_size + 1);
+    if ((command->verb->takes & option->takes) == 0) {
+        return tsdb_usage_error(command, "it takes no --%s", option->name);
     }
-    if (bytes != NULL) {
-        *ret_count = fread(bytes, 1, (size_t)about.st_size, file);
+    if (set != NULL) {
+        *set = true;
+        return CLI_OK;
     }
-    if (file != NULL) {
-        (void)fclose(file);
+    if (kept != NULL) {
+        *kept = text;
+        return CLI_OK;
     }
-    return bytes;
+    switch ((int)option->code) {
+    case OPTION_MEMORY:
+        return option_bytes(command->name, "--memory", text, &command->memory_bytes);
+    case OPTION_WINDOWS:
+        return option_count(command->name, "--windows", text, 1, QUARRY_TSDB_WINDOWS_MAX,
+                            &command->window_count);
+    default:
+        break;
+    }
+    Q_ASSERT(option->code == OPTION_MATCH);
+    if (command->match_count == TSDB_MATCHES_MAX) {
+        return tsdb_usage_error(command, "more than %u of --match", TSDB_MATCHES_MAX);
+    }
+    command->matches[command->match_count++] = text;
+    return CLI_OK;
 }
 
-static void run_file(struct test_run *run, const char *path)
+static int take_words(struct tsdb_command *command, int argument_count, char **arguments)
 {
-    struct test_file file = {.run = run, .path = path};
-    const struct promql_script_options options = {.account = run->account,
-                                                  .pool = run->pool,
-                                                  .only_as_written = run->only_as_written,
-                                                  .report = print_case,
-                                                  .argument = &file};
-    struct promql_script_counts counts;
-    size_t count;
-    char *text = read_file(path, &count);
+    const struct tsdb_verb *verb = command->verb;
 
-    if (text == NULL) {
-        run->unread_count++;
-        return;
+    command->words = arguments + optind;
+    command->word_count = (uint32_t)(argument_count - optind);
+    if (command->word_count < verb->words_min) {
+        return tsdb_usage_error(command, "something is missing: quarry %s %s", command->name,
+                                verb->usage);
     }
-    if (promql_script_run(&options, (struct quarry_tsdb_slice){.bytes = text, .count = count},
-                          &counts) != QUARRY_OK) {
-        cli_failure(COMMAND, "%s: no memory", path);
-        run->unread_count++;
+    if (command->word_count > verb->words_max) {
+        return tsdb_usage_error(command, "'%s' is one argument too many",
+                                command->words[verb->words_max]);
     }
-    free(text);
-    run->file_count++;
-    run->counts.case_count += counts.case_count;
-    run->counts.failed_count += counts.failed_count;
-    run->counts.query_count += counts.query_count;
-    print_file(run, path, &counts);
+    if (command->url != NULL && command->directory != NULL) {
+        return tsdb_usage_error(command, "either --dir or --server");
+    }
+    if (command->directory == NULL && (verb->takes & TSDB_TAKES_SERVER) == 0) {
+        return tsdb_usage_error(command, "which store? --dir says its directory");
+    }
+    command->url = command->url == NULL ? TSDB_URL_DEFAULT : command->url;
+    return CLI_OK;
 }
 
-static bool is_script(const char *name)
+static int parse(struct tsdb_command *command, int argument_count, char **arguments)
 {
-    const size_t count = strlen(name);
+    struct option long_options[OPTIONS_MAX] = {{0}};
+    int code = CLI_OK, option = 0;
 
-    return count > 5 && strcmp(name + count - 5, ".test") == 0;
-}
-
-static void run_path(struct test_run *run, const char *path, uint32_t depth);
-
-/* What a folder has, in the order of names. */
-static void run_folder(struct test_run *run, const char *path, uint32_t depth)
-{
-    struct dirent **entries;
-    int count = depth < FOLDER_DEPTH_MAX ? scandir(path, &entries, NULL, alphasort) : -1;
-
-    if (count < 0) {
-        cli_failure(COMMAND, "%s: cannot be read as a folder", path);
-        run->unread_count++;
-        return;
+    Q_STATIC_ASSERT(OPTION_COUNT < OPTIONS_MAX, "the last one closes the array");
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        long_options[i] = (struct option){
+            tsdb_options[i].name, tsdb_options[i].value == NULL ? no_argument : required_argument,
+            NULL, OPTION_CODE_BASE + (int)i};
     }
-    for (int i = 0; i < count; i++) {
-        char inner[4096];
-        const char *name = entries[i]->d_name;
-        const bool fits =
-            (size_t)snprintf(inner, sizeof(inner), "%s/%s", path, name) < sizeof(inner);
-
-        if (fits && name[0] != '.' && (entries[i]->d_type == DT_DIR || is_script(name))) {
-            run_path(run, inner, depth + 1);
+    opterr = 0;
+    optind = 1;
+    while (code == CLI_OK &&
+           (option = getopt_long(argument_count, arguments, ":", long_options, NULL)) != -1) {
+        const char *given = arguments[optind - 1];
+        if (option == ':') {
+            return tsdb_usage_error(command, "'%s' takes a value", given);
         }
-        free(entries[i]);
+        if (option < OPTION_CODE_BASE) {
+            return tsdb_usage_error(command, "there is no option '%s'", given);
+        }
+        code = set_option(command, &tsdb_options[option - OPTION_CODE_BASE], optarg);
     }
-    free(entries);
+    return code == CLI_OK ? take_words(command, argument_count, arguments) : code;
 }
 
-static void run_path(struct test_run *run, const char *path, uint32_t depth)
+/* ---- help ----------------------------------------------------------------------------------- */
+
+static int print_verb(const struct tsdb_verb *verb)
 {
-    struct stat about;
+    const bool has_directory = (verb->takes & TSDB_TAKES_DIRECTORY) != 0;
+    const char *space = verb->usage[0] == '\0' ? "" : " ";
 
-    if (stat(path, &about) == 0 && S_ISDIR(about.st_mode)) {
-        run_folder(run, path, depth);
-    } else {
-        run_file(run, path);
+    if (has_directory) {
+        printf("usage: quarry tsdb %s%s%s --dir DIR [OPTION...]\n", verb->name, space, verb->usage);
     }
-}
-
-/* ---- test ----------------------------------------------------------------------------------- */
-
-static int run_paths(struct test_run *run, int count, char **paths)
-{
-    const struct quarry_memory_options options = {.limit_bytes = MEMORY_BYTES,
-                                                  .has_no_thread = true};
-    const struct quarry_account_options account_options = {.name = "promql"};
-    struct quarry_memory *memory;
-    struct quarry_lifetime *lifetime;
-    struct quarry_error error = {0};
-
-    if (quarry_memory_create(&options, &memory, &error) != QUARRY_OK) {
-        return cli_failure(COMMAND, "%s", error.text);
+    if ((verb->takes & TSDB_TAKES_SERVER) != 0) {
+        printf("       quarry tsdb %s%s%s [--server URL] [OPTION...]\n", verb->name, space,
+               verb->usage);
     }
-    if (quarry_account_create(memory, &account_options, &run->account, &error) != QUARRY_OK ||
-        quarry_lifetime_begin(memory, "promql", &lifetime, &error) != QUARRY_OK ||
-        quarry_pool_create(lifetime, quarry_account_owner(run->account), &run->pool) != QUARRY_OK) {
-        quarry_memory_destroy(memory);
-        return cli_failure(COMMAND, "%s", error.text);
+    printf("\n%c%s.\n", verb->summary[0] & ~0x20, verb->summary + 1);
+    if (verb->help != NULL) {
+        printf("\n%s", verb->help);
     }
-    for (int i = 0; i < count; i++) {
-        run_path(run, paths[i], 0);
+    puts("\nOptions:");
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct tsdb_option *option = &tsdb_options[i];
+        char name[NAME_BYTES];
+        if ((verb->takes & option->takes) != 0) {
+            (void)snprintf(name, sizeof name, "--%s%s%s", option->name,
+                           option->value == NULL ? "" : " ",
+                           option->value == NULL ? "" : option->value);
+            printf("  %-22s %s\n", name, option->text);
+        }
     }
-    print_sum(run);
-    quarry_lifetime_end(lifetime);
-    quarry_account_destroy(run->account);
-    quarry_memory_destroy(memory);
-    if (run->counts.failed_count > 0 || run->unread_count > 0) {
-        return CLI_FAILED;
-    }
+    puts("\nExit status: 0; 1 when something failed; 2 for a wrong command line; 3 when something "
+         "is\n"
+         "damaged; 4 when a server cannot be reached; 75 when somebody else has the store open.");
     return cli_finish_output(COMMAND);
 }
 
-static int run_test(int argument_count, char **arguments)
+static int print_overview(void)
 {
-    struct test_run run = {.is_json = false};
-    int at = 1;
+    puts(
+        "usage: quarry tsdb VERB [WORD...] --dir DIR [OPTION...]\n"
+        "       quarry tsdb VERB [WORD...] [--server URL] [OPTION...]\n"
+        "       quarry tsdb VERB --help\n"
+        "\n"
+        "Works on a store of time series: in the directory DIR that nobody else has open, or on a\n"
+        "server's through its HTTP door, which may be a Prometheus.");
+    for (size_t i = 0; i < tsdb_verb_count; i++) {
+        if (tsdb_verbs[i].group != NULL) {
+            printf("\n%s:\n", tsdb_verbs[i].group);
+        }
+        printf("  %-10s %s\n", tsdb_verbs[i].name, tsdb_verbs[i].summary);
+    }
+    puts("\nExamples:\n"
+         "  quarry tsdb range 'rate(http_requests_total[5m])' --start -6h\n"
+         "  quarry tsdb top --limit 20\n"
+         "  quarry tsdb import /var/lib/prometheus/data --dir /srv/tsdb --create\n"
+         "  quarry tsdb export blocks /tmp/blocks --dir /srv/tsdb --start -1d");
+    return cli_finish_output(COMMAND);
+}
 
-    for (; at < argument_count && arguments[at][0] == '-'; at++) {
-        if (strcmp(arguments[at], "--json") == 0) {
-            run.is_json = true;
-        } else if (strcmp(arguments[at], "--as-written") == 0) {
-            run.only_as_written = true;
-        } else if (strcmp(arguments[at], "--quiet") == 0) {
-            run.is_quiet = true;
-        } else {
-            return cli_usage_error(COMMAND, "test has no option '%s'", arguments[at]);
+/* ---- the verbs ------------------------------------------------------------------------------ */
+
+static const struct tsdb_verb *find_verb(const char *name)
+{
+    for (size_t i = 0; i < tsdb_verb_count; i++) {
+        if (strcmp(tsdb_verbs[i].name, name) == 0) {
+            return &tsdb_verbs[i];
         }
     }
-    if (at == argument_count) {
-        return cli_usage_error(COMMAND, "test: no files given");
+    return NULL;
+}
+
+static int unknown_verb(const char *typed)
+{
+    struct nearest nearest;
+
+    nearest_init(&nearest, typed);
+    for (size_t i = 0; i < tsdb_verb_count; i++) {
+        nearest_offer(&nearest, tsdb_verbs[i].name);
     }
-    return run_paths(&run, argument_count - at, arguments + at);
+    return nearest.name == NULL
+               ? cli_usage_error(COMMAND, "there is no 'tsdb %s'", typed)
+               : cli_usage_error(COMMAND, "there is no 'tsdb %s'; did you mean '%s'?", typed,
+                                 nearest.name);
+}
+
+static bool is_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
 }
 
 static int run_tsdb(int argument_count, char **arguments)
 {
+    char name[NAME_BYTES];
+
     if (argument_count < 2) {
         return cli_usage_error(COMMAND, "what to do?");
     }
-    if (strcmp(arguments[1], "--help") == 0 || strcmp(arguments[1], "-h") == 0) {
-        fputs(tsdb_help, stdout);
-        return cli_finish_output(COMMAND);
+    if (is_help(arguments[1])) {
+        return print_overview();
     }
-    if (strcmp(arguments[1], "test") == 0) {
-        return run_test(argument_count - 1, arguments + 1);
+    const struct tsdb_verb *verb = find_verb(arguments[1]);
+    if (verb == NULL) {
+        return unknown_verb(arguments[1]);
     }
-    return cli_usage_error(COMMAND, "there is no 'tsdb %s'", arguments[1]);
+    if (verb->run_own != NULL) {
+        return verb->run_own(argument_count - 1, arguments + 1);
+    }
+    for (int i = 2; i < argument_count && strcmp(arguments[i], "--") != 0; i++) {
+        if (is_help(arguments[i])) {
+            return print_verb(verb);
+        }
+    }
+    (void)snprintf(name, sizeof name, "tsdb %s", verb->name);
+    struct tsdb_command command = {.verb = verb,
+                                   .name = name,
+                                   .memory_bytes = MEMORY_DEFAULT,
+                                   .window_count = QUARRY_TSDB_WINDOWS_MAX};
+    int code = parse(&command, argument_count - 1, arguments + 1);
+    return code == CLI_OK ? verb->run(&command) : code;
 }
 
 const struct cli_command cli_command_tsdb = {
-    .name = "tsdb",
-    .summary = "runs scripts of PromQL",
-    .help = tsdb_help,
+    .name = COMMAND,
+    .summary = "asks, copies, fills and checks a store of time series; runs scripts of PromQL",
+    .help = NULL, /* made of the tables */
     .run = run_tsdb,
 };

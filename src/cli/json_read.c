@@ -66,3 +66,17 @@ const char *json_read_text(const struct json_value *value, size_t *ret_length)
     *ret_length = json_string_length(of(value));
     return json_string_value(of(value));
 }
+
+const struct json_value *json_read_next(const struct json_value *object, void **iterator,
+                                        const char **ret_name)
+{
+    json_t *of_object = (json_t *)(uintptr_t)object; /* it is not changed by being walked over */
+
+    *iterator = *iterator == NULL ? json_object_iter(of_object)
+                                  : json_object_iter_next(of_object, *iterator);
+    if (*iterator == NULL) {
+        return NULL;
+    }
+    *ret_name = json_object_iter_key(*iterator);
+    return as_value(json_object_iter_value(*iterator));
+}

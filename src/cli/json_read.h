@@ -25,5 +25,11 @@ uint64_t json_read_u64(const struct json_value *value);
 double json_read_double(const struct json_value *value);
 /* Returns: NULL: it is no text. May have NULs in it. */
 const char *json_read_text(const struct json_value *value, size_t *ret_length);
+/*
+ * The members of an object, one after another. `*iterator`: NULL at first; the reader's own.
+ * Returns: the next one's value, and its name, borrowed as the value is; NULL: there are no more.
+ */
+const struct json_value *json_read_next(const struct json_value *object, void **iterator,
+                                        const char **ret_name);
 
 #endif

@@ -123,6 +123,7 @@ static struct http_route routes[] = {
     API_GET("/api/v1/status/runtimeinfo"),
     API_GET("/api/v1/status/walreplay"),
     API_GET("/api/v1/status/tsdb"),
+    API_GET("/api/v1/status/windows"),
     {.methods = HTTP_GET,
      .path = "/api/v1/heap/*",
      .rights = SERVE_ADMIN,

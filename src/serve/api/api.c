@@ -31,6 +31,7 @@ static const struct {
     {"/api/v1/status/runtimeinfo", api_runtime_info},
     {"/api/v1/status/walreplay", api_walreplay},
     {"/api/v1/status/tsdb", api_tsdb_status},
+    {"/api/v1/status/windows", api_windows},
     {"/api/v1/admin/tsdb/*", api_admin},
 };
 

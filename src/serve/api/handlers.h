@@ -33,6 +33,8 @@ enum http_outcome api_targets(struct http_call *call, struct api_request *reques
 enum http_outcome api_scrape_pools(struct http_call *call, struct api_request *request);
 enum http_outcome api_rules(struct http_call *call, struct api_request *request);
 enum http_outcome api_admin(struct http_call *call, struct api_request *request);
+/* windows.c: the store's windows. */
+enum http_outcome api_windows(struct http_call *call, struct api_request *request);
 /* head.c: what the store has most of. */
 enum http_outcome api_tsdb_status(struct http_call *call, struct api_request *request);
 
