@@ -30,6 +30,7 @@ struct choice {
     uint32_t *begins;             /* of each group in them, and one behind the last */
     struct candidate *candidates; /* room for the largest group */
     double *values;
+    double *parts;   /* of limit_ratio: each row's hash, as a part of all hashes */
     uint8_t **kept;  /* of each row, at each step */
     uint32_t *order; /* rows as they were chosen, for an instant query */
     size_t order_count;
@@ -211,6 +212,29 @@ static size_t gather(struct choice *of, uint32_t group, uint32_t step)
     return count;
 }
 
+/* Where each row's hash lies among all there are, from 0 to 1: by the bytes in which Prometheus has
+ * labels, so that it takes the same rows. */
+static bool place_rows(struct choice *of)
+{
+    size_t longest = 0;
+    char *room;
+
+    for (size_t i = 0; i < of->matrix.count; i++) {
+        size_t bytes = eval_labels_pack(of->matrix.rows[i].labels, NULL, 0);
+        longest = bytes > longest ? bytes : longest;
+    }
+    room = eval_take(of->eval, longest, 1);
+    of->parts = eval_take(of->eval, of->matrix.count, sizeof *of->parts);
+    if (room == NULL || of->parts == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < of->matrix.count; i++) {
+        size_t bytes = eval_labels_pack(of->matrix.rows[i].labels, room, longest);
+        of->parts[i] = (double)hash_xxh64(room, bytes, 0) / 18446744073709551616.0;
+    }
+    return true;
+}
+
 static void keep(struct choice *of, uint32_t row, uint32_t step)
 {
     of->kept[row][step] = 1;
@@ -244,7 +268,7 @@ static void choose_any(struct choice *of, uint32_t group, uint32_t step)
             continue;
         }
         if (of->operation == PROMQL_LIMIT_RATIO) {
-            double part = (double)eval_labels_hash(row->labels) / 18446744073709551616.0;
+            double part = of->parts[of->members[i]];
             if (parameter >= 0 ? part < parameter : part >= 1 + parameter) {
                 keep(of, of->members[i], step);
             }
@@ -280,7 +304,7 @@ static struct eval_stream *choose_rows(struct choice *of)
     for (size_t i = 0; of->kept != NULL && i < count; i++) {
         of->kept[i] = eval_take_zero(of->eval, of->frame.count, sizeof **of->kept);
     }
-    if (eval_is_failed(of->eval)) {
+    if (eval_is_failed(of->eval) || (of->operation == PROMQL_LIMIT_RATIO && !place_rows(of))) {
         return NULL;
     }
     for (uint32_t group = 0; group < of->groups.table.count; group++) {

@@ -317,6 +317,38 @@ size_t eval_labels_print(struct eval_labels labels, char *text, size_t capacity)
     return printer.count;
 }
 
+/* ---- packing -------------------------------------------------------------------------------- */
+
+static void pack(struct printer *printer, struct quarry_tsdb_slice slice)
+{
+    const size_t count = slice.count;
+
+    if (count < 255) {
+        print_byte(printer, (char)count);
+    } else {
+        print_byte(printer, (char)255);
+        print_byte(printer, (char)(count & 255));
+        print_byte(printer, (char)(count >> 8 & 255));
+        print_byte(printer, (char)(count >> 16 & 255));
+    }
+    print_bytes(printer, slice);
+}
+
+size_t eval_labels_pack(struct eval_labels labels, char *room, size_t capacity)
+{
+    struct printer printer = {.text = room, .capacity = capacity + 1}; /* no NUL */
+    size_t count = 0;
+
+    for (size_t i = 0; i < labels.count; i++) {
+        const struct quarry_tsdb_label *label = &labels.labels[i];
+        count += label->name.count + (label->name.count < 255 ? 1 : 4);
+        count += label->value.count + (label->value.count < 255 ? 1 : 4);
+        pack(&printer, label->name);
+        pack(&printer, label->value);
+    }
+    return count;
+}
+
 /* ---- finding -------------------------------------------------------------------------------- */
 
 /* The slot of labels, or the free one where they belong. */

@@ -42,6 +42,7 @@ struct match {
     double many_fill, one_fill;
     struct eval_table groups;
     struct eval_label_buffer buffer;
+    uint8_t *misses;      /* of each step: whether a side is empty there */
     struct route *routes; /* of rows of the many side; then one of each group, for filled ones */
     struct eval_table targets;
     struct eval_row *rows;
@@ -217,18 +218,21 @@ static bool put_pair(struct match *of, uint32_t group, uint32_t step, struct rou
     struct eval_operand left = {.kind = EVAL_FLOAT, .value = of->many_fill};
     struct eval_operand right = {.kind = EVAL_FLOAT, .value = of->one_fill}, result;
 
-    if (*has_pair && of->matching->card == PROMQL_ONE_TO_ONE) {
-        return eval_fail(of->eval, PROMQL_ERROR_EXECUTION,
-                         "multiple matches for labels: many-to-one matching must be explicit "
-                         "(group_left/group_right)");
-    }
-    *has_pair = true;
     left = many_row == NULL ? left : eval_operand_at(many_row, step);
     right = one_row == NULL ? right : eval_operand_at(one_row, step);
     if (!eval_operate_pair(of->eval, of->node, of->is_swapped ? right : left,
                            of->is_swapped ? left : right, &result)) {
         return false;
     }
+    if (result.kind == EVAL_NONE && of->eval->options->compat_2_42) {
+        return true; /* what a comparison leaves out has no partner in 2.42 */
+    }
+    if (*has_pair && of->matching->card == PROMQL_ONE_TO_ONE) {
+        return eval_fail(of->eval, PROMQL_ERROR_EXECUTION,
+                         "multiple matches for labels: many-to-one matching must be explicit "
+                         "(group_left/group_right)");
+    }
+    *has_pair = true;
     if (result.kind == EVAL_NONE) {
         return true;
     }
@@ -255,6 +259,9 @@ static bool match_step(struct match *of, uint32_t group, uint32_t step)
     bool has_many = false, has_pair = false;
     uint32_t one;
 
+    if (of->misses[step] != 0) {
+        return true;
+    }
     if (!find_one(of, group, step, &one)) {
         return false;
     }
@@ -278,12 +285,34 @@ static bool match_step(struct match *of, uint32_t group, uint32_t step)
                     &has_pair);
 }
 
+static bool has_any(const struct side *side, uint32_t step)
+{
+    for (size_t i = 0; i < side->matrix.count; i++) {
+        if (eval_kind_at(&side->matrix.rows[i], step) != EVAL_NONE) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Finds the steps at which a side has nothing at all, so that there is nothing to be wrong with the
+ * other one either. */
+static bool find_misses(struct match *of)
+{
+    of->misses = eval_take_zero(of->eval, of->frame.count, 1);
+    for (uint32_t step = 0; of->misses != NULL && step < of->frame.count; step++) {
+        of->misses[step] = !of->fills_many && !of->fills_one &&
+                           !(has_any(&of->many, step) && has_any(&of->one, step));
+    }
+    return of->misses != NULL;
+}
+
 static bool match_groups(struct match *of)
 {
     size_t route_count = of->many.matrix.count + of->groups.count;
 
     of->routes = eval_take(of->eval, route_count, sizeof *of->routes);
-    if (of->routes == NULL) {
+    if (of->routes == NULL || !find_misses(of)) {
         return false;
     }
     for (size_t i = 0; i < route_count; i++) {

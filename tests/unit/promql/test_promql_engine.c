@@ -8,11 +8,20 @@
 
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <promql/promql.h>
 #include <quarry/memory.h>
+
+/* As the server's threads have, which run queries; sanitizers' frames are larger. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CHAIN_STACK_BYTES Q_MIB(1)
+#else
+#define CHAIN_STACK_BYTES Q_KIB(256)
+#endif
 
 #define SERIES_COUNT 4
 #define SAMPLE_COUNT 61
@@ -263,6 +272,67 @@ static void samples_and_points_are_limited_to_the_last_one(void **state)
 }
 
 /* Each query with each grant up to the one that is enough: it fails in order, and owes nothing. */
+/* `begin`, then `link` 10,000 times, and what that comes to. */
+struct chain {
+    const char *words[3];
+    bool is_good;
+};
+
+/* On a stack as small as those of the server's threads. */
+static void *run_chain(void *argument)
+{
+    enum { LINKS = 10000 };
+    static char text[LINKS * 24];
+    struct chain *chain = argument;
+    const char *const *words = chain->words;
+    size_t used = (size_t)snprintf(text, sizeof(text), "%s", words[0]);
+    struct promql_options options = options_of_test();
+    struct promql_result result;
+
+    options.grant_bytes = Q_MIB(192);
+    for (size_t i = 0; i < LINKS; i++) {
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s", words[1]);
+    }
+    if (!query(&options, text, &result)) {
+        print_error("%.60s…: %s\n", text, result.error_text);
+        promql_result_fini(&result);
+        return NULL;
+    }
+    double value = result.type == PROMQL_SCALAR ? result.scalar
+                   : result.series_count == 1   ? result.series[0].values[0]
+                                                : -1;
+    chain->is_good = value == strtod(words[2], NULL);
+    print_message("%.40s…: %.17g\n", text, value);
+    promql_result_fini(&result);
+    return NULL;
+}
+
+static void chains_of_any_length_are_evaluated(void **state)
+{
+    struct chain chains[] = {
+        {{"1", " + 1", "10001"}, false},
+        {{"1", " + scalar(vector(1))", "10001"}, false},
+        {{"requests_total{instance=\"a\"}", " + 1", "10060"}, false},
+        {{"requests_total{instance=\"a\"}", " >= 0", "60"}, false},
+        {{"vector(1)", " + vector(1)", "10001"}, false},
+        {{"vector(1)", " or vector(2)", "1"}, false},
+        {{"vector(7)", " unless vector(2) > 2", "7"}, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof chains / sizeof chains[0]; i++) {
+        pthread_attr_t attributes;
+        pthread_t thread;
+
+        assert_int_equal(pthread_attr_init(&attributes), 0);
+        assert_int_equal(pthread_attr_setstacksize(&attributes, CHAIN_STACK_BYTES), 0);
+        assert_int_equal(pthread_create(&thread, &attributes, run_chain, &chains[i]), 0);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_int_equal(pthread_attr_destroy(&attributes), 0);
+        assert_true(chains[i].is_good);
+    }
+}
+
 static void every_refusal_of_memory_is_an_error_and_leaves_nothing(void **state)
 {
     static const char *const texts[] = {
@@ -306,6 +376,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_matched_says_so_as_prometheus_does),
         cmocka_unit_test(a_query_ends_at_its_deadline_and_when_it_is_canceled),
         cmocka_unit_test(samples_and_points_are_limited_to_the_last_one),
+        cmocka_unit_test(chains_of_any_length_are_evaluated),
         cmocka_unit_test(every_refusal_of_memory_is_an_error_and_leaves_nothing),
     };
 
