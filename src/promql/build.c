@@ -187,6 +187,10 @@ static bool read_duration_token(struct promql_parser *parser, struct promql_toke
 
     switch (promql_read_duration(text, &duration_ms)) {
     case PROMQL_DURATION_OK:
+        if (duration_ms == 0 && parser->options->compat_2_42) {
+            promql_fail(parser, token.at, "duration must be greater than 0");
+            return false;
+        }
         *ret_value = (double)duration_ms / 1000;
         return true;
     case PROMQL_DURATION_RANGE:

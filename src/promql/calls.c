@@ -15,13 +15,8 @@ static struct eval_stream *open_timestamp(struct eval *eval, const struct eval_f
     if (argument->kind != PROMQL_SELECTOR) {
         return eval_map(eval, frame, node);
     }
-    struct promql_node selector = *argument;
-    if (selector.selector.modifiers.at != PROMQL_AT_STEP) {
-        selector.selector.modifiers.offset = NULL; /* Prometheus leaves it out here */
-        selector.selector.modifiers.offset_ms = 0;
-    }
     struct eval_stream *stream =
-        eval_selector(eval, frame, &selector, is_start ? EVAL_WANTS_START_TIMES : EVAL_WANTS_TIMES);
+        eval_selector(eval, frame, argument, is_start ? EVAL_WANTS_START_TIMES : EVAL_WANTS_TIMES);
     return stream == NULL ? NULL : eval_nameless(eval, frame, stream, argument);
 }
 

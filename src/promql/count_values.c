@@ -103,7 +103,7 @@ static bool check_label(struct eval *eval, struct quarry_tsdb_slice label)
 {
     char text[512];
 
-    if (eval_is_label_name(label)) {
+    if (eval_is_label_name(eval, label)) {
         return true;
     }
     eval_quote(label, text, sizeof text);

@@ -270,17 +270,6 @@ size_t eval_quote(struct quarry_tsdb_slice text, char *quoted, size_t capacity)
     return printer.count;
 }
 
-bool eval_is_label_name(struct quarry_tsdb_slice name)
-{
-    for (size_t i = 0, length; i < name.count; i += length) {
-        length = character_bytes(name.bytes + i, name.count - i);
-        if (length == 0) {
-            return false;
-        }
-    }
-    return name.count != 0;
-}
-
 /* Whether a name is printed as it is: a letter or _, then letters, digits and _. */
 static bool is_plain_name(struct quarry_tsdb_slice name)
 {
@@ -288,6 +277,20 @@ static bool is_plain_name(struct quarry_tsdb_slice name)
         char byte = name.bytes[i];
         bool is_letter = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
         if (byte != '_' && !is_letter && !(i > 0 && byte >= '0' && byte <= '9')) {
+            return false;
+        }
+    }
+    return name.count != 0;
+}
+
+bool eval_is_label_name(const struct eval *eval, struct quarry_tsdb_slice name)
+{
+    if (eval->options->compat_2_42) {
+        return is_plain_name(name);
+    }
+    for (size_t i = 0, length; i < name.count; i += length) {
+        length = character_bytes(name.bytes + i, name.count - i);
+        if (length == 0) {
             return false;
         }
     }

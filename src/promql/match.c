@@ -118,7 +118,7 @@ static bool result_labels(struct match *of, struct eval_labels many, struct eval
 {
     const struct promql_matching *matching = of->matching;
     struct eval_names names = {.names = matching->labels, .count = matching->label_count};
-    bool drops_name = eval_drops_name(of->node) &&
+    bool drops_name = eval_drops_name(of->eval, of->node) &&
                       !(of->node->binary.returns_bool && of->eval->options->delays_name_removal);
     bool has_type_and_unit = of->eval->options->has_type_and_unit;
     struct eval_labels labels;

@@ -22,6 +22,8 @@ from server import set_program
 DOCUMENTED = [
     (r"day_of_week\(odd", r"",
      "of NaN and infinities Prometheus has the day that its processor makes of them; here it is NaN"),
+    (r"timestamp\(\w+(\{[^}]*\})? @ .* offset", r"",
+     "2.42 and 3 look at the pinned moment itself, among samples that were read for the offset from it"),
     (r"predict_linear\(.*@", r"",
      "2.42 moves a range on from step to step though @ pins it, where the function looks at the time; 3 does not"),
 ]

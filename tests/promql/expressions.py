@@ -191,7 +191,8 @@ class Maker:
             return f"round({text}, {dice.choice(('1', '5', '0.5', '10'))})", EXACT
         if pick < 0.74:
             text, _ = self.exact_vector(0)
-            return f"timestamp({text})", EXACT
+            # Small, so that what squares it does not lose more than what is NEAR.
+            return f"(timestamp({text}) - {START_MS // 1000})", EXACT
         if pick < 0.8:
             text, _ = self.exact_vector(0)
             return f"{dice.choice(CALENDAR)}(timestamp({text}) * 100)", DYADIC
