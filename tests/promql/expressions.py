@@ -89,7 +89,7 @@ RANGES = [("rate", NEAR, False), ("increase", NEAR, False), ("delta", NEAR, Fals
           ("idelta", DYADIC, True), ("deriv", NEAR, False), ("changes", DYADIC, True), ("resets", DYADIC, True),
           ("sum_over_time", DYADIC, False), ("avg_over_time", NEAR, False), ("count_over_time", DYADIC, False),
           ("min_over_time", DYADIC, False), ("max_over_time", DYADIC, False), ("last_over_time", DYADIC, False),
-          ("present_over_time", DYADIC, False), ("stddev_over_time", NEAR, False), ("stdvar_over_time", NEAR, False)]
+          ("present_over_time", DYADIC, False), ("stddev_over_time", NEAR, True), ("stdvar_over_time", NEAR, True)]
 # Of a number, exactly; near, where it is a number at all; near, of anything.
 EXACTLY = ["abs", "sgn", "ceil", "floor"]
 NEARLY = ["exp", "sin", "cos", "atan", "sinh", "cosh", "tanh", "asinh", "deg", "rad"]
@@ -222,7 +222,7 @@ class Maker:
         if pick < 0.26:
             return f'count_values{self.grouping()} ("made", {self.exact_vector(depth - 1)[0]})', DYADIC
         name = dice.choice(("sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"))
-        text, level = self.vector(depth - 1)
+        text, level = self.exact_vector(depth - 1) if name.startswith("std") else self.vector(depth - 1)
         if name in ("count", "group"):
             level = DYADIC
         elif name in ("avg", "stddev", "stdvar") or (name == "sum" and level != DYADIC):
@@ -269,11 +269,12 @@ class Maker:
             max(left[1], right[1], DYADIC if operator in "+-" else EXACT)
 
     def quantiled(self):
+        """At ranks that are no bucket's whole count, where a quantile jumps."""
         dice = self.dice
         window = self.window()
         of = dice.choice((f"h_bucket{self.matchers()}", f"sum by (le) (h_bucket{self.matchers()})",
                           f"rate(h_bucket[{window}])", f"sum by (le, job) (increase(h_bucket[{window}]))"))
-        return f"histogram_quantile({dice.choice(('0', '0.5', '0.9', '0.99', '1', '-1', '2'))}, {of})", NEAR
+        return f"histogram_quantile({dice.choice(('0', '0.4937', '0.8971', '0.9913', '1', '-1', '2'))}, {of})", NEAR
 
     def unary(self, depth):
         text, level = self.vector(depth - 1)
