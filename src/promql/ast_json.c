@@ -97,7 +97,7 @@ static void write_fill(struct promql_writer *writer, const char *name, bool is_t
 {
     promql_write_format(writer, "\"%s\":", name);
     if (is_there) {
-        promql_write_fixed(writer, value);
+        promql_write_double(writer, value, PROMQL_NUMBER_PLAIN);
     } else {
         promql_write_text(writer, "null");
     }
@@ -243,7 +243,7 @@ static void write_leaf(struct promql_writer *writer, const struct promql_node *n
 {
     if (node->kind == PROMQL_NUMBER) {
         promql_write_text(writer, "\"type\":\"numberLiteral\",\"val\":\"");
-        promql_write_fixed(writer, node->number.value);
+        promql_write_double(writer, node->number.value, PROMQL_NUMBER_PLAIN);
         promql_write_char(writer, '"');
     } else {
         promql_write_text(writer, "\"type\":\"stringLiteral\",\"val\":");

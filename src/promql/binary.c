@@ -298,7 +298,8 @@ static struct eval_stream *with_scalar(struct eval *eval, const struct eval_fram
     if (of->of == NULL || !eval_row_init(eval, frame->count, false, &of->row)) {
         return NULL;
     }
-    return eval_drops_name(eval, node) ? eval_unique(eval, frame, &of->stream, vector) : &of->stream;
+    return eval_drops_name(eval, node) ? eval_unique(eval, frame, &of->stream, vector)
+                                       : &of->stream;
 }
 
 struct eval_stream *eval_binary(struct eval *eval, const struct eval_frame *frame,

@@ -217,7 +217,7 @@ static void print_number(struct promql_writer *writer, const struct promql_node 
         promql_write_duration(
             writer, (int64_t)(node->number.value * 1000 + (node->number.value < 0 ? -0.5 : 0.5)));
     } else {
-        promql_write_fixed(writer, node->number.value);
+        promql_write_double(writer, node->number.value, PROMQL_NUMBER_PLAIN);
     }
 }
 
@@ -286,7 +286,7 @@ static void print_aggregate(struct promql_writer *writer, const struct promql_no
 static void print_fill(struct promql_writer *writer, const char *name, double value)
 {
     promql_write_text(writer, name);
-    promql_write_number(writer, value);
+    promql_write_double(writer, value, PROMQL_NUMBER_G);
     promql_write_char(writer, ')');
 }
 

@@ -291,9 +291,13 @@ static void what_cannot_be_read_is_a_case_that_failed(void **state)
 
 static void memory_that_is_short_is_told(void **state)
 {
-    static const char text[] = "load 1m\n  a{b=\"c\"} 0+6x100 {{schema:0 count:1 sum:1 "
-                               "buckets:[1]}}x10\n\neval instant at 10m sum(rate(a[5m]))\n  {} "
-                               "0.1\n";
+    static const char text[] =
+        "load 1m\n  a{b=\"c\"} 0+6x100 {{schema:0 count:1 sum:1 buckets:[1]}}x10\n\n"
+        "eval instant at 10m sum(rate(a[5m]))\n  {} 0.1\n\n"
+        "eval instant at 109m30s histogram_count(increase(a[2m] smoothed))\n  {b=\"c\"} 0\n\n"
+        "eval instant at 109m30s histogram_count(a smoothed)\n  {b=\"c\"} 1\n\n"
+        "eval instant at 10m limit_ratio(1, a)\n  a{b=\"c\"} 60\n\n"
+        "eval instant at 10m a / on (b) a + 1 + 1\n  {b=\"c\"} 3\n";
     uint64_t grant_bytes = 1;
     bool has_passed = false;
 
