@@ -294,7 +294,7 @@ static bool add_kept(struct choice *of, uint32_t index, struct eval_matrix *matr
     return eval_matrix_add(of->eval, matrix, &row);
 }
 
-static struct eval_stream *choose_rows(struct choice *of)
+static Q_NOINLINE struct eval_stream *choose_rows(struct choice *of)
 {
     struct eval_matrix matrix = {0};
     size_t count = of->matrix.count;
@@ -330,7 +330,7 @@ static struct eval_stream *choose_rows(struct choice *of)
 
 /* ---- quantiles ------------------------------------------------------------------------------ */
 
-static struct eval_stream *quantiles(struct choice *of)
+static Q_NOINLINE struct eval_stream *quantiles(struct choice *of)
 {
     struct eval_matrix matrix = {0};
 
@@ -363,22 +363,26 @@ static struct eval_stream *quantiles(struct choice *of)
 struct eval_stream *eval_choose(struct eval *eval, const struct eval_frame *frame,
                                 const struct promql_node *node)
 {
-    struct choice of = {.eval = eval,
-                        .frame = *frame,
-                        .node = node,
-                        .operation = node->aggregate.operation,
-                        .groups = {.eval = eval, .node = node}};
+    /* Not on the stack, which is small: aggregations within this one have theirs meanwhile. */
+    struct choice *of = eval_take_zero(eval, 1, sizeof *of);
     bool is_none;
 
-    of.parameters = eval_scalar(eval, frame, node->aggregate.parameter);
-    if (of.parameters == NULL || !check(&of, &is_none)) {
+    if (of == NULL) {
+        return NULL;
+    }
+    of->eval = of->groups.eval = eval;
+    of->frame = *frame;
+    of->node = of->groups.node = node;
+    of->operation = node->aggregate.operation;
+    of->parameters = eval_scalar(eval, frame, node->aggregate.parameter);
+    if (of->parameters == NULL || !check(of, &is_none)) {
         return NULL;
     }
     if (is_none) {
-        return eval_stream_of(eval, frame, &of.matrix);
+        return eval_stream_of(eval, frame, &of->matrix);
     }
-    if (!eval_matrix_of(eval, frame, node->aggregate.of, &of.matrix) || !list_members(&of)) {
+    if (!eval_matrix_of(eval, frame, node->aggregate.of, &of->matrix) || !list_members(of)) {
         return NULL;
     }
-    return of.operation == PROMQL_QUANTILE ? quantiles(&of) : choose_rows(&of);
+    return of->operation == PROMQL_QUANTILE ? quantiles(of) : choose_rows(of);
 }

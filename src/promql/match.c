@@ -176,8 +176,8 @@ static struct eval_row *target_of(struct match *of, uint32_t group, const struct
 
 /* ---- steps ---------------------------------------------------------------------------------- */
 
-static bool fail_duplicate(struct match *of, uint32_t group, const struct eval_row *first,
-                           const struct eval_row *second)
+static Q_NOINLINE bool fail_duplicate(struct match *of, uint32_t group,
+                                      const struct eval_row *first, const struct eval_row *second)
 {
     char key[512], one[512], other[512];
 
@@ -331,12 +331,17 @@ static bool match_groups(struct match *of)
     return true;
 }
 
-static void init(struct match *of, struct eval *eval, const struct eval_frame *frame,
-                 const struct promql_node *node)
+/* In the query's memory: nested operators have theirs at the same time, and the stack is small. */
+static struct match *make(struct eval *eval, const struct eval_frame *frame,
+                          const struct promql_node *node)
 {
+    struct match *of = eval_take_zero(eval, 1, sizeof *of);
     const struct promql_matching *matching = &node->binary.matching;
     bool is_swapped = matching->card == PROMQL_ONE_TO_MANY;
 
+    if (of == NULL) {
+        return NULL;
+    }
     *of = (struct match){
         .eval = eval,
         .frame = *frame,
@@ -348,20 +353,20 @@ static void init(struct match *of, struct eval *eval, const struct eval_frame *f
         .many_fill = matching->fill_left,
         .one_fill = matching->fill_right,
     };
+    return of;
 }
 
 struct eval_stream *eval_match(struct eval *eval, const struct eval_frame *frame,
                                const struct promql_node *node)
 {
     struct eval_matrix matrix = {0};
-    struct match of;
+    struct match *of = make(eval, frame, node);
 
-    init(&of, eval, frame, node);
-    if (!open_sides(&of) || !match_groups(&of)) {
+    if (of == NULL || !open_sides(of) || !match_groups(of)) {
         return NULL;
     }
-    for (size_t i = 0; i < of.targets.count; i++) {
-        if (!eval_matrix_add(eval, &matrix, &of.rows[i])) {
+    for (size_t i = 0; i < of->targets.count; i++) {
+        if (!eval_matrix_add(eval, &matrix, &of->rows[i])) {
             return NULL;
         }
     }
@@ -435,21 +440,20 @@ struct eval_stream *eval_set_operation(struct eval *eval, const struct eval_fram
 {
     enum promql_operator operation = node->binary.operation;
     struct eval_matrix matrix = {0};
-    struct match of;
+    struct match *of = make(eval, frame, node);
 
-    init(&of, eval, frame, node);
-    if (!open_sides(&of)) {
+    if (of == NULL || !open_sides(of)) {
         return NULL;
     }
-    if (operation == PROMQL_OR ? !cut_side(&of, &of.one, &of.many, false)
-                               : !cut_side(&of, &of.many, &of.one, operation == PROMQL_AND)) {
+    if (operation == PROMQL_OR ? !cut_side(of, &of->one, &of->many, false)
+                               : !cut_side(of, &of->many, &of->one, operation == PROMQL_AND)) {
         return NULL;
     }
-    if (!add_side(&of, &of.many, &matrix)) {
+    if (!add_side(of, &of->many, &matrix)) {
         return NULL;
     }
     if (operation == PROMQL_OR &&
-        (!add_side(&of, &of.one, &matrix) || !eval_merge(eval, frame->count, &matrix))) {
+        (!add_side(of, &of->one, &matrix) || !eval_merge(eval, frame->count, &matrix))) {
         return NULL;
     }
     return eval_stream_of(eval, frame, &matrix);

@@ -151,8 +151,8 @@ static void gather_cases(void)
         const char *dot = strrchr(entries[i]->d_name, '.');
 
         snprintf(path, sizeof(path), "%s/%s", SCRIPTS, entries[i]->d_name);
-        free(entries[i]);
         FILE *file = dot != NULL && strcmp(dot, ".test") == 0 ? fopen(path, "rb") : NULL;
+        free(entries[i]);
         while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
             size_t bytes = strncmp(line, "eval", 4) == 0 ? strlen(line) : 0;
             assert_true(all_count + bytes < sizeof(all_scripts));
