@@ -146,7 +146,8 @@ def differ(query, ours, theirs):
     if ours["resultType"] != theirs["resultType"]:
         return f"a {ours['resultType']} instead of a {theirs['resultType']}"
     if query.is_ordered:
-        orders = [[row["value"][1] for row in data["result"]] for data in (ours, theirs)]
+        orders = [[row["value"][1].lstrip("-") if float(row["value"][1]) == 0 else row["value"][1]
+                   for row in data["result"]] for data in (ours, theirs)]  # equal ones in any order: -0 is 0
         if orders[0] != orders[1]:
             return f"in the order {orders[0][:6]} instead of {orders[1][:6]}"
     ours, theirs = points_of(ours), points_of(theirs)

@@ -338,7 +338,7 @@ static void what_is_long_or_deep_is_evaluated_on_a_small_stack(void **state)
         {"label_replace(", "vector(2)", ", \"a\", \"b\", \"c\", \"d\")", 2, 253, false},
         {"max_over_time(", "vector(2)", "[1m:1m])", 2, 126, false},
         {"vector(scalar(", "vector(2)", "))", 2, 126, false},
-        {"absent(", "vector(2)", ")", 1, 251, false},
+        {"absent(", "vector(2)", ")", 1, 252, false},
         {"histogram_quantile(1, ", "vector(2)", ")", -1, 253, false},
     };
 
