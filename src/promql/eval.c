@@ -10,6 +10,9 @@
  * row has all steps, and says at which of them it is there.
  *
  * A part that is the same at all steps is evaluated at the first, and repeated.
+ *
+ * Operators in a row are a chain: they are opened one behind the other, each given the rows of the
+ * one before, so that the stack does not grow with it (docs/decisions/0045).
  */
 #include <promql/eval.h>
 

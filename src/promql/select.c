@@ -8,6 +8,10 @@
  *     steps       |       |       |       |
  *                 x       x       x   (S: stale, nothing)
  *
+ * A smoothed selector looks at the sample behind a step as well. Where counts and sums alone are
+ * wanted of histograms, each is told by the one before it whether counting began anew; so none that
+ * is read may be left out then.
+ *
  * Invariant: all sets and cursors are in the query's list, and are closed from there.
  */
 #include <promql/select.h>
