@@ -20,7 +20,8 @@ from server import set_program
 
 # (what an expression has in it, what the difference says, why): regular expressions.
 DOCUMENTED = [
-    (r"sum", r"(^|: )0 instead of -0$", "a sum begins with 0, to which 3 adds what rounding lost; that of 2.42 with its first value"),
+    (r"sum", r"(^|: )0 instead of -0$",
+     "a sum begins with 0, to which 3 adds what rounding lost; that of 2.42 with its first value"),
     (r"day_of_week\(odd", r"",
      "of NaN and infinities Prometheus has the day that its processor makes of them; here it is NaN"),
     (r"timestamp\(\w+(\{[^}]*\})? @ .* offset", r"",

@@ -180,6 +180,8 @@ class Maker:
             return f"{dice.choice(EXACTLY)}({text})", level
         if pick < 0.5:
             text, _ = self.vector(depth - 1)
+            if dice.random() < 0.3:
+                return f"{dice.choice(('ln', 'log2', 'log10', 'sqrt', 'acosh'))}(clamp_min({text}, 1))", NEAR
             return f"{dice.choice(NEARLY)}(clamp({text}, -20, 20))", NEAR
         if pick < 0.6:
             text, level = self.vector(depth - 1)
@@ -218,7 +220,8 @@ class Maker:
             # One rank alone: which of equal ones is taken is nobody's promise.
             return f"{name}{self.grouping()} (100, {self.exact_vector(depth - 1)[0]})", EXACT
         if pick < 0.2:
-            return f"quantile{self.grouping()} ({dice.choice(('0', '0.5', '0.95', '1', '-1', '1.5'))}, {self.vector(depth - 1)[0]})", NEAR
+            phi = dice.choice(("0", "0.5", "0.95", "1", "-1", "1.5"))
+            return f"quantile{self.grouping()} ({phi}, {self.vector(depth - 1)[0]})", NEAR
         if pick < 0.26:
             return f'count_values{self.grouping()} ("made", {self.exact_vector(depth - 1)[0]})', DYADIC
         name = dice.choice(("sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"))
@@ -237,6 +240,8 @@ class Maker:
             sides = (text, number) if dice.random() < 0.7 else (number, text)
             return f"({sides[0]} {dice.choice(COMPARISONS)}{is_bool} {sides[1]})", max(level, of)
         text, level = self.vector(depth - 1)
+        if dice.random() < 0.15:
+            return f"(clamp({text}, -20, 20) {dice.choice(('^ 2', '^ 0.5', '^ -1', 'atan2 3'))})", NEAR
         number, of = self.scalar(0)
         operator = dice.choice("+-*/")
         if operator in "+-":
