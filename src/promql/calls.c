@@ -27,7 +27,7 @@ static struct eval_stream *open_call(struct eval *eval, const struct eval_frame 
 
     if (range != NULL) {
         const struct promql_node *argument = range_argument_of(node);
-        return eval_unique(eval, frame, eval_range_call(eval, frame, node, range), argument);
+        return eval_distinct(eval, frame, eval_range_call(eval, frame, node, range), argument);
     }
     switch ((int)node->call.function->id) {
     case PROMQL_FN_vector:

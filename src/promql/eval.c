@@ -101,6 +101,33 @@ struct eval_stream *eval_unique(struct eval *eval, const struct eval_frame *fram
     return eval_stream_of(eval, frame, &matrix);
 }
 
+struct eval_stream *eval_distinct(struct eval *eval, const struct eval_frame *frame,
+                                  struct eval_stream *stream, const struct promql_node *argument)
+{
+    struct eval_matrix matrix;
+    struct eval_table table = {0};
+
+    if (stream == NULL || eval->options->delays_name_removal || eval_has_one_name(argument)) {
+        return stream;
+    }
+    if (!eval_collect(stream, &matrix)) {
+        return NULL;
+    }
+    for (size_t i = 0; i < matrix.count; i++) {
+        uint32_t number;
+        bool is_new;
+        if (!eval_table_put(eval, &table, matrix.rows[i].labels, &number, &is_new)) {
+            return NULL;
+        }
+        if (!is_new) {
+            (void)eval_fail(eval, PROMQL_ERROR_EXECUTION,
+                            "vector cannot contain metrics with the same labelset");
+            return NULL;
+        }
+    }
+    return eval_stream_of(eval, frame, &matrix);
+}
+
 static struct eval_stream *open_unary(struct eval *eval, const struct eval_frame *frame,
                                       const struct promql_node *node)
 {
@@ -116,7 +143,7 @@ static struct eval_stream *open_unary(struct eval *eval, const struct eval_frame
     }
     negate->stream = (struct eval_stream){.next = next_negated, .eval = eval, .frame = *frame};
     negate->of = of;
-    return eval_unique(eval, frame, &negate->stream, node->unary.of);
+    return eval_distinct(eval, frame, &negate->stream, node->unary.of);
 }
 
 /* The rows of a node that somebody has opened already; NULL: nobody has. */

@@ -154,6 +154,10 @@ bool eval_matrix_of(struct eval *eval, const struct eval_frame *frame,
 /* Joins rows that differ by the names alone which they lost in a function of `argument`. */
 struct eval_stream *eval_unique(struct eval *eval, const struct eval_frame *frame,
                                 struct eval_stream *stream, const struct promql_node *argument);
+/* The same where no two rows may have the same labels, not even at different steps: so it is with
+ * signs and functions of ranges, which Prometheus evaluates series by series. */
+struct eval_stream *eval_distinct(struct eval *eval, const struct eval_frame *frame,
+                                  struct eval_stream *stream, const struct promql_node *argument);
 /* What stands in parentheses, if it does. */
 const struct promql_node *eval_unwrap(const struct promql_node *node);
 

@@ -5,8 +5,8 @@
  * buckets are those that all of the window's have in common. What no histogram can be made of says
  * so in a note, and has no value.
  *
- * Of anchored and smoothed selectors the window's ends are those of range_extended.c; a line between
- * two histograms is one for each bucket.
+ * Of anchored and smoothed selectors the window's ends are those of range_extended.c; a line
+ * between two histograms is one for each bucket.
  *
  * Results live in scratch memory: until the next series.
  */

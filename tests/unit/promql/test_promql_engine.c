@@ -226,6 +226,31 @@ static void what_cannot_be_matched_says_so_as_prometheus_does(void **state)
                  "Parameter value is NaN");
 }
 
+/* Two series that differ by their names alone, of which one is there when the other is not. */
+#define ONE_THEN_OTHER                                                                             \
+    "(requests_total{instance=\"a\"} and on () (vector(time()) < 4000) or "                        \
+    "label_replace(requests_total{instance=\"a\"}, \"__name__\", \"other\", \"\", \"\") "          \
+    "unless on () (vector(time()) < 4000))"
+
+static void names_that_are_lost_are_missed_as_in_prometheus(void **state)
+{
+    struct promql_options options = options_of_test();
+    struct promql_result result;
+
+    (void)state;
+    assert_true(range(&options, ONE_THEN_OTHER, &result));
+    assert_int_equal(result.series_count, 2);
+    promql_result_fini(&result);
+    assert_true(range(&options, ONE_THEN_OTHER " * 1", &result)); /* step by step */
+    assert_int_equal(result.series_count, 1);
+    promql_result_fini(&result);
+    assert_false(range(&options, "-" ONE_THEN_OTHER, &result)); /* series by series */
+    assert_string_equal(result.error_text, "vector cannot contain metrics with the same labelset");
+    promql_result_fini(&result);
+    assert_false(range(&options, "sum_over_time(" ONE_THEN_OTHER "[30s:15s])", &result));
+    promql_result_fini(&result);
+}
+
 static void a_query_ends_at_its_deadline_and_when_it_is_canceled(void **state)
 {
     struct promql_options options = options_of_test();
@@ -397,6 +422,7 @@ int main(void)
         cmocka_unit_test(a_range_is_sorted_by_labels_and_has_a_point_for_each_step),
         cmocka_unit_test(topk_is_in_its_order_at_an_instant),
         cmocka_unit_test(what_cannot_be_matched_says_so_as_prometheus_does),
+        cmocka_unit_test(names_that_are_lost_are_missed_as_in_prometheus),
         cmocka_unit_test(a_query_ends_at_its_deadline_and_when_it_is_canceled),
         cmocka_unit_test(samples_and_points_are_limited_to_the_last_one),
         cmocka_unit_test(what_is_long_or_deep_is_evaluated_on_a_small_stack),
