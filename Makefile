@@ -7,6 +7,7 @@ SEEDS ?= 1000
 POINTS ?= 50000
 STORES ?= 1000
 CUTS ?= 200
+EXPRESSIONS ?= 20000
 SEQUENCES ?= 50000
 MAKEFLAGS += --no-print-directory
 
@@ -16,7 +17,7 @@ TSDB_CAMPAIGNS = tsdb_kill tsdb_power
 
 RESP_CAMPAIGNS = resp_differential resp_kill resp_power
 
-.PHONY: $(KV_CAMPAIGNS) $(TSDB_CAMPAIGNS) $(RESP_CAMPAIGNS) help deps run test bench console fuzz soak linear kills format lint coverage clean
+.PHONY: $(KV_CAMPAIGNS) $(TSDB_CAMPAIGNS) $(RESP_CAMPAIGNS) promql_differential help deps run test bench console fuzz soak linear kills format lint coverage clean
 
 help:
 	@echo 'make run             install what is missing, build, serve on 127.0.0.1:11211 (memcached), :6379 (Redis), :9090 (HTTP)'
@@ -43,6 +44,8 @@ help:
 	@echo 'make resp_kill KILLS=200'
 	@echo '                     kill the server under clients of the RESP door; resp_power CUTS= cuts the power'
 	@echo '                     of a file system under it: what was acknowledged is there'
+	@echo 'make promql_differential EXPRESSIONS=20000'
+	@echo '                     ask so many random expressions of the server and of Prometheus 2.42'
 	@echo 'make console         build ui/ into ui/dist, which the program is built with; needs node and npm'
 	@echo 'make coverage        lines of src/ that the tests run; src/page must have 90 %'
 	@echo 'make lint            clang-format, clang-tidy, cppcheck, layers'
@@ -124,6 +127,9 @@ resp_kill:
 
 resp_power:
 	@tools/resp power.py --cuts '$(CUTS)'
+
+promql_differential:
+	@tools/promql differential.py --expressions '$(EXPRESSIONS)'
 
 format lint coverage:
 	@tools/$@

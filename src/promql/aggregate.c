@@ -26,8 +26,7 @@ enum {
     SEEN_HISTOGRAM = 2,
     SEEN_RESET = 4,    /* a hint that counting began anew */
     SEEN_NO_RESET = 8, /* one that it did not */
-    SEEN_GAUGE = 16,   /* no counter at all */
-    SPOILED = 32,      /* histograms that do not add up */
+    SPOILED = 16,      /* histograms that do not add up */
 };
 
 struct cell {
@@ -151,10 +150,9 @@ static bool add_histogram(struct aggregation *of, struct cell *cell, const struc
     enum promql_histogram_outcome outcome;
 
     cell->seen |= SEEN_HISTOGRAM;
-    cell->seen |= histogram->reset_hint == PROMQL_RESET_YES     ? SEEN_RESET
-                  : histogram->reset_hint == PROMQL_RESET_NO    ? SEEN_NO_RESET
-                  : histogram->reset_hint == PROMQL_RESET_GAUGE ? SEEN_GAUGE
-                                                                : 0;
+    cell->seen |= histogram->reset_hint == PROMQL_RESET_YES  ? SEEN_RESET
+                  : histogram->reset_hint == PROMQL_RESET_NO ? SEEN_NO_RESET
+                                                             : 0;
     if ((cell->seen & SPOILED) != 0) {
         return true;
     }
@@ -230,17 +228,25 @@ static bool add_row(struct aggregation *of, const struct eval_row *row)
 
 /* ---- results -------------------------------------------------------------------------------- */
 
-static double float_of(enum promql_aggregation operation, const struct cell *cell)
+/* 2.42 has no variance of one value, whatever it is; later ones have none of NaN and infinities. */
+static double variance_of(const struct aggregation *of, const struct cell *cell)
 {
-    switch ((int)operation) {
+    bool is_alone = of->eval->options->compat_2_42 && cell->variance.count == 1;
+
+    return is_alone ? 0 : eval_variance_value(&cell->variance);
+}
+
+static double float_of(const struct aggregation *of, const struct cell *cell)
+{
+    switch ((int)of->operation) {
     case PROMQL_SUM:
         return eval_sum_value(&cell->sum);
     case PROMQL_AVG:
         return eval_mean_value(&cell->mean);
     case PROMQL_STDVAR:
-        return eval_variance_value(&cell->variance);
+        return variance_of(of, cell);
     case PROMQL_STDDEV:
-        return sqrt(eval_variance_value(&cell->variance));
+        return sqrt(variance_of(of, cell));
     default:
         return cell->value;
     }
@@ -251,7 +257,7 @@ static bool put_histogram(struct aggregation *of, struct cell *cell, struct eval
 {
     const struct promql_histogram *histogram;
 
-    if ((cell->seen & (SEEN_RESET | SEEN_NO_RESET | SEEN_GAUGE)) == (SEEN_RESET | SEEN_NO_RESET)) {
+    if ((cell->seen & (SEEN_RESET | SEEN_NO_RESET)) == (SEEN_RESET | SEEN_NO_RESET)) {
         eval_note_words(of->eval, EVAL_NOTE_RESET_COLLISION, of->node->aggregate.of->at,
                         "aggregation", NULL, NULL);
     }
@@ -277,7 +283,7 @@ static bool put_cell(struct aggregation *of, struct cell *cell, struct eval_row 
         return put_histogram(of, cell, row, step);
     }
     if (has_float) {
-        eval_put(row, step, float_of(of->operation, cell));
+        eval_put(row, step, float_of(of, cell));
     }
     return true;
 }

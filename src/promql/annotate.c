@@ -14,7 +14,7 @@
  */
 #include <promql/annotate.h>
 
-#include <promql/string.h>
+#include <promql/text.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -76,7 +76,7 @@ static bool is_info(enum promql_annotation annotation)
 
 /* ---- texts ---------------------------------------------------------------------------------- */
 
-static void put_detail(struct promql_string *string, char letter,
+static void put_detail(struct promql_writer *writer, char letter,
                        const struct promql_annotation_details *details)
 {
     const char *words[] = {['L' - 'L'] = details->left,
@@ -87,26 +87,26 @@ static void put_detail(struct promql_string *string, char letter,
     switch (letter) {
     case 'v':
     case 'w':
-        promql_string_number(string, letter == 'v' ? details->value : details->limit,
-                             PROMQL_NUMBER_G);
+        promql_write_double(writer, letter == 'v' ? details->value : details->limit,
+                            PROMQL_NUMBER_G);
         break;
     case 'M':
         if (details->metric.count == 0) {
             break;
         }
-        promql_string_text(string, " for metric name ");
-        promql_string_quoted(string, details->metric);
+        promql_write_text(writer, " for metric name ");
+        promql_write_quoted(writer, details->metric);
         break;
     case 'm':
     case 'l':
-        promql_string_quoted(string, letter == 'm' ? details->metric : details->label);
+        promql_write_quoted(writer, letter == 'm' ? details->metric : details->label);
         break;
     case 'O':
-        promql_string_quoted(
-            string, (struct quarry_tsdb_slice){words['O' - 'L'], strlen(words['O' - 'L'])});
+        promql_write_quoted(writer,
+                            (struct quarry_tsdb_slice){words['O' - 'L'], strlen(words['O' - 'L'])});
         break;
     default:
-        promql_string_text(string, words[letter - 'L']);
+        promql_write_text(writer, words[letter - 'L']);
         break;
     }
 }
@@ -115,17 +115,17 @@ static bool make_text(struct promql_memory *memory, enum promql_annotation annot
                       const struct promql_annotation_details *details,
                       struct quarry_tsdb_slice *ret_text)
 {
-    struct promql_string string = {.memory = memory};
+    struct promql_writer writer = {.memory = memory};
 
-    promql_string_text(&string, is_info(annotation) ? "PromQL info: " : "PromQL warning: ");
+    promql_write_text(&writer, is_info(annotation) ? "PromQL info: " : "PromQL warning: ");
     for (const char *at = patterns[annotation]; *at != '\0'; at++) {
         if (*at == '%') {
-            put_detail(&string, *++at, details);
+            put_detail(&writer, *++at, details);
         } else {
-            promql_string_bytes(&string, at, 1);
+            promql_write(&writer, at, 1);
         }
     }
-    return promql_string_finish(&string, ret_text);
+    return promql_write_finish(&writer, ret_text);
 }
 
 /* ---- adding --------------------------------------------------------------------------------- */
@@ -190,71 +190,71 @@ void promql_annotate(struct promql_annotations *annotations, enum promql_annotat
 /* ---- finishing ------------------------------------------------------------------------------ */
 
 /* Whole seconds, cut towards 0, as RFC 3339 has them. */
-static void put_time(struct promql_string *string, int64_t t_ms)
+static void put_time(struct promql_writer *writer, int64_t t_ms)
 {
     const time_t seconds = (time_t)(t_ms / 1000);
     struct tm parts;
     char text[64];
 
     if (gmtime_r(&seconds, &parts) == NULL) {
-        promql_string_whole(string, seconds);
+        promql_write_format(writer, "%lld", (long long)(seconds));
         return;
     }
-    promql_string_bytes(string, text, strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts));
+    promql_write(writer, text, strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts));
 }
 
-static void put_monotonicity(struct promql_string *string,
+static void put_monotonicity(struct promql_writer *writer,
                              const struct promql_annotation_note *note)
 {
     char most[32];
 
     (void)snprintf(most, sizeof most, "%.2g", note->most);
-    promql_string_text(string, ", from buckets ");
-    promql_string_number(string, note->lowest, PROMQL_NUMBER_G);
-    promql_string_text(string, " to ");
-    promql_string_number(string, note->highest, PROMQL_NUMBER_G);
-    promql_string_text(string, ", with a max diff of ");
-    promql_string_text(string, most);
-    promql_string_text(string, ", over ");
-    promql_string_whole(string, (int64_t)note->sample_count);
-    promql_string_text(string, " samples from ");
-    put_time(string, note->first_ms);
-    promql_string_text(string, " to ");
-    put_time(string, note->last_ms);
+    promql_write_text(writer, ", from buckets ");
+    promql_write_double(writer, note->lowest, PROMQL_NUMBER_G);
+    promql_write_text(writer, " to ");
+    promql_write_double(writer, note->highest, PROMQL_NUMBER_G);
+    promql_write_text(writer, ", with a max diff of ");
+    promql_write_text(writer, most);
+    promql_write_text(writer, ", over ");
+    promql_write_format(writer, "%lld", (long long)((int64_t)note->sample_count));
+    promql_write_text(writer, " samples from ");
+    put_time(writer, note->first_ms);
+    promql_write_text(writer, " to ");
+    put_time(writer, note->last_ms);
 }
 
 /* " (line:column)", both from 1, columns in bytes. */
-static void put_position(struct promql_string *string, struct quarry_tsdb_slice query,
+static void put_position(struct promql_writer *writer, struct quarry_tsdb_slice query,
                          uint32_t position)
 {
     int64_t line = 1, column = 1;
 
     if (query.count == 0 || position > query.count) {
-        promql_string_text(string, query.count == 0 ? "" : " (invalid position)");
+        promql_write_text(writer, query.count == 0 ? "" : " (invalid position)");
         return;
     }
     for (uint32_t i = 0; i < position; i++) {
         column = query.bytes[i] == '\n' ? 1 : column + 1;
         line += query.bytes[i] == '\n';
     }
-    promql_string_text(string, " (");
-    promql_string_whole(string, line);
-    promql_string_bytes(string, ":", 1);
-    promql_string_whole(string, column);
-    promql_string_bytes(string, ")", 1);
+    promql_write_text(writer, " (");
+    promql_write_format(writer, "%lld", (long long)(line));
+    promql_write(writer, ":", 1);
+    promql_write_format(writer, "%lld", (long long)(column));
+    promql_write(writer, ")", 1);
 }
 
 static bool finish_note(const struct promql_annotation_note *note, struct promql_memory *memory,
                         struct quarry_tsdb_slice query, struct quarry_tsdb_slice *ret_text)
 {
-    struct promql_string string = {.memory = memory};
+    struct promql_writer writer = {.memory = memory};
 
-    promql_string_bytes(&string, note->text.bytes, note->text.count);
+    promql_write(&writer, note->text.bytes, note->text.count);
     if (note->annotation == PROMQL_FORCED_MONOTONICITY && query.count > 0) {
-        put_monotonicity(&string, note);
+        put_monotonicity(&writer, note);
     }
-    put_position(&string, query, note->position);
-    return promql_string_finish(&string, ret_text);
+    put_position(&writer, query, note->position);
+    return promql_write_finish(&writer, ret_text);
 }
 
 /* Those that are infos, or those that are not. NULL: the memory refused. */

@@ -124,7 +124,7 @@ struct promql_node {
     enum promql_kind kind;
     enum promql_type type;
     struct promql_range at; /* in the text */
-    uint32_t depth;         /* levels from here on, from 1: as many as walkers have to go down */
+    uint32_t depth;         /* levels from here on, from 1, a chain being one */
     union {
         struct {
             double value;
@@ -165,6 +165,8 @@ struct promql_node {
             struct promql_node *left, *right;
             bool returns_bool;
             struct promql_matching matching;
+            /* The chain that it is in: see promql_chain_first. */
+            struct promql_node *first, *above;
         } binary;
         struct {
             const struct promql_function *function;
@@ -185,5 +187,23 @@ struct promql_node {
         } duration;
     };
 };
+
+/*
+ * Operators in a row, a + b - c + d, lean to the left: each one's left side is the operator before
+ * it. Such a chain may have any length, so whoever walks it goes along it instead of down:
+ *
+ *     for (node = promql_chain_first(last);; node = node->binary.above) {
+ *         (the left side of the first alone; each one's right side)
+ *         if (node == last) {
+ *             break;
+ *         }
+ *     }
+ *
+ * Returns: the innermost operator of the chain that ends at `last`.
+ */
+static inline struct promql_node *promql_chain_first(const struct promql_node *last)
+{
+    return last->binary.first;
+}
 
 #endif

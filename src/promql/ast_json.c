@@ -97,7 +97,7 @@ static void write_fill(struct promql_writer *writer, const char *name, bool is_t
 {
     promql_write_format(writer, "\"%s\":", name);
     if (is_there) {
-        promql_write_fixed(writer, value);
+        promql_write_double(writer, value, PROMQL_NUMBER_PLAIN);
     } else {
         promql_write_text(writer, "null");
     }
@@ -126,7 +126,8 @@ static void write_matching(struct promql_writer *writer, const struct promql_nod
     promql_write_char(writer, '}');
 }
 
-static void write_binary(struct promql_writer *writer, const struct promql_node *node)
+/* What stands behind an operator's left side. */
+static void write_operator(struct promql_writer *writer, const struct promql_node *node)
 {
     const char *name = promql_operator_name(node->binary.operation);
     struct quarry_tsdb_slice text = {.bytes = name, .count = 0};
@@ -134,9 +135,6 @@ static void write_binary(struct promql_writer *writer, const struct promql_node 
     while (name[text.count] != '\0') {
         text.count++;
     }
-    write_bool(writer, "bool", node->binary.returns_bool);
-    promql_write_char(writer, ',');
-    write_member(writer, "lhs", node->binary.left);
     promql_write_char(writer, ',');
     write_matching(writer, node);
     promql_write_text(writer, ",\"op\":");
@@ -144,6 +142,28 @@ static void write_binary(struct promql_writer *writer, const struct promql_node 
     promql_write_char(writer, ',');
     write_member(writer, "rhs", node->binary.right);
     promql_write_text(writer, ",\"type\":\"binaryExpr\"");
+}
+
+/* Operators in a row: all beginnings from the last one inwards, then what is behind the left sides
+ * from the first one outwards. */
+static void write_chain(struct promql_writer *writer, const struct promql_node *last)
+{
+    const struct promql_node *first = promql_chain_first(last), *node = last;
+
+    for (;; node = node->binary.left) {
+        write_bool(writer, "bool", node->binary.returns_bool);
+        promql_write_text(writer, ",\"lhs\":");
+        if (node == first) {
+            break;
+        }
+        promql_write_char(writer, '{');
+    }
+    promql_print_json(writer, first->binary.left);
+    for (; node != last; node = node->binary.above) {
+        write_operator(writer, node);
+        promql_write_char(writer, '}');
+    }
+    write_operator(writer, last);
 }
 
 static void write_call(struct promql_writer *writer, const struct promql_node *node)
@@ -223,7 +243,7 @@ static void write_leaf(struct promql_writer *writer, const struct promql_node *n
 {
     if (node->kind == PROMQL_NUMBER) {
         promql_write_text(writer, "\"type\":\"numberLiteral\",\"val\":\"");
-        promql_write_fixed(writer, node->number.value);
+        promql_write_double(writer, node->number.value, PROMQL_NUMBER_PLAIN);
         promql_write_char(writer, '"');
     } else {
         promql_write_text(writer, "\"type\":\"stringLiteral\",\"val\":");
@@ -239,7 +259,7 @@ void promql_print_json(struct promql_writer *writer, const struct promql_node *n
         write_aggregate(writer, node);
         break;
     case PROMQL_BINARY:
-        write_binary(writer, node);
+        write_chain(writer, node);
         break;
     case PROMQL_CALL:
         write_call(writer, node);

@@ -189,12 +189,13 @@ bool eval_operate_pair(struct eval *eval, const struct promql_node *node, struct
     return is_done;
 }
 
-bool eval_drops_name(const struct promql_node *node)
+bool eval_drops_name(const struct eval *eval, const struct promql_node *node)
 {
     enum promql_operator operation = node->binary.operation;
     bool is_trim = operation == PROMQL_TRIM_UPPER || operation == PROMQL_TRIM_LOWER;
+    bool keeps = operation == PROMQL_ATAN2 && eval->options->compat_2_42;
 
-    return node->binary.returns_bool || !(is_trim || eval_is_comparison(operation));
+    return node->binary.returns_bool || !(is_trim || keeps || eval_is_comparison(operation));
 }
 
 bool eval_put_operand(struct eval *eval, struct eval_row *row, uint32_t step_count, uint32_t step,
@@ -269,7 +270,7 @@ static bool next_operated(struct eval_stream *stream, struct eval_row *ret_row)
     } while (eval_row_is_empty(&of->row));
     of->row.labels = row.labels;
     of->row.drops_name = row.drops_name;
-    if (eval_drops_name(of->node)) {
+    if (eval_drops_name(stream->eval, of->node)) {
         if (!eval_buffer_reserve(stream->eval, &of->buffer, row.labels.count)) {
             return false;
         }
@@ -297,7 +298,8 @@ static struct eval_stream *with_scalar(struct eval *eval, const struct eval_fram
     if (of->of == NULL || !eval_row_init(eval, frame->count, false, &of->row)) {
         return NULL;
     }
-    return eval_drops_name(node) ? eval_unique(eval, frame, &of->stream, vector) : &of->stream;
+    return eval_drops_name(eval, node) ? eval_unique(eval, frame, &of->stream, vector)
+                                       : &of->stream;
 }
 
 struct eval_stream *eval_binary(struct eval *eval, const struct eval_frame *frame,

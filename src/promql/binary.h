@@ -22,6 +22,6 @@ bool eval_put_operand(struct eval *eval, struct eval_row *row, uint32_t step_cou
 bool eval_operate_pair(struct eval *eval, const struct promql_node *node, struct eval_operand left,
                        struct eval_operand right, struct eval_operand *ret_result);
 /* Whether results have no name. */
-bool eval_drops_name(const struct promql_node *node);
+bool eval_drops_name(const struct eval *eval, const struct promql_node *node);
 
 #endif

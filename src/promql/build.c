@@ -187,6 +187,10 @@ static bool read_duration_token(struct promql_parser *parser, struct promql_toke
 
     switch (promql_read_duration(text, &duration_ms)) {
     case PROMQL_DURATION_OK:
+        if (duration_ms == 0 && parser->options->compat_2_42) {
+            promql_fail(parser, token.at, "duration must be greater than 0");
+            return false;
+        }
         *ret_value = (double)duration_ms / 1000;
         return true;
     case PROMQL_DURATION_RANGE:
@@ -374,7 +378,9 @@ struct promql_node *promql_make_binary(struct promql_parser *parser, struct prom
 {
     const bool is_scalar = left->type == PROMQL_SCALAR && right->type == PROMQL_SCALAR;
     const struct promql_range at = promql_merge(left->at, right->at);
-    const uint32_t depth = left->depth > right->depth ? left->depth : right->depth;
+    const bool is_chain = left->kind == PROMQL_BINARY;
+    const uint32_t left_depth = is_chain ? left->depth - 1 : left->depth;
+    const uint32_t depth = left_depth > right->depth ? left_depth : right->depth;
     struct promql_node *node = promql_make_node(
         parser, PROMQL_BINARY, is_scalar ? PROMQL_SCALAR : PROMQL_VECTOR, at, depth + 1);
 
@@ -383,6 +389,10 @@ struct promql_node *promql_make_binary(struct promql_parser *parser, struct prom
     }
     node->binary.left = left;
     node->binary.right = right;
+    node->binary.first = is_chain ? left->binary.first : node;
+    if (is_chain) {
+        left->binary.above = node;
+    }
     node->binary.operation = operation;
     node->binary.returns_bool = sides->returns_bool;
     node->binary.matching = sides->matching;

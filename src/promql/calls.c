@@ -20,14 +20,14 @@ static struct eval_stream *open_timestamp(struct eval *eval, const struct eval_f
     return stream == NULL ? NULL : eval_nameless(eval, frame, stream, argument);
 }
 
-struct eval_stream *eval_call(struct eval *eval, const struct eval_frame *frame,
-                              const struct promql_node *node)
+static struct eval_stream *open_call(struct eval *eval, const struct eval_frame *frame,
+                                     const struct promql_node *node)
 {
     const struct range_function *range = range_function_find(node->call.function->name);
 
     if (range != NULL) {
         const struct promql_node *argument = range_argument_of(node);
-        return eval_unique(eval, frame, eval_range_call(eval, frame, node, range), argument);
+        return eval_distinct(eval, frame, eval_range_call(eval, frame, node, range), argument);
     }
     switch ((int)node->call.function->id) {
     case PROMQL_FN_vector:
@@ -58,6 +58,34 @@ struct eval_stream *eval_call(struct eval *eval, const struct eval_frame *frame,
     }
 }
 
+/* What a call makes of what is wanted below it. */
+static enum eval_totals totals_below(const struct promql_node *node, enum eval_totals above)
+{
+    switch ((int)node->call.function->id) {
+    case PROMQL_FN_histogram_count:
+    case PROMQL_FN_histogram_sum:
+    case PROMQL_FN_histogram_avg:
+        return above == EVAL_TOTALS_BARRED ? above : EVAL_TOTALS_ONLY;
+    case PROMQL_FN_histogram_quantile:
+    case PROMQL_FN_histogram_quantiles:
+    case PROMQL_FN_histogram_fraction:
+        return EVAL_TOTALS_BARRED;
+    default:
+        return above;
+    }
+}
+
+struct eval_stream *eval_call(struct eval *eval, const struct eval_frame *frame,
+                              const struct promql_node *node)
+{
+    const enum eval_totals above = eval->totals;
+
+    eval->totals = totals_below(node, above);
+    struct eval_stream *stream = open_call(eval, frame, node);
+    eval->totals = above;
+    return stream;
+}
+
 /* ---- scalars -------------------------------------------------------------------------------- */
 
 static double *extreme(struct eval *eval, const struct eval_frame *frame,
@@ -68,11 +96,8 @@ static double *extreme(struct eval *eval, const struct eval_frame *frame,
     double *right = left == NULL ? NULL : eval_scalar(eval, frame, node->call.arguments[1]);
 
     for (uint32_t step = 0; right != NULL && step < frame->count; step++) {
-        if (isnan(left[step]) || isnan(right[step])) {
-            left[step] = NAN;
-        } else {
-            left[step] = is_max ? fmax(left[step], right[step]) : fmin(left[step], right[step]);
-        }
+        left[step] =
+            is_max ? eval_larger(left[step], right[step]) : eval_smaller(left[step], right[step]);
     }
     return right == NULL ? NULL : left;
 }

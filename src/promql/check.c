@@ -135,14 +135,12 @@ static bool check_sides(struct promql_parser *parser, struct promql_node *node)
     return true;
 }
 
-static bool check_binary(struct promql_parser *parser, struct promql_node *node)
+/* An operator whose sides have been checked. */
+static bool check_operator(struct promql_parser *parser, struct promql_node *node)
 {
     const bool is_comparison = promql_operator_is_comparison(node->binary.operation);
     struct promql_matching *matching = &node->binary.matching;
 
-    if (!promql_check(parser, node->binary.left) || !promql_check(parser, node->binary.right)) {
-        return false;
-    }
     if (node->binary.returns_bool && !is_comparison) {
         promql_fail(parser, operator_place(parser, node),
                     "bool modifier can only be used on comparison operators");
@@ -157,6 +155,22 @@ static bool check_binary(struct promql_parser *parser, struct promql_node *node)
         matching->card = PROMQL_MANY_TO_MANY;
     }
     return check_include(parser, node) && check_sides(parser, node);
+}
+
+static bool check_chain(struct promql_parser *parser, struct promql_node *last)
+{
+    struct promql_node *node = promql_chain_first(last);
+
+    if (!promql_check(parser, node->binary.left)) {
+        return false;
+    }
+    while (promql_check(parser, node->binary.right) && check_operator(parser, node)) {
+        if (node == last) {
+            return true;
+        }
+        node = node->binary.above;
+    }
+    return false;
 }
 
 /* ---- calls ---------------------------------------------------------------------------------- */
@@ -295,7 +309,7 @@ bool promql_check(struct promql_parser *parser, struct promql_node *node)
     case PROMQL_AGGREGATE:
         return check_aggregate(parser, node);
     case PROMQL_BINARY:
-        return check_binary(parser, node);
+        return check_chain(parser, node);
     case PROMQL_CALL:
         return check_call(parser, node);
     case PROMQL_PAREN:

@@ -30,6 +30,7 @@ struct choice {
     uint32_t *begins;             /* of each group in them, and one behind the last */
     struct candidate *candidates; /* room for the largest group */
     double *values;
+    double *parts;   /* of limit_ratio: each row's hash, as a part of all hashes */
     uint8_t **kept;  /* of each row, at each step */
     uint32_t *order; /* rows as they were chosen, for an instant query */
     size_t order_count;
@@ -211,6 +212,29 @@ static size_t gather(struct choice *of, uint32_t group, uint32_t step)
     return count;
 }
 
+/* Where each row's hash lies among all there are, from 0 to 1: by the bytes in which Prometheus has
+ * labels, so that it takes the same rows. */
+static bool place_rows(struct choice *of)
+{
+    size_t longest = 0;
+    char *room;
+
+    for (size_t i = 0; i < of->matrix.count; i++) {
+        size_t bytes = eval_labels_pack(of->matrix.rows[i].labels, NULL, 0);
+        longest = bytes > longest ? bytes : longest;
+    }
+    room = eval_take(of->eval, longest, 1);
+    of->parts = eval_take(of->eval, of->matrix.count, sizeof *of->parts);
+    if (room == NULL || of->parts == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < of->matrix.count; i++) {
+        size_t bytes = eval_labels_pack(of->matrix.rows[i].labels, room, longest);
+        of->parts[i] = (double)hash_xxh64(room, bytes, 0) / 18446744073709551616.0;
+    }
+    return true;
+}
+
 static void keep(struct choice *of, uint32_t row, uint32_t step)
 {
     of->kept[row][step] = 1;
@@ -244,7 +268,7 @@ static void choose_any(struct choice *of, uint32_t group, uint32_t step)
             continue;
         }
         if (of->operation == PROMQL_LIMIT_RATIO) {
-            double part = (double)eval_labels_hash(row->labels) / 18446744073709551616.0;
+            double part = of->parts[of->members[i]];
             if (parameter >= 0 ? part < parameter : part >= 1 + parameter) {
                 keep(of, of->members[i], step);
             }
@@ -270,7 +294,7 @@ static bool add_kept(struct choice *of, uint32_t index, struct eval_matrix *matr
     return eval_matrix_add(of->eval, matrix, &row);
 }
 
-static struct eval_stream *choose_rows(struct choice *of)
+static Q_NOINLINE struct eval_stream *choose_rows(struct choice *of)
 {
     struct eval_matrix matrix = {0};
     size_t count = of->matrix.count;
@@ -280,7 +304,7 @@ static struct eval_stream *choose_rows(struct choice *of)
     for (size_t i = 0; of->kept != NULL && i < count; i++) {
         of->kept[i] = eval_take_zero(of->eval, of->frame.count, sizeof **of->kept);
     }
-    if (eval_is_failed(of->eval)) {
+    if (eval_is_failed(of->eval) || (of->operation == PROMQL_LIMIT_RATIO && !place_rows(of))) {
         return NULL;
     }
     for (uint32_t group = 0; group < of->groups.table.count; group++) {
@@ -306,7 +330,7 @@ static struct eval_stream *choose_rows(struct choice *of)
 
 /* ---- quantiles ------------------------------------------------------------------------------ */
 
-static struct eval_stream *quantiles(struct choice *of)
+static Q_NOINLINE struct eval_stream *quantiles(struct choice *of)
 {
     struct eval_matrix matrix = {0};
 
@@ -339,22 +363,26 @@ static struct eval_stream *quantiles(struct choice *of)
 struct eval_stream *eval_choose(struct eval *eval, const struct eval_frame *frame,
                                 const struct promql_node *node)
 {
-    struct choice of = {.eval = eval,
-                        .frame = *frame,
-                        .node = node,
-                        .operation = node->aggregate.operation,
-                        .groups = {.eval = eval, .node = node}};
+    /* Not on the stack, which is small: aggregations within this one have theirs meanwhile. */
+    struct choice *of = eval_take_zero(eval, 1, sizeof *of);
     bool is_none;
 
-    of.parameters = eval_scalar(eval, frame, node->aggregate.parameter);
-    if (of.parameters == NULL || !check(&of, &is_none)) {
+    if (of == NULL) {
+        return NULL;
+    }
+    of->eval = of->groups.eval = eval;
+    of->frame = *frame;
+    of->node = of->groups.node = node;
+    of->operation = node->aggregate.operation;
+    of->parameters = eval_scalar(eval, frame, node->aggregate.parameter);
+    if (of->parameters == NULL || !check(of, &is_none)) {
         return NULL;
     }
     if (is_none) {
-        return eval_stream_of(eval, frame, &of.matrix);
+        return eval_stream_of(eval, frame, &of->matrix);
     }
-    if (!eval_matrix_of(eval, frame, node->aggregate.of, &of.matrix) || !list_members(&of)) {
+    if (!eval_matrix_of(eval, frame, node->aggregate.of, &of->matrix) || !list_members(of)) {
         return NULL;
     }
-    return of.operation == PROMQL_QUANTILE ? quantiles(&of) : choose_rows(&of);
+    return of->operation == PROMQL_QUANTILE ? quantiles(of) : choose_rows(of);
 }

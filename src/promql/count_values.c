@@ -26,9 +26,9 @@ static bool write_value(struct counting *of, const struct eval_row *row, uint32_
     char digits[PROMQL_NUMBER_BYTES_MAX];
 
     if (row->kinds[i] == EVAL_HISTOGRAM) {
-        struct promql_string string = {.memory = of->eval->memory};
-        promql_histogram_write(&string, row->histograms[i]);
-        return promql_string_finish(&string, ret_text) || eval_fail_memory(of->eval);
+        struct promql_writer out = {.memory = of->eval->memory};
+        promql_histogram_write(&out, row->histograms[i]);
+        return promql_write_finish(&out, ret_text) || eval_fail_memory(of->eval);
     }
     size_t count = promql_number_write(row->values[i], PROMQL_NUMBER_PLAIN, digits);
     ret_text->bytes = promql_memory_copy(of->eval->memory, digits, count);
@@ -103,7 +103,7 @@ static bool check_label(struct eval *eval, struct quarry_tsdb_slice label)
 {
     char text[512];
 
-    if (eval_is_label_name(label)) {
+    if (eval_is_label_name(eval, label)) {
         return true;
     }
     eval_quote(label, text, sizeof text);

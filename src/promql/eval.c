@@ -10,12 +10,19 @@
  * row has all steps, and says at which of them it is there.
  *
  * A part that is the same at all steps is evaluated at the first, and repeated.
+ *
+ * Operators in a row are a chain: they are opened one behind the other, each given the rows of the
+ * one before, so that the stack does not grow with it (docs/decisions/0045).
  */
 #include <promql/eval.h>
 
 #include <promql/function.h>
 
 #include <math.h>
+
+/* Streams that give each other rows, of operators in a row; then their rows are collected. Twice as
+ * many take some 8 KiB more of the stack. */
+#define CHAIN_STREAMS_MAX 64u
 
 static bool enter(struct eval *eval)
 {
@@ -94,6 +101,33 @@ struct eval_stream *eval_unique(struct eval *eval, const struct eval_frame *fram
     return eval_stream_of(eval, frame, &matrix);
 }
 
+struct eval_stream *eval_distinct(struct eval *eval, const struct eval_frame *frame,
+                                  struct eval_stream *stream, const struct promql_node *argument)
+{
+    struct eval_matrix matrix;
+    struct eval_table table = {0};
+
+    if (stream == NULL || eval->options->delays_name_removal || eval_has_one_name(argument)) {
+        return stream;
+    }
+    if (!eval_collect(stream, &matrix)) {
+        return NULL;
+    }
+    for (size_t i = 0; i < matrix.count; i++) {
+        uint32_t number;
+        bool is_new;
+        if (!eval_table_put(eval, &table, matrix.rows[i].labels, &number, &is_new)) {
+            return NULL;
+        }
+        if (!is_new) {
+            (void)eval_fail(eval, PROMQL_ERROR_EXECUTION,
+                            "vector cannot contain metrics with the same labelset");
+            return NULL;
+        }
+    }
+    return eval_stream_of(eval, frame, &matrix);
+}
+
 static struct eval_stream *open_unary(struct eval *eval, const struct eval_frame *frame,
                                       const struct promql_node *node)
 {
@@ -109,7 +143,76 @@ static struct eval_stream *open_unary(struct eval *eval, const struct eval_frame
     }
     negate->stream = (struct eval_stream){.next = next_negated, .eval = eval, .frame = *frame};
     negate->of = of;
-    return eval_unique(eval, frame, &negate->stream, node->unary.of);
+    return eval_distinct(eval, frame, &negate->stream, node->unary.of);
+}
+
+/* The rows of a node that somebody has opened already; NULL: nobody has. */
+static struct eval_stream *take_given(struct eval *eval, const struct promql_node *node)
+{
+    for (struct eval_given *given = eval->given; given != NULL; given = given->next) {
+        if (given->node == node && given->stream != NULL) {
+            struct eval_stream *stream = given->stream;
+            given->stream = NULL;
+            return stream;
+        }
+    }
+    return NULL;
+}
+
+/* Rows that are all there, so that who asks for them does not go down a chain of streams. */
+static struct eval_stream *flatten(struct eval *eval, const struct eval_frame *frame,
+                                   struct eval_stream *stream)
+{
+    struct eval_matrix matrix;
+
+    return stream != NULL && eval_collect(stream, &matrix) ? eval_stream_of(eval, frame, &matrix)
+                                                           : NULL;
+}
+
+static bool is_trim(const struct promql_node *node)
+{
+    return node->binary.operation == PROMQL_TRIM_UPPER ||
+           node->binary.operation == PROMQL_TRIM_LOWER;
+}
+
+/* The last operator of a chain that looks at buckets; NULL: none does. */
+static const struct promql_node *last_trim(const struct promql_node *last)
+{
+    const struct promql_node *node = last;
+
+    while (!is_trim(node)) {
+        if (node == promql_chain_first(last)) {
+            return NULL;
+        }
+        node = node->binary.left;
+    }
+    return node;
+}
+
+/* Operators in a row, of which there may be any number: from the first that has a vector on. */
+static struct eval_stream *open_chain(struct eval *eval, const struct eval_frame *frame,
+                                      const struct promql_node *last)
+{
+    const enum eval_totals above = eval->totals;
+    const struct promql_node *node = promql_chain_first(last), *trim = last_trim(last);
+    struct eval_given given = {.next = eval->given};
+
+    while (node->type != PROMQL_VECTOR) {
+        node = node->binary.above;
+    }
+    eval->given = &given;
+    eval->totals = trim != NULL ? EVAL_TOTALS_BARRED : above;
+    struct eval_stream *stream = eval_binary(eval, frame, node);
+    for (uint32_t i = 1; node != last && stream != NULL; i++) {
+        eval->totals = node == trim ? above : eval->totals;
+        given.node = node;
+        given.stream = i % CHAIN_STREAMS_MAX == 0 ? flatten(eval, frame, stream) : stream;
+        node = node->binary.above;
+        stream = given.stream == NULL ? NULL : eval_binary(eval, frame, node);
+    }
+    eval->totals = above;
+    eval->given = given.next;
+    return stream;
 }
 
 static struct eval_stream *open(struct eval *eval, const struct eval_frame *frame,
@@ -121,7 +224,7 @@ static struct eval_stream *open(struct eval *eval, const struct eval_frame *fram
     case PROMQL_AGGREGATE:
         return eval_aggregate(eval, frame, node);
     case PROMQL_BINARY:
-        return eval_binary(eval, frame, node);
+        return open_chain(eval, frame, node);
     case PROMQL_CALL:
         return eval_call(eval, frame, node);
     case PROMQL_UNARY:
@@ -145,6 +248,10 @@ struct eval_stream *eval_vector(struct eval *eval, const struct eval_frame *fram
     struct eval_stream *stream;
 
     node = eval_unwrap(node);
+    stream = take_given(eval, node);
+    if (stream != NULL) {
+        return stream;
+    }
     if (!enter(eval)) {
         return NULL;
     }
@@ -179,16 +286,37 @@ static double *fill_number(struct eval *eval, const struct eval_frame *frame, do
     return values;
 }
 
-static double *operate_scalars(struct eval *eval, const struct eval_frame *frame,
-                               const struct promql_node *node)
+/* Writes to `left` what an operator comes to. */
+static bool operate_scalar(struct eval *eval, const struct eval_frame *frame,
+                           const struct promql_node *node, double *left)
 {
-    double *left = eval_scalar(eval, frame, node->binary.left);
-    double *right = left == NULL ? NULL : eval_scalar(eval, frame, node->binary.right);
+    const struct promql_node *side = eval_unwrap(node->binary.right);
+    const bool is_number = side->kind == PROMQL_NUMBER; /* which needs no room at all steps */
+    const double *right = is_number ? NULL : eval_scalar(eval, frame, side);
 
-    for (uint32_t step = 0; right != NULL && step < frame->count; step++) {
-        left[step] = eval_operate(node->binary.operation, left[step], right[step]);
+    if (!is_number && right == NULL) {
+        return false;
     }
-    return right == NULL ? NULL : left;
+    for (uint32_t step = 0; step < frame->count; step++) {
+        left[step] = eval_operate(node->binary.operation, left[step],
+                                  is_number ? side->number.value : right[step]);
+    }
+    return true;
+}
+
+static double *operate_scalars(struct eval *eval, const struct eval_frame *frame,
+                               const struct promql_node *last)
+{
+    const struct promql_node *node = promql_chain_first(last);
+    double *values = eval_scalar(eval, frame, node->binary.left);
+
+    while (values != NULL && eval_poll(eval) && operate_scalar(eval, frame, node, values)) {
+        if (node == last) {
+            return values;
+        }
+        node = node->binary.above;
+    }
+    return NULL;
 }
 
 static double *negate_scalar(struct eval *eval, const struct eval_frame *frame,

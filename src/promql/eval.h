@@ -24,6 +24,23 @@ static inline int64_t eval_time(const struct eval_frame *frame, size_t step)
     return frame->start_ms + (int64_t)step * frame->step_ms;
 }
 
+/* Whether counts and sums are all that is wanted of the histograms below a node. Prometheus does
+ * not decode buckets then, and says of each histogram whether counting began anew, by the one
+ * before. */
+enum eval_totals {
+    EVAL_TOTALS_UNSAID = 0,
+    EVAL_TOTALS_ONLY,   /* below histogram_count, _sum or _avg */
+    EVAL_TOTALS_BARRED, /* something above looks at buckets, or is a subquery */
+};
+
+/* A node whose rows are there already, for the operator that is being opened on it; and those of
+ * the operators around that one. */
+struct eval_given {
+    const struct promql_node *node;
+    struct eval_stream *stream; /* NULL: was taken */
+    struct eval_given *next;
+};
+
 /* One query while it runs: its thread's alone. */
 struct eval {
     const struct promql_options *options; /* const; its defaults are filled in */
@@ -39,6 +56,8 @@ struct eval {
     struct eval_notes *notes;
     uint64_t samples_now;
     uint32_t depth;
+    enum eval_totals totals; /* of what is being opened */
+    struct eval_given *given;
 };
 
 /* What a row has at a step. */
@@ -135,6 +154,10 @@ bool eval_matrix_of(struct eval *eval, const struct eval_frame *frame,
 /* Joins rows that differ by the names alone which they lost in a function of `argument`. */
 struct eval_stream *eval_unique(struct eval *eval, const struct eval_frame *frame,
                                 struct eval_stream *stream, const struct promql_node *argument);
+/* The same where no two rows may have the same labels, not even at different steps: so it is with
+ * signs and functions of ranges, which Prometheus evaluates series by series. */
+struct eval_stream *eval_distinct(struct eval *eval, const struct eval_frame *frame,
+                                  struct eval_stream *stream, const struct promql_node *argument);
 /* What stands in parentheses, if it does. */
 const struct promql_node *eval_unwrap(const struct promql_node *node);
 

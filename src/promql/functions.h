@@ -7,6 +7,25 @@
 #include <promql/eval.h>
 #include <promql/function.h>
 
+#include <math.h>
+
+/* As Go's math.Max and math.Min: an infinity wins over NaN, +0 is larger than -0. */
+static inline double eval_larger(double a, double b)
+{
+    if (a == INFINITY || b == INFINITY) {
+        return INFINITY;
+    }
+    if (isnan(a) || isnan(b)) {
+        return NAN;
+    }
+    return a == b ? (signbit(a) ? b : a) : a > b ? a : b;
+}
+
+static inline double eval_smaller(double a, double b)
+{
+    return -eval_larger(-a, -b);
+}
+
 /* map.c: of each value by itself. */
 /* Rows of `stream`, floats alone, without their names. */
 struct eval_stream *eval_nameless(struct eval *eval, const struct eval_frame *frame,

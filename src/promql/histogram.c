@@ -328,3 +328,73 @@ bool promql_histogram_detect_reset(struct promql_memory *memory,
     *ret_is_reset = fell;
     return true;
 }
+
+const struct promql_histogram *promql_histogram_settle_hint(struct promql_memory *memory,
+                                                            const struct promql_histogram *current,
+                                                            const struct promql_histogram *previous)
+{
+    bool is_reset;
+
+    if (current->reset_hint != PROMQL_RESET_UNKNOWN) {
+        return current;
+    }
+    if (!promql_histogram_detect_reset(memory, current, previous, &is_reset)) {
+        return NULL;
+    }
+    return promql_histogram_with_hint(memory, current,
+                                      is_reset ? PROMQL_RESET_YES : PROMQL_RESET_NO);
+}
+
+/* ---- between two ---------------------------------------------------------------------------- */
+
+/* What an operation that gives nothing but memory's refusal came to. */
+static enum promql_histogram_outcome outcome_of(const struct promql_histogram *result,
+                                                const struct promql_histogram **ret_histogram)
+{
+    *ret_histogram = result;
+    return result == NULL ? PROMQL_HISTOGRAM_REFUSED : PROMQL_HISTOGRAM_DONE;
+}
+
+/* left + (right - left) * part. */
+static enum promql_histogram_outcome interpolate(struct promql_memory *memory,
+                                                 const struct promql_histogram *left,
+                                                 const struct promql_histogram *right, double part,
+                                                 struct promql_histogram_notes notes[2],
+                                                 const struct promql_histogram **ret_histogram)
+{
+    const struct promql_histogram *risen;
+    enum promql_histogram_outcome outcome =
+        promql_histogram_subtract(memory, right, left, &notes[0], &risen);
+
+    if (outcome != PROMQL_HISTOGRAM_DONE) {
+        return outcome;
+    }
+    risen = promql_histogram_multiply(memory, risen, part);
+    return risen == NULL ? PROMQL_HISTOGRAM_REFUSED
+                         : promql_histogram_add(memory, risen, left, &notes[1], ret_histogram);
+}
+
+enum promql_histogram_outcome
+promql_histogram_between(struct promql_memory *memory, struct promql_histogram_point left,
+                         struct promql_histogram_point right, int64_t t_ms, bool is_counter,
+                         struct promql_histogram_notes notes[2],
+                         const struct promql_histogram **ret_histogram)
+{
+    const double part = (double)(t_ms - left.t_ms) / (double)(right.t_ms - left.t_ms);
+    bool is_reset = false;
+
+    if (t_ms == left.t_ms || t_ms == right.t_ms) {
+        return outcome_of(t_ms == left.t_ms ? left.histogram : right.histogram, ret_histogram);
+    }
+    if (promql_histogram_is_custom(left.histogram) != promql_histogram_is_custom(right.histogram)) {
+        return PROMQL_HISTOGRAM_INCOMPATIBLE;
+    }
+    if (is_counter &&
+        !promql_histogram_detect_reset(memory, right.histogram, left.histogram, &is_reset)) {
+        return PROMQL_HISTOGRAM_REFUSED;
+    }
+    if (is_reset) {
+        return outcome_of(promql_histogram_multiply(memory, right.histogram, part), ret_histogram);
+    }
+    return interpolate(memory, left.histogram, right.histogram, part, notes, ret_histogram);
+}

@@ -150,5 +150,27 @@ bool promql_number_near(double left, double right, double relative);
 bool promql_histogram_detect_reset(struct promql_memory *memory,
                                    const struct promql_histogram *current,
                                    const struct promql_histogram *previous, bool *ret_is_reset);
+/* `current`, which says of resets what `previous` tells, where it says nothing itself. Its arrays
+ * are shared. Returns: NULL: the memory refused. Cost: as above. */
+const struct promql_histogram *
+promql_histogram_settle_hint(struct promql_memory *memory, const struct promql_histogram *current,
+                             const struct promql_histogram *previous);
+
+/*
+ * What stands between two histograms of a series at a moment, by a line for each bucket. Where
+ * counting began anew, the line begins at zero.
+ *
+ * `t_ms`: from the left one's time to the right one's. `notes`: of the difference, and of the sum
+ * that it goes into. Outcomes, errors and memory: as of promql_histogram_add. Cost: O(buckets).
+ */
+struct promql_histogram_point {
+    const struct promql_histogram *histogram;
+    int64_t t_ms;
+};
+enum promql_histogram_outcome
+promql_histogram_between(struct promql_memory *memory, struct promql_histogram_point left,
+                         struct promql_histogram_point right, int64_t t_ms, bool is_counter,
+                         struct promql_histogram_notes notes[2],
+                         const struct promql_histogram **ret_histogram);
 
 #endif

@@ -5,7 +5,7 @@
 #define QUARRY_PROMQL_HISTOGRAM_TEXT_H
 
 #include <promql/histogram.h>
-#include <promql/string.h>
+#include <promql/text.h>
 
 /*
  * Adds a histogram to a text: for people, `{count:4, sum:5, (0.5,1]:1, (1,2]:3}`; as test scripts
@@ -18,10 +18,10 @@
  * bucket.
  */
 #define PROMQL_HISTOGRAM_GAP_MAX 100000
-void promql_histogram_write(struct promql_string *string, const struct promql_histogram *histogram);
-void promql_histogram_write_test(struct promql_string *string,
+void promql_histogram_write(struct promql_writer *writer, const struct promql_histogram *histogram);
+void promql_histogram_write_test(struct promql_writer *writer,
                                  const struct promql_histogram *histogram);
-void promql_histogram_write_json(struct promql_string *string,
+void promql_histogram_write_json(struct promql_writer *writer,
                                  const struct promql_histogram *histogram);
 
 #endif

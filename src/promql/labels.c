@@ -270,17 +270,6 @@ size_t eval_quote(struct quarry_tsdb_slice text, char *quoted, size_t capacity)
     return printer.count;
 }
 
-bool eval_is_label_name(struct quarry_tsdb_slice name)
-{
-    for (size_t i = 0, length; i < name.count; i += length) {
-        length = character_bytes(name.bytes + i, name.count - i);
-        if (length == 0) {
-            return false;
-        }
-    }
-    return name.count != 0;
-}
-
 /* Whether a name is printed as it is: a letter or _, then letters, digits and _. */
 static bool is_plain_name(struct quarry_tsdb_slice name)
 {
@@ -288,6 +277,20 @@ static bool is_plain_name(struct quarry_tsdb_slice name)
         char byte = name.bytes[i];
         bool is_letter = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
         if (byte != '_' && !is_letter && !(i > 0 && byte >= '0' && byte <= '9')) {
+            return false;
+        }
+    }
+    return name.count != 0;
+}
+
+bool eval_is_label_name(const struct eval *eval, struct quarry_tsdb_slice name)
+{
+    if (eval->options->compat_2_42) {
+        return is_plain_name(name);
+    }
+    for (size_t i = 0, length; i < name.count; i += length) {
+        length = character_bytes(name.bytes + i, name.count - i);
+        if (length == 0) {
             return false;
         }
     }
@@ -315,6 +318,38 @@ size_t eval_labels_print(struct eval_labels labels, char *text, size_t capacity)
     print_byte(&printer, '}');
     text[printer.count] = '\0';
     return printer.count;
+}
+
+/* ---- packing -------------------------------------------------------------------------------- */
+
+static void pack(struct printer *printer, struct quarry_tsdb_slice slice)
+{
+    const size_t count = slice.count;
+
+    if (count < 255) {
+        print_byte(printer, (char)count);
+    } else {
+        print_byte(printer, (char)255);
+        print_byte(printer, (char)(count & 255));
+        print_byte(printer, (char)(count >> 8 & 255));
+        print_byte(printer, (char)(count >> 16 & 255));
+    }
+    print_bytes(printer, slice);
+}
+
+size_t eval_labels_pack(struct eval_labels labels, char *room, size_t capacity)
+{
+    struct printer printer = {.text = room, .capacity = capacity + 1}; /* no NUL */
+    size_t count = 0;
+
+    for (size_t i = 0; i < labels.count; i++) {
+        const struct quarry_tsdb_label *label = &labels.labels[i];
+        count += label->name.count + (label->name.count < 255 ? 1 : 4);
+        count += label->value.count + (label->value.count < 255 ? 1 : 4);
+        pack(&printer, label->name);
+        pack(&printer, label->value);
+    }
+    return count;
 }
 
 /* ---- finding -------------------------------------------------------------------------------- */

@@ -68,8 +68,14 @@ size_t eval_labels_print(struct eval_labels labels, char *text, size_t capacity)
 
 /* The same of one text: in quotes, what is not plain escaped. */
 size_t eval_quote(struct quarry_tsdb_slice text, char *quoted, size_t capacity);
-/* Whether a label may be called so: UTF-8, and not nothing. */
-bool eval_is_label_name(struct quarry_tsdb_slice name);
+
+/* As Prometheus keeps them, in one piece, whose hash says what limit_ratio takes: each name and
+ * each value behind its length, which is one byte, or from 255 on 0xff and three, the lowest first.
+ * Writes up to `capacity` bytes. Returns: how many there are; the hash of fewer is none of theirs.
+ */
+size_t eval_labels_pack(struct eval_labels labels, char *room, size_t capacity);
+/* Whether a label may be called so: UTF-8, and not nothing; in 2.42 letters, digits and _. */
+bool eval_is_label_name(const struct eval *eval, struct quarry_tsdb_slice name);
 
 /* ---- finding -------------------------------------------------------------------------------- */
 

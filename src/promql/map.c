@@ -70,23 +70,20 @@ static void map_clamp(const struct map_stream *of, uint32_t step, double value,
     double low = of->arguments[0][step], high = of->arguments[1][step];
 
     if (!(high < low)) {
-        double raised = isnan(low) || isnan(value) ? NAN : fmax(low, value);
-        eval_put(row, step, isnan(high) || isnan(raised) ? NAN : fmin(high, raised));
+        eval_put(row, step, eval_larger(low, eval_smaller(high, value)));
     }
 }
 
 static void map_clamp_min(const struct map_stream *of, uint32_t step, double value,
                           struct eval_row *row)
 {
-    double low = of->arguments[0][step];
-    eval_put(row, step, isnan(low) || isnan(value) ? NAN : fmax(low, value));
+    eval_put(row, step, eval_larger(of->arguments[0][step], value));
 }
 
 static void map_clamp_max(const struct map_stream *of, uint32_t step, double value,
                           struct eval_row *row)
 {
-    double high = of->arguments[0][step];
-    eval_put(row, step, isnan(high) || isnan(value) ? NAN : fmin(high, value));
+    eval_put(row, step, eval_smaller(of->arguments[0][step], value));
 }
 
 static void map_round(const struct map_stream *of, uint32_t step, double value,

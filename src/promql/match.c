@@ -42,6 +42,7 @@ struct match {
     double many_fill, one_fill;
     struct eval_table groups;
     struct eval_label_buffer buffer;
+    uint8_t *misses;      /* of each step: whether a side is empty there */
     struct route *routes; /* of rows of the many side; then one of each group, for filled ones */
     struct eval_table targets;
     struct eval_row *rows;
@@ -117,7 +118,7 @@ static bool result_labels(struct match *of, struct eval_labels many, struct eval
 {
     const struct promql_matching *matching = of->matching;
     struct eval_names names = {.names = matching->labels, .count = matching->label_count};
-    bool drops_name = eval_drops_name(of->node) &&
+    bool drops_name = eval_drops_name(of->eval, of->node) &&
                       !(of->node->binary.returns_bool && of->eval->options->delays_name_removal);
     bool has_type_and_unit = of->eval->options->has_type_and_unit;
     struct eval_labels labels;
@@ -175,8 +176,8 @@ static struct eval_row *target_of(struct match *of, uint32_t group, const struct
 
 /* ---- steps ---------------------------------------------------------------------------------- */
 
-static bool fail_duplicate(struct match *of, uint32_t group, const struct eval_row *first,
-                           const struct eval_row *second)
+static Q_NOINLINE bool fail_duplicate(struct match *of, uint32_t group,
+                                      const struct eval_row *first, const struct eval_row *second)
 {
     char key[512], one[512], other[512];
 
@@ -217,18 +218,21 @@ static bool put_pair(struct match *of, uint32_t group, uint32_t step, struct rou
     struct eval_operand left = {.kind = EVAL_FLOAT, .value = of->many_fill};
     struct eval_operand right = {.kind = EVAL_FLOAT, .value = of->one_fill}, result;
 
-    if (*has_pair && of->matching->card == PROMQL_ONE_TO_ONE) {
-        return eval_fail(of->eval, PROMQL_ERROR_EXECUTION,
-                         "multiple matches for labels: many-to-one matching must be explicit "
-                         "(group_left/group_right)");
-    }
-    *has_pair = true;
     left = many_row == NULL ? left : eval_operand_at(many_row, step);
     right = one_row == NULL ? right : eval_operand_at(one_row, step);
     if (!eval_operate_pair(of->eval, of->node, of->is_swapped ? right : left,
                            of->is_swapped ? left : right, &result)) {
         return false;
     }
+    if (result.kind == EVAL_NONE && of->eval->options->compat_2_42) {
+        return true; /* what a comparison leaves out has no partner in 2.42 */
+    }
+    if (*has_pair && of->matching->card == PROMQL_ONE_TO_ONE) {
+        return eval_fail(of->eval, PROMQL_ERROR_EXECUTION,
+                         "multiple matches for labels: many-to-one matching must be explicit "
+                         "(group_left/group_right)");
+    }
+    *has_pair = true;
     if (result.kind == EVAL_NONE) {
         return true;
     }
@@ -255,6 +259,9 @@ static bool match_step(struct match *of, uint32_t group, uint32_t step)
     bool has_many = false, has_pair = false;
     uint32_t one;
 
+    if (of->misses[step] != 0) {
+        return true;
+    }
     if (!find_one(of, group, step, &one)) {
         return false;
     }
@@ -278,12 +285,34 @@ static bool match_step(struct match *of, uint32_t group, uint32_t step)
                     &has_pair);
 }
 
+static bool has_any(const struct side *side, uint32_t step)
+{
+    for (size_t i = 0; i < side->matrix.count; i++) {
+        if (eval_kind_at(&side->matrix.rows[i], step) != EVAL_NONE) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Finds the steps at which a side has nothing at all, so that there is nothing to be wrong with the
+ * other one either. */
+static bool find_misses(struct match *of)
+{
+    of->misses = eval_take_zero(of->eval, of->frame.count, 1);
+    for (uint32_t step = 0; of->misses != NULL && step < of->frame.count; step++) {
+        of->misses[step] = !of->fills_many && !of->fills_one &&
+                           !(has_any(&of->many, step) && has_any(&of->one, step));
+    }
+    return of->misses != NULL;
+}
+
 static bool match_groups(struct match *of)
 {
     size_t route_count = of->many.matrix.count + of->groups.count;
 
     of->routes = eval_take(of->eval, route_count, sizeof *of->routes);
-    if (of->routes == NULL) {
+    if (of->routes == NULL || !find_misses(of)) {
         return false;
     }
     for (size_t i = 0; i < route_count; i++) {
@@ -302,12 +331,17 @@ static bool match_groups(struct match *of)
     return true;
 }
 
-static void init(struct match *of, struct eval *eval, const struct eval_frame *frame,
-                 const struct promql_node *node)
+/* In the query's memory: nested operators have theirs at the same time, and the stack is small. */
+static struct match *make(struct eval *eval, const struct eval_frame *frame,
+                          const struct promql_node *node)
 {
+    struct match *of = eval_take_zero(eval, 1, sizeof *of);
     const struct promql_matching *matching = &node->binary.matching;
     bool is_swapped = matching->card == PROMQL_ONE_TO_MANY;
 
+    if (of == NULL) {
+        return NULL;
+    }
     *of = (struct match){
         .eval = eval,
         .frame = *frame,
@@ -319,20 +353,20 @@ static void init(struct match *of, struct eval *eval, const struct eval_frame *f
         .many_fill = matching->fill_left,
         .one_fill = matching->fill_right,
     };
+    return of;
 }
 
 struct eval_stream *eval_match(struct eval *eval, const struct eval_frame *frame,
                                const struct promql_node *node)
 {
     struct eval_matrix matrix = {0};
-    struct match of;
+    struct match *of = make(eval, frame, node);
 
-    init(&of, eval, frame, node);
-    if (!open_sides(&of) || !match_groups(&of)) {
+    if (of == NULL || !open_sides(of) || !match_groups(of)) {
         return NULL;
     }
-    for (size_t i = 0; i < of.targets.count; i++) {
-        if (!eval_matrix_add(eval, &matrix, &of.rows[i])) {
+    for (size_t i = 0; i < of->targets.count; i++) {
+        if (!eval_matrix_add(eval, &matrix, &of->rows[i])) {
             return NULL;
         }
     }
@@ -406,21 +440,20 @@ struct eval_stream *eval_set_operation(struct eval *eval, const struct eval_fram
 {
     enum promql_operator operation = node->binary.operation;
     struct eval_matrix matrix = {0};
-    struct match of;
+    struct match *of = make(eval, frame, node);
 
-    init(&of, eval, frame, node);
-    if (!open_sides(&of)) {
+    if (of == NULL || !open_sides(of)) {
         return NULL;
     }
-    if (operation == PROMQL_OR ? !cut_side(&of, &of.one, &of.many, false)
-                               : !cut_side(&of, &of.many, &of.one, operation == PROMQL_AND)) {
+    if (operation == PROMQL_OR ? !cut_side(of, &of->one, &of->many, false)
+                               : !cut_side(of, &of->many, &of->one, operation == PROMQL_AND)) {
         return NULL;
     }
-    if (!add_side(&of, &of.many, &matrix)) {
+    if (!add_side(of, &of->many, &matrix)) {
         return NULL;
     }
     if (operation == PROMQL_OR &&
-        (!add_side(&of, &of.one, &matrix) || !eval_merge(eval, frame->count, &matrix))) {
+        (!add_side(of, &of->one, &matrix) || !eval_merge(eval, frame->count, &matrix))) {
         return NULL;
     }
     return eval_stream_of(eval, frame, &matrix);

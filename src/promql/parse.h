@@ -18,8 +18,9 @@
 #include <promql/ast.h>
 #include <promql/memory.h>
 
-/* Levels of a tree, where an option does not say. Each costs its walkers some 200 bytes of stack;
- * what people write has ten. */
+/* Levels of a tree, where an option does not say; operators in a row are one. Each costs up to 700
+ * bytes of stack when it is evaluated: twice as many need a larger one than threads have. What
+ * people write has ten. */
 #define PROMQL_DEPTH_MAX 256u
 /* Bytes of a query. Rules that programs write have some thousands. */
 #define PROMQL_TEXT_BYTES_MAX (1024u * 1024)

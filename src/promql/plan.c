@@ -36,6 +36,22 @@ static bool looks_at_time(const struct promql_node *call)
     return false;
 }
 
+static bool is_invariant_chain(const struct promql_node *last)
+{
+    const struct promql_node *node = promql_chain_first(last);
+
+    if (!eval_is_invariant(node->binary.left)) {
+        return false;
+    }
+    while (eval_is_invariant(node->binary.right)) {
+        if (node == last) {
+            return true;
+        }
+        node = node->binary.above;
+    }
+    return false;
+}
+
 bool eval_is_invariant(const struct promql_node *node)
 {
     switch (node->kind) {
@@ -53,7 +69,7 @@ bool eval_is_invariant(const struct promql_node *node)
         return eval_is_invariant(node->aggregate.of) &&
                (node->aggregate.parameter == NULL || eval_is_invariant(node->aggregate.parameter));
     case PROMQL_BINARY:
-        return eval_is_invariant(node->binary.left) && eval_is_invariant(node->binary.right);
+        return is_invariant_chain(node);
     case PROMQL_PAREN:
         return eval_is_invariant(node->paren.of);
     case PROMQL_UNARY:

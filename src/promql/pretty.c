@@ -3,7 +3,8 @@
  *
  * What fits into 100 bytes stays on one line. Of what does not, the parts go to lines of their own,
  * two blanks further in for each level. So each node asks how long it is, and costs its text again:
- * O(text * depth), which the depth bounds.
+ * O(text * depth). Operators in a row are levels too, of which there may be any number: from
+ * LEVELS_MAX on what is left stays on one line.
  */
 #include <promql/print.h>
 
@@ -12,6 +13,9 @@
 #include <string.h>
 
 #define LINE_BYTES 100u
+/* Twice as many are four times the blanks, 128 KiB of them for a long chain, and twice the stack.
+ */
+#define LEVELS_MAX 256u
 
 static void pretty(struct promql_writer *writer, const struct promql_node *node, uint32_t level);
 
@@ -104,7 +108,7 @@ static void pretty_unary(struct promql_writer *writer, const struct promql_node 
 static void pretty(struct promql_writer *writer, const struct promql_node *node, uint32_t level)
 {
     const enum promql_kind kind = node->kind;
-    const bool is_broken = is_long(writer, node);
+    const bool is_broken = level < LEVELS_MAX && is_long(writer, node);
 
     if (is_broken && kind == PROMQL_SUBQUERY) {
         pretty(writer, node->subquery.of, level);

@@ -217,7 +217,7 @@ static void print_number(struct promql_writer *writer, const struct promql_node 
         promql_write_duration(
             writer, (int64_t)(node->number.value * 1000 + (node->number.value < 0 ? -0.5 : 0.5)));
     } else {
-        promql_write_fixed(writer, node->number.value);
+        promql_write_double(writer, node->number.value, PROMQL_NUMBER_PLAIN);
     }
 }
 
@@ -286,7 +286,7 @@ static void print_aggregate(struct promql_writer *writer, const struct promql_no
 static void print_fill(struct promql_writer *writer, const char *name, double value)
 {
     promql_write_text(writer, name);
-    promql_write_number(writer, value);
+    promql_write_double(writer, value, PROMQL_NUMBER_G);
     promql_write_char(writer, ')');
 }
 
@@ -327,14 +327,21 @@ void promql_print_matching(struct promql_writer *writer, const struct promql_nod
     print_fills(writer, matching);
 }
 
-static void print_binary(struct promql_writer *writer, const struct promql_node *node)
+static void print_chain(struct promql_writer *writer, const struct promql_node *last)
 {
+    const struct promql_node *node = promql_chain_first(last);
+
     promql_print(writer, node->binary.left);
-    promql_write_char(writer, ' ');
-    promql_write_text(writer, promql_operator_name(node->binary.operation));
-    promql_print_matching(writer, node);
-    promql_write_char(writer, ' ');
-    promql_print(writer, node->binary.right);
+    for (;; node = node->binary.above) {
+        promql_write_char(writer, ' ');
+        promql_write_text(writer, promql_operator_name(node->binary.operation));
+        promql_print_matching(writer, node);
+        promql_write_char(writer, ' ');
+        promql_print(writer, node->binary.right);
+        if (node == last) {
+            return;
+        }
+    }
 }
 
 static void print_call(struct promql_writer *writer, const struct promql_node *node)
@@ -371,7 +378,7 @@ void promql_print(struct promql_writer *writer, const struct promql_node *node)
         print_aggregate(writer, node);
         break;
     case PROMQL_BINARY:
-        print_binary(writer, node);
+        print_chain(writer, node);
         break;
     case PROMQL_CALL:
         print_call(writer, node);

@@ -19,7 +19,7 @@
 #include <promql/print.h>
 #include <promql/script.h>
 #include <promql/source.h>
-#include <promql/string.h>
+#include <promql/text.h>
 #include <promql/tsdb_source.h>
 
 #endif

@@ -31,6 +31,7 @@ struct range_source {
     int64_t range_ms;
     /* A selector: */
     struct eval_reader reader;
+    bool settles_hints; /* counts and sums alone are wanted of histograms */
     /* A subquery: */
     struct eval_stream *inner; /* NULL: a selector */
     struct range_series series;
@@ -135,6 +136,20 @@ static bool add_histogram(struct eval *eval, struct range_points *points, int64_
     return true;
 }
 
+/* A histogram of a selector, kept. NULL: refused. */
+static const struct promql_histogram *keep_histogram(const struct range_source *source,
+                                                     const struct promql_histogram *histogram)
+{
+    const struct range_points *points = &source->series.histograms;
+    struct promql_memory *scratch = &source->eval->scratch;
+
+    histogram = promql_histogram_copy(scratch, histogram);
+    return histogram == NULL || !source->settles_hints || points->count == 0
+               ? histogram
+               : promql_histogram_settle_hint(scratch, histogram,
+                                              points->histograms[points->count - 1]);
+}
+
 static bool read_selected(struct range_source *source)
 {
     struct range_series *series = &source->series;
@@ -153,7 +168,7 @@ static bool read_selected(struct range_source *source)
         if (sample.histogram == NULL
                 ? !add_float(eval, &series->floats, sample.t_ms, sample.start_ms, value)
                 : !add_histogram(eval, &series->histograms, sample.t_ms, sample.start_ms,
-                                 promql_histogram_copy(&eval->scratch, sample.histogram))) {
+                                 keep_histogram(source, sample.histogram))) {
             return false;
         }
     }
@@ -251,7 +266,10 @@ static bool open_subquery(struct eval *eval, const struct eval_frame *frame,
         !inner_frame(eval, node, source, frame->count, &inner)) {
         return false;
     }
+    const enum eval_totals above = eval->totals;
+    eval->totals = EVAL_TOTALS_BARRED;
     source->inner = eval_vector(eval, &inner, node->subquery.of);
+    eval->totals = above;
     return source->inner != NULL;
 }
 
@@ -272,6 +290,7 @@ static bool open_selector(struct eval *eval, const struct eval_frame *frame,
         min_ms = eval_minus(min_ms, eval->options->lookback_ms);
         max_ms = eval_plus(max_ms, selector->selector.is_smoothed ? eval->options->lookback_ms : 0);
     }
+    source->settles_hints = eval->totals == EVAL_TOTALS_ONLY;
     return eval_reader_open(eval, selector, min_ms, max_ms, &source->reader);
 }
 

@@ -111,8 +111,11 @@ range_at range_changes, range_resets, range_deriv, range_predict_linear, range_s
 /* range_histogram.c: what the same functions make of windows with histograms in them. */
 bool range_rate_histograms(struct range_call *call, const struct range_window *window,
                            bool is_counter, bool is_rate, struct range_value *ret_value);
+/* Of anchored and smoothed selectors. `first`, `last`: the histograms at the window's ends or
+ * around them. */
 bool range_extended_histograms(struct range_call *call, const struct range_window *window,
-                               bool is_counter, bool is_rate, struct range_value *ret_value);
+                               size_t first, size_t last, bool is_counter, bool is_rate,
+                               struct range_value *ret_value);
 bool range_instant_histograms(struct range_call *call, const struct range_window *window,
                               bool is_rate, struct range_value *ret_value);
 bool range_total_histograms(struct range_call *call, const struct range_window *window,

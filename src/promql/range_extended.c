@@ -12,14 +12,16 @@
 
 #include <promql/notes.h>
 
-/* Positions of floats: the sample at or before the window's start, if there is one, and the last,
- * which smoothed may lie behind the window. Returns: false: none lies inside or behind. */
-static bool find_ends(const struct range_call *call, const struct range_window *window,
-                      size_t *ret_first, size_t *ret_last)
+/* Positions of floats or histograms: the sample at or before the window's start, if there is one,
+ * and the last, which smoothed may lie behind the window. Returns: whether there is any. */
+static bool find_reach(const struct range_call *call, const struct range_window *window,
+                       bool is_float, size_t *ret_first, size_t *ret_last)
 {
-    const struct range_points *points = &window->series->floats;
+    const struct range_points *points =
+        is_float ? &window->series->floats : &window->series->histograms;
     int64_t lookback_ms = call->eval->options->lookback_ms;
-    size_t first = window->float_begin, last = window->float_end; /* last: one behind */
+    size_t first = is_float ? window->float_begin : window->histogram_begin;
+    size_t last = is_float ? window->float_end : window->histogram_end; /* one behind */
 
     if (first > 0 && points->t_ms[first - 1] > window->start_ms - lookback_ms) {
         first--;
@@ -29,13 +31,9 @@ static bool find_ends(const struct range_call *call, const struct range_window *
         points->t_ms[last] <= window->end_ms + lookback_ms) {
         last++;
     }
-    if (last <= first || points->t_ms[last - 1] <= window->start_ms ||
-        points->t_ms[first] > window->end_ms) {
-        return false;
-    }
     *ret_first = first;
     *ret_last = last - 1;
-    return true;
+    return last > first;
 }
 
 /* What a line between two neighbours says of a moment. A counter that fell began at 0 in between:
@@ -61,12 +59,21 @@ static bool extended(struct range_call *call, const struct range_window *window,
                      bool is_rate, struct range_value *ret_value)
 {
     const struct range_points *points = &window->series->floats;
-    size_t first, last;
+    size_t first, last, first_float, last_float;
+    bool has_floats = find_reach(call, window, true, &first_float, &last_float);
 
-    if (range_histogram_count(window) > 0) {
-        return range_extended_histograms(call, window, is_counter, is_rate, ret_value);
+    if (find_reach(call, window, false, &first, &last)) {
+        if (has_floats) {
+            eval_note_series(call->eval, EVAL_NOTE_MIXED_FLOATS_HISTOGRAMS, call->at,
+                             window->series->labels);
+            return !eval_is_failed(call->eval);
+        }
+        return range_extended_histograms(call, window, first, last, is_counter, is_rate, ret_value);
     }
-    if (!find_ends(call, window, &first, &last)) {
+    first = first_float;
+    last = last_float;
+    if (!has_floats || points->t_ms[last] <= window->start_ms ||
+        points->t_ms[first] > window->end_ms) {
         return true;
     }
     double left = points->values[first], right = points->values[last];

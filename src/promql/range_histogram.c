@@ -5,6 +5,9 @@
  * buckets are those that all of the window's have in common. What no histogram can be made of says
  * so in a note, and has no value.
  *
+ * Of anchored and smoothed selectors the window's ends are those of range_extended.c; a line
+ * between two histograms is one for each bucket.
+ *
  * Results live in scratch memory: until the next series.
  */
 #include <promql/range.h>
@@ -180,30 +183,167 @@ bool range_rate_histograms(struct range_call *call, const struct range_window *w
                        ret_value);
 }
 
-bool range_extended_histograms(struct range_call *call, const struct range_window *window,
-                               bool is_counter, bool is_rate, struct range_value *ret_value)
-{
-    const struct range_points *points = &window->series->histograms;
-    struct range_window wide = *window;
-    const struct promql_histogram *result;
-    size_t begin = wide.histogram_begin;
+/* ---- anchored and smoothed ------------------------------------------------------------------ */
 
-    if (range_float_count(window) > 0) {
-        note(call, window, EVAL_NOTE_MIXED_FLOATS_HISTOGRAMS);
-        return true;
+/* The histograms of an extended window: the one at or before its start, those inside, and of a
+ * smoothed one the first at or behind its end. */
+struct extent {
+    const struct range_points *points;
+    size_t first, last;
+};
+
+static bool note_reconciled(struct range_call *call, const struct promql_histogram_notes *notes,
+                            const char *operation)
+{
+    if (notes->bounds_reconciled) {
+        eval_note_words(call->eval, EVAL_NOTE_BOUNDS_RECONCILED, call->at, operation, NULL, NULL);
     }
-    if (begin > 0 &&
-        points->t_ms[begin - 1] > window->start_ms - call->eval->options->lookback_ms) {
-        wide.histogram_begin--;
+    return !eval_is_failed(call->eval);
+}
+
+/* Whether all are of one kind; notes those that are no counters. */
+static bool are_alike_all(struct range_call *call, const struct range_window *window,
+                          const struct extent *extent, bool is_counter)
+{
+    const struct promql_histogram *const *histograms = extent->points->histograms;
+
+    for (size_t i = extent->first; i <= extent->last; i++) {
+        if (promql_histogram_is_custom(histograms[i]) !=
+            promql_histogram_is_custom(histograms[extent->first])) {
+            note(call, window, EVAL_NOTE_MIXED_SCHEMAS);
+            return false;
+        }
+        if (is_counter && histograms[i]->reset_hint == PROMQL_RESET_GAUGE) {
+            note(call, window, EVAL_NOTE_NOT_COUNTER);
+        }
     }
-    if (range_histogram_count(&wide) < 2) {
-        return true;
-    }
-    if (!difference(call, &wide, is_counter, false, &result)) {
+    return true;
+}
+
+/* What stands between histogram `i` and the next one at a moment. */
+static bool between(struct range_call *call, const struct range_window *window,
+                    const struct range_points *points, size_t i, int64_t t_ms, bool is_counter,
+                    const struct promql_histogram **ret_histogram, bool *ret_failed)
+{
+    const struct promql_histogram_point left = {points->histograms[i], points->t_ms[i]};
+    const struct promql_histogram_point right = {points->histograms[i + 1], points->t_ms[i + 1]};
+    struct promql_histogram_notes notes[2] = {0};
+
+    if (!is_done(call, window,
+                 promql_histogram_between(&call->eval->scratch, left, right, t_ms, is_counter,
+                                          notes, ret_histogram),
+                 ret_failed)) {
         return false;
     }
-    return result == NULL ||
-           give_scaled(call, result, is_rate ? 1 / ((double)window->range_ms / 1000) : 1,
+    *ret_failed = !note_reconciled(call, &notes[0], "subtraction") ||
+                  !note_reconciled(call, &notes[1], "addition");
+    return !*ret_failed;
+}
+
+/* The histograms at a window's ends. */
+static bool find_sides(struct range_call *call, const struct range_window *window,
+                       const struct extent *extent, bool is_counter,
+                       const struct promql_histogram *sides[2], bool *ret_failed)
+{
+    const struct range_points *points = extent->points;
+    size_t first = extent->first, last = extent->last;
+
+    sides[0] = points->histograms[first];
+    sides[1] = points->histograms[last];
+    if (call->is_smoothed && points->t_ms[first] < window->start_ms &&
+        !between(call, window, points, first, window->start_ms, is_counter, &sides[0],
+                 ret_failed)) {
+        return false;
+    }
+    return !call->is_smoothed || last == 0 || points->t_ms[last] <= window->end_ms ||
+           between(call, window, points, last - 1, window->end_ms, is_counter, &sides[1],
+                   ret_failed);
+}
+
+/* Adds to `*result` what was counted before each reset. What a smoothed start lies on is counted
+ * from its reset on. */
+static bool add_extended_resets(struct range_call *call, const struct range_window *window,
+                                const struct extent *extent,
+                                const struct promql_histogram *const sides[2],
+                                const struct promql_histogram **result, bool *ret_failed)
+{
+    const struct range_points *points = extent->points;
+    const struct promql_histogram *before = sides[0];
+    struct promql_memory *scratch = &call->eval->scratch;
+    struct promql_histogram_notes notes = {0};
+    size_t i = extent->first + 1;
+    bool is_anew = false;
+
+    *ret_failed = false;
+    if (call->is_smoothed && points->t_ms[extent->first] < window->start_ms) {
+        if (!promql_histogram_detect_reset(scratch, points->histograms[i],
+                                           points->histograms[extent->first], &is_anew)) {
+            *ret_failed = !eval_fail_memory(call->eval);
+            return false;
+        }
+        before = is_anew ? points->histograms[i] : before;
+        i += is_anew;
+    }
+    for (; i <= extent->last; i++) {
+        const struct promql_histogram *now = i == extent->last ? sides[1] : points->histograms[i];
+        if (!promql_histogram_detect_reset(scratch, now, before, &is_anew)) {
+            *ret_failed = !eval_fail_memory(call->eval);
+            return false;
+        }
+        if (is_anew &&
+            !is_done(call, window, promql_histogram_add(scratch, *result, before, &notes, result),
+                     ret_failed)) {
+            return false;
+        }
+        before = now;
+    }
+    *ret_failed = !note_reconciled(call, &notes, "addition");
+    return !*ret_failed;
+}
+
+/* The difference of an extended window's ends. Returns: whether there is one. */
+static bool extended_difference(struct range_call *call, const struct range_window *window,
+                                const struct extent *extent, bool is_counter,
+                                const struct promql_histogram **ret_result, bool *ret_failed)
+{
+    const struct promql_histogram *sides[2];
+    struct promql_histogram_notes notes = {0};
+
+    if (!are_alike_all(call, window, extent, is_counter) ||
+        !find_sides(call, window, extent, is_counter, sides, ret_failed)) {
+        return false;
+    }
+    if (!is_counter && (sides[0]->reset_hint != PROMQL_RESET_GAUGE ||
+                        sides[1]->reset_hint != PROMQL_RESET_GAUGE)) {
+        note(call, window, EVAL_NOTE_NOT_GAUGE);
+    }
+    if (!is_done(
+            call, window,
+            promql_histogram_subtract(&call->eval->scratch, sides[1], sides[0], &notes, ret_result),
+            ret_failed)) {
+        return false;
+    }
+    *ret_failed = !note_reconciled(call, &notes, "subtraction");
+    return !*ret_failed && (!is_counter || add_extended_resets(call, window, extent, sides,
+                                                               ret_result, ret_failed));
+}
+
+bool range_extended_histograms(struct range_call *call, const struct range_window *window,
+                               size_t first, size_t last, bool is_counter, bool is_rate,
+                               struct range_value *ret_value)
+{
+    const struct extent extent = {&window->series->histograms, first, last};
+    const struct promql_histogram *result;
+    bool failed = false;
+
+    if (extent.points->t_ms[last] <= window->start_ms ||
+        extent.points->t_ms[first] > window->end_ms) {
+        return true;
+    }
+    if (!extended_difference(call, window, &extent, is_counter, &result, &failed)) {
+        return !failed;
+    }
+    return give_scaled(call, result, is_rate ? 1 / ((double)window->range_ms / 1000) : 1,
                        ret_value);
 }
 
@@ -306,7 +446,7 @@ bool range_total_histograms(struct range_call *call, const struct range_window *
     const struct promql_histogram *const *histograms = window->series->histograms.histograms;
     struct promql_histogram_mean mean = {.sum = {.memory = &call->eval->scratch}};
     struct promql_histogram_notes notes = {0};
-    bool says_yes = false, says_no = false, is_gauge = false;
+    bool says_yes = false, says_no = false;
 
     for (size_t i = window->histogram_begin; i < window->histogram_end; i++) {
         bool failed = false;
@@ -317,10 +457,9 @@ bool range_total_histograms(struct range_call *call, const struct range_window *
             return !failed;
         }
         says_yes = says_yes || histograms[i]->reset_hint == PROMQL_RESET_YES;
-        is_gauge = is_gauge || histograms[i]->reset_hint == PROMQL_RESET_GAUGE;
         says_no = says_no || histograms[i]->reset_hint == PROMQL_RESET_NO;
     }
-    if (says_yes && says_no && !is_gauge) {
+    if (says_yes && says_no) {
         eval_note_words(call->eval, EVAL_NOTE_RESET_COLLISION, call->at, "aggregation", NULL, NULL);
     }
     if (notes.bounds_reconciled) {

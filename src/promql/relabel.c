@@ -191,7 +191,7 @@ struct eval_stream *eval_label_replace(struct eval *eval, const struct eval_fram
 {
     struct eval_matrix matrix;
 
-    if (!eval_is_label_name(text_argument(node, 1))) {
+    if (!eval_is_label_name(eval, text_argument(node, 1))) {
         (void)fail_label(eval, "destination", "label_replace", text_argument(node, 1));
         return NULL;
     }
@@ -223,7 +223,7 @@ struct eval_stream *eval_label_join(struct eval *eval, const struct eval_frame *
     struct eval_matrix matrix;
 
     for (size_t i = 1; i < node->call.argument_count; i++) {
-        if (i != 2 && !eval_is_label_name(text_argument(node, i))) {
+        if (i != 2 && !eval_is_label_name(eval, text_argument(node, i))) {
             (void)fail_label(eval, i == 1 ? "destination" : "source", "label_join",
                              text_argument(node, i));
             return NULL;

@@ -191,7 +191,7 @@ static void run_line(struct script *script, struct quarry_tsdb_slice line)
     script->command = line;
     script->command_line = script->line;
     bool is_good = run_command(script);
-    while (script_body_line(script, &rest)) { /* what a command that failed has left */
+    while (!is_good && script_body_line(script, &rest)) { /* what a command that failed has left */
     }
     report(script, is_good, script->counts.case_count > cases_before);
     promql_memory_fini(&script->scratch);

@@ -61,17 +61,16 @@ static const char *point_text(struct script *script, double value,
                               const struct promql_histogram *histogram)
 {
     struct promql_writer writer = {.memory = &script->scratch};
-    struct promql_string string = {.memory = &script->scratch};
     struct quarry_tsdb_slice text;
 
     if (histogram != NULL) {
-        promql_histogram_write_test(&string, histogram);
-        return promql_string_finish(&string, &text) ? text.bytes : "?";
+        promql_histogram_write_test(&writer, histogram);
+        return promql_write_finish(&writer, &text) ? text.bytes : "?";
     }
     if (bits_of(value) == QUARRY_TSDB_STALE_BITS) {
         return "stale";
     }
-    promql_write_number(&writer, value);
+    promql_write_double(&writer, value, PROMQL_NUMBER_G);
     return writer.bytes == NULL ? "?" : writer.bytes;
 }
 

@@ -157,6 +157,24 @@ static bool pin_arguments(struct promql_node *node, int64_t t_ms)
     return true;
 }
 
+static bool pin(struct promql_node *node, int64_t t_ms);
+
+static bool pin_chain(struct promql_node *last, int64_t t_ms)
+{
+    struct promql_node *node = promql_chain_first(last);
+
+    if (!pin(node->binary.left, t_ms)) {
+        return false;
+    }
+    while (pin(node->binary.right, t_ms)) {
+        if (node == last) {
+            return true;
+        }
+        node = node->binary.above;
+    }
+    return false;
+}
+
 /* Puts the time into all selectors that have none; below a subquery they follow it. Returns: false:
  * the expression depends on the time of evaluation besides. */
 static bool pin(struct promql_node *node, int64_t t_ms)
@@ -172,7 +190,7 @@ static bool pin(struct promql_node *node, int64_t t_ms)
         return pin(node->aggregate.of, t_ms) &&
                (node->aggregate.parameter == NULL || pin(node->aggregate.parameter, t_ms));
     case PROMQL_BINARY:
-        return pin(node->binary.left, t_ms) && pin(node->binary.right, t_ms);
+        return pin_chain(node, t_ms);
     case PROMQL_CALL:
         return pin_arguments(node, t_ms);
     case PROMQL_PAREN:

@@ -170,7 +170,9 @@ static bool has_other_layout(const struct promql_histogram *left,
     return left->schema != right->schema || left->zero_threshold != right->zero_threshold;
 }
 
-/* What a chunk says of a histogram behind `before`, NULL for none of the kind. */
+/* What a chunk says of a histogram behind `before`, NULL for none of the kind. Where counting began
+ * anew a chunk begins, of whose first histogram a store says nothing: it cannot know whether the
+ * chunk before it is still there. */
 static bool hint_of(struct script *script, const struct promql_histogram *before, bool is_stale,
                     const struct promql_histogram *histogram, enum promql_reset_hint *ret_hint)
 {
@@ -178,23 +180,20 @@ static bool hint_of(struct script *script, const struct promql_histogram *before
     const struct promql_histogram *plain;
     bool is_reset;
 
-    *ret_hint = histogram->reset_hint;
-    if (*ret_hint == PROMQL_RESET_GAUGE || *ret_hint == PROMQL_RESET_YES) {
+    *ret_hint = PROMQL_RESET_UNKNOWN;
+    if (histogram->reset_hint == PROMQL_RESET_GAUGE) {
+        *ret_hint = PROMQL_RESET_GAUGE;
         return true;
     }
-    *ret_hint = before == NULL ? PROMQL_RESET_UNKNOWN : PROMQL_RESET_NO;
-    if (before == NULL || is_stale || before->reset_hint == PROMQL_RESET_GAUGE) {
-        return true;
-    }
-    if (has_other_layout(before, histogram)) {
-        *ret_hint = PROMQL_RESET_YES;
+    if (histogram->reset_hint == PROMQL_RESET_YES || before == NULL || is_stale ||
+        before->reset_hint == PROMQL_RESET_GAUGE || has_other_layout(before, histogram)) {
         return true;
     }
     plain = promql_histogram_with_hint(memory, histogram, PROMQL_RESET_UNKNOWN);
     if (plain == NULL || !promql_histogram_detect_reset(memory, plain, before, &is_reset)) {
         return script_fault(script, "no memory for a histogram");
     }
-    *ret_hint = is_reset ? PROMQL_RESET_YES : PROMQL_RESET_NO;
+    *ret_hint = is_reset ? PROMQL_RESET_UNKNOWN : PROMQL_RESET_NO;
     return true;
 }
 

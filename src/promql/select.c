@@ -8,9 +8,15 @@
  *     steps       |       |       |       |
  *                 x       x       x   (S: stale, nothing)
  *
+ * A smoothed selector looks at the sample behind a step as well. Where counts and sums alone are
+ * wanted of histograms, each is told by the one before it whether counting began anew; so none that
+ * is read may be left out then.
+ *
  * Invariant: all sets and cursors are in the query's list, and are closed from there.
  */
 #include <promql/select.h>
+
+#include <promql/notes.h>
 
 #include <string.h>
 
@@ -208,15 +214,30 @@ void eval_close_sets(struct eval *eval)
 struct selector_stream {
     struct eval_stream stream;
     struct eval_frame moments;
+    struct promql_range at; /* of the selector */
     enum eval_wants wants;
     bool is_smoothed;
+    bool settles_hints; /* counts and sums alone are wanted of histograms */
     struct eval_reader reader;
     struct eval_row row;
     uint64_t held_count;
     /* The sample behind the ones that were looked at; whether there is one. */
     struct eval_sample ahead;
     bool has_ahead;
+    const struct promql_histogram *before; /* the newest histogram read; NULL: none yet */
 };
+
+static const struct promql_histogram *keep_histogram(struct selector_stream *of)
+{
+    struct promql_memory *scratch = &of->stream.eval->scratch;
+    const struct promql_histogram *kept = promql_histogram_copy(scratch, of->ahead.histogram);
+
+    if (kept != NULL && of->settles_hints && of->before != NULL) {
+        kept = promql_histogram_settle_hint(scratch, kept, of->before);
+    }
+    of->before = kept;
+    return kept;
+}
 
 /* Moves on, and keeps a histogram before the reader takes it away. */
 static bool advance(struct selector_stream *of)
@@ -224,7 +245,7 @@ static bool advance(struct selector_stream *of)
     of->has_ahead = eval_reader_next(&of->reader, &of->ahead);
     if (of->has_ahead && of->ahead.histogram != NULL && of->ahead.bits != QUARRY_TSDB_STALE_BITS &&
         of->wants == EVAL_WANTS_VALUES) {
-        of->ahead.histogram = promql_histogram_copy(&of->stream.eval->scratch, of->ahead.histogram);
+        of->ahead.histogram = keep_histogram(of);
         return of->ahead.histogram != NULL || eval_fail_memory(of->stream.eval);
     }
     return !eval_is_failed(of->stream.eval);
@@ -247,6 +268,46 @@ static double between(const struct eval_sample *before, const struct eval_sample
     return left + (right - left) * part;
 }
 
+/* The same of histograms. Those that do not agree come to nothing. */
+static bool put_between(struct selector_stream *of, uint32_t step, int64_t moment_ms,
+                        const struct eval_sample *sample)
+{
+    struct eval *eval = of->stream.eval;
+    struct promql_histogram_point left = {sample->histogram, sample->t_ms};
+    struct promql_histogram_point right = {of->ahead.histogram, of->ahead.t_ms};
+    struct promql_histogram_notes notes[2] = {0};
+    const struct promql_histogram *result;
+    bool is_counter = left.histogram->reset_hint != PROMQL_RESET_GAUGE &&
+                      right.histogram->reset_hint != PROMQL_RESET_GAUGE;
+    enum promql_histogram_outcome outcome = promql_histogram_between(
+        &eval->scratch, left, right, moment_ms, is_counter, notes, &result);
+
+    if (outcome == PROMQL_HISTOGRAM_REFUSED) {
+        return eval_fail_memory(eval);
+    }
+    if (outcome == PROMQL_HISTOGRAM_INCOMPATIBLE) {
+        eval_note_series(eval, EVAL_NOTE_MIXED_SCHEMAS, of->at, of->row.labels);
+        return !eval_is_failed(eval);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        if (notes[i].bounds_reconciled) {
+            eval_note_words(eval, EVAL_NOTE_BOUNDS_RECONCILED, of->at,
+                            i == 0 ? "subtraction" : "addition", NULL, NULL);
+        }
+    }
+    return eval_put_histogram(eval, &of->row, of->stream.frame.count, step, result);
+}
+
+/* Whether a smoothed selector has a sample of the same kind behind the moment. */
+static bool is_between(const struct selector_stream *of, int64_t moment_ms,
+                       const struct eval_sample *sample)
+{
+    return of->is_smoothed && sample->t_ms < moment_ms && of->has_ahead &&
+           (of->ahead.histogram == NULL) == (sample->histogram == NULL) &&
+           of->ahead.bits != QUARRY_TSDB_STALE_BITS &&
+           of->ahead.t_ms <= eval_plus(moment_ms, of->stream.eval->options->lookback_ms);
+}
+
 static bool put_sample(struct selector_stream *of, uint32_t step, int64_t moment_ms,
                        const struct eval_sample *sample)
 {
@@ -257,11 +318,11 @@ static bool put_sample(struct selector_stream *of, uint32_t step, int64_t moment
             eval_put(&of->row, step, (double)sample->start_ms / 1000);
         }
     } else if (sample->histogram != NULL) {
-        return eval_put_histogram(of->stream.eval, &of->row, of->stream.frame.count, step,
-                                  sample->histogram);
-    } else if (of->is_smoothed && sample->t_ms < moment_ms && of->has_ahead &&
-               of->ahead.histogram == NULL && of->ahead.bits != QUARRY_TSDB_STALE_BITS &&
-               of->ahead.t_ms <= eval_plus(moment_ms, of->stream.eval->options->lookback_ms)) {
+        return is_between(of, moment_ms, sample)
+                   ? put_between(of, step, moment_ms, sample)
+                   : eval_put_histogram(of->stream.eval, &of->row, of->stream.frame.count, step,
+                                        sample->histogram);
+    } else if (is_between(of, moment_ms, sample)) {
         eval_put(&of->row, step, between(sample, &of->ahead, moment_ms));
     } else {
         eval_put(&of->row, step, double_of(sample->bits));
@@ -277,6 +338,7 @@ static bool fill_row(struct selector_stream *of)
     bool has_last = false;
 
     of->held_count = 0;
+    of->before = NULL;
     if (!advance(of)) {
         return false;
     }
@@ -339,7 +401,9 @@ struct eval_stream *eval_selector(struct eval *eval, const struct eval_frame *fr
     }
     of->stream = (struct eval_stream){.next = next_selected, .eval = eval, .frame = *frame};
     of->wants = wants;
+    of->at = node->at;
     of->is_smoothed = node->selector.is_smoothed;
+    of->settles_hints = eval->totals == EVAL_TOTALS_ONLY;
     if (!eval_moments(eval, frame, &node->selector.modifiers, &of->moments)) {
         return NULL;
     }

@@ -11,9 +11,7 @@
 #include <promql/text.h>
 
 #include <tsdb/number.h>
-#include <tsdb/number_shim.h>
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -66,6 +64,13 @@ void promql_write_text(struct promql_writer *writer, const char *text)
 void promql_write_char(struct promql_writer *writer, char character)
 {
     promql_write(writer, &character, 1);
+}
+
+bool promql_write_finish(struct promql_writer *writer, struct quarry_tsdb_slice *ret_text)
+{
+    promql_write(writer, "", 0);
+    *ret_text = (struct quarry_tsdb_slice){.bytes = writer->bytes, .count = writer->count};
+    return !writer->memory->is_refused;
 }
 
 void promql_write_format(struct promql_writer *writer, const char *format, ...)
@@ -300,54 +305,11 @@ struct quarry_tsdb_slice promql_unquote(struct promql_memory *memory,
 
 /* ---- numbers -------------------------------------------------------------------------------- */
 
-static void write_zeros(struct promql_writer *writer, int count)
+void promql_write_double(struct promql_writer *writer, double value, enum promql_number_form form)
 {
-    for (int i = 0; i < count; i++) {
-        promql_write_char(writer, '0');
-    }
-}
+    char room[PROMQL_NUMBER_BYTES_MAX];
 
-/* 0.digits * 10^point. */
-static void write_digits(struct promql_writer *writer, const char *digits, int count, int point)
-{
-    int whole = point < 0 ? 0 : point < count ? point : count;
-
-    promql_write(writer, digits, (size_t)whole);
-    write_zeros(writer, point <= 0 ? 1 : point - whole);
-    if (whole < count) {
-        promql_write_char(writer, '.');
-        write_zeros(writer, -point);
-        promql_write(writer, digits + whole, (size_t)(count - whole));
-    }
-}
-
-void promql_write_fixed(struct promql_writer *writer, double value)
-{
-    char digits[NUMBER_DIGITS_MAX + 1];
-    int point;
-
-    if (!isfinite(value)) {
-        promql_write_text(writer, isnan(value) ? "NaN" : value > 0 ? "+Inf" : "-Inf");
-        return;
-    }
-    if (signbit(value)) {
-        promql_write_char(writer, '-');
-    }
-    if (value == 0) {
-        promql_write_char(writer, '0');
-        return;
-    }
-    int count = number_shim_digits(fabs(value), digits, &point);
-    write_digits(writer, digits, count, point);
-}
-
-void promql_write_number(struct promql_writer *writer, double value)
-{
-    char room[TSDB_NUMBER_BYTES_MAX];
-    uint64_t bits;
-
-    memcpy(&bits, &value, sizeof(bits));
-    promql_write(writer, room, tsdb_number_write(bits, room));
+    promql_write(writer, room, promql_number_write(value, form, room));
 }
 
 static int value_of(char digit)

@@ -5,9 +5,10 @@
 #define QUARRY_PROMQL_TEXT_H
 
 #include <promql/memory.h>
+#include <promql/number.h>
 #include <quarry/tsdb.h>
 
-/* A text that grows at its end, in a query's memory. */
+/* A text that grows at its end, in a query's memory; it is copied when its room has doubled. */
 struct promql_writer {
     struct promql_memory *memory; /* borrowed; it says whether all of the text is there */
     char *bytes;                  /* with a NUL behind them; NULL before the first */
@@ -21,11 +22,12 @@ void promql_write_char(struct promql_writer *writer, char character);
 void promql_write_format(struct promql_writer *writer, const char *format, ...) Q_PRINTF(2, 3);
 /* In double quotes, with escapes where Go writes some. */
 void promql_write_quoted(struct promql_writer *writer, struct quarry_tsdb_slice text);
-/* The fewest digits that give the same number: without exponent ("%f"), and as "%g" has them. */
-void promql_write_fixed(struct promql_writer *writer, double value);
-void promql_write_number(struct promql_writer *writer, double value);
+void promql_write_double(struct promql_writer *writer, double value, enum promql_number_form form);
 /* "1h30m", "0s"; below 0 with a sign. */
 void promql_write_duration(struct promql_writer *writer, int64_t duration_ms);
+
+/* The whole, with a NUL behind it, borrowed from the memory. Returns: false: that has refused. */
+bool promql_write_finish(struct promql_writer *writer, struct quarry_tsdb_slice *ret_text);
 
 /* A piece of an error's text, in double or single quotes; cut where the room ends. */
 struct promql_quoted {

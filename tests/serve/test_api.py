@@ -202,6 +202,8 @@ class Api(unittest.TestCase):
                  422, "execution", "found duplicate series for the match group"),
                 ("query", [("query", "count_over_time({__name__=~\".+\"}[1h:1ms])"), ("timeout", "0"),
                            ("time", seconds(LAST_MS))], 503, "timeout", "timed out"),
+                ("query", [("query", "1"), ("compat", "2.41")], 400, "bad_data",
+                 "invalid parameter \"compat\": must be 3 or 2.42"),
                 ("series", [], 400, "bad_data", "no match[] parameter provided"),
                 ("series", [("match[]", "{a=\"\"}")], 400, "bad_data", "at least one non-empty matcher"),
                 ("labels", [("limit", "-1")], 400, "bad_data", "limit must be non-negative")):
@@ -209,6 +211,15 @@ class Api(unittest.TestCase):
                 answer = self.get(f"/api/v1/{path}", parameters, status)
                 self.assertEqual(answer["errorType"], kind)
                 self.assertIn(text, answer["error"])
+
+    def test_rules_of_242_are_asked_for(self):
+        # A range of a sample at either end: the older one counts in 2.42 alone.
+        def count(*compat):
+            answer = self.get("/api/v1/query", [("query", "count_over_time(requests_total{job=\"web\",code=\"200\"}[15s])"),
+                                                ("time", seconds(LAST_MS)), *compat])
+            return answer["data"]["result"][0]["value"][1]
+
+        self.assertEqual([count(), count(("compat", "3")), count(("compat", "2.42"))], ["1", "1", "2"])
 
     def test_limits_cut_with_a_warning(self):
         for path, parameters in (("series", [("match[]", "requests_total")]), ("labels", []),

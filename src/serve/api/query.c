@@ -81,6 +81,17 @@ static bool read_duration(struct http_call *call, const char *name, int64_t fall
     return false;
 }
 
+/* Whose rules: "3", which is the default, or "2.42". */
+static bool read_compat(struct http_call *call, bool *ret_is_2_42)
+{
+    struct http_slice value = {"3", 1};
+
+    (void)api_param(call, "compat", &value);
+    *ret_is_2_42 = value.count == 4 && memcmp(value.bytes, "2.42", 4) == 0;
+    return *ret_is_2_42 || (value.count == 1 && value.bytes[0] == '3') ||
+           fail_param(call, "compat", "must be 3 or 2.42");
+}
+
 /* What both kinds of queries may say. */
 static bool read_options(struct http_call *call, struct api_request *request, struct query *query,
                          struct promql_options *ret_options)
@@ -89,10 +100,11 @@ static bool read_options(struct http_call *call, struct api_request *request, st
     struct http_slice stats;
     int64_t timeout_ms, lookback_ms;
     uint64_t limit;
+    bool is_2_42;
 
     if (!read_duration(call, "timeout", TIMEOUT_MS, &timeout_ms) ||
         !read_duration(call, "lookback_delta", store->limits.lookback_ms, &lookback_ms) ||
-        !api_limit_param(call, &limit)) {
+        !api_limit_param(call, &limit) || !read_compat(call, &is_2_42)) {
         return false;
     }
     if (lookback_ms <= 0) {
@@ -107,6 +119,7 @@ static bool read_options(struct http_call *call, struct api_request *request, st
         .lookback_ms = lookback_ms,
         .deadline_ns = os_monotonic_ns(os_real()) + (uint64_t)timeout_ms * Q_MS_NS,
         .cancel = &query->source.cancel,
+        .compat_2_42 = is_2_42,
     };
     return true;
 }

@@ -32,11 +32,11 @@ static void put_histogram(struct api_result_writer *writer, struct http_text *te
                           const struct promql_histogram *histogram)
 {
     const struct promql_mark mark = promql_memory_mark(writer->memory);
-    struct promql_string string = {.memory = writer->memory};
+    struct promql_writer out = {.memory = writer->memory};
     struct quarry_tsdb_slice json;
 
-    promql_histogram_write_json(&string, histogram);
-    if (promql_string_finish(&string, &json)) {
+    promql_histogram_write_json(&out, histogram);
+    if (promql_write_finish(&out, &json)) {
         http_text_add(text, json.bytes, json.count);
         promql_memory_release(writer->memory, mark);
     } else {

@@ -121,11 +121,11 @@ static const struct promql_histogram *histogram_of(const char *text)
 
 static const char *test_text(const struct promql_histogram *histogram)
 {
-    struct promql_string string = {.memory = &query};
+    struct promql_writer out = {.memory = &query};
     struct quarry_tsdb_slice text;
 
-    promql_histogram_write_test(&string, histogram);
-    assert_true(promql_string_finish(&string, &text));
+    promql_histogram_write_test(&out, histogram);
+    assert_true(promql_write_finish(&out, &text));
     return text.bytes;
 }
 

@@ -263,10 +263,10 @@ static void quoting_is_gos(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        struct promql_string string = {.memory = &query};
+        struct promql_writer out = {.memory = &query};
         struct quarry_tsdb_slice text;
-        promql_string_quoted(&string, slice(cases[i].text));
-        assert_true(promql_string_finish(&string, &text));
+        promql_write_quoted(&out, slice(cases[i].text));
+        assert_true(promql_write_finish(&out, &text));
         assert_string_equal(text.bytes, cases[i].quoted);
     }
 }

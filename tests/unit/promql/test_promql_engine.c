@@ -8,11 +8,21 @@
 
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <promql/promql.h>
 #include <quarry/memory.h>
+
+/* Three quarters of what the server's threads have, which run queries; sanitizers' frames are
+ * larger. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SMALL_STACK_BYTES Q_MIB(1)
+#else
+#define SMALL_STACK_BYTES Q_KIB(192)
+#endif
 
 #define SERIES_COUNT 4
 #define SAMPLE_COUNT 61
@@ -216,6 +226,31 @@ static void what_cannot_be_matched_says_so_as_prometheus_does(void **state)
                  "Parameter value is NaN");
 }
 
+/* Two series that differ by their names alone, of which one is there when the other is not. */
+#define ONE_THEN_OTHER                                                                             \
+    "(requests_total{instance=\"a\"} and on () (vector(time()) < 4000) or "                        \
+    "label_replace(requests_total{instance=\"a\"}, \"__name__\", \"other\", \"\", \"\") "          \
+    "unless on () (vector(time()) < 4000))"
+
+static void names_that_are_lost_are_missed_as_in_prometheus(void **state)
+{
+    struct promql_options options = options_of_test();
+    struct promql_result result;
+
+    (void)state;
+    assert_true(range(&options, ONE_THEN_OTHER, &result));
+    assert_int_equal(result.series_count, 2);
+    promql_result_fini(&result);
+    assert_true(range(&options, ONE_THEN_OTHER " * 1", &result)); /* step by step */
+    assert_int_equal(result.series_count, 1);
+    promql_result_fini(&result);
+    assert_false(range(&options, "-" ONE_THEN_OTHER, &result)); /* series by series */
+    assert_string_equal(result.error_text, "vector cannot contain metrics with the same labelset");
+    promql_result_fini(&result);
+    assert_false(range(&options, "sum_over_time(" ONE_THEN_OTHER "[30s:15s])", &result));
+    promql_result_fini(&result);
+}
+
 static void a_query_ends_at_its_deadline_and_when_it_is_canceled(void **state)
 {
     struct promql_options options = options_of_test();
@@ -263,6 +298,89 @@ static void samples_and_points_are_limited_to_the_last_one(void **state)
 }
 
 /* Each query with each grant up to the one that is enough: it fails in order, and owes nothing. */
+/* `before` `count` times, `core`, `behind` as many times; and what that comes to. */
+struct repeated {
+    const char *before, *core, *behind;
+    double value;
+    size_t count;
+    bool is_good;
+};
+
+static size_t repeat(char *text, size_t room, const char *piece, size_t count)
+{
+    size_t used = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        used += (size_t)snprintf(text + used, room - used, "%s", piece);
+    }
+    return used;
+}
+
+/* On a stack as small as those of the server's threads. */
+static void *run_repeated(void *argument)
+{
+    static char text[1u << 18];
+    struct repeated *repeated = argument;
+    struct promql_options options = options_of_test();
+    struct promql_result result;
+    size_t used = repeat(text, sizeof(text), repeated->before, repeated->count);
+
+    options.grant_bytes = Q_MIB(192);
+    used += repeat(text + used, sizeof(text) - used, repeated->core, 1);
+    used += repeat(text + used, sizeof(text) - used, repeated->behind, repeated->count);
+    if (!query(&options, text, &result)) {
+        print_error("%.60s…: %s\n", text, result.error_text);
+        promql_result_fini(&result);
+        return NULL;
+    }
+    double value = result.type == PROMQL_SCALAR ? result.scalar
+                   : result.series_count == 1   ? result.series[0].values[0]
+                                                : -1;
+    repeated->is_good = value == repeated->value;
+    print_message("%.40s…: %.17g\n", text, value);
+    promql_result_fini(&result);
+    return NULL;
+}
+
+static void what_is_long_or_deep_is_evaluated_on_a_small_stack(void **state)
+{
+    struct repeated chains[] = {
+        {"", "1", " + 1", 10001, 10000, false},
+        {"", "1", " + scalar(vector(1))", 10001, 10000, false},
+        {"", "requests_total{instance=\"a\"}", " + 1", 10060, 10000, false},
+        {"", "requests_total{instance=\"a\"}", " >= 0", 60, 10000, false},
+        {"", "vector(1)", " + vector(1)", 10001, 10000, false},
+        {"", "vector(1)", " or vector(2)", 1, 10000, false},
+        {"", "vector(7)", " unless vector(2) > 2", 7, 10000, false},
+        /* As deep as the limit lets it be. */
+        {"vector(1) ^ ", "vector(2)", "", 1, 253, false},
+        {"vector(1) + (", "vector(2)", ")", 128, 126, false},
+        {"1 + (", "2", ")", 128, 126, false},
+        {"-", "vector(2)", "", 2, 250, false},
+        {"abs(", "vector(2)", ")", 2, 253, false},
+        {"sum(", "vector(2)", ")", 2, 253, false},
+        {"topk(1, ", "vector(2)", ")", 2, 253, false},
+        {"label_replace(", "vector(2)", ", \"a\", \"b\", \"c\", \"d\")", 2, 253, false},
+        {"max_over_time(", "vector(2)", "[1m:1m])", 2, 126, false},
+        {"vector(scalar(", "vector(2)", "))", 2, 126, false},
+        {"absent(", "vector(2)", ")", 1, 252, false},
+        {"histogram_quantile(1, ", "vector(2)", ")", -1, 253, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof chains / sizeof chains[0]; i++) {
+        pthread_attr_t attributes;
+        pthread_t thread;
+
+        assert_int_equal(pthread_attr_init(&attributes), 0);
+        assert_int_equal(pthread_attr_setstacksize(&attributes, SMALL_STACK_BYTES), 0);
+        assert_int_equal(pthread_create(&thread, &attributes, run_repeated, &chains[i]), 0);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_int_equal(pthread_attr_destroy(&attributes), 0);
+        assert_true(chains[i].is_good);
+    }
+}
+
 static void every_refusal_of_memory_is_an_error_and_leaves_nothing(void **state)
 {
     static const char *const texts[] = {
@@ -304,8 +422,10 @@ int main(void)
         cmocka_unit_test(a_range_is_sorted_by_labels_and_has_a_point_for_each_step),
         cmocka_unit_test(topk_is_in_its_order_at_an_instant),
         cmocka_unit_test(what_cannot_be_matched_says_so_as_prometheus_does),
+        cmocka_unit_test(names_that_are_lost_are_missed_as_in_prometheus),
         cmocka_unit_test(a_query_ends_at_its_deadline_and_when_it_is_canceled),
         cmocka_unit_test(samples_and_points_are_limited_to_the_last_one),
+        cmocka_unit_test(what_is_long_or_deep_is_evaluated_on_a_small_stack),
         cmocka_unit_test(every_refusal_of_memory_is_an_error_and_leaves_nothing),
     };
 

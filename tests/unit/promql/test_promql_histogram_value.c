@@ -270,15 +270,15 @@ static void trimming_keeps_one_side_of_a_limit(void **state)
 
 /* ---- texts ---------------------------------------------------------------------------------- */
 
-typedef void write_function(struct promql_string *string, const struct promql_histogram *histogram);
+typedef void write_function(struct promql_writer *writer, const struct promql_histogram *histogram);
 
 static void assert_text(write_function *write, const char *histogram, const char *expected)
 {
-    struct promql_string string = {.memory = &query};
+    struct promql_writer out = {.memory = &query};
     struct quarry_tsdb_slice text;
 
-    write(&string, histogram_of(histogram));
-    assert_true(promql_string_finish(&string, &text));
+    write(&out, histogram_of(histogram));
+    assert_true(promql_write_finish(&out, &text));
     assert_string_equal(text.bytes, expected);
 }
 
@@ -355,15 +355,15 @@ static void numbers_are_gos(void **state)
 static void texts_that_memory_refuses_are_told(void **state)
 {
     struct promql_memory small;
-    struct promql_string string = {.memory = &small};
+    struct promql_writer out = {.memory = &small};
     struct quarry_tsdb_slice text;
 
     (void)state;
     promql_memory_init(&small, fixture_account, fixture_pool, 4096);
     for (size_t i = 0; i < 100; i++) {
-        promql_histogram_write_json(&string, histogram_of(both));
+        promql_histogram_write_json(&out, histogram_of(both));
     }
-    assert_false(promql_string_finish(&string, &text));
+    assert_false(promql_write_finish(&out, &text));
     assert_true(small.is_refused);
     promql_memory_fini(&small);
 }

@@ -383,6 +383,42 @@ static enum quarry_status parse_nested(const char *part, const char *middle, con
     return status;
 }
 
+/* A chain of many operators, whose first and last are others than the rest. */
+static void chains_of_any_length_are_printed(void **state)
+{
+    enum { COUNT = 20000 };
+    static char text[COUNT * 8], again[COUNT * 8];
+    size_t used = (size_t)snprintf(text, sizeof(text), "a * 2");
+    struct promql_parse_error error;
+    struct promql_memory query;
+    struct promql_node *tree;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT; i++) {
+        used += (size_t)snprintf(text + used, sizeof(text) - used, " + b");
+    }
+    used += (size_t)snprintf(text + used, sizeof(text) - used, " > bool 1");
+    promql_memory_init(&query, account, pool, Q_MIB(64));
+    assert_int_equal(promql_parse(&query, slice(text), &all, &tree, &error), QUARRY_OK);
+    assert_int_equal(tree->depth, 2);
+    struct promql_writer line = {.memory = &query}, json = line, pretty = line;
+    promql_print(&line, tree);
+    snprintf(again, sizeof(again), "%s", line.bytes);
+    assert_string_equal(again, text);
+    promql_print_json(&json, tree);
+    promql_print_pretty(&pretty, tree);
+    assert_false(query.is_refused);
+    size_t opened = 0, closed = 0;
+    for (size_t i = 0; i < json.count; i++) {
+        opened += json.bytes[i] == '{';
+        closed += json.bytes[i] == '}';
+    }
+    assert_true(opened > 2 * COUNT);
+    assert_int_equal(opened, closed);
+    assert_non_null(strstr(pretty.bytes, "\n> bool\n  1"));
+    promql_memory_fini(&query);
+}
+
 static void depth_and_length_are_bounded(void **state)
 {
     (void)state;
@@ -391,8 +427,9 @@ static void depth_and_length_are_bounded(void **state)
     assert_int_equal(parse_nested("(", "1", ")", 100000), QUARRY_TOO_LARGE);
     assert_int_equal(parse_nested("abs(", "a", ")", 200), QUARRY_OK);
     assert_int_equal(parse_nested("-", "a", "", 100000), QUARRY_TOO_LARGE);
-    assert_int_equal(parse_nested("", "a", " + a", 200), QUARRY_OK);
-    assert_int_equal(parse_nested("", "a", " + a", 300), QUARRY_TOO_LARGE);
+    assert_int_equal(parse_nested("", "a", " + a", 20000), QUARRY_OK);
+    assert_int_equal(parse_nested("", "a", " + (a)", 20000), QUARRY_OK);
+    assert_int_equal(parse_nested("(", "a", " + a)", 300), QUARRY_TOO_LARGE);
     assert_int_equal(parse_nested("a ^ ", "a", "", 100000), QUARRY_TOO_LARGE);
     assert_int_equal(parse_nested("", "a[1", "+1", 100000), QUARRY_TOO_LARGE);
     assert_int_equal(parse_nested("", "a", "                  ", 100000), QUARRY_TOO_LARGE);
@@ -474,6 +511,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_new_has_to_be_allowed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(long_expressions_are_broken_into_lines, set_up, tear_down),
         cmocka_unit_test_setup_teardown(trees_are_json, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(chains_of_any_length_are_printed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(depth_and_length_are_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_refusal_of_memory_is_a_status, set_up, tear_down),
         cmocka_unit_test_setup_teardown(all_functions_are_found_by_name, set_up, tear_down),

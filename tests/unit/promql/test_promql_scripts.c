@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include <promql/function.h>
 #include <promql/script.h>
 #include <quarry/memory.h>
 
@@ -120,13 +122,105 @@ static void our_scripts_pass(void **state)
 static void the_named_folder_passes(void **state)
 {
     const char *folder = getenv("QUARRY_PROMQL_TESTS");
+    char path[4096];
 
     (void)state;
     if (folder == NULL || folder[0] == '\0') {
         skip();
     }
-    assert_int_equal(run_folder(folder), 0);
+    /* Of the tree, where it is not of the folder that the test happens to run in. */
+    bool is_here = folder[0] == '/' || access(folder, R_OK) == 0;
+    snprintf(path, sizeof(path), "%s/%s", is_here ? "." : SOURCES, folder);
+    assert_int_equal(run_folder(folder[0] == '/' ? folder : path), 0);
 }
+
+/* ---- what is in no script ------------------------------------------------------------------- */
+
+static char all_scripts[1u << 20];
+static size_t all_count;
+
+/* Lines that begin with `eval` of all our scripts, one behind the other. */
+static void gather_cases(void)
+{
+    struct dirent **entries;
+    int count = scandir(SCRIPTS, &entries, NULL, alphasort);
+
+    all_count = 0;
+    for (int i = 0; i < count; i++) {
+        char path[1024], line[4096];
+        const char *dot = strrchr(entries[i]->d_name, '.');
+
+        snprintf(path, sizeof(path), "%s/%s", SCRIPTS, entries[i]->d_name);
+        FILE *file = dot != NULL && strcmp(dot, ".test") == 0 ? fopen(path, "rb") : NULL;
+        free(entries[i]);
+        while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+            size_t bytes = strncmp(line, "eval", 4) == 0 ? strlen(line) : 0;
+            assert_true(all_count + bytes < sizeof(all_scripts));
+            memcpy(all_scripts + all_count, line, bytes);
+            all_count += bytes;
+        }
+        if (file != NULL) {
+            fclose(file);
+        }
+    }
+    free(entries);
+    all_scripts[all_count] = '\0';
+}
+
+static bool is_of_word(char byte)
+{
+    return byte == '_' || (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z');
+}
+
+/* Whether a case has the word, and one of `behind` next to it. */
+static bool is_in_a_case(const char *word, const char *behind)
+{
+    for (const char *at = strstr(all_scripts, word); at != NULL; at = strstr(at + 1, word)) {
+        if (!is_of_word(at[-1]) && strchr(behind, at[strlen(word)]) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void every_function_and_operator_is_in_a_script(void **state)
+{
+    static const char *const modifiers[] = {
+        "offset", "@",       "bool", "on",        "ignoring",   "group_left", "group_right",
+        "by",     "without", "fill", "fill_left", "fill_right", "anchored",   "smoothed"};
+    int missing_count = 0;
+
+    (void)state;
+    gather_cases();
+    for (enum promql_function_id id = 0; id < PROMQL_FUNCTION_COUNT; id++) {
+        const struct promql_function *function = promql_function_get(id);
+        if (function->since != PROMQL_UNTIL_2_42 && !is_in_a_case(function->name, "(")) {
+            print_error("no script calls %s\n", function->name);
+            missing_count++;
+        }
+    }
+    for (enum promql_aggregation i = PROMQL_SUM; i <= PROMQL_LIMIT_RATIO; i++) {
+        if (!is_in_a_case(promql_aggregation_name(i), "( ")) {
+            print_error("no script aggregates with %s\n", promql_aggregation_name(i));
+            missing_count++;
+        }
+    }
+    for (enum promql_operator i = PROMQL_ADD; i <= PROMQL_TRIM_LOWER; i++) {
+        if (!is_in_a_case(promql_operator_name(i), " ")) {
+            print_error("no script has the operator %s\n", promql_operator_name(i));
+            missing_count++;
+        }
+    }
+    for (size_t i = 0; i < sizeof(modifiers) / sizeof(modifiers[0]); i++) {
+        if (!is_in_a_case(modifiers[i], " ()\n")) {
+            print_error("no script has %s\n", modifiers[i]);
+            missing_count++;
+        }
+    }
+    assert_int_equal(missing_count, 0);
+}
+
+/* ---- the runner ----------------------------------------------------------------------------- */
 
 /* How many of a text's cases fail. */
 static uint64_t failures_of(const char *text)
@@ -192,13 +286,18 @@ static void what_cannot_be_read_is_a_case_that_failed(void **state)
     }
     assert_int_equal(failures_of("load 1m\n a 1\n\nload 1m\n a 1\n"), 1); /* out of order */
     assert_int_equal(failures_of("load 1m\n a 1\n\nclear\nload 1m\n a 1\n"), 0);
+    assert_int_equal(failures_of("clear\nload 1m\n a 1\n\neval instant at 0 a\n  a 1\n"), 0);
 }
 
 static void memory_that_is_short_is_told(void **state)
 {
-    static const char text[] = "load 1m\n  a{b=\"c\"} 0+6x100 {{schema:0 count:1 sum:1 "
-                               "buckets:[1]}}x10\n\neval instant at 10m sum(rate(a[5m]))\n  {} "
-                               "0.1\n";
+    static const char text[] =
+        "load 1m\n  a{b=\"c\"} 0+6x100 {{schema:0 count:1 sum:1 buckets:[1]}}x10\n\n"
+        "eval instant at 10m sum(rate(a[5m]))\n  {} 0.1\n\n"
+        "eval instant at 109m30s histogram_count(increase(a[2m] smoothed))\n  {b=\"c\"} 0\n\n"
+        "eval instant at 109m30s histogram_count(a smoothed)\n  {b=\"c\"} 1\n\n"
+        "eval instant at 10m limit_ratio(1, a)\n  a{b=\"c\"} 60\n\n"
+        "eval instant at 10m a / on (b) a + 1 + 1\n  {b=\"c\"} 3\n";
     uint64_t grant_bytes = 1;
     bool has_passed = false;
 
@@ -222,6 +321,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(our_scripts_pass, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_named_folder_passes, set_up, tear_down),
+        cmocka_unit_test(every_function_and_operator_is_in_a_script),
         cmocka_unit_test_setup_teardown(what_is_not_as_expected_fails, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_cannot_be_read_is_a_case_that_failed, set_up,
                                         tear_down),
