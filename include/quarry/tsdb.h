@@ -233,7 +233,8 @@ struct quarry_tsdb_loss {
     int64_t from_ms, to_ms;
     uint64_t offset, byte_count; /* in the file; 0: all of it, or none */
     uint64_t sample_count;       /* those that are lost for certain */
-    char file[48];               /* its name in the directory; "" */
+    uint64_t series_count; /* of memory: those that have no room; their samples stay in files */
+    char file[48];         /* its name in the directory; "" */
 };
 typedef void quarry_tsdb_lost_function(void *argument, const struct quarry_tsdb_loss *loss);
 
@@ -637,6 +638,7 @@ struct quarry_tsdb_stats {
     uint64_t log_sync_count, log_failed_count; /* requests that could not be logged */
     uint64_t replayed_count;                   /* samples of the log, when it was opened */
     uint64_t loss_count, lost_sample_count;
+    uint64_t left_out_series_count;                 /* that had no room when it was opened */
     uint64_t window_file_count;                     /* now */
     uint64_t saved_window_count, save_failed_count; /* ever; tries that failed */
     uint64_t snapshot_count, snapshot_failed_count;

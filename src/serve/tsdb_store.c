@@ -48,7 +48,8 @@ static void tell_loss(void *argument, const struct quarry_tsdb_loss *loss)
     serve_log(SERVE_LOG_WARNING, "a part of the time-series store was not read",
               serve_log_text("what", kinds[loss->kind]), serve_log_text("file", loss->file),
               serve_log_count("offset", loss->offset), serve_log_count("bytes", loss->byte_count),
-              serve_log_count("samples", loss->sample_count));
+              serve_log_count("samples", loss->sample_count),
+              serve_log_count("series", loss->series_count));
 }
 
 static enum quarry_tsdb_durability durability_of(const struct serve_config *config)

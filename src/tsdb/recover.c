@@ -2,8 +2,9 @@
  * Reading a directory, by turns, while queries are answered by what is there already.
  *
  *     1.  files of windows, the newest first     their samples, as they lay in memory
- *     2.  the log, window by window, the oldest first    appended as if they came again
- *     3.  ready: appends are taken
+ *     2.  images of open windows, of an orderly end     likewise
+ *     3.  the log behind them, window by window, the oldest first    appended as if they came again
+ *     4.  ready: appends are taken
  *
  * The log's samples are acknowledged already: they are judged no more (append.c), and those that
  * are out of order within their series, by a race of two requests, become late ones. Its ids are
@@ -35,6 +36,7 @@
 #include <tsdb/append.h>
 #include <tsdb/durable.h>
 #include <tsdb/turn.h>
+#include <tsdb/window_image.h>
 
 #include <stdio.h>
 
@@ -97,16 +99,24 @@ static enum quarry_status window_show(struct tsdb_durable *durable, struct tsdb_
     return status;
 }
 
-/* It has no room, or cannot be read now: its file stays. */
-static void file_skip(struct tsdb_durable *durable, struct tsdb_durable_file *file)
+/* Samples of a file have no room. */
+static void memory_lost(struct tsdb_durable *durable, const struct tsdb_durable_file *file,
+                        uint64_t sample_count)
 {
     int64_t window_ms = durable->tsdb->options.window_ms;
     struct quarry_tsdb_loss loss = {.kind = QUARRY_TSDB_LOSS_MEMORY,
                                     .from_ms = file->number * window_ms,
-                                    .to_ms = file->number * window_ms + window_ms - 1};
+                                    .to_ms = file->number * window_ms + window_ms - 1,
+                                    .sample_count = sample_count};
 
     (void)snprintf(loss.file, sizeof loss.file, "window-%d.qtw", file->number);
     tsdb_durable_lost(durable, &loss);
+}
+
+/* It has no room, or cannot be read now: its file stays. */
+static void file_skip(struct tsdb_durable *durable, struct tsdb_durable_file *file)
+{
+    memory_lost(durable, file, 0);
     file->is_skipped = true;
 }
 
@@ -116,6 +126,9 @@ static void file_load(struct tsdb_durable *durable, struct tsdb_durable_file *fi
     enum quarry_status status = tsdb_window_load(durable, file, &loaded, NULL);
     bool is_damaged = status == QUARRY_OK && (loaded.lost_samples | loaded.lost_bytes) != 0;
 
+    if (status == QUARRY_OK && loaded.left_out_samples != 0) {
+        memory_lost(durable, file, loaded.left_out_samples);
+    }
     if (status == QUARRY_CORRUPT || is_damaged) {
         tsdb_durable_file_lost(durable, file->number, loaded.lost_samples);
         if (has_log(durable, file->number)) {
@@ -265,7 +278,9 @@ static void window_replay(struct tsdb_durable *durable, int64_t window)
                                              .exemplar = exemplar_meet,
                                              .lost = log_lost};
     struct tsdb_log_replayed replayed;
-    enum quarry_status status = tsdb_log_replay(durable->log, window, &visitor, &replayed, NULL);
+    const struct tsdb_durable_image *image = tsdb_durable_image_of(durable, window);
+    enum quarry_status status = tsdb_log_replay_from(
+        durable->log, window, image == NULL ? 0 : image->from, &visitor, &replayed, NULL);
 
     if (status == QUARRY_OK && replaying.refused_count != 0) {
         status = lacking_add(durable, window);
@@ -313,6 +328,11 @@ void tsdb_recover_step(struct tsdb_durable *durable)
 
     if (file != NULL) {
         file_load(durable, file);
+        return;
+    }
+    if (!durable->has_looked_for_images) {
+        durable->has_looked_for_images = true;
+        tsdb_window_images_load(durable);
         return;
     }
     if (log_next(durable, &window)) {

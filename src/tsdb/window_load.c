@@ -37,6 +37,7 @@ struct loading {
     uint32_t lost_count;
     uint64_t lost_bytes;
     uint64_t sample_count; /* that there should be */
+    uint64_t left_out_samples;
     bool is_hopeless;
 };
 
@@ -174,7 +175,7 @@ static bool is_meant(const struct loading *loading, uint32_t id)
     return tsdb_registry_has(loading->durable->tsdb->registry, id);
 }
 
-static bool entry_is_good(const struct loading *loading, const struct tsdb_sealed_shard *shard,
+static bool entry_is_good(struct loading *loading, const struct tsdb_sealed_shard *shard,
                           uint32_t shard_number, uint64_t at, int64_t last_local)
 {
     const struct tsdb_window *window = loading->window;
@@ -188,9 +189,15 @@ static bool entry_is_good(const struct loading *loading, const struct tsdb_seale
     }
     uint64_t times_at = shard->times_at + (uint64_t)entry->times * sizeof(struct tsdb_sealed_times);
     const struct tsdb_sealed_times *times = tsdb_space_at(&window->sealed, times_at);
-    return is_whole(loading, times_at, sizeof(*times)) && times->count == entry->count &&
-           is_whole(loading, times->at, times->byte_count) &&
-           is_meant(loading, entry->local * TSDB_SHARD_COUNT + shard_number);
+    if (!is_whole(loading, times_at, sizeof(*times)) || times->count != entry->count ||
+        !is_whole(loading, times->at, times->byte_count)) {
+        return false;
+    }
+    bool is_known = is_meant(loading, entry->local * TSDB_SHARD_COUNT + shard_number);
+    if (!is_known && loading->file->is_partial) {
+        loading->left_out_samples += entry->count;
+    }
+    return is_known;
 }
 
 /* Keeps the good entries of a shard, at the table's beginning. */
@@ -336,6 +343,8 @@ static enum quarry_status window_read(struct loading *loading, struct tsdb_windo
         loaded->max_ms = max_ms > loaded->max_ms ? max_ms : loaded->max_ms;
         kept_count += loading->window->sealed_shard[i].sample_count;
     }
+    kept_count += loading->left_out_samples;
+    loaded->left_out_samples = loading->left_out_samples;
     loaded->lost_samples =
         loading->sample_count > kept_count ? loading->sample_count - kept_count : 0;
     loaded->lost_bytes = loading->lost_bytes;

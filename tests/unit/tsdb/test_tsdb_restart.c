@@ -1,0 +1,354 @@
+/*
+ * Opening a store again: series all at once, open windows from their images, what is damaged from
+ * the log, and what has no room left out.
+ *
+ * The last test opens a store of series with eight labels and tells what that took. QUARRY_SERIES
+ * says how many (5,000 otherwise), QUARRY_SAMPLES how many samples each (2), and QUARRY_FOLDER
+ * where, on a disk and not in memory.
+ */
+#include "unit/tsdb/store_rig.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <base/base.h>
+#include <quarry/vfs.h>
+
+#include "unit/base/random.h"
+
+#define T0     INT64_C(1600000000000)
+#define STEP   INT64_C(15000)
+#define SERIES 1500u /* of one name: a bitmap */
+
+static struct quarry_vfs *disk;
+static struct model model;
+static uint64_t lost_count, memory_lost_count;
+
+static void on_lost(void *argument, const struct quarry_tsdb_loss *loss)
+{
+    (void)argument;
+    lost_count++;
+    memory_lost_count += loss->kind == QUARRY_TSDB_LOSS_MEMORY;
+}
+
+static int set_up(void **state)
+{
+    (void)rig_set_up(state);
+    assert_int_equal(quarry_vfs_memory_create(1, &disk), QUARRY_OK);
+    rig.options.directory = "/data";
+    rig.options.vfs = disk;
+    rig.options.out_of_order_ms = 250000;
+    rig.options.window_count = 4;
+    rig.options.lost = on_lost;
+    lost_count = memory_lost_count = 0;
+    model_init(&model, SERIES);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    int result = rig_tear_down(state);
+
+    model_fini(&model);
+    quarry_vfs_memory_destroy(disk);
+    return result;
+}
+
+static void open_and_wait(void)
+{
+    rig_open();
+    quarry_tsdb_wait_ready(rig.tsdb);
+    rig_assert_valid();
+}
+
+static void put(uint32_t number, int64_t t_ms)
+{
+    uint64_t seed = number * UINT64_C(1000003) + (uint64_t)t_ms;
+    double value = number % 7 == 0 ? (double)random_u64(&seed) : (double)(random_u64(&seed) % 400);
+    struct quarry_tsdb_sample sample = {t_ms, 0};
+
+    memcpy(&sample.bits, &value, sizeof value);
+    assert_int_equal(rig_append_many(number, &sample, 1), QUARRY_OK);
+    model_put(&model, number, sample);
+}
+
+/* Some samples of all series, a late one of some. */
+static int64_t put_steps(int64_t t_ms, uint32_t count)
+{
+    for (uint32_t step = 0; step < count; step++, t_ms += STEP) {
+        for (uint32_t i = 0; i < SERIES; i++) {
+            put(i, t_ms + i % 5);
+            if (i % 11 == 0 && step > 2) {
+                put(i, t_ms - STEP - 1);
+            }
+        }
+        rig_turns();
+    }
+    return t_ms;
+}
+
+/* What is left of a process that is killed. */
+static void kill_and_open(void)
+{
+    struct quarry_vfs *left = NULL;
+
+    assert_int_equal(quarry_vfs_memory_crash(disk, 100, 1, &left), QUARRY_OK);
+    (void)quarry_tsdb_close(rig.tsdb);
+    rig.tsdb = NULL;
+    quarry_vfs_memory_destroy(disk);
+    disk = left;
+    rig.options.vfs = disk;
+    open_and_wait();
+}
+
+static void open_windows_come_from_their_image(void **state)
+{
+    (void)state;
+    open_and_wait();
+    int64_t now_ms = put_steps(T0, 20);
+    for (uint32_t round = 0; round < 3; round++) {
+        rig_close();
+        open_and_wait();
+        assert_int_equal(rig_stats().replayed_count, 0);
+        assert_int_equal(rig_stats().series_count, SERIES);
+        assert_int_equal(rig_stats().max_ms, now_ms - STEP + 4);
+        model_compare(&model);
+        now_ms = put_steps(now_ms, 9);
+        model_compare(&model);
+    }
+    assert_int_equal(lost_count, 0);
+}
+
+static void the_log_behind_an_image_is_replayed(void **state)
+{
+    (void)state;
+    open_and_wait();
+    int64_t now_ms = put_steps(T0, 30);
+    rig_close();
+    open_and_wait();
+    uint64_t before = rig_stats().taken_count;
+    now_ms = put_steps(now_ms, 5);
+    uint64_t taken = rig_stats().taken_count - before;
+    kill_and_open();
+    assert_int_equal(rig_stats().replayed_count, taken);
+    model_compare(&model);
+    (void)put_steps(now_ms, 45); /* into the next window */
+    kill_and_open();
+    model_compare(&model);
+    assert_int_equal(lost_count, 0);
+}
+
+static void a_window_that_was_sealed_since_is_not_taken_from_an_image(void **state)
+{
+    (void)state;
+    open_and_wait();
+    int64_t now_ms = put_steps(T0, 40);
+    rig_close();
+    rig.options.snapshot_ms = -1; /* the image stays the newest */
+    open_and_wait();
+    now_ms = put_steps(now_ms, 80);
+    assert_true(rig_stats().window_file_count >= 1);
+    kill_and_open();
+    model_compare(&model);
+    (void)put_steps(now_ms, 3);
+    model_compare(&model);
+    assert_int_equal(lost_count, 0);
+}
+
+/* ---- damage --------------------------------------------------------------------------------- */
+
+struct names {
+    char snapshot[64];
+};
+
+static bool find_snapshot(void *argument, const char *name)
+{
+    struct names *names = argument;
+
+    if (strncmp(name, "snapshot-", strlen("snapshot-")) == 0) {
+        (void)snprintf(names->snapshot, sizeof names->snapshot, "/data/%.40s", name);
+    }
+    return true;
+}
+
+/* Changes a byte of the snapshot. Returns: its length. */
+static uint64_t damage(uint64_t at)
+{
+    struct names names = {.snapshot = ""};
+    struct quarry_vfs_file *file = NULL;
+    uint64_t byte_count = 0;
+    size_t count = 0;
+    uint8_t byte;
+
+    assert_int_equal(quarry_vfs_list(disk, "/data", find_snapshot, &names, NULL), QUARRY_OK);
+    assert_int_equal(quarry_vfs_open(disk, names.snapshot, QUARRY_VFS_WRITE, &file, NULL),
+                     QUARRY_OK);
+    assert_int_equal(quarry_vfs_size(file, &byte_count, NULL), QUARRY_OK);
+    at %= byte_count;
+    assert_int_equal(quarry_vfs_read(file, at, &byte, 1, &count, NULL), QUARRY_OK);
+    byte ^= 0x40;
+    assert_int_equal(quarry_vfs_write(file, at, &byte, 1, NULL), QUARRY_OK);
+    quarry_vfs_close(file);
+    return byte_count;
+}
+
+static void a_damaged_snapshot_costs_nothing_but_time(void **state)
+{
+    uint64_t seed = 3, replayed = 0;
+
+    (void)state;
+    open_and_wait();
+    int64_t now_ms = put_steps(T0, 12);
+    for (uint32_t round = 0; round < 25; round++) {
+        rig_close();
+        (void)damage(random_u64(&seed));
+        open_and_wait();
+        model_compare(&model);
+        replayed += rig_stats().replayed_count != 0;
+        now_ms = put_steps(now_ms, 1);
+        model_compare(&model);
+    }
+    assert_true(lost_count >= 5); /* told; padding, and the second head, are nobody's loss */
+    assert_true(replayed >= 5);
+}
+
+/* ---- room ----------------------------------------------------------------------------------- */
+
+static void series_without_room_are_left_out(void **state)
+{
+    (void)state;
+    open_and_wait();
+    int64_t now_ms = put_steps(T0, 75); /* a window is in its file, one is open */
+    uint64_t count = rig_stats().series_count;
+    rig_close();
+    for (uint64_t limit_bytes = Q_KIB(2048); limit_bytes >= Q_KIB(640); limit_bytes /= 2) {
+        rig.options.memory_bytes = limit_bytes;
+        rig.options.query_bytes = limit_bytes / 2;
+        open_and_wait();
+        struct quarry_tsdb_stats stats = rig_stats();
+        assert_true(stats.peak_bytes <= limit_bytes);
+        assert_int_equal(stats.series_count + stats.left_out_series_count, count);
+        assert_true(stats.left_out_series_count == 0 || memory_lost_count != 0);
+        if (limit_bytes == Q_KIB(1024)) {
+            assert_true(stats.left_out_series_count != 0);
+        }
+        rig_turns();
+        rig_close();
+    }
+    rig.options.memory_bytes = rig.options.query_bytes = 0;
+    open_and_wait();
+    assert_int_equal(rig_stats().left_out_series_count, 0);
+    model_compare(&model);
+    (void)put_steps(now_ms, 2);
+    model_compare(&model);
+}
+
+/* ---- figures -------------------------------------------------------------------------------- */
+
+static uint64_t number_of(const char *name, uint64_t standard)
+{
+    const char *text = getenv(name);
+
+    return text == NULL ? standard : strtoull(text, NULL, 10);
+}
+
+static double seconds(clockid_t clock)
+{
+    struct timespec time = {0};
+
+    (void)clock_gettime(clock, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+/* Eight labels: one of many values, the others of few. */
+static struct quarry_tsdb_labels wide_labels(uint32_t number)
+{
+    static char texts[8][32];
+    static struct quarry_tsdb_label labels[8];
+    static const char *const names[8] = {"__name__", "cluster",   "container", "instance",
+                                         "job",      "namespace", "path",      "pod"};
+    const uint32_t parts[8] = {number % 300, number % 3,  number % 11, number / 300,
+                               number % 7,   number % 23, number % 97, number / 100};
+
+    for (uint32_t i = 0; i < 8; i++) {
+        int count = snprintf(texts[i], sizeof texts[i], "%.6s-%u", names[i], parts[i]);
+        labels[i] =
+            (struct quarry_tsdb_label){{names[i], strlen(names[i])}, {texts[i], (size_t)count}};
+    }
+    return (struct quarry_tsdb_labels){labels, 8};
+}
+
+static void put_wide(uint32_t series_count, uint32_t sample_count)
+{
+    struct quarry_tsdb_sample *samples = calloc(sample_count, sizeof *samples);
+    struct quarry_tsdb_result result;
+
+    for (uint32_t i = 0; i < series_count; i++) {
+        for (uint32_t k = 0; k < sample_count; k++) {
+            double value = i % 50 + k;
+            samples[k].t_ms = T0 + k * STEP / 4 + i % 1000;
+            memcpy(&samples[k].bits, &value, sizeof value);
+        }
+        const struct quarry_tsdb_entry entry = {
+            .labels = wide_labels(i), .samples = samples, .sample_count = sample_count};
+        const struct quarry_tsdb_request request = {.entries = &entry, .entry_count = 1};
+        assert_int_equal(quarry_tsdb_append(rig.tsdb, &request, &result), QUARRY_OK);
+    }
+    free(samples);
+}
+
+static void tell(const char *what)
+{
+    double wall = seconds(CLOCK_MONOTONIC), cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
+
+    rig_open();
+    quarry_tsdb_wait_ready(rig.tsdb);
+    printf("%-16s %.3f s, %.3f s of CPU; %llu series, %llu samples replayed\n", what,
+           seconds(CLOCK_MONOTONIC) - wall, seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu,
+           (unsigned long long)rig_stats().series_count,
+           (unsigned long long)rig_stats().replayed_count);
+}
+
+static void opening_is_measured(void **state)
+{
+    uint32_t series_count = (uint32_t)number_of("QUARRY_SERIES", 5000);
+    uint32_t sample_count = (uint32_t)number_of("QUARRY_SAMPLES", 2);
+    const char *folder = getenv("QUARRY_FOLDER");
+
+    (void)state;
+    if (folder != NULL) {
+        rig.options.directory = folder;
+        rig.options.vfs = NULL;
+        assert_int_equal(quarry_memory_set_limit(rig.memory, Q_GIB(6)), QUARRY_OK);
+    }
+    open_and_wait();
+    if (rig_stats().series_count == 0) {
+        put_wide(series_count, sample_count);
+    }
+    if (getenv("QUARRY_KILL") != NULL) {
+        _Exit(0);
+    }
+    double wall = seconds(CLOCK_MONOTONIC);
+    (void)quarry_tsdb_close(rig.tsdb);
+    printf("closing          %.3f s\n", seconds(CLOCK_MONOTONIC) - wall);
+    tell("after a close");
+    assert_int_equal(rig_stats().series_count, series_count);
+    assert_int_equal(rig_stats().replayed_count, 0);
+    rig_assert_valid();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        TEST(open_windows_come_from_their_image),
+        TEST(the_log_behind_an_image_is_replayed),
+        TEST(a_window_that_was_sealed_since_is_not_taken_from_an_image),
+        TEST(a_damaged_snapshot_costs_nothing_but_time),
+        TEST(series_without_room_are_left_out),
+        TEST(opening_is_measured),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
