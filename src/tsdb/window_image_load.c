@@ -35,6 +35,7 @@ struct image {
     uint32_t used[TSDB_SHARD_COUNT];
     uint64_t chain_bytes; /* read */
     uint64_t chunklet_bytes[TSDB_SHARD_COUNT];
+    uint8_t *marks[TSDB_SHARD_COUNT]; /* own; of each chunklet, by its number: see mark_of */
 };
 
 struct loading {
@@ -211,47 +212,62 @@ static bool chunklet_is_sound(const struct tsdb_chunklet_view *view, uint32_t nu
            (ends || view->next < number);
 }
 
-static bool shard_check(struct image *image, uint32_t number)
+/* What is asked of a chunklet later, when it is out of the caches: its kind, and whether it is the
+ * end of its chain. */
+static uint8_t mark_of(enum tsdb_chunklet_kind kind, bool ends)
 {
+    return (uint8_t)((uint32_t)kind | (ends ? 0x80u : 0));
+}
+
+static enum quarry_status shard_check(struct loading *loading, struct image *image, uint32_t number)
+{
+    const struct tsdb_memory *memory = &loading->durable->tsdb->small[TSDB_PART_QUERY];
     struct tsdb_open_shard *shard = &tsdb_window_open(image->window)->shard[number];
     uint32_t used = image->used[number];
     uint64_t sample_count = 0;
 
     if (image->chunklet_bytes[number] != (uint64_t)used * TSDB_CHUNKLET_BYTES) {
-        return false;
+        return QUARRY_CORRUPT;
     }
+    uint8_t *marks = image->marks[number] = tsdb_memory_take(memory, (size_t)used + 1);
+    if (marks == NULL) {
+        return QUARRY_NO_MEMORY;
+    }
+    marks[0] = 0;
     for (uint32_t i = 1; i <= used; i++) {
         const struct tsdb_chunklet_view view = tsdb_chunklet_look(tsdb_open_chunklet(shard, i));
         if (!chunklet_is_sound(&view, i, used)) {
-            return false;
+            return QUARRY_CORRUPT;
         }
+        marks[i] = mark_of(view.kind, view.next == TSDB_CHUNKLET_NONE);
         sample_count += view.count;
     }
     shard->used_count = used;
     /* Relaxed: nobody else knows the window yet. */
     atomic_store_relaxed_u64(&shard->sample_count, sample_count);
     atomic_store_relaxed_u64(&shard->used_bytes, image->chunklet_bytes[number]);
-    return true;
+    return QUARRY_OK;
 }
 
-static bool links_check(struct loading *loading)
+static enum quarry_status links_check(struct loading *loading)
 {
+    enum quarry_status status = QUARRY_OK;
+
     for (uint32_t i = 0; i < loading->count; i++) {
-        for (uint32_t k = 0; loading->images[i].window != NULL && k < TSDB_SHARD_COUNT; k++) {
-            if (!shard_check(&loading->images[i], k)) {
-                return false;
-            }
+        struct image *image = &loading->images[i];
+        for (uint32_t k = 0; image->window != NULL && k < TSDB_SHARD_COUNT && status == QUARRY_OK;
+             k++) {
+            status = shard_check(loading, image, k);
         }
     }
-    return true;
+    return status;
 }
 
 /* Whether a chunklet is there, of a kind. */
-static bool is_kind(const struct tsdb_open_shard *shard, uint32_t number,
+static bool is_kind(const struct image *image, uint32_t shard, uint32_t number,
                     enum tsdb_chunklet_kind kind)
 {
-    return number != TSDB_CHUNKLET_NONE && number <= shard->used_count &&
-           tsdb_chunklet_look(tsdb_open_chunklet(shard, number)).kind == kind;
+    return number <= image->used[shard] && (image->marks[shard][number] & 0x7f) == kind;
 }
 
 /* ---- heads ---------------------------------------------------------------------------------- */
@@ -263,14 +279,12 @@ static bool scale_is_sound(uint32_t scale)
 }
 
 /* Whether a head is one of a chain's end in a window. */
-static bool head_is_sound(const struct image *image, uint32_t shard_number,
-                          const struct tsdb_head *head)
+static bool head_is_sound(const struct image *image, uint32_t shard, const struct tsdb_head *head)
 {
     const struct tsdb_window *window = image->window;
-    const struct tsdb_open_shard *shard = &tsdb_window_open(window)->shard[shard_number];
 
-    return is_kind(shard, head->tail, TSDB_CHUNKLET_FLOATS) &&
-           tsdb_chunklet_look(tsdb_open_chunklet(shard, head->tail)).next == TSDB_CHUNKLET_NONE &&
+    return head->tail <= image->used[shard] &&
+           image->marks[shard][head->tail] == mark_of(TSDB_CHUNKLET_FLOATS, true) &&
            head->t_ms >= window->start_ms && head->t_ms < window->end_ms &&
            scale_is_sound(head->scale) && head->order <= HEAD_ORDER_MAX &&
            head->shift + head->width <= 64 && head->is_fresh <= 1 && head->age <= 2;
@@ -373,8 +387,7 @@ static bool chain_is_sound(const struct loading *loading, const struct image *im
                            const struct tsdb_chain *chain)
 {
     const struct tsdb_registry *registry = loading->durable->tsdb->registry;
-    const struct tsdb_open_shard *shard =
-        &tsdb_window_open(image->window)->shard[tsdb_shard_of(id)];
+    uint32_t shard = tsdb_shard_of(id);
     uint32_t first = atomic_load_relaxed_u32(&chain->first);
     uint32_t late = atomic_load_relaxed_u32(&chain->late);
 
@@ -382,8 +395,8 @@ static bool chain_is_sound(const struct loading *loading, const struct image *im
         return true;
     }
     if (!tsdb_table_has(&registry->series, id) ||
-        (first != TSDB_CHUNKLET_NONE && !is_kind(shard, first, TSDB_CHUNKLET_FLOATS)) ||
-        (late != TSDB_CHUNKLET_NONE && !is_kind(shard, late, TSDB_CHUNKLET_LATE))) {
+        (first != TSDB_CHUNKLET_NONE && !is_kind(image, shard, first, TSDB_CHUNKLET_FLOATS)) ||
+        (late != TSDB_CHUNKLET_NONE && !is_kind(image, shard, late, TSDB_CHUNKLET_LATE))) {
         return false;
     }
     const struct tsdb_series *series = tsdb_registry_series(registry, id);
@@ -420,8 +433,8 @@ static enum quarry_status images_read(struct loading *loading)
     if (status == QUARRY_OK) {
         status = spaces_read(loading);
     }
-    if (status == QUARRY_OK && !links_check(loading)) {
-        status = QUARRY_CORRUPT;
+    if (status == QUARRY_OK) {
+        status = links_check(loading);
     }
     if (status == QUARRY_OK && loading->count != 0) {
         status = heads_read(loading);
@@ -464,11 +477,23 @@ static void snapshot_lost(struct tsdb_durable *durable)
     tsdb_durable_lost(durable, &loss);
 }
 
+static void marks_give(struct loading *loading)
+{
+    const struct tsdb_memory *memory = &loading->durable->tsdb->small[TSDB_PART_QUERY];
+
+    for (uint32_t i = 0; i < loading->count; i++) {
+        for (uint32_t k = 0; k < TSDB_SHARD_COUNT; k++) {
+            tsdb_memory_give(memory, loading->images[i].marks[k]);
+        }
+    }
+}
+
 static void images_load(struct loading *loading)
 {
     struct tsdb_durable *durable = loading->durable;
     enum quarry_status status = images_read(loading);
 
+    marks_give(loading);
     if (status == QUARRY_OK) {
         status = images_show(loading);
     }

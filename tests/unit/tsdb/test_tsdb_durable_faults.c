@@ -457,9 +457,11 @@ static void verifying_finds_a_changed_byte(void **state)
     assert_int_equal(quarry_tsdb_verify_directory(&rig.options, NULL), QUARRY_OK);
     assert_int_equal(quarry_vfs_list(disk, DIRECTORY, name_add, &names, NULL), QUARRY_OK);
     for (size_t i = 0; i < names.count; i++) {
-        assert_true(byte_change(disk, names.names[i], 300, 0x40));
+        /* Behind a snapshot's first directory, which is there twice. */
+        uint64_t at = strncmp(names.names[i], "snapshot-", strlen("snapshot-")) == 0 ? 3000 : 300;
+        assert_true(byte_change(disk, names.names[i], at, 0x40));
         assert_int_equal(quarry_tsdb_verify_directory(&rig.options, NULL), QUARRY_CORRUPT);
-        assert_true(byte_change(disk, names.names[i], 300, 0x40));
+        assert_true(byte_change(disk, names.names[i], at, 0x40));
     }
     assert_int_equal(quarry_tsdb_verify_directory(&rig.options, NULL), QUARRY_OK);
 }

@@ -223,7 +223,9 @@ static void series_without_room_are_left_out(void **state)
     int64_t now_ms = put_steps(T0, 75); /* a window is in its file, one is open */
     uint64_t count = rig_stats().series_count;
     rig_close();
-    for (uint64_t limit_bytes = Q_KIB(2048); limit_bytes >= Q_KIB(640); limit_bytes /= 2) {
+    bool has_left_out = false;
+    for (uint64_t limit_bytes = Q_KIB(2048); limit_bytes >= Q_KIB(512);
+         limit_bytes = limit_bytes / 16 * 15) {
         rig.options.memory_bytes = limit_bytes;
         rig.options.query_bytes = limit_bytes / 2;
         open_and_wait();
@@ -231,12 +233,11 @@ static void series_without_room_are_left_out(void **state)
         assert_true(stats.peak_bytes <= limit_bytes);
         assert_int_equal(stats.series_count + stats.left_out_series_count, count);
         assert_true(stats.left_out_series_count == 0 || memory_lost_count != 0);
-        if (limit_bytes == Q_KIB(1024)) {
-            assert_true(stats.left_out_series_count != 0);
-        }
+        has_left_out |= stats.left_out_series_count != 0;
         rig_turns();
         rig_close();
     }
+    assert_true(has_left_out);
     rig.options.memory_bytes = rig.options.query_bytes = 0;
     open_and_wait();
     assert_int_equal(rig_stats().left_out_series_count, 0);
@@ -309,6 +310,7 @@ static void tell(const char *what)
            seconds(CLOCK_MONOTONIC) - wall, seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu,
            (unsigned long long)rig_stats().series_count,
            (unsigned long long)rig_stats().replayed_count);
+    (void)fflush(stdout);
 }
 
 static void opening_is_measured(void **state)
@@ -323,12 +325,15 @@ static void opening_is_measured(void **state)
         rig.options.vfs = NULL;
         assert_int_equal(quarry_memory_set_limit(rig.memory, Q_GIB(6)), QUARRY_OK);
     }
-    open_and_wait();
+    tell("as it was left");
     if (rig_stats().series_count == 0) {
         put_wide(series_count, sample_count);
     }
     if (getenv("QUARRY_KILL") != NULL) {
         _Exit(0);
+    }
+    if (getenv("QUARRY_AGAIN") != NULL) {
+        return;
     }
     double wall = seconds(CLOCK_MONOTONIC);
     (void)quarry_tsdb_close(rig.tsdb);
@@ -350,5 +355,8 @@ int main(void)
         TEST(series_without_room_are_left_out),
         TEST(opening_is_measured),
     };
+    if (getenv("QUARRY_FOLDER") != NULL) {
+        cmocka_set_test_filter("opening_is_measured");
+    }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
