@@ -194,6 +194,11 @@ static enum quarry_status series_meet(void *argument, const struct tsdb_log_seri
     if (!tsdb_labels_are_valid(&series->labels)) {
         return QUARRY_OK;
     }
+    /* Mostly the id means what it did: the registry has come from a snapshot of that process. */
+    if (tsdb_registry_is(tsdb->registry, series->id, series->tenant, &series->labels)) {
+        *ret_handle = series->id;
+        return QUARRY_OK;
+    }
     quarry_epoch_enter(tsdb->epoch);
     enum quarry_status status =
         tsdb_registry_lookup(tsdb->registry, series->tenant, &series->labels, NULL, ret_handle);

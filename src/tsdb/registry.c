@@ -301,6 +301,35 @@ enum quarry_status tsdb_registry_lookup(struct tsdb_registry *registry, uint16_t
     return QUARRY_OK;
 }
 
+static bool has_labels(const struct tsdb_registry *registry, const struct tsdb_series *series,
+                       const struct tsdb_labels *labels)
+{
+    const uint32_t *numbers = tsdb_registry_symbols(registry, series);
+    bool has = series->label_count == labels->count;
+
+    for (size_t i = 0; i < labels->count && has; i++) {
+        const struct tsdb_symbol *symbol = tsdb_symbol_at(&registry->symbols, numbers[i]);
+        has = tsdb_slice_equal(tsdb_symbol_text(symbol), labels->labels[i].value) &&
+              tsdb_slice_equal(tsdb_symbol_text(symbol->parent), labels->labels[i].name);
+    }
+    return has;
+}
+
+bool tsdb_registry_is(struct tsdb_registry *registry, uint32_t id, uint16_t tenant,
+                      const struct tsdb_labels *labels)
+{
+    bool is = false;
+
+    os_mutex_lock(&registry->mutex);
+    if (tsdb_table_has(&registry->series, id)) {
+        const struct tsdb_series *series = tsdb_registry_series(registry, id);
+        is = (series->flags & TSDB_SERIES_GONE) == 0 && series->tenant == tenant &&
+             has_labels(registry, series, labels);
+    }
+    os_mutex_unlock(&registry->mutex);
+    return is;
+}
+
 /* ---- making --------------------------------------------------------------------------------- */
 
 /* A value below a name below the tenant. */

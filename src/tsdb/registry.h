@@ -175,6 +175,11 @@ enum quarry_status tsdb_registry_lookup(struct tsdb_registry *registry, uint16_t
                                         const struct tsdb_labels *labels,
                                         const struct tsdb_memo_key *key, uint32_t *ret_id);
 
+/* Whether an id is that of a tenant's series with these labels, as it was before perhaps. `labels`:
+ * borrowed for the call. Cost: of eight labels ten cache lines, and no hash. */
+bool tsdb_registry_is(struct tsdb_registry *registry, uint32_t id, uint16_t tenant,
+                      const struct tsdb_labels *labels);
+
 /*
  * Makes a series with an id that it had before, or finds that it is there.
  *

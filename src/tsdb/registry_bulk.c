@@ -396,7 +396,9 @@ enum quarry_status tsdb_registry_bulk_finish(struct tsdb_registry_bulk *bulk)
     struct chaining chaining = {.registry = bulk->registry};
 
     os_mutex_lock(&bulk->registry->mutex);
-    chaining_begin(&chaining, bulk->scratch);
+    if (!bulk->has_no_thread) {
+        chaining_begin(&chaining, bulk->scratch);
+    }
     enum quarry_status status = postings_make(bulk);
     enum quarry_status chained = chaining_end(&chaining, bulk->scratch);
     status = status == QUARRY_OK ? chained : status;

@@ -24,6 +24,7 @@ struct tsdb_registry_bulk {
     size_t capacity;
     uint64_t label_count; /* of all series, and one more of each: members of postings */
     uint32_t last_id;
+    bool has_no_thread; /* finishing begins none; to be set after begin */
     /* Of the series before: what its labels were found to be need not be found again. */
     const struct tsdb_symbol *tenant;
     const struct tsdb_symbol *names[TSDB_LABELS_MAX];
@@ -60,7 +61,7 @@ enum quarry_status tsdb_registry_bulk_series(struct tsdb_registry_bulk *bulk,
 uint64_t tsdb_registry_bulk_need(const struct tsdb_registry_bulk *bulk);
 
 /*
- * Makes what finds series: by labels, on a thread of its own where there can be one, and by
+ * Makes what finds series: by labels, on a thread of its own where there may be one, and by
  * matchers. Errors: QUARRY_CORRUPT (labels of two series are the same), QUARRY_NO_MEMORY: abandon
  * it. Cost: some 100 ns a series of eight labels, and 4 bytes a label for the time of the call.
  */

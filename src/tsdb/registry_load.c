@@ -45,9 +45,9 @@ static enum quarry_status restore(struct quarry_tsdb *tsdb, const struct tsdb_se
                                   bool *ret_is_new)
 {
     enum quarry_status status = QUARRY_NO_MEMORY;
+    bool has_room = tsdb->options.memory_bytes == 0 || tsdb_append_room_for_series(tsdb);
 
-    if (tsdb_append_room_for_series(tsdb) &&
-        tsdb_limits_tenant(&tsdb->limits, series->tenant) != NULL) {
+    if (has_room && tsdb_limits_tenant(&tsdb->limits, series->tenant) != NULL) {
         quarry_epoch_enter(tsdb->epoch);
         status = tsdb_registry_restore(tsdb->registry, series->id, series->tenant, &series->labels,
                                        ret_is_new);
@@ -411,6 +411,7 @@ static enum quarry_status bring_at_once(struct bringing *bringing)
 
     bringing->is_at_once = true;
     tsdb_registry_bulk_begin(&bringing->bulk, tsdb->registry, memory_of(bringing));
+    bringing->bulk.has_no_thread = tsdb->options.has_no_thread;
     enum quarry_status status = series_all_take(bringing);
     if (status == QUARRY_OK) {
         status = tsdb_registry_bulk_finish(&bringing->bulk);
@@ -497,10 +498,11 @@ enum quarry_status tsdb_registry_load(struct tsdb_durable *durable, int32_t wind
         status = bring(&bringing);
         tsdb_section_file_close(bringing.sections);
     }
-    if (status != QUARRY_OK && status != QUARRY_NO_MEMORY) {
+    if (status != QUARRY_OK) {
         snapshot_lost(durable, generation);
         durable->snapshot_generation = 0;
-        status = QUARRY_CORRUPT; /* files have been marked by it */
+        /* Files have been marked by it. */
+        status = status == QUARRY_NO_MEMORY ? status : QUARRY_CORRUPT;
     }
     return status == QUARRY_OK
                ? status
