@@ -41,6 +41,9 @@ static const struct family families[] = {
     {"quarry_tsdb_purged_windows_total", "counter", "Windows purged.", TSDB(purged_window_count)},
     {"quarry_tsdb_early_windows_total", "counter",
      "Of those, before their time: samples were lost.", TSDB(early_window_count)},
+    {"quarry_tsdb_left_out_series", "gauge",
+     "Series that had no room when the store was opened; their files are kept.",
+     TSDB(left_out_series_count)},
     {"quarry_tsdb_peak_bytes", "gauge", "The most memory that the store has had.",
      TSDB(peak_bytes)},
 };

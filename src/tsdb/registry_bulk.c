@@ -323,7 +323,7 @@ static void members_put(struct members *members, uint32_t number, uint32_t id)
 static void members_collect(const struct tsdb_registry_bulk *bulk, struct members *members)
     Q_REQUIRES(&bulk->registry->mutex)
 {
-    struct tsdb_registry *registry = bulk->registry;
+    const struct tsdb_registry *registry = bulk->registry;
     const struct tsdb_symbol *all = NULL;
     uint64_t at = 0;
     uint32_t id = TSDB_SERIES_NONE;
@@ -337,7 +337,7 @@ static void members_collect(const struct tsdb_registry_bulk *bulk, struct member
         const uint32_t *numbers = tsdb_registry_symbols(registry, series);
         if (all == NULL ||
             memcmp(all->parent->parent->bytes, &series->tenant, sizeof(series->tenant)) != 0) {
-            all = tsdb_registry_all(registry, series->tenant);
+            all = tsdb_registry_all(bulk->registry, series->tenant);
         }
         members_put(members, all->number, id);
         for (uint32_t i = 0; i < series->label_count; i++) {
