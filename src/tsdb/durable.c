@@ -416,6 +416,9 @@ static enum quarry_status finish_locked(struct tsdb_durable *durable) Q_REQUIRES
     enum quarry_status synced = tsdb_log_sync_all(durable->log, NULL);
     tsdb_window_images_make(durable, &images);
     enum quarry_status saved = save_registry(durable, &images);
+    if (saved != QUARRY_OK && images.section_count != 0) {
+        saved = save_registry(durable, NULL); /* what is shorter may have room */
+    }
     tsdb_window_images_fini(durable, &images);
     status = status == QUARRY_OK ? synced : status;
     return status == QUARRY_OK ? saved : status;
