@@ -394,7 +394,6 @@ struct quarry_tsdb_result {
  * `ret_result`: written always.
  * Returns: QUARRY_OK: all taken, but for entries with bad labels.
  * Errors: QUARRY_BAD_INPUT: a sample was refused by the rules; a partial request's others are in.
- * QUARRY_UNSUPPORTED: histograms, in a store with a directory, whose log has none; nothing is in.
  * QUARRY_TOO_MANY: by a limit; QUARRY_NO_MEMORY: the budget. Both may be tried again later, whole:
  * what is in already is taken as nothing. QUARRY_NO_ADDRESS, QUARRY_TOO_LARGE (2^32 samples).
  * Threads: any. When other threads append to the same series at the same time, what has become out

@@ -23,11 +23,6 @@ struct serve_tsdb_limits {
     int64_t lookback_ms;       /* how old the newest sample may be that is federated */
 };
 
-/* What requests brought that the store does not take: relaxed, figures. */
-struct serve_tsdb_left_out {
-    _Atomic uint64_t histograms, exemplars;
-};
-
 /* Const after it was opened, but for what is atomic. */
 struct serve_tsdb {
     struct quarry_tsdb *tsdb;
@@ -36,7 +31,6 @@ struct serve_tsdb {
     struct tsdb_memory memory;
     struct quarry_lifetime *lifetime; /* of that memory */
     struct serve_tsdb_limits limits;
-    struct serve_tsdb_left_out left_out;
 };
 
 /*

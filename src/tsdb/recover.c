@@ -211,13 +211,32 @@ static enum quarry_status samples_meet(void *argument, const struct tsdb_log_sam
     return QUARRY_OK;
 }
 
-/* Histograms and exemplars have no place in the store yet: nothing appends them. */
+/* A histogram whose bytes are none, in a record that is whole: it was written so. */
+static void histogram_lost(struct replaying *replaying, const struct tsdb_log_histogram *histogram)
+{
+    struct quarry_tsdb_loss loss = {.kind = QUARRY_TSDB_LOSS_LOG,
+                                    .from_ms = histogram->t_ms,
+                                    .to_ms = histogram->t_ms,
+                                    .sample_count = 1};
+
+    (void)snprintf(loss.file, sizeof loss.file, "window-%lld-*.log", (long long)replaying->window);
+    tsdb_durable_lost(replaying->durable, &loss);
+}
+
+/* Of the log's visitor. */
 static enum quarry_status histogram_meet(void *argument, const struct tsdb_log_histogram *histogram)
 {
     struct replaying *replaying = argument;
+    struct tsdb_durable *durable = replaying->durable;
+    enum quarry_status status = tsdb_append_replayed_histogram(durable->tsdb, histogram);
 
-    (void)histogram;
-    replaying->refused_count++;
+    if (status == QUARRY_CORRUPT) {
+        histogram_lost(replaying, histogram);
+    } else if (status != QUARRY_OK) {
+        replaying->refused_count++;
+    } else {
+        (void)atomic_add_relaxed_u64(&durable->counters.replayed_count, 1);
+    }
     return QUARRY_OK;
 }
 

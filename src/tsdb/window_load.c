@@ -180,7 +180,7 @@ static bool entry_is_good(const struct loading *loading, const struct tsdb_seale
     const struct tsdb_window *window = loading->window;
     const struct tsdb_sealed_entry *entry = tsdb_space_at(&window->sealed, at);
 
-    if (!is_whole(loading, at, sizeof(*entry)) || entry->count == 0 ||
+    if (!is_whole(loading, at, sizeof(*entry)) || tsdb_sealed_count(entry) == 0 ||
         entry->local > UINT32_MAX / TSDB_SHARD_COUNT || (int64_t)entry->local < last_local ||
         entry->times >= shard->times_count ||
         !is_whole(loading, entry->values_at, entry->value_bytes)) {
@@ -188,7 +188,8 @@ static bool entry_is_good(const struct loading *loading, const struct tsdb_seale
     }
     uint64_t times_at = shard->times_at + (uint64_t)entry->times * sizeof(struct tsdb_sealed_times);
     const struct tsdb_sealed_times *times = tsdb_space_at(&window->sealed, times_at);
-    return is_whole(loading, times_at, sizeof(*times)) && times->count == entry->count &&
+    return is_whole(loading, times_at, sizeof(*times)) &&
+           times->count == tsdb_sealed_count(entry) &&
            is_whole(loading, times->at, times->byte_count) &&
            is_meant(loading, entry->local * TSDB_SHARD_COUNT + shard_number);
 }
@@ -209,7 +210,7 @@ static void shard_keep(struct loading *loading, struct tsdb_sealed_shard *shard,
         }
         table[shard->entry_count++] = table[i];
         shard->series_count += (int64_t)table[i].local != last_local;
-        shard->sample_count += table[i].count;
+        shard->sample_count += tsdb_sealed_count(&table[i]);
         last_local = table[i].local;
     }
 }

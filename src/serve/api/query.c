@@ -166,6 +166,8 @@ static struct query *begin_query(struct http_call *call, struct api_request *req
     }
     query->source.store.tsdb = request->context.store->tsdb;
     query->source.store.tenant = request->context.tenant;
+    query->source.store.account = request->context.store->memory.account;
+    query->source.store.pool = request->context.store->memory.pool;
     query->source.call = call;
     request->own = query;
     request->end = end_query;
@@ -241,25 +243,4 @@ enum http_outcome api_query_range(struct http_call *call, struct api_request *re
     options.points_max = STEPS_MAX + 1;
     (void)promql_query_range_text(&options, text_of(call), steps, &query->result);
     return answer(call, request, query);
-}
-
-/* The store keeps no exemplars: what is asked is checked, and there are none. */
-enum http_outcome api_query_exemplars(struct http_call *call, struct api_request *request)
-{
-    int64_t start_ms, end_ms;
-
-    if (!api_time_param(call, "start", API_TIME_MIN_MS, &start_ms) ||
-        !api_time_param(call, "end", API_TIME_MAX_MS, &end_ms)) {
-        return HTTP_DONE;
-    }
-    if (end_ms < start_ms) {
-        return api_fail(call, API_BAD_DATA, "end timestamp must not be before start timestamp");
-    }
-    if (api_parse_query_param(call, request) == NULL) {
-        return HTTP_DONE;
-    }
-    api_begin_data(call);
-    http_text_say(&call->body_out, "[]");
-    api_end_data(call);
-    return HTTP_DONE;
 }
