@@ -23,6 +23,7 @@
 #include <tsdb/remote_read.h>
 
 #include <tsdb/label_set.h>
+#include <tsdb/wire_histogram.h>
 
 #include <base/base.h>
 
