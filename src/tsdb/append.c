@@ -424,9 +424,6 @@ static void append_run(struct tsdb_append *append, uint64_t count)
     }
     tsdb_append_attempts(append);
     tsdb_time_raise(tsdb, append->taken_max_ms);
-    if (append->logged != NULL && append->log_status == QUARRY_OK) {
-        append->log_status = tsdb_durable_wait(append);
-    }
     if (tsdb->background != NULL && tsdb_turn_is_due(tsdb)) {
         tsdb_background_wake(tsdb->background);
     }
@@ -496,8 +493,11 @@ static void request_run(struct tsdb_append *append, uint64_t count)
         rules_make(append);
         append_run(append, count);
     }
-    if (request_goes_on(append)) {
+    if (request_goes_on(append) && append->log_status == QUARRY_OK) {
         tsdb_append_exemplars(append);
+    }
+    if (append->logged != NULL && append->log_status == QUARRY_OK) {
+        append->log_status = tsdb_durable_wait(append);
     }
 }
 

@@ -104,7 +104,8 @@ struct tsdb_append {
     struct tsdb_log_histogram *encoded;
     uint8_t *encoded_bytes;
     uint32_t logged_histogram_count;
-    struct tsdb_log_ticket tickets[TSDB_VIEW_WINDOWS_MAX]; /* what is to be waited for */
+    /* what is to be waited for: of samples, and of exemplars */
+    struct tsdb_log_ticket tickets[2 * TSDB_VIEW_WINDOWS_MAX];
     uint32_t ticket_count;
     enum quarry_status log_status; /* QUARRY_OK, or why nothing was appended */
 };

@@ -219,6 +219,11 @@ struct tsdb_append;
 
 /* Logs what a request is about to append. Errors: those of tsdb_log_append: nothing is appended. */
 enum quarry_status tsdb_durable_log(struct tsdb_append *append);
+/* Logs exemplars that are about to be put in. `index`: of their window, in the view; its shards
+ * have promised not to be sealed. Errors: as above: none of them is put in. */
+enum quarry_status tsdb_durable_log_exemplars(struct tsdb_append *append, uint32_t index,
+                                              const struct tsdb_log_exemplar *exemplars,
+                                              size_t count);
 /* Waits for what the store's durability asks for. */
 enum quarry_status tsdb_durable_wait(struct tsdb_append *append);
 /* Logs all samples of open windows, for a store that has not, and is closed. */

@@ -165,6 +165,21 @@ enum quarry_status tsdb_durable_log(struct tsdb_append *append)
     return status;
 }
 
+enum quarry_status tsdb_durable_log_exemplars(struct tsdb_append *append, uint32_t index,
+                                              const struct tsdb_log_exemplar *exemplars,
+                                              size_t count)
+{
+    struct describing describing = {.registry = append->tsdb->registry};
+    const struct tsdb_log_batch batch = {.window = append->view->windows[index]->number,
+                                         .exemplars = exemplars,
+                                         .exemplar_count = count,
+                                         .describe = describe,
+                                         .argument = &describing};
+
+    return tsdb_log_append(append->tsdb->durable->log, &batch,
+                           &append->tickets[append->ticket_count++], NULL);
+}
+
 enum quarry_status tsdb_durable_wait(struct tsdb_append *append)
 {
     struct tsdb_durable *durable = append->tsdb->durable;

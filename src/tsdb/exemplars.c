@@ -92,21 +92,12 @@ static char *text_put(char *to, struct tsdb_slice slice, uint16_t *ret_length)
     return to + slice.count;
 }
 
-/* Returns: own; NULL: it may not be, or there is no memory. */
-static struct tsdb_exemplar_record *record_make(const struct tsdb_memory *memory,
-                                                const struct quarry_tsdb_exemplar *exemplar)
+/* Makes a record of zeros an exemplar's, whose labels fit. */
+static void record_fill(struct tsdb_exemplar_record *record,
+                        const struct quarry_tsdb_exemplar *exemplar, size_t text_bytes)
 {
     const struct tsdb_labels *labels = &exemplar->labels;
-    size_t text_bytes;
 
-    if (!labels_fit(labels, &text_bytes)) {
-        return NULL;
-    }
-    struct tsdb_exemplar_record *record = tsdb_memory_take_zero(
-        memory, sizeof(*record) + 2 * labels->count * sizeof(record->lengths[0]) + text_bytes);
-    if (record == NULL) {
-        return NULL;
-    }
     record->t_ms = exemplar->t_ms;
     record->bits = exemplar->bits;
     record->label_count = (uint32_t)labels->count;
@@ -115,6 +106,24 @@ static struct tsdb_exemplar_record *record_make(const struct tsdb_memory *memory
     for (size_t i = 0; i < labels->count; i++) {
         to = text_put(to, labels->labels[i].name, &record->lengths[2 * i]);
         to = text_put(to, labels->labels[i].value, &record->lengths[2 * i + 1]);
+    }
+}
+
+/* Returns: own; NULL: it may not be, or there is no memory. */
+static struct tsdb_exemplar_record *record_make(const struct tsdb_memory *memory,
+                                                const struct quarry_tsdb_exemplar *exemplar)
+{
+    struct tsdb_exemplar_record *record;
+    size_t text_bytes;
+
+    if (!labels_fit(&exemplar->labels, &text_bytes)) {
+        return NULL;
+    }
+    record = tsdb_memory_take_zero(
+        memory,
+        sizeof(*record) + 2 * exemplar->labels.count * sizeof(record->lengths[0]) + text_bytes);
+    if (record != NULL) {
+        record_fill(record, exemplar, text_bytes);
     }
     return record;
 }
@@ -273,6 +282,43 @@ static void record_insert(struct tsdb_exemplar_ring *ring, struct tsdb_exemplar_
     ring->bytes += record_bytes(record);
 }
 
+/* ---- judging one ---------------------------------------------------------------------------- */
+
+static enum tsdb_exemplar_verdict verdict_of(int order)
+{
+    return order > 0    ? TSDB_EXEMPLAR_TAKEN
+           : order == 0 ? TSDB_EXEMPLAR_REPEATED
+                        : TSDB_EXEMPLAR_REFUSED;
+}
+
+enum tsdb_exemplar_verdict tsdb_exemplars_judge(const struct tsdb_tenant *tenant, uint32_t id,
+                                                const struct quarry_tsdb_exemplar *exemplar)
+{
+    struct tsdb_exemplar_ring *ring = tsdb_exemplar_ring_of(tenant);
+    union {
+        struct tsdb_exemplar_record record;
+        char room[sizeof(struct tsdb_exemplar_record) + 2 * LABELS_MAX * sizeof(uint16_t) +
+                  TEXT_BYTES_MAX];
+    } own;
+    size_t text_bytes;
+
+    if (!labels_fit(&exemplar->labels, &text_bytes)) {
+        return TSDB_EXEMPLAR_REFUSED;
+    }
+    if (ring == NULL) {
+        return TSDB_EXEMPLAR_TAKEN;
+    }
+    memset(&own.record, 0, sizeof own.record);
+    record_fill(&own.record, exemplar, text_bytes);
+    os_mutex_lock(&ring->mutex);
+    const struct tsdb_exemplar_series *known = tsdb_exemplar_series_find(ring, id);
+    enum tsdb_exemplar_verdict verdict =
+        known == NULL ? TSDB_EXEMPLAR_TAKEN
+                      : verdict_of(record_compare(&own.record, known->newest));
+    os_mutex_unlock(&ring->mutex);
+    return verdict;
+}
+
 /* ---- putting one in ------------------------------------------------------------------------- */
 
 static struct tsdb_exemplar_ring *ring_have(struct quarry_tsdb *tsdb, struct tsdb_tenant *tenant)
@@ -364,9 +410,10 @@ static enum tsdb_exemplar_verdict ring_add_locked(struct tsdb_exemplar_ring *rin
     const struct tsdb_exemplar_series *known = tsdb_exemplar_series_find(ring, id);
 
     if (known != NULL) {
-        int order = record_compare(supply->record, known->newest);
-        if (order <= 0) {
-            return order == 0 ? TSDB_EXEMPLAR_REPEATED : TSDB_EXEMPLAR_REFUSED;
+        enum tsdb_exemplar_verdict verdict =
+            verdict_of(record_compare(supply->record, known->newest));
+        if (verdict != TSDB_EXEMPLAR_TAKEN) {
+            return verdict;
         }
     }
     record_insert(ring, series_have(ring, id, supply, garbage), supply->record);
@@ -398,7 +445,7 @@ static enum tsdb_exemplar_verdict ring_add(struct quarry_tsdb *tsdb,
 }
 
 enum tsdb_exemplar_verdict tsdb_exemplars_add(struct quarry_tsdb *tsdb, struct tsdb_tenant *tenant,
-                                              uint32_t id,
+                                              uint32_t id, int32_t window,
                                               const struct quarry_tsdb_exemplar *exemplar)
 {
     const struct tsdb_memory *memory = memory_of(tsdb);
@@ -409,6 +456,7 @@ enum tsdb_exemplar_verdict tsdb_exemplars_add(struct quarry_tsdb *tsdb, struct t
 
     if (ring != NULL && supply_take(memory, ring, exemplar, &supply)) {
         uint64_t bytes = record_bytes(supply.record);
+        supply.record->window = window;
         /* Before it is there, so that what is taken out again cannot come to below 0. */
         (void)atomic_add_relaxed_u64(&tsdb->counters.exemplar_count, 1);
         (void)atomic_add_relaxed_u64(&tsdb->counters.exemplar_bytes, bytes);

@@ -20,6 +20,7 @@ struct tsdb_exemplar_record {
     int64_t t_ms;
     uint64_t bits;
     uint32_t text_bytes, label_count;
+    int32_t window;     /* whose log, or file, has it */
     uint16_t lengths[]; /* of name, value, name, …; then the bytes of all */
 };
 

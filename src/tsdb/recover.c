@@ -34,6 +34,7 @@
  */
 #include <tsdb/append.h>
 #include <tsdb/durable.h>
+#include <tsdb/exemplars.h>
 #include <tsdb/turn.h>
 
 #include <stdio.h>
@@ -240,12 +241,23 @@ static enum quarry_status histogram_meet(void *argument, const struct tsdb_log_h
     return QUARRY_OK;
 }
 
+/* Of the log's visitor. One that is older than its series' newest is passed over: they come in the
+ * order in which they were taken, but from a window that is replayed for its file is damaged. */
 static enum quarry_status exemplar_meet(void *argument, const struct tsdb_log_exemplar *exemplar)
 {
-    struct replaying *replaying = argument;
+    const struct replaying *replaying = argument;
+    struct quarry_tsdb *tsdb = replaying->durable->tsdb;
+    const struct quarry_tsdb_exemplar brought = {
+        .t_ms = exemplar->t_ms, .bits = exemplar->bits, .labels = exemplar->labels};
 
-    (void)exemplar;
-    replaying->refused_count++;
+    quarry_epoch_enter(tsdb->epoch);
+    uint16_t tenant = tsdb_registry_series(tsdb->registry, exemplar->series)->tenant;
+    struct tsdb_tenant *figures = tsdb_limits_tenant(&tsdb->limits, tenant);
+    if (figures != NULL) {
+        (void)tsdb_exemplars_add(tsdb, figures, exemplar->series, (int32_t)replaying->window,
+                                 &brought);
+    }
+    quarry_epoch_leave(tsdb->epoch);
     return QUARRY_OK;
 }
 
