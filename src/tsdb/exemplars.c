@@ -31,6 +31,7 @@
 #include <string.h>
 
 #include <tsdb/exemplars_parts.h>
+#include <tsdb/exemplars_save.h>
 
 /* Bytes of one's labels: a character has up to four. */
 #define TEXT_BYTES_MAX (4 * TSDB_EXEMPLAR_CHARACTERS_MAX)
@@ -253,6 +254,7 @@ static void record_remove(struct tsdb_exemplar_ring *ring, struct tsdb_exemplar_
     struct tsdb_exemplar_series *series = record->series;
 
     Q_ASSERT(series->oldest == record);
+    ring->save_at = ring->save_at == record ? record->newer : ring->save_at;
     *(record->older != NULL ? &record->older->newer : &ring->oldest) = record->newer;
     *(record->newer != NULL ? &record->newer->older : &ring->newest) = record->older;
     series->oldest = record->series_newer;
@@ -425,11 +427,47 @@ static enum tsdb_exemplar_verdict ring_add_locked(struct tsdb_exemplar_ring *rin
     return TSDB_EXEMPLAR_TAKEN;
 }
 
+/* Puts a record in front of all others, or leaves it with the supply. */
+static enum tsdb_exemplar_verdict ring_restore_locked(struct tsdb_exemplar_ring *ring, uint32_t id,
+                                                      const struct quarry_tsdb_limits *limits,
+                                                      struct supply *supply,
+                                                      struct garbage *garbage)
+{
+    const struct tsdb_exemplar_series *known = tsdb_exemplar_series_find(ring, id);
+    struct tsdb_exemplar_record *record = supply->record;
+
+    if (ring->count >= limits->exemplar_count ||
+        ring->bytes + record_bytes(record) > limits->exemplar_bytes ||
+        (known != NULL && record_compare(record, known->oldest) >= 0)) {
+        return TSDB_EXEMPLAR_REFUSED;
+    }
+    struct tsdb_exemplar_series *series = series_have(ring, id, supply, garbage);
+    supply->record = NULL;
+    record->series = series;
+    record->series_newer = series->oldest;
+    series->oldest = record;
+    series->newest = series->newest == NULL ? record : series->newest;
+    record->newer = ring->oldest;
+    *(ring->oldest == NULL ? &ring->newest : &ring->oldest->older) = record;
+    ring->oldest = record;
+    ring->count++;
+    ring->bytes += record_bytes(record);
+    return TSDB_EXEMPLAR_TAKEN;
+}
+
+/* How one is put in. */
+typedef enum tsdb_exemplar_verdict ring_function(struct tsdb_exemplar_ring *ring, uint32_t id,
+                                                 const struct quarry_tsdb_limits *limits,
+                                                 struct supply *supply, struct garbage *garbage);
+
 static enum tsdb_exemplar_verdict ring_add(struct quarry_tsdb *tsdb,
                                            struct tsdb_exemplar_ring *ring, uint32_t id,
-                                           const struct quarry_tsdb_limits *limits,
-                                           struct supply *supply, struct garbage *garbage)
+                                           ring_function *put, struct supply *supply,
+                                           struct garbage *garbage)
 {
+    const struct quarry_tsdb_limits *limits = tsdb_limits_of(
+        &tsdb->limits,
+        tsdb_limits_tenant(&tsdb->limits, tsdb_registry_series(tsdb->registry, id)->tenant));
     const struct tsdb_series *series = tsdb_registry_series(tsdb->registry, id);
     struct os_mutex *mutex = tsdb_shard_mutex(tsdb, tsdb_shard_of(id));
     enum tsdb_exemplar_verdict verdict = TSDB_EXEMPLAR_REFUSED;
@@ -437,16 +475,17 @@ static enum tsdb_exemplar_verdict ring_add(struct quarry_tsdb *tsdb,
     os_mutex_lock(mutex);
     if ((series->flags & TSDB_SERIES_GONE) == 0) {
         os_mutex_lock(&ring->mutex);
-        verdict = ring_add_locked(ring, id, limits, supply, garbage);
+        verdict = put(ring, id, limits, supply, garbage);
         os_mutex_unlock(&ring->mutex);
     }
     os_mutex_unlock(mutex);
     return verdict;
 }
 
-enum tsdb_exemplar_verdict tsdb_exemplars_add(struct quarry_tsdb *tsdb, struct tsdb_tenant *tenant,
-                                              uint32_t id, int32_t window,
-                                              const struct quarry_tsdb_exemplar *exemplar)
+static enum tsdb_exemplar_verdict exemplar_put(struct quarry_tsdb *tsdb, struct tsdb_tenant *tenant,
+                                               uint32_t id, int32_t window,
+                                               const struct quarry_tsdb_exemplar *exemplar,
+                                               ring_function *put)
 {
     const struct tsdb_memory *memory = memory_of(tsdb);
     struct tsdb_exemplar_ring *ring = ring_have(tsdb, tenant);
@@ -460,14 +499,26 @@ enum tsdb_exemplar_verdict tsdb_exemplars_add(struct quarry_tsdb *tsdb, struct t
         /* Before it is there, so that what is taken out again cannot come to below 0. */
         (void)atomic_add_relaxed_u64(&tsdb->counters.exemplar_count, 1);
         (void)atomic_add_relaxed_u64(&tsdb->counters.exemplar_bytes, bytes);
-        verdict =
-            ring_add(tsdb, ring, id, tsdb_limits_of(&tsdb->limits, tenant), &supply, &garbage);
+        verdict = ring_add(tsdb, ring, id, put, &supply, &garbage);
         garbage.record_count += verdict != TSDB_EXEMPLAR_TAKEN;
         garbage.record_bytes += verdict != TSDB_EXEMPLAR_TAKEN ? bytes : 0;
         garbage_give(tsdb, &garbage);
     }
     supply_give(memory, &supply);
     return verdict;
+}
+
+enum tsdb_exemplar_verdict tsdb_exemplars_add(struct quarry_tsdb *tsdb, struct tsdb_tenant *tenant,
+                                              uint32_t id, int32_t window,
+                                              const struct quarry_tsdb_exemplar *exemplar)
+{
+    return exemplar_put(tsdb, tenant, id, window, exemplar, ring_add_locked);
+}
+
+void tsdb_exemplars_restore(struct quarry_tsdb *tsdb, struct tsdb_tenant *tenant, uint32_t id,
+                            int32_t window, const struct quarry_tsdb_exemplar *exemplar)
+{
+    (void)exemplar_put(tsdb, tenant, id, window, exemplar, ring_restore_locked);
 }
 
 void tsdb_exemplars_forget(struct quarry_tsdb *tsdb, uint16_t tenant, uint32_t id)
@@ -504,8 +555,7 @@ static void ring_fini(struct quarry_tsdb *tsdb, struct tsdb_exemplar_ring *ring)
     tsdb_memory_give(memory_of(tsdb), ring);
 }
 
-/* Each tenant's ring, in order; `*at`: begins at 0. NULL: no more. */
-static struct tsdb_exemplar_ring *ring_next(struct quarry_tsdb *tsdb, uint32_t *at)
+struct tsdb_exemplar_ring *tsdb_exemplar_ring_next(struct quarry_tsdb *tsdb, uint32_t *at)
 {
     while (*at < TSDB_TENANT_LEAVES * TSDB_TENANTS_OF_LEAF) {
         struct tsdb_tenant *tenants =
@@ -527,7 +577,7 @@ void tsdb_exemplars_fini(struct quarry_tsdb *tsdb)
 {
     uint32_t at = 0;
 
-    for (struct tsdb_exemplar_ring *ring; (ring = ring_next(tsdb, &at)) != NULL;) {
+    for (struct tsdb_exemplar_ring *ring; (ring = tsdb_exemplar_ring_next(tsdb, &at)) != NULL;) {
         ring_fini(tsdb, ring);
     }
 }
@@ -563,7 +613,7 @@ enum quarry_status tsdb_exemplars_validate(struct quarry_tsdb *tsdb, struct quar
     uint32_t at = 0;
 
     for (struct tsdb_exemplar_ring *ring;
-         status == QUARRY_OK && (ring = ring_next(tsdb, &at)) != NULL;) {
+         status == QUARRY_OK && (ring = tsdb_exemplar_ring_next(tsdb, &at)) != NULL;) {
         status = ring_validate(ring, error);
     }
     return status;

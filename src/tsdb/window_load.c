@@ -17,6 +17,7 @@
  * Cost: reading and a checksum, 0.2 ns a byte each; 50 ns a series.
  */
 #include <tsdb/durable.h>
+#include <tsdb/exemplars_save.h>
 
 #include <tsdb/sealed.h>
 
@@ -282,6 +283,50 @@ static int64_t shard_enter(struct loading *loading, uint32_t number)
     return max_ms;
 }
 
+/* tsdb_exemplar_entry_function */
+static void exemplar_meet(void *argument, uint32_t id, const struct quarry_tsdb_exemplar *exemplar)
+{
+    const struct loading *loading = argument;
+    struct quarry_tsdb *tsdb = loading->durable->tsdb;
+
+    quarry_epoch_enter(tsdb->epoch);
+    if (is_meant(loading, id)) {
+        struct tsdb_tenant *tenant =
+            tsdb_limits_tenant(&tsdb->limits, tsdb_registry_series(tsdb->registry, id)->tenant);
+        if (tenant != NULL) {
+            tsdb_exemplars_restore(tsdb, tenant, id, loading->file->number, exemplar);
+        }
+    }
+    quarry_epoch_leave(tsdb->epoch);
+}
+
+/* Reads one chunk of exemplars. Without memory they are left out: the window's samples are not. */
+static void exemplars_read(struct loading *loading, size_t number)
+{
+    const struct tsdb_section_info info = tsdb_section_file_info(loading->sections, number);
+    const struct tsdb_memory *memory = &loading->durable->tsdb->small[TSDB_PART_QUERY];
+    size_t byte_count = (size_t)info.byte_count;
+    char *bytes = byte_count == 0 ? NULL : tsdb_memory_take(memory, byte_count);
+
+    if (bytes != NULL && tsdb_section_file_read(loading->sections, number, bytes, lost_whole,
+                                                &loading->lost_bytes, NULL) == QUARRY_OK) {
+        enum quarry_status status = tsdb_exemplar_chunk_read(
+            memory, (struct tsdb_slice){bytes, byte_count}, exemplar_meet, loading);
+        loading->lost_bytes += status == QUARRY_CORRUPT ? byte_count : 0;
+    }
+    tsdb_memory_give(memory, bytes);
+}
+
+/* All of them, the newest first. */
+static void exemplars_enter(struct loading *loading)
+{
+    for (size_t i = tsdb_section_file_count(loading->sections); i > 0; i--) {
+        if (tsdb_section_file_info(loading->sections, i - 1).kind == TSDB_SECTION_EXEMPLARS) {
+            exemplars_read(loading, i - 1);
+        }
+    }
+}
+
 /* A window without anything in it, of which nothing is open. */
 static enum quarry_status window_begin(struct loading *loading, struct quarry_error *error)
 {
@@ -330,6 +375,7 @@ static enum quarry_status window_read(struct loading *loading, struct tsdb_windo
         }
         return status;
     }
+    exemplars_enter(loading);
     loaded->max_ms = INT64_MIN;
     uint64_t kept_count = 0;
     for (uint32_t i = 0; i < TSDB_SHARD_COUNT; i++) {

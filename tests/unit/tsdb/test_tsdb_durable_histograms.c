@@ -351,6 +351,120 @@ static void acknowledged_histograms_survive_a_loss_of_power(void **state)
     }
 }
 
+/* ---- exemplars ------------------------------------------------------------------------------ */
+
+/* An exemplar of a series at a step, beside a sample. */
+static void exemplar_put(uint32_t series, uint32_t step)
+{
+    char text[24];
+    const struct quarry_tsdb_sample sample = {T0 + step * STEP_MS, step};
+    const struct quarry_tsdb_label labels[] = {
+        {QUARRY_TSDB_TEXT("trace_id"), {text, (size_t)snprintf(text, sizeof text, "t%u", step)}},
+        {QUARRY_TSDB_TEXT("\xc3\xa4"), QUARRY_TSDB_TEXT("\xe2\x82\xac")}};
+    const struct quarry_tsdb_exemplar exemplar = {
+        sample.t_ms - 5, bits_of(series + step / 8.0), {labels, step % 3}};
+    const struct quarry_tsdb_entry entry = {.labels = rig_labels(series),
+                                            .samples = &sample,
+                                            .sample_count = 1,
+                                            .exemplars = &exemplar,
+                                            .exemplar_count = 1};
+    const struct quarry_tsdb_request request = {.entries = &entry, .entry_count = 1};
+
+    assert_int_equal(quarry_tsdb_append(rig.tsdb, &request, &rig_result), QUARRY_OK);
+    assert_int_equal(rig_result.taken_exemplar_count, 1);
+}
+
+static uint8_t exemplars_seen[SERIES][STEPS];
+
+static bool exemplar_look(void *argument, const struct quarry_tsdb_labels *series,
+                          const struct quarry_tsdb_exemplar *exemplars, size_t count)
+{
+    uint32_t number = 0;
+
+    (void)argument;
+    while (series->labels[0].value.count != rig_labels(number).labels[0].value.count ||
+           memcmp(series->labels[0].value.bytes, rig_labels(number).labels[0].value.bytes,
+                  series->labels[0].value.count) != 0) {
+        number++;
+        assert_true(number < SERIES);
+    }
+    for (size_t i = 0; i < count; i++) {
+        uint32_t step = (uint32_t)((exemplars[i].t_ms + 5 - T0) / STEP_MS);
+        assert_true(step < STEPS && exemplars[i].t_ms == T0 + step * STEP_MS - 5);
+        assert_true(i == 0 || exemplars[i - 1].t_ms < exemplars[i].t_ms);
+        assert_true(exemplars[i].bits == bits_of(number + step / 8.0));
+        assert_int_equal(exemplars[i].labels.count, step % 3);
+        if (step % 3 == 2) {
+            assert_int_equal(exemplars[i].labels.labels[1].value.count, 3);
+        }
+        exemplars_seen[number][step]++;
+    }
+    return true;
+}
+
+/* Those of all steps before one are there, but for the oldest so many of all. */
+static void exemplars_look(uint32_t steps, uint32_t gone)
+{
+    const struct quarry_tsdb_query query = {.min_ms = INT64_MIN, .max_ms = INT64_MAX};
+
+    memset(exemplars_seen, 0, sizeof exemplars_seen);
+    assert_int_equal(quarry_tsdb_exemplars(rig.tsdb, &query, exemplar_look, NULL, NULL), QUARRY_OK);
+    for (uint32_t step = 0; step < STEPS; step++) {
+        for (uint32_t series = 0; series < SERIES; series++) {
+            uint32_t index = step * SERIES + series;
+            assert_int_equal(exemplars_seen[series][step], step < steps && index >= gone);
+        }
+    }
+    assert_int_equal(rig_stats().exemplar_count, steps * SERIES - gone);
+    rig_assert_valid();
+}
+
+static void exemplar_steps(uint32_t from, uint32_t count)
+{
+    for (uint32_t step = from; step < from + count; step++) {
+        for (uint32_t series = 0; series < SERIES; series++) {
+            exemplar_put(series, step);
+        }
+        rig_turns();
+    }
+}
+
+/* Of open windows from the log, of sealed ones from their files. */
+static void exemplars_come_back_each_once(void **state)
+{
+    (void)state;
+    for (int level = QUARRY_TSDB_DURABILITY_PROCESS; level <= QUARRY_TSDB_DURABILITY_POWER;
+         level++) {
+        disk_end();
+        disk_begin(NULL);
+        rig.options.durability = (enum quarry_tsdb_durability)level;
+        open_whole();
+        for (uint32_t step = 0; step < STEPS; step += 8) {
+            exemplar_steps(step, 8);
+            exemplars_look(step + 8, 0);
+            kill_and_reopen(level == QUARRY_TSDB_DURABILITY_PROCESS ? 100 : step % 101, step);
+            exemplars_look(step + 8, 0);
+            close_whole();
+            open_whole();
+            exemplars_look(step + 8, 0);
+        }
+        assert_true(rig_stats().window_file_count >= 2);
+        assert_int_equal(lost_count, 0);
+        close_whole();
+    }
+}
+
+static void of_exemplars_that_come_back_the_newest_are_kept(void **state)
+{
+    (void)state;
+    open_whole();
+    exemplar_steps(0, STEPS);
+    close_whole();
+    rig.options.limits.exemplar_count = 200;
+    open_whole();
+    exemplars_look(STEPS, STEPS * SERIES - 200);
+}
+
 /* ---- memory that is short ------------------------------------------------------------------- */
 
 static void leave(uint64_t bytes)
@@ -390,6 +504,8 @@ int main(void)
         TEST(histograms_are_there_after_a_clean_close),
         TEST(acknowledged_histograms_survive_the_process),
         TEST(acknowledged_histograms_survive_a_loss_of_power),
+        TEST(exemplars_come_back_each_once),
+        TEST(of_exemplars_that_come_back_the_newest_are_kept),
         TEST(without_memory_a_request_is_refused_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
