@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <math.h>
 #include <string.h>
 
 #include <promql/promql.h>
@@ -78,7 +79,7 @@ static int set_up(void **state)
     assert_int_equal(quarry_account_create(memory, &account_options, &account, NULL), QUARRY_OK);
     assert_int_equal(quarry_lifetime_begin(memory, "query", &lifetime, NULL), QUARRY_OK);
     assert_int_equal(quarry_pool_create(lifetime, quarry_account_owner(account), &pool), QUARRY_OK);
-    store = (struct promql_tsdb_source){.tsdb = tsdb};
+    store = (struct promql_tsdb_source){.tsdb = tsdb, .account = account, .pool = pool};
     source = promql_tsdb_source(&store);
     fill();
     return 0;
@@ -170,6 +171,61 @@ static void a_range_is_sorted_by_labels_and_has_a_point_for_each_step(void **sta
             assert_true(series->values[j] == -(double)(j * 4 * (i + 1)));
         }
     }
+    promql_result_fini(&result);
+}
+
+/* Of sizes{}: histograms of integers, or of floats, each with ten more than the one before. */
+static void fill_histograms(bool is_float)
+{
+    struct quarry_tsdb_label labels[] = {
+        {QUARRY_TSDB_TEXT("__name__"), QUARRY_TSDB_TEXT("sizes")},
+        {QUARRY_TSDB_TEXT("float"), {is_float ? "1" : "0", 1}},
+    };
+    static const struct quarry_tsdb_span span = {1, 2};
+    struct quarry_tsdb_entry entry = {.labels = {labels, 2}, .histogram_count = 1};
+    const struct quarry_tsdb_request request = {.entries = &entry, .entry_count = 1};
+    struct quarry_tsdb_result result;
+
+    for (size_t i = 0; i < SAMPLE_COUNT; i++) {
+        const double counts[] = {(double)(8 * i), (double)(2 * i)};
+        const uint64_t buckets[] = {is_float ? bits_of(counts[0]) : 8 * i,
+                                    is_float ? bits_of(counts[1]) : 2 * i};
+        const struct quarry_tsdb_histogram histogram = {
+            .t_ms = BEGIN_MS + (int64_t)i * STEP_MS,
+            .is_float = is_float,
+            .count = is_float ? bits_of((double)(10 * i)) : 10 * i,
+            .sum_bits = bits_of((double)i / 2),
+            .positive = {&span, buckets, 1, 2}};
+        entry.histograms = &histogram;
+        assert_int_equal(quarry_tsdb_append(tsdb, &request, &result), QUARRY_OK);
+    }
+}
+
+static void histograms_of_the_store_are_evaluated(void **state)
+{
+    struct promql_options options = options_of_test();
+    struct promql_result result;
+
+    (void)state;
+    fill_histograms(false);
+    fill_histograms(true);
+    assert_true(query(&options, "sizes", &result));
+    assert_int_equal(result.series_count, 2);
+    for (size_t i = 0; i < 2; i++) {
+        const struct promql_histogram *histogram = result.series[i].histograms[0];
+        assert_true(histogram->count == 10.0 * (SAMPLE_COUNT - 1));
+        assert_true(histogram->sum == (SAMPLE_COUNT - 1) / 2.0);
+        assert_int_equal(histogram->positive.bucket_count, 2);
+        assert_true(histogram->positive.counts[0] == 8.0 * (SAMPLE_COUNT - 1));
+        assert_int_equal(histogram->positive.spans[0].offset, 1);
+    }
+    promql_result_fini(&result);
+    assert_true(query(&options, "histogram_count(sum(rate(sizes[5m])))", &result));
+    assert_true(fabs(result.series[0].values[0] - 2 * 10.0 / (STEP_MS / 1000.0)) < 1e-9);
+    promql_result_fini(&result);
+    assert_true(range(&options, "histogram_sum(sizes)", &result));
+    assert_int_equal(result.series[0].count, 16);
+    assert_true(result.series[1].values[15] == (SAMPLE_COUNT - 1) / 2.0);
     promql_result_fini(&result);
 }
 
@@ -306,6 +362,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_matched_says_so_as_prometheus_does),
         cmocka_unit_test(a_query_ends_at_its_deadline_and_when_it_is_canceled),
         cmocka_unit_test(samples_and_points_are_limited_to_the_last_one),
+        cmocka_unit_test(histograms_of_the_store_are_evaluated),
         cmocka_unit_test(every_refusal_of_memory_is_an_error_and_leaves_nothing),
     };
 

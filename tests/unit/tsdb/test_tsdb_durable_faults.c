@@ -248,7 +248,7 @@ static void cut_everywhere(enum quarry_tsdb_durability durability)
     rig.options.durability = durability;
     uint64_t count = count_operations();
     assert_true(count > 100);
-    for (uint64_t i = 1; i <= count; i += stride(count, 60)) {
+    for (uint64_t i = 1; i <= count; i += stride(count, 45)) {
         bool is_process = durability == QUARRY_TSDB_DURABILITY_PROCESS;
         cut_at(i, is_process ? 100 : (uint32_t)(i * 37 % 101),
                durability != QUARRY_TSDB_DURABILITY_NONE);
@@ -293,7 +293,7 @@ static void every_call_may_fail(void **state)
     (void)state;
     rig.options.durability = QUARRY_TSDB_DURABILITY_POWER;
     uint64_t count = count_operations();
-    for (uint64_t i = 1; i <= count; i += stride(count, 150)) {
+    for (uint64_t i = 1; i <= count; i += stride(count, 90)) {
         fail_at(i, 1, i % 3 == 0 ? QUARRY_NO_SPACE : QUARRY_IO);
     }
     for (uint64_t i = 1; i <= count; i += stride(count, 20)) {
