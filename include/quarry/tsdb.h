@@ -46,9 +46,9 @@
  * quarry_tsdb_histogram_check is refused before its time is looked at.
  *
  * *Exemplars* are samples that stand for others: a value, when, and labels that lead elsewhere, to
- * a trace for example. Of each tenant a store keeps the newest ones; with a directory they are logged
- * and written with the window of their series' newest sample, unless that is sealed by then. With
- * durability NONE those of windows that are not sealed yet are gone when it is closed.
+ * a trace for example. Of each tenant a store keeps the newest ones; with a directory they are
+ * logged and written with the window of their series' newest sample, unless that is sealed by then.
+ * With durability NONE those of windows that are not sealed yet are gone when it is closed.
  *
  * Memory. All that a store uses is charged to accounts below one named by `options.name`:
  * `registry` (labels and indexes), `open` and `sealed` (samples), `query`, and its own `meta`. When
