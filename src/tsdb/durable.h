@@ -147,10 +147,10 @@ void tsdb_durable_file_forget(struct tsdb_durable *durable, int32_t number);
 
 /* Kinds of sections: of window files and of snapshots. */
 enum tsdb_section_kind {
-    TSDB_SECTION_INFO = 1,      /* index 0 and, of windows, 1: the same twice */
-    TSDB_SECTION_BYTES = 2,     /* of the sealed space, by segment */
-    TSDB_SECTION_SERIES = 3,    /* chunks of series */
-    TSDB_SECTION_EXEMPLARS = 4, /* of windows: chunks of exemplars */
+    TSDB_SECTION_INFO = 1,       /* index 0 and, of windows, 1: the same twice */
+    TSDB_SECTION_BYTES = 2,      /* of the sealed space, by segment */
+    TSDB_SECTION_SERIES = 3,     /* chunks of series */
+    TSDB_SECTION_EXEMPLARS = 16, /* of windows: chunks of exemplars */
 };
 
 /* Of an info of a window: its length and its bytes in use, then six numbers for each shard. */
