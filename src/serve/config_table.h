@@ -77,6 +77,8 @@
       "threads for requests that take long")                                                       \
     X(SERVE_HTTP_ACCESS_LOG, "http.access_log", BOOL, "off", 0, 1, LIVE, "",                       \
       "logs requests, at the rate of all lines: ten in ten seconds")                               \
+    X(SERVE_HTTP_LIFECYCLE, "http.lifecycle", BOOL, "off", 0, 1, START, "",                        \
+      "allows POST /-/reload and /-/quit to those who may administrate")                           \
     X(SERVE_KV_MEMORY, "kv.memory", BYTES, "auto", Q_MIB(4), Q_TIB(16) - 4096, START, "auto",      \
       "what the key-value store never has more of; auto: half of memory.limit")                    \
     X(SERVE_KV_WRITE_BUFFER, "kv.write_buffer", BYTES, "auto", Q_KIB(64), Q_GIB(4), START, "auto", \
@@ -125,6 +127,8 @@
     X(SERVE_TSDB_SELF_SCRAPE, "tsdb.self_scrape", DURATION, "15s", Q_SECOND_NS,                    \
       3600 * Q_SECOND_NS, LIVE, "off",                                                             \
       "how often the server's own /metrics are put into the time-series store")                    \
+    X(SERVE_TSDB_ADMIN_API, "tsdb.admin_api", BOOL, "off", 0, 1, START, "",                        \
+      "allows /api/v1/admin/tsdb, snapshots, to those who may administrate")                       \
     X(SERVE_TLS_CERTIFICATE, "tls.certificate", TEXT, "", 0, 900, LIVE, "",                        \
       "PEM files of certificates with those that signed them, with commas between")                \
     X(SERVE_TLS_KEY, "tls.key", TEXT, "", 0, 900, LIVE, "",                                        \

@@ -10,6 +10,7 @@
 #include <tsdb/buffer.h>
 #include <tsdb/exposition.h>
 #include <tsdb/exposition_write.h>
+#include <tsdb/matcher.h>
 #include <tsdb/metadata.h>
 #include <tsdb/number.h>
 #include <tsdb/protobuf.h>

@@ -41,7 +41,9 @@ struct api_request *api_begin_request(struct http_call *call, const struct api_c
     const struct tsdb_memory *memory = &context->store->memory;
     struct api_request *request = tsdb_memory_take_zero(memory, sizeof *request);
 
-    http_say_shared(call);
+    if (call->route->is_shared) {
+        http_say_shared(call);
+    }
     if (request == NULL) {
         (void)api_fail(call, API_INTERNAL, "no memory for a request");
         return NULL;

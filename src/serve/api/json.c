@@ -2,7 +2,8 @@
  * JSON as Prometheus' API writes it.
  *
  * Doubles are strings, as JSON's numbers have no NaN; times are numbers of seconds with no digit
- * behind the point, or three.
+ * behind the point, or three. What would mean something in a page of HTML or in JavaScript is
+ * escaped, as Go's encoder does: <, >, &, U+2028, U+2029.
  */
 #include <serve/api/json.h>
 
@@ -12,7 +13,7 @@
 #include <promql/promql.h>
 #include <tsdb/tsdb.h>
 
-#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
+#define REPLACEMENT "\\ufffd"
 
 /* How many bytes a whole character has at `at`; 0: it is none. */
 static size_t character_bytes(const char *at, size_t left)
@@ -54,7 +55,25 @@ static void put_escaped(struct http_text *text, unsigned char byte)
 /* Whether a byte stands for itself. */
 static bool is_plain(char byte)
 {
-    return (unsigned char)byte >= ' ' && (unsigned char)byte < 0x80 && byte != '"' && byte != '\\';
+    return (unsigned char)byte >= ' ' && (unsigned char)byte < 0x80 &&
+           strchr("\"\\<>&", byte) == NULL;
+}
+
+/* A character of several bytes; or a byte that is of none. Returns: how many were taken. */
+static size_t put_character(struct http_text *text, const char *at, size_t left)
+{
+    const size_t count = character_bytes(at, left);
+
+    if (count == 0) {
+        http_text_say(text, REPLACEMENT);
+        return 1;
+    }
+    if (count == 3 && memcmp(at, "\xe2\x80", 2) == 0 && (at[2] == '\xa8' || at[2] == '\xa9')) {
+        http_text_say(text, at[2] == '\xa8' ? "\\u2028" : "\\u2029");
+    } else {
+        http_text_add(text, at, count);
+    }
+    return count;
 }
 
 void api_put_string(struct http_text *text, struct quarry_tsdb_slice string)
@@ -74,9 +93,7 @@ void api_put_string(struct http_text *text, struct quarry_tsdb_slice string)
             put_escaped(text, (unsigned char)string.bytes[i++]);
             continue;
         }
-        const size_t count = character_bytes(string.bytes + i, string.count - i);
-        http_text_add(text, count == 0 ? REPLACEMENT : string.bytes + i, count == 0 ? 3 : count);
-        i += count == 0 ? 1 : count;
+        i += put_character(text, string.bytes + i, string.count - i);
     }
     http_text_add(text, "\"", 1);
 }

@@ -8,7 +8,7 @@
 
 #include <serve/http/text.h>
 
-/* A string in quotes. Bytes that are no UTF-8 become U+FFFD. Cost: O(count). */
+/* A string in quotes; <, > and & escaped. Bytes that are no UTF-8 become U+FFFD. Cost: O(count). */
 void api_put_string(struct http_text *text, struct quarry_tsdb_slice string);
 /* The same of a string that ends with NUL. */
 void api_put_words(struct http_text *text, const char *words);

@@ -6,7 +6,9 @@
  */
 #include <serve/api/params.h>
 
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <tsdb/tsdb.h>
@@ -203,6 +205,30 @@ bool api_read_duration(struct http_slice text, int64_t *ret_ms)
     return read_seconds(text, ret_ms) || read_units(text, ret_ms);
 }
 
+const char *api_duration_text(uint64_t ms, char room[API_DURATION_BYTES])
+{
+    static const struct {
+        const char *name;
+        uint64_t ms;
+        bool is_whole; /* used where nothing is left over */
+    } units[] = {{"y", 31536000000, true}, {"w", 604800000, true}, {"d", 86400000, false},
+                 {"h", 3600000, false},    {"m", 60000, false},    {"s", 1000, false},
+                 {"ms", 1, false}};
+    size_t used = 0;
+
+    (void)snprintf(room, API_DURATION_BYTES, "0s");
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        const uint64_t count = units[i].is_whole && ms % units[i].ms != 0 ? 0 : ms / units[i].ms;
+        if (count > 0) {
+            used += (size_t)snprintf(room + used, API_DURATION_BYTES - used, "%" PRIu64 "%s", count,
+                                     units[i].name);
+            Q_ASSERT(used < API_DURATION_BYTES);
+            ms -= count * units[i].ms;
+        }
+    }
+    return room;
+}
+
 bool api_read_count(struct http_slice text, uint64_t *ret_count)
 {
     uint64_t count = 0;
@@ -216,4 +242,31 @@ bool api_read_count(struct http_slice text, uint64_t *ret_count)
     }
     *ret_count = count;
     return text.count > 0;
+}
+
+bool api_read_number(struct http_slice text, int64_t *ret_number)
+{
+    const bool is_signed = text.count > 0 && (text.bytes[0] == '-' || text.bytes[0] == '+');
+    const struct http_slice digits = {text.bytes + is_signed, text.count - is_signed};
+    uint64_t count;
+
+    if (!api_read_count(digits, &count) || count > INT64_MAX) {
+        return false;
+    }
+    *ret_number = is_signed && text.bytes[0] == '-' ? -(int64_t)count : (int64_t)count;
+    return true;
+}
+
+bool api_read_bool(struct http_slice text, bool *ret_value)
+{
+    static const char *const words[][6] = {{"0", "f", "F", "false", "FALSE", "False"},
+                                           {"1", "t", "T", "true", "TRUE", "True"}};
+
+    for (size_t i = 0; i < 12; i++) {
+        if (http_slice_equals(text, words[i / 6][i % 6])) {
+            *ret_value = i / 6 == 1;
+            return true;
+        }
+    }
+    return false;
 }

@@ -96,10 +96,12 @@ static void strings_values_and_times_are_upstreams(void **state)
         api_put_time(&text, times[i].ms);
         assert_text(&text, times[i].text);
     }
-    api_put_words(&text, "a\"b\\c\n\r\t\x01\x1f/<é€😀");
-    assert_text(&text, "\"a\\\"b\\\\c\\n\\r\\t\\u0001\\u001f/<é€😀\"");
+    api_put_words(&text, "a\"b\\c\n\r\t\x01\x1f/<é€😀>&\x7f");
+    assert_text(&text, "\"a\\\"b\\\\c\\n\\r\\t\\u0001\\u001f/\\u003cé€😀\\u003e\\u0026\x7f\"");
+    api_put_words(&text, "\xe2\x80\xa7\xe2\x80\xa8\xe2\x80\xa9");
+    assert_text(&text, "\"\xe2\x80\xa7\\u2028\\u2029\"");
     api_put_string(&text, (struct quarry_tsdb_slice){"x\xffy\xe2\x82", 5});
-    assert_text(&text, "\"x\xef\xbf\xbdy\xef\xbf\xbd\xef\xbf\xbd\"");
+    assert_text(&text, "\"x\\ufffdy\\ufffd\\ufffd\"");
     api_put_value(&text, 1e21);
     api_put_value(&text, -HUGE_VAL);
     api_put_value(&text, 0.1);
