@@ -109,7 +109,7 @@ enum http_outcome api_delete_series(struct http_call *call, struct api_request *
     if (!http_param(call, "match[]", &value)) {
         return api_fail(call, API_BAD_DATA, "no match[] parameter provided");
     }
-    if (!api_read_selection(call, request, &selection)) {
+    if (!api_read_selection(call, request, API_SELECTION_PREFIX, &selection)) {
         return HTTP_DONE;
     }
     return api_fail(call, API_UNAVAILABLE,

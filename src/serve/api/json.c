@@ -136,3 +136,22 @@ void api_put_labels(struct http_text *text, const struct quarry_tsdb_label *labe
     }
     http_text_add(text, "}", 1);
 }
+
+void api_put_plain_value(struct http_text *text, double value)
+{
+    char room[PROMQL_NUMBER_BYTES_MAX];
+
+    http_text_add(text, "\"", 1);
+    http_text_add(text, room, promql_number_write(value, PROMQL_NUMBER_PLAIN, room));
+    http_text_add(text, "\"", 1);
+}
+
+void api_put_plain_time(struct http_text *text, int64_t t_ms)
+{
+    api_put_time(text, t_ms);
+    if (t_ms % 1000 != 0 && !text->is_failed) {
+        while (text->bytes[text->count - 1] == '0') {
+            text->count--;
+        }
+    }
+}

@@ -16,6 +16,9 @@ void api_put_words(struct http_text *text, const char *words);
 void api_put_value(struct http_text *text, double value);
 /* Milliseconds as seconds: 12, 12.345, 12.300. */
 void api_put_time(struct http_text *text, int64_t t_ms);
+/* The same two, as scalars and strings have them: "0.0000001"; 12.3. */
+void api_put_plain_value(struct http_text *text, double value);
+void api_put_plain_time(struct http_text *text, int64_t t_ms);
 /* {"__name__":"up","job":"node"} */
 void api_put_labels(struct http_text *text, const struct quarry_tsdb_label *labels, size_t count);
 

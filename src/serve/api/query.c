@@ -56,9 +56,7 @@ static bool read_edge(struct http_call *call, const char *name, int64_t *ret_ms)
     if (http_param(call, name, &value) && api_read_time(value, ret_ms)) {
         return true;
     }
-    (void)api_fail(call, API_BAD_DATA,
-                   "invalid parameter \"%s\": cannot parse \"%.*s\" to a valid timestamp", name,
-                   (int)size_min(value.count, 256), value.bytes);
+    api_fail_time(call, name, "", value);
     return false;
 }
 
@@ -75,9 +73,7 @@ static bool read_duration(struct http_call *call, const char *name, int64_t fall
     if (api_read_duration(value, ret_ms)) {
         return true;
     }
-    (void)api_fail(call, API_BAD_DATA,
-                   "invalid parameter \"%s\": cannot parse \"%.*s\" to a valid duration", name,
-                   (int)size_min(value.count, 256), value.bytes);
+    api_fail_duration(call, name, value);
     return false;
 }
 
