@@ -109,6 +109,7 @@ static enum http_outcome answer_quit(struct http_call *call)
 #define API_OWN(route_methods, route_path)                                                         \
     {                                                                                              \
         .methods = (route_methods), .path = (route_path), .rights = SERVE_ADMIN,                   \
+        .body_bytes_max = (route_methods) != HTTP_GET ? FORM_BYTES_MAX : 0, .takes_form = true,    \
         .is_change = (route_methods) != HTTP_GET, .runs_on = HTTP_ON_EXECUTOR,                     \
         .handler = server_answer_api                                                               \
     }
