@@ -30,7 +30,7 @@ def http_address(server):
     return next(door["address"] for door in server.doors() if door["protocol"] == "http")
 
 
-class Administration(unittest.TestCase):
+class Rig(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory(prefix="quarry-administration-")
         self.addCleanup(self.folder.cleanup)
@@ -64,20 +64,22 @@ class Administration(unittest.TestCase):
         return self.wait(lambda: [target for target in self.get(server, "targets")["activeTargets"]
                                   if target["health"] != "unknown"])
 
+
+class Administration(Rig):
     # ---- what is scraped ----
 
     def test_targets_tell_what_is_scraped(self):
         page = self.page()
         text = (f"[tsdb]\nself_scrape = off\n[scrape web]\ntargets = {page}\nlabels = zone=ü,tier=<a>\ninterval = 1500ms\n"
-                f"timeout = 500ms\n[scrape gone]\nfile_sd = {self.folder.name}/none*.json\n")
+                f"timeout = 1s\n[scrape gone]\nfile_sd = {self.folder.name}/none*.json\n")
         with self.serve(text=text) as server:
-            (target,) = self.scraped(server)
+            (target,) = self.wait(lambda: [target for target in self.scraped(server) if target["health"] == "up"])
             labels = {"instance": page, "job": "web", "tier": "<a>", "zone": "ü"}
             self.assertEqual(target["labels"], labels)
             self.assertEqual(target["discoveredLabels"]["__address__"], page)
             self.assertEqual((target["scrapePool"], target["health"], target["lastError"]), ("web", "up", ""))
             self.assertEqual(target["scrapeUrl"], f"http://{page}/metrics")
-            self.assertEqual((target["scrapeInterval"], target["scrapeTimeout"]), ("1s500ms", "500ms"))
+            self.assertEqual((target["scrapeInterval"], target["scrapeTimeout"]), ("1s500ms", "1s"))
             self.assertRegex(target["lastScrape"], r"^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z$")
             self.assertGreater(target["lastScrapeDuration"], 0)
             self.assertEqual(self.get(server, "scrape_pools"), {"scrapePools": ["gone", "web"]})
@@ -116,32 +118,6 @@ class Administration(unittest.TestCase):
             for name, count in (("ann", 1), ("bob", 0)):
                 found = self.get(server, "targets", headers=self.basic(name))["activeTargets"]
                 self.assertEqual(len(found), count)
-
-    def test_targets_are_told_as_prometheus_tells_them(self):
-        program = find_program("prometheus", "prometheus")
-        if not program:
-            self.skipTest("there is no Prometheus")
-        page, peer = self.page(), f"127.0.0.1:{free_port()}"
-        config = write(self.folder.name, "prometheus.yml", "scrape_configs:\n- job_name: web\n  scrape_interval: 1s\n"
-                       f"  scrape_timeout: 500ms\n  static_configs: [{{targets: ['{page}'], labels: {{zone: '<é>'}}}}]\n")
-        process = subprocess.Popen([program, f"--config.file={config}", f"--storage.tsdb.path={self.folder.name}/data",
-                                    f"--web.listen-address={peer}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        text = ("[tsdb]\nself_scrape = off\n[scrape web]\ninterval = 1s\ntimeout = 500ms\n"
-                f"targets = {page}\nlabels = zone=<é>\n")
-        with self.serve(text=text) as server:
-            def told(address):
-                try:
-                    status, _, body = base.ask(address, "/api/v1/targets")
-                except OSError:
-                    return None
-                targets = json.loads(body)["data"]["activeTargets"] if status == 200 else []
-                return targets if targets and targets[0]["health"] == "up" else None
-            (ours,), (theirs,) = self.wait(lambda: told(http_address(server))), self.wait(lambda: told(peer))
-            self.assertEqual(list(ours), list(theirs))
-            for key in ("labels", "scrapePool", "scrapeUrl", "lastError", "health", "scrapeInterval", "scrapeTimeout"):
-                self.assertEqual(ours[key], theirs[key])
 
     # ---- what is in force ----
 
@@ -274,6 +250,34 @@ class Administration(unittest.TestCase):
             self.assertEqual(self.ask(server, "/-/quit", "PUT", self.basic("ann")),
                              (200, b"Requesting termination... Goodbye!"))
             self.assertEqual(server.wait(), 0)
+
+
+class Targets(Rig):
+    def test_targets_are_told_as_prometheus_tells_them(self):
+        program = find_program("prometheus", "prometheus")
+        if not program:
+            self.skipTest("there is no Prometheus")
+        page, peer = self.page(), f"127.0.0.1:{free_port()}"
+        config = write(self.folder.name, "prometheus.yml", "scrape_configs:\n- job_name: web\n  scrape_interval: 1s\n"
+                       f"  scrape_timeout: 1s\n  static_configs: [{{targets: ['{page}'], labels: {{zone: '<é>'}}}}]\n")
+        process = subprocess.Popen([program, f"--config.file={config}", f"--storage.tsdb.path={self.folder.name}/data",
+                                    f"--web.listen-address={peer}", "--scrape.discovery-reload-interval=100ms"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        text = ("[tsdb]\nself_scrape = off\n[scrape web]\ninterval = 1s\ntimeout = 1s\n"
+                f"targets = {page}\nlabels = zone=<é>\n")
+        with self.serve(text=text) as server:
+            def told(address):
+                try:
+                    status, _, body = base.ask(address, "/api/v1/targets")
+                except OSError:
+                    return None
+                targets = json.loads(body)["data"]["activeTargets"] if status == 200 else []
+                return targets if targets and targets[0]["health"] == "up" else None
+            (ours,), (theirs,) = self.wait(lambda: told(http_address(server))), self.wait(lambda: told(peer))
+            self.assertEqual(list(ours), list(theirs))
+            for key in ("labels", "scrapePool", "scrapeUrl", "lastError", "health", "scrapeInterval", "scrapeTimeout"):
+                self.assertEqual(ours[key], theirs[key])
 
 
 if __name__ == "__main__":
