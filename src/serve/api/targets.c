@@ -4,9 +4,8 @@
  * Targets are the first tenant's, as their series are: others are told of none. Nothing is
  * relabeled here, so nothing is ever dropped.
  *
- * Which families a target has is known by its series: the names of those that carry its labels, of
- * the last minutes, each found in the table of families by itself or without what its family's type
- * puts behind it.
+ * Which families a target has is known by its series: the names of those that carry its labels,
+ * each found in the table of families by itself or without what its family's type puts behind it.
  *
  * Locking: none; the scraper's is held while its targets are copied.
  */
@@ -19,8 +18,6 @@
 #include <os/os.h>
 #include <serve/api/params.h>
 
-/* How long ago a target's series may have had their last sample. */
-#define METADATA_SPAN_MS INT64_C(600000)
 /* Bytes of one family's texts: not below the table's limit (tsdb_store.c). */
 #define FAMILY_BYTES_MAX Q_KIB(64)
 
@@ -427,7 +424,6 @@ static enum quarry_status is_asked_for(const struct families *families, bool *re
 static enum quarry_status say_families(struct families *families, struct quarry_error *error)
 {
     const struct scrape_target_state *target = families->target;
-    const int64_t now_ms = (int64_t)(os_wall_ns(os_real()) / Q_MS_NS);
     struct promql_memory *memory = &families->request->memory;
     struct quarry_tsdb_matcher *matchers =
         promql_memory_take_zero(memory, target->labels.count + 1, sizeof *matchers);
@@ -440,8 +436,8 @@ static enum quarry_status say_families(struct families *families, struct quarry_
         matchers[i].name = target->labels.labels[i].name;
         matchers[i].value = target->labels.labels[i].value;
     }
-    const struct quarry_tsdb_query query = {.min_ms = now_ms - METADATA_SPAN_MS,
-                                            .max_ms = now_ms + METADATA_SPAN_MS,
+    const struct quarry_tsdb_query query = {.min_ms = API_TIME_MIN_MS,
+                                            .max_ms = API_TIME_MAX_MS,
                                             .matchers = matchers,
                                             .matcher_count = target->labels.count};
     families->count = 0;
