@@ -23,6 +23,7 @@
 #define QUARRY_PROMQL_ENGINE_H
 
 #include <promql/ast.h>
+#include <promql/crew.h>
 #include <promql/histogram.h>
 #include <promql/memory.h>
 #include <promql/source.h>
@@ -42,7 +43,9 @@ struct promql_options {
     int64_t lookback_ms;             /* 0: 5 min */
     int64_t subquery_step_ms;        /* of a subquery that names none; 0: 1 min */
     uint64_t deadline_ns;            /* of os' monotonic clock; 0: none */
-    const _Atomic(uint32_t) *cancel; /* not 0: the query is to end; borrowed; NULL: never */
+    const _Atomic bool *cancel; /* the query is to end; borrowed for the call; NULL: never */
+    struct promql_crew *crew;        /* threads that help; borrowed for the call; NULL: none */
+    uint32_t block_series;           /* that they take at a time; 0: by the number of steps */
     uint32_t depth_max;              /* of nested expressions; 0: 256 */
     bool delays_name_removal;        /* names go at the end of a query */
     bool uses_start_times;           /* rate and its like look at when counting began */

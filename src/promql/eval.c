@@ -14,6 +14,7 @@
 #include <promql/eval.h>
 
 #include <promql/function.h>
+#include <promql/parallel.h>
 
 #include <math.h>
 
@@ -112,12 +113,19 @@ static struct eval_stream *open_unary(struct eval *eval, const struct eval_frame
     return eval_unique(eval, frame, &negate->stream, node->unary.of);
 }
 
+static struct eval_stream *open_values(struct eval *eval, const struct eval_frame *frame,
+                                       const struct promql_node *node, const void *argument)
+{
+    (void)argument;
+    return eval_selector(eval, frame, node, EVAL_WANTS_VALUES);
+}
+
 static struct eval_stream *open(struct eval *eval, const struct eval_frame *frame,
                                 const struct promql_node *node)
 {
     switch (node->kind) {
     case PROMQL_SELECTOR:
-        return eval_selector(eval, frame, node, EVAL_WANTS_VALUES);
+        return eval_parallel(eval, frame, node, open_values, NULL);
     case PROMQL_AGGREGATE:
         return eval_aggregate(eval, frame, node);
     case PROMQL_BINARY:

@@ -10,7 +10,10 @@
 #include <promql/engine.h>
 #include <promql/labels.h>
 
-struct eval_use;   /* a set of series, and a reader: select.c */
+struct eval_reader;
+struct eval_repeats;
+struct eval_set;   /* a set of series with its readers: select.c */
+struct parallel;
 struct eval_notes; /* warnings and infos: notes.c */
 
 /* The moments that something is looked at. */
@@ -36,9 +39,17 @@ struct eval {
     struct promql_steps steps;            /* const; the whole query's */
     bool is_range;                        /* const */
     struct eval_set *sets;                /* open ones: select.c */
+    struct eval_reader *reader;           /* the one that was opened last */
+    struct parallel *parallels;           /* what is read by many threads: parallel.c */
+    uint64_t parts_peak_bytes;            /* what they had */
+    struct eval_repeats *repeats;         /* what stands in the query more than once: once.c */
     struct eval_notes *notes;
     uint64_t samples_now;
+    uint64_t work; /* since the deadline was looked at */
     uint32_t depth;
+    /* Of a part of a query: whose sets it reads, and whether it is wanted no more. */
+    struct eval *owner;                /* const; NULL: it is the query itself */
+    const _Atomic(uint32_t) *abandoned; /* const; relaxed; NULL likewise */
 };
 
 /* What a row has at a step. */
@@ -108,6 +119,22 @@ bool eval_fail(struct eval *eval, enum promql_error error, const char *format, .
 bool eval_fail_memory(struct eval *eval);
 /* Looks at the deadline and the cancel flag. Returns: whether it may go on. Cost: a clock. */
 bool eval_poll(struct eval *eval);
+
+/* Steps of work, of at most some hundred nanoseconds, after which eval_poll is due: so every ten
+ * milliseconds or sooner. */
+#define EVAL_WORK_MAX 65536u
+
+/* Counts work that is done in between. Returns: as eval_poll, when it is due. */
+static inline bool eval_tick(struct eval *eval, uint64_t count)
+{
+    eval->work += count;
+    if (Q_LIKELY(eval->work < EVAL_WORK_MAX)) {
+        return true;
+    }
+    eval->work = 0;
+    return eval_poll(eval);
+}
+
 /* Counts samples that are held, against the limit; and lets go of them. */
 bool eval_hold(struct eval *eval, uint64_t count);
 void eval_drop(struct eval *eval, uint64_t count);

@@ -12,6 +12,8 @@
  */
 #include <promql/select.h>
 
+#include <os/os.h>
+
 #include <string.h>
 
 struct eval_cursor {
@@ -90,6 +92,7 @@ static struct eval_set *open_set(struct eval *eval, const struct promql_node *no
                                          .max_ms = max_ms};
     struct quarry_error error = {0};
     struct eval_set *set = eval_take_zero(eval, 1, sizeof *set);
+    uint64_t begin_ns = os_monotonic_ns(eval->options->os);
 
     if (set == NULL || !eval_poll(eval)) {
         return NULL;
@@ -100,6 +103,7 @@ static struct eval_set *open_set(struct eval *eval, const struct promql_node *no
                              .max_ms = max_ms};
     enum quarry_status status =
         source->functions->select(source->argument, &selection, &set->set, &error);
+    eval->result->stats.select_ns += os_monotonic_ns(eval->options->os) - begin_ns;
     if (status != QUARRY_OK) {
         (void)fail_source(eval, status, error.text);
         return NULL;
@@ -113,10 +117,11 @@ bool eval_reader_open(struct eval *eval, const struct promql_node *selector, int
                       int64_t max_ms, struct eval_reader *ret_reader)
 {
     const struct promql_source_functions *functions = eval->options->source->functions;
-    struct eval_set *set = find_set(eval, selector, min_ms, max_ms);
-    struct eval_cursor *cursor = eval_take_zero(eval, 1, sizeof *cursor);
+    struct eval *owner = eval->owner != NULL ? eval->owner : eval;
+    struct eval_set *set = find_set(owner, selector, min_ms, max_ms);
+    struct eval_cursor *cursor = eval_take_zero(owner, 1, sizeof *cursor);
 
-    set = set != NULL ? set : open_set(eval, selector, min_ms, max_ms);
+    set = set != NULL ? set : open_set(owner, selector, min_ms, max_ms);
     if (set == NULL || cursor == NULL) {
         return false;
     }
@@ -131,6 +136,7 @@ bool eval_reader_open(struct eval *eval, const struct promql_node *selector, int
                                        .set = set->set,
                                        .cursor = cursor->cursor,
                                        .count = functions->set_count(set->set)};
+    eval->reader = ret_reader;
     return true;
 }
 
@@ -167,7 +173,7 @@ static bool next_block(struct eval_reader *reader)
     status = reader->functions->cursor_next(reader->cursor, &reader->block);
     reader->at = 0;
     if (status == QUARRY_OK) {
-        return true;
+        return eval_tick(reader->eval, reader->block.count);
     }
     reader->is_over = true;
     reader->block.count = 0;
