@@ -12,7 +12,7 @@
 
 struct eval_reader;
 struct eval_repeats;
-struct eval_set;   /* a set of series with its readers: select.c */
+struct eval_set; /* a set of series with its readers: select.c */
 struct parallel;
 struct eval_notes; /* warnings and infos: notes.c */
 
@@ -48,7 +48,7 @@ struct eval {
     uint64_t work; /* since the deadline was looked at */
     uint32_t depth;
     /* Of a part of a query: whose sets it reads, and whether it is wanted no more. */
-    struct eval *owner;                /* const; NULL: it is the query itself */
+    struct eval *owner;                 /* const; NULL: it is the query itself */
     const _Atomic(uint32_t) *abandoned; /* const; relaxed; NULL likewise */
 };
 

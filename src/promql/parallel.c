@@ -138,8 +138,8 @@ static void fini_part(struct parallel *of, struct part *part)
         promql_crew_withdraw(of->crew, &part->job);
         part->is_posted = false;
     }
-    of->stream.eval->parts_peak_bytes += part->memory.peak_bytes + part->rows.peak_bytes +
-                                         part->eval.scratch.peak_bytes;
+    of->stream.eval->parts_peak_bytes +=
+        part->memory.peak_bytes + part->rows.peak_bytes + part->eval.scratch.peak_bytes;
     promql_memory_fini(&part->eval.scratch);
     promql_memory_fini(&part->rows);
     promql_memory_fini(&part->memory);

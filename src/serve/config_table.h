@@ -112,6 +112,15 @@
       "the longest value of a label")                                                              \
     X(SERVE_TSDB_QUERY_MEMORY, "tsdb.query_memory", BYTES, "auto", Q_MIB(1), Q_TIB(16) - 4096,     \
       START, "auto", "what queries have together; auto: a quarter of tsdb.memory")                 \
+    X(SERVE_TSDB_QUERY_MEMORY_MAX, "tsdb.query_memory_max", BYTES, "auto", Q_KIB(256),             \
+      Q_TIB(16) - 4096, START, "auto", "what one query has; auto: a half of what all have")        \
+    X(SERVE_TSDB_QUERY_TIMEOUT, "tsdb.query_timeout", DURATION, "2m", Q_MS_NS,                     \
+      86400 * Q_SECOND_NS, START, "", "how long a query may take, whatever its timeout= says")     \
+    X(SERVE_TSDB_QUERY_SAMPLES_MAX, "tsdb.query_samples_max", COUNT, "50000000", 1, 4000000000,    \
+      START, "", "samples that a query may have in memory at a time")                              \
+    X(SERVE_TSDB_QUERY_THREADS, "tsdb.query_threads", COUNT, "auto", 1, 32, START, "auto",         \
+      "threads that help queries with their series; auto: one less than CPUs, and none where "     \
+      "queries have less than 16m")                                                                \
     X(SERVE_TSDB_QUERY_SERIES_MAX, "tsdb.query_series_max", COUNT, "unlimited", 1, 4000000000,     \
       START, "unlimited", "series of one query")                                                   \
     X(SERVE_TSDB_KEEPS_OLDEST, "tsdb.keeps_oldest", BOOL, "off", 0, 1, START, "",                  \
