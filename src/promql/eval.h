@@ -204,12 +204,14 @@ void eval_row_drop_name(const struct eval *eval, struct eval_row *row,
 
 /* ---- sorting: sort.c ------------------------------------------------------------------------ */
 
-/* Sorts rows in place; rows that compare as equal in any order. `compare`: as qsort_r's. */
-void eval_sort_rows(struct eval_row *rows, size_t count,
+/* Sorts rows in place; rows that compare as equal in any order. `compare`: as qsort_r's. Returns:
+ * false: the query has failed. */
+bool eval_sort_rows(struct eval *eval, struct eval_row *rows, size_t count,
                     int (*compare)(const void *a, const void *b, void *argument), void *argument);
 /* By labels. */
-void eval_sort_by_labels(struct eval_row *rows, size_t count);
-/* The phi-quantile of values, which are sorted for it. Prometheus' rules for NaN and phi. */
+bool eval_sort_by_labels(struct eval *eval, struct eval_row *rows, size_t count);
+/* The phi-quantile of values, which are put in another order for it. Prometheus' rules for NaN and
+ * phi. Cost: O(count). */
 double eval_quantile(double phi, double *values, size_t count);
 
 /* ---- plan: plan.c --------------------------------------------------------------------------- */

@@ -15,6 +15,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Of memory that is taken, and written soon: what is as much work as one of EVAL_WORK_MAX. */
+#define BYTES_A_TICK 256u
+
 /* Samples or bytes: who asks is told the same. */
 #define TOO_MUCH "query processing would load too many samples into memory in query execution"
 
@@ -114,18 +117,16 @@ void *eval_take(struct eval *eval, size_t count, size_t member_bytes)
 
     if (Q_UNLIKELY(taken == NULL)) {
         (void)eval_fail_memory(eval);
+        return NULL;
     }
-    return taken;
+    return eval_tick(eval, 1 + bytes / BYTES_A_TICK) ? taken : NULL;
 }
 
 void *eval_take_zero(struct eval *eval, size_t count, size_t member_bytes)
 {
-    void *taken = promql_memory_take_zero(eval->memory, count, member_bytes);
+    void *taken = eval_take(eval, count, member_bytes);
 
-    if (Q_UNLIKELY(taken == NULL)) {
-        (void)eval_fail_memory(eval);
-    }
-    return taken;
+    return taken == NULL ? NULL : memset(taken, 0, count * member_bytes);
 }
 
 void *eval_take_scratch(struct eval *eval, size_t count, size_t member_bytes)

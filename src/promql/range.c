@@ -178,6 +178,9 @@ static bool read_inner(struct range_source *source)
     if (!source->inner->next(source->inner, &row)) {
         return false;
     }
+    if (!eval_tick(eval, row.count)) {
+        return false;
+    }
     for (uint32_t i = 0; i < row.count; i++) {
         int64_t t_ms = eval_time(&source->inner->frame, row.first + i);
         if (row.kinds[i] == EVAL_FLOAT ? !add_float(eval, &series->floats, t_ms, 0, row.values[i])
@@ -341,7 +344,8 @@ static bool fill_row(struct range_stream *of)
     for (uint32_t step = 0; step < count; step++) {
         struct range_value value = {.kind = EVAL_NONE};
         place(&of->source, &of->stream.frame, step, &window);
-        if ((step & 255) == 255 && !eval_poll(call->eval)) {
+        if (!eval_tick(call->eval,
+                       1 + range_float_count(&window) + 4 * range_histogram_count(&window))) {
             return false;
         }
         if (!is_wide && range_float_count(&window) + range_histogram_count(&window) == 0) {
