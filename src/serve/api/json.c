@@ -6,13 +6,14 @@
  */
 #include <serve/api/json.h>
 
-#include <inttypes.h>
 #include <string.h>
 
 #include <promql/promql.h>
 #include <tsdb/tsdb.h>
 
-#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
+/* A sign, seconds, a point, three digits. */
+#define TIME_BYTES_MAX (PROMQL_WHOLE_BYTES_MAX + 5)
+#define REPLACEMENT    "\xef\xbf\xbd" /* U+FFFD */
 
 /* How many bytes a whole character has at `at`; 0: it is none. */
 static size_t character_bytes(const char *at, size_t left)
@@ -101,11 +102,21 @@ void api_put_value(struct http_text *text, double value)
 void api_put_time(struct http_text *text, int64_t t_ms)
 {
     const uint64_t size_ms = t_ms < 0 ? -(uint64_t)t_ms : (uint64_t)t_ms;
+    const uint64_t rest_ms = size_ms % 1000;
+    char *room = http_text_room(text, TIME_BYTES_MAX), *at = room;
 
-    http_text_format(text, "%s%" PRIu64, t_ms < 0 ? "-" : "", size_ms / 1000);
-    if (size_ms % 1000 != 0) {
-        http_text_format(text, ".%03u", (unsigned)(size_ms % 1000));
+    if (room == NULL) {
+        return;
     }
+    if (t_ms < 0) {
+        *at++ = '-';
+    }
+    at += promql_number_write_whole(size_ms / 1000, at);
+    if (rest_ms != 0) {
+        at += promql_number_write_whole(1000 + rest_ms, at);
+        at[-4] = '.'; /* in place of the thousand */
+    }
+    text->count += (size_t)(at - room);
 }
 
 void api_put_labels(struct http_text *text, const struct quarry_tsdb_label *labels, size_t count)
