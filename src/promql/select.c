@@ -196,6 +196,30 @@ bool eval_reader_next(struct eval_reader *reader, struct eval_sample *ret_sample
     return true;
 }
 
+void eval_reader_skip(struct eval_reader *reader, int64_t t_ms)
+{
+    while (reader->at + 1 < reader->block.count && reader->block.t_ms[reader->at + 1] <= t_ms) {
+        reader->at++;
+    }
+}
+
+bool eval_reader_block(struct eval_reader *reader, struct promql_block *ret_block)
+{
+    if (reader->at == reader->block.count && !next_block(reader)) {
+        return false;
+    }
+    struct promql_block block = reader->block;
+    const uint32_t at = reader->at;
+    block.t_ms += at;
+    block.bits += at;
+    block.start_ms = block.start_ms == NULL ? NULL : block.start_ms + at;
+    block.histograms = block.histograms == NULL ? NULL : block.histograms + at;
+    block.count -= at;
+    reader->at = reader->block.count;
+    *ret_block = block;
+    return true;
+}
+
 void eval_close_sets(struct eval *eval)
 {
     const struct promql_source_functions *functions = eval->options->source->functions;
@@ -293,6 +317,7 @@ static bool fill_row(struct selector_stream *of)
         while (of->has_ahead && of->ahead.t_ms <= moment_ms) {
             last = of->ahead;
             has_last = true;
+            eval_reader_skip(&of->reader, moment_ms);
             if (!advance(of)) {
                 return false;
             }
