@@ -11,7 +11,6 @@
 #include <promql/labels.h>
 
 struct eval_reader;
-struct eval_repeats;
 struct eval_set; /* a set of series with its readers: select.c */
 struct parallel;
 struct eval_notes; /* warnings and infos: notes.c */
@@ -42,7 +41,6 @@ struct eval {
     struct eval_reader *reader;           /* the one that was opened last */
     struct parallel *parallels;           /* what is read by many threads: parallel.c */
     uint64_t parts_peak_bytes;            /* what they had */
-    struct eval_repeats *repeats;         /* what stands in the query more than once: once.c */
     struct eval_notes *notes;
     uint64_t samples_now;
     uint64_t work; /* since the deadline was looked at */
