@@ -22,7 +22,7 @@
 
 #include <os/os.h>
 
-#include <promql/crew.h>
+#include <promql/promql.h>
 
 #include <serve/log.h>
 
