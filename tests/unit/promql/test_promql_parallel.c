@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <promql/promql.h>
@@ -231,6 +232,58 @@ static void queries_share_the_threads(void **state)
     }
 }
 
+/* ---- quantiles ------------------------------------------------------------------------------ */
+
+static int compare_doubles(const void *a, const void *b)
+{
+    const double left = *(const double *)a, right = *(const double *)b;
+    return (left > right) - (left < right);
+}
+
+/* The values at a moment, sorted. Returns: how many. */
+static size_t sorted_values(int64_t t_ms, double *values)
+{
+    const struct promql_options options = options_of(NULL, 0);
+    struct promql_result result;
+    size_t count;
+
+    assert_true(promql_query_instant_text(&options, (struct quarry_tsdb_slice){"load_total", 10},
+                                          t_ms, &result));
+    count = result.series_count;
+    assert_in_range(count, 1, SERIES_COUNT);
+    for (size_t i = 0; i < count; i++) {
+        values[i] = result.series[i].values[0];
+    }
+    promql_result_fini(&result);
+    qsort(values, count, sizeof *values, compare_doubles);
+    return count;
+}
+
+static void quantiles_are_those_of_the_sorted_values(void **state)
+{
+    static const double phis[] = {0, 0.001, 0.25, 0.3, 0.5, 0.77, 0.999, 1};
+    static double values[SERIES_COUNT];
+
+    (void)state;
+    for (size_t i = 0; i < 3 * (sizeof phis / sizeof phis[0]); i++) {
+        const struct promql_options options = options_of(NULL, 0);
+        const int64_t t_ms = BEGIN_MS + (int64_t)(i % 3 * 9 + 7) * STEP_MS; /* with many 0 first */
+        const size_t count = sorted_values(t_ms, values);
+        const double phi = phis[i / 3], rank = phi * (double)(count - 1);
+        const size_t lower = (size_t)rank, upper = lower + 1 < count ? lower + 1 : lower;
+        const double weight = rank - (double)lower;
+        struct promql_result result;
+        char text[64];
+        const int length = snprintf(text, sizeof text, "quantile(%g, load_total)", phi);
+        assert_true(promql_query_instant_text(
+            &options, (struct quarry_tsdb_slice){text, (size_t)length}, t_ms, &result));
+        assert_int_equal(result.series_count, 1);
+        assert_true(result.series[0].values[0] ==
+                    values[lower] * (1 - weight) + values[upper] * weight);
+        promql_result_fini(&result);
+    }
+}
+
 /* ---- memory --------------------------------------------------------------------------------- */
 
 static uint64_t peak_of(struct promql_crew *helpers, const char *text)
@@ -366,6 +419,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_are_the_same_with_threads_and_without),
         cmocka_unit_test(queries_share_the_threads),
+        cmocka_unit_test(quantiles_are_those_of_the_sorted_values),
         cmocka_unit_test(a_sum_has_memory_for_its_groups_however_many_series_there_are),
         cmocka_unit_test(with_little_memory_results_are_the_same_or_none),
         cmocka_unit_test(a_crew_that_is_refused_memory_leaves_nothing),
