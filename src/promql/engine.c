@@ -12,6 +12,7 @@
 
 #include <promql/function.h>
 #include <promql/notes.h>
+#include <promql/once.h>
 #include <promql/parallel.h>
 #include <promql/parse.h>
 #include <promql/result.h>
@@ -107,7 +108,7 @@ static bool run(const struct promql_options *options, struct quarry_tsdb_slice t
                         .is_range = is_range};
     uint64_t begin_ns = os_monotonic_ns(options->os);
 
-    if (take_scratch(&eval) && eval_poll(&eval) && evaluate(&eval)) {
+    if (take_scratch(&eval) && eval_poll(&eval) && eval_once_plan(&eval) && evaluate(&eval)) {
         (void)eval_notes_finish(&eval);
     }
     eval_end_parallels(&eval);

@@ -14,6 +14,7 @@
 #include <promql/eval.h>
 
 #include <promql/function.h>
+#include <promql/once.h>
 #include <promql/parallel.h>
 
 #include <math.h>
@@ -127,7 +128,7 @@ static struct eval_stream *open(struct eval *eval, const struct eval_frame *fram
     case PROMQL_SELECTOR:
         return eval_parallel(eval, frame, node, open_values, NULL);
     case PROMQL_AGGREGATE:
-        return eval_aggregate(eval, frame, node);
+        return eval_once(eval, frame, node);
     case PROMQL_BINARY:
         return eval_binary(eval, frame, node);
     case PROMQL_CALL:

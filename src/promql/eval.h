@@ -11,6 +11,7 @@
 #include <promql/labels.h>
 
 struct eval_reader;
+struct eval_repeats;
 struct eval_set; /* a set of series with its readers: select.c */
 struct parallel;
 struct eval_notes; /* warnings and infos: notes.c */
@@ -41,7 +42,9 @@ struct eval {
     struct eval_reader *reader;           /* the one that was opened last */
     struct parallel *parallels;           /* what is read by many threads: parallel.c */
     uint64_t parts_peak_bytes;            /* what they had */
+    struct eval_repeats *repeats;         /* what stands in it more than once: once.c */
     struct eval_notes *notes;
+    uint64_t told_count; /* notes, those that were told before among them */
     uint64_t samples_now;
     uint64_t work; /* since the deadline was looked at */
     uint32_t depth;

@@ -60,6 +60,7 @@ static bool begin(struct eval *eval)
 static void tell(struct eval *eval, enum eval_note note, struct promql_range at,
                  struct promql_annotation_details details)
 {
+    eval->told_count++;
     if (!begin(eval)) {
         return;
     }
@@ -134,6 +135,7 @@ bool eval_notes_copy(struct eval *eval, const struct eval *part)
     if (part->notes == NULL) {
         return true;
     }
+    eval->told_count++;
     return begin(eval) &&
            (promql_annotations_copy(&eval->notes->annotations, &part->notes->annotations) ||
             eval_fail_memory(eval));

@@ -397,6 +397,36 @@ static void a_query_that_is_cancelled_reads_no_further_series(void **state)
     promql_result_fini(&result);
 }
 
+/* How many blocks a query reads. */
+static uint32_t reads_of(const char *text)
+{
+    const struct promql_source counting = {.functions = &counted, .argument = source.argument};
+    struct promql_options options = options_of(NULL, 0);
+    struct promql_result result;
+
+    counted = *source.functions;
+    counted.cursor_next = count_next;
+    options.source = &counting;
+    atomic_store_relaxed_u32(&read_count, CANCEL_AT + 1); /* nothing is cancelled */
+    assert_true(range(&options, text, &result));
+    promql_result_fini(&result);
+    return atomic_load_relaxed_u32(&read_count) - (CANCEL_AT + 1);
+}
+
+static void an_aggregation_that_stands_twice_is_evaluated_once(void **state)
+{
+    const uint32_t once = reads_of("sum(rate(load_total[1m]))");
+
+    (void)state;
+    assert_true(once >= SERIES_COUNT / 10 * 9);
+    assert_int_equal(reads_of("sum(rate(load_total[1m])) / (1 + sum(rate(load_total[1m])))"), once);
+    assert_int_equal(reads_of("sum(rate(load_total[1m])) / sum(rate(load_total[45s]))"), 2 * once);
+    /* At other times it is another one. */
+    assert_int_equal(reads_of("max_over_time(sum(rate(load_total[1m]))[1m:]) or "
+                              "sum(rate(load_total[1m])) or sum(rate(load_total[1m]))"),
+                     2 * once);
+}
+
 /* Rows that nobody wants: what is under way is withdrawn before its memory goes. */
 static void a_query_that_fails_ends_its_parts(void **state)
 {
@@ -424,6 +454,7 @@ int main(void)
         cmocka_unit_test(with_little_memory_results_are_the_same_or_none),
         cmocka_unit_test(a_crew_that_is_refused_memory_leaves_nothing),
         cmocka_unit_test(a_query_that_is_cancelled_reads_no_further_series),
+        cmocka_unit_test(an_aggregation_that_stands_twice_is_evaluated_once),
         cmocka_unit_test(a_query_that_fails_ends_its_parts),
     };
 
