@@ -47,7 +47,7 @@ static void fill_series(size_t i)
     struct quarry_tsdb_label labels[] = {
         {QUARRY_TSDB_TEXT("__name__"), {name, strlen(name)}},
         {QUARRY_TSDB_TEXT("instance"), {instance, 4}},
-        {QUARRY_TSDB_TEXT("job"), {"abcd" + i % 4, 1}},
+        {QUARRY_TSDB_TEXT("job"), {&"abcd"[i % 4], 1}},
         {QUARRY_TSDB_TEXT("part"), {i < SERIES_COUNT / 10 ? "x" : "y", 1}},
     };
     struct quarry_tsdb_sample samples[SAMPLE_COUNT];
