@@ -7,6 +7,7 @@
 
 #include <quarry/vfs.h>
 
+#include <tsdb/histogram.h>
 #include <tsdb/log.h>
 #include <tsdb/log_decode.h>
 
@@ -79,11 +80,27 @@ static enum quarry_status samples(void *argument, const struct tsdb_log_sample *
     return QUARRY_OK;
 }
 
+/* What a store makes of a histogram's bytes: none, or one that is sound. */
+static void decode(struct tsdb_slice bytes)
+{
+    static uint64_t words[TSDB_HISTOGRAM_WORDS_MAX];
+    struct tsdb_histogram found;
+    size_t consumed;
+
+    if (tsdb_histogram_decode((const uint8_t *)bytes.bytes, bytes.count, NULL,
+                              (struct tsdb_histogram_room){words, TSDB_HISTOGRAM_WORDS_MAX}, &found,
+                              &consumed) == QUARRY_OK) {
+        Q_ASSERT(consumed <= bytes.count && tsdb_histogram_is_sound(&found));
+        (void)quarry_tsdb_histogram_check(&found, NULL);
+    }
+}
+
 static enum quarry_status histogram(void *argument, const struct tsdb_log_histogram *found)
 {
     (void)argument;
     Q_ASSERT(found->series != TSDB_SERIES_NONE);
     touch(found->bytes);
+    decode(found->bytes);
     return QUARRY_OK;
 }
 

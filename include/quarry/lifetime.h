@@ -187,7 +187,7 @@ QUARRY_EXPORT struct quarry_memory *quarry_process_memory(void);
  *
  * `pool`: of quarry_process_memory, borrowed until the scope ends. What is allocated lives until it
  * is freed or the pool's lifetime ends, whichever comes first: end the lifetime only when the code
- * that ran in the scope keeps nothing (a cache it filled, a stream's buffer).
+ * that ran in the scope keeps nothing (a cache it filled, a stream's buffer, a store it wrote to).
  * `ret_previous`: what quarry_scope_end is to be given.
  * Errors: QUARRY_BAD_INPUT (a pool of another memory), QUARRY_NO_MEMORY: no scope is open.
  * Threads: the calling thread's allocations only. Cost: some ten instructions.

@@ -46,7 +46,9 @@
  * quarry_tsdb_histogram_check is refused before its time is looked at.
  *
  * *Exemplars* are samples that stand for others: a value, when, and labels that lead elsewhere, to
- * a trace for example. Of each tenant a store keeps the newest ones, in memory alone.
+ * a trace for example. Of each tenant a store keeps the newest ones; with a directory they are
+ * logged and written with the window of their series' newest sample, unless that is sealed by then.
+ * With durability NONE those of windows that are not sealed yet are gone when it is closed.
  *
  * Memory. All that a store uses is charged to accounts below one named by `options.name`:
  * `registry` (labels and indexes), `open` and `sealed` (samples), `query`, and its own `meta`. When
@@ -233,7 +235,8 @@ struct quarry_tsdb_loss {
     int64_t from_ms, to_ms;
     uint64_t offset, byte_count; /* in the file; 0: all of it, or none */
     uint64_t sample_count;       /* those that are lost for certain */
-    char file[48];               /* its name in the directory; "" */
+    uint64_t series_count; /* of memory: those that have no room; their samples stay in files */
+    char file[48];         /* its name in the directory; "" */
 };
 typedef void quarry_tsdb_lost_function(void *argument, const struct quarry_tsdb_loss *loss);
 
@@ -394,7 +397,6 @@ struct quarry_tsdb_result {
  * `ret_result`: written always.
  * Returns: QUARRY_OK: all taken, but for entries with bad labels.
  * Errors: QUARRY_BAD_INPUT: a sample was refused by the rules; a partial request's others are in.
- * QUARRY_UNSUPPORTED: histograms, in a store with a directory, whose log has none; nothing is in.
  * QUARRY_TOO_MANY: by a limit; QUARRY_NO_MEMORY: the budget. Both may be tried again later, whole:
  * what is in already is taken as nothing. QUARRY_NO_ADDRESS, QUARRY_TOO_LARGE (2^32 samples).
  * Threads: any. When other threads append to the same series at the same time, what has become out
@@ -637,6 +639,7 @@ struct quarry_tsdb_stats {
     uint64_t log_sync_count, log_failed_count; /* requests that could not be logged */
     uint64_t replayed_count;                   /* samples of the log, when it was opened */
     uint64_t loss_count, lost_sample_count;
+    uint64_t left_out_series_count;                 /* that had no room when it was opened */
     uint64_t window_file_count;                     /* now */
     uint64_t saved_window_count, save_failed_count; /* ever; tries that failed */
     uint64_t snapshot_count, snapshot_failed_count;

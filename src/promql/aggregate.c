@@ -5,7 +5,8 @@
  *     group 0      cell cell cell cell     a row that comes in goes into the cells of its group
  *     group 1      cell cell cell cell     and is forgotten
  *
- * So memory is that of groups times steps, however many series there are. Histograms are added up
+ * So memory is that of groups times steps, however many series there are; it is given back when
+ * the rows are made. Histograms are added up
  * in a form of their own that a cell has when the first one comes.
  *
  * Sums of floats keep what rounding loses; means move when a sum overflows; variances are
@@ -29,19 +30,20 @@ enum {
     SPOILED = 16,      /* histograms that do not add up */
 };
 
+/* One is cut off behind what its operation needs: 24 to 56 bytes. */
 struct cell {
+    struct promql_histogram_mean *histogram;
+    uint8_t seen;
     union {
         struct eval_sum sum;
         struct eval_mean mean;
         struct eval_variance variance;
         double value;
     };
-    struct promql_histogram_mean *histogram;
-    uint8_t seen;
 };
 
 struct group {
-    struct cell *cells;
+    char *cells;
     bool drops_name;
 };
 
@@ -53,7 +55,43 @@ struct aggregation {
     struct eval_groups groups;
     struct group *states;
     size_t capacity;
+    size_t cell_bytes;
+    struct promql_memory cells; /* given back when the rows are made */
 };
+
+/* ---- cells' memory -------------------------------------------------------------------------- */
+
+static size_t cell_bytes(enum promql_aggregation operation)
+{
+    switch ((int)operation) {
+    case PROMQL_SUM:
+        return offsetof(struct cell, sum) + sizeof(struct eval_sum);
+    case PROMQL_AVG:
+        return offsetof(struct cell, mean) + sizeof(struct eval_mean);
+    case PROMQL_STDVAR:
+    case PROMQL_STDDEV:
+        return offsetof(struct cell, variance) + sizeof(struct eval_variance);
+    default:
+        return offsetof(struct cell, value) + sizeof(double);
+    }
+}
+
+static struct cell *cell_at(const struct aggregation *of, const struct group *group, uint32_t step)
+{
+    return (struct cell *)(void *)(group->cells + step * of->cell_bytes);
+}
+
+/* NULL: refused. */
+static char *take_cells(struct aggregation *of)
+{
+    char *cells = promql_memory_take_zero(&of->cells, of->frame.count, of->cell_bytes);
+
+    if (cells == NULL) {
+        (void)eval_fail_memory(of->eval);
+        return NULL;
+    }
+    return eval_hold(of->eval, of->frame.count) ? cells : NULL;
+}
 
 /* ---- groups --------------------------------------------------------------------------------- */
 
@@ -101,9 +139,8 @@ static struct group *group_of(struct aggregation *of, const struct eval_row *row
             }
             of->states = states;
         }
-        of->states[number] =
-            (struct group){.cells = eval_take_zero(of->eval, of->frame.count, sizeof(struct cell))};
-        if (of->states[number].cells == NULL || !eval_hold(of->eval, of->frame.count)) {
+        of->states[number] = (struct group){.cells = take_cells(of)};
+        if (of->states[number].cells == NULL) {
             return NULL;
         }
     }
@@ -215,7 +252,7 @@ static bool add_row(struct aggregation *of, const struct eval_row *row)
     }
     group->drops_name = group->drops_name || row->drops_name;
     for (uint32_t i = 0; i < row->count; i++) {
-        struct cell *cell = &group->cells[row->first + i];
+        struct cell *cell = cell_at(of, group, row->first + i);
         if (row->kinds[i] == EVAL_FLOAT) {
             add_float(of->operation, cell, row->values[i]);
         } else if (row->kinds[i] == EVAL_HISTOGRAM &&
@@ -298,7 +335,7 @@ static bool add_group(struct aggregation *of, size_t number, struct eval_matrix 
     row.labels = of->groups.table.keys[number];
     row.drops_name = of->states[number].drops_name && eval_group_has_name(of->node);
     for (uint32_t step = 0; step < of->frame.count; step++) {
-        if (!put_cell(of, &of->states[number].cells[step], &row, step)) {
+        if (!put_cell(of, cell_at(of, &of->states[number], step), &row, step)) {
             return false;
         }
     }
@@ -356,5 +393,9 @@ struct eval_stream *eval_aggregate(struct eval *eval, const struct eval_frame *f
     case PROMQL_STDVAR:
         break;
     }
-    return aggregate(&of);
+    of.cell_bytes = cell_bytes(of.operation);
+    promql_memory_init_within(&of.cells, eval->memory);
+    struct eval_stream *stream = aggregate(&of);
+    promql_memory_fini(&of.cells);
+    return stream;
 }

@@ -187,6 +187,28 @@ void promql_annotate(struct promql_annotations *annotations, enum promql_annotat
     annotations->last = note;
 }
 
+bool promql_annotations_copy(struct promql_annotations *annotations,
+                             const struct promql_annotations *from)
+{
+    for (const struct promql_annotation_note *note = from->first; note != NULL; note = note->next) {
+        if (find(annotations, note->text) != NULL) {
+            continue;
+        }
+        struct promql_annotation_note *copy = promql_memory_take(annotations->memory, sizeof *copy);
+        const char *text =
+            promql_memory_copy(annotations->memory, note->text.bytes, note->text.count);
+        if (copy == NULL || text == NULL) {
+            return false;
+        }
+        *copy = *note;
+        copy->next = NULL;
+        copy->text.bytes = text;
+        *(annotations->last == NULL ? &annotations->first : &annotations->last->next) = copy;
+        annotations->last = copy;
+    }
+    return true;
+}
+
 /* ---- finishing ------------------------------------------------------------------------------ */
 
 /* Whole seconds, cut towards 0, as RFC 3339 has them. */

@@ -66,6 +66,10 @@ struct promql_annotations {
 void promql_annotate(struct promql_annotations *annotations, enum promql_annotation annotation,
                      uint32_t position, const struct promql_annotation_details *details);
 
+/* Adds those of another list that are not there yet. Returns: false: the memory refused. */
+bool promql_annotations_copy(struct promql_annotations *annotations,
+                             const struct promql_annotations *from);
+
 /*
  * The texts, as Prometheus has them: "PromQL warning: … (line:column)". Both lists are borrowed
  * from the memory.

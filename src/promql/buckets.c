@@ -128,6 +128,7 @@ static const struct promql_histogram *gather(struct histograms *of, uint32_t gro
     const struct promql_histogram *native = NULL;
 
     of->bucket_count = 0;
+    (void)eval_tick(of->eval, 1 + of->begins[group + 1] - of->begins[group]); /* seen by callers */
     for (uint32_t i = of->begins[group]; i < of->begins[group + 1]; i++) {
         const struct member *member = &of->members[i];
         const struct eval_row *row = &of->matrix.rows[member->row];

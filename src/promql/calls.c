@@ -2,6 +2,7 @@
  * Calls: which part has which function.
  */
 #include <promql/functions.h>
+#include <promql/parallel.h>
 #include <promql/range.h>
 
 #include <math.h>
@@ -20,6 +21,28 @@ static struct eval_stream *open_timestamp(struct eval *eval, const struct eval_f
     return stream == NULL ? NULL : eval_nameless(eval, frame, stream, argument);
 }
 
+static struct eval_stream *open_range_part(struct eval *eval, const struct eval_frame *frame,
+                                           const struct promql_node *node, const void *function)
+{
+    return eval_range_call(eval, frame, node, function);
+}
+
+/* A function of a selector and numbers can be had of some series apart from the others. */
+static struct eval_stream *open_range(struct eval *eval, const struct eval_frame *frame,
+                                      const struct promql_node *node,
+                                      const struct range_function *function)
+{
+    bool is_divisible = range_argument_of(node)->kind == PROMQL_MATRIX_SELECTOR;
+
+    for (size_t i = 0; i < node->call.argument_count; i++) {
+        const struct promql_node *argument = eval_unwrap(node->call.arguments[i]);
+        is_divisible = is_divisible && (argument->kind == PROMQL_MATRIX_SELECTOR ||
+                                        argument->kind == PROMQL_NUMBER);
+    }
+    return is_divisible ? eval_parallel(eval, frame, node, open_range_part, function)
+                        : eval_range_call(eval, frame, node, function);
+}
+
 static struct eval_stream *open_call(struct eval *eval, const struct eval_frame *frame,
                                      const struct promql_node *node)
 {
@@ -27,7 +50,7 @@ static struct eval_stream *open_call(struct eval *eval, const struct eval_frame 
 
     if (range != NULL) {
         const struct promql_node *argument = range_argument_of(node);
-        return eval_distinct(eval, frame, eval_range_call(eval, frame, node, range), argument);
+        return eval_distinct(eval, frame, open_range(eval, frame, node, range), argument);
     }
     switch ((int)node->call.function->id) {
     case PROMQL_FN_vector:

@@ -192,6 +192,12 @@ static size_t select_first(const struct choice *of, size_t count, size_t wanted)
     return kept;
 }
 
+/* What a step of a group costs: more than its rows where they are put in order. */
+static uint64_t work_of(const struct choice *of, uint32_t group)
+{
+    return 1 + (uint64_t)(of->begins[group + 1] - of->begins[group]);
+}
+
 /* Floats of a group at a step. */
 static size_t gather(struct choice *of, uint32_t group, uint32_t step)
 {
@@ -309,14 +315,14 @@ static Q_NOINLINE struct eval_stream *choose_rows(struct choice *of)
     }
     for (uint32_t group = 0; group < of->groups.table.count; group++) {
         for (uint32_t step = 0; step < of->frame.count; step++) {
+            if (!eval_tick(of->eval, work_of(of, group))) {
+                return NULL;
+            }
             if (of->operation == PROMQL_TOPK || of->operation == PROMQL_BOTTOMK) {
                 choose_extremes(of, group, step);
             } else {
                 choose_any(of, group, step);
             }
-        }
-        if (!eval_poll(of->eval)) {
-            return NULL;
         }
     }
     count = of->frame.count == 1 ? of->order_count : count;
@@ -336,7 +342,7 @@ static Q_NOINLINE struct eval_stream *quantiles(struct choice *of)
 
     for (uint32_t group = 0; group < of->groups.table.count; group++) {
         struct eval_row row;
-        if (!eval_poll(of->eval) || !eval_row_init(of->eval, of->frame.count, false, &row)) {
+        if (!eval_row_init(of->eval, of->frame.count, false, &row)) {
             return NULL;
         }
         row.labels = of->groups.table.keys[group];
@@ -345,6 +351,9 @@ static Q_NOINLINE struct eval_stream *quantiles(struct choice *of)
             row.drops_name = row.drops_name || of->matrix.rows[of->members[i]].drops_name;
         }
         for (uint32_t step = 0; step < of->frame.count; step++) {
+            if (!eval_tick(of->eval, work_of(of, group))) {
+                return NULL;
+            }
             size_t count = gather(of, group, step);
             for (size_t i = 0; i < count; i++) {
                 of->values[i] = of->candidates[i].value;

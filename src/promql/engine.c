@@ -12,6 +12,8 @@
 
 #include <promql/function.h>
 #include <promql/notes.h>
+#include <promql/once.h>
+#include <promql/parallel.h>
 #include <promql/parse.h>
 #include <promql/result.h>
 #include <promql/select.h>
@@ -106,11 +108,13 @@ static bool run(const struct promql_options *options, struct quarry_tsdb_slice t
                         .is_range = is_range};
     uint64_t begin_ns = os_monotonic_ns(options->os);
 
-    if (take_scratch(&eval) && eval_poll(&eval) && evaluate(&eval)) {
+    if (take_scratch(&eval) && eval_poll(&eval) && eval_once_plan(&eval) && evaluate(&eval)) {
         (void)eval_notes_finish(&eval);
     }
+    eval_end_parallels(&eval);
     eval_close_sets(&eval);
-    result->stats.bytes_peak = result->memory.peak_bytes + eval.scratch.peak_bytes;
+    result->stats.bytes_peak =
+        result->memory.peak_bytes + eval.scratch.peak_bytes + eval.parts_peak_bytes;
     promql_memory_fini(&eval.scratch);
     result->stats.eval_ns =
         os_monotonic_ns(options->os) - begin_ns - result->stats.select_ns - result->stats.sort_ns;

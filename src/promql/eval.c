@@ -17,6 +17,8 @@
 #include <promql/eval.h>
 
 #include <promql/function.h>
+#include <promql/once.h>
+#include <promql/parallel.h>
 
 #include <math.h>
 
@@ -215,14 +217,21 @@ static struct eval_stream *open_chain(struct eval *eval, const struct eval_frame
     return stream;
 }
 
+static struct eval_stream *open_values(struct eval *eval, const struct eval_frame *frame,
+                                       const struct promql_node *node, const void *argument)
+{
+    (void)argument;
+    return eval_selector(eval, frame, node, EVAL_WANTS_VALUES);
+}
+
 static struct eval_stream *open(struct eval *eval, const struct eval_frame *frame,
                                 const struct promql_node *node)
 {
     switch (node->kind) {
     case PROMQL_SELECTOR:
-        return eval_selector(eval, frame, node, EVAL_WANTS_VALUES);
+        return eval_parallel(eval, frame, node, open_values, NULL);
     case PROMQL_AGGREGATE:
-        return eval_aggregate(eval, frame, node);
+        return eval_once(eval, frame, node);
     case PROMQL_BINARY:
         return open_chain(eval, frame, node);
     case PROMQL_CALL:

@@ -10,7 +10,10 @@
 #include <promql/engine.h>
 #include <promql/labels.h>
 
-struct eval_use;   /* a set of series, and a reader: select.c */
+struct eval_reader;
+struct eval_repeats;
+struct eval_set; /* a set of series with its readers: select.c */
+struct parallel;
 struct eval_notes; /* warnings and infos: notes.c */
 
 /* The moments that something is looked at. */
@@ -53,11 +56,20 @@ struct eval {
     struct promql_steps steps;            /* const; the whole query's */
     bool is_range;                        /* const */
     struct eval_set *sets;                /* open ones: select.c */
+    struct eval_reader *reader;           /* the one that was opened last */
+    struct parallel *parallels;           /* what is read by many threads: parallel.c */
+    uint64_t parts_peak_bytes;            /* what they had */
+    struct eval_repeats *repeats;         /* what stands in it more than once: once.c */
     struct eval_notes *notes;
+    uint64_t told_count; /* notes, those that were told before among them */
     uint64_t samples_now;
+    uint64_t work; /* since the deadline was looked at */
     uint32_t depth;
     enum eval_totals totals; /* of what is being opened */
     struct eval_given *given;
+    /* Of a part of a query: whose sets it reads, and whether it is wanted no more. */
+    struct eval *owner;                 /* const; NULL: it is the query itself */
+    const _Atomic(uint32_t) *abandoned; /* const; relaxed; NULL likewise */
 };
 
 /* What a row has at a step. */
@@ -127,6 +139,22 @@ bool eval_fail(struct eval *eval, enum promql_error error, const char *format, .
 bool eval_fail_memory(struct eval *eval);
 /* Looks at the deadline and the cancel flag. Returns: whether it may go on. Cost: a clock. */
 bool eval_poll(struct eval *eval);
+
+/* Steps of work, of at most some hundred nanoseconds, after which eval_poll is due: so every ten
+ * milliseconds or sooner. */
+#define EVAL_WORK_MAX 65536u
+
+/* Counts work that is done in between. Returns: as eval_poll, when it is due. */
+static inline bool eval_tick(struct eval *eval, uint64_t count)
+{
+    eval->work += count;
+    if (Q_LIKELY(eval->work < EVAL_WORK_MAX)) {
+        return true;
+    }
+    eval->work = 0;
+    return eval_poll(eval);
+}
+
 /* Counts samples that are held, against the limit; and lets go of them. */
 bool eval_hold(struct eval *eval, uint64_t count);
 void eval_drop(struct eval *eval, uint64_t count);
@@ -200,12 +228,14 @@ void eval_row_drop_name(const struct eval *eval, struct eval_row *row,
 
 /* ---- sorting: sort.c ------------------------------------------------------------------------ */
 
-/* Sorts rows in place; rows that compare as equal in any order. `compare`: as qsort_r's. */
-void eval_sort_rows(struct eval_row *rows, size_t count,
+/* Sorts rows in place; rows that compare as equal in any order. `compare`: as qsort_r's. Returns:
+ * false: the query has failed. */
+bool eval_sort_rows(struct eval *eval, struct eval_row *rows, size_t count,
                     int (*compare)(const void *a, const void *b, void *argument), void *argument);
 /* By labels. */
-void eval_sort_by_labels(struct eval_row *rows, size_t count);
-/* The phi-quantile of values, which are sorted for it. Prometheus' rules for NaN and phi. */
+bool eval_sort_by_labels(struct eval *eval, struct eval_row *rows, size_t count);
+/* The phi-quantile of values, which are put in another order for it. Prometheus' rules for NaN and
+ * phi. Cost: O(count). */
 double eval_quantile(double phi, double *values, size_t count);
 
 /* ---- plan: plan.c --------------------------------------------------------------------------- */

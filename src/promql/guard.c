@@ -15,6 +15,12 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Of memory that is taken, and written soon: what is as much work as one of EVAL_WORK_MAX. */
+#define BYTES_A_TICK 256u
+
+/* Samples or bytes: who asks is told the same. */
+#define TOO_MUCH "query processing would load too many samples into memory in query execution"
+
 const char *promql_error_name(enum promql_error error)
 {
     switch (error) {
@@ -62,9 +68,7 @@ bool eval_fail(struct eval *eval, enum promql_error error, const char *format, .
 
 bool eval_fail_memory(struct eval *eval)
 {
-    return eval_fail(eval, PROMQL_ERROR_INTERNAL,
-                     "query needs more memory than its grant of %llu bytes, or than there is",
-                     (unsigned long long)eval->options->grant_bytes);
+    return eval_fail(eval, PROMQL_ERROR_EXECUTION, TOO_MUCH);
 }
 
 bool eval_poll(struct eval *eval)
@@ -74,8 +78,9 @@ bool eval_poll(struct eval *eval)
     if (eval_is_failed(eval)) {
         return false;
     }
-    /* Pairs with nothing: the flag carries no data. */
-    if (options->cancel != NULL && atomic_load_relaxed_u32(options->cancel) != 0) {
+    /* Pairs with nothing: the flags carry no data. */
+    if ((options->cancel != NULL && atomic_load_relaxed_bool(options->cancel)) ||
+        (eval->abandoned != NULL && atomic_load_relaxed_u32(eval->abandoned) != 0)) {
         return eval_fail(eval, PROMQL_ERROR_CANCELED,
                          "query was canceled in expression evaluation");
     }
@@ -92,9 +97,7 @@ bool eval_hold(struct eval *eval, uint64_t count)
     eval->samples_now += count;
     stats->samples_peak = size_max_u64(stats->samples_peak, eval->samples_now);
     if (eval->samples_now > eval->options->samples_max) {
-        return eval_fail(eval, PROMQL_ERROR_EXECUTION,
-                         "query processing would load too many samples into memory in query "
-                         "execution");
+        return eval_fail(eval, PROMQL_ERROR_EXECUTION, TOO_MUCH);
     }
     return true;
 }
@@ -114,18 +117,16 @@ void *eval_take(struct eval *eval, size_t count, size_t member_bytes)
 
     if (Q_UNLIKELY(taken == NULL)) {
         (void)eval_fail_memory(eval);
+        return NULL;
     }
-    return taken;
+    return eval_tick(eval, 1 + bytes / BYTES_A_TICK) ? taken : NULL;
 }
 
 void *eval_take_zero(struct eval *eval, size_t count, size_t member_bytes)
 {
-    void *taken = promql_memory_take_zero(eval->memory, count, member_bytes);
+    void *taken = eval_take(eval, count, member_bytes);
 
-    if (Q_UNLIKELY(taken == NULL)) {
-        (void)eval_fail_memory(eval);
-    }
-    return taken;
+    return taken == NULL ? NULL : memset(taken, 0, count * member_bytes);
 }
 
 void *eval_take_scratch(struct eval *eval, size_t count, size_t member_bytes)

@@ -195,6 +195,9 @@ static bool counts(struct info *of, uint32_t head, uint32_t i, uint32_t step, bo
     double t = eval_value_at(&of->times.rows[i], step);
 
     *ret_counts = true;
+    if (!eval_poll(of->eval)) { /* it may be a long list, for each of its members */
+        return false;
+    }
     for (uint32_t j = head; j != EVAL_ABSENT; j = of->nexts[j]) {
         if (j == i || eval_kind_at(&of->values.rows[j], step) == EVAL_NONE ||
             !eval_slice_equal(eval_labels_get(of->values.rows[j].labels, "__name__"), name)) {

@@ -426,5 +426,5 @@ bool eval_table_put(struct eval *eval, struct eval_table *table, struct eval_lab
         table->slots[slot] = (uint32_t)++table->count;
     }
     *ret_number = table->slots[slot] - 1;
-    return true;
+    return eval_tick(eval, 1 + labels.count);
 }

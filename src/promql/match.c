@@ -195,6 +195,9 @@ static Q_NOINLINE bool fail_duplicate(struct match *of, uint32_t group,
 static bool find_one(struct match *of, uint32_t group, uint32_t step, uint32_t *ret_index)
 {
     *ret_index = EVAL_ABSENT;
+    if (!eval_tick(of->eval, 1 + of->one.begins[group + 1] - of->one.begins[group])) {
+        return false;
+    }
     for (uint32_t i = of->one.begins[group]; i < of->one.begins[group + 1]; i++) {
         uint32_t index = of->one.members[i];
         if (eval_kind_at(&of->one.matrix.rows[index], step) == EVAL_NONE) {
@@ -268,6 +271,9 @@ static bool match_step(struct match *of, uint32_t group, uint32_t step)
     if (one == EVAL_ABSENT && !of->fills_one) {
         return true;
     }
+    if (!eval_tick(of->eval, of->many.begins[group + 1] - of->many.begins[group])) {
+        return false;
+    }
     for (uint32_t i = of->many.begins[group]; i < of->many.begins[group + 1]; i++) {
         uint32_t many = of->many.members[i];
         if (eval_kind_at(&of->many.matrix.rows[many], step) == EVAL_NONE) {
@@ -319,9 +325,6 @@ static bool match_groups(struct match *of)
         of->routes[i] = (struct route){.target = EVAL_ABSENT};
     }
     for (uint32_t group = 0; group < of->groups.count; group++) {
-        if (!eval_poll(of->eval)) {
-            return false;
-        }
         for (uint32_t step = 0; step < of->frame.count; step++) {
             if (!match_step(of, group, step)) {
                 return false;
@@ -385,8 +388,11 @@ static bool presence_of(struct match *of, const struct side *side, uint32_t grou
         for (uint32_t j = 0; j < row->count; j++) {
             presence[row->first + j] |= row->kinds[j] != EVAL_NONE;
         }
+        if (!eval_tick(of->eval, row->count)) {
+            return false;
+        }
     }
-    return eval_poll(of->eval);
+    return true;
 }
 
 /* Adds what of a row is there where `presence` is `wanted`. */

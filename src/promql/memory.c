@@ -11,7 +11,8 @@
  * one. What is longer than a quarter of the next chunk gets a chunk of its own length.
  *
  * Invariants:
- *  1. charged_bytes is the sum of what the chunks occupy, and never above grant_bytes.
+ *  1. charged_bytes is the sum of what the chunks occupy, those of memories within it among them,
+ *     and never above grant_bytes.
  *  2. What was refused stays refused, so that a caller may look once, at the end of many takes.
  */
 #include <promql/memory.h>
@@ -39,6 +40,23 @@ void promql_memory_init(struct promql_memory *memory, struct quarry_account *acc
     *memory = (struct promql_memory){.account = account, .pool = pool, .grant_bytes = grant_bytes};
 }
 
+void promql_memory_init_within(struct promql_memory *memory, struct promql_memory *outer)
+{
+    Q_ASSERT(outer->within == NULL); /* one within another is enough */
+    promql_memory_init(memory, outer->account, outer->pool, outer->grant_bytes);
+    memory->within = outer;
+}
+
+/* Counts what was charged, here and where the grant is. */
+static void count(struct promql_memory *memory, uint64_t bytes)
+{
+    for (struct promql_memory *of = memory; of != NULL; of = of->within) {
+        of->charged_bytes += bytes;
+        of->peak_bytes = size_max_u64(of->peak_bytes, of->charged_bytes);
+        Q_ASSERT(of->charged_bytes <= of->grant_bytes); /* invariant 1 */
+    }
+}
+
 static void drop_newest(struct promql_memory *memory)
 {
     struct promql_chunk *chunk = memory->newest;
@@ -47,7 +65,9 @@ static void drop_newest(struct promql_memory *memory)
     memory->newest = chunk->older;
     quarry_free(memory->pool, chunk);
     quarry_account_uncharge(memory->account, charged_bytes);
-    memory->charged_bytes -= charged_bytes;
+    for (struct promql_memory *of = memory; of != NULL; of = of->within) {
+        of->charged_bytes -= charged_bytes;
+    }
 }
 
 void promql_memory_fini(struct promql_memory *memory)
@@ -68,7 +88,8 @@ static void *refuse(struct promql_memory *memory)
 static bool grow(struct promql_memory *memory, size_t bytes)
 {
     size_t next = memory->newest == NULL ? CHUNK_FIRST : memory->newest->charged_bytes * 2;
-    uint64_t left_bytes = memory->grant_bytes - memory->charged_bytes;
+    const struct promql_memory *granted = memory->within != NULL ? memory->within : memory;
+    uint64_t left_bytes = granted->grant_bytes - granted->charged_bytes;
     uint64_t asked_bytes = HEADER_BYTES + (uint64_t)bytes;
 
     next = next > CHUNK_MOST ? CHUNK_MOST : next < CHUNK_FIRST ? CHUNK_FIRST : next;
@@ -92,9 +113,7 @@ static bool grow(struct promql_memory *memory, size_t bytes)
                                    .room_bytes = usable_bytes - HEADER_BYTES,
                                    .charged_bytes = usable_bytes};
     memory->newest = chunk;
-    memory->charged_bytes += usable_bytes;
-    memory->peak_bytes = size_max_u64(memory->peak_bytes, memory->charged_bytes);
-    Q_ASSERT(memory->charged_bytes <= memory->grant_bytes); /* invariant 1 */
+    count(memory, usable_bytes);
     return true;
 }
 

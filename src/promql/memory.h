@@ -17,7 +17,8 @@ struct promql_chunk;
 struct promql_memory {
     struct quarry_account *account; /* const; borrowed; what is taken is charged to it */
     struct quarry_pool *pool;       /* const; borrowed; of the account's owner */
-    uint64_t grant_bytes;           /* const; it never has more than that */
+    uint64_t grant_bytes;           /* it never has more than that; the owner may change it */
+    struct promql_memory *within;   /* const; whose grant it is part of; NULL: it has its own */
     struct promql_chunk *newest;    /* the others follow it; NULL: nothing is taken */
     uint64_t charged_bytes, peak_bytes;
     bool is_refused; /* a call of take has failed; it stays so */
@@ -26,6 +27,9 @@ struct promql_memory {
 /* Makes `memory`, the caller's, an empty one. Cost: none. */
 void promql_memory_init(struct promql_memory *memory, struct quarry_account *account,
                         struct quarry_pool *pool, uint64_t grant_bytes);
+/* One that ends before `outer` and has what that one's grant has left: what is in between. As
+ * above; `outer`: borrowed until it ends. */
+void promql_memory_init_within(struct promql_memory *memory, struct promql_memory *outer);
 /* Gives all of it back. Cost: O(chunks). */
 void promql_memory_fini(struct promql_memory *memory);
 

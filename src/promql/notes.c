@@ -45,15 +45,24 @@ static struct quarry_tsdb_slice empty(void)
     return eval_slice("");
 }
 
-static void tell(struct eval *eval, enum eval_note note, struct promql_range at,
-                 struct promql_annotation_details details)
+/* Makes the list of notes, when the first one comes. */
+static bool begin(struct eval *eval)
 {
     if (eval->notes == NULL) {
         eval->notes = eval_take_zero(eval, 1, sizeof *eval->notes);
-        if (eval->notes == NULL) {
-            return;
+        if (eval->notes != NULL) {
+            eval->notes->annotations.memory = eval->memory;
         }
-        eval->notes->annotations.memory = eval->memory;
+    }
+    return eval->notes != NULL;
+}
+
+static void tell(struct eval *eval, enum eval_note note, struct promql_range at,
+                 struct promql_annotation_details details)
+{
+    eval->told_count++;
+    if (!begin(eval)) {
+        return;
     }
     if (details.metric.bytes == NULL) {
         details.metric = empty();
@@ -119,6 +128,17 @@ void eval_note_forced(struct eval *eval, struct promql_range at, struct eval_lab
                                             .lowest = fix->lowest,
                                             .highest = fix->highest,
                                             .most = fix->most});
+}
+
+bool eval_notes_copy(struct eval *eval, const struct eval *part)
+{
+    if (part->notes == NULL) {
+        return true;
+    }
+    eval->told_count++;
+    return begin(eval) &&
+           (promql_annotations_copy(&eval->notes->annotations, &part->notes->annotations) ||
+            eval_fail_memory(eval));
 }
 
 bool eval_notes_finish(struct eval *eval)

@@ -51,6 +51,8 @@ void eval_note_bucket(struct eval *eval, struct promql_range at, struct eval_lab
 void eval_note_forced(struct eval *eval, struct promql_range at, struct eval_labels labels,
                       int64_t t_ms, const struct promql_classic_fix *fix);
 
+/* Adds those of a part of a query; it keeps them. Returns: false: the query has failed. */
+bool eval_notes_copy(struct eval *eval, const struct eval *part);
 /* Hands all to the result. Returns: false: the query has failed. */
 bool eval_notes_finish(struct eval *eval);
 

@@ -14,6 +14,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Up to here all whole numbers are doubles, and their own shortest text. */
+#define WHOLE_MAX 1e15
+
 static char *put(char *at, const char *bytes, int count)
 {
     memcpy(at, bytes, (size_t)count);
@@ -66,6 +69,36 @@ static bool has_exponent(enum promql_number_form form, int exponent)
     }
 }
 
+size_t promql_number_write_whole(uint64_t number, char *room)
+{
+    static const char pairs[] = "0001020304050607080910111213141516171819"
+                                "2021222324252627282930313233343536373839"
+                                "4041424344454647484950515253545556575859"
+                                "6061626364656667686970717273747576777879"
+                                "8081828384858687888990919293949596979899";
+    char digits[PROMQL_WHOLE_BYTES_MAX], *at = digits + sizeof digits;
+
+    for (; number >= 100; number /= 100) {
+        at -= 2;
+        memcpy(at, pairs + number % 100 * 2, 2);
+    }
+    if (number >= 10) {
+        at -= 2;
+        memcpy(at, pairs + number * 2, 2);
+    } else {
+        *--at = (char)('0' + number);
+    }
+    const size_t count = (size_t)(digits + sizeof digits - at);
+    memcpy(room, at, count);
+    return count;
+}
+
+/* Whether a number above 0 is one without a point or an exponent: what counters count is. */
+static bool is_whole(double value, enum promql_number_form form)
+{
+    return form != PROMQL_NUMBER_G && value < WHOLE_MAX && value == (double)(uint64_t)value;
+}
+
 size_t promql_number_write(double value, enum promql_number_form form, char *room)
 {
     char digits[NUMBER_DIGITS_MAX + 1];
@@ -83,6 +116,10 @@ size_t promql_number_write(double value, enum promql_number_form form, char *roo
     }
     if (value == 0) {
         *at++ = '0';
+        return (size_t)(at - room);
+    }
+    if (is_whole(fabs(value), form)) {
+        at += promql_number_write_whole((uint64_t)fabs(value), at);
         return (size_t)(at - room);
     }
     const int count = number_shim_digits(fabs(value), digits, &point);

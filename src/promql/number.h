@@ -23,4 +23,9 @@ enum promql_number_form {
  */
 size_t promql_number_write(double value, enum promql_number_form form, char *room);
 
+/* The digits of a 64-bit number. */
+#define PROMQL_WHOLE_BYTES_MAX 20u
+/* The same of a whole number. `room`: PROMQL_WHOLE_BYTES_MAX bytes. Cost: some 30 instructions. */
+size_t promql_number_write_whole(uint64_t number, char *room);
+
 #endif

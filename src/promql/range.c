@@ -86,38 +86,64 @@ bool range_push(struct range_call *call, size_t position)
 
 /* ---- points --------------------------------------------------------------------------------- */
 
-static bool grow_points(struct eval *eval, struct range_points *points, bool is_float)
+/* Room for `more` points. */
+static bool grow_points(struct eval *eval, struct range_points *points, bool is_float, size_t more)
 {
-    size_t capacity = points->capacity;
-    int64_t *t_ms = eval_grow(eval, points->t_ms, &capacity, sizeof *t_ms);
+    size_t capacity = points->capacity < 8 ? 16 : points->capacity * 2;
 
-    capacity = points->capacity;
-    int64_t *start_ms = eval_grow(eval, points->start_ms, &capacity, sizeof *start_ms);
-    capacity = points->capacity;
-    if (is_float) {
-        points->values = eval_grow(eval, points->values, &capacity, sizeof *points->values);
-    } else {
-        points->histograms =
-            eval_grow(eval, (void *)points->histograms, &capacity, sizeof *points->histograms);
-    }
-    if (t_ms == NULL || start_ms == NULL || eval_is_failed(eval)) {
+    capacity = size_max(capacity, points->count + more);
+    struct range_points grown = {
+        .t_ms = eval_take(eval, capacity, sizeof *grown.t_ms),
+        .start_ms = eval_take(eval, capacity, sizeof *grown.start_ms),
+        .values = is_float ? eval_take(eval, capacity, sizeof *grown.values) : NULL,
+        .histograms = is_float ? NULL : eval_take(eval, capacity, sizeof *grown.histograms),
+        .count = points->count,
+        .capacity = capacity};
+    if (eval_is_failed(eval)) {
         return false;
     }
-    points->t_ms = t_ms;
-    points->start_ms = start_ms;
-    points->capacity = capacity;
+    for (size_t i = 0; i < points->count; i++) {
+        grown.t_ms[i] = points->t_ms[i];
+        grown.start_ms[i] = points->start_ms[i];
+        if (is_float) {
+            grown.values[i] = points->values[i];
+        } else {
+            grown.histograms[i] = points->histograms[i];
+        }
+    }
+    *points = grown;
     return true;
 }
 
 static bool add_float(struct eval *eval, struct range_points *points, int64_t t_ms,
                       int64_t start_ms, double value)
 {
-    if (points->count == points->capacity && !grow_points(eval, points, true)) {
+    if (points->count == points->capacity && !grow_points(eval, points, true, 1)) {
         return false;
     }
     points->t_ms[points->count] = t_ms;
     points->start_ms[points->count] = start_ms;
     points->values[points->count++] = value;
+    return true;
+}
+
+/* Adds a block's floats but for ends of the series. */
+static bool add_floats(struct eval *eval, struct range_points *points,
+                       const struct promql_block *block)
+{
+    if (points->capacity - points->count < block->count &&
+        !grow_points(eval, points, true, block->count)) {
+        return false;
+    }
+    size_t count = points->count;
+    for (uint32_t i = 0; i < block->count; i++) {
+        /* What is to be left out is written over by the next. */
+        points->t_ms[count] = block->t_ms[i];
+        points->start_ms[count] = block->start_ms == NULL ? 0 : block->start_ms[i];
+        memcpy(&points->values[count], &block->bits[i], sizeof *points->values);
+        count += block->bits[i] != QUARRY_TSDB_STALE_BITS;
+    }
+    points->count = count;
     return true;
 }
 
@@ -127,7 +153,7 @@ static bool add_histogram(struct eval *eval, struct range_points *points, int64_
     if (histogram == NULL) {
         return eval_fail_memory(eval);
     }
-    if (points->count == points->capacity && !grow_points(eval, points, false)) {
+    if (points->count == points->capacity && !grow_points(eval, points, false, 1)) {
         return false;
     }
     points->t_ms[points->count] = t_ms;
@@ -150,25 +176,41 @@ static const struct promql_histogram *keep_histogram(const struct range_source *
                                               points->histograms[points->count - 1]);
 }
 
+/* Adds a block in which histograms are. */
+static bool add_mixed(struct range_source *source, const struct promql_block *block)
+{
+    struct eval *eval = source->eval;
+    struct range_series *series = &source->series;
+
+    for (uint32_t i = 0; i < block->count; i++) {
+        const int64_t start_ms = block->start_ms == NULL ? 0 : block->start_ms[i];
+        double value;
+        if (block->bits[i] == QUARRY_TSDB_STALE_BITS) {
+            continue;
+        }
+        memcpy(&value, &block->bits[i], sizeof value);
+        if (block->histograms[i] == NULL
+                ? !add_float(eval, &series->floats, block->t_ms[i], start_ms, value)
+                : !add_histogram(eval, &series->histograms, block->t_ms[i], start_ms,
+                                 keep_histogram(source, block->histograms[i]))) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool read_selected(struct range_source *source)
 {
     struct range_series *series = &source->series;
     struct eval *eval = source->eval;
-    struct eval_sample sample;
+    struct promql_block block;
 
     if (!eval_reader_series(&source->reader, &series->labels)) {
         return false;
     }
-    while (eval_reader_next(&source->reader, &sample)) {
-        double value;
-        if (sample.bits == QUARRY_TSDB_STALE_BITS) {
-            continue;
-        }
-        memcpy(&value, &sample.bits, sizeof value);
-        if (sample.histogram == NULL
-                ? !add_float(eval, &series->floats, sample.t_ms, sample.start_ms, value)
-                : !add_histogram(eval, &series->histograms, sample.t_ms, sample.start_ms,
-                                 keep_histogram(source, sample.histogram))) {
+    while (eval_reader_block(&source->reader, &block)) {
+        if (block.histograms == NULL ? !add_floats(eval, &series->floats, &block)
+                                     : !add_mixed(source, &block)) {
             return false;
         }
     }
@@ -191,6 +233,9 @@ static bool read_inner(struct range_source *source)
     struct eval_row row;
 
     if (!source->inner->next(source->inner, &row)) {
+        return false;
+    }
+    if (!eval_tick(eval, row.count)) {
         return false;
     }
     for (uint32_t i = 0; i < row.count; i++) {
@@ -360,7 +405,8 @@ static bool fill_row(struct range_stream *of)
     for (uint32_t step = 0; step < count; step++) {
         struct range_value value = {.kind = EVAL_NONE};
         place(&of->source, &of->stream.frame, step, &window);
-        if ((step & 255) == 255 && !eval_poll(call->eval)) {
+        if (!eval_tick(call->eval,
+                       1 + range_float_count(&window) + 4 * range_histogram_count(&window))) {
             return false;
         }
         if (!is_wide && range_float_count(&window) + range_histogram_count(&window) == 0) {

@@ -135,7 +135,6 @@ bool range_smoothing(struct range_call *call, const struct range_window *window,
                      struct range_value *ret_value)
 {
     double factor = call->arguments[0][window->step], trend = call->arguments[1][window->step];
-    const double *values = window->series->floats.values + window->float_begin;
     double before = 0, smoothed, slope;
 
     if (!(factor > 0 && factor < 1)) {
@@ -149,6 +148,7 @@ bool range_smoothing(struct range_call *call, const struct range_window *window,
     if (!has_line(call, window)) {
         return true;
     }
+    const double *values = window->series->floats.values + window->float_begin;
     smoothed = values[0];
     slope = values[1] - values[0];
     for (size_t i = 1; i < range_float_count(window); i++) {

@@ -180,7 +180,7 @@ static bool replace_rows(struct eval *eval, const struct promql_node *node,
                          (int)(expression.count < 512 ? expression.count : 512), expression.bytes);
     }
     for (size_t i = 0; is_done && i < matrix->count; i++) {
-        is_done = replace_row(eval, node, capture, &matrix->rows[i]);
+        is_done = eval_poll(eval) && replace_row(eval, node, capture, &matrix->rows[i]);
     }
     promql_capture_free(capture);
     return is_done;

@@ -104,12 +104,13 @@ static const int64_t *times_of(struct eval *eval, const struct eval_frame *frame
     return times;
 }
 
-static void sort_rows(struct eval *eval, struct eval_matrix *matrix)
+static bool sort_rows(struct eval *eval, struct eval_matrix *matrix)
 {
     uint64_t begin_ns = os_monotonic_ns(eval->options->os);
 
-    eval_sort_by_labels(matrix->rows, matrix->count);
+    bool is_sorted = eval_sort_by_labels(eval, matrix->rows, matrix->count);
     eval->result->stats.sort_ns = os_monotonic_ns(eval->options->os) - begin_ns;
+    return is_sorted;
 }
 
 bool eval_give_matrix(struct eval *eval, const struct eval_frame *frame, struct eval_matrix *matrix)
@@ -119,13 +120,14 @@ bool eval_give_matrix(struct eval *eval, const struct eval_frame *frame, struct 
     if (!drop_names(eval, frame, matrix)) {
         return false;
     }
-    if (eval->is_range) {
-        sort_rows(eval, matrix);
+    if (eval->is_range && !sort_rows(eval, matrix)) {
+        return false;
     }
     struct promql_series *series = eval_take(eval, matrix->count, sizeof *series);
     const int64_t *times = times_of(eval, frame);
     for (size_t i = 0; series != NULL && times != NULL && i < matrix->count; i++) {
-        if (!copy_labels(eval, matrix->rows[i].labels, &series[i]) ||
+        if (!eval_tick(eval, 1 + matrix->rows[i].count + 4 * matrix->rows[i].labels.count) ||
+            !copy_labels(eval, matrix->rows[i].labels, &series[i]) ||
             !pack(eval, frame, &matrix->rows[i], times, &series[i])) {
             return false;
         }

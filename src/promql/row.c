@@ -134,7 +134,7 @@ bool eval_matrix_add(struct eval *eval, struct eval_matrix *matrix, const struct
         matrix->rows = rows;
     }
     matrix->rows[matrix->count++] = kept;
-    return eval_hold(eval, count_samples(&kept));
+    return eval_tick(eval, kept.count) && eval_hold(eval, count_samples(&kept));
 }
 
 /* Copies histograms to the query's memory; one that stands at several steps once. */
@@ -204,7 +204,7 @@ static bool next_of_matrix(struct eval_stream *stream, struct eval_row *ret_row)
         return false;
     }
     *ret_row = of->matrix.rows[of->index++];
-    return true;
+    return eval_tick(stream->eval, 1 + ret_row->count);
 }
 
 struct eval_stream *eval_stream_of(struct eval *eval, const struct eval_frame *frame,
@@ -302,6 +302,9 @@ void eval_row_drop_name(const struct eval *eval, struct eval_row *row,
 static bool join(struct eval *eval, uint32_t step_count, struct eval_row *to,
                  const struct eval_row *from)
 {
+    if (!eval_tick(eval, from->count)) {
+        return false;
+    }
     if (eval_rows_overlap(from, to)) {
         return eval_fail(eval, PROMQL_ERROR_EXECUTION,
                          "vector cannot contain metrics with the same labelset");

@@ -16,6 +16,7 @@
  */
 #include <promql/select.h>
 
+#include <os/os.h>
 #include <promql/notes.h>
 
 #include <string.h>
@@ -96,6 +97,7 @@ static struct eval_set *open_set(struct eval *eval, const struct promql_node *no
                                          .max_ms = max_ms};
     struct quarry_error error = {0};
     struct eval_set *set = eval_take_zero(eval, 1, sizeof *set);
+    uint64_t begin_ns = os_monotonic_ns(eval->options->os);
 
     if (set == NULL || !eval_poll(eval)) {
         return NULL;
@@ -106,6 +108,7 @@ static struct eval_set *open_set(struct eval *eval, const struct promql_node *no
                              .max_ms = max_ms};
     enum quarry_status status =
         source->functions->select(source->argument, &selection, &set->set, &error);
+    eval->result->stats.select_ns += os_monotonic_ns(eval->options->os) - begin_ns;
     if (status != QUARRY_OK) {
         (void)fail_source(eval, status, error.text);
         return NULL;
@@ -119,10 +122,11 @@ bool eval_reader_open(struct eval *eval, const struct promql_node *selector, int
                       int64_t max_ms, struct eval_reader *ret_reader)
 {
     const struct promql_source_functions *functions = eval->options->source->functions;
-    struct eval_set *set = find_set(eval, selector, min_ms, max_ms);
-    struct eval_cursor *cursor = eval_take_zero(eval, 1, sizeof *cursor);
+    struct eval *owner = eval->owner != NULL ? eval->owner : eval;
+    struct eval_set *set = find_set(owner, selector, min_ms, max_ms);
+    struct eval_cursor *cursor = eval_take_zero(owner, 1, sizeof *cursor);
 
-    set = set != NULL ? set : open_set(eval, selector, min_ms, max_ms);
+    set = set != NULL ? set : open_set(owner, selector, min_ms, max_ms);
     if (set == NULL || cursor == NULL) {
         return false;
     }
@@ -137,6 +141,7 @@ bool eval_reader_open(struct eval *eval, const struct promql_node *selector, int
                                        .set = set->set,
                                        .cursor = cursor->cursor,
                                        .count = functions->set_count(set->set)};
+    eval->reader = ret_reader;
     return true;
 }
 
@@ -173,7 +178,7 @@ static bool next_block(struct eval_reader *reader)
     status = reader->functions->cursor_next(reader->cursor, &reader->block);
     reader->at = 0;
     if (status == QUARRY_OK) {
-        return true;
+        return eval_tick(reader->eval, reader->block.count);
     }
     reader->is_over = true;
     reader->block.count = 0;
@@ -193,6 +198,30 @@ bool eval_reader_next(struct eval_reader *reader, struct eval_sample *ret_sample
         .start_ms = block->start_ms == NULL ? 0 : block->start_ms[i],
         .histogram = block->histograms == NULL ? NULL : block->histograms[i],
     };
+    return true;
+}
+
+void eval_reader_skip(struct eval_reader *reader, int64_t t_ms)
+{
+    while (reader->at + 1 < reader->block.count && reader->block.t_ms[reader->at + 1] <= t_ms) {
+        reader->at++;
+    }
+}
+
+bool eval_reader_block(struct eval_reader *reader, struct promql_block *ret_block)
+{
+    if (reader->at == reader->block.count && !next_block(reader)) {
+        return false;
+    }
+    struct promql_block block = reader->block;
+    const uint32_t at = reader->at;
+    block.t_ms += at;
+    block.bits += at;
+    block.start_ms = block.start_ms == NULL ? NULL : block.start_ms + at;
+    block.histograms = block.histograms == NULL ? NULL : block.histograms + at;
+    block.count -= at;
+    reader->at = reader->block.count;
+    *ret_block = block;
     return true;
 }
 
@@ -349,6 +378,9 @@ static bool fill_row(struct selector_stream *of)
         while (of->has_ahead && of->ahead.t_ms <= moment_ms) {
             last = of->ahead;
             has_last = true;
+            if (!of->settles_hints) { /* which need each histogram */
+                eval_reader_skip(&of->reader, moment_ms);
+            }
             if (!advance(of)) {
                 return false;
             }

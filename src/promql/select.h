@@ -35,6 +35,11 @@ struct eval_sample {
     const struct promql_histogram *histogram;
 };
 bool eval_reader_next(struct eval_reader *reader, struct eval_sample *ret_sample);
+/* Lets samples pass of which the one behind them is not after `t_ms` either, as far as they are
+ * known. */
+void eval_reader_skip(struct eval_reader *reader, int64_t t_ms);
+/* What is left of the samples that are known, or the next ones. Returns: as eval_reader_next. */
+bool eval_reader_block(struct eval_reader *reader, struct promql_block *ret_block);
 
 /* Closes all sets of a query. */
 void eval_close_sets(struct eval *eval);

@@ -240,8 +240,9 @@ struct eval_stream *eval_sort(struct eval *eval, const struct eval_frame *frame,
         }
     }
     matrix.count = kept.count;
-    if (frame->count == 1 && matrix.count > 1) {
-        eval_sort_rows(matrix.rows, matrix.count, compare_rows, &sorting);
+    if (frame->count == 1 && matrix.count > 1 &&
+        !eval_sort_rows(eval, matrix.rows, matrix.count, compare_rows, &sorting)) {
+        return NULL;
     }
     return eval_stream_of(eval, frame, &matrix);
 }

@@ -77,6 +77,8 @@
       "threads for requests that take long")                                                       \
     X(SERVE_HTTP_ACCESS_LOG, "http.access_log", BOOL, "off", 0, 1, LIVE, "",                       \
       "logs requests, at the rate of all lines: ten in ten seconds")                               \
+    X(SERVE_HTTP_LIFECYCLE, "http.lifecycle", BOOL, "off", 0, 1, START, "",                        \
+      "allows POST /-/reload and /-/quit to those who may administrate")                           \
     X(SERVE_KV_MEMORY, "kv.memory", BYTES, "auto", Q_MIB(4), Q_TIB(16) - 4096, START, "auto",      \
       "what the key-value store never has more of; auto: half of memory.limit")                    \
     X(SERVE_KV_WRITE_BUFFER, "kv.write_buffer", BYTES, "auto", Q_KIB(64), Q_GIB(4), START, "auto", \
@@ -112,6 +114,15 @@
       "the longest value of a label")                                                              \
     X(SERVE_TSDB_QUERY_MEMORY, "tsdb.query_memory", BYTES, "auto", Q_MIB(1), Q_TIB(16) - 4096,     \
       START, "auto", "what queries have together; auto: a quarter of tsdb.memory")                 \
+    X(SERVE_TSDB_QUERY_MEMORY_MAX, "tsdb.query_memory_max", BYTES, "auto", Q_KIB(256),             \
+      Q_TIB(16) - 4096, START, "auto", "what one query has; auto: a half of what all have")        \
+    X(SERVE_TSDB_QUERY_TIMEOUT, "tsdb.query_timeout", DURATION, "2m", Q_MS_NS,                     \
+      86400 * Q_SECOND_NS, START, "", "how long a query may take, whatever its timeout= says")     \
+    X(SERVE_TSDB_QUERY_SAMPLES_MAX, "tsdb.query_samples_max", COUNT, "50000000", 1, 4000000000,    \
+      START, "", "samples that a query may have in memory at a time")                              \
+    X(SERVE_TSDB_QUERY_THREADS, "tsdb.query_threads", COUNT, "auto", 1, 32, START, "auto",         \
+      "threads that help queries with their series; auto: one less than CPUs, and none where "     \
+      "queries have less than 16m")                                                                \
     X(SERVE_TSDB_QUERY_SERIES_MAX, "tsdb.query_series_max", COUNT, "unlimited", 1, 4000000000,     \
       START, "unlimited", "series of one query")                                                   \
     X(SERVE_TSDB_KEEPS_OLDEST, "tsdb.keeps_oldest", BOOL, "off", 0, 1, START, "",                  \
@@ -125,6 +136,8 @@
     X(SERVE_TSDB_SELF_SCRAPE, "tsdb.self_scrape", DURATION, "15s", Q_SECOND_NS,                    \
       3600 * Q_SECOND_NS, LIVE, "off",                                                             \
       "how often the server's own /metrics are put into the time-series store")                    \
+    X(SERVE_TSDB_ADMIN_API, "tsdb.admin_api", BOOL, "off", 0, 1, START, "",                        \
+      "allows /api/v1/admin/tsdb, snapshots, to those who may administrate")                       \
     X(SERVE_TLS_CERTIFICATE, "tls.certificate", TEXT, "", 0, 900, LIVE, "",                        \
       "PEM files of certificates with those that signed them, with commas between")                \
     X(SERVE_TLS_KEY, "tls.key", TEXT, "", 0, 900, LIVE, "",                                        \

@@ -17,8 +17,9 @@
 #include <serve/deadline.h>
 
 /* How often it is looked whether a client is there who is not read from: a system call each time.
- * Who has gone keeps his descriptor for as long. */
-#define WAIT_LOOK_NS Q_SECOND_NS
+ * Who has gone keeps his descriptor, and what works for him, for as long; half of it would be ten
+ * calls a second for each of them. */
+#define WAIT_LOOK_NS (200 * Q_MS_NS)
 
 void serve_deadlines_init(struct serve_deadlines *deadlines)
 {

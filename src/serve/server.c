@@ -39,6 +39,7 @@
 #include <serve/notify.h>
 #include <serve/server_scrape.h>
 #include <serve/server_state.h>
+#include <serve/server_told.h>
 #include <serve/threads.h>
 
 /* How often the main thread looks around, and how often while it waits for connections to end. */
@@ -200,6 +201,7 @@ static void end(struct server *server)
         quarry_memory_destroy(server->memory);
     }
     serve_data_dir_close(&server->data_dir);
+    server_told_release(server, server->told);
     if (server->config != server->started) {
         serve_config_destroy(server->config);
     }
@@ -254,12 +256,14 @@ static void reopen_log(void)
 /* Returns: whether it is one that ends the server. */
 static bool handle_signal(struct server *server, int signal)
 {
+    struct quarry_error error = {0};
+
     switch (signal) {
     case SIGTERM:
     case SIGINT:
         return true;
     case SIGHUP:
-        server_reload(server);
+        (void)server_reload(server, &error);
         return false;
     case SIGUSR1:
         if (server->ends_by_usr1) {
@@ -384,6 +388,7 @@ enum quarry_status serve_server_run(const struct serve_server_options *options,
     status = begin(&server, error);
     if (status == QUARRY_OK) {
         server_note_settings(&server);
+        server_tell_config(&server);
         atomic_store_relaxed_bool(&server.is_ready, true);
         server_log_ready(&server);
         if (options->ready != NULL) {

@@ -1,10 +1,11 @@
 /*
- * What the RESP door's commands of administration ask of the server.
+ * What the doors' commands of administration ask of the server, the RESP door's above all.
  *
  *   INFO, CONFIG GET    a copy of what is in force, which the main thread keeps up to date
  *   CLIENT LIST         server_asked.c: every worker writes down its own
  *   CLIENT KILL         a post to the connection's worker
  *   CONFIG SET          executor ▸ one note, SIGUSR2 ▸ main thread: a reload with one value more
+ *   POST /-/reload      the same, of the HTTP door: a reload
  *
  * What CONFIG SET has changed is kept beside the sources, as settings that are read after them: so
  * one change does not undo another. A reload that the administrator asks for forgets them, and
@@ -131,7 +132,7 @@ static void read_settings(void *argument, struct resp_settings *ret_settings)
 #define TRIES_MAX    10000u
 
 struct server_change {
-    const char *key, *value; /* borrowed from who waits, as all of it */
+    const char *key, *value; /* borrowed from who waits, as all of it; key NULL: a reload alone */
     struct quarry_error *error;
     enum quarry_status status;
     bool is_taken;             /* guarded by asked_mutex */
@@ -172,28 +173,40 @@ static bool is_forgotten(struct server *server)
     return is_so;
 }
 
-static enum quarry_status change_setting(void *argument, const char *key, const char *value,
-                                         struct quarry_error *error)
+/* Hands a note in, and waits until the main thread has answered it. */
+static enum quarry_status ask(struct server *server, struct server_change *change)
 {
-    struct server *server = argument;
-    struct server_change change = {.key = key, .value = value, .error = error};
-
-    for (uint32_t tries = 0; !hand_in(server, &change); tries++) {
+    for (uint32_t tries = 0; !hand_in(server, change); tries++) {
         if (tries < TRIES_MAX && !is_forgotten(server)) {
             os_sleep_ns(TRY_AGAIN_NS);
             continue;
         }
-        return error_set(error, QUARRY_BUSY,
+        return error_set(change->error, QUARRY_BUSY,
                          "another setting is being changed, or the server ends");
     }
     (void)kill(getpid(), SIGUSR2);
-    for (uint32_t waits = 0; atomic_load_acquire_u32(&change.is_done) == 0; waits++) {
-        if (waits == CHANGE_WAITS && withdraw(server, &change)) {
-            return error_set(error, QUARRY_BUSY, "the server has no time to change it now");
+    for (uint32_t waits = 0; atomic_load_acquire_u32(&change->is_done) == 0; waits++) {
+        if (waits == CHANGE_WAITS && withdraw(server, change)) {
+            return error_set(change->error, QUARRY_BUSY, "the server has no time to change it now");
         }
-        os_futex_wait(&change.is_done, 0, CHANGE_WAIT_NS);
+        os_futex_wait(&change->is_done, 0, CHANGE_WAIT_NS);
     }
-    return change.status;
+    return change->status;
+}
+
+static enum quarry_status change_setting(void *argument, const char *key, const char *value,
+                                         struct quarry_error *error)
+{
+    struct server_change change = {.key = key, .value = value, .error = error};
+
+    return ask(argument, &change);
+}
+
+enum quarry_status server_ask_reload(struct server *server, struct quarry_error *error)
+{
+    struct server_change change = {.error = error};
+
+    return ask(server, &change);
 }
 
 static struct server_change *take_change(struct server *server, bool is_forgotten)
@@ -212,7 +225,9 @@ void server_change_asked(struct server *server)
 
     if (change != NULL) {
         answer_change(change,
-                      server_reload_with(server, change->key, change->value, change->error));
+                      change->key == NULL
+                          ? server_reload(server, change->error)
+                          : server_reload_with(server, change->key, change->value, change->error));
     }
 }
 

@@ -46,6 +46,48 @@ static enum http_outcome answer_ready(struct http_call *call)
     return HTTP_DONE;
 }
 
+/* Whether what ends or changes the server may be asked for here; else that is answered. */
+static bool may_steer(struct http_call *call)
+{
+    const struct server *server = call->argument;
+
+    if (call->method == HTTP_GET) {
+        http_say_text(call, 405, "Only POST or PUT requests allowed");
+        return false;
+    }
+    if (serve_config_number(server->started, SERVE_HTTP_LIFECYCLE) == 0) {
+        http_say_text(call, 403, "Lifecycle API is not enabled.");
+        return false;
+    }
+    return true;
+}
+
+static enum http_outcome answer_reload(struct http_call *call)
+{
+    struct quarry_error error = {0};
+
+    if (!may_steer(call)) {
+        return HTTP_DONE;
+    }
+    if (server_ask_reload(call->argument, &error) == QUARRY_OK) {
+        http_say_text(call, 200, "");
+        return HTTP_DONE;
+    }
+    http_say_text(call, 500, "failed to reload config: ");
+    http_text_say(&call->body_out, error.text);
+    http_text_say(&call->body_out, "\n");
+    return HTTP_DONE;
+}
+
+static enum http_outcome answer_quit(struct http_call *call)
+{
+    if (may_steer(call)) {
+        http_say_text(call, 200, "Requesting termination... Goodbye!");
+        server_shut_down(call->argument, true);
+    }
+    return HTTP_DONE;
+}
+
 /* Of a request of remote read, as it comes. */
 #define READ_BYTES_MAX Q_MIB(1)
 
@@ -68,12 +110,28 @@ static enum http_outcome answer_ready(struct http_call *call)
         .runs_on = HTTP_ON_EXECUTOR, .handler = server_answer_api                                  \
     }
 
+/* What is one's who has the right to administrate. */
+#define API_OWN(route_methods, route_path)                                                         \
+    {                                                                                              \
+        .methods = (route_methods), .path = (route_path), .rights = SERVE_ADMIN,                   \
+        .body_bytes_max = (route_methods) != HTTP_GET ? FORM_BYTES_MAX : 0, .takes_form = true,    \
+        .is_change = (route_methods) != HTTP_GET, .runs_on = HTTP_ON_EXECUTOR,                     \
+        .handler = server_answer_api                                                               \
+    }
+#define STEER(route_path, route_handler)                                                           \
+    {                                                                                              \
+        .methods = HTTP_GET | HTTP_POST | HTTP_PUT, .path = (route_path), .rights = SERVE_ADMIN,   \
+        .is_change = true, .runs_on = HTTP_ON_EXECUTOR, .handler = (route_handler)                 \
+    }
+
 /* Those with a body that a setting bounds have 0 here, and the setting's when the door opens. */
 static struct http_route routes[] = {
     {.methods = HTTP_GET, .path = "/", .rights = SERVE_READ, .handler = console_answer},
     {.methods = HTTP_GET, .path = "/console/*", .rights = SERVE_READ, .handler = console_answer},
     {.methods = HTTP_GET, .path = "/-/healthy", .handler = answer_healthy},
     {.methods = HTTP_GET, .path = "/-/ready", .handler = answer_ready},
+    STEER("/-/reload", answer_reload),
+    STEER("/-/quit", answer_quit),
     {.methods = HTTP_GET,
      .path = "/metrics",
      .rights = SERVE_READ,
@@ -115,6 +173,7 @@ static struct http_route routes[] = {
     API_GET("/api/v1/label/*/values"),
     API_GET("/api/v1/metadata"),
     API_GET("/api/v1/targets"),
+    API_GET("/api/v1/targets/metadata"),
     API_GET("/api/v1/scrape_pools"),
     API_GET("/api/v1/rules"),
     API_GET("/api/v1/alerts"),
@@ -124,6 +183,11 @@ static struct http_route routes[] = {
     API_GET("/api/v1/status/walreplay"),
     API_GET("/api/v1/status/tsdb"),
     API_GET("/api/v1/status/windows"),
+    API_OWN(HTTP_GET, "/api/v1/status/config"),
+    API_OWN(HTTP_GET, "/api/v1/status/flags"),
+    API_OWN(HTTP_POST | HTTP_PUT, "/api/v1/admin/tsdb/delete_series"),
+    API_OWN(HTTP_POST | HTTP_PUT, "/api/v1/admin/tsdb/clean_tombstones"),
+    API_OWN(HTTP_POST | HTTP_PUT, "/api/v1/admin/tsdb/snapshot"),
     {.methods = HTTP_GET,
      .path = "/api/v1/heap/*",
      .rights = SERVE_ADMIN,
@@ -145,12 +209,6 @@ static struct http_route routes[] = {
      .body_bytes_max = ADDRESSES_BYTES_MAX,
      .runs_on = HTTP_ON_EXECUTOR,
      .handler = server_answer_pprof},
-    {.methods = HTTP_POST | HTTP_PUT,
-     .path = "/api/v1/admin/tsdb/*",
-     .rights = SERVE_WRITE,
-     .is_change = true,
-     .runs_on = HTTP_ON_EXECUTOR,
-     .handler = server_answer_api},
 };
 
 /* ---- logins --------------------------------------------------------------------------------- */

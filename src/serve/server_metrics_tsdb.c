@@ -41,6 +41,9 @@ static const struct family families[] = {
     {"quarry_tsdb_purged_windows_total", "counter", "Windows purged.", TSDB(purged_window_count)},
     {"quarry_tsdb_early_windows_total", "counter",
      "Of those, before their time: samples were lost.", TSDB(early_window_count)},
+    {"quarry_tsdb_left_out_series", "gauge",
+     "Series that had no room when the store was opened; their files are kept.",
+     TSDB(left_out_series_count)},
     {"quarry_tsdb_peak_bytes", "gauge", "The most memory that the store has had.",
      TSDB(peak_bytes)},
 };
@@ -106,14 +109,16 @@ static void write_metadata(struct serve_metrics *metrics, struct tsdb_metadata *
                      "Families forgotten, for there were too many.", counts.evicted_count);
 }
 
-static void write_left_out(struct serve_metrics *metrics, const struct serve_tsdb_left_out *counts)
+static void write_exemplars(struct serve_metrics *metrics, const struct quarry_tsdb_stats *stats)
 {
-    serve_metric_family(metrics, "quarry_tsdb_left_out_total", "counter",
-                        "What requests brought that the store does not take, by kind.");
-    serve_metric_u64(metrics, atomic_load_relaxed_u64(&counts->histograms), "kind", "histogram",
-                     NULL);
-    serve_metric_u64(metrics, atomic_load_relaxed_u64(&counts->exemplars), "kind", "exemplar",
-                     NULL);
+    serve_metric_family(metrics, "quarry_tsdb_exemplars_total", "counter",
+                        "Exemplars that were brought, by what became of them.");
+    serve_metric_u64(metrics, stats->taken_exemplar_count, "result", "taken", NULL);
+    serve_metric_u64(metrics, stats->refused_exemplar_count, "result", "refused", NULL);
+    serve_metric_one(metrics, "quarry_tsdb_exemplars", "gauge", "Exemplars that are kept.",
+                     stats->exemplar_count);
+    serve_metric_one(metrics, "quarry_tsdb_exemplar_bytes", "gauge",
+                     "Bytes of the exemplars that are kept.", stats->exemplar_bytes);
 }
 
 /* ---- by Prometheus' names -------------------------------------------------------------------- */
@@ -147,7 +152,8 @@ static void write_floats(struct serve_metrics *metrics, const struct quarry_tsdb
         const char *name, *help;
         uint64_t value;
     } counts[] = {
-        {"prometheus_tsdb_head_samples_appended_total", "Samples taken.", stats->taken_count},
+        {"prometheus_tsdb_head_samples_appended_total", "Samples taken.",
+         stats->taken_count - stats->histogram_count},
         {"prometheus_tsdb_head_out_of_order_samples_appended_total", "Samples taken out of order.",
          stats->late_count},
         {"prometheus_tsdb_out_of_order_samples_total", "Samples refused as out of order.",
@@ -193,6 +199,6 @@ void server_metrics_tsdb(struct serve_metrics *metrics, struct server *server)
     write_bytes(metrics, &stats);
     write_refusals(metrics, &stats);
     write_metadata(metrics, server->tsdb->metadata);
-    write_left_out(metrics, &server->tsdb->left_out);
+    write_exemplars(metrics, &stats);
     write_aliases(metrics, &stats);
 }

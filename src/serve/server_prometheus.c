@@ -11,6 +11,7 @@
 #include <serve/api/api.h>
 #include <serve/prometheus/prometheus.h>
 #include <serve/server_state.h>
+#include <serve/server_told.h>
 
 typedef enum http_outcome answer_function(struct http_call *call, struct serve_tsdb *store,
                                           uint16_t tenant);
@@ -55,20 +56,47 @@ static int64_t start_ms(const struct server *server)
     return (int64_t)((os_wall_ns(os_real()) - age_ns) / Q_MS_NS);
 }
 
-enum http_outcome server_answer_api(struct http_call *call)
+/* Samples are there as long as their window, and one is always being filled. */
+static int64_t retention_ms(const struct serve_config *config)
 {
-    const struct server *server = call->argument;
-    const struct api_context context = {
+    return (int64_t)(serve_config_number(config, SERVE_TSDB_WINDOW) / Q_MS_NS *
+                     (serve_config_number(config, SERVE_TSDB_WINDOWS) + 1));
+}
+
+static struct api_context context_of(const struct server *server, const struct http_call *call,
+                                     const struct server_told *told)
+{
+    return (struct api_context){
         .store = server->tsdb,
         .tenant = serve_tenants_number(server->tenants, call->identity.tenant),
         .version = server->version,
         .start_ms = start_ms(server),
         .worker_count = serve_net_worker_count(server->net),
+        .retention_ms = retention_ms(server->started),
+        .is_admin_allowed = serve_config_number(server->started, SERVE_TSDB_ADMIN_API) != 0,
+        .data_path = server->data_dir.path[0] != '\0' ? server->data_dir.path : NULL,
+        .configuration = told != NULL ? told->yaml : NULL,
+        .flags = told != NULL ? told->flags : NULL,
+        .memory_bytes = told != NULL ? told->memory_bytes : 0,
+        .configured_ms = told != NULL ? told->configured_ms : 0,
+        .has_reload_failed = atomic_load_relaxed_bool(&server->has_reload_failed), /* a figure */
+        .scrape = server->scrape,
+        .read_targets = scrape_read_targets,
+        .destroy_targets = scrape_targets_destroy,
     };
+}
+
+enum http_outcome server_answer_api(struct http_call *call)
+{
+    struct server *server = call->argument;
 
     if (server->tsdb == NULL) {
         http_say_text(call, 404, "there is no time-series store: tsdb.enabled is off\n");
         return HTTP_DONE;
     }
-    return api_answer(call, &context);
+    struct server_told *told = server_told_acquire(server);
+    const struct api_context context = context_of(server, call, told);
+    const enum http_outcome outcome = api_answer(call, &context);
+    server_told_release(server, told);
+    return outcome;
 }

@@ -24,6 +24,7 @@
 #include <serve/notify.h>
 #include <serve/server_scrape.h>
 #include <serve/server_state.h>
+#include <serve/server_told.h>
 
 static void log_problem(void *argument, const char *text)
 {
@@ -138,6 +139,7 @@ static void adopt(struct server *server, struct serve_config *config,
     }
     server->config = config;
     server_note_settings(server);
+    server_tell_config(server);
     serve_log(SERVE_LOG_INFO, "the configuration was read again",
               serve_log_count("users", serve_users_count(server->users)),
               serve_log_count("tenants", serve_config_group_count(config, SERVE_TENANTS)));
@@ -194,16 +196,16 @@ static enum quarry_status reload(struct server *server, struct quarry_error *err
         serve_config_destroy(config);
         serve_log(SERVE_LOG_ERROR, "the configuration was not read again: all is as it was");
     }
+    /* Relaxed: a figure. */
+    atomic_store_relaxed_bool(&server->has_reload_failed, status != QUARRY_OK);
     serve_notify("READY=1\nSTATUS=ready");
     return status;
 }
 
-void server_reload(struct server *server)
+enum quarry_status server_reload(struct server *server, struct quarry_error *error)
 {
-    struct quarry_error error = {0};
-
     server->override_count = 0;
-    (void)reload(server, &error);
+    return reload(server, error);
 }
 
 /* The place of a key among what was changed, or the one behind them. */

@@ -73,9 +73,11 @@ struct server {
     struct resp_settings told_settings;   /* likewise: what CONFIG GET tells */
     struct server_override overrides[SERVER_OVERRIDES_MAX]; /* by CONFIG SET; of the main thread */
     uint32_t override_count;
+    struct server_told *told; /* guarded by asked_mutex; own: see server_told.h. NULL: none yet */
 
     _Atomic(uint64_t) connections_max; /* as in force, for the doors; relaxed */
     _Atomic(uint32_t) pong_count;      /* workers that have answered the last ping; relaxed */
+    _Atomic(bool) has_reload_failed;   /* the last one; relaxed */
     _Atomic(bool) is_ready;            /* all doors serve, and it does not end; relaxed */
     _Atomic(uint32_t) is_immediate;    /* the end shall not wait; relaxed, a signal follows it */
 };
@@ -134,6 +136,9 @@ void server_admin_settings(struct server *server, struct resp_admin_settings *re
 /* By the main thread: what is in force, for CONFIG GET; and what CONFIG SET asks for. */
 void server_note_settings(struct server *server);
 void server_change_asked(struct server *server);
+/* Reads all sources again, by the main thread, and waits for it. Threads: any other, but a
+ * worker. Errors: those of reloading; QUARRY_BUSY, QUARRY_CANCELLED. */
+enum quarry_status server_ask_reload(struct server *server, struct quarry_error *error);
 /* Answers who has asked, and lets nobody ask any more. */
 void server_forget_change(struct server *server);
 
@@ -151,7 +156,7 @@ void server_allow(const struct serve_config *config);
 void server_shut_down(void *argument, bool is_graceful);
 
 /* server_reload.c: reads all sources again. Logs what came of it. */
-void server_reload(struct server *server);
+enum quarry_status server_reload(struct server *server, struct quarry_error *error);
 /* The same with a value that holds besides, until the next reload that is not one of these. */
 enum quarry_status server_reload_with(struct server *server, const char *key, const char *value,
                                       struct quarry_error *error);

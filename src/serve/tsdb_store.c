@@ -7,7 +7,8 @@
  *
  * Beside the store's own accounts there is `prometheus`: bodies of requests, and what is known of
  * metric families. It has no ceiling: as many requests are worked on at a time as the door has
- * threads, and each is bounded.
+ * threads, and each is bounded. And `queries`, which has one: three quarters of what queries may
+ * have; a quarter is the store's, for sets of series.
  *
  * Tenants are numbers to the store; `tenants` keeps which.
  *
@@ -21,6 +22,8 @@
 
 #include <os/os.h>
 
+#include <promql/promql.h>
+
 #include <serve/log.h>
 
 /* Of the limit, for tsdb.memory = auto. */
@@ -32,6 +35,14 @@
 #define FAMILY_TEXT_BYTES Q_KIB(8)
 
 #define ACCOUNT_NAME "prometheus"
+#define QUERIES_NAME "queries"
+/* Of tsdb.memory, for tsdb.query_memory = auto; and of that, for sets of series, which the store
+ * makes: a series costs some 20 bytes there, and its labels and values ten times that here. */
+#define QUERY_PART      4u
+#define SETS_PART       4u
+#define QUERY_BYTES_MIN Q_MIB(1)
+/* With less, threads' stacks would take much of it. */
+#define CREW_BYTES_MIN Q_MIB(16)
 
 /* ---- files --------------------------------------------------------------------------------- */
 
@@ -48,7 +59,8 @@ static void tell_loss(void *argument, const struct quarry_tsdb_loss *loss)
     serve_log(SERVE_LOG_WARNING, "a part of the time-series store was not read",
               serve_log_text("what", kinds[loss->kind]), serve_log_text("file", loss->file),
               serve_log_count("offset", loss->offset), serve_log_count("bytes", loss->byte_count),
-              serve_log_count("samples", loss->sample_count));
+              serve_log_count("samples", loss->sample_count),
+              serve_log_count("series", loss->series_count));
 }
 
 static enum quarry_tsdb_durability durability_of(const struct serve_config *config)
@@ -84,6 +96,16 @@ static uint64_t or_unbounded(uint64_t count)
     return count == 0 ? UINT64_MAX : count;
 }
 
+/* What queries have together. */
+static uint64_t query_bytes(const struct serve_config *config, uint64_t budget_bytes)
+{
+    uint64_t memory_bytes = serve_config_number(config, SERVE_TSDB_MEMORY);
+    uint64_t bytes = serve_config_number(config, SERVE_TSDB_QUERY_MEMORY);
+
+    memory_bytes = memory_bytes != 0 ? memory_bytes : budget_bytes / MEMORY_PART;
+    return bytes != 0 ? bytes : size_max_u64(memory_bytes / QUERY_PART, QUERY_BYTES_MIN);
+}
+
 static struct quarry_tsdb_options
 make_options(struct quarry_memory *memory, const struct serve_config *config, uint64_t budget_bytes)
 {
@@ -109,7 +131,7 @@ make_options(struct quarry_memory *memory, const struct serve_config *config, ui
                     (uint32_t)serve_config_number(config, SERVE_TSDB_LABEL_VALUE_MAX),
             },
         .query_series_count = serve_config_number(config, SERVE_TSDB_QUERY_SERIES_MAX),
-        .query_bytes = serve_config_number(config, SERVE_TSDB_QUERY_MEMORY),
+        .query_bytes = query_bytes(config, budget_bytes) / SETS_PART,
         .keeps_oldest = serve_config_number(config, SERVE_TSDB_KEEPS_OLDEST) != 0,
         .durability = durability_of(config),
         .lost = tell_loss,
@@ -129,7 +151,55 @@ static struct serve_tsdb_limits make_limits(const struct serve_config *config)
         .write_bytes_max = serve_config_number(config, SERVE_TSDB_WRITE_MAX),
         .read_samples_max = serve_config_number(config, SERVE_TSDB_READ_SAMPLES_MAX),
         .lookback_ms = milliseconds(config, SERVE_TSDB_LOOKBACK),
+        .query_timeout_ms = milliseconds(config, SERVE_TSDB_QUERY_TIMEOUT),
+        .query_samples_max = serve_config_number(config, SERVE_TSDB_QUERY_SAMPLES_MAX),
+        .query_bytes_max = serve_config_number(config, SERVE_TSDB_QUERY_MEMORY_MAX),
     };
+}
+
+/* How many threads help queries. */
+static uint32_t crew_count(const struct serve_config *config, uint64_t query_bytes)
+{
+    uint32_t count = (uint32_t)serve_config_number(config, SERVE_TSDB_QUERY_THREADS);
+    struct os_machine machine;
+
+    if (count != 0) {
+        return count;
+    }
+    os_machine_read("", &machine);
+    count = machine.cpu_count == 0 ? 0 : machine.cpu_count - 1;
+    return query_bytes < CREW_BYTES_MIN ? 0 : count > PROMQL_CREW_MAX ? PROMQL_CREW_MAX : count;
+}
+
+/* ---- queries -------------------------------------------------------------------------------- */
+
+/* An account with a ceiling, and threads. Without threads queries are slower, and that is all. */
+static enum quarry_status make_queries(struct serve_tsdb *tsdb, struct quarry_memory *memory,
+                                       const struct serve_config *config, uint64_t bytes,
+                                       struct quarry_error *error)
+{
+    const uint64_t own_bytes = bytes - bytes / SETS_PART;
+    const struct quarry_account_options options = {.name = QUERIES_NAME,
+                                                   .ceiling_bytes = own_bytes};
+    const uint32_t thread_count = crew_count(config, bytes);
+    enum quarry_status status =
+        quarry_account_create(memory, &options, &tsdb->queries.account, error);
+
+    if (status == QUARRY_OK) {
+        status = quarry_pool_create(tsdb->lifetime, quarry_account_owner(tsdb->queries.account),
+                                    &tsdb->queries.pool);
+    }
+    if (status != QUARRY_OK) {
+        return error_set(error, status, QUERIES_NAME ": %s", quarry_status_text(status));
+    }
+    tsdb->limits.query_bytes_max =
+        tsdb->limits.query_bytes_max == 0 ? own_bytes / 2 : tsdb->limits.query_bytes_max;
+    if (thread_count > 0 && promql_crew_create(tsdb->memory.account, tsdb->memory.pool,
+                                               thread_count, &tsdb->crew, error) != QUARRY_OK) {
+        serve_log(SERVE_LOG_WARNING, "queries have no threads of their own",
+                  serve_log_text("why", error != NULL ? error->text : ""));
+    }
+    return QUARRY_OK;
 }
 
 /* ---- opening -------------------------------------------------------------------------------- */
@@ -175,10 +245,15 @@ static enum quarry_status make_metadata(struct serve_tsdb *tsdb, struct quarry_e
 
 static enum quarry_status open_parts(struct serve_tsdb *tsdb,
                                      const struct quarry_tsdb_options *options,
+                                     const struct serve_config *config, uint64_t budget_bytes,
                                      struct quarry_error *error)
 {
     enum quarry_status status = make_memory(tsdb, options->memory, error);
 
+    if (status == QUARRY_OK) {
+        status =
+            make_queries(tsdb, options->memory, config, query_bytes(config, budget_bytes), error);
+    }
     if (status == QUARRY_OK) {
         status = make_metadata(tsdb, error);
     }
@@ -192,7 +267,9 @@ static void close_parts(struct serve_tsdb *tsdb)
         serve_log(SERVE_LOG_WARNING, "the time-series store could not write all of its files");
     }
     tsdb_metadata_destroy(tsdb->metadata);
+    promql_crew_destroy(tsdb->crew);
     quarry_lifetime_end(tsdb->lifetime);
+    quarry_account_destroy(tsdb->queries.account);
     quarry_account_destroy(tsdb->memory.account);
     free(tsdb);
 }
@@ -234,7 +311,7 @@ enum quarry_status serve_tsdb_open(struct quarry_memory *memory, const struct se
         return error_set(error, QUARRY_NO_MEMORY, "no memory for the time-series store");
     }
     tsdb->limits = make_limits(config);
-    enum quarry_status status = open_parts(tsdb, &options, error);
+    enum quarry_status status = open_parts(tsdb, &options, config, budget_bytes, error);
     if (status == QUARRY_OK) {
         *ret_tsdb = tsdb;
         serve_log(SERVE_LOG_INFO, "the time-series store is open",

@@ -21,11 +21,9 @@ struct serve_tsdb_limits {
     uint64_t write_bytes_max;  /* of a body, decoded */
     uint64_t read_samples_max; /* of an answer of remote read in samples */
     int64_t lookback_ms;       /* how old the newest sample may be that is federated */
-};
-
-/* What requests brought that the store does not take: relaxed, figures. */
-struct serve_tsdb_left_out {
-    _Atomic uint64_t histograms, exemplars;
+    int64_t query_timeout_ms;
+    uint64_t query_samples_max;
+    uint64_t query_bytes_max; /* what one query may have */
 };
 
 /* Const after it was opened, but for what is atomic. */
@@ -34,9 +32,10 @@ struct serve_tsdb {
     struct tsdb_metadata *metadata; /* of metric families, by tenant */
     /* What requests of its doors are read into and answered from: of the account `prometheus`. */
     struct tsdb_memory memory;
-    struct quarry_lifetime *lifetime; /* of that memory */
+    struct tsdb_memory queries;       /* what queries are evaluated in: of the account `queries` */
+    struct quarry_lifetime *lifetime; /* of both memories */
+    struct promql_crew *crew;         /* threads that help queries; NULL: none */
     struct serve_tsdb_limits limits;
-    struct serve_tsdb_left_out left_out;
 };
 
 /*

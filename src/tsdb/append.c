@@ -280,7 +280,7 @@ static void attempt_begin(struct tsdb_append *append)
     append->taken_max_ms = INT64_MIN;
     append->late_count = append->repeated_count = append->raced_count = 0;
     append->refused_shards = 0;
-    append->logged_count = append->ticket_count = 0;
+    append->logged_count = append->logged_histogram_count = append->ticket_count = 0;
     memset(append->usable, 0, sizeof append->usable);
     memset(append->refused_before, 0, sizeof append->refused_before);
     memset(append->promised, 0,
@@ -334,8 +334,7 @@ static enum tsdb_append_step attempt_or_not(struct tsdb_append *append)
     return attempt(append);
 }
 
-/* Attempts it until it is done, or nobody gives any more memory. */
-static void attempts(struct tsdb_append *append)
+void tsdb_append_attempts(struct tsdb_append *append)
 {
     append->is_last = false;
     for (uint32_t i = 1;; i++) {
@@ -423,11 +422,8 @@ static void append_run(struct tsdb_append *append, uint64_t count)
         request_refuse(append, QUARRY_TSDB_RATE_LIMIT);
         return;
     }
-    attempts(append);
+    tsdb_append_attempts(append);
     tsdb_time_raise(tsdb, append->taken_max_ms);
-    if (append->logged != NULL && append->log_status == QUARRY_OK) {
-        append->log_status = tsdb_durable_wait(append);
-    }
     if (tsdb->background != NULL && tsdb_turn_is_due(tsdb)) {
         tsdb_background_wake(tsdb->background);
     }
@@ -482,25 +478,11 @@ static bool logged_take(struct tsdb_append *append, uint64_t count, struct stack
     return *ret_taken != NULL;
 }
 
-static bool has_histograms(const struct quarry_tsdb_request *request)
-{
-    for (size_t i = 0; i < request->entry_count; i++) {
-        if (request->entries[i].histogram_count != 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Why a store with a directory takes nothing now, or not this: its log has no histograms. */
-static enum quarry_status durable_refusal(const struct tsdb_durable *durable,
-                                          const struct quarry_tsdb_request *request)
+/* Why a store with a directory takes nothing now. */
+static enum quarry_status durable_refusal(const struct tsdb_durable *durable)
 {
     if (durable == NULL) {
         return QUARRY_OK;
-    }
-    if (has_histograms(request)) {
-        return QUARRY_UNSUPPORTED;
     }
     return tsdb_durable_is_ready(durable) ? tsdb_durable_status(durable) : QUARRY_BUSY;
 }
@@ -511,8 +493,11 @@ static void request_run(struct tsdb_append *append, uint64_t count)
         rules_make(append);
         append_run(append, count);
     }
-    if (request_goes_on(append)) {
+    if (request_goes_on(append) && append->log_status == QUARRY_OK) {
         tsdb_append_exemplars(append);
+    }
+    if (append->logged != NULL && append->log_status == QUARRY_OK) {
+        append->log_status = tsdb_durable_wait(append);
     }
 }
 
@@ -523,7 +508,7 @@ enum quarry_status quarry_tsdb_append(struct quarry_tsdb *tsdb,
     struct tsdb_append append = {.tsdb = tsdb, .request = request, .result = ret_result};
     struct stack_room room;
     uint64_t count;
-    void *taken = NULL, *scratch = NULL, *logged_taken = NULL;
+    void *taken = NULL, *scratch = NULL, *logged_taken = NULL, *histograms_taken = NULL;
 
     *ret_result = (struct quarry_tsdb_result){.taken_count = 0};
     if (request->ret_refusals != NULL) {
@@ -535,7 +520,7 @@ enum quarry_status quarry_tsdb_append(struct quarry_tsdb *tsdb,
     if (!request_begin(request, &count, &append.first_ms)) {
         return QUARRY_OK;
     }
-    enum quarry_status status = durable_refusal(tsdb->durable, request);
+    enum quarry_status status = durable_refusal(tsdb->durable);
     if (status != QUARRY_OK) {
         return status;
     }
@@ -544,7 +529,8 @@ enum quarry_status quarry_tsdb_append(struct quarry_tsdb *tsdb,
     append.tenant = tsdb_limits_tenant(&tsdb->limits, request->tenant);
     if (append.tenant == NULL || !arrays_take(&append, &room, &taken) ||
         !tsdb_append_scratch(&append, &scratch) ||
-        !logged_take(&append, count, &room, &logged_taken)) {
+        !logged_take(&append, count, &room, &logged_taken) ||
+        !tsdb_append_logged_take(&append, &histograms_taken)) {
         request_refuse(&append, QUARRY_TSDB_NO_MEMORY);
     } else {
         request_run(&append, count);
@@ -552,59 +538,7 @@ enum quarry_status quarry_tsdb_append(struct quarry_tsdb *tsdb,
     tsdb_memory_give(&tsdb->small[TSDB_PART_QUERY], scratch);
     tsdb_memory_give(&tsdb->small[TSDB_PART_QUERY], taken);
     tsdb_memory_give(&tsdb->small[TSDB_PART_QUERY], logged_taken);
+    tsdb_memory_give(&tsdb->small[TSDB_PART_QUERY], histograms_taken);
     counters_add(tsdb, &append);
     return append.log_status != QUARRY_OK ? append.log_status : result_status(ret_result);
-}
-
-/* ---- replaying ------------------------------------------------------------------------------ */
-
-/* All of it was judged when it was appended: anything goes, in any order. */
-static const struct tsdb_rules rules_of_replay = {
-    .order_min_ms = INT64_MIN, .late_min_ms = INT64_MIN, .max_ms = INT64_MAX};
-
-/* What a replay is put into. */
-struct replay_room {
-    struct quarry_tsdb_entry entries[TSDB_REPLAY_SAMPLES_MAX];
-    struct quarry_tsdb_sample samples[TSDB_REPLAY_SAMPLES_MAX];
-    uint32_t ids[TSDB_REPLAY_SAMPLES_MAX];
-    struct tsdb_append_item items[TSDB_REPLAY_SAMPLES_MAX];
-    uint32_t order[TSDB_REPLAY_SAMPLES_MAX];
-    uint32_t promised[TSDB_SHARD_COUNT * TSDB_VIEW_WINDOWS_MAX];
-    struct quarry_tsdb_result result;
-};
-
-uint64_t tsdb_append_replayed(struct quarry_tsdb *tsdb, const struct tsdb_log_sample *samples,
-                              size_t count)
-{
-    struct replay_room *room = tsdb_memory_take(&tsdb->small[TSDB_PART_QUERY], sizeof(*room));
-
-    if (room == NULL) {
-        return count;
-    }
-    Q_ASSERT(count != 0 && count <= TSDB_REPLAY_SAMPLES_MAX);
-    for (size_t i = 0; i < count; i++) {
-        room->ids[i] = samples[i].series;
-        room->samples[i] = (struct quarry_tsdb_sample){samples[i].t_ms, samples[i].bits};
-        room->entries[i] =
-            (struct quarry_tsdb_entry){.samples = &room->samples[i], .sample_count = 1};
-    }
-    const struct quarry_tsdb_request request = {
-        .is_partial = true, .entries = room->entries, .entry_count = count};
-    struct tsdb_append append = {.tsdb = tsdb,
-                                 .request = &request,
-                                 .result = &room->result,
-                                 .first_ms = samples[0].t_ms,
-                                 .rules = rules_of_replay,
-                                 .known_ids = room->ids,
-                                 .items = room->items,
-                                 .order = room->order,
-                                 .promised = room->promised};
-    room->result = (struct quarry_tsdb_result){.taken_count = 0};
-    attempts(&append);
-    tsdb_time_raise(tsdb, append.taken_max_ms);
-    /* A duplicate is another value of a moment that had come in order before. */
-    uint64_t lost_count =
-        count - room->result.taken_count - room->result.refused_counts[QUARRY_TSDB_DUPLICATE];
-    tsdb_memory_give(&tsdb->small[TSDB_PART_QUERY], room);
-    return lost_count;
 }

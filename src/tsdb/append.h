@@ -58,6 +58,13 @@ static inline size_t tsdb_entry_count(const struct quarry_tsdb_entry *entry)
     return entry->sample_count + entry->histogram_count;
 }
 
+/* A histogram that is about to be appended, for the log. */
+struct tsdb_append_logged {
+    const struct tsdb_histogram *histogram; /* of the request */
+    uint32_t series;
+    uint8_t window; /* its index in the view */
+};
+
 /* One request. */
 struct tsdb_append {
     struct quarry_tsdb *tsdb;
@@ -68,6 +75,8 @@ struct tsdb_append {
     int64_t first_ms; /* of the request's first sample */
     struct tsdb_rules rules;
     struct tsdb_histogram_scratch scratch; /* for its largest histogram */
+    size_t histogram_count;                /* sound ones, */
+    size_t histogram_bytes;                /* and what they may need in the log */
     bool has_bad_histograms;
 
     /* of one attempt */
@@ -90,7 +99,13 @@ struct tsdb_append {
     struct tsdb_log_sample *logged;
     uint8_t *logged_windows; /* of each, its window's index in the view */
     uint32_t logged_count;
-    struct tsdb_log_ticket tickets[TSDB_VIEW_WINDOWS_MAX]; /* what is to be waited for */
+    /* of its histograms; room for all of the request's, encoded too */
+    struct tsdb_append_logged *logged_histograms;
+    struct tsdb_log_histogram *encoded;
+    uint8_t *encoded_bytes;
+    uint32_t logged_histogram_count;
+    /* what is to be waited for: of samples, and of exemplars */
+    struct tsdb_log_ticket tickets[2 * TSDB_VIEW_WINDOWS_MAX];
     uint32_t ticket_count;
     enum quarry_status log_status; /* QUARRY_OK, or why nothing was appended */
 };
@@ -112,6 +127,9 @@ enum tsdb_append_step {
  * Cost: when there are none, a look at each entry.
  */
 bool tsdb_append_scratch(struct tsdb_append *append, void **ret_taken);
+
+/* Has room for what is logged of them. `ret_taken`, returns: as above. */
+bool tsdb_append_logged_take(struct tsdb_append *append, void **ret_taken);
 
 /* Refuses what breaks the rules for histograms. */
 void tsdb_append_refuse_bad(struct tsdb_append *append);
@@ -163,11 +181,8 @@ void tsdb_append_abandon(struct tsdb_append *append, uint32_t shard);
 /* Puts the request's exemplars in, and counts them. Threads: outside the epoch. */
 void tsdb_append_exemplars(struct tsdb_append *append);
 
-/* ---- append.c ------------------------------------------------------------------------------- */
-
-/* Counts refused samples of an entry, of which `sample` is the first. */
-void tsdb_append_refuse(struct tsdb_append *append, uint32_t entry, size_t sample, uint64_t count,
-                        enum quarry_tsdb_refusal refusal);
+/* ---- append_replay.c --------------------------------------------------------------------------
+ */
 
 /* Samples of a log that are replayed at once: some 600 KiB for the time of a call. */
 #define TSDB_REPLAY_SAMPLES_MAX 4096u
@@ -180,5 +195,22 @@ void tsdb_append_refuse(struct tsdb_append *append, uint32_t entry, size_t sampl
  */
 uint64_t tsdb_append_replayed(struct quarry_tsdb *tsdb, const struct tsdb_log_sample *samples,
                               size_t count);
+/*
+ * The same of a histogram.
+ *
+ * Errors: QUARRY_NO_MEMORY; QUARRY_CORRUPT: its bytes are no histogram, and nothing was appended.
+ */
+enum quarry_status tsdb_append_replayed_histogram(struct quarry_tsdb *tsdb,
+                                                  const struct tsdb_log_histogram *histogram);
+
+/* ---- append.c ------------------------------------------------------------------------------- */
+
+/* Counts refused samples of an entry, of which `sample` is the first. */
+void tsdb_append_refuse(struct tsdb_append *append, uint32_t entry, size_t sample, uint64_t count,
+                        enum quarry_tsdb_refusal refusal);
+
+/* Attempts a request until it is done, or nobody gives any more memory. Threads: outside the epoch.
+ */
+void tsdb_append_attempts(struct tsdb_append *append);
 
 #endif

@@ -22,6 +22,7 @@ bool tsdb_append_is_bad_slow(const struct tsdb_point *point)
 /* What the scratch must hold. */
 struct sizes {
     size_t words, bytes;
+    size_t good_count, total_bytes; /* of all that are sound */
     bool has_histograms;
 };
 
@@ -34,7 +35,10 @@ static void sizes_add(struct tsdb_append *append, const struct tsdb_histogram *h
         return;
     }
     sizes->words = size_max_u64(sizes->words, tsdb_histogram_words(histogram));
-    sizes->bytes = size_max_u64(sizes->bytes, tsdb_histogram_bytes_need(histogram));
+    size_t bytes = tsdb_histogram_bytes_need(histogram);
+    sizes->bytes = size_max_u64(sizes->bytes, bytes);
+    sizes->total_bytes += bytes;
+    sizes->good_count++;
 }
 
 static struct sizes sizes_of(struct tsdb_append *append)
@@ -60,6 +64,8 @@ bool tsdb_append_scratch(struct tsdb_append *append, void **ret_taken)
     if (!sizes.has_histograms) {
         return true;
     }
+    append->histogram_count = sizes.good_count;
+    append->histogram_bytes = sizes.total_bytes;
     scratch->room.count = sizes.words;
     scratch->byte_capacity = size_align_up_u64(sizes.bytes + TSDB_SHARD_HISTOGRAM_HEAD, 8);
     scratch->spare_capacity = tsdb_shard_histogram_spares(sizes.bytes);
@@ -74,6 +80,23 @@ bool tsdb_append_scratch(struct tsdb_append *append, void **ret_taken)
     scratch->spares = (struct tsdb_spare *)(void *)(scratch->room.words + sizes.words);
     scratch->bytes = (uint8_t *)(scratch->spares + scratch->spare_capacity);
     return true;
+}
+
+bool tsdb_append_logged_take(struct tsdb_append *append, void **ret_taken)
+{
+    const size_t each = sizeof(*append->logged_histograms) + sizeof(*append->encoded);
+
+    *ret_taken = NULL;
+    if (append->logged == NULL || append->histogram_count == 0) {
+        return true;
+    }
+    *ret_taken = tsdb_memory_take(&append->tsdb->small[TSDB_PART_QUERY],
+                                  append->histogram_count * each + append->histogram_bytes);
+    append->logged_histograms = *ret_taken;
+    append->encoded =
+        (struct tsdb_log_histogram *)(void *)(append->logged_histograms + append->histogram_count);
+    append->encoded_bytes = (uint8_t *)(append->encoded + append->histogram_count);
+    return *ret_taken != NULL;
 }
 
 static void entry_refuse_bad(struct tsdb_append *append, uint32_t index)

@@ -108,6 +108,11 @@ static uint32_t closed_windows(const struct tsdb_append *append, uint32_t shard)
 static void log_add(struct tsdb_append *append, uint32_t id, uint32_t index,
                     const struct tsdb_point *point)
 {
+    if (Q_UNLIKELY(point->histogram != NULL)) {
+        append->logged_histograms[append->logged_histogram_count++] =
+            (struct tsdb_append_logged){point->histogram, id, (uint8_t)index};
+        return;
+    }
     append->logged[append->logged_count] = (struct tsdb_log_sample){id, point->t_ms, point->bits};
     append->logged_windows[append->logged_count++] = (uint8_t)index;
 }
@@ -283,6 +288,7 @@ enum tsdb_append_step tsdb_append_prepare(struct tsdb_append *append, uint32_t s
     struct needs needs = {.closed = 0};
     uint64_t ends[TSDB_VIEW_WINDOWS_MAX];
     uint32_t logged_before = append->logged_count;
+    uint32_t histograms_before = append->logged_histogram_count;
 
     os_mutex_lock(mutex);
     bool is_whole = shard_judge_locked(append, shard, &needs);
@@ -301,6 +307,7 @@ enum tsdb_append_step tsdb_append_prepare(struct tsdb_append *append, uint32_t s
         return TSDB_APPEND_NO_MEMORY;
     }
     append->logged_count = logged_before;
+    append->logged_histogram_count = histograms_before;
     shard_refuse(append, shard);
     append->refused_shards |= UINT64_C(1) << shard;
     return TSDB_APPEND_GO_ON;

@@ -85,6 +85,15 @@ enum quarry_status tsdb_chains_begin(struct tsdb_chains *chains)
     return status;
 }
 
+void tsdb_chains_reserve(struct tsdb_chains *chains, uint32_t count)
+{
+    Q_ASSERT(chains->entry_count == 0 && chains->bucket_count != 0);
+    while (chains->bucket_count < count && chains->bucket_count <= UINT32_MAX / 4 &&
+           add_piece(chains) == QUARRY_OK) {
+        chains->bucket_count += PIECE_BUCKETS;
+    }
+}
+
 /* ---- one bucket more, one less -------------------------------------------------------------- */
 
 static void split_one(struct tsdb_chains *chains)
@@ -164,6 +173,11 @@ void tsdb_chains_remove(struct tsdb_chains *chains, uint32_t number)
 uint32_t tsdb_chains_first(const struct tsdb_chains *chains, uint32_t hash)
 {
     return chains->bucket_count == 0 ? 0 : *head_of(chains, bucket_of(chains, hash));
+}
+
+void tsdb_chains_prefetch(const struct tsdb_chains *chains, uint32_t hash)
+{
+    __builtin_prefetch(head_of(chains, bucket_of(chains, hash)));
 }
 
 uint64_t tsdb_chains_held_bytes(const struct tsdb_chains *chains)

@@ -38,6 +38,10 @@ void tsdb_chains_fini(struct tsdb_chains *chains);
  */
 enum quarry_status tsdb_chains_begin(struct tsdb_chains *chains);
 
+/* Has as many buckets as entries are to come, as far as there is memory; it has begun, and is
+ * empty. */
+void tsdb_chains_reserve(struct tsdb_chains *chains, uint32_t count);
+
 /* Puts a number in. The table has begun. Cost: O(1), with one chain split now and then. */
 void tsdb_chains_insert(struct tsdb_chains *chains, uint32_t number);
 
@@ -46,6 +50,9 @@ void tsdb_chains_remove(struct tsdb_chains *chains, uint32_t number);
 
 /* The first number of the chain of a hash; 0: none. Its link leads to the next. */
 uint32_t tsdb_chains_first(const struct tsdb_chains *chains, uint32_t hash);
+
+/* Fetches what tsdb_chains_first and an insertion look at first. */
+void tsdb_chains_prefetch(const struct tsdb_chains *chains, uint32_t hash);
 
 /* Bytes of the pieces and of the list of them. */
 uint64_t tsdb_chains_held_bytes(const struct tsdb_chains *chains);

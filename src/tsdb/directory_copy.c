@@ -43,7 +43,7 @@ static enum quarry_status copy_locked(struct tsdb_durable *durable, const char *
         status = tsdb_log_copy(durable->log, directory, error);
     }
     if (status == QUARRY_OK) {
-        status = tsdb_registry_save(durable, directory, error);
+        status = tsdb_registry_save(durable, directory, NULL, error);
     }
     if (status == QUARRY_OK) {
         status = quarry_vfs_sync_directory(durable->vfs, directory, error);

@@ -9,6 +9,7 @@
  * window's are read part by part.
  */
 #include <tsdb/durable.h>
+#include <tsdb/exemplars_save.h>
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -51,6 +52,14 @@ static enum quarry_status series_pass(void *argument, const struct tsdb_series_k
     return tsdb_labels_are_valid(&series->labels) ? QUARRY_OK : QUARRY_CORRUPT;
 }
 
+/* tsdb_exemplar_entry_function */
+static void exemplar_pass(void *argument, uint32_t id, const struct quarry_tsdb_exemplar *exemplar)
+{
+    (void)argument;
+    (void)id;
+    (void)exemplar;
+}
+
 static enum quarry_status section_verify(struct verifying *verifying,
                                          struct tsdb_section_file *sections, size_t number,
                                          struct quarry_error *error)
@@ -71,6 +80,14 @@ static enum quarry_status section_verify(struct verifying *verifying,
         status = tsdb_series_chunk_read(&verifying->small,
                                         (struct tsdb_slice){bytes, (size_t)info.byte_count},
                                         series_pass, verifying);
+        if (status == QUARRY_CORRUPT) {
+            tell(verifying, 0, info.byte_count);
+        }
+    }
+    if (status == QUARRY_OK && info.kind == TSDB_SECTION_EXEMPLARS) {
+        status = tsdb_exemplar_chunk_read(&verifying->small,
+                                          (struct tsdb_slice){bytes, (size_t)info.byte_count},
+                                          exemplar_pass, verifying);
         if (status == QUARRY_CORRUPT) {
             tell(verifying, 0, info.byte_count);
         }

@@ -4,7 +4,7 @@
  *     LOCK                      held while the store is open
  *     window-W-N.log            the log: what is in no window's file yet
  *     window-W.qtw              a sealed window, written once
- *     snapshot-G.qts            the registry: which id means which series
+ *     snapshot-G.qts            the registry: which id means which series; open windows at the end
  *
  *     append ──> log ──> open window ── sealed ──> file, synced ──> the window's log goes
  *                                                   └── purged ──> the file goes ──> its series'
@@ -42,6 +42,7 @@
 
 #include <tsdb/view.h>
 #include <tsdb/window_file.h>
+#include <tsdb/window_image.h>
 
 /* Of durability PROCESS: what a loss of power may cost at most, and a sync of that. */
 #define SYNC_NS UINT64_C(1000000000)
@@ -218,7 +219,18 @@ static bool sweep_files(struct tsdb_durable *durable)
     return false;
 }
 
-static bool is_lacking(const struct tsdb_durable *durable, int64_t number)
+const struct tsdb_durable_image *tsdb_durable_image_of(const struct tsdb_durable *durable,
+                                                       int64_t number)
+{
+    for (uint32_t i = 0; i < durable->image_count; i++) {
+        if (durable->images[i].number == number) {
+            return &durable->images[i];
+        }
+    }
+    return NULL;
+}
+
+bool tsdb_durable_is_lacking(const struct tsdb_durable *durable, int64_t number)
 {
     for (uint32_t i = 0; i < durable->lacking_count; i++) {
         if (durable->lacking[i] == number) {
@@ -238,7 +250,7 @@ static bool log_is_gone(struct tsdb_durable *durable, int64_t window)
     }
     const struct tsdb_durable_file *file = tsdb_durable_file_of(durable, (int32_t)window);
     bool has = view_has(durable->tsdb, (int32_t)window, &newest);
-    if (is_lacking(durable, window)) {
+    if (tsdb_durable_is_lacking(durable, window)) {
         return window < (int64_t)newest - durable->tsdb->options.window_count;
     }
     return file == NULL ? !has : file->is_loaded;
@@ -274,7 +286,7 @@ static const struct tsdb_window *window_to_save(struct tsdb_durable *durable,
         const struct tsdb_window *window = view->windows[i];
         if (atomic_load_acquire_u64(&window->sealed_mask) == UINT64_MAX &&
             tsdb_durable_file_of(durable, window->number) == NULL &&
-            !is_lacking(durable, window->number)) {
+            !tsdb_durable_is_lacking(durable, window->number)) {
             return window;
         }
     }
@@ -317,10 +329,11 @@ uint64_t tsdb_durable_stamp(struct quarry_tsdb *tsdb)
            atomic_load_relaxed_u64(&tsdb->counters.removed_series_count);
 }
 
-static enum quarry_status save_registry(struct tsdb_durable *durable, struct quarry_error *error)
+static enum quarry_status save_registry(struct tsdb_durable *durable,
+                                        const struct tsdb_window_images *images)
 {
     uint64_t stamp = tsdb_durable_stamp(durable->tsdb);
-    enum quarry_status status = tsdb_registry_save(durable, durable->directory, error);
+    enum quarry_status status = tsdb_registry_save(durable, durable->directory, images, NULL);
 
     if (status == QUARRY_OK) {
         durable->snapshot_stamp = stamp;
@@ -391,6 +404,7 @@ bool tsdb_durable_turn(struct tsdb_durable *durable)
 
 static enum quarry_status finish_locked(struct tsdb_durable *durable) Q_REQUIRES(&durable->mutex)
 {
+    struct tsdb_window_images images;
     enum quarry_status status = QUARRY_OK;
 
     if (durable->is_frozen) {
@@ -400,7 +414,12 @@ static enum quarry_status finish_locked(struct tsdb_durable *durable) Q_REQUIRES
         status = tsdb_durable_dump(durable, NULL);
     }
     enum quarry_status synced = tsdb_log_sync_all(durable->log, NULL);
-    enum quarry_status saved = save_registry(durable, NULL);
+    tsdb_window_images_make(durable, &images);
+    enum quarry_status saved = save_registry(durable, &images);
+    if (saved != QUARRY_OK && images.section_count != 0) {
+        saved = save_registry(durable, NULL); /* what is shorter may have room */
+    }
+    tsdb_window_images_fini(durable, &images);
     status = status == QUARRY_OK ? synced : status;
     return status == QUARRY_OK ? saved : status;
 }

@@ -26,6 +26,7 @@ struct tsdb_durable_file {
     bool is_loaded;  /* its window is in memory, or has been */
     bool is_skipped; /* it found no room: it is left as it is */
     bool is_broken;  /* its head cannot be read: it is left as it is */
+    bool is_partial; /* series were left out that it may have samples of */
     bool is_covered; /* the snapshot has its series: each id that lives is what the file means */
     uint64_t *ids;   /* own; else the ids that mean the same here and there, a bit for each */
     size_t id_words;
@@ -38,6 +39,13 @@ struct tsdb_durable_counters {
     _Atomic uint64_t saved_count, save_failed_count; /* windows */
     _Atomic uint64_t snapshot_count, snapshot_failed_count;
     _Atomic uint64_t log_failed_count; /* requests that could not be logged */
+    _Atomic uint64_t left_out_count;   /* series without room, when it was opened */
+};
+
+/* A window that was read from a snapshot: what of its log is behind that. */
+struct tsdb_durable_image {
+    int32_t number;
+    uint64_t from; /* segment */
 };
 
 struct tsdb_durable {
@@ -59,6 +67,10 @@ struct tsdb_durable {
     /* windows of which not all samples found room: their log stays, and no file takes its place */
     int32_t lacking[TSDB_VIEW_WINDOWS_MAX];
     uint32_t lacking_count;
+    uint64_t snapshot_generation; /* that the registry came from; 0: none */
+    bool has_looked_for_images;
+    struct tsdb_durable_image images[TSDB_VIEW_WINDOWS_MAX];
+    uint32_t image_count;
     uint64_t sync_due_ns, snapshot_due_ns, retry_due_ns; /* of the vfs' clock */
     uint64_t snapshot_stamp; /* series made and removed when the last snapshot was written */
 
@@ -143,14 +155,36 @@ struct tsdb_durable_file *tsdb_durable_file_add(struct tsdb_durable *durable, in
 /* Forgets one. With both mutexes. */
 void tsdb_durable_file_forget(struct tsdb_durable *durable, int32_t number);
 
+/* Whether not all samples of a window found room. With `mutex`. */
+bool tsdb_durable_is_lacking(const struct tsdb_durable *durable, int64_t number);
+/* The image that a window was read from; NULL: there is none. With `mutex`. */
+const struct tsdb_durable_image *tsdb_durable_image_of(const struct tsdb_durable *durable,
+                                                       int64_t number);
+
 /* ---- window_save.c, window_load.c ----------------------------------------------------------- */
 
 /* Kinds of sections: of window files and of snapshots. */
 enum tsdb_section_kind {
     TSDB_SECTION_INFO = 1,   /* index 0 and, of windows, 1: the same twice */
     TSDB_SECTION_BYTES = 2,  /* of the sealed space, by segment */
-    TSDB_SECTION_SERIES = 3, /* chunks of series */
+    TSDB_SECTION_SERIES = 3, /* chunks of series, of windows */
+    /* of snapshots */
+    TSDB_SECTION_SYMBOLS = 4,
+    TSDB_SECTION_LABELS = 5, /* of series: numbers of symbols */
+    TSDB_SECTION_OPEN_INFO = 6,
+    TSDB_SECTION_OPEN_CHAINS = 7,
+    TSDB_SECTION_OPEN_CHUNKLETS = 8,
+    TSDB_SECTION_OPEN_HEADS = 9,
+    TSDB_SECTION_EXEMPLARS = 16, /* of windows: chunks of exemplars */
 };
+
+/* Of the info of a snapshot, and for each file that it covers. */
+#define TSDB_SNAPSHOT_INFO_BYTES 24u
+#define TSDB_SNAPSHOT_FILE_BYTES 16u
+/* In front of a symbol's text; in front of a series' labels; of each of those. */
+#define TSDB_SNAPSHOT_SYMBOL_BYTES 12u
+#define TSDB_SNAPSHOT_SERIES_BYTES 12u
+#define TSDB_SNAPSHOT_LABEL_BYTES  4u
 
 /* Of an info of a window: its length and its bytes in use, then six numbers for each shard. */
 #define TSDB_WINDOW_INFO_BYTES (16 + 48 * TSDB_SHARD_COUNT)
@@ -174,7 +208,8 @@ struct tsdb_window_loaded {
     struct tsdb_window *window; /* own; NULL: there is none */
     uint64_t lost_samples;
     uint64_t lost_bytes;
-    int64_t max_ms; /* of its samples; INT64_MIN: none */
+    uint64_t left_out_samples; /* of series that are left out */
+    int64_t max_ms;            /* of its samples; INT64_MIN: none */
 };
 /*
  * Reads a window's file into memory. What is damaged is left out.
@@ -188,22 +223,31 @@ enum quarry_status tsdb_window_load(struct tsdb_durable *durable,
 /* The length of its windows that a file was written with. Errors: QUARRY_CORRUPT. */
 enum quarry_status tsdb_window_file_length(struct tsdb_section_file *sections, int64_t *ret_ms);
 
-/* ---- registry_save.c ------------------------------------------------------------------------ */
+/* ---- registry_save.c, registry_load.c -------------------------------------------------------- */
 
-/* Writes a snapshot of the registry into a directory. Errors: those of tsdb_snapshot_write. With
- * `mutex`. */
+struct tsdb_window_images;
+
+/* Writes a snapshot of the registry into a directory. `images`: to go with it; NULL: none. Errors:
+ * those of tsdb_snapshot_write. With `mutex`. */
 enum quarry_status tsdb_registry_save(struct tsdb_durable *durable, const char *directory,
+                                      const struct tsdb_window_images *images,
                                       struct quarry_error *error);
 /*
- * Reads the newest snapshot that is whole into the registry, series without a window from
- * `window_min` on left out. `restores`: false: marks files as covered, with the salts that they
- * must have, and nothing else.
- * Errors: QUARRY_NOT_FOUND: there is none; QUARRY_NO_MEMORY, QUARRY_CORRUPT, QUARRY_BAD_INPUT (of
- * windows of another length). With both mutexes.
+ * Finds the newest snapshot whose head is whole, and marks files as covered by it, with the salts
+ * that they must have.
+ * Errors: QUARRY_NOT_FOUND: there is none; QUARRY_NO_MEMORY, QUARRY_BAD_INPUT (of windows of
+ * another length). With both mutexes.
+ */
+enum quarry_status tsdb_registry_mark(struct tsdb_durable *durable, struct quarry_error *error);
+/*
+ * Reads that snapshot into the registry, series without a window from `window_min` on left out.
+ * Errors: QUARRY_NOT_FOUND: there is none; QUARRY_NO_MEMORY, QUARRY_CORRUPT: it was told, files
+ * must be marked anew. With both mutexes.
  */
 enum quarry_status tsdb_registry_load(struct tsdb_durable *durable, int32_t window_min,
-                                      bool restores, struct quarry_error *error);
-/* Makes a series that was there. `ret_is_known`: the id means it now. Errors: QUARRY_NO_MEMORY. */
+                                      struct quarry_error *error);
+/* Makes a series that was there, if there is room; or leaves it out. `ret_is_known`: the id means
+ * it now. Errors: none so far. */
 enum quarry_status tsdb_registry_bring_back(struct tsdb_durable *durable,
                                             const struct tsdb_series_known *series,
                                             bool *ret_is_known);
@@ -219,6 +263,11 @@ struct tsdb_append;
 
 /* Logs what a request is about to append. Errors: those of tsdb_log_append: nothing is appended. */
 enum quarry_status tsdb_durable_log(struct tsdb_append *append);
+/* Logs exemplars that are about to be put in. `index`: of their window, in the view; its shards
+ * have promised not to be sealed. Errors: as above: none of them is put in. */
+enum quarry_status tsdb_durable_log_exemplars(struct tsdb_append *append, uint32_t index,
+                                              const struct tsdb_log_exemplar *exemplars,
+                                              size_t count);
 /* Waits for what the store's durability asks for. */
 enum quarry_status tsdb_durable_wait(struct tsdb_append *append);
 /* Logs all samples of open windows, for a store that has not, and is closed. */

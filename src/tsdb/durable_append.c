@@ -23,8 +23,9 @@
  * sync is waited for.
  * Cost: 170 instructions a sample, and a call of write.
  *
- * Histograms and exemplars go the same way: into struct tsdb_log_batch beside the samples, and out
- * of recover.c's visitor.
+ * Histograms go the same way, beside the samples. While they are judged their places are noted
+ * alone; they are encoded here, whole, with no lock held: what the one before was is the open
+ * window's to know, and the log has records that stand alone.
  */
 #include <tsdb/append.h>
 #include <tsdb/durable.h>
@@ -49,6 +50,35 @@ static void describe(void *argument, uint32_t id, struct tsdb_log_series *ret_se
         .labels = {describing->labels, tsdb_registry_labels(registry, id, describing->labels)}};
 }
 
+/* A histogram as the log has it, whose entry says the time. Returns: behind its bytes. */
+static uint8_t *histogram_encode(const struct tsdb_histogram *histogram, uint32_t id, uint8_t *to,
+                                 struct tsdb_log_histogram *ret_encoded)
+{
+    struct tsdb_histogram timeless = *histogram;
+
+    timeless.t_ms = 0;
+    size_t byte_count = tsdb_histogram_encode(NULL, &timeless, to);
+    *ret_encoded = (struct tsdb_log_histogram){
+        .series = id, .t_ms = histogram->t_ms, .bytes = {(const char *)to, byte_count}};
+    return to + byte_count;
+}
+
+/* Encodes those of one window. Returns: how many. */
+static uint32_t histograms_encode(const struct tsdb_append *append, uint32_t index)
+{
+    uint8_t *at = append->encoded_bytes;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < append->logged_histogram_count; i++) {
+        const struct tsdb_append_logged *logged = &append->logged_histograms[i];
+        if (logged->window == index) {
+            at = histogram_encode(logged->histogram, logged->series, at, &append->encoded[count++]);
+        }
+    }
+    Q_ASSERT(count == 0 || (size_t)(at - append->encoded_bytes) <= append->histogram_bytes);
+    return count;
+}
+
 static enum quarry_status batch_log(struct tsdb_append *append, uint32_t index,
                                     const struct tsdb_log_sample *samples, uint32_t count)
 {
@@ -56,8 +86,14 @@ static enum quarry_status batch_log(struct tsdb_append *append, uint32_t index,
     const struct tsdb_log_batch batch = {.window = append->view->windows[index]->number,
                                          .samples = samples,
                                          .sample_count = count,
+                                         .histograms = append->encoded,
+                                         .histogram_count = histograms_encode(append, index),
                                          .describe = describe,
                                          .argument = &describing};
+
+    if (batch.sample_count + batch.histogram_count == 0) {
+        return QUARRY_OK;
+    }
 
     return tsdb_log_append(append->tsdb->durable->log, &batch,
                            &append->tickets[append->ticket_count++], NULL);
@@ -74,7 +110,7 @@ static enum quarry_status window_log(struct tsdb_append *append, uint32_t index,
             room[count++] = append->logged[i];
         }
     }
-    return count == 0 ? QUARRY_OK : batch_log(append, index, room, count);
+    return batch_log(append, index, room, count);
 }
 
 /* Samples of several windows: as many batches. */
@@ -82,7 +118,7 @@ static enum quarry_status windows_log(struct tsdb_append *append)
 {
     const struct tsdb_memory *memory = &append->tsdb->small[TSDB_PART_QUERY];
     struct tsdb_log_sample *room =
-        tsdb_memory_take(memory, append->logged_count * sizeof(*append->logged));
+        tsdb_memory_take(memory, (append->logged_count + (size_t)1) * sizeof(*append->logged));
     enum quarry_status status = room == NULL ? QUARRY_NO_MEMORY : QUARRY_OK;
 
     for (uint32_t i = 0; i < append->view->window_count && status == QUARRY_OK; i++) {
@@ -92,24 +128,56 @@ static enum quarry_status windows_log(struct tsdb_append *append)
     return status;
 }
 
+/* Whether all that is logged is of one window: of index `ret_index`. */
+static bool is_of_one_window(const struct tsdb_append *append, uint32_t *ret_index)
+{
+    uint32_t index =
+        append->logged_count != 0 ? append->logged_windows[0] : append->logged_histograms[0].window;
+
+    for (uint32_t i = 1; i < append->logged_count; i++) {
+        if (append->logged_windows[i] != index) {
+            return false;
+        }
+    }
+    for (uint32_t i = 0; i < append->logged_histogram_count; i++) {
+        if (append->logged_histograms[i].window != index) {
+            return false;
+        }
+    }
+    *ret_index = index;
+    return true;
+}
+
 enum quarry_status tsdb_durable_log(struct tsdb_append *append)
 {
     struct tsdb_durable *durable = append->tsdb->durable;
     enum quarry_status status = tsdb_durable_status(durable);
-    bool is_mixed = false;
+    uint32_t index;
 
-    for (uint32_t i = 1; i < append->logged_count; i++) {
-        is_mixed |= append->logged_windows[i] != append->logged_windows[0];
-    }
-    if (status == QUARRY_OK && append->logged_count != 0) {
-        status = is_mixed ? windows_log(append)
-                          : batch_log(append, append->logged_windows[0], append->logged,
-                                      append->logged_count);
+    if (status == QUARRY_OK && append->logged_count + append->logged_histogram_count != 0) {
+        status = is_of_one_window(append, &index)
+                     ? batch_log(append, index, append->logged, append->logged_count)
+                     : windows_log(append);
     }
     if (status != QUARRY_OK) {
         (void)atomic_add_relaxed_u64(&durable->counters.log_failed_count, 1);
     }
     return status;
+}
+
+enum quarry_status tsdb_durable_log_exemplars(struct tsdb_append *append, uint32_t index,
+                                              const struct tsdb_log_exemplar *exemplars,
+                                              size_t count)
+{
+    struct describing describing = {.registry = append->tsdb->registry};
+    const struct tsdb_log_batch batch = {.window = append->view->windows[index]->number,
+                                         .exemplars = exemplars,
+                                         .exemplar_count = count,
+                                         .describe = describe,
+                                         .argument = &describing};
+
+    return tsdb_log_append(append->tsdb->durable->log, &batch,
+                           &append->tickets[append->ticket_count++], NULL);
 }
 
 enum quarry_status tsdb_durable_wait(struct tsdb_append *append)
@@ -141,25 +209,50 @@ struct dumping {
     struct quarry_error *error;
     struct describing describing;
     struct tsdb_open_read read;
-    struct tsdb_histogram_batch histograms; /* none: such a store refuses them */
+    struct tsdb_histogram_batch histograms;
+    struct tsdb_buffer encoded; /* of the histograms of a block */
     int64_t t_ms[TSDB_BLOCK_SAMPLES];
     uint64_t bits[TSDB_BLOCK_SAMPLES];
     struct tsdb_log_sample samples[TSDB_BLOCK_SAMPLES];
+    struct tsdb_log_histogram logged[TSDB_BLOCK_SAMPLES];
 };
+
+/* Encodes a block's histograms. Errors: QUARRY_NO_MEMORY. */
+static enum quarry_status histograms_gather(struct dumping *dumping, uint32_t id)
+{
+    const struct tsdb_histogram_batch *batch = &dumping->histograms;
+    size_t byte_count = 0;
+
+    for (uint32_t i = 0; i < batch->count; i++) {
+        byte_count += tsdb_histogram_bytes_max(&batch->items[i]);
+    }
+    enum quarry_status status = tsdb_buffer_reserve(&dumping->encoded, byte_count);
+    uint8_t *at = dumping->encoded.bytes;
+    for (uint32_t i = 0; i < batch->count && status == QUARRY_OK; i++) {
+        at = histogram_encode(&batch->items[i], id, at, &dumping->logged[i]);
+    }
+    return status;
+}
 
 static enum quarry_status block_dump(struct dumping *dumping, uint32_t id, uint32_t count)
 {
+    const bool has_histograms = dumping->histograms.count != 0;
     const struct tsdb_log_batch batch = {.window = dumping->window->number,
                                          .samples = dumping->samples,
-                                         .sample_count = count,
+                                         .sample_count = has_histograms ? 0 : count,
+                                         .histograms = dumping->logged,
+                                         .histogram_count = dumping->histograms.count,
                                          .describe = describe,
                                          .argument = &dumping->describing};
     struct tsdb_log_ticket ticket;
+    enum quarry_status status = histograms_gather(dumping, id);
 
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < batch.sample_count; i++) {
         dumping->samples[i] = (struct tsdb_log_sample){id, dumping->t_ms[i], dumping->bits[i]};
     }
-    return tsdb_log_append(dumping->durable->log, &batch, &ticket, dumping->error);
+    return status == QUARRY_OK
+               ? tsdb_log_append(dumping->durable->log, &batch, &ticket, dumping->error)
+               : error_set(dumping->error, status, "no memory to log histograms");
 }
 
 static enum quarry_status chain_dump(struct dumping *dumping, uint32_t id,
@@ -173,7 +266,7 @@ static enum quarry_status chain_dump(struct dumping *dumping, uint32_t id,
     while (status == QUARRY_OK && count != 0) {
         count = tsdb_open_read_take(&dumping->read, TSDB_BLOCK_SAMPLES, dumping->t_ms,
                                     dumping->bits, &dumping->histograms);
-        Q_ASSERT(dumping->histograms.count == 0);
+        Q_ASSERT(dumping->histograms.count == 0 || dumping->histograms.count == count);
         if (count != 0) {
             status = block_dump(dumping, id, count);
         }
@@ -212,7 +305,7 @@ enum quarry_status tsdb_durable_dump(struct tsdb_durable *durable, struct quarry
         return error_set(error, QUARRY_NO_MEMORY, "no memory to log what is open");
     }
     dumping->durable = durable;
-    dumping->histograms.memory = memory;
+    dumping->histograms.memory = dumping->encoded.memory = memory;
     dumping->error = error;
     dumping->describing.registry = tsdb->registry;
     quarry_epoch_enter(tsdb->epoch);
@@ -226,6 +319,7 @@ enum quarry_status tsdb_durable_dump(struct tsdb_durable *durable, struct quarry
     quarry_epoch_leave(tsdb->epoch);
     tsdb_open_read_fini(&dumping->read, memory);
     tsdb_histogram_batch_fini(&dumping->histograms);
+    tsdb_buffer_fini(&dumping->encoded);
     tsdb_memory_give(memory, dumping);
     return status;
 }

@@ -205,19 +205,39 @@ static void uncover_all(struct tsdb_durable *durable)
 static enum quarry_status registry_have(struct tsdb_durable *durable, struct quarry_error *error)
 {
     int32_t lowest = lowest_window(durable);
-    enum quarry_status status = tsdb_registry_load(durable, lowest, false, error);
+    enum quarry_status status = tsdb_registry_mark(durable, error);
 
     if (status == QUARRY_OK || status == QUARRY_NOT_FOUND) {
         status = files_look(durable, error);
     }
     if (status == QUARRY_OK) {
-        status = tsdb_registry_load(durable, lowest, true, error);
+        status = tsdb_registry_load(durable, lowest, error);
     }
-    if (status == QUARRY_CORRUPT) { /* a moment ago it was whole: without it, then */
+    if (status == QUARRY_CORRUPT || status == QUARRY_NO_MEMORY) { /* without it, then */
         uncover_all(durable);
         status = files_look(durable, error);
     }
     return status == QUARRY_NOT_FOUND ? QUARRY_OK : status;
+}
+
+/* Series had no room: what files have of them is neither lost nor there. */
+static void left_out_tell(struct tsdb_durable *durable)
+{
+    uint64_t count = atomic_load_relaxed_u64(&durable->counters.left_out_count);
+    struct quarry_tsdb_loss loss = {.kind = QUARRY_TSDB_LOSS_MEMORY,
+                                    .from_ms = INT64_MIN,
+                                    .to_ms = INT64_MAX,
+                                    .series_count = count};
+
+    if (count == 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < durable->file_count; i++) {
+        durable->files[i].is_partial = true;
+    }
+    (void)snprintf(loss.file, sizeof loss.file, "snapshot-%06llu.qts",
+                   (unsigned long long)durable->snapshot_generation);
+    tsdb_durable_lost(durable, &loss);
 }
 
 static enum quarry_status contents_have(struct tsdb_durable *durable, struct quarry_error *error)
@@ -231,6 +251,7 @@ static enum quarry_status contents_have(struct tsdb_durable *durable, struct qua
     if (status == QUARRY_OK) {
         status = registry_have(durable, error);
     }
+    left_out_tell(durable);
     durable->replay_from = INT64_MIN;
     durable->snapshot_stamp = tsdb_durable_stamp(durable->tsdb);
     return status;

@@ -31,6 +31,7 @@
 #include <string.h>
 
 #include <tsdb/exemplars_parts.h>
+#include <tsdb/exemplars_save.h>
 
 /* Bytes of one's labels: a character has up to four. */
 #define TEXT_BYTES_MAX (4 * TSDB_EXEMPLAR_CHARACTERS_MAX)
@@ -92,21 +93,12 @@ static char *text_put(char *to, struct tsdb_slice slice, uint16_t *ret_length)
     return to + slice.count;
 }
 
-/* Returns: own; NULL: it may not be, or there is no memory. */
-static struct tsdb_exemplar_record *record_make(const struct tsdb_memory *memory,
-                                                const struct quarry_tsdb_exemplar *exemplar)
+/* Makes a record of zeros an exemplar's, whose labels fit. */
+static void record_fill(struct tsdb_exemplar_record *record,
+                        const struct quarry_tsdb_exemplar *exemplar, size_t text_bytes)
 {
     const struct tsdb_labels *labels = &exemplar->labels;
-    size_t text_bytes;
 
-    if (!labels_fit(labels, &text_bytes)) {
-        return NULL;
-    }
-    struct tsdb_exemplar_record *record = tsdb_memory_take_zero(
-        memory, sizeof(*record) + 2 * labels->count * sizeof(record->lengths[0]) + text_bytes);
-    if (record == NULL) {
-        return NULL;
-    }
     record->t_ms = exemplar->t_ms;
     record->bits = exemplar->bits;
     record->label_count = (uint32_t)labels->count;
@@ -115,6 +107,24 @@ static struct tsdb_exemplar_record *record_make(const struct tsdb_memory *memory
     for (size_t i = 0; i < labels->count; i++) {
         to = text_put(to, labels->labels[i].name, &record->lengths[2 * i]);
         to = text_put(to, labels->labels[i].value, &record->lengths[2 * i + 1]);
+    }
+}
+
+/* Returns: own; NULL: it may not be, or there is no memory. */
+static struct tsdb_exemplar_record *record_make(const struct tsdb_memory *memory,
+                                                const struct quarry_tsdb_exemplar *exemplar)
+{
+    struct tsdb_exemplar_record *record;
+    size_t text_bytes;
+
+    if (!labels_fit(&exemplar->labels, &text_bytes)) {
+        return NULL;
+    }
+    record = tsdb_memory_take_zero(
+        memory,
+        sizeof(*record) + 2 * exemplar->labels.count * sizeof(record->lengths[0]) + text_bytes);
+    if (record != NULL) {
+        record_fill(record, exemplar, text_bytes);
     }
     return record;
 }
@@ -244,6 +254,7 @@ static void record_remove(struct tsdb_exemplar_ring *ring, struct tsdb_exemplar_
     struct tsdb_exemplar_series *series = record->series;
 
     Q_ASSERT(series->oldest == record);
+    ring->save_at = ring->save_at == record ? record->newer : ring->save_at;
     *(record->older != NULL ? &record->older->newer : &ring->oldest) = record->newer;
     *(record->newer != NULL ? &record->newer->older : &ring->newest) = record->older;
     series->oldest = record->series_newer;
@@ -271,6 +282,43 @@ static void record_insert(struct tsdb_exemplar_ring *ring, struct tsdb_exemplar_
     ring->newest = record;
     ring->count++;
     ring->bytes += record_bytes(record);
+}
+
+/* ---- judging one ---------------------------------------------------------------------------- */
+
+static enum tsdb_exemplar_verdict verdict_of(int order)
+{
+    return order > 0    ? TSDB_EXEMPLAR_TAKEN
+           : order == 0 ? TSDB_EXEMPLAR_REPEATED
+                        : TSDB_EXEMPLAR_REFUSED;
+}
+
+enum tsdb_exemplar_verdict tsdb_exemplars_judge(const struct tsdb_tenant *tenant, uint32_t id,
+                                                const struct quarry_tsdb_exemplar *exemplar)
+{
+    struct tsdb_exemplar_ring *ring = tsdb_exemplar_ring_of(tenant);
+    union {
+        struct tsdb_exemplar_record record;
+        char room[sizeof(struct tsdb_exemplar_record) + 2 * LABELS_MAX * sizeof(uint16_t) +
+                  TEXT_BYTES_MAX];
+    } own;
+    size_t text_bytes;
+
+    if (!labels_fit(&exemplar->labels, &text_bytes)) {
+        return TSDB_EXEMPLAR_REFUSED;
+    }
+    if (ring == NULL) {
+        return TSDB_EXEMPLAR_TAKEN;
+    }
+    memset(&own.record, 0, sizeof own.record);
+    record_fill(&own.record, exemplar, text_bytes);
+    os_mutex_lock(&ring->mutex);
+    const struct tsdb_exemplar_series *known = tsdb_exemplar_series_find(ring, id);
+    enum tsdb_exemplar_verdict verdict =
+        known == NULL ? TSDB_EXEMPLAR_TAKEN
+                      : verdict_of(record_compare(&own.record, known->newest));
+    os_mutex_unlock(&ring->mutex);
+    return verdict;
 }
 
 /* ---- putting one in ------------------------------------------------------------------------- */
@@ -364,9 +412,10 @@ static enum tsdb_exemplar_verdict ring_add_locked(struct tsdb_exemplar_ring *rin
     const struct tsdb_exemplar_series *known = tsdb_exemplar_series_find(ring, id);
 
     if (known != NULL) {
-        int order = record_compare(supply->record, known->newest);
-        if (order <= 0) {
-            return order == 0 ? TSDB_EXEMPLAR_REPEATED : TSDB_EXEMPLAR_REFUSED;
+        enum tsdb_exemplar_verdict verdict =
+            verdict_of(record_compare(supply->record, known->newest));
+        if (verdict != TSDB_EXEMPLAR_TAKEN) {
+            return verdict;
         }
     }
     record_insert(ring, series_have(ring, id, supply, garbage), supply->record);
@@ -378,11 +427,47 @@ static enum tsdb_exemplar_verdict ring_add_locked(struct tsdb_exemplar_ring *rin
     return TSDB_EXEMPLAR_TAKEN;
 }
 
+/* Puts a record in front of all others, or leaves it with the supply. */
+static enum tsdb_exemplar_verdict ring_restore_locked(struct tsdb_exemplar_ring *ring, uint32_t id,
+                                                      const struct quarry_tsdb_limits *limits,
+                                                      struct supply *supply,
+                                                      struct garbage *garbage)
+{
+    const struct tsdb_exemplar_series *known = tsdb_exemplar_series_find(ring, id);
+    struct tsdb_exemplar_record *record = supply->record;
+
+    if (ring->count >= limits->exemplar_count ||
+        ring->bytes + record_bytes(record) > limits->exemplar_bytes ||
+        (known != NULL && record_compare(record, known->oldest) >= 0)) {
+        return TSDB_EXEMPLAR_REFUSED;
+    }
+    struct tsdb_exemplar_series *series = series_have(ring, id, supply, garbage);
+    supply->record = NULL;
+    record->series = series;
+    record->series_newer = series->oldest;
+    series->oldest = record;
+    series->newest = series->newest == NULL ? record : series->newest;
+    record->newer = ring->oldest;
+    *(ring->oldest == NULL ? &ring->newest : &ring->oldest->older) = record;
+    ring->oldest = record;
+    ring->count++;
+    ring->bytes += record_bytes(record);
+    return TSDB_EXEMPLAR_TAKEN;
+}
+
+/* How one is put in. */
+typedef enum tsdb_exemplar_verdict ring_function(struct tsdb_exemplar_ring *ring, uint32_t id,
+                                                 const struct quarry_tsdb_limits *limits,
+                                                 struct supply *supply, struct garbage *garbage);
+
 static enum tsdb_exemplar_verdict ring_add(struct quarry_tsdb *tsdb,
                                            struct tsdb_exemplar_ring *ring, uint32_t id,
-                                           const struct quarry_tsdb_limits *limits,
-                                           struct supply *supply, struct garbage *garbage)
+                                           ring_function *put, struct supply *supply,
+                                           struct garbage *garbage)
 {
+    const struct quarry_tsdb_limits *limits = tsdb_limits_of(
+        &tsdb->limits,
+        tsdb_limits_tenant(&tsdb->limits, tsdb_registry_series(tsdb->registry, id)->tenant));
     const struct tsdb_series *series = tsdb_registry_series(tsdb->registry, id);
     struct os_mutex *mutex = tsdb_shard_mutex(tsdb, tsdb_shard_of(id));
     enum tsdb_exemplar_verdict verdict = TSDB_EXEMPLAR_REFUSED;
@@ -390,16 +475,17 @@ static enum tsdb_exemplar_verdict ring_add(struct quarry_tsdb *tsdb,
     os_mutex_lock(mutex);
     if ((series->flags & TSDB_SERIES_GONE) == 0) {
         os_mutex_lock(&ring->mutex);
-        verdict = ring_add_locked(ring, id, limits, supply, garbage);
+        verdict = put(ring, id, limits, supply, garbage);
         os_mutex_unlock(&ring->mutex);
     }
     os_mutex_unlock(mutex);
     return verdict;
 }
 
-enum tsdb_exemplar_verdict tsdb_exemplars_add(struct quarry_tsdb *tsdb, struct tsdb_tenant *tenant,
-                                              uint32_t id,
-                                              const struct quarry_tsdb_exemplar *exemplar)
+static enum tsdb_exemplar_verdict exemplar_put(struct quarry_tsdb *tsdb, struct tsdb_tenant *tenant,
+                                               uint32_t id, int32_t window,
+                                               const struct quarry_tsdb_exemplar *exemplar,
+                                               ring_function *put)
 {
     const struct tsdb_memory *memory = memory_of(tsdb);
     struct tsdb_exemplar_ring *ring = ring_have(tsdb, tenant);
@@ -409,17 +495,30 @@ enum tsdb_exemplar_verdict tsdb_exemplars_add(struct quarry_tsdb *tsdb, struct t
 
     if (ring != NULL && supply_take(memory, ring, exemplar, &supply)) {
         uint64_t bytes = record_bytes(supply.record);
+        supply.record->window = window;
         /* Before it is there, so that what is taken out again cannot come to below 0. */
         (void)atomic_add_relaxed_u64(&tsdb->counters.exemplar_count, 1);
         (void)atomic_add_relaxed_u64(&tsdb->counters.exemplar_bytes, bytes);
-        verdict =
-            ring_add(tsdb, ring, id, tsdb_limits_of(&tsdb->limits, tenant), &supply, &garbage);
+        verdict = ring_add(tsdb, ring, id, put, &supply, &garbage);
         garbage.record_count += verdict != TSDB_EXEMPLAR_TAKEN;
         garbage.record_bytes += verdict != TSDB_EXEMPLAR_TAKEN ? bytes : 0;
         garbage_give(tsdb, &garbage);
     }
     supply_give(memory, &supply);
     return verdict;
+}
+
+enum tsdb_exemplar_verdict tsdb_exemplars_add(struct quarry_tsdb *tsdb, struct tsdb_tenant *tenant,
+                                              uint32_t id, int32_t window,
+                                              const struct quarry_tsdb_exemplar *exemplar)
+{
+    return exemplar_put(tsdb, tenant, id, window, exemplar, ring_add_locked);
+}
+
+void tsdb_exemplars_restore(struct quarry_tsdb *tsdb, struct tsdb_tenant *tenant, uint32_t id,
+                            int32_t window, const struct quarry_tsdb_exemplar *exemplar)
+{
+    (void)exemplar_put(tsdb, tenant, id, window, exemplar, ring_restore_locked);
 }
 
 void tsdb_exemplars_forget(struct quarry_tsdb *tsdb, uint16_t tenant, uint32_t id)
@@ -456,8 +555,7 @@ static void ring_fini(struct quarry_tsdb *tsdb, struct tsdb_exemplar_ring *ring)
     tsdb_memory_give(memory_of(tsdb), ring);
 }
 
-/* Each tenant's ring, in order; `*at`: begins at 0. NULL: no more. */
-static struct tsdb_exemplar_ring *ring_next(struct quarry_tsdb *tsdb, uint32_t *at)
+struct tsdb_exemplar_ring *tsdb_exemplar_ring_next(struct quarry_tsdb *tsdb, uint32_t *at)
 {
     while (*at < TSDB_TENANT_LEAVES * TSDB_TENANTS_OF_LEAF) {
         struct tsdb_tenant *tenants =
@@ -479,7 +577,7 @@ void tsdb_exemplars_fini(struct quarry_tsdb *tsdb)
 {
     uint32_t at = 0;
 
-    for (struct tsdb_exemplar_ring *ring; (ring = ring_next(tsdb, &at)) != NULL;) {
+    for (struct tsdb_exemplar_ring *ring; (ring = tsdb_exemplar_ring_next(tsdb, &at)) != NULL;) {
         ring_fini(tsdb, ring);
     }
 }
@@ -515,7 +613,7 @@ enum quarry_status tsdb_exemplars_validate(struct quarry_tsdb *tsdb, struct quar
     uint32_t at = 0;
 
     for (struct tsdb_exemplar_ring *ring;
-         status == QUARRY_OK && (ring = ring_next(tsdb, &at)) != NULL;) {
+         status == QUARRY_OK && (ring = tsdb_exemplar_ring_next(tsdb, &at)) != NULL;) {
         status = ring_validate(ring, error);
     }
     return status;

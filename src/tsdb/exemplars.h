@@ -21,13 +21,21 @@ enum tsdb_exemplar_verdict {
 struct tsdb_tenant;
 
 /*
+ * Whether one would be put in now.
+ *
+ * Threads: the mutex of the series' shard is held, and the series is not gone.
+ */
+enum tsdb_exemplar_verdict tsdb_exemplars_judge(const struct tsdb_tenant *tenant, uint32_t id,
+                                                const struct quarry_tsdb_exemplar *exemplar);
+
+/*
  * Puts one in.
  *
- * `id`: of a series of the tenant. `exemplar`: borrowed for the call.
+ * `id`: of a series of the tenant. `window`: whose log has it. `exemplar`: borrowed for the call.
  * Threads: inside the store's epoch in which the series was found. No lock is held.
  */
 enum tsdb_exemplar_verdict tsdb_exemplars_add(struct quarry_tsdb *tsdb, struct tsdb_tenant *tenant,
-                                              uint32_t id,
+                                              uint32_t id, int32_t window,
                                               const struct quarry_tsdb_exemplar *exemplar);
 
 /* Forgets those of a series that has been removed. Threads: before its id can be another's. */

@@ -20,6 +20,7 @@ struct tsdb_exemplar_record {
     int64_t t_ms;
     uint64_t bits;
     uint32_t text_bytes, label_count;
+    int32_t window;     /* whose log, or file, has it */
     uint16_t lengths[]; /* of name, value, name, …; then the bytes of all */
 };
 
@@ -31,6 +32,7 @@ struct tsdb_exemplar_ring {
     uint64_t count, bytes;
     struct tsdb_exemplar_series **buckets;
     uint32_t bucket_count, series_count;
+    const struct tsdb_exemplar_record *save_at; /* where writing stands; NULL: it does not */
 };
 
 /* A tenant's; NULL: it has none. */
@@ -45,6 +47,9 @@ static inline const char *tsdb_exemplar_text(const struct tsdb_exemplar_record *
 {
     return (const char *)(record->lengths + 2 * (size_t)record->label_count);
 }
+
+/* Each tenant's, in order; `*at`: begins at 0. NULL: no more. */
+struct tsdb_exemplar_ring *tsdb_exemplar_ring_next(struct quarry_tsdb *tsdb, uint32_t *at);
 
 /* NULL: it has no exemplar. Threads: the ring's mutex is held. */
 struct tsdb_exemplar_series *tsdb_exemplar_series_find(const struct tsdb_exemplar_ring *ring,

@@ -17,6 +17,7 @@
  *
  * OpenMetrics' end is a line, "# EOF": a body without it was cut short, and is wrong.
  */
+#include <tsdb/exemplars.h>
 #include <tsdb/exposition.h>
 
 #include <tsdb/exposition_lex.h>
@@ -164,6 +165,36 @@ bool tsdb_exposition_exemplar_labels(const struct tsdb_exposition_line *line,
 {
     Q_ASSERT(line->kind == TSDB_LINE_SAMPLE && line->has_exemplar && set->count == 0);
     return add_braces(line->exemplar.braces, line->format, set, text);
+}
+
+/* A label has three bytes between the braces at least; more than any exemplar has are not read. */
+static uint32_t exemplar_labels_most(const struct tsdb_exposition_line *line)
+{
+    return (uint32_t)size_min(line->exemplar.braces.count / 3 + 1, TSDB_EXEMPLAR_CHARACTERS_MAX);
+}
+
+size_t tsdb_exposition_exemplar_bytes(const struct tsdb_exposition_line *line)
+{
+    return exemplar_labels_most(line) * sizeof(struct tsdb_label) +
+           size_align_up_u64(line->exemplar.braces.count, 8);
+}
+
+bool tsdb_exposition_exemplar(const struct tsdb_exposition_line *line, int64_t t_ms, void *room,
+                              struct quarry_tsdb_exemplar *ret_exemplar)
+{
+    const struct tsdb_label_limits limits = {.label_count_max = exemplar_labels_most(line),
+                                             .name_bytes_max = UINT32_MAX,
+                                             .value_bytes_max = UINT32_MAX};
+    struct tsdb_label *labels = room;
+    struct tsdb_text_room text = {.bytes = (char *)(labels + limits.label_count_max),
+                                  .capacity = line->exemplar.braces.count};
+    struct tsdb_label_set set;
+
+    *ret_exemplar = (struct quarry_tsdb_exemplar){
+        .t_ms = line->exemplar.has_time ? line->exemplar.t_ms : t_ms, .bits = line->exemplar.bits};
+    tsdb_label_set_init(&set, &limits, labels);
+    return tsdb_exposition_exemplar_labels(line, &set, &text) &&
+           tsdb_label_set_finish(&set, &ret_exemplar->labels) == TSDB_LABELS_GOOD;
 }
 
 bool tsdb_exposition_family(const struct tsdb_exposition_line *line, struct tsdb_text_room *text,

@@ -116,6 +116,16 @@ bool tsdb_exposition_labels(const struct tsdb_exposition_line *line, struct tsdb
 bool tsdb_exposition_names(const struct tsdb_exposition_line *line, struct tsdb_slice name);
 bool tsdb_exposition_exemplar_labels(const struct tsdb_exposition_line *line,
                                      struct tsdb_label_set *set, struct tsdb_text_room *text);
+/* Bytes that tsdb_exposition_exemplar needs for the exemplar of a line. */
+size_t tsdb_exposition_exemplar_bytes(const struct tsdb_exposition_line *line);
+/*
+ * The exemplar of a line, as the store takes it; without a time of its own it has `t_ms`.
+ *
+ * `room`: for as many bytes, aligned to 8; its labels lie there and in the body.
+ * Returns: false: its labels have a fault, or are more than any exemplar has.
+ */
+bool tsdb_exposition_exemplar(const struct tsdb_exposition_line *line, int64_t t_ms, void *room,
+                              struct quarry_tsdb_exemplar *ret_exemplar);
 /*
  * What a line says of a family: only the name, and what it is a line of.
  *

@@ -447,8 +447,23 @@ enum quarry_status tsdb_log_replay(struct tsdb_log *log, int64_t window,
                                    struct tsdb_log_replayed *ret_replayed,
                                    struct quarry_error *error)
 {
+    return tsdb_log_replay_from(log, window, 0, visitor, ret_replayed, error);
+}
+
+uint64_t tsdb_log_next_sequence(struct tsdb_log *log)
+{
+    os_mutex_lock(&log->mutex);
+    uint64_t sequence = log->last_sequence + 1;
+    os_mutex_unlock(&log->mutex);
+    return sequence;
+}
+
+enum quarry_status tsdb_log_replay_from(struct tsdb_log *log, int64_t window, uint64_t from,
+                                        const struct tsdb_log_visitor *visitor,
+                                        struct tsdb_log_replayed *ret_replayed,
+                                        struct quarry_error *error)
+{
     enum quarry_status status = QUARRY_OK;
-    uint64_t from = 0;
 
     *ret_replayed = (struct tsdb_log_replayed){.segment_count = 0};
     while (status == QUARRY_OK) {

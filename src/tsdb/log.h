@@ -233,6 +233,16 @@ enum quarry_status tsdb_log_replay(struct tsdb_log *log, int64_t window,
                                    struct tsdb_log_replayed *ret_replayed,
                                    struct quarry_error *error);
 
+/* As tsdb_log_replay, without segments below `from`. */
+enum quarry_status tsdb_log_replay_from(struct tsdb_log *log, int64_t window, uint64_t from,
+                                        const struct tsdb_log_visitor *visitor,
+                                        struct tsdb_log_replayed *ret_replayed,
+                                        struct quarry_error *error);
+
+/* The number that the next segment will have: what is appended by now is in those below, where
+ * nobody appends any more. Threads: any. */
+uint64_t tsdb_log_next_sequence(struct tsdb_log *log);
+
 /*
  * The next window that has segments: the smallest that is `from` or larger.
  * Returns: false: there is none. Threads: any.

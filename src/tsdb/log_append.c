@@ -273,7 +273,7 @@ static enum quarry_status append_locked(struct tsdb_log *log, const struct tsdb_
         give_up(&appending);
         return status;
     }
-    log->stats.sample_count += batch->sample_count;
+    log->stats.sample_count += batch->sample_count + batch->histogram_count;
     *ret_ticket = (struct tsdb_log_ticket){appending.entry->sequence,
                                            log_segment_end(appending.entry->segment)};
     return QUARRY_OK;

@@ -119,6 +119,28 @@ enum quarry_status tsdb_postings_add(struct tsdb_postings *postings,
     return status == QUARRY_OK ? tsdb_postings_many_add(postings, memory, id) : status;
 }
 
+enum quarry_status tsdb_postings_fill(struct tsdb_postings *postings,
+                                      const struct tsdb_memory *memory, const uint32_t *ids,
+                                      uint32_t count)
+{
+    uint32_t room;
+
+    Q_ASSERT(postings->count == 0);
+    if (count <= 1) {
+        *postings = (struct tsdb_postings){.word = count == 0 ? 0 : ids[0], .count = count};
+        return QUARRY_OK;
+    }
+    if (count > TSDB_POSTINGS_FEW_MAX) {
+        return tsdb_postings_many_fill(postings, memory, ids, count);
+    }
+    uint32_t *few = make_few(memory, ids, count, count, &room);
+    if (few == NULL) {
+        return QUARRY_NO_MEMORY;
+    }
+    *postings = (struct tsdb_postings){.word = (uintptr_t)few, .count = count, .room = room};
+    return QUARRY_OK;
+}
+
 /* Less room, where more than half of it is empty. */
 static void few_shrink(struct tsdb_postings *postings, const struct tsdb_memory *memory)
 {

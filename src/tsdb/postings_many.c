@@ -183,6 +183,76 @@ enum quarry_status tsdb_postings_to_many(struct tsdb_postings *postings,
     return QUARRY_OK;
 }
 
+/* How many of the ids, from the first on, are in its container. */
+static uint32_t container_ids(const uint32_t *ids, uint32_t count)
+{
+    uint32_t own = 1;
+
+    while (own < count && ids[own] >> 16 == ids[0] >> 16) {
+        own++;
+    }
+    return own;
+}
+
+/* Appends a container of ids. Returns: false: malloc has none. */
+static bool container_append(roaring_bitmap_t *many, const uint32_t *ids, uint32_t count)
+{
+    uint16_t high = (uint16_t)(ids[0] >> 16);
+
+    if (count > ARRAY_IDS_MAX) {
+        bitset_container_t *bits = bitset_container_create();
+        for (uint32_t i = 0; bits != NULL && i < count; i++) {
+            bits->array[(ids[i] & 0xffff) / 64] |= UINT64_C(1) << (ids[i] % 64);
+        }
+        if (bits != NULL) {
+            bits->cardinality = (int32_t)count;
+            ra_append(&many->high_low_container, high, bits, BITSET_CONTAINER_TYPE_CODE);
+        }
+        return bits != NULL;
+    }
+    array_container_t *array = array_container_create_given_capacity((int32_t)count);
+    for (uint32_t i = 0; array != NULL && i < count; i++) {
+        array->array[i] = (uint16_t)ids[i];
+    }
+    if (array != NULL) {
+        array->cardinality = (int32_t)count;
+        ra_append(&many->high_low_container, high, array, ARRAY_CONTAINER_TYPE_CODE);
+    }
+    return array != NULL;
+}
+
+enum quarry_status tsdb_postings_many_fill(struct tsdb_postings *postings,
+                                           const struct tsdb_memory *memory, const uint32_t *ids,
+                                           uint32_t count)
+{
+    uint64_t containers = count_containers(ids, count);
+    uint64_t need = sizeof(roaring_bitmap_t) +
+                    containers * (DIRECTORY_ENTRY_BYTES + CONTAINER_BYTES) +
+                    size_min_u64(containers * BITSET_BYTES, (uint64_t)count * sizeof(uint16_t)) +
+                    containers * sizeof(uint16_t);
+    enum quarry_status status = charge_ahead(memory, need);
+
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    roaring_bitmap_t *many = roaring_bitmap_create_with_capacity((uint32_t)containers);
+    bool is_whole = many != NULL;
+    for (uint32_t at = 0, own; is_whole && at < count; at += own) {
+        own = container_ids(ids + at, count - at);
+        is_whole = container_append(many, ids + at, own);
+    }
+    if (!is_whole) {
+        if (many != NULL) {
+            roaring_bitmap_free(many);
+        }
+        quarry_account_uncharge(memory->account, need);
+        return QUARRY_NO_MEMORY;
+    }
+    *postings = (struct tsdb_postings){.word = (uintptr_t)many | 1, .count = count};
+    settle(postings, memory, need, tsdb_postings_many_count_bytes(postings));
+    return QUARRY_OK;
+}
+
 void tsdb_postings_many_clear(struct tsdb_postings *postings, const struct tsdb_memory *memory)
 {
     roaring_bitmap_free(many_of(postings));

@@ -2,8 +2,9 @@
  * Reading a directory, by turns, while queries are answered by what is there already.
  *
  *     1.  files of windows, the newest first     their samples, as they lay in memory
- *     2.  the log, window by window, the oldest first    appended as if they came again
- *     3.  ready: appends are taken
+ *     2.  images of open windows, of an orderly end     likewise
+ *     3.  the log behind them, window by window, the oldest first    appended as if they came again
+ *     4.  ready: appends are taken
  *
  * The log's samples are acknowledged already: they are judged no more (append.c), and those that
  * are out of order within their series, by a race of two requests, become late ones. Its ids are
@@ -34,7 +35,9 @@
  */
 #include <tsdb/append.h>
 #include <tsdb/durable.h>
+#include <tsdb/exemplars.h>
 #include <tsdb/turn.h>
+#include <tsdb/window_image.h>
 
 #include <stdio.h>
 
@@ -97,16 +100,24 @@ static enum quarry_status window_show(struct tsdb_durable *durable, struct tsdb_
     return status;
 }
 
-/* It has no room, or cannot be read now: its file stays. */
-static void file_skip(struct tsdb_durable *durable, struct tsdb_durable_file *file)
+/* Samples of a file have no room. */
+static void memory_lost(struct tsdb_durable *durable, const struct tsdb_durable_file *file,
+                        uint64_t sample_count)
 {
     int64_t window_ms = durable->tsdb->options.window_ms;
     struct quarry_tsdb_loss loss = {.kind = QUARRY_TSDB_LOSS_MEMORY,
                                     .from_ms = file->number * window_ms,
-                                    .to_ms = file->number * window_ms + window_ms - 1};
+                                    .to_ms = file->number * window_ms + window_ms - 1,
+                                    .sample_count = sample_count};
 
     (void)snprintf(loss.file, sizeof loss.file, "window-%d.qtw", file->number);
     tsdb_durable_lost(durable, &loss);
+}
+
+/* It has no room, or cannot be read now: its file stays. */
+static void file_skip(struct tsdb_durable *durable, struct tsdb_durable_file *file)
+{
+    memory_lost(durable, file, 0);
     file->is_skipped = true;
 }
 
@@ -116,6 +127,9 @@ static void file_load(struct tsdb_durable *durable, struct tsdb_durable_file *fi
     enum quarry_status status = tsdb_window_load(durable, file, &loaded, NULL);
     bool is_damaged = status == QUARRY_OK && (loaded.lost_samples | loaded.lost_bytes) != 0;
 
+    if (status == QUARRY_OK && loaded.left_out_samples != 0) {
+        memory_lost(durable, file, loaded.left_out_samples);
+    }
     if (status == QUARRY_CORRUPT || is_damaged) {
         tsdb_durable_file_lost(durable, file->number, loaded.lost_samples);
         if (has_log(durable, file->number)) {
@@ -181,6 +195,11 @@ static enum quarry_status series_meet(void *argument, const struct tsdb_log_seri
     if (!tsdb_labels_are_valid(&series->labels)) {
         return QUARRY_OK;
     }
+    /* Mostly the id means what it did: the registry has come from a snapshot of that process. */
+    if (tsdb_registry_is(tsdb->registry, series->id, series->tenant, &series->labels)) {
+        *ret_handle = series->id;
+        return QUARRY_OK;
+    }
     quarry_epoch_enter(tsdb->epoch);
     enum quarry_status status =
         tsdb_registry_lookup(tsdb->registry, series->tenant, &series->labels, NULL, ret_handle);
@@ -211,22 +230,52 @@ static enum quarry_status samples_meet(void *argument, const struct tsdb_log_sam
     return QUARRY_OK;
 }
 
-/* Histograms and exemplars have no place in the store yet: nothing appends them. */
+/* A histogram whose bytes are none, in a record that is whole: it was written so. */
+static void histogram_lost(struct replaying *replaying, const struct tsdb_log_histogram *histogram)
+{
+    struct quarry_tsdb_loss loss = {.kind = QUARRY_TSDB_LOSS_LOG,
+                                    .from_ms = histogram->t_ms,
+                                    .to_ms = histogram->t_ms,
+                                    .sample_count = 1};
+
+    (void)snprintf(loss.file, sizeof loss.file, "window-%lld-*.log", (long long)replaying->window);
+    tsdb_durable_lost(replaying->durable, &loss);
+}
+
+/* Of the log's visitor. */
 static enum quarry_status histogram_meet(void *argument, const struct tsdb_log_histogram *histogram)
 {
     struct replaying *replaying = argument;
+    struct tsdb_durable *durable = replaying->durable;
+    enum quarry_status status = tsdb_append_replayed_histogram(durable->tsdb, histogram);
 
-    (void)histogram;
-    replaying->refused_count++;
+    if (status == QUARRY_CORRUPT) {
+        histogram_lost(replaying, histogram);
+    } else if (status != QUARRY_OK) {
+        replaying->refused_count++;
+    } else {
+        (void)atomic_add_relaxed_u64(&durable->counters.replayed_count, 1);
+    }
     return QUARRY_OK;
 }
 
+/* Of the log's visitor. One that is older than its series' newest is passed over: they come in the
+ * order in which they were taken, but from a window that is replayed for its file is damaged. */
 static enum quarry_status exemplar_meet(void *argument, const struct tsdb_log_exemplar *exemplar)
 {
-    struct replaying *replaying = argument;
+    const struct replaying *replaying = argument;
+    struct quarry_tsdb *tsdb = replaying->durable->tsdb;
+    const struct quarry_tsdb_exemplar brought = {
+        .t_ms = exemplar->t_ms, .bits = exemplar->bits, .labels = exemplar->labels};
 
-    (void)exemplar;
-    replaying->refused_count++;
+    quarry_epoch_enter(tsdb->epoch);
+    uint16_t tenant = tsdb_registry_series(tsdb->registry, exemplar->series)->tenant;
+    struct tsdb_tenant *figures = tsdb_limits_tenant(&tsdb->limits, tenant);
+    if (figures != NULL) {
+        (void)tsdb_exemplars_add(tsdb, figures, exemplar->series, (int32_t)replaying->window,
+                                 &brought);
+    }
+    quarry_epoch_leave(tsdb->epoch);
     return QUARRY_OK;
 }
 
@@ -265,7 +314,9 @@ static void window_replay(struct tsdb_durable *durable, int64_t window)
                                              .exemplar = exemplar_meet,
                                              .lost = log_lost};
     struct tsdb_log_replayed replayed;
-    enum quarry_status status = tsdb_log_replay(durable->log, window, &visitor, &replayed, NULL);
+    const struct tsdb_durable_image *image = tsdb_durable_image_of(durable, window);
+    enum quarry_status status = tsdb_log_replay_from(
+        durable->log, window, image == NULL ? 0 : image->from, &visitor, &replayed, NULL);
 
     if (status == QUARRY_OK && replaying.refused_count != 0) {
         status = lacking_add(durable, window);
@@ -313,6 +364,11 @@ void tsdb_recover_step(struct tsdb_durable *durable)
 
     if (file != NULL) {
         file_load(durable, file);
+        return;
+    }
+    if (!durable->has_looked_for_images) {
+        durable->has_looked_for_images = true;
+        tsdb_window_images_load(durable);
         return;
     }
     if (log_next(durable, &window)) {

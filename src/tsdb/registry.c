@@ -61,7 +61,16 @@ static void init_parts(struct tsdb_registry *registry, uint32_t series_max)
     }
     tsdb_symbols_init(&registry->symbols, limbo, registry->seed);
     tsdb_chains_init(&registry->chains, limbo->memory, link_of, registry);
-    os_mutex_init(&registry->mutex, OS_RANK_TSDB_REGISTRY, 0);
+}
+
+static void fini_parts(struct tsdb_registry *registry)
+{
+    tsdb_chains_fini(&registry->chains);
+    tsdb_symbols_fini(&registry->symbols);
+    for (uint32_t count = 1; count <= TSDB_LABELS_MAX; count++) {
+        tsdb_table_fini(&registry->lists[count]);
+    }
+    tsdb_table_fini(&registry->series);
 }
 
 enum quarry_status tsdb_registry_create(const struct tsdb_registry_options *options,
@@ -75,6 +84,7 @@ enum quarry_status tsdb_registry_create(const struct tsdb_registry_options *opti
     registry->memory = options->memory;
     tsdb_limbo_init(&registry->limbo, &registry->memory, options->epoch);
     (void)os_random(&registry->seed, sizeof(registry->seed)); /* without it hashes are just known */
+    os_mutex_init(&registry->mutex, OS_RANK_TSDB_REGISTRY, 0);
     init_parts(registry, options->series_max == 0 ? SERIES_MAX_DEFAULT : options->series_max);
     if (tsdb_memo_init(&registry->memo, &registry->limbo) != QUARRY_OK) {
         tsdb_registry_destroy(registry);
@@ -90,15 +100,21 @@ void tsdb_registry_destroy(struct tsdb_registry *registry)
         return;
     }
     struct tsdb_memory memory = registry->memory;
-    tsdb_chains_fini(&registry->chains);
     tsdb_memo_fini(&registry->memo);
-    tsdb_symbols_fini(&registry->symbols);
-    for (uint32_t count = 1; count <= TSDB_LABELS_MAX; count++) {
-        tsdb_table_fini(&registry->lists[count]);
-    }
-    tsdb_table_fini(&registry->series);
+    fini_parts(registry);
     tsdb_limbo_fini(&registry->limbo);
     tsdb_memory_give(&memory, registry);
+}
+
+void tsdb_registry_clear(struct tsdb_registry *registry)
+{
+    uint32_t series_max = registry->series.number_max;
+
+    /* Nothing is in the memo, for no key has come yet; nothing removed waits for readers. */
+    Q_ASSERT(registry->memo.entry_count == 0 && registry->fresh == 0 && registry->waiting == 0);
+    fini_parts(registry);
+    init_parts(registry, series_max);
+    atomic_store_relaxed_u32(&registry->series_count, 0);
 }
 
 /* ---- labels --------------------------------------------------------------------------------- */
@@ -210,8 +226,8 @@ static bool find_symbols(struct tsdb_registry *registry, const struct tsdb_label
     return has_all;
 }
 
-static uint32_t hash_numbers(const struct tsdb_registry *registry, uint16_t tenant,
-                             const uint32_t *numbers, size_t count)
+uint32_t tsdb_registry_hash(const struct tsdb_registry *registry, uint16_t tenant,
+                            const uint32_t *numbers, size_t count)
 {
     return (uint32_t)hash_xxh3_u64(numbers, count * sizeof(numbers[0]), registry->seed + tenant);
 }
@@ -256,8 +272,9 @@ static uint32_t lookup(struct tsdb_registry *registry, const struct tsdb_labels 
     wanted->count = (uint32_t)labels->count + 1;
     wanted->id = wanted->list = wanted->known_id = 0;
     if (find_symbols(registry, labels, wanted)) {
-        id = find_series(registry, wanted->tenant, wanted->numbers, labels->count,
-                         hash_numbers(registry, wanted->tenant, wanted->numbers, labels->count));
+        id = find_series(
+            registry, wanted->tenant, wanted->numbers, labels->count,
+            tsdb_registry_hash(registry, wanted->tenant, wanted->numbers, labels->count));
     }
     if (id != TSDB_SERIES_NONE) {
         remember(registry, key, id);
@@ -282,6 +299,35 @@ enum quarry_status tsdb_registry_lookup(struct tsdb_registry *registry, uint16_t
     }
     *ret_id = id;
     return QUARRY_OK;
+}
+
+static bool has_labels(const struct tsdb_registry *registry, const struct tsdb_series *series,
+                       const struct tsdb_labels *labels)
+{
+    const uint32_t *numbers = tsdb_registry_symbols(registry, series);
+    bool has = series->label_count == labels->count;
+
+    for (size_t i = 0; i < labels->count && has; i++) {
+        const struct tsdb_symbol *symbol = tsdb_symbol_at(&registry->symbols, numbers[i]);
+        has = tsdb_slice_equal(tsdb_symbol_text(symbol), labels->labels[i].value) &&
+              tsdb_slice_equal(tsdb_symbol_text(symbol->parent), labels->labels[i].name);
+    }
+    return has;
+}
+
+bool tsdb_registry_is(struct tsdb_registry *registry, uint32_t id, uint16_t tenant,
+                      const struct tsdb_labels *labels)
+{
+    bool is = false;
+
+    os_mutex_lock(&registry->mutex);
+    if (tsdb_table_has(&registry->series, id)) {
+        const struct tsdb_series *series = tsdb_registry_series(registry, id);
+        is = (series->flags & TSDB_SERIES_GONE) == 0 && series->tenant == tenant &&
+             has_labels(registry, series, labels);
+    }
+    os_mutex_unlock(&registry->mutex);
+    return is;
 }
 
 /* ---- making --------------------------------------------------------------------------------- */
@@ -353,7 +399,7 @@ static enum quarry_status make_record(struct tsdb_registry *registry, struct wan
     series->tenant = wanted->tenant;
     series->labels = wanted->list;
     series->label_count = (uint8_t)label_count;
-    series->hash = hash_numbers(registry, wanted->tenant, wanted->numbers, label_count);
+    series->hash = tsdb_registry_hash(registry, wanted->tenant, wanted->numbers, label_count);
     if (label_count != 0) {
         memcpy(tsdb_table_at(&registry->lists[label_count], wanted->list), wanted->numbers,
                label_count * sizeof(wanted->numbers[0]));
@@ -474,6 +520,13 @@ enum quarry_status tsdb_registry_restore(struct tsdb_registry *registry, uint32_
         *ret_is_new = is_new;
     }
     return status;
+}
+
+void tsdb_registry_keep_id(struct tsdb_registry *registry, uint32_t id)
+{
+    os_mutex_lock(&registry->mutex);
+    tsdb_table_keep(&registry->series, id);
+    os_mutex_unlock(&registry->mutex);
 }
 
 bool tsdb_registry_has(struct tsdb_registry *registry, uint32_t id)

@@ -175,6 +175,11 @@ enum quarry_status tsdb_registry_lookup(struct tsdb_registry *registry, uint16_t
                                         const struct tsdb_labels *labels,
                                         const struct tsdb_memo_key *key, uint32_t *ret_id);
 
+/* Whether an id is that of a tenant's series with these labels, as it was before perhaps. `labels`:
+ * borrowed for the call. Cost: of eight labels ten cache lines, and no hash. */
+bool tsdb_registry_is(struct tsdb_registry *registry, uint32_t id, uint16_t tenant,
+                      const struct tsdb_labels *labels);
+
 /*
  * Makes a series with an id that it had before, or finds that it is there.
  *
@@ -185,6 +190,9 @@ enum quarry_status tsdb_registry_lookup(struct tsdb_registry *registry, uint16_t
 enum quarry_status tsdb_registry_restore(struct tsdb_registry *registry, uint32_t id,
                                          uint16_t tenant, const struct tsdb_labels *labels,
                                          bool *ret_is_new);
+
+/* Has an id, and those below it, not be given to a series that had none: it means another. */
+void tsdb_registry_keep_id(struct tsdb_registry *registry, uint32_t id);
 
 /* Whether an id is a series'. Threads: any. Cost: a lock. */
 bool tsdb_registry_has(struct tsdb_registry *registry, uint32_t id);
@@ -260,6 +268,13 @@ void tsdb_registry_read(struct tsdb_registry *registry, struct tsdb_registry_sta
  */
 enum quarry_status tsdb_registry_validate(struct tsdb_registry *registry,
                                           struct quarry_error *error);
+
+/* Empties it. Threads: nobody else uses it. Cost: as tsdb_registry_destroy. */
+void tsdb_registry_clear(struct tsdb_registry *registry);
+
+/* What a series of a tenant is found by: of the numbers of its labels' symbols. */
+uint32_t tsdb_registry_hash(const struct tsdb_registry *registry, uint16_t tenant,
+                            const uint32_t *numbers, size_t count);
 
 /* ---- for the other files of this folder that read the index --------------------------------- */
 

@@ -23,6 +23,7 @@
 #include <tsdb/remote_read.h>
 
 #include <tsdb/label_set.h>
+#include <tsdb/wire_histogram.h>
 
 #include <base/base.h>
 
@@ -34,11 +35,12 @@
 #define LENGTH_BYTES 5u
 #define LENGTH_MAX   ((UINT64_C(1) << (7 * LENGTH_BYTES)) - 1)
 
-#define TAG_RESULT 0x0a
-#define TAG_SERIES 0x0a
-#define TAG_SAMPLE 0x12
-#define TAG_VALUE  0x09
-#define TAG_TIME   0x10
+#define TAG_RESULT    0x0a
+#define TAG_SERIES    0x0a
+#define TAG_SAMPLE    0x12
+#define TAG_HISTOGRAM 0x22
+#define TAG_VALUE     0x09
+#define TAG_TIME      0x10
 
 /* ---- rooms ---------------------------------------------------------------------------------- */
 
@@ -241,6 +243,24 @@ enum quarry_status tsdb_read_begin_result(struct tsdb_read_answer *answer)
     return QUARRY_OK;
 }
 
+enum quarry_status tsdb_read_put_histogram(struct tsdb_buffer *to,
+                                           const struct tsdb_histogram *histogram)
+{
+    const size_t byte_count = tsdb_wire_histogram_bytes(histogram);
+    const enum quarry_status status =
+        tsdb_buffer_reserve(to, 1 + varint_length_u64(byte_count) + byte_count);
+
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    uint8_t *at = to->bytes + to->byte_count;
+    *at++ = TAG_HISTOGRAM;
+    at += varint_put_u64(at, byte_count);
+    tsdb_wire_histogram_write(histogram, at);
+    to->byte_count = (size_t)(at + byte_count - to->bytes);
+    return QUARRY_OK;
+}
+
 /* The bytes of labels as tsdb_labels_encode writes them. */
 static size_t labels_bytes(struct tsdb_labels labels)
 {
@@ -255,12 +275,13 @@ static size_t labels_bytes(struct tsdb_labels labels)
 }
 
 enum quarry_status tsdb_read_put_series(struct tsdb_read_answer *answer, struct tsdb_labels labels,
-                                        const struct tsdb_sample *samples, size_t sample_count)
+                                        const struct tsdb_sample *samples, size_t sample_count,
+                                        struct tsdb_slice histograms)
 {
     struct tsdb_read_room *room = &answer->room;
     const size_t left = room->capacity - room->used;
     const size_t label_bytes = labels_bytes(labels);
-    size_t inner = label_bytes;
+    size_t inner = label_bytes + histograms.count;
 
     Q_ASSERT(answer->is_in_result);
     for (size_t i = 0; i < sample_count; i++) {
@@ -278,6 +299,10 @@ enum quarry_status tsdb_read_put_series(struct tsdb_read_answer *answer, struct 
     at += written;
     for (size_t i = 0; i < sample_count; i++) {
         at = put_sample(at, &samples[i]);
+    }
+    if (histograms.count != 0) {
+        memcpy(at, histograms.bytes, histograms.count);
+        at += histograms.count;
     }
     Q_ASSERT((size_t)(at - begin) == total);
     room->used += total;

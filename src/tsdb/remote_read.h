@@ -9,6 +9,8 @@
 
 #include <quarry/status.h>
 
+#include <tsdb/buffer.h>
+#include <tsdb/histogram.h>
 #include <tsdb/types.h>
 
 /* The Content-Types of the two answers; that of samples goes with Content-Encoding: snappy. */
@@ -90,16 +92,25 @@ struct tsdb_read_answer {
     bool is_in_result;
 };
 
+/*
+ * Puts a histogram behind others of a series, as the field that it will be.
+ * Errors: QUARRY_NO_MEMORY, QUARRY_TOO_LARGE: `to` is as it was. Cost: O(buckets).
+ */
+enum quarry_status tsdb_read_put_histogram(struct tsdb_buffer *to,
+                                           const struct tsdb_histogram *histogram);
+
 /* Errors of the three: QUARRY_TOO_LARGE: no room. */
 enum quarry_status tsdb_read_begin_result(struct tsdb_read_answer *answer);
 /*
  * Puts one series of the result under way.
  *
- * `labels`, `samples`: borrowed for the call; series come sorted by labels.
+ * `labels`, `samples`: borrowed for the call; series come sorted by labels. `histograms`: what
+ * tsdb_read_put_histogram wrote, likewise; of no bytes: none.
  * Cost: some 20 instructions a sample.
  */
 enum quarry_status tsdb_read_put_series(struct tsdb_read_answer *answer, struct tsdb_labels labels,
-                                        const struct tsdb_sample *samples, size_t sample_count);
+                                        const struct tsdb_sample *samples, size_t sample_count,
+                                        struct tsdb_slice histograms);
 /* Ends a result. QUARRY_TOO_LARGE here: it has 32 GiB or more, and is as it was. */
 enum quarry_status tsdb_read_end_result(struct tsdb_read_answer *answer);
 

@@ -81,6 +81,7 @@ static void read_durable(struct tsdb_durable *durable, struct quarry_tsdb_stats 
     stats->log_sync_count = log.sync_count;
     stats->log_failed_count = atomic_load_relaxed_u64(&counters->log_failed_count);
     stats->replayed_count = atomic_load_relaxed_u64(&counters->replayed_count);
+    stats->left_out_series_count = atomic_load_relaxed_u64(&counters->left_out_count);
     stats->loss_count = atomic_load_relaxed_u64(&counters->loss_count);
     stats->lost_sample_count = atomic_load_relaxed_u64(&counters->lost_samples);
     stats->saved_window_count = atomic_load_relaxed_u64(&counters->saved_count);

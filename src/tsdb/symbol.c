@@ -85,14 +85,15 @@ struct tsdb_symbol *tsdb_symbol_find(const struct tsdb_symbols *symbols,
 
 /* ---- making --------------------------------------------------------------------------------- */
 
+/* `number`: 0: any. */
 static enum quarry_status make(struct tsdb_symbols *symbols, struct tsdb_slice text,
-                               struct tsdb_symbol **ret_symbol)
+                               uint32_t number, struct tsdb_symbol **ret_symbol)
 {
     enum quarry_status status = tsdb_chains_begin(&symbols->chains);
-    uint32_t number = 0;
 
     if (status == QUARRY_OK) {
-        status = tsdb_table_take(&symbols->table, &number);
+        status = number == 0 ? tsdb_table_take(&symbols->table, &number)
+                             : tsdb_table_take_at(&symbols->table, number);
     }
     if (status != QUARRY_OK) {
         return status;
@@ -126,6 +127,20 @@ static void link_child(struct tsdb_symbol *parent, struct tsdb_symbol *symbol)
     parent->children.count++;
 }
 
+static enum quarry_status add(struct tsdb_symbols *symbols, struct tsdb_symbol *parent,
+                              struct tsdb_slice text, uint32_t hash, uint32_t number,
+                              struct tsdb_symbol **ret_symbol)
+{
+    enum quarry_status status = make(symbols, text, number, ret_symbol);
+
+    if (status == QUARRY_OK) {
+        (*ret_symbol)->hash = hash;
+        link_child(parent, *ret_symbol);
+        tsdb_chains_insert(&symbols->chains, (*ret_symbol)->number);
+    }
+    return status;
+}
+
 enum quarry_status tsdb_symbol_get(struct tsdb_symbols *symbols, struct tsdb_symbol *parent,
                                    struct tsdb_slice text, struct tsdb_symbol **ret_symbol)
 {
@@ -136,13 +151,19 @@ enum quarry_status tsdb_symbol_get(struct tsdb_symbols *symbols, struct tsdb_sym
     if (*ret_symbol != NULL) {
         return QUARRY_OK;
     }
-    enum quarry_status status = make(symbols, text, ret_symbol);
-    if (status == QUARRY_OK) {
-        (*ret_symbol)->hash = hash;
-        link_child(parent, *ret_symbol);
-        tsdb_chains_insert(&symbols->chains, (*ret_symbol)->number);
-    }
-    return status;
+    return add(symbols, parent, text, hash, 0, ret_symbol);
+}
+
+enum quarry_status tsdb_symbol_restore(struct tsdb_symbols *symbols, struct tsdb_symbol *parent,
+                                       struct tsdb_slice text, uint32_t number)
+{
+    uint32_t hash = hash_of(symbols, parent, text);
+    struct tsdb_symbol *symbol;
+
+    Q_ASSERT(text.count <= TSDB_LABEL_BYTES_MAX && number != 0);
+    return find(symbols, parent, text, hash) != NULL
+               ? QUARRY_EXISTS
+               : add(symbols, parent, text, hash, number, &symbol);
 }
 
 /* ---- going ---------------------------------------------------------------------------------- */
@@ -164,6 +185,12 @@ static void unlink_child(struct tsdb_symbol *parent, struct tsdb_symbol *symbol)
     parent->children.count--;
 }
 
+/* Whether it has not gone. */
+static bool is_chained(const struct tsdb_symbols *symbols, const struct tsdb_symbol *symbol)
+{
+    return find(symbols, symbol->parent, tsdb_symbol_text(symbol), symbol->hash) == symbol;
+}
+
 void tsdb_symbol_release(struct tsdb_symbols *symbols, struct tsdb_symbol *symbol)
 {
     while (symbol != NULL && tsdb_symbol_count(symbol) == 0) {
@@ -173,6 +200,19 @@ void tsdb_symbol_release(struct tsdb_symbols *symbols, struct tsdb_symbol *symbo
         symbol->previous = symbols->fresh;
         symbols->fresh = symbol;
         symbol = parent;
+    }
+}
+
+void tsdb_symbols_release_unused(struct tsdb_symbols *symbols)
+{
+    uint32_t number = 0;
+
+    while ((number = tsdb_table_next(&symbols->table, number)) != 0) {
+        struct tsdb_symbol *symbol = tsdb_symbol_at(symbols, number);
+        /* One that has gone already is in the table, and in no chain. */
+        if (tsdb_symbol_count(symbol) == 0 && is_chained(symbols, symbol)) {
+            tsdb_symbol_release(symbols, symbol);
+        }
     }
 }
 
@@ -233,4 +273,14 @@ void tsdb_symbol_remove(struct tsdb_symbols *symbols, struct tsdb_symbol *symbol
 
     tsdb_postings_remove(&symbol->postings, memory, id);
     symbols->postings_bytes += tsdb_postings_held_bytes(&symbol->postings, memory) - before;
+}
+
+enum quarry_status tsdb_symbol_fill(struct tsdb_symbols *symbols, struct tsdb_symbol *symbol,
+                                    const uint32_t *ids, uint32_t count)
+{
+    const struct tsdb_memory *memory = symbols->limbo->memory;
+    enum quarry_status status = tsdb_postings_fill(&symbol->postings, memory, ids, count);
+
+    symbols->postings_bytes += tsdb_postings_held_bytes(&symbol->postings, memory);
+    return status;
 }

@@ -75,6 +75,18 @@ struct tsdb_symbol *tsdb_symbol_find(const struct tsdb_symbols *symbols,
 enum quarry_status tsdb_symbol_get(struct tsdb_symbols *symbols, struct tsdb_symbol *parent,
                                    struct tsdb_slice text, struct tsdb_symbol **ret_symbol);
 
+/*
+ * Makes a symbol with a number that it had before.
+ *
+ * `text`, `parent`: as for tsdb_symbol_get. Errors: QUARRY_EXISTS: the number is taken, or the text
+ * is there; QUARRY_NO_MEMORY, QUARRY_TOO_MANY (the number): nothing has changed.
+ */
+enum quarry_status tsdb_symbol_restore(struct tsdb_symbols *symbols, struct tsdb_symbol *parent,
+                                       struct tsdb_slice text, uint32_t number);
+
+/* Lets all symbols go that nothing is below. */
+void tsdb_symbols_release_unused(struct tsdb_symbols *symbols);
+
 /* Lets a symbol go, and those above it, when nothing is below it any more. `symbol`: may be NULL.
  */
 void tsdb_symbol_release(struct tsdb_symbols *symbols, struct tsdb_symbol *symbol);
@@ -84,6 +96,10 @@ void tsdb_symbol_release(struct tsdb_symbols *symbols, struct tsdb_symbol *symbo
 enum quarry_status tsdb_symbol_add(struct tsdb_symbols *symbols, struct tsdb_symbol *symbol,
                                    uint32_t id);
 void tsdb_symbol_remove(struct tsdb_symbols *symbols, struct tsdb_symbol *symbol, uint32_t id);
+/* Gives a value that has no series all of its series at once. `ids`: as for tsdb_postings_fill.
+ * Errors: QUARRY_NO_MEMORY: it has none. */
+enum quarry_status tsdb_symbol_fill(struct tsdb_symbols *symbols, struct tsdb_symbol *symbol,
+                                    const uint32_t *ids, uint32_t count);
 
 /* Limbo made a turn (tsdb_limbo_turn): what waited goes, what is fresh waits. */
 void tsdb_symbols_turn(struct tsdb_symbols *symbols);

@@ -12,7 +12,7 @@
  *   1. A bit is set exactly when its number is taken, or 0.
  *   2. A chunk is there exactly when one of its bits is set. Readers ask for taken numbers alone,
  *      so that they never meet a NULL.
- *   3. No chunk below `lowest_chunk` has a free entry.
+ *   3. No chunk below `lowest_chunk`, and not below `floor_chunk`, has a free entry.
  *
  * Locking: the owner's for everything but tsdb_table_at. A directory that is replaced goes to
  * limbo; a chunk goes at once, for what is given back is beyond readers by contract.
@@ -143,7 +143,7 @@ static enum quarry_status make_chunk(struct tsdb_table *table, uint32_t index)
 /* The lowest chunk with room, which may not be there yet. */
 static uint32_t chunk_with_room(struct tsdb_table *table)
 {
-    uint32_t index = table->lowest_chunk;
+    uint32_t index = (uint32_t)size_max_u64(table->lowest_chunk, table->floor_chunk);
 
     while (index < table->use_capacity && table->uses[index].count == TSDB_TABLE_CHUNK_ENTRIES) {
         index++;
@@ -207,6 +207,12 @@ enum quarry_status tsdb_table_take_at(struct tsdb_table *table, uint32_t number)
     }
     return take_entry(table, number >> TSDB_TABLE_CHUNK_SHIFT,
                       number & (TSDB_TABLE_CHUNK_ENTRIES - 1));
+}
+
+void tsdb_table_keep(struct tsdb_table *table, uint32_t number)
+{
+    table->floor_chunk = (uint32_t)size_max_u64(table->floor_chunk,
+                                                (number >> TSDB_TABLE_CHUNK_SHIFT) + UINT64_C(1));
 }
 
 bool tsdb_table_has(const struct tsdb_table *table, uint32_t number)

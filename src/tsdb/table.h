@@ -43,7 +43,8 @@ struct tsdb_table {
     struct tsdb_table_use *uses; /* by chunk, as many as the directory has room for */
     size_t use_capacity;
     uint32_t taken_count;  /* entries, the one of number 0 not among them */
-    uint32_t lowest_chunk; /* none below has a free entry */
+    uint32_t lowest_chunk; /* none below has a free entry, but for those of `floor_chunk` */
+    uint32_t floor_chunk;  /* below it none is taken but by number */
     uint64_t held_bytes;   /* of chunks, directory and uses, as asked for */
 };
 
@@ -72,6 +73,9 @@ enum quarry_status tsdb_table_take(struct tsdb_table *table, uint32_t *ret_numbe
  * QUARRY_NO_MEMORY. Threads, Cost: as tsdb_table_take.
  */
 enum quarry_status tsdb_table_take_at(struct tsdb_table *table, uint32_t number);
+
+/* From now on a number up to this one is taken by tsdb_table_take_at alone. */
+void tsdb_table_keep(struct tsdb_table *table, uint32_t number);
 
 /*
  * Gives a number back; a chunk that has become empty goes.

@@ -10,6 +10,8 @@
 #include <tsdb/buffer.h>
 #include <tsdb/exposition.h>
 #include <tsdb/exposition_write.h>
+#include <tsdb/histogram_chunk.h>
+#include <tsdb/matcher.h>
 #include <tsdb/metadata.h>
 #include <tsdb/number.h>
 #include <tsdb/protobuf.h>

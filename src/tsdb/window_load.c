@@ -17,6 +17,7 @@
  * Cost: reading and a checksum, 0.2 ns a byte each; 50 ns a series.
  */
 #include <tsdb/durable.h>
+#include <tsdb/exemplars_save.h>
 
 #include <tsdb/sealed.h>
 
@@ -37,6 +38,7 @@ struct loading {
     uint32_t lost_count;
     uint64_t lost_bytes;
     uint64_t sample_count; /* that there should be */
+    uint64_t left_out_samples;
     bool is_hopeless;
 };
 
@@ -174,13 +176,13 @@ static bool is_meant(const struct loading *loading, uint32_t id)
     return tsdb_registry_has(loading->durable->tsdb->registry, id);
 }
 
-static bool entry_is_good(const struct loading *loading, const struct tsdb_sealed_shard *shard,
+static bool entry_is_good(struct loading *loading, const struct tsdb_sealed_shard *shard,
                           uint32_t shard_number, uint64_t at, int64_t last_local)
 {
     const struct tsdb_window *window = loading->window;
     const struct tsdb_sealed_entry *entry = tsdb_space_at(&window->sealed, at);
 
-    if (!is_whole(loading, at, sizeof(*entry)) || entry->count == 0 ||
+    if (!is_whole(loading, at, sizeof(*entry)) || tsdb_sealed_count(entry) == 0 ||
         entry->local > UINT32_MAX / TSDB_SHARD_COUNT || (int64_t)entry->local < last_local ||
         entry->times >= shard->times_count ||
         !is_whole(loading, entry->values_at, entry->value_bytes)) {
@@ -188,9 +190,15 @@ static bool entry_is_good(const struct loading *loading, const struct tsdb_seale
     }
     uint64_t times_at = shard->times_at + (uint64_t)entry->times * sizeof(struct tsdb_sealed_times);
     const struct tsdb_sealed_times *times = tsdb_space_at(&window->sealed, times_at);
-    return is_whole(loading, times_at, sizeof(*times)) && times->count == entry->count &&
-           is_whole(loading, times->at, times->byte_count) &&
-           is_meant(loading, entry->local * TSDB_SHARD_COUNT + shard_number);
+    if (!is_whole(loading, times_at, sizeof(*times)) || times->count != tsdb_sealed_count(entry) ||
+        !is_whole(loading, times->at, times->byte_count)) {
+        return false;
+    }
+    bool is_known = is_meant(loading, entry->local * TSDB_SHARD_COUNT + shard_number);
+    if (!is_known && loading->file->is_partial) {
+        loading->left_out_samples += tsdb_sealed_count(entry);
+    }
+    return is_known;
 }
 
 /* Keeps the good entries of a shard, at the table's beginning. */
@@ -209,7 +217,7 @@ static void shard_keep(struct loading *loading, struct tsdb_sealed_shard *shard,
         }
         table[shard->entry_count++] = table[i];
         shard->series_count += (int64_t)table[i].local != last_local;
-        shard->sample_count += table[i].count;
+        shard->sample_count += tsdb_sealed_count(&table[i]);
         last_local = table[i].local;
     }
 }
@@ -281,6 +289,50 @@ static int64_t shard_enter(struct loading *loading, uint32_t number)
     return max_ms;
 }
 
+/* tsdb_exemplar_entry_function */
+static void exemplar_meet(void *argument, uint32_t id, const struct quarry_tsdb_exemplar *exemplar)
+{
+    const struct loading *loading = argument;
+    struct quarry_tsdb *tsdb = loading->durable->tsdb;
+
+    quarry_epoch_enter(tsdb->epoch);
+    if (is_meant(loading, id)) {
+        struct tsdb_tenant *tenant =
+            tsdb_limits_tenant(&tsdb->limits, tsdb_registry_series(tsdb->registry, id)->tenant);
+        if (tenant != NULL) {
+            tsdb_exemplars_restore(tsdb, tenant, id, loading->file->number, exemplar);
+        }
+    }
+    quarry_epoch_leave(tsdb->epoch);
+}
+
+/* Reads one chunk of exemplars. Without memory they are left out: the window's samples are not. */
+static void exemplars_read(struct loading *loading, size_t number)
+{
+    const struct tsdb_section_info info = tsdb_section_file_info(loading->sections, number);
+    const struct tsdb_memory *memory = &loading->durable->tsdb->small[TSDB_PART_QUERY];
+    size_t byte_count = (size_t)info.byte_count;
+    char *bytes = byte_count == 0 ? NULL : tsdb_memory_take(memory, byte_count);
+
+    if (bytes != NULL && tsdb_section_file_read(loading->sections, number, bytes, lost_whole,
+                                                &loading->lost_bytes, NULL) == QUARRY_OK) {
+        enum quarry_status status = tsdb_exemplar_chunk_read(
+            memory, (struct tsdb_slice){bytes, byte_count}, exemplar_meet, loading);
+        loading->lost_bytes += status == QUARRY_CORRUPT ? byte_count : 0;
+    }
+    tsdb_memory_give(memory, bytes);
+}
+
+/* All of them, the newest first. */
+static void exemplars_enter(struct loading *loading)
+{
+    for (size_t i = tsdb_section_file_count(loading->sections); i > 0; i--) {
+        if (tsdb_section_file_info(loading->sections, i - 1).kind == TSDB_SECTION_EXEMPLARS) {
+            exemplars_read(loading, i - 1);
+        }
+    }
+}
+
 /* A window without anything in it, of which nothing is open. */
 static enum quarry_status window_begin(struct loading *loading, struct quarry_error *error)
 {
@@ -329,6 +381,7 @@ static enum quarry_status window_read(struct loading *loading, struct tsdb_windo
         }
         return status;
     }
+    exemplars_enter(loading);
     loaded->max_ms = INT64_MIN;
     uint64_t kept_count = 0;
     for (uint32_t i = 0; i < TSDB_SHARD_COUNT; i++) {
@@ -336,6 +389,8 @@ static enum quarry_status window_read(struct loading *loading, struct tsdb_windo
         loaded->max_ms = max_ms > loaded->max_ms ? max_ms : loaded->max_ms;
         kept_count += loading->window->sealed_shard[i].sample_count;
     }
+    kept_count += loading->left_out_samples;
+    loaded->left_out_samples = loading->left_out_samples;
     loaded->lost_samples =
         loading->sample_count > kept_count ? loading->sample_count - kept_count : 0;
     loaded->lost_bytes = loading->lost_bytes;

@@ -1,7 +1,7 @@
 /*
  * Writing a sealed window.
  *
- *     info │ bytes of segment 0 │ of segment 1 │ … │ chunks of series │ info again
+ *     info │ bytes of segment 0 │ of segment 1 │ … │ chunks of series │ of exemplars │ info again
  *
  * The window's bytes are written as they lie in memory: places in them are offsets, and the space
  * fills each of its segments from the beginning, so that a segment is one piece of which only the
@@ -14,6 +14,7 @@
  * 30 bytes each.
  */
 #include <tsdb/durable.h>
+#include <tsdb/exemplars_save.h>
 
 #include <tsdb/sealed.h>
 
@@ -150,6 +151,7 @@ struct plan {
     uint8_t info[TSDB_WINDOW_INFO_BYTES];
     struct tsdb_slice info_piece, bytes[TSDB_SPACE_SEGMENTS];
     struct tsdb_series_chunks chunks;
+    struct tsdb_exemplar_chunks exemplars;
     struct tsdb_section *sections;
     size_t count;
 };
@@ -184,8 +186,12 @@ static enum quarry_status plan_make(struct tsdb_durable *durable, const struct t
     enum quarry_status status = chunks_make(durable, window, &plan->chunks);
 
     if (status == QUARRY_OK) {
+        status = tsdb_exemplar_chunks_make(durable->tsdb, window->number, &plan->exemplars);
+    }
+    if (status == QUARRY_OK) {
         plan->sections =
-            tsdb_memory_take(plan->chunks.memory, (2 + TSDB_SPACE_SEGMENTS + plan->chunks.count) *
+            tsdb_memory_take(plan->chunks.memory, (2 + TSDB_SPACE_SEGMENTS + plan->chunks.count +
+                                                   plan->exemplars.count) *
                                                       sizeof(*plan->sections));
     }
     if (plan->sections == NULL) {
@@ -197,6 +203,9 @@ static enum quarry_status plan_make(struct tsdb_durable *durable, const struct t
     plan_bytes(plan, window);
     for (size_t i = 0; i < plan->chunks.count; i++) {
         plan_add(plan, TSDB_SECTION_SERIES, (uint32_t)i, &plan->chunks.chunks[i]);
+    }
+    for (size_t i = 0; i < plan->exemplars.count; i++) {
+        plan_add(plan, TSDB_SECTION_EXEMPLARS, (uint32_t)i, &plan->exemplars.chunks[i]);
     }
     plan_add(plan, TSDB_SECTION_INFO, 1, &plan->info_piece);
     return QUARRY_OK;
@@ -227,12 +236,14 @@ enum quarry_status tsdb_window_save(struct tsdb_durable *durable, const struct t
         return error_set(error, QUARRY_NO_MEMORY, "no memory to write window %d", window->number);
     }
     tsdb_series_chunks_init(&plan->chunks, memory);
+    plan->exemplars.memory = plan->exemplars.bytes.memory = memory;
     enum quarry_status status = plan_make(durable, window, plan);
     if (status == QUARRY_OK) {
         status = tsdb_section_file_write(&place, plan->sections, plan->count, error);
     }
     tsdb_memory_give(memory, plan->sections);
     tsdb_series_chunks_fini(&plan->chunks);
+    tsdb_exemplar_chunks_fini(&plan->exemplars);
     tsdb_memory_give(memory, plan);
     return status == QUARRY_OK ? salt_read(&place, ret_salt, error) : status;
 }

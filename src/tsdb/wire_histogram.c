@@ -403,3 +403,39 @@ enum quarry_status tsdb_wire_histogram_check(const struct tsdb_wire_histogram *h
     }
     return histogram->is_float ? check_floats(histogram, error) : check_integers(histogram, error);
 }
+
+/* ---- as the store takes it ------------------------------------------------------------------ */
+
+static struct tsdb_buckets buckets_take(struct tsdb_wire_buckets *wire, bool is_float)
+{
+    if (!is_float) {
+        uint64_t count = 0;
+        for (uint32_t i = 0; i < wire->value_count; i++) {
+            count += wire->values[i];
+            wire->values[i] = count;
+        }
+    }
+    return (struct tsdb_buckets){.spans = wire->spans,
+                                 .buckets = wire->values,
+                                 .span_count = wire->span_count,
+                                 .bucket_count = wire->value_count};
+}
+
+void tsdb_wire_histogram_take(struct tsdb_wire_histogram *wire,
+                              struct tsdb_histogram *ret_histogram)
+{
+    *ret_histogram = (struct tsdb_histogram){
+        .t_ms = wire->t_ms,
+        .schema = wire->schema,
+        .is_float = wire->is_float,
+        .reset_hint = wire->reset_hint,
+        .zero_threshold_bits = wire->zero_threshold_bits,
+        .zero_count = wire->zero_count,
+        .count = wire->count,
+        .sum_bits = wire->sum_bits,
+        .positive = buckets_take(&wire->positive, wire->is_float),
+        .negative = buckets_take(&wire->negative, wire->is_float),
+        .custom_bits = wire->custom_bits,
+        .custom_count = wire->custom_count,
+    };
+}

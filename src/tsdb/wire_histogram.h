@@ -9,16 +9,14 @@
 
 #include <quarry/status.h>
 
+#include <tsdb/histogram.h>
 #include <tsdb/types.h>
 
 /* The schema whose buckets have bounds of their own, in `custom_bits`. */
 #define TSDB_SCHEMA_CUSTOM (-53)
 
 /* Buckets side by side: so many empty ones before, then so many. */
-struct tsdb_wire_span {
-    int32_t offset;
-    uint32_t length;
-};
+#define tsdb_wire_span quarry_tsdb_span
 
 /* One side's buckets. */
 struct tsdb_wire_buckets {
@@ -71,5 +69,16 @@ enum quarry_status tsdb_wire_histogram_read(struct tsdb_slice message,
  */
 enum quarry_status tsdb_wire_histogram_check(const struct tsdb_wire_histogram *histogram,
                                              struct quarry_error *error);
+
+/*
+ * A histogram as the store takes it, of the same arrays: differences in them become counts.
+ * `wire`: its arrays are the result's from then on. Cost: O(buckets).
+ */
+void tsdb_wire_histogram_take(struct tsdb_wire_histogram *wire,
+                              struct tsdb_histogram *ret_histogram);
+
+/* How many bytes the message of a histogram has; and writes it, as many. Cost: O(buckets). */
+size_t tsdb_wire_histogram_bytes(const struct tsdb_histogram *histogram);
+void tsdb_wire_histogram_write(const struct tsdb_histogram *histogram, uint8_t *to);
 
 #endif

@@ -2,7 +2,7 @@
 
 A case is a conversation on a metric of its own: requests in order, each with its version, the status that Quarry
 answers, the status that Prometheus 2.42 answers where that is another, and words that Quarry's answer has. Times are
-offsets in milliseconds from the moment of the test. `left` is what is found afterwards; `left_242` where it differs.
+offsets in milliseconds from the moment of the test. Histograms stand for their sums (wire.sum_mark). `left` is what is found afterwards; `left_242` where it differs.
 """
 
 import wire
@@ -25,10 +25,11 @@ class Step:
     """`make(metric, now)`: the message, or bytes as they are sent where `is_packed`."""
 
     def __init__(self, make, status=204, status_242=None, says="", version=1, headers=None,
-                 is_packed=False, written=None):
+                 is_packed=False, written=None, histograms=0, exemplars=0):
         self.make, self.status, self.says, self.version = make, status, says, version
         self.status_242 = status if status_242 is None else status_242
         self.headers, self.is_packed, self.written = headers, is_packed, written
+        self.histograms, self.exemplars = histograms, exemplars
 
 
 def one(offset_ms=0, value=1.0, labels=(("job", "x"),)):
@@ -125,9 +126,13 @@ CASES = [
         exemplars=[wire.exemplar(now, 1.0, ("trace", "1"))]))),
          left={X: [(0, 1.0)]}),
     Case("histogram", Step(lambda metric, now: wire.write_1(wire.series_1(
-        [(NAME, metric), ("job", "x")], [], histograms=[wire.histogram(now)])), 400,
-        status_242=500, says="native histograms are disabled"), left={},
-         why="2.42 says 500, for which senders come again for ever"),
+        [(NAME, metric), ("job", "x")], [], histograms=[wire.histogram(now)])), status_242=500),
+         left={X: [(0, wire.sum_mark(1.0))]}, left_242={},
+         why="2.42 takes them only where it is told to, and says 500, for which senders come again for ever"),
+    Case("histogram that counts wrongly", Step(one()), Step(lambda metric, now: wire.write_1(wire.series_1(
+        [(NAME, metric), ("job", "y")], [], histograms=[wire.histogram(now) + wire.field_varint(1, 7)])), 400,
+        status_242=500, says="invalid native histogram"), left={X: [(0, 1.0)]},
+         why="as above"),
     Case("metadata alone", Step(lambda metric, now: wire.write_1(
         metadata=[wire.family_1(1, metric, "What it counts.")])), left={}),
     Case("nothing", Step(packed(wire.pack(b"")), is_packed=True), left={}),
@@ -177,7 +182,14 @@ CASES_2 = [
     Case("two without samples", Step(two((X, [])), 400, version=2, written=0, says="neither"), left={}),
     Case("two histogram", Step(lambda metric, now: (lambda symbols: wire.write_2(symbols, wire.series_2(
         symbols, [(NAME, metric), ("job", "x")], [], histograms=[wire.histogram(now)])))(
-            _symbols(metric)), 400, version=2, written=0, says="native histograms are disabled"), left={}),
+            _symbols(metric)), version=2, written=0, histograms=1),
+         left={X: [(0, wire.sum_mark(1.0))]}),
+    Case("two histogram and exemplar", Step(lambda metric, now: (lambda symbols: wire.write_2(
+        symbols, wire.series_2(symbols, [(NAME, metric), ("job", "x")], [(now, 1.0)],
+                               histograms=[wire.histogram(now + 1000), wire.histogram(now - 3 * HOUR)],
+                               exemplars=[(now, 2.0, [("trace", "a")])])))(_symbols(metric)),
+         400, version=2, written=1, histograms=1, exemplars=1, says="too old sample"),
+         left={X: [(0, 1.0), (1000, wire.sum_mark(1.0))]}),
     Case("two without the empty symbol", Step(lambda metric, now: wire.field_bytes(4, "a") +
                                               wire.field_bytes(5, wire.field_bytes(1, b"\0\0")), 400,
                                               version=2, written=0), left={}),

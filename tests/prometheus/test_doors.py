@@ -5,12 +5,14 @@
 """
 
 import gzip
+import json
 import os
 import random
 import sys
 import tempfile
 import threading
 import unittest
+import urllib.parse
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cases  # noqa: E402
@@ -33,9 +35,8 @@ def converse(test, door, case, now, status_of):
             test.assertIn(step.says, text, where)
             test.assertEqual(text == "", status == 204, where)
             if step.written is not None:
-                test.assertEqual(headers[WRITTEN % "Samples"], str(step.written), where)
-                test.assertEqual(headers[WRITTEN % "Histograms"], "0", where)
-                test.assertEqual(headers[WRITTEN % "Exemplars"], "0", where)
+                counts = [headers[WRITTEN % kind] for kind in ("Samples", "Histograms", "Exemplars")]
+                test.assertEqual(counts, [str(step.written), str(step.histograms), str(step.exemplars)], where)
 
 
 def quarrys(step):
@@ -317,6 +318,55 @@ class Federating(unittest.TestCase):
             self.assertEqual(door.federate(), (200, ""))
 
 
+def exemplars_of(door, query):
+    """[(labels of a series, its exemplars as JSON)]."""
+    words = urllib.parse.urlencode({"query": query})
+    status, _, text = door.ask("GET", "/api/v1/query_exemplars?" + words)
+    assert status == 200, text
+    return [(row["seriesLabels"], row["exemplars"]) for row in json.loads(text)["data"]]
+
+
+class Histograms(unittest.TestCase):
+    def ask(self, door, path, **words):
+        status, _, text = door.ask("GET", f"/api/v1/{path}?" + urllib.parse.urlencode(words))
+        self.assertEqual(status, 200, text)
+        return json.loads(text)["data"]["result"]
+
+    def write(self, door, now):
+        for is_float in (False, True):
+            histograms = [wire.rich_histogram(now - 30000 + index * 10000, 10 + index, is_float) for index in range(4)]
+            series = wire.series_1([("__name__", "h"), ("float", str(int(is_float)))], [], histograms=histograms,
+                                   exemplars=[wire.exemplar(now, 0.5, ("trace_id", "t")), wire.exemplar(now, 0.5, ("", ""))])
+            self.assertEqual(door.write(wire.write_1(series))[0], 204)
+
+    def test_they_are_evaluated_and_told(self):
+        with serve() as server:
+            door, now = door_of(server), now_ms()
+            self.write(door, now)
+            at = f"{now / 1000:.3f}"
+            for row in self.ask(door, "query", query="h", time=at):
+                self.assertEqual(row["histogram"][1], {"count": "19", "sum": "12.5", "buckets": [
+                    [1, "-2", "-1.414213562373095", "2"], [3, "-0.001", "0.001", "3"],
+                    [0, "0.7071067811865475", "1", "13"], [0, "1", "1.414213562373095", "1"]]})
+            rows = self.ask(door, "query", query="histogram_count(increase(h[30s]))", time=at)
+            self.assertEqual([round(float(row["value"][1]), 6) for row in rows], [3.0, 3.0])
+            (row, other) = self.ask(door, "query_range", query="h", start=f"{now / 1000 - 30:.3f}", end=at, step="10")
+            self.assertEqual([point[1]["count"] for point in row["histograms"]], ["16", "17", "18", "19"])
+            self.assertEqual([point[1] for point in row["histograms"]], [point[1] for point in other["histograms"]])
+            self.assertEqual(exemplars_of(door, "rate(h[5m]) + h"), [
+                ({"__name__": "h", "float": kind}, [{"labels": {"trace_id": "t"}, "value": "0.5", "timestamp": now / 1000}])
+                for kind in ("0", "1")])
+
+    def test_they_are_there_when_it_is_started_again(self):
+        with tempfile.TemporaryDirectory(prefix="quarry-") as folder:
+            now = now_ms()
+            with serve(folder=folder) as server:
+                self.write(door_of(server), now)
+                before = door_of(server).find("h")
+            with serve(folder=folder) as server:
+                self.assertEqual(door_of(server).find("h"), before)
+                self.assertEqual([len(samples) for samples in before.values()], [4, 4])
+
 class Bringing(unittest.TestCase):
     def test_a_page_is_stored_with_its_times_or_now(self):
         with serve() as server:
@@ -339,7 +389,9 @@ class Bringing(unittest.TestCase):
             self.assertEqual(door.bring(page, kind), (204, ""))
             self.assertEqual(door.find("c_total"), {(("a", "1"),): [(now, wire.bits_of(5.0))]})
             self.assertEqual(door.bring("c_total 5\n", kind)[0], 400)
-            self.assertEqual(metric_of(door, 'quarry_tsdb_left_out_total{kind="exemplar"}'), 1)
+            self.assertEqual(metric_of(door, 'quarry_tsdb_exemplars_total{result="taken"}'), 1)
+            self.assertEqual(exemplars_of(door, "c_total"), [({"__name__": "c_total", "a": "1"}, [
+                {"labels": {"t": "1"}, "value": "1", "timestamp": now / 1000}])])
 
     def test_of_a_page_with_a_mistake_nothing_is_stored(self):
         with serve() as server:

@@ -127,6 +127,21 @@ def scrape(page, more=""):
             f"  static_configs: [{{targets: ['{page.address}']}}]\n" + more)
 
 
+def quarrys_query(door, text):
+    status, _, answer = door.ask("GET", "/api/v1/query?" + urllib.parse.urlencode({"query": text}))
+    assert status == 200, answer
+    return json.loads(answer)["data"]["result"]
+
+
+def close(value):
+    """Numbers to twelve digits: sums may be made in another order."""
+    if isinstance(value, dict):
+        return {name: close(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [close(part) for part in value]
+    return f"{float(value):.12g}"
+
+
 class Conversations(unittest.TestCase):
     def test_prometheus_says_what_the_table_says_of_it(self):
         with Prometheus("", "--web.enable-remote-write-receiver") as prometheus:
@@ -205,6 +220,45 @@ class Clients(unittest.TestCase):
                     self.assertTrue(set(dict(samples)) & set(sent))
                     for t_ms, bits in samples:
                         self.assertIn(sent.get(t_ms, bits), (bits,))
+
+    def test_prometheus_writes_and_reads_histograms(self):
+        # 2.42 asks others for floats alone; but it answers with chunks of histograms, and so do we, of the same bytes.
+        features = "--enable-feature=native-histograms,exemplar-storage"
+        with serve() as server:
+            door = door_of(server)
+            write = (f"remote_write: [{{url: 'http://{door.address}/api/v1/write', send_native_histograms: true, "
+                     "send_exemplars: true}]\n")
+            with Prometheus(write, features, "--web.enable-remote-write-receiver") as first:
+                now = now_ms()
+                series = [wire.series_1([(NAME, "h"), ("float", str(int(is_float)))], [],
+                                        histograms=[wire.rich_histogram(now + index * 1000, 10 + index, is_float)
+                                                    for index in range(100)])
+                          for is_float in (False, True)]
+                # What is older than the sender is not sent: these are of the minutes to come.
+                self.assertEqual(first.door.write(wire.write_1(*series))[0], 204)
+                traces = [wire.series_1([(NAME, "h"), ("float", kind)], [], exemplars=[
+                    wire.exemplar(now + 99000, 0.25, ("trace_id", "t"))]) for kind in "01"]
+                self.assertEqual(first.door.write(wire.write_1(*traces))[0], 204)
+                until("histograms in Quarry", lambda: [len(one) for one in door.find("h").values()] == [100, 100])
+                at = f"{(now + 99000) / 1000:.3f}"
+                # Of quantiles later ones say another number: they interpolate otherwise.
+                for text in (f"h @ {at}", f"rate(h[1m] @ {at})", f"histogram_sum(h @ {at})",
+                             f"histogram_count(increase(h[100s] @ {at}))"):
+                    want = first.query(text)
+                    self.assertEqual(len(want), 2, text)
+                    key = lambda row: row["metric"]["float"]  # noqa: E731
+                    found = quarrys_query(door, text)
+                    for one, another in zip(sorted(want, key=key), sorted(found, key=key), strict=True):
+                        self.assertEqual(one["metric"], another["metric"])
+                        self.assertEqual(close(one.get("histogram", one.get("value"))[1]),
+                                         close(another.get("histogram", another.get("value"))[1]), text)
+                words = urllib.parse.urlencode({"query": "h", "start": now / 1000, "end": now / 1000 + 200})
+                kept = [until("exemplars", lambda: json.loads(one.ask("GET", "/api/v1/query_exemplars?" + words)[2])["data"][1:])
+                        for one in (first.door, door)]
+                self.assertEqual(*kept)
+                body = wire.pack(wire.read_request(wire.query(0, 1 << 50, (wire.EQUAL, NAME, "h")), kinds=[wire.STREAM]))
+                streams = [one.ask("POST", "/api/v1/read", body)[2] for one in (first.door, door)]
+                self.assertEqual(*streams)
 
     def test_vmagent_writes_what_it_scrapes(self):
         vmagent = find_program("victoria-metrics", "vmagent")

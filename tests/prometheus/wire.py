@@ -151,12 +151,16 @@ class Symbols:
         return self.texts.index(text)
 
 
-def series_2(symbols, labels, samples, histograms=(), refs=None, family=None):
+def series_2(symbols, labels, samples, histograms=(), exemplars=(), refs=None, family=None):
     if refs is None:
         refs = [symbols.ref(word) for pair in labels for word in pair]
     out = field_bytes(1, b"".join(varint(ref) for ref in refs))
     out += b"".join(field_bytes(2, sample(*one)) for one in samples)
     out += b"".join(field_bytes(3, one) for one in histograms)
+    for t_ms, value, pairs in exemplars:
+        words = [symbols.ref(word) for pair in pairs for word in pair]
+        out += field_bytes(4, field_bytes(1, b"".join(varint(ref) for ref in words)) +
+                           field_double(2, value) + field_varint(3, t_ms))
     if family:
         kind, help_text, unit = family
         out += field_bytes(5, field_varint(1, kind) + field_varint(3, symbols.ref(help_text)) +
@@ -174,6 +178,28 @@ def histogram(t_ms):
     span = field_varint(2, 1)
     return (field_varint(1, 1) + field_double(3, 1.0) + field_bytes(11, span) +
             field_bytes(12, varint(2)) + field_varint(15, t_ms))
+
+
+def zigzag(number):
+    return number * 2 if number >= 0 else -number * 2 - 1
+
+
+def rich_histogram(t_ms, count=10, is_float=False):
+    """Of schema 1, with zeros. Positive: `count` in (0.707, 1], 1 in (1, 1.414]; negative: 2 in [-2, -1.414)."""
+    def number(field, value):
+        return field_double(field, float(value)) if is_float else field_varint(field, value)
+
+    def buckets(*counts):
+        if is_float:
+            return b"".join(struct.pack("<d", one) for one in counts)
+        return b"".join(varint(zigzag(now - before)) for before, now in zip((0, *counts), counts))
+
+    return (number(2 if is_float else 1, count + 6) + field_double(3, 12.5) + field_varint(4, zigzag(1)) +
+            field_double(5, 0.001) + number(7 if is_float else 6, 3) +
+            field_bytes(8, field_varint(1, zigzag(2)) + field_varint(2, 1)) +
+            field_bytes(10 if is_float else 9, buckets(2)) +
+            field_bytes(11, field_varint(2, 2)) + field_bytes(13 if is_float else 12, buckets(count, 1)) +
+            field_varint(15, t_ms))
 
 
 def exemplar(t_ms, value, *labels):
@@ -203,8 +229,13 @@ def read_labels(message, number):
                  for at, content in fields(message) if at == number)
 
 
+def sum_mark(value):
+    """What a histogram of a sum is among samples: no bits of a float."""
+    return -1 - bits_of(value)
+
+
 def read_samples(message):
-    """The queries' results: each a list of (labels, [(t_ms, bits)])."""
+    """The queries' results: each a list of (labels, [(t_ms, bits or mark)])."""
     results = []
     for _, result in fields(message):
         found = []
@@ -214,7 +245,10 @@ def read_samples(message):
                 if number == 2:
                     parts = dict(fields(content))
                     samples.append((signed(parts.get(2, 0)), parts.get(1, 0)))
-            found.append((read_labels(series, 1), samples))
+                elif number == 4:
+                    parts = dict(fields(content))
+                    samples.append((signed(parts.get(15, 0)), -1 - parts.get(3, 0)))
+            found.append((read_labels(series, 1), sorted(samples)))
         results.append(found)
     return results
 

@@ -83,9 +83,9 @@ def wait_until(condition):
 class Peer:
     """Prometheus with the page in its blocks."""
 
-    def __init__(self, program, tool, folder):
+    def __init__(self, program, tool, folder, text=None):
         with open(f"{folder}/page", "w", encoding="utf-8") as file:
-            file.write(page())
+            file.write(page() if text is None else text)
         with open(f"{folder}/config", "w", encoding="utf-8") as file:
             file.write("global: {}\n")
         subprocess.run([tool, "tsdb", "create-blocks-from", "openmetrics", f"{folder}/page", f"{folder}/data"],

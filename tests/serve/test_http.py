@@ -117,7 +117,7 @@ class Answering(unittest.TestCase):
 
     def test_what_is_not_there_is_told_in_plain_text(self):
         with serve() as server:
-            self.assertEqual(get(server, "/nowhere")[::2], (404, b"404 not found\n"))
+            self.assertEqual(get(server, "/nowhere")[::2], (404, b"404 page not found\n"))
             status, headers, _ = get(server, "/metrics", "POST")
             self.assertEqual((status, headers["Allow"]), (405, "GET, HEAD, OPTIONS"))
 

@@ -34,11 +34,13 @@ def write(path, text):
 
 
 class Page(http.server.BaseHTTPRequestHandler):
+    text = PAGE
+
     def do_GET(self):
         self.send_response(200)
         self.send_header("Content-Type", "text/plain; version=0.0.4")
         self.end_headers()
-        self.wfile.write(PAGE.encode())
+        self.wfile.write(self.text.encode())
 
     def log_message(self, *_):
         pass
@@ -69,8 +71,8 @@ class Scraping(unittest.TestCase):
         self.addCleanup(self.folder.cleanup)
         self.config = os.path.join(self.folder.name, "quarry.conf")
 
-    def page(self):
-        target = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    def page(self, text=PAGE):
+        target = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("TextPage", (Page,), {"text": text}))
         threading.Thread(target=target.serve_forever, daemon=True).start()
         self.addCleanup(target.server_close)
         self.addCleanup(target.shutdown)
@@ -108,6 +110,15 @@ class Scraping(unittest.TestCase):
             self.assertGreater(found["quarry_scrape_series"], 200)
             self.assertEqual(found["quarry_scrape_refused_samples_total"], 0)
             self.assertLess(found["charged"], 4 << 20)
+            self.assertEqual(server.end(), 0)
+
+    def test_what_a_scrape_has_made_outlives_the_scraper(self):
+        """At the end the store is closed after the scraper: nothing of it may have gone with that one."""
+        address = self.page("# TYPE wide gauge\n" + "".join(f'wide{{n="{i}"}} {i}\n' for i in range(3000)))
+        write(self.config, f"[tsdb]\nself_scrape = off\n[scrape web]\ntargets = {address}\ninterval = 100ms\n")
+        with self.serve() as server:
+            found = wait_until(server, lambda found: found["quarry_scrape_samples_total"] >= 3000)
+            self.assertEqual(found["quarry_scrape_series"], 3000)
             self.assertEqual(server.end(), 0)
 
     def test_targets_come_and_go_with_their_file(self):

@@ -96,8 +96,32 @@ static struct quarry_tsdb_labels labels_of(struct naming *naming, uint32_t numbe
 
 /* ---- the process that is ended -------------------------------------------------------------- */
 
+/* Of each fifth series samples are histograms: their sum is the value. */
+static bool has_histograms(uint32_t number)
+{
+    return number % 5 == 4;
+}
+
+/* A histogram of three buckets; `counts`, `span`: where they lie. */
+static struct quarry_tsdb_histogram histogram_of(const struct quarry_tsdb_sample *sample,
+                                                 uint64_t counts[3], struct quarry_tsdb_span *span)
+{
+    counts[0] = (uint64_t)(sample->t_ms - T0);
+    counts[1] = sample->bits % 1000;
+    counts[2] = 3;
+    *span = (struct quarry_tsdb_span){-2, 3};
+    return (struct quarry_tsdb_histogram){.t_ms = sample->t_ms,
+                                          .schema = 2,
+                                          .count = counts[0] + counts[1] + counts[2],
+                                          .sum_bits = sample->bits,
+                                          .positive = {span, counts, 1, 3}};
+}
+
 static enum quarry_status step_put(struct quarry_tsdb *tsdb, uint64_t step)
 {
+    static struct quarry_tsdb_histogram histograms[SERIES];
+    static struct quarry_tsdb_span spans[SERIES];
+    static uint64_t counts[SERIES][3];
     static struct naming namings[SERIES];
     static struct quarry_tsdb_sample samples[SERIES];
     struct quarry_tsdb_entry entries[SERIES];
@@ -107,6 +131,12 @@ static enum quarry_status step_put(struct quarry_tsdb *tsdb, uint64_t step)
         samples[i] = (struct quarry_tsdb_sample){T0 + (int64_t)step * STEP_MS, value_of(i, step)};
         entries[i] = (struct quarry_tsdb_entry){
             .labels = labels_of(&namings[i], i), .samples = &samples[i], .sample_count = 1};
+        if (has_histograms(i)) {
+            histograms[i] = histogram_of(&samples[i], counts[i], &spans[i]);
+            entries[i].sample_count = 0;
+            entries[i].histograms = &histograms[i];
+            entries[i].histogram_count = 1;
+        }
     }
     const struct quarry_tsdb_request request = {.entries = entries, .entry_count = SERIES};
     return quarry_tsdb_append(tsdb, &request, &result);
@@ -165,6 +195,27 @@ void life_wait(const struct life *life, pid_t child, uint64_t *random)
 
 /* ---- looking -------------------------------------------------------------------------------- */
 
+/* Histograms where they should be, whole. */
+static void block_check(uint32_t number, const struct quarry_tsdb_block *block)
+{
+    struct quarry_tsdb_span span;
+    uint64_t counts[3];
+
+    if ((block->histograms != NULL) != has_histograms(number)) {
+        life_fail("series %u has samples of the other kind", number);
+    }
+    for (uint32_t i = 0; block->histograms != NULL && i < block->count; i++) {
+        const struct quarry_tsdb_sample sample = {block->t_ms[i], block->bits[i]};
+        const struct quarry_tsdb_histogram want = histogram_of(&sample, counts, &span);
+        const struct quarry_tsdb_histogram *found = &block->histograms[i];
+        if (found->t_ms != want.t_ms || found->schema != want.schema ||
+            found->count != want.count || found->positive.bucket_count != 3 ||
+            memcmp(found->positive.buckets, counts, sizeof counts) != 0) {
+            life_fail("series %u: the histogram at %lld is another", number, (long long)want.t_ms);
+        }
+    }
+}
+
 static size_t series_read(struct quarry_tsdb *tsdb, uint32_t number,
                           struct quarry_tsdb_sample *samples)
 {
@@ -187,6 +238,7 @@ static size_t series_read(struct quarry_tsdb *tsdb, uint32_t number,
     if (quarry_tsdb_set_count(set) == 1) {
         quarry_tsdb_cursor_series(cursor, 0);
         while (quarry_tsdb_cursor_next(cursor, &block) == QUARRY_OK) {
+            block_check(number, &block);
             for (uint32_t i = 0; i < block.count && count < ROOM; i++) {
                 samples[count++] = (struct quarry_tsdb_sample){block.t_ms[i], block.bits[i]};
             }

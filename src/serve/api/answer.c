@@ -41,7 +41,9 @@ struct api_request *api_begin_request(struct http_call *call, const struct api_c
     const struct tsdb_memory *memory = &context->store->memory;
     struct api_request *request = tsdb_memory_take_zero(memory, sizeof *request);
 
-    http_say_shared(call);
+    if (call->route->is_shared) {
+        http_say_shared(call);
+    }
     if (request == NULL) {
         (void)api_fail(call, API_INTERNAL, "no memory for a request");
         return NULL;
@@ -109,9 +111,29 @@ enum http_outcome api_fail_status(struct http_call *call, enum quarry_status sta
     }
 }
 
+void api_fail_time(struct http_call *call, const char *name, const char *what,
+                   struct http_slice value)
+{
+    char quoted[API_QUOTED_BYTES];
+
+    (void)api_fail(call, API_BAD_DATA,
+                   "invalid parameter \"%s\": %scannot parse %s to a valid timestamp", name, what,
+                   api_quote(value, quoted));
+}
+
+void api_fail_duration(struct http_call *call, const char *name, struct http_slice value)
+{
+    char quoted[API_QUOTED_BYTES];
+
+    (void)api_fail(call, API_BAD_DATA,
+                   "invalid parameter \"%s\": cannot parse %s to a valid duration%s", name,
+                   api_quote(value, quoted), api_is_number(value) ? ". It overflows int64" : "");
+}
+
 bool api_time_param(struct http_call *call, const char *name, int64_t fallback_ms, int64_t *ret_ms)
 {
     struct http_slice value;
+    char what[64];
 
     if (!api_param(call, name, &value)) {
         *ret_ms = fallback_ms;
@@ -120,10 +142,8 @@ bool api_time_param(struct http_call *call, const char *name, int64_t fallback_m
     if (api_read_time(value, ret_ms)) {
         return true;
     }
-    (void)api_fail(call, API_BAD_DATA,
-                   "invalid parameter \"%s\": invalid time value for '%s': cannot parse \"%.*s\" "
-                   "to a valid timestamp",
-                   name, name, (int)size_min(value.count, 256), value.bytes);
+    (void)snprintf(what, sizeof what, "invalid time value for '%s': ", name);
+    api_fail_time(call, name, what, value);
     return false;
 }
 

@@ -46,6 +46,11 @@ enum http_outcome api_fail(struct http_call *call, enum api_error error, const c
 enum http_outcome api_fail_status(struct http_call *call, enum quarry_status status,
                                   const struct quarry_error *error);
 
+/* That a parameter is no time, or no duration. `what`: put before that. */
+void api_fail_time(struct http_call *call, const char *name, const char *what,
+                   struct http_slice value);
+void api_fail_duration(struct http_call *call, const char *name, struct http_slice value);
+
 /* A time of a request: `fallback_ms` when it is not said. Returns: false: it was answered that it
  * is none. */
 bool api_time_param(struct http_call *call, const char *name, int64_t fallback_ms, int64_t *ret_ms);

@@ -23,16 +23,21 @@ static const struct {
     {"/api/v1/label/*/values", api_label_values},
     {"/api/v1/metadata", api_metadata},
     {"/api/v1/targets", api_targets},
+    {"/api/v1/targets/metadata", api_targets_metadata},
     {"/api/v1/scrape_pools", api_scrape_pools},
     {"/api/v1/rules", api_rules},
     {"/api/v1/alerts", api_alerts},
     {"/api/v1/alertmanagers", api_alertmanagers},
     {"/api/v1/status/buildinfo", api_build_info},
+    {"/api/v1/status/config", api_config},
+    {"/api/v1/status/flags", api_flags},
     {"/api/v1/status/runtimeinfo", api_runtime_info},
     {"/api/v1/status/walreplay", api_walreplay},
     {"/api/v1/status/tsdb", api_tsdb_status},
     {"/api/v1/status/windows", api_windows},
-    {"/api/v1/admin/tsdb/*", api_admin},
+    {"/api/v1/admin/tsdb/delete_series", api_delete_series},
+    {"/api/v1/admin/tsdb/clean_tombstones", api_clean_tombstones},
+    {"/api/v1/admin/tsdb/snapshot", api_snapshot},
 };
 
 enum http_outcome api_answer(struct http_call *call, const struct api_context *context)

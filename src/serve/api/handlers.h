@@ -5,6 +5,7 @@
 #define QUARRY_SERVE_API_HANDLERS_H
 
 #include <serve/api/answer.h>
+#include <serve/scrape/scrape.h>
 
 /* query.c: expressions, at a time and over times; exemplars of those that they select. */
 enum http_outcome api_query(struct http_call *call, struct api_request *request);
@@ -29,10 +30,17 @@ enum http_outcome api_runtime_info(struct http_call *call, struct api_request *r
 enum http_outcome api_walreplay(struct http_call *call, struct api_request *request);
 enum http_outcome api_alertmanagers(struct http_call *call, struct api_request *request);
 enum http_outcome api_alerts(struct http_call *call, struct api_request *request);
+enum http_outcome api_rules(struct http_call *call, struct api_request *request);
+enum http_outcome api_config(struct http_call *call, struct api_request *request);
+enum http_outcome api_flags(struct http_call *call, struct api_request *request);
+/* targets.c: what is scraped. */
 enum http_outcome api_targets(struct http_call *call, struct api_request *request);
 enum http_outcome api_scrape_pools(struct http_call *call, struct api_request *request);
-enum http_outcome api_rules(struct http_call *call, struct api_request *request);
-enum http_outcome api_admin(struct http_call *call, struct api_request *request);
+enum http_outcome api_targets_metadata(struct http_call *call, struct api_request *request);
+/* admin.c: the store as a whole. */
+enum http_outcome api_delete_series(struct http_call *call, struct api_request *request);
+enum http_outcome api_clean_tombstones(struct http_call *call, struct api_request *request);
+enum http_outcome api_snapshot(struct http_call *call, struct api_request *request);
 /* windows.c: the store's windows. */
 enum http_outcome api_windows(struct http_call *call, struct api_request *request);
 /* head.c: what the store has most of. */

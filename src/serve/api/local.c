@@ -21,6 +21,9 @@
 /* Of one piece: long texts come in many. */
 #define PIECE_BYTES_MAX Q_MIB(256)
 #define LOOKBACK_MS     INT64_C(300000)
+/* Who asks by hand ends a query by hand. */
+#define TIMEOUT_MS  INT64_C(86400000)
+#define SAMPLES_MAX UINT64_C(50000000)
 
 struct api_local {
     struct serve_tsdb store;
@@ -28,12 +31,28 @@ struct api_local {
     int64_t start_ms;
 };
 
+/* A query may have half of what there is. */
+static enum quarry_status make_queries(struct api_local *local, struct quarry_memory *memory,
+                                       uint64_t limit_bytes, struct quarry_error *error)
+{
+    const struct quarry_account_options options = {.name = "queries", .ceiling_bytes = limit_bytes};
+    struct tsdb_memory *queries = &local->store.queries;
+    enum quarry_status status = quarry_account_create(memory, &options, &queries->account, error);
+
+    local->store.limits.query_bytes_max = limit_bytes / 2;
+    return status == QUARRY_OK
+               ? quarry_pool_create(local->store.lifetime, quarry_account_owner(queries->account),
+                                    &queries->pool)
+               : status;
+}
+
 static enum quarry_status make_memory(struct api_local *local, struct quarry_memory *memory,
                                       struct quarry_error *error)
 {
     const struct quarry_account_options working = {.name = "prometheus"};
     const struct quarry_account_options answers = {.name = "answers", .is_all_pages = true};
     struct tsdb_memory *small = &local->store.memory;
+    struct quarry_ledger ledger;
     enum quarry_status status = quarry_account_create(memory, &working, &small->account, error);
 
     if (status == QUARRY_OK) {
@@ -42,6 +61,10 @@ static enum quarry_status make_memory(struct api_local *local, struct quarry_mem
     if (status == QUARRY_OK) {
         status = quarry_pool_create(local->store.lifetime, quarry_account_owner(small->account),
                                     &small->pool);
+    }
+    if (status == QUARRY_OK) {
+        (void)quarry_memory_ledger(memory, &ledger, NULL, 0);
+        status = make_queries(local, memory, ledger.limit_bytes, error);
     }
     if (status == QUARRY_OK) {
         status = quarry_account_create(memory, &answers, &local->pages.account, error);
@@ -62,6 +85,8 @@ enum quarry_status api_local_create(struct quarry_memory *memory, struct quarry_
     }
     local->store.tsdb = tsdb;
     local->store.limits.lookback_ms = LOOKBACK_MS;
+    local->store.limits.query_timeout_ms = TIMEOUT_MS;
+    local->store.limits.query_samples_max = SAMPLES_MAX;
     local->pages.memory = memory;
     local->start_ms = (int64_t)(os_wall_ns(os_real()) / Q_MS_NS);
     enum quarry_status status = make_memory(local, memory, error);
@@ -81,6 +106,7 @@ void api_local_destroy(struct api_local *local)
     quarry_lane_destroy(local->pages.lane);
     quarry_account_destroy(local->pages.account);
     quarry_lifetime_end(local->store.lifetime);
+    quarry_account_destroy(local->store.queries.account);
     quarry_account_destroy(local->store.memory.account);
     free(local);
 }

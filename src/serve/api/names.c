@@ -174,7 +174,7 @@ static enum http_outcome answer_names(struct http_call *call, struct api_request
     struct api_selection *selection;
     uint64_t limit;
 
-    if (!api_limit_param(call, &limit) || !api_read_selection(call, request, &selection)) {
+    if (!api_limit_param(call, &limit) || !api_read_selection(call, request, "", &selection)) {
         return HTTP_DONE;
     }
     const bool has_time =

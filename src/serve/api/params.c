@@ -6,7 +6,9 @@
  */
 #include <serve/api/params.h>
 
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <tsdb/tsdb.h>
@@ -16,16 +18,25 @@ bool api_param(const struct http_call *call, const char *name, struct http_slice
     return http_param(call, name, ret_value) && ret_value->count > 0;
 }
 
-/* Seconds as a number, to the millisecond. */
-static bool read_seconds(struct http_slice text, int64_t *ret_ms)
+static bool read_number(struct http_slice text, double *ret_number)
 {
     uint64_t bits;
-    double seconds;
 
     if (!tsdb_number_read((struct tsdb_slice){text.bytes, text.count}, &bits)) {
         return false;
     }
-    memcpy(&seconds, &bits, sizeof seconds);
+    memcpy(ret_number, &bits, sizeof *ret_number);
+    return true;
+}
+
+/* Seconds as a number, to the millisecond. */
+static bool read_seconds(struct http_slice text, int64_t *ret_ms)
+{
+    double seconds;
+
+    if (!read_number(text, &seconds)) {
+        return false;
+    }
     const double ms = round(seconds * 1000);
     if (!(fabs(ms) <= (double)API_TIME_MAX_MS)) {
         return false;
@@ -200,7 +211,38 @@ static bool read_units(struct http_slice text, int64_t *ret_ms)
 
 bool api_read_duration(struct http_slice text, int64_t *ret_ms)
 {
+    double seconds;
+
+    /* What is no number becomes the least one there. */
+    if (read_number(text, &seconds) && isnan(seconds)) {
+        *ret_ms = -1;
+        return true;
+    }
     return read_seconds(text, ret_ms) || read_units(text, ret_ms);
+}
+
+const char *api_duration_text(uint64_t ms, char room[API_DURATION_BYTES])
+{
+    static const struct {
+        const char *name;
+        uint64_t ms;
+        bool is_whole; /* used where nothing is left over */
+    } units[] = {{"y", 31536000000, true}, {"w", 604800000, true}, {"d", 86400000, false},
+                 {"h", 3600000, false},    {"m", 60000, false},    {"s", 1000, false},
+                 {"ms", 1, false}};
+    size_t used = 0;
+
+    (void)snprintf(room, API_DURATION_BYTES, "0s");
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        const uint64_t count = units[i].is_whole && ms % units[i].ms != 0 ? 0 : ms / units[i].ms;
+        if (count > 0) {
+            used += (size_t)snprintf(room + used, API_DURATION_BYTES - used, "%" PRIu64 "%s", count,
+                                     units[i].name);
+            Q_ASSERT(used < API_DURATION_BYTES);
+            ms -= count * units[i].ms;
+        }
+    }
+    return room;
 }
 
 bool api_read_count(struct http_slice text, uint64_t *ret_count)
@@ -216,4 +258,80 @@ bool api_read_count(struct http_slice text, uint64_t *ret_count)
     }
     *ret_count = count;
     return text.count > 0;
+}
+
+bool api_read_number(struct http_slice text, int64_t *ret_number)
+{
+    const bool is_signed = text.count > 0 && (text.bytes[0] == '-' || text.bytes[0] == '+');
+    const struct http_slice digits = {text.bytes + is_signed, text.count - is_signed};
+    uint64_t count;
+
+    if (!api_read_count(digits, &count) || count > INT64_MAX) {
+        return false;
+    }
+    *ret_number = is_signed && text.bytes[0] == '-' ? -(int64_t)count : (int64_t)count;
+    return true;
+}
+
+bool api_read_bool(struct http_slice text, bool *ret_value)
+{
+    static const char *const words[][6] = {{"0", "f", "F", "false", "FALSE", "False"},
+                                           {"1", "t", "T", "true", "TRUE", "True"}};
+
+    for (size_t i = 0; i < 12; i++) {
+        if (http_slice_equals(text, words[i / 6][i % 6])) {
+            *ret_value = i / 6 == 1;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool api_is_number(struct http_slice text)
+{
+    double number;
+
+    return read_number(text, &number);
+}
+
+/* How many bytes of a whole, printable character there are at `at`; 0: none. */
+static size_t printable_bytes(const char *at, size_t left)
+{
+    const unsigned char first = (unsigned char)*at;
+    const size_t count = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+
+    if (count > left || !tsdb_utf8_is_valid((struct tsdb_slice){at, count})) {
+        return 0;
+    }
+    const bool is_control =
+        first < ' ' || first == 0x7f || (first == 0xc2 && (unsigned char)at[1] < 0xa1);
+    return is_control ? 0 : count;
+}
+
+const char *api_quote(struct http_slice text, char room[API_QUOTED_BYTES])
+{
+    static const char names[] = "\aa\bb\ff\nn\rr\tt\vv\"\"\\\\";
+    const size_t count = size_min(text.count, 256);
+    char *at = room;
+
+    *at++ = '"';
+    for (size_t i = 0; i < count;) {
+        const char *name = names;
+        while (*name != '\0' && *name != text.bytes[i]) {
+            name += 2;
+        }
+        const size_t bytes = *name != '\0' ? 0 : printable_bytes(text.bytes + i, count - i);
+        if (*name != '\0') {
+            *at++ = '\\';
+            *at++ = name[1];
+        } else if (bytes == 0) {
+            at += sprintf(at, "\\x%02x", (unsigned)(unsigned char)text.bytes[i]);
+        } else {
+            at = (char *)mempcpy(at, text.bytes + i, bytes);
+        }
+        i += bytes == 0 ? 1 : bytes;
+    }
+    *at++ = '"';
+    *at = '\0';
+    return room;
 }

@@ -8,19 +8,21 @@
 #include <serve/api/handlers.h>
 #include <serve/api/params.h>
 #include <serve/api/result.h>
-#include <serve/api/source.h>
 
 #include <os/os.h>
+#include <promql/promql.h>
 
 /* Of the text, that is made at a time. */
 #define PIECE_BYTES Q_KIB(64)
-/* A query that says nothing else, and the longest that one may say: Prometheus' two minutes. */
-#define TIMEOUT_MS INT64_C(120000)
 /* Steps of a range query: two a pixel of any screen. */
 #define STEPS_MAX 11000
 
+/* What a query has at least, whatever others have: enough for an answer to a small one. */
+#define GRANT_BYTES_MIN Q_KIB(256)
+
 struct query {
-    struct api_source source;
+    struct promql_tsdb_source store;
+    struct promql_source source; /* over it */
     struct promql_result result;
     struct api_result_writer writer;
     bool has_result;
@@ -56,9 +58,7 @@ static bool read_edge(struct http_call *call, const char *name, int64_t *ret_ms)
     if (http_param(call, name, &value) && api_read_time(value, ret_ms)) {
         return true;
     }
-    (void)api_fail(call, API_BAD_DATA,
-                   "invalid parameter \"%s\": cannot parse \"%.*s\" to a valid timestamp", name,
-                   (int)size_min(value.count, 256), value.bytes);
+    api_fail_time(call, name, "", value);
     return false;
 }
 
@@ -75,9 +75,7 @@ static bool read_duration(struct http_call *call, const char *name, int64_t fall
     if (api_read_duration(value, ret_ms)) {
         return true;
     }
-    (void)api_fail(call, API_BAD_DATA,
-                   "invalid parameter \"%s\": cannot parse \"%.*s\" to a valid duration", name,
-                   (int)size_min(value.count, 256), value.bytes);
+    api_fail_duration(call, name, value);
     return false;
 }
 
@@ -92,17 +90,30 @@ static bool read_compat(struct http_call *call, bool *ret_is_2_42)
            fail_param(call, "compat", "must be 3 or 2.42");
 }
 
+/* A half of what other queries have left: the next one finds as much again. */
+static uint64_t grant_of(const struct serve_tsdb *store)
+{
+    struct quarry_account_state state;
+
+    quarry_account_read(store->queries.account, &state);
+    const uint64_t left_bytes =
+        state.ceiling_bytes - size_min_u64(state.charged_bytes, state.ceiling_bytes);
+    return size_max_u64(size_min_u64(left_bytes / 2, store->limits.query_bytes_max),
+                        GRANT_BYTES_MIN);
+}
+
 /* What both kinds of queries may say. */
 static bool read_options(struct http_call *call, struct api_request *request, struct query *query,
                          struct promql_options *ret_options)
 {
     const struct serve_tsdb *store = request->context.store;
     struct http_slice stats;
+    const int64_t timeout_max_ms = store->limits.query_timeout_ms;
     int64_t timeout_ms, lookback_ms;
     uint64_t limit;
     bool is_2_42;
 
-    if (!read_duration(call, "timeout", TIMEOUT_MS, &timeout_ms) ||
+    if (!read_duration(call, "timeout", timeout_max_ms, &timeout_ms) ||
         !read_duration(call, "lookback_delta", store->limits.lookback_ms, &lookback_ms) ||
         !api_limit_param(call, &limit) || !read_compat(call, &is_2_42)) {
         return false;
@@ -110,15 +121,19 @@ static bool read_options(struct http_call *call, struct api_request *request, st
     if (lookback_ms <= 0) {
         return fail_param(call, "lookback_delta", "must be positive");
     }
-    timeout_ms = timeout_ms < 0 ? 0 : timeout_ms > TIMEOUT_MS ? TIMEOUT_MS : timeout_ms;
+    timeout_ms = timeout_ms < 0 ? 0 : timeout_ms > timeout_max_ms ? timeout_max_ms : timeout_ms;
     query->writer.series_max = (size_t)limit;
     query->writer.has_stats = api_param(call, "stats", &stats);
     *ret_options = (struct promql_options){
-        .account = store->memory.account,
-        .pool = store->memory.pool,
+        .source = &query->source,
+        .account = store->queries.account,
+        .pool = store->queries.pool,
+        .crew = store->crew,
+        .grant_bytes = grant_of(store),
+        .samples_max = store->limits.query_samples_max,
         .lookback_ms = lookback_ms,
         .deadline_ns = os_monotonic_ns(os_real()) + (uint64_t)timeout_ms * Q_MS_NS,
-        .cancel = &query->source.cancel,
+        .cancel = call->is_cancelled,
         .compat_2_42 = is_2_42,
     };
     return true;
@@ -177,9 +192,11 @@ static struct query *begin_query(struct http_call *call, struct api_request *req
         (void)api_fail_status(call, QUARRY_NO_MEMORY, NULL);
         return NULL;
     }
-    query->source.store.tsdb = request->context.store->tsdb;
-    query->source.store.tenant = request->context.tenant;
-    query->source.call = call;
+    query->store.tsdb = request->context.store->tsdb;
+    query->store.tenant = request->context.tenant;
+    query->store.account = request->context.store->queries.account;
+    query->store.pool = request->context.store->queries.pool;
+    query->source = promql_tsdb_source(&query->store);
     request->own = query;
     request->end = end_query;
     return query;
@@ -203,8 +220,6 @@ enum http_outcome api_query(struct http_call *call, struct api_request *request)
         !read_options(call, request, query, &options)) {
         return HTTP_DONE;
     }
-    const struct promql_source source = api_source_of(&query->source);
-    options.source = &source;
     (void)promql_query_instant_text(&options, text_of(call), t_ms, &query->result);
     return answer(call, request, query);
 }
@@ -249,30 +264,7 @@ enum http_outcome api_query_range(struct http_call *call, struct api_request *re
         !read_options(call, request, query, &options)) {
         return HTTP_DONE;
     }
-    const struct promql_source source = api_source_of(&query->source);
-    options.source = &source;
     options.points_max = STEPS_MAX + 1;
     (void)promql_query_range_text(&options, text_of(call), steps, &query->result);
     return answer(call, request, query);
-}
-
-/* The store keeps no exemplars: what is asked is checked, and there are none. */
-enum http_outcome api_query_exemplars(struct http_call *call, struct api_request *request)
-{
-    int64_t start_ms, end_ms;
-
-    if (!api_time_param(call, "start", API_TIME_MIN_MS, &start_ms) ||
-        !api_time_param(call, "end", API_TIME_MAX_MS, &end_ms)) {
-        return HTTP_DONE;
-    }
-    if (end_ms < start_ms) {
-        return api_fail(call, API_BAD_DATA, "end timestamp must not be before start timestamp");
-    }
-    if (api_parse_query_param(call, request) == NULL) {
-        return HTTP_DONE;
-    }
-    api_begin_data(call);
-    http_text_say(&call->body_out, "[]");
-    api_end_data(call);
-    return HTTP_DONE;
 }

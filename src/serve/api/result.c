@@ -161,10 +161,10 @@ static void put_head(struct api_result_writer *writer, struct http_text *text)
     http_text_say(text, "\",\"result\":[");
     writer->stage = STAGE_SERIES;
     if (result->type == PROMQL_SCALAR || result->type == PROMQL_STRING) {
-        api_put_time(text, result->t_ms);
+        api_put_plain_time(text, result->t_ms);
         http_text_add(text, ",", 1);
         if (result->type == PROMQL_SCALAR) {
-            api_put_value(text, result->scalar);
+            api_put_plain_value(text, result->scalar);
         } else {
             api_put_string(text, result->string);
         }

@@ -12,6 +12,8 @@
  */
 #include <serve/api/selectors.h>
 
+#include <string.h>
+
 #include <serve/api/params.h>
 
 /* Labels of a series that a set shows at a time; a store's own limit is not above it. */
@@ -41,7 +43,18 @@ static bool is_selective(const struct promql_node *node)
     return node->selector.is_selective;
 }
 
-static bool read_selector(struct http_call *call, struct api_request *request,
+/* That one of them makes no sense. */
+static bool fail_selector(struct http_call *call, const char *prefix, const char *text)
+{
+    static const char own[] = "must contain at least one non-empty matcher";
+
+    (void)api_fail(call, API_BAD_DATA, "%s%s%s", prefix,
+                   strstr(text, own) != NULL ? "match[] " : "",
+                   strstr(text, own) != NULL ? own : text);
+    return false;
+}
+
+static bool read_selector(struct http_call *call, struct api_request *request, const char *prefix,
                           struct http_slice text, struct api_selector *ret_selector)
 {
     const struct promql_parse_options options = {.allows_fill = false};
@@ -54,18 +67,16 @@ static bool read_selector(struct http_call *call, struct api_request *request,
         return false;
     }
     if (promql_parse_selector(&request->memory, slice, &options, &node, error) != QUARRY_OK) {
-        (void)api_fail(call, API_BAD_DATA, "invalid parameter \"match[]\": %s", error->text);
-        return false;
+        return fail_selector(call, prefix, error->text);
     }
     if (!is_selective(node)) {
-        (void)api_fail(call, API_BAD_DATA, "match[] must contain at least one non-empty matcher");
-        return false;
+        return fail_selector(call, prefix, "must contain at least one non-empty matcher");
     }
     *ret_selector = (struct api_selector){node->selector.matchers, node->selector.matcher_count};
     return true;
 }
 
-static bool read_selectors(struct http_call *call, struct api_request *request,
+static bool read_selectors(struct http_call *call, struct api_request *request, const char *prefix,
                            struct api_selection *selection)
 {
     const struct http_param *params;
@@ -80,7 +91,7 @@ static bool read_selectors(struct http_call *call, struct api_request *request,
                            API_SELECTORS_MAX);
             return false;
         }
-        if (!read_selector(call, request, params[i].value,
+        if (!read_selector(call, request, prefix, params[i].value,
                            &selection->selectors[selection->selector_count++])) {
             return false;
         }
@@ -88,7 +99,7 @@ static bool read_selectors(struct http_call *call, struct api_request *request,
     return true;
 }
 
-bool api_read_selection(struct http_call *call, struct api_request *request,
+bool api_read_selection(struct http_call *call, struct api_request *request, const char *prefix,
                         struct api_selection **ret_selection)
 {
     struct api_selection *selection =
@@ -101,7 +112,7 @@ bool api_read_selection(struct http_call *call, struct api_request *request,
     *ret_selection = selection;
     return api_time_param(call, "start", API_TIME_MIN_MS, &selection->min_ms) &&
            api_time_param(call, "end", API_TIME_MAX_MS, &selection->max_ms) &&
-           read_selectors(call, request, selection);
+           read_selectors(call, request, prefix, selection);
 }
 
 struct quarry_tsdb_query api_query_of(const struct api_request *request,

@@ -21,8 +21,11 @@ struct api_selection {
     int64_t min_ms, max_ms;
 };
 
-/* Reads it. Returns: false: it was answered what is wrong. */
-bool api_read_selection(struct http_call *call, struct api_request *request,
+/* Before what is wrong with match[], where it is said. */
+#define API_SELECTION_PREFIX "invalid parameter \"match[]\": "
+/* Reads it. `prefix`: before what is wrong with a selector; "": nothing. Returns: false: it was
+ * answered what is wrong. */
+bool api_read_selection(struct http_call *call, struct api_request *request, const char *prefix,
                         struct api_selection **ret_selection);
 /* As the store wants to be asked about one of the selectors; without any, about all series. */
 struct quarry_tsdb_query api_query_of(const struct api_request *request,

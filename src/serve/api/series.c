@@ -67,7 +67,8 @@ enum http_outcome api_series(struct http_call *call, struct api_request *request
         return api_fail(call, API_INTERNAL, "no memory for a request");
     }
     request->answer = answer;
-    if (!api_limit_param(call, &answer->limit) || !api_read_selection(call, request, &selection)) {
+    if (!api_limit_param(call, &answer->limit) ||
+        !api_read_selection(call, request, API_SELECTION_PREFIX, &selection)) {
         return HTTP_DONE;
     }
     if (selection->selector_count == 0) {

@@ -176,7 +176,7 @@ static bool refuse_method(struct http_turn *turn, uint32_t methods)
     char allowed[HTTP_ALLOW_BYTES];
 
     if (methods == 0 && !http_slice_equals(request->framing.place, "*")) {
-        return refuse(turn, 404, "404 not found\n");
+        return refuse(turn, 404, "404 page not found\n");
     }
     methods = methods == 0 ? HTTP_GET | HTTP_HEAD | HTTP_POST | HTTP_OPTIONS : methods;
     http_methods_print(methods, allowed);

@@ -235,11 +235,18 @@ static void call_handler(struct http_request *request)
     if (request->outcome != HTTP_DONE) {
         return;
     }
-    if (call->more == NULL) {
-        finish_whole(request);
-    } else if (!request->is_head) {
-        request->is_compressed = request->accepts_gzip && is_compressible(call);
+    if (call->more != NULL && !request->is_head) {
         make_piece(request);
+    }
+    if (request->outcome != HTTP_DONE) {
+        return;
+    }
+    if (call->more == NULL || call->is_last) {
+        call->more = NULL; /* a piece that is all there is is a whole answer */
+        finish_whole(request);
+    } else if (!request->is_head && request->accepts_gzip && is_compressible(call)) {
+        request->is_compressed = true;
+        request->outcome = compress(request, false) ? HTTP_DONE : HTTP_FAILED;
     }
 }
 

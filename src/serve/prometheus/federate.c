@@ -12,6 +12,9 @@
  * of it was not the samples' to keep. So rows are sorted by name first, which is not always the
  * first label.
  *
+ * Series whose newest sample is a native histogram are left out, as Prometheus leaves them out of a
+ * text: it has no form for them.
+ *
  * Locking: none. Cost: 64 bytes a series while it is answered; for several selectors a comparison
  * of labels costs some 100 ns, log n of them a series.
  */
@@ -135,7 +138,8 @@ static enum quarry_status add_rows(struct page *page, struct quarry_tsdb_set *se
         quarry_tsdb_cursor_series(cursor, i);
         while ((status = quarry_tsdb_cursor_next(cursor, &block)) == QUARRY_OK) {
             sample.t_ms = block.t_ms[block.count - 1];
-            sample.bits = block.bits[block.count - 1];
+            sample.bits =
+                block.histograms == NULL ? block.bits[block.count - 1] : QUARRY_TSDB_STALE_BITS;
         }
         status = status == QUARRY_NOT_FOUND ? QUARRY_OK : status;
         if (status == QUARRY_OK && sample.bits != QUARRY_TSDB_STALE_BITS) {

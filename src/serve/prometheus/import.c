@@ -37,6 +37,7 @@ struct page {
     struct tsdb_sample *samples;
     uint8_t *refusals;
     size_t line_count;
+    size_t exemplar_count, exemplar_bytes; /* of the lines, and what their labels need */
 };
 
 /* ---- series --------------------------------------------------------------------------------- */
@@ -75,6 +76,32 @@ static void tell_refusals(struct page *page)
     }
 }
 
+/*
+ * Puts the exemplars of the lines into their entries. Without memory there are none: an exemplar
+ * fails nothing. Returns: own: what they lie in; NULL: none.
+ */
+static void *attach_exemplars(struct page *page)
+{
+    struct quarry_tsdb_exemplar *exemplars =
+        page->exemplar_count == 0
+            ? NULL
+            : tsdb_memory_take(&page->request.store->memory,
+                               page->exemplar_count * sizeof *exemplars + page->exemplar_bytes);
+    char *room = exemplars == NULL ? NULL : (char *)(exemplars + page->exemplar_count);
+    struct quarry_tsdb_exemplar *next = exemplars;
+
+    for (size_t i = 0; exemplars != NULL && i < page->line_count; i++) {
+        if (page->lines[i].has_exemplar &&
+            tsdb_exposition_exemplar(&page->lines[i], page->samples[i].t_ms, room, next)) {
+            room += tsdb_exposition_exemplar_bytes(&page->lines[i]);
+            page->entries[i].exemplars = next++;
+            page->entries[i].exemplar_count = 1;
+        }
+    }
+    page->exemplar_count = page->exemplar_bytes = 0;
+    return exemplars;
+}
+
 static enum quarry_status flush(struct page *page)
 {
     struct write_request *request = &page->request;
@@ -92,7 +119,9 @@ static enum quarry_status flush(struct page *page)
     if (page->line_count == 0) {
         return QUARRY_OK;
     }
+    void *exemplars = attach_exemplars(page);
     enum quarry_status status = quarry_tsdb_append(request->store->tsdb, &appended, &result);
+    tsdb_memory_give(&request->store->memory, exemplars);
     write_count(request, &result);
     tell_refusals(page);
     page->line_count = 0;
@@ -116,7 +145,10 @@ static enum quarry_status add_sample(struct page *page, const struct tsdb_exposi
         .samples = &page->samples[index],
         .sample_count = 1,
     };
-    page->request.exemplar_count += line->has_exemplar ? 1 : 0;
+    if (line->has_exemplar) {
+        page->exemplar_count++;
+        page->exemplar_bytes += tsdb_exposition_exemplar_bytes(line);
+    }
     return status;
 }
 

@@ -49,6 +49,7 @@ static void end(struct reading *reading)
     const struct tsdb_memory *memory = &reading->store->memory;
 
     quarry_tsdb_cursor_destroy(reading->cursor);
+    histogram_chunk_appender_fini(&reading->histograms);
     for (size_t i = 0; reading->sets != NULL && i < reading->request.query_count; i++) {
         quarry_tsdb_set_close(reading->sets[i]);
     }
@@ -161,6 +162,7 @@ enum http_outcome prometheus_read(struct http_call *call, struct serve_tsdb *sto
     reading->store = store;
     reading->tenant = tenant;
     reading->chunks.memory = reading->frame.memory = reading->scratch.memory = &store->memory;
+    histogram_chunk_appender_init(&reading->histograms, &store->memory);
     call->state = reading;
     call->end_state = end_state;
     enum quarry_status status =

@@ -20,11 +20,12 @@ struct reading {
     size_t query, series;
     struct quarry_tsdb_cursor *cursor; /* own; NULL: of no query yet */
     bool is_in_series;
-    struct quarry_tsdb_block block; /* what the cursor gave last; */
-    uint32_t block_at;              /* and how much of it has gone */
-    struct tsdb_buffer chunks;      /* own: bytes of the frame's chunks */
-    struct tsdb_buffer frame;       /* own */
-    struct tsdb_buffer scratch;     /* own */
+    struct quarry_tsdb_block block;             /* what the cursor gave last; */
+    uint32_t block_at;                          /* and how much of it has gone */
+    struct histogram_chunk_appender histograms; /* own */
+    struct tsdb_buffer chunks;                  /* own: bytes of the frame's chunks */
+    struct tsdb_buffer frame;                   /* own */
+    struct tsdb_buffer scratch;                 /* own */
 };
 
 /* read_samples.c, read_stream.c: answer a request whose sets are open. */

@@ -13,8 +13,9 @@
 struct answer {
     struct reading *reading;
     struct tsdb_read_answer message;
-    struct tsdb_buffer room;    /* own: of the message */
-    struct tsdb_buffer samples; /* own: of one series */
+    struct tsdb_buffer room;       /* own: of the message */
+    struct tsdb_buffer samples;    /* own: of one series */
+    struct tsdb_buffer histograms; /* likewise, as the message has them */
     uint64_t sample_count;
     struct quarry_error error;
 };
@@ -52,25 +53,50 @@ static enum quarry_status grow(struct answer *answer)
 
 /* ---- series --------------------------------------------------------------------------------- */
 
+static enum quarry_status gather_floats(struct answer *answer,
+                                        const struct quarry_tsdb_block *block)
+{
+    const size_t byte_count = block->count * sizeof(struct tsdb_sample);
+    const enum quarry_status status = tsdb_buffer_reserve(&answer->samples, byte_count);
+
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    struct tsdb_sample *at =
+        (struct tsdb_sample *)(void *)(answer->samples.bytes + answer->samples.byte_count);
+    for (uint32_t i = 0; i < block->count; i++) {
+        at[i] = (struct tsdb_sample){.t_ms = block->t_ms[i], .bits = block->bits[i]};
+    }
+    answer->samples.byte_count += byte_count;
+    return QUARRY_OK;
+}
+
+static enum quarry_status gather_block(struct answer *answer, const struct quarry_tsdb_block *block)
+{
+    enum quarry_status status = QUARRY_OK;
+
+    if (block->histograms == NULL) {
+        return gather_floats(answer, block);
+    }
+    for (uint32_t i = 0; i < block->count && status == QUARRY_OK; i++) {
+        status = tsdb_read_put_histogram(&answer->histograms, &block->histograms[i]);
+    }
+    return status;
+}
+
 static enum quarry_status gather(struct answer *answer, struct quarry_tsdb_cursor *cursor,
                                  size_t series)
 {
     struct quarry_tsdb_block block;
     enum quarry_status status;
 
-    answer->samples.byte_count = 0;
+    answer->samples.byte_count = answer->histograms.byte_count = 0;
     quarry_tsdb_cursor_series(cursor, series);
     while ((status = quarry_tsdb_cursor_next(cursor, &block)) == QUARRY_OK) {
-        status = tsdb_buffer_reserve(&answer->samples, block.count * sizeof(struct tsdb_sample));
+        status = gather_block(answer, &block);
         if (status != QUARRY_OK) {
             break;
         }
-        struct tsdb_sample *at =
-            (struct tsdb_sample *)(void *)(answer->samples.bytes + answer->samples.byte_count);
-        for (uint32_t i = 0; i < block.count; i++) {
-            at[i] = (struct tsdb_sample){.t_ms = block.t_ms[i], .bits = block.bits[i]};
-        }
-        answer->samples.byte_count += block.count * sizeof(struct tsdb_sample);
         answer->sample_count += block.count;
         if (answer->sample_count > answer->reading->store->limits.read_samples_max) {
             return error_set(&answer->error, QUARRY_TOO_LARGE, "exceeded sample limit (%llu)",
@@ -88,12 +114,14 @@ static enum quarry_status put_series(struct answer *answer, struct quarry_tsdb_c
     enum quarry_status status = gather(answer, cursor, series);
     size_t count = answer->samples.byte_count / sizeof(struct tsdb_sample);
 
-    if (status != QUARRY_OK || count == 0) {
+    if (status != QUARRY_OK || count + answer->histograms.byte_count == 0) {
         return status;
     }
+    const struct tsdb_slice histograms = {(const char *)answer->histograms.bytes,
+                                          answer->histograms.byte_count};
     struct tsdb_labels labels = read_labels(answer->reading, query, series);
     const struct tsdb_sample *samples = (const struct tsdb_sample *)(void *)answer->samples.bytes;
-    return PUT(answer, tsdb_read_put_series(&answer->message, labels, samples, count));
+    return PUT(answer, tsdb_read_put_series(&answer->message, labels, samples, count, histograms));
 }
 
 static bool is_cancelled(const struct http_call *call)
@@ -146,6 +174,7 @@ enum http_outcome read_answer_samples(struct http_call *call, struct reading *re
         .reading = reading,
         .room = {.memory = &reading->store->memory},
         .samples = {.memory = &reading->store->memory},
+        .histograms = {.memory = &reading->store->memory},
     };
     enum quarry_status status = grow(&answer);
 
@@ -160,5 +189,6 @@ enum http_outcome read_answer_samples(struct http_call *call, struct reading *re
     }
     tsdb_buffer_fini(&answer.room);
     tsdb_buffer_fini(&answer.samples);
+    tsdb_buffer_fini(&answer.histograms);
     return HTTP_DONE;
 }

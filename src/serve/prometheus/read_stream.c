@@ -1,5 +1,6 @@
 /*
- * Remote read as a stream of XOR chunks, which a reader decodes one frame at a time.
+ * Remote read as a stream of chunks, of floats and of histograms, which a reader decodes one frame
+ * at a time.
  *
  *     | length | crc32c | labels, chunks of 120 samples |   frame of one series, to a quarter MiB
  *
@@ -21,6 +22,8 @@
 #define FRAME_BYTES     Q_KIB(256)
 #define FRAME_CHUNKS    (FRAME_BYTES / 32)
 #define PIECE_BYTES_MIN Q_KIB(64)
+/* Of a chunk of histograms, after which it ends. */
+#define HISTOGRAM_BYTES Q_KIB(16)
 /* What a frame has around each label and chunk, and around all of them. */
 #define PART_BYTES 112u
 
@@ -31,49 +34,127 @@ struct frame {
 
 /* ---- samples -------------------------------------------------------------------------------- */
 
-/* The next sample of the series under way, left where it is. QUARRY_NOT_FOUND: there is none. */
-static enum quarry_status peek(struct reading *reading, struct tsdb_sample *ret_sample)
+/* Has a sample of the series under way at `block_at`. QUARRY_NOT_FOUND: there is none. */
+static enum quarry_status have(struct reading *reading)
 {
-    if (reading->block_at == reading->block.count) {
-        enum quarry_status status = quarry_tsdb_cursor_next(reading->cursor, &reading->block);
-        reading->block_at = 0;
+    if (reading->block_at < reading->block.count) {
+        return QUARRY_OK;
+    }
+    enum quarry_status status = quarry_tsdb_cursor_next(reading->cursor, &reading->block);
+    reading->block_at = 0;
+    if (status != QUARRY_OK) {
+        reading->block.count = 0;
+    }
+    return status;
+}
+
+/* Whether the sample that is there is a float, and which histogram it is else. */
+static const struct quarry_tsdb_histogram *histogram_of(const struct reading *reading)
+{
+    return reading->block.histograms == NULL ? NULL : &reading->block.histograms[reading->block_at];
+}
+
+/* Makes a chunk of the floats that come next, of which there is one. */
+static enum quarry_status make_floats(struct reading *reading, struct tsdb_read_chunk *ret_chunk)
+{
+    uint8_t *bytes = reading->chunks.bytes + reading->chunks.byte_count;
+    struct tsdb_read_chunk chunk = {.min_ms = reading->block.t_ms[reading->block_at],
+                                    .encoding = TSDB_READ_XOR};
+    struct xor_chunk_appender appender;
+    enum quarry_status status = QUARRY_OK;
+
+    xor_chunk_begin(&appender, bytes, CHUNK_BYTES_MAX);
+    while (appender.count < CHUNK_SAMPLES && (status = have(reading)) == QUARRY_OK &&
+           histogram_of(reading) == NULL) {
+        chunk.max_ms = reading->block.t_ms[reading->block_at];
+        bool has_room = xor_chunk_append(
+            &appender, (struct tsdb_sample){chunk.max_ms, reading->block.bits[reading->block_at]});
+        Q_ASSERT(has_room);
+        reading->block_at++;
+    }
+    if (status != QUARRY_OK && status != QUARRY_NOT_FOUND) {
+        return status;
+    }
+    chunk.data.count = xor_chunk_byte_count(&appender);
+    reading->chunks.byte_count += chunk.data.count;
+    *ret_chunk = chunk;
+    return QUARRY_OK;
+}
+
+/* Puts the chunk that the appender has behind the frame's others. */
+static enum quarry_status keep_histograms(struct reading *reading, struct tsdb_read_chunk *chunk)
+{
+    const uint8_t *bytes = histogram_chunk_bytes(&reading->histograms, &chunk->data.count);
+    enum quarry_status status = tsdb_buffer_reserve(&reading->chunks, chunk->data.count);
+
+    if (status == QUARRY_OK) {
+        memcpy(reading->chunks.bytes + reading->chunks.byte_count, bytes, chunk->data.count);
+        reading->chunks.byte_count += chunk->data.count;
+    }
+    return status;
+}
+
+static size_t histograms_bytes(const struct reading *reading)
+{
+    size_t byte_count;
+
+    (void)histogram_chunk_bytes(&reading->histograms, &byte_count);
+    return byte_count;
+}
+
+/* The same of histograms, of one layout, which only grow. */
+static enum quarry_status make_histograms(struct reading *reading,
+                                          struct tsdb_read_chunk *ret_chunk)
+{
+    struct histogram_chunk_appender *appender = &reading->histograms;
+    const struct quarry_tsdb_histogram *histogram = histogram_of(reading);
+    const bool is_float = histogram->is_float;
+    struct tsdb_read_chunk chunk = {.min_ms = histogram->t_ms,
+                                    .encoding =
+                                        is_float ? TSDB_READ_FLOAT_HISTOGRAM : TSDB_READ_HISTOGRAM};
+    enum histogram_chunk_header header = HISTOGRAM_CHUNK_UNKNOWN;
+    enum quarry_status status;
+
+    if (appender->has_last && appender->last.is_float != is_float) {
+        histogram_chunk_reset(appender);
+    }
+    (void)histogram_chunk_follows(appender, histogram, &header);
+    status = histogram_chunk_begin(appender, header);
+    for (uint32_t count = 0; status == QUARRY_OK; count++) {
+        status = histogram_chunk_append(appender, histogram);
         if (status != QUARRY_OK) {
-            reading->block.count = 0;
-            return status;
+            break;
+        }
+        chunk.max_ms = histogram->t_ms;
+        reading->block_at++;
+        status = have(reading);
+        histogram = status == QUARRY_OK ? histogram_of(reading) : NULL;
+        if (histogram == NULL || histogram->is_float != is_float || count + 1 == CHUNK_SAMPLES ||
+            histograms_bytes(reading) >= HISTOGRAM_BYTES ||
+            !histogram_chunk_follows(appender, histogram, &header)) {
+            break;
         }
     }
-    ret_sample->t_ms = reading->block.t_ms[reading->block_at];
-    ret_sample->bits = reading->block.bits[reading->block_at];
-    return QUARRY_OK;
+    if (status == QUARRY_OK || status == QUARRY_NOT_FOUND) {
+        status = keep_histograms(reading, &chunk);
+    }
+    *ret_chunk = chunk;
+    return status;
 }
 
 /* Makes one chunk of what comes next. QUARRY_NOT_FOUND: nothing does. */
 static enum quarry_status make_chunk(struct reading *reading, struct tsdb_read_chunk *ret_chunk)
 {
-    uint8_t *bytes = reading->chunks.bytes + reading->chunks.byte_count;
-    struct xor_chunk_appender appender;
-    struct tsdb_sample sample = {0};
-    int64_t first_ms = 0, last_ms = 0;
-    enum quarry_status status = QUARRY_OK;
+    enum quarry_status status = have(reading);
 
-    xor_chunk_begin(&appender, bytes, CHUNK_BYTES_MAX);
-    while (appender.count < CHUNK_SAMPLES && (status = peek(reading, &sample)) == QUARRY_OK) {
-        bool has_room = xor_chunk_append(&appender, sample);
-        Q_ASSERT(has_room);
-        first_ms = appender.count == 1 ? sample.t_ms : first_ms;
-        last_ms = sample.t_ms;
-        reading->block_at++;
-    }
-    if (appender.count == 0 || (status != QUARRY_OK && status != QUARRY_NOT_FOUND)) {
+    if (status != QUARRY_OK) {
         return status;
     }
-    size_t count = xor_chunk_byte_count(&appender);
-    reading->chunks.byte_count += count;
-    *ret_chunk = (struct tsdb_read_chunk){.min_ms = first_ms,
-                                          .max_ms = last_ms,
-                                          .encoding = TSDB_READ_XOR,
-                                          .data = {(const char *)bytes, count}};
-    return QUARRY_OK;
+    if (histogram_of(reading) != NULL) {
+        return make_histograms(reading, ret_chunk);
+    }
+    histogram_chunk_reset(&reading->histograms);
+    return make_floats(reading, ret_chunk);
 }
 
 /* ---- frames --------------------------------------------------------------------------------- */
@@ -103,7 +184,18 @@ static size_t bytes_of(struct tsdb_labels labels)
     return sum;
 }
 
-static enum quarry_status say_frame(struct http_call *call, const struct frame *frame)
+/* Tells each chunk where its bytes are: they have stopped moving. */
+static void place_chunks(const struct reading *reading, struct frame *frame)
+{
+    const char *at = (const char *)reading->chunks.bytes;
+
+    for (size_t i = 0; i < frame->count; i++) {
+        frame->chunks[i].data.bytes = at;
+        at += frame->chunks[i].data.count;
+    }
+}
+
+static enum quarry_status say_frame(struct http_call *call, struct frame *frame)
 {
     struct reading *reading = call->state;
     struct tsdb_labels labels = read_labels(reading, reading->query, reading->series);
@@ -116,6 +208,7 @@ static enum quarry_status say_frame(struct http_call *call, const struct frame *
         .query_index = (int64_t)reading->query,
     };
 
+    place_chunks(reading, frame);
     if (tsdb_buffer_reserve(&reading->frame, frame_bytes) != QUARRY_OK ||
         tsdb_buffer_reserve(&reading->scratch, parts) != QUARRY_OK) {
         return QUARRY_NO_MEMORY;
@@ -146,6 +239,7 @@ static enum quarry_status begin_series(struct reading *reading)
             if (status == QUARRY_OK) {
                 quarry_tsdb_cursor_series(reading->cursor, reading->series);
                 reading->block.count = reading->block_at = 0;
+                histogram_chunk_reset(&reading->histograms);
                 reading->is_in_series = true;
             }
             return status;

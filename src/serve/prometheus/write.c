@@ -158,6 +158,8 @@ static char *decode(struct http_call *call, struct serve_tsdb *store, size_t *re
 void write_count(struct write_request *request, const struct quarry_tsdb_result *result)
 {
     request->taken_count += result->taken_count;
+    request->taken_histogram_count += result->taken_histogram_count;
+    request->taken_exemplar_count += result->taken_exemplar_count;
     for (size_t i = 0; i < QUARRY_TSDB_REFUSALS; i++) {
         request->refused_counts[i] += result->refused_counts[i];
     }
@@ -254,14 +256,22 @@ static bool answer_refusal(const struct write_request *request)
     return true;
 }
 
-static void say_written(struct http_call *call, uint64_t sample_count)
+static void say_count(struct http_call *call, const char *name, uint64_t count)
 {
     char value[24];
 
-    (void)snprintf(value, sizeof value, "%llu", (unsigned long long)sample_count);
-    http_say_field(call, "X-Prometheus-Remote-Write-Samples-Written", value);
-    http_say_field(call, "X-Prometheus-Remote-Write-Histograms-Written", "0");
-    http_say_field(call, "X-Prometheus-Remote-Write-Exemplars-Written", "0");
+    (void)snprintf(value, sizeof value, "%llu", (unsigned long long)count);
+    http_say_field(call, name, value);
+}
+
+static void say_written(const struct write_request *request)
+{
+    struct http_call *call = request->call;
+
+    say_count(call, "X-Prometheus-Remote-Write-Samples-Written",
+              request->taken_count - request->taken_histogram_count);
+    say_count(call, "X-Prometheus-Remote-Write-Histograms-Written", request->taken_histogram_count);
+    say_count(call, "X-Prometheus-Remote-Write-Exemplars-Written", request->taken_exemplar_count);
 }
 
 static void log_left_out(const struct write_request *request)
@@ -272,8 +282,6 @@ static void log_left_out(const struct write_request *request)
         serve_log(SERVE_LOG_WARNING, "samples of series with bad labels were left out",
                   serve_log_count("samples", count), serve_log_count("tenant", request->tenant));
     }
-    (void)atomic_add_relaxed_u64(&request->store->left_out.histograms, request->histogram_count);
-    (void)atomic_add_relaxed_u64(&request->store->left_out.exemplars, request->exemplar_count);
 }
 
 void write_answer(struct write_request *request)
@@ -321,7 +329,7 @@ enum http_outcome prometheus_write(struct http_call *call, struct serve_tsdb *st
         write_1(&request);
     } else {
         write_2(&request);
-        say_written(call, request.taken_count);
+        say_written(&request);
     }
     write_answer(&request);
     tsdb_memory_give(&store->memory, body);

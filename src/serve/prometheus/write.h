@@ -17,9 +17,9 @@ struct write_request {
     struct tsdb_slice body; /* decoded */
     bool is_partial;        /* what is good of it is stored */
 
-    uint64_t taken_count;                          /* samples */
-    uint64_t refused_counts[QUARRY_TSDB_REFUSALS]; /* likewise */
-    uint64_t histogram_count, exemplar_count;      /* that were left out */
+    uint64_t taken_count; /* samples, histograms among them */
+    uint64_t taken_histogram_count, taken_exemplar_count;
+    uint64_t refused_counts[QUARRY_TSDB_REFUSALS]; /* samples */
     uint64_t wrong_count;                          /* series that were refused; 2.0 */
     enum quarry_tsdb_refusal first;                /* the first refusal that fails it */
     /* The body makes no sense, or there was no memory. */
@@ -40,6 +40,61 @@ static inline struct tsdb_label *write_labels_take(const struct serve_tsdb *stor
     return tsdb_memory_take(&store->memory,
                             store->limits.labels.label_count_max * sizeof(struct tsdb_label));
 }
+
+/* ---- write_parts.c: histograms and exemplars of a body ----------------------------------------
+ */
+
+/* How many of each there are, or may be. */
+struct write_parts_counts {
+    size_t histograms, spans, values; /* values: counts of buckets, and bounds */
+    size_t exemplars, labels;         /* labels: of exemplars */
+};
+
+/* Where they lie while they are appended: what has been put in, and how much there may be. */
+struct write_parts {
+    void *taken; /* own; NULL: nothing */
+    struct quarry_tsdb_histogram *histograms;
+    struct quarry_tsdb_span *spans;
+    uint64_t *values;
+    struct quarry_tsdb_exemplar *exemplars;
+    struct tsdb_label *labels;
+    struct write_parts_counts used, most;
+};
+
+/* What one histogram may have at most. */
+#define WRITE_SPANS_MAX  (2 * QUARRY_TSDB_HISTOGRAM_PARTS_MAX)
+#define WRITE_VALUES_MAX (3 * QUARRY_TSDB_HISTOGRAM_PARTS_MAX)
+
+/* Takes room for `most`. Errors: QUARRY_NO_MEMORY. */
+enum quarry_status write_parts_take(const struct serve_tsdb *store,
+                                    const struct write_parts_counts *most,
+                                    struct write_parts *ret_parts, struct quarry_error *error);
+void write_parts_give(const struct serve_tsdb *store, struct write_parts *parts);
+/* Where the next of each will be. */
+static inline const struct quarry_tsdb_histogram *
+write_parts_histograms_end(const struct write_parts *parts)
+{
+    return parts->taken == NULL ? NULL : parts->histograms + parts->used.histograms;
+}
+static inline const struct quarry_tsdb_exemplar *
+write_parts_exemplars_end(const struct write_parts *parts)
+{
+    return parts->taken == NULL ? NULL : parts->exemplars + parts->used.exemplars;
+}
+/* Where the next histogram is read to: what is left. */
+struct tsdb_wire_histogram_room write_parts_room(const struct write_parts *parts);
+/* Keeps a histogram that was read there. Returns: false: there is no room for one more. */
+bool write_parts_add_histogram(struct write_parts *parts, struct tsdb_wire_histogram *histogram);
+/* An empty set in what is left for labels of exemplars, within the store's limits. */
+void write_parts_set(const struct serve_tsdb *store, const struct write_parts *parts,
+                     struct tsdb_label_set *ret_set);
+/* Keeps an exemplar whose labels are in such a set; one whose labels have a fault is passed over.
+ * Returns: false: there is no room for one more. */
+bool write_parts_add_exemplar(struct write_parts *parts, const struct tsdb_label_set *set,
+                              const struct tsdb_exemplar *exemplar);
+
+/* ---- the request ------------------------------------------------------------------------------
+ */
 
 /* write_1.c, write_2.c: decode and append the body. What comes of it is in the request. */
 void write_1(struct write_request *request);

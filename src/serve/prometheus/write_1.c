@@ -5,6 +5,7 @@
  * once to fill it:
  *
  *     | series … | entries … | samples … |      what the store is given, in one append
+ *     | histograms … | exemplars … | …   |      and beside it, where there are any
  *
  * A series that the store knows by its bytes is found without a look at its labels. Those bytes
  * come from a guess where the labels end (tsdb/remote_write.h), which is put to the test here, for
@@ -26,6 +27,7 @@ struct parts {
     struct quarry_tsdb_entry *entries;
     struct tsdb_sample *samples;
     size_t series_count, sample_count;
+    struct write_parts others; /* histograms and exemplars */
 };
 
 /* What the store asks for labels by. */
@@ -95,23 +97,154 @@ static enum quarry_status next(const struct write_request *request,
     return tsdb_write_labels(reader, ret_series, &set, error);
 }
 
+/* Reads the histograms of one series into what is left of the room. */
+static enum quarry_status fill_histograms(const struct tsdb_write_reader *reader,
+                                          const struct tsdb_write_series *series,
+                                          struct write_parts *others, struct quarry_error *error)
+{
+    struct tsdb_write_items items = tsdb_write_items_of(series);
+    struct tsdb_wire_histogram histogram;
+    enum quarry_status status;
+
+    for (;;) {
+        const struct tsdb_wire_histogram_room room = write_parts_room(others);
+        status = tsdb_write_next_histogram(reader, &items, &room, &histogram, error);
+        if (status != QUARRY_OK) {
+            return status == QUARRY_NOT_FOUND ? QUARRY_OK : status;
+        }
+        bool has_room = write_parts_add_histogram(others, &histogram);
+        Q_ASSERT(has_room);
+    }
+}
+
+/* And its exemplars. */
+static enum quarry_status fill_exemplars(const struct write_request *request,
+                                         const struct tsdb_write_reader *reader,
+                                         const struct tsdb_write_series *series,
+                                         struct write_parts *others, struct quarry_error *error)
+{
+    struct tsdb_write_items items = tsdb_write_items_of(series);
+    struct tsdb_exemplar exemplar;
+    struct tsdb_label_set set;
+    enum quarry_status status;
+
+    for (;;) {
+        write_parts_set(request->store, others, &set);
+        status = tsdb_write_next_exemplar(reader, &items, &set, &exemplar, error);
+        if (status != QUARRY_OK) {
+            return status == QUARRY_NOT_FOUND ? QUARRY_OK : status;
+        }
+        bool has_room = write_parts_add_exemplar(others, &set, &exemplar);
+        Q_ASSERT(has_room);
+    }
+}
+
+static enum quarry_status fill_others(const struct write_request *request,
+                                      const struct tsdb_write_reader *reader,
+                                      const struct tsdb_write_series *series,
+                                      struct write_parts *others, struct quarry_error *error)
+{
+    enum quarry_status status = QUARRY_OK;
+
+    if (series->counts.histograms > 0) {
+        status = fill_histograms(reader, series, others, error);
+    }
+    if (status == QUARRY_OK && series->counts.exemplars > 0) {
+        status = fill_exemplars(request, reader, series, others, error);
+    }
+    return status;
+}
+
+static void counts_add(struct write_parts_counts *sum, const struct write_parts_counts *of)
+{
+    sum->histograms += of->histograms;
+    sum->spans += of->spans;
+    sum->values += of->values;
+    sum->exemplars += of->exemplars;
+    sum->labels += of->labels;
+}
+
+/*
+ * What a series' histograms and exemplars need, by reading each kind into a room for one of them;
+ * `trial`: that room.
+ */
+static enum quarry_status count_others(struct write_request *request,
+                                       const struct tsdb_write_reader *reader,
+                                       const struct tsdb_write_series *series,
+                                       struct write_parts *trial, struct write_parts_counts *sum)
+{
+    struct tsdb_write_items histograms = tsdb_write_items_of(series), exemplars = histograms;
+    enum quarry_status status = QUARRY_OK;
+
+    for (uint32_t i = 0; status == QUARRY_OK && i < series->counts.histograms; i++) {
+        struct tsdb_wire_histogram histogram;
+        trial->used = (struct write_parts_counts){0};
+        const struct tsdb_wire_histogram_room room = write_parts_room(trial);
+        status = tsdb_write_next_histogram(reader, &histograms, &room, &histogram, &request->error);
+        if (status == QUARRY_OK) {
+            (void)write_parts_add_histogram(trial, &histogram);
+            counts_add(sum, &trial->used);
+        }
+    }
+    for (uint32_t i = 0; status == QUARRY_OK && i < series->counts.exemplars; i++) {
+        struct tsdb_exemplar exemplar;
+        struct tsdb_label_set set;
+        trial->used = (struct write_parts_counts){0};
+        write_parts_set(request->store, trial, &set);
+        status = tsdb_write_next_exemplar(reader, &exemplars, &set, &exemplar, &request->error);
+        if (status == QUARRY_OK) {
+            /* Its labels are read before they are looked at: they need room whatever they are. */
+            sum->exemplars++;
+            sum->labels += set.count;
+        }
+    }
+    return status == QUARRY_TOO_LARGE ? QUARRY_BAD_INPUT : status;
+}
+
+/* Room for one histogram or exemplar, whatever they are; none where a body has neither. */
+static enum quarry_status take_trial(struct write_request *request, struct write_parts *trial)
+{
+    const struct write_parts_counts most = {
+        .histograms = 1,
+        .spans = WRITE_SPANS_MAX,
+        .values = WRITE_VALUES_MAX,
+        .exemplars = 1,
+        .labels = request->store->limits.labels.label_count_max,
+    };
+
+    return trial->taken != NULL ? QUARRY_OK
+                                : write_parts_take(request->store, &most, trial, &request->error);
+}
+
 static enum quarry_status count_parts(struct write_request *request, struct tsdb_label *labels,
-                                      struct parts *parts)
+                                      struct parts *parts, struct write_parts_counts *others)
 {
     struct tsdb_write_reader reader = tsdb_write_reader_of(request->body);
+    struct write_parts trial = {.taken = NULL};
     struct tsdb_write_series series;
     enum quarry_status status;
 
     while ((status = next(request, &reader, labels, &series, &request->error)) == QUARRY_OK) {
-        parts->series_count += series.counts.samples > 0 ? 1 : 0;
-        parts->sample_count += series.counts.samples;
-        request->histogram_count += series.counts.histograms;
-        request->exemplar_count += series.counts.exemplars;
+        const struct tsdb_write_counts *counts = &series.counts;
+        bool has_others = counts->histograms > 0 || counts->exemplars > 0;
+        parts->series_count += counts->samples > 0 || has_others ? 1 : 0;
+        parts->sample_count += counts->samples;
+        if (has_others) {
+            status = take_trial(request, &trial);
+            if (status == QUARRY_OK) {
+                status = count_others(request, &reader, &series, &trial, others);
+            }
+        }
+        if (status != QUARRY_OK) {
+            break;
+        }
     }
+    write_parts_give(request->store, &trial);
     return status == QUARRY_NOT_FOUND ? QUARRY_OK : status;
 }
 
-static enum quarry_status take_parts(struct write_request *request, struct parts *parts)
+static enum quarry_status take_parts(struct write_request *request,
+                                     const struct write_parts_counts *others, struct parts *parts)
 {
     size_t each = sizeof *parts->series + sizeof *parts->entries;
 
@@ -126,7 +259,7 @@ static enum quarry_status take_parts(struct write_request *request, struct parts
     }
     parts->entries = (struct quarry_tsdb_entry *)(void *)(parts->series + parts->series_count);
     parts->samples = (struct tsdb_sample *)(void *)(parts->entries + parts->series_count);
-    return QUARRY_OK;
+    return write_parts_take(request->store, others, &parts->others, &request->error);
 }
 
 /* Reads the samples of one series. */
@@ -158,18 +291,32 @@ static enum quarry_status fill_parts(struct write_request *request,
     enum quarry_status status;
 
     while ((status = next(request, reader, labels, &series, &request->error)) == QUARRY_OK) {
-        if (series.counts.samples == 0) {
+        const struct tsdb_write_counts *counts = &series.counts;
+        struct write_parts *others = &parts->others;
+        if (counts->samples + counts->histograms + counts->exemplars == 0) {
             continue;
         }
         Q_ASSERT(index < parts->series_count);
         parts->series[index] = series;
         parts->entries[index] = (struct quarry_tsdb_entry){
-            .key = series.labels, .samples = samples, .sample_count = series.counts.samples};
+            .key = series.labels,
+            .samples = samples,
+            .sample_count = counts->samples,
+            .histograms = write_parts_histograms_end(others),
+            .histogram_count = counts->histograms,
+            .exemplars = write_parts_exemplars_end(others),
+        };
         status = fill_samples(reader, &series, samples, &request->error);
+        if (status == QUARRY_OK) {
+            status = fill_others(request, reader, &series, others, &request->error);
+        }
         if (status != QUARRY_OK) {
             return status;
         }
-        samples += series.counts.samples;
+        /* Those whose labels have a fault are left out. */
+        parts->entries[index].exemplar_count =
+            (size_t)(write_parts_exemplars_end(others) - parts->entries[index].exemplars);
+        samples += counts->samples;
         index++;
     }
     return status == QUARRY_NOT_FOUND ? QUARRY_OK : status;
@@ -227,23 +374,21 @@ void write_1(struct write_request *request)
 {
     struct tsdb_write_reader reader = tsdb_write_reader_of(request->body);
     struct parts parts = {.series = NULL};
+    struct write_parts_counts others = {0};
     struct tsdb_label *labels = write_labels_take(request->store);
 
     request->status = labels == NULL
                           ? error_set(&request->error, QUARRY_NO_MEMORY, "no memory for labels")
-                          : count_parts(request, labels, &parts);
-    if (request->status == QUARRY_OK && request->histogram_count > 0) {
-        request->status =
-            error_set(&request->error, QUARRY_BAD_INPUT, "native histograms are disabled");
-    }
+                          : count_parts(request, labels, &parts, &others);
     if (request->status == QUARRY_OK && parts.series_count > 0) {
-        request->status = take_parts(request, &parts);
+        request->status = take_parts(request, &others, &parts);
         if (request->status == QUARRY_OK) {
             request->status = fill_parts(request, &reader, labels, &parts);
         }
         if (request->status == QUARRY_OK) {
             append(request, &reader, labels, &parts);
         }
+        write_parts_give(request->store, &parts.others);
         tsdb_memory_give(&request->store->memory, parts.series);
     }
     if (request->status == QUARRY_OK) {

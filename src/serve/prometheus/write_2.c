@@ -20,6 +20,13 @@
 #define BATCH_SERIES    4096u
 #define BATCH_SAMPLES   8192u
 #define BATCH_KEY_BYTES Q_KIB(512)
+/* And of histograms and exemplars, which have room where there are any: 0.8 MB. One histogram of
+ * any size fits. */
+#define BATCH_HISTOGRAMS 1024u
+#define BATCH_SPANS      (WRITE_SPANS_MAX * 2)
+#define BATCH_VALUES     (WRITE_VALUES_MAX * 4)
+#define BATCH_EXEMPLARS  1024u
+#define BATCH_LABELS     4096u
 
 struct batch {
     struct tsdb_write2_series series[BATCH_SERIES];
@@ -35,6 +42,7 @@ struct reading {
     struct tsdb_write2_reader reader;
     struct tsdb_slice *symbols;      /* own */
     struct batch *batch;             /* own */
+    struct write_parts others;       /* own: histograms and exemplars of the batch */
     struct tsdb_label *labels;       /* own: of the series that is read */
     struct tsdb_label *batch_labels; /* own: of one that the store asks for */
 };
@@ -103,6 +111,7 @@ static enum quarry_status flush(struct reading *reading)
     write_count(reading->request, &result);
     tell_refusals(reading);
     batch->series_count = batch->sample_count = batch->key_bytes = 0;
+    reading->others.used = (struct write_parts_counts){0};
     /* A refusal is answered by its count; anything else is the end. */
     return status == QUARRY_OK || write_is_refusal(status, &result)
                ? QUARRY_OK
@@ -131,6 +140,8 @@ static enum quarry_status add_entry(struct reading *reading,
     batch->entries[batch->series_count++] = (struct quarry_tsdb_entry){
         .key = {batch->keys + batch->key_bytes, key_bytes},
         .samples = &batch->samples[batch->sample_count],
+        .histograms = write_parts_histograms_end(&reading->others),
+        .exemplars = write_parts_exemplars_end(&reading->others),
     };
     batch->key_bytes += key_bytes;
     return status;
@@ -156,6 +167,119 @@ static enum quarry_status add_samples(struct reading *reading,
         batch->entries[batch->series_count - 1].sample_count++;
     }
     return status == QUARRY_OK && read != QUARRY_NOT_FOUND ? read : status;
+}
+
+/* ---- histograms and exemplars ---------------------------------------------------------------- */
+
+static enum quarry_status take_others(struct reading *reading)
+{
+    const struct write_parts_counts most = {
+        .histograms = BATCH_HISTOGRAMS,
+        .spans = BATCH_SPANS,
+        .values = BATCH_VALUES,
+        .exemplars = BATCH_EXEMPLARS,
+        .labels = size_max(BATCH_LABELS, reading->request->store->limits.labels.label_count_max),
+    };
+
+    return reading->others.taken != NULL
+               ? QUARRY_OK
+               : write_parts_take(reading->request->store, &most, &reading->others,
+                                  &reading->request->error);
+}
+
+/* Whether one more of any size has room; else a batch is flushed for it. */
+static bool has_histogram_room(const struct write_parts *others)
+{
+    return others->used.histograms < others->most.histograms &&
+           others->most.spans - others->used.spans >= WRITE_SPANS_MAX &&
+           others->most.values - others->used.values >= WRITE_VALUES_MAX;
+}
+
+static bool has_exemplar_room(const struct reading *reading)
+{
+    const struct write_parts *others = &reading->others;
+
+    return others->used.exemplars < others->most.exemplars &&
+           others->most.labels - others->used.labels >=
+               reading->request->store->limits.labels.label_count_max;
+}
+
+/* `labels`: of the series, for one that is refused here. */
+static enum quarry_status add_histograms(struct reading *reading,
+                                         const struct tsdb_write2_series *series,
+                                         struct tsdb_labels labels)
+{
+    struct tsdb_write_items items = tsdb_write2_items_of(series);
+    struct tsdb_wire_histogram histogram;
+    enum quarry_status status = QUARRY_OK;
+
+    while (status == QUARRY_OK) {
+        if (!has_histogram_room(&reading->others)) {
+            status = flush(reading);
+            status = status == QUARRY_OK ? add_entry(reading, series, labels) : status;
+            if (status != QUARRY_OK) {
+                return status;
+            }
+        }
+        const struct tsdb_wire_histogram_room room = write_parts_room(&reading->others);
+        status = tsdb_write2_next_histogram(&reading->reader, &items, &room, &histogram,
+                                            &reading->request->error);
+        if (status == QUARRY_OK) {
+            bool is_kept = write_parts_add_histogram(&reading->others, &histogram);
+            Q_ASSERT(is_kept);
+            reading->batch->entries[reading->batch->series_count - 1].histogram_count++;
+        } else if (status == QUARRY_TOO_LARGE) {
+            write_tell(reading->request, reading->request->error.text, labels);
+            status = QUARRY_OK;
+        }
+    }
+    return status == QUARRY_NOT_FOUND ? QUARRY_OK : status;
+}
+
+static enum quarry_status add_exemplars(struct reading *reading,
+                                        const struct tsdb_write2_series *series,
+                                        struct tsdb_labels labels)
+{
+    struct tsdb_write_items items = tsdb_write2_items_of(series);
+    struct write_parts *others = &reading->others;
+    struct tsdb_exemplar exemplar;
+    struct tsdb_label_set set;
+    enum quarry_status status = QUARRY_OK;
+
+    while (status == QUARRY_OK) {
+        if (!has_exemplar_room(reading)) {
+            status = flush(reading);
+            status = status == QUARRY_OK ? add_entry(reading, series, labels) : status;
+            if (status != QUARRY_OK) {
+                return status;
+            }
+        }
+        write_parts_set(reading->request->store, others, &set);
+        status = tsdb_write2_next_exemplar(&reading->reader, &items, &set, &exemplar,
+                                           &reading->request->error);
+        if (status == QUARRY_OK) {
+            size_t before = others->used.exemplars;
+            (void)write_parts_add_exemplar(others, &set, &exemplar);
+            reading->batch->entries[reading->batch->series_count - 1].exemplar_count +=
+                others->used.exemplars - before;
+        }
+    }
+    return status == QUARRY_NOT_FOUND ? QUARRY_OK : status;
+}
+
+static enum quarry_status add_others(struct reading *reading,
+                                     const struct tsdb_write2_series *series,
+                                     struct tsdb_labels labels)
+{
+    enum quarry_status status = QUARRY_OK;
+
+    if (series->histogram_count > 0) {
+        status = add_histograms(reading, series, labels);
+    }
+    if (status == QUARRY_OK && series->exemplar_count > 0) {
+        status = add_exemplars(reading, series, labels);
+    }
+    return status;
 }
 
 /* ---- series --------------------------------------------------------------------------------- */
@@ -197,16 +321,17 @@ static enum quarry_status add_series(struct reading *reading,
         write_tell(request, why.text, labels);
         return QUARRY_OK;
     }
-    request->histogram_count += series->histogram_count;
-    request->exemplar_count += series->exemplar_count;
-    if (series->histogram_count > 0) {
-        write_tell(request, "native histograms are disabled", labels);
-    } else if (series->sample_count == 0) {
+    if (series->sample_count + (uint64_t)series->histogram_count == 0) {
         write_tell(request, "neither samples nor histograms", labels);
+        return keep_family(reading, series, labels);
     }
     status = keep_family(reading, series, labels);
-    return status == QUARRY_OK && series->sample_count > 0 ? add_samples(reading, series, labels)
-                                                           : status;
+    if (status == QUARRY_OK && series->histogram_count + (uint64_t)series->exemplar_count > 0) {
+        status = take_others(reading);
+    }
+    /* An entry for the samples, which the histograms and exemplars join. */
+    status = status == QUARRY_OK ? add_samples(reading, series, labels) : status;
+    return status == QUARRY_OK ? add_others(reading, series, labels) : status;
 }
 
 /* ---- the request ---------------------------------------------------------------------------- */
@@ -240,6 +365,7 @@ static void end(struct reading *reading)
 {
     const struct tsdb_memory *memory = &reading->request->store->memory;
 
+    write_parts_give(reading->request->store, &reading->others);
     tsdb_memory_give(memory, reading->symbols);
     tsdb_memory_give(memory, reading->batch);
     tsdb_memory_give(memory, reading->labels);

@@ -9,6 +9,9 @@
  *
  * One object of memory for all five, since they grow together.
  *
+ * Exemplars are kept as the lines that have them, few as they are, and put together when all is
+ * appended: they fail nothing, and are left out where there is no memory.
+ *
  * The store asks for the labels of keys that it does not know: they are decoded from the key.
  *
  * Locking: none. Memory: 81 bytes a sample, kept for the next page up to KEPT_COUNT.
@@ -94,8 +97,50 @@ static bool resolve(void *argument, size_t index, struct quarry_tsdb_labels *ret
     return count > 0;
 }
 
-enum quarry_status batch_append(struct batch *batch, struct quarry_tsdb *tsdb,
-                                struct quarry_tsdb_result *ret_result)
+void batch_add_exemplar(const struct tsdb_memory *memory, struct batch *batch,
+                        const struct tsdb_exposition_line *line)
+{
+    void *array = batch->exemplars;
+    enum quarry_status status =
+        tsdb_memory_grow(memory, &array, &batch->exemplar_capacity, batch->exemplar_count + 1,
+                         sizeof *batch->exemplars);
+
+    batch->exemplars = array;
+    if (status == QUARRY_OK) {
+        batch->exemplars[batch->exemplar_count++] =
+            (struct batch_exemplar){.line = *line, .entry = batch->count - 1};
+    }
+}
+
+/* Puts exemplars into their entries. Returns: own: what they lie in; NULL: there are none. */
+static void *attach_exemplars(const struct tsdb_memory *memory, const struct batch *batch)
+{
+    struct quarry_tsdb_exemplar *next;
+    size_t bytes = batch->exemplar_count * sizeof *next;
+
+    for (size_t i = 0; i < batch->exemplar_count; i++) {
+        bytes += tsdb_exposition_exemplar_bytes(&batch->exemplars[i].line);
+    }
+    void *taken = bytes == 0 ? NULL : tsdb_memory_take(memory, bytes);
+    if (taken == NULL) {
+        return NULL;
+    }
+    next = taken;
+    char *room = (char *)(next + batch->exemplar_count);
+    for (size_t i = 0; i < batch->exemplar_count; i++) {
+        const struct batch_exemplar *exemplar = &batch->exemplars[i];
+        struct quarry_tsdb_entry *entry = &batch->entries[exemplar->entry];
+        if (tsdb_exposition_exemplar(&exemplar->line, entry->samples->t_ms, room, next)) {
+            room += tsdb_exposition_exemplar_bytes(&exemplar->line);
+            entry->exemplars = next++;
+            entry->exemplar_count = 1;
+        }
+    }
+    return taken;
+}
+
+enum quarry_status batch_append(const struct tsdb_memory *memory, struct batch *batch,
+                                struct quarry_tsdb *tsdb, struct quarry_tsdb_result *ret_result)
 {
     const struct quarry_tsdb_request request = {
         .is_partial = true,
@@ -114,12 +159,15 @@ enum quarry_status batch_append(struct batch *batch, struct quarry_tsdb *tsdb,
         batch->entries[i].samples = &batch->samples[i];
         batch->refusals[i] = QUARRY_TSDB_TAKEN;
     }
-    return quarry_tsdb_append(tsdb, &request, ret_result);
+    void *taken = attach_exemplars(memory, batch);
+    enum quarry_status status = quarry_tsdb_append(tsdb, &request, ret_result);
+    tsdb_memory_give(memory, taken);
+    return status;
 }
 
 void batch_empty(const struct tsdb_memory *memory, struct batch *batch)
 {
-    batch->count = 0;
+    batch->count = batch->exemplar_count = 0;
     if (batch->capacity > KEPT_COUNT) {
         batch_clear(memory, batch);
     }
@@ -128,6 +176,9 @@ void batch_empty(const struct tsdb_memory *memory, struct batch *batch)
 void batch_clear(const struct tsdb_memory *memory, struct batch *batch)
 {
     tsdb_memory_give(memory, batch->entries);
+    tsdb_memory_give(memory, batch->exemplars);
     batch->entries = NULL;
+    batch->exemplars = NULL;
+    batch->exemplar_count = batch->exemplar_capacity = 0;
     batch->count = batch->capacity = 0;
 }

@@ -79,7 +79,8 @@ static uint64_t append(struct scrape *scrape, const struct target *target)
 {
     struct quarry_tsdb_result result;
     uint64_t new_count = 0;
-    enum quarry_status status = batch_append(&scrape->batch, scrape->options.tsdb, &result);
+    enum quarry_status status =
+        batch_append(&scrape->memory, &scrape->batch, scrape->options.tsdb, &result);
 
     scrape_count(scrape, sample_count, result.taken_count);
     scrape_count(scrape, refused_count, sum_refused(&result));

@@ -7,9 +7,8 @@
  * and used again, up to as many as there may be fetches at a time.
  *
  * libcurl's memory is the scraper's: it is told functions to take it with, once for the process, so
- * there is one scraper. What OpenSSL, the resolver and zlib take is not by those; where malloc is
- * Quarry's, the thread's scope has it in the ledger as the same owner's. Names are resolved on
- * threads that libcurl begins and ends.
+ * there is one scraper. What OpenSSL, the resolver and zlib take is not by those, and is malloc's.
+ * Names are resolved on threads that libcurl begins and ends.
  *
  * Only http and https are spoken, to whatever a redirection points; a password goes to the host
  * that it was meant for alone. No proxy is taken from the environment.

@@ -88,6 +88,9 @@ static enum quarry_status take_sample(struct scrape *scrape, struct target *targ
     status = batch_add(&scrape->memory, &scrape->batch,
                        (struct tsdb_slice){known->series->key, known->series->key_bytes}, sample,
                        has_time ? NULL : known->series, is_new ? BATCH_NEW : BATCH_KNOWN);
+    if (status == QUARRY_OK && line->has_exemplar) {
+        batch_add_exemplar(&scrape->memory, &scrape->batch, line);
+    }
     return status == QUARRY_OK ? status : error_set(error, status, "no memory for its samples");
 }
 

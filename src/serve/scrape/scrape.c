@@ -17,6 +17,10 @@
  * Locking: a mutex, a leaf, around pointers and copies.
  *
  * What is above FETCHES_MAX waits for its turn: descriptors and bodies are bounded by it.
+ *
+ * Rejected: a scope of malloc around the thread. What libraries keep outlives the scraper's
+ * lifetime: OpenSSL's and glibc's caches, and above all the bitmaps of the store that is appended
+ * to, which were freed, at the server's end, after their memory had gone.
  */
 #include <serve/scrape/state.h>
 
@@ -207,9 +211,6 @@ void scrape_drop_targets(struct scrape *scrape)
 static void run(void *argument)
 {
     struct scrape *scrape = argument;
-    struct quarry_pool *previous = NULL;
-    bool has_scope = scrape->options.memory == quarry_process_memory() &&
-                     quarry_scope_begin(scrape->memory.pool, &previous) == QUARRY_OK;
 
     /* Acquire: pairs with the release of scrape_close. */
     while (!atomic_load_acquire_bool(&scrape->is_stopping)) {
@@ -217,9 +218,6 @@ static void run(void *argument)
         (void)curl_multi_poll(scrape->multi, NULL, 0, wait_ms(scrape), NULL);
     }
     scrape_drop_targets(scrape);
-    if (has_scope) {
-        quarry_scope_end(previous);
-    }
 }
 
 /* ---- opening -------------------------------------------------------------------------------- */

@@ -170,16 +170,26 @@ struct batch {
     uint8_t *marks;              /* likewise, of enum batch_mark */
     uint8_t *refusals;           /* likewise, when it was appended */
     size_t count, capacity;
+    struct batch_exemplar *exemplars; /* own; of some of them */
+    size_t exemplar_count, exemplar_capacity;
     struct tsdb_label labels[SCRAPE_SAMPLE_LABELS_MAX]; /* for the store's questions */
 };
+struct batch_exemplar {
+    struct tsdb_exposition_line line; /* of the page */
+    size_t entry;
+};
+/* Has the last sample's line's exemplar appended with it. `line`: the page stays until then.
+ * Without memory it is left out. */
+void batch_add_exemplar(const struct tsdb_memory *memory, struct batch *batch,
+                        const struct tsdb_exposition_line *line);
 enum batch_mark { BATCH_KNOWN, BATCH_NEW, BATCH_STALE };
 /* `key`: borrowed until the batch is emptied. Errors: NO_MEMORY, TOO_LARGE. */
 enum quarry_status batch_add(const struct tsdb_memory *memory, struct batch *batch,
                              struct tsdb_slice key, struct tsdb_sample sample,
                              struct series *series, enum batch_mark mark);
 /* Appends it all; each entry's refusal is in `refusals`. */
-enum quarry_status batch_append(struct batch *batch, struct quarry_tsdb *tsdb,
-                                struct quarry_tsdb_result *ret_result);
+enum quarry_status batch_append(const struct tsdb_memory *memory, struct batch *batch,
+                                struct quarry_tsdb *tsdb, struct quarry_tsdb_result *ret_result);
 /* Forgets what is in it, and gives back the memory of a large one. */
 void batch_empty(const struct tsdb_memory *memory, struct batch *batch);
 void batch_clear(const struct tsdb_memory *memory, struct batch *batch);

@@ -123,6 +123,29 @@ static void a_mark_is_gone_back_to(void **state)
     promql_memory_fini(&query);
 }
 
+static void one_within_another_shares_its_grant(void **state)
+{
+    struct promql_memory outer, inner;
+
+    (void)state;
+    promql_memory_init(&outer, account, pool, Q_MIB(1));
+    assert_non_null(promql_memory_take(&outer, Q_KIB(600)));
+    promql_memory_init_within(&inner, &outer);
+    assert_null(promql_memory_take(&inner, Q_KIB(600)));
+    promql_memory_fini(&inner);
+    promql_memory_init_within(&inner, &outer);
+    assert_non_null(promql_memory_take(&inner, Q_KIB(300)));
+    assert_int_equal(charged(), outer.charged_bytes);
+    assert_null(promql_memory_take(&outer, Q_KIB(300)));
+    const uint64_t peak_bytes = outer.peak_bytes;
+    assert_true(peak_bytes >= Q_KIB(900));
+    promql_memory_fini(&inner);
+    assert_int_equal(charged(), outer.charged_bytes);
+    assert_true(outer.charged_bytes < Q_KIB(700) && outer.peak_bytes == peak_bytes);
+    promql_memory_fini(&outer);
+    assert_int_equal(charged(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -130,6 +153,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(it_stays_inside_its_grant, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_mark_is_gone_back_to, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_within_another_shares_its_grant, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -96,15 +96,86 @@ static void strings_values_and_times_are_upstreams(void **state)
         api_put_time(&text, times[i].ms);
         assert_text(&text, times[i].text);
     }
-    api_put_words(&text, "a\"b\\c\n\r\t\x01\x1f/<é€😀");
-    assert_text(&text, "\"a\\\"b\\\\c\\n\\r\\t\\u0001\\u001f/<é€😀\"");
+    api_put_words(&text, "a\"b\\c\n\r\t\x01\x1f/<é€😀>&\x7f");
+    assert_text(&text, "\"a\\\"b\\\\c\\n\\r\\t\\u0001\\u001f/\\u003cé€😀\\u003e\\u0026\x7f\"");
+    api_put_words(&text, "\xe2\x80\xa7\xe2\x80\xa8\xe2\x80\xa9");
+    assert_text(&text, "\"\xe2\x80\xa7\\u2028\\u2029\"");
     api_put_string(&text, (struct quarry_tsdb_slice){"x\xffy\xe2\x82", 5});
-    assert_text(&text, "\"x\xef\xbf\xbdy\xef\xbf\xbd\xef\xbf\xbd\"");
+    assert_text(&text, "\"x\\ufffdy\\ufffd\\ufffd\"");
     api_put_value(&text, 1e21);
     api_put_value(&text, -HUGE_VAL);
     api_put_value(&text, 0.1);
     assert_text(&text, "\"1e+21\"\"-Inf\"\"0.1\"");
     http_text_fini(&text);
+}
+
+static void scalars_are_written_out(void **state)
+{
+    struct http_text text;
+
+    (void)state;
+    http_text_init(&text, &pages, Q_MIB(1));
+    api_put_plain_value(&text, 1e-7);
+    api_put_plain_value(&text, 1e21);
+    api_put_plain_value(&text, HUGE_VAL);
+    assert_text(&text, "\"0.0000001\"\"1000000000000000000000\"\"+Inf\"");
+    api_put_plain_time(&text, 12300);
+    http_text_say(&text, " ");
+    api_put_plain_time(&text, 10000);
+    http_text_say(&text, " ");
+    api_put_plain_time(&text, -1);
+    assert_text(&text, "12.3 10 -0.001");
+    http_text_fini(&text);
+}
+
+static void durations_are_written_as_prometheus_does(void **state)
+{
+    static const struct {
+        uint64_t ms;
+        const char *text;
+    } durations[] = {{0, "0s"},           {1, "1ms"},
+                     {90000, "1m30s"},    {1500, "1s500ms"},
+                     {86400000, "1d"},    {129600000, "1d12h"},
+                     {604800000, "1w"},   {691200000, "8d"},
+                     {31536000000, "1y"}, {UINT64_MAX, "213503982334d14h25m51s615ms"}};
+    char room[API_DURATION_BYTES];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(durations); i++) {
+        assert_string_equal(api_duration_text(durations[i].ms, room), durations[i].text);
+    }
+}
+
+static void what_is_quoted_can_be_printed(void **state)
+{
+    char room[API_QUOTED_BYTES], longest[300];
+
+    (void)state;
+    assert_string_equal(api_quote(part("a\"b\\ \a\b\f\n\r\t\v é😀"), room),
+                        "\"a\\\"b\\\\ \\a\\b\\f\\n\\r\\t\\v é😀\"");
+    assert_string_equal(api_quote(part("\x01\x7f\xff\xc3"), room), "\"\\x01\\x7f\\xff\\xc3\"");
+    memset(longest, 1, sizeof longest);
+    assert_int_equal(strlen(api_quote((struct http_slice){longest, sizeof longest}, room)), 1026);
+}
+
+static void numbers_and_truths_are_read(void **state)
+{
+    static const char *const wrong[] = {"",   "-", "+", "1.5", " 1", "x", "9223372036854775808",
+                                        "--1"};
+    int64_t number = 0;
+    bool value = false;
+
+    (void)state;
+    assert_true(api_read_number(part("-5"), &number) && number == -5);
+    assert_true(api_read_number(part("+7"), &number) && number == 7);
+    assert_true(api_read_number(part("9223372036854775807"), &number) && number == INT64_MAX);
+    for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+        assert_false(api_read_number(part(wrong[i]), &number));
+    }
+    assert_true(api_read_bool(part("True"), &value) && value);
+    assert_true(api_read_bool(part("0"), &value) && !value);
+    assert_false(api_read_bool(part("yes"), &value));
+    assert_false(api_read_bool(part(""), &value));
 }
 
 /* ---- results -------------------------------------------------------------------------------- */
@@ -318,6 +389,10 @@ static void counts_are_whole(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(scalars_are_written_out),
+        TEST(durations_are_written_as_prometheus_does),
+        TEST(what_is_quoted_can_be_printed),
+        TEST(numbers_and_truths_are_read),
         TEST(strings_values_and_times_are_upstreams),
         TEST(results_of_each_type_are_upstreams),
         TEST(histograms_stand_in_a_list_of_their_own),

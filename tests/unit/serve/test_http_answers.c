@@ -651,7 +651,7 @@ static void answers_are_counted_and_logged(void **state)
     expect_first("GET /hello?x=1 HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 OK");
     assert_string_equal(http_rig_logged, " GET /hello 200 6");
     expect_first("GET /nobody HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 404 Not Found");
-    assert_string_equal(http_rig_logged, " GET /nobody 404 14");
+    assert_string_equal(http_rig_logged, " GET /nobody 404 19");
     expect_first("GET / HTTP/1.1\nHost: a\r\n\r\n", "HTTP/1.1 400 Bad Request");
     assert_string_equal(http_rig_logged, " - - 400 0");
     http_log_access(false);

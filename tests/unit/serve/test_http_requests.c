@@ -50,8 +50,8 @@ static const struct http_case cases[] = {
     {"absolute form", TEXT("GET http://b:80/hello HTTP/1.1\r\nHost: a\r\n\r\n"), "@200"},
     {"absolute form of https", TEXT("GET HTTPS://b/hello?x=1 HTTP/1.1\r\nHost: a\r\n\r\n"), "@200"},
     {"absolute form without path", TEXT("GET http://b HTTP/1.1\r\nHost: a\r\n\r\n"),
-     "HTTP/1.1 404 Not Found\nContent-Type: text/plain; charset=utf-8\nContent-Length: 14\n\n"
-     "404 not found\n"},
+     "HTTP/1.1 404 Not Found\nContent-Type: text/plain; charset=utf-8\nContent-Length: 19\n\n"
+     "404 page not found\n"},
     {"an escaped path", TEXT("GET /h%65llo HTTP/1.1\r\nHost: a\r\n\r\n"), "@200"},
     {"bytes beyond ASCII in a value", FIELD("X: \xc3\xa9\xff"), "@200"},
     {"an empty line before", TEXT("\r\n" HELLO), "@200"},
@@ -89,11 +89,11 @@ static const struct http_case cases[] = {
     {"what may be asked anywhere", TEXT("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"),
      "HTTP/1.1 204 No Content\nAllow: GET, HEAD, POST, OPTIONS\n\n"},
     {"a path that nobody has", TEXT("GET /hello/ HTTP/1.1\r\nHost: a\r\n\r\n"),
-     "HTTP/1.1 404 Not Found\nContent-Type: text/plain; charset=utf-8\nContent-Length: 14\n\n"
-     "404 not found\n"},
+     "HTTP/1.1 404 Not Found\nContent-Type: text/plain; charset=utf-8\nContent-Length: 19\n\n"
+     "404 page not found\n"},
     {"dots are no way up", TEXT("GET /x/../hello HTTP/1.1\r\nHost: a\r\n\r\n"),
-     "HTTP/1.1 404 Not Found\nContent-Type: text/plain; charset=utf-8\nContent-Length: 14\n\n"
-     "404 not found\n"},
+     "HTTP/1.1 404 Not Found\nContent-Type: text/plain; charset=utf-8\nContent-Length: 19\n\n"
+     "404 page not found\n"},
     {"a method that it does not have", TEXT("PUT /hello HTTP/1.1\r\nHost: a\r\n\r\n"),
      "HTTP/1.1 405 Method Not Allowed\nContent-Type: text/plain; charset=utf-8\n"
      "Content-Length: 19\nAllow: GET, HEAD, OPTIONS\n\nMethod Not Allowed\n"},
@@ -193,8 +193,8 @@ static const struct http_case cases[] = {
     {"a body where none is taken", FIELD("Content-Length: 1"), "@413!"},
     {"chunks where none are taken", FIELD("Transfer-Encoding: chunked"), "@413!"},
     {"a body for nobody", TEXT("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"),
-     "HTTP/1.1 404 Not Found\nContent-Type: text/plain; charset=utf-8\nContent-Length: 14\n"
-     "Connection: close\n\n404 not found\n!"},
+     "HTTP/1.1 404 Not Found\nContent-Type: text/plain; charset=utf-8\nContent-Length: 19\n"
+     "Connection: close\n\n404 page not found\n!"},
 
     /* chunks */
     {"a chunk with an extension", CHUNKED("3;a=b\r\nabc\r\n0\r\n\r\n"), "@400!"},

@@ -204,6 +204,7 @@ static void a_damaged_request_is_refused_or_read(void **state)
 
 static struct tsdb_label labels[] = {LABEL("__name__", "up"), LABEL("job", "node")};
 static const struct tsdb_labels two_labels = {labels, 2};
+static const struct tsdb_slice no_histograms = {"", 0};
 
 /* The field of a number; the message must have it. */
 static struct tsdb_slice find_field(struct tsdb_slice message, uint32_t number, size_t which)
@@ -229,8 +230,10 @@ static void answers_are_read_by_protobuf_c(void **state)
                                           .bits = random_width_u64(&random)};
     }
     assert_int_equal(tsdb_read_begin_result(&answer), QUARRY_OK);
-    assert_int_equal(tsdb_read_put_series(&answer, two_labels, samples, 300), QUARRY_OK);
-    assert_int_equal(tsdb_read_put_series(&answer, two_labels, samples, 0), QUARRY_OK);
+    assert_int_equal(tsdb_read_put_series(&answer, two_labels, samples, 300, no_histograms),
+                     QUARRY_OK);
+    assert_int_equal(tsdb_read_put_series(&answer, two_labels, samples, 0, no_histograms),
+                     QUARRY_OK);
     assert_int_equal(tsdb_read_end_result(&answer), QUARRY_OK);
     assert_int_equal(tsdb_read_begin_result(&answer), QUARRY_OK);
     assert_int_equal(tsdb_read_end_result(&answer), QUARRY_OK);
@@ -261,7 +264,8 @@ static void an_answer_goes_on_in_a_larger_room(void **state)
 
     (void)state;
     assert_int_equal(tsdb_read_begin_result(&whole), QUARRY_OK);
-    assert_int_equal(tsdb_read_put_series(&whole, two_labels, &sample, 1), QUARRY_OK);
+    assert_int_equal(tsdb_read_put_series(&whole, two_labels, &sample, 1, no_histograms),
+                     QUARRY_OK);
     assert_int_equal(tsdb_read_end_result(&whole), QUARRY_OK);
     const size_t count = whole.room.used;
     memcpy(expected, memory, count);
@@ -273,13 +277,15 @@ static void an_answer_goes_on_in_a_larger_room(void **state)
             assert_int_equal(answer.room.used, 0);
             continue;
         }
-        const enum quarry_status status = tsdb_read_put_series(&answer, two_labels, &sample, 1);
+        const enum quarry_status status =
+            tsdb_read_put_series(&answer, two_labels, &sample, 1, no_histograms);
         assert_int_equal(status, capacity < count ? QUARRY_TOO_LARGE : QUARRY_OK);
         if (status != QUARRY_OK) {
             memcpy(larger, answer.room.bytes, answer.room.used);
             answer.room.bytes = larger;
             answer.room.capacity = count;
-            assert_int_equal(tsdb_read_put_series(&answer, two_labels, &sample, 1), QUARRY_OK);
+            assert_int_equal(tsdb_read_put_series(&answer, two_labels, &sample, 1, no_histograms),
+                             QUARRY_OK);
         }
         assert_int_equal(tsdb_read_end_result(&answer), QUARRY_OK);
         assert_int_equal(answer.room.used, count);

@@ -336,6 +336,31 @@ static void a_log_that_is_full_takes_nothing_and_goes_on_later(void **state)
     model_compare(&model);
 }
 
+/* A disk with room for the registry, and not for the open windows besides. */
+static void a_snapshot_that_has_no_room_is_written_without_windows(void **state)
+{
+    (void)state;
+    rig_open();
+    quarry_tsdb_wait_ready(rig.tsdb);
+    int64_t now_ms = put_steps(T0, 9);
+    const struct quarry_vfs_fault fault = {.operations = 1u << QUARRY_VFS_OP_WRITE,
+                                           .path_contains = "snapshot-",
+                                           .count = 1,
+                                           .status = QUARRY_NO_SPACE};
+    quarry_vfs_fault_set(vfs, 0, &fault);
+    assert_int_equal(quarry_tsdb_close(rig.tsdb), QUARRY_OK);
+    rig.tsdb = NULL;
+    assert_int_equal(quarry_vfs_fault_hits(vfs, 0), 1);
+    quarry_vfs_fault_set(vfs, 0, NULL);
+    rig_open();
+    quarry_tsdb_wait_ready(rig.tsdb);
+    assert_true(rig_stats().replayed_count != 0);
+    model_compare(&model);
+    (void)put_steps(now_ms, 3);
+    model_compare(&model);
+    assert_int_equal(lost_count, 0);
+}
+
 /* ---- copies --------------------------------------------------------------------------------- */
 
 static void a_copy_is_opened_elsewhere(void **state)
@@ -371,6 +396,7 @@ int main(void)
         TEST(windows_keep_their_length),
         TEST(a_failed_sync_ends_acknowledgements),
         TEST(a_log_that_is_full_takes_nothing_and_goes_on_later),
+        TEST(a_snapshot_that_has_no_room_is_written_without_windows),
         TEST(a_copy_is_opened_elsewhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
