@@ -16,8 +16,8 @@
  *   3. The names of siblings differ, so the dotted names of all accounts do.
  *
  * Of a ceiling, the account's own or one above, some may be kept for threads inside the reserve
- * (page/reserve.c): others are held to what is left. Nothing is charged for it, so nothing has to be
- * filled up again: who is outside waits until those inside have given back.
+ * (page/reserve.c): others are held to what is left. Nothing is charged for it, so nothing has to
+ * be filled up again: who is outside waits until those inside have given back.
  *
  * Order: all of it only counts. What a reader needs with the bytes is ordered by who hands them
  * over, so the exchanges are relaxed.

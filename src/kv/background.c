@@ -17,6 +17,11 @@
  * behind it. What succeeds again turns it back, once neither kind of work fails any more. Damage is
  * for good: what is damaged is not compacted again until the store is opened anew.
  *
+ * Little memory. What is refused memory is done again at once with less, and inside the reserve
+ * that the store has taken when it was opened (flush.c, compact.c). From then on compactions are
+ * narrow for a while, and one at a time: trying the usual way first would throw half of the work
+ * away. Quotas are halved, and iterators asked to let go of memtables that are in files.
+ *
  * Invariants:
  *   1. At most one flush is under way; compactions under way have disjoint inputs (pick.c).
  *   2. running_count is what is under way; no worker waits while holding a piece of work.
@@ -33,6 +38,9 @@
 #define BACKOFF_MAX_NS   UINT64_C(5000000000)
 /* At most for want of memory: whoever gives some back tells nobody. */
 #define BACKOFF_MEMORY_NS UINT64_C(100000000)
+/* Compactions that are narrow after one that was refused memory. Doubling it makes a store slower
+ * that has memory again, and halves how often one that has none does work twice. */
+#define NARROW_COUNT 16u
 /* Layers whose writers are not done yet: soon they are. */
 #define WRITERS_NS UINT64_C(1000000)
 /* Compactions that fail one after the other before writes are refused. */
@@ -160,7 +168,9 @@ static bool choose_compaction(struct quarry_kv *kv, struct work *work)
 {
     struct kv_background *background = kv->background;
 
-    if (background->is_corrupt || background->compaction_count >= kv->options.background_count) {
+    uint32_t count_max = work->is_small ? 1 : kv->options.background_count;
+
+    if (background->is_corrupt || background->compaction_count >= count_max) {
         return false;
     }
     enum quarry_status status = pick_next(kv, true, &work->pick);
@@ -243,6 +253,22 @@ static struct kv_trouble *trouble_of(struct quarry_kv *kv, const struct work *wo
                 ->trouble[work->kind == WORK_COMPACT ? KV_TROUBLE_COMPACT : KV_TROUBLE_FLUSH];
 }
 
+static void note_refusal_locked(struct quarry_kv *kv)
+{
+    os_mutex_assert_held(&kv->mutex);
+    kv_pins_shrink(&kv->pins);
+    if (kv->background != NULL) {
+        kv->background->narrow_count = NARROW_COUNT;
+    }
+}
+
+void kv_background_note_refusal(struct quarry_kv *kv)
+{
+    os_mutex_lock(&kv->mutex);
+    note_refusal_locked(kv);
+    os_mutex_unlock(&kv->mutex);
+}
+
 static void note_failure_locked(struct quarry_kv *kv, const struct work *work,
                                 enum quarry_status status, const struct quarry_error *error)
 {
@@ -257,7 +283,7 @@ static void note_failure_locked(struct quarry_kv *kv, const struct work *work,
     trouble->retry_ns = kv_now_ns(kv) + backoff_of(trouble);
     background->flush_failure_count += work->kind == WORK_FLUSH;
     if (status == QUARRY_NO_MEMORY) {
-        kv_pins_shrink(&kv->pins);
+        note_refusal_locked(kv);
     }
     background->is_corrupt |= status == QUARRY_CORRUPT || status == QUARRY_UNSUPPORTED;
 }
@@ -295,6 +321,8 @@ static void note_success_locked(struct quarry_kv *kv, const struct work *work)
 
     if (work->kind == WORK_FLUSH) {
         kv_pins_grow(&kv->pins);
+    } else if (work->kind == WORK_COMPACT && work->is_small && kv->background->narrow_count != 0) {
+        kv->background->narrow_count--;
     }
     if (!kv->background->is_corrupt) {
         *trouble = (struct kv_trouble){.status = QUARRY_OK};
@@ -375,6 +403,7 @@ static enum quarry_status do_work(struct quarry_kv *kv, struct work *work,
                       kv->background->trouble[KV_TROUBLE_FLUSH].status == QUARRY_OK;
     os_mutex_unlock(&kv->mutex);
     release_work(work);
+    quarry_reserve_restore(kv->memory);
     kv_reserve_refill(kv);
     if (has_failed) {
         report_failure(kv, work, status, error, failure_run);
@@ -462,8 +491,32 @@ bool kv_background_is_short(const struct quarry_kv *kv)
     const struct kv_background *background = kv->background;
 
     return background != NULL &&
-           (background->trouble[KV_TROUBLE_FLUSH].status == QUARRY_NO_MEMORY ||
+           (background->narrow_count != 0 ||
+            background->trouble[KV_TROUBLE_FLUSH].status == QUARRY_NO_MEMORY ||
             background->trouble[KV_TROUBLE_COMPACT].status == QUARRY_NO_MEMORY);
+}
+
+bool kv_background_try_narrow(struct quarry_kv *kv)
+{
+    struct kv_background *background = kv->background;
+
+    if (background == NULL) {
+        return true;
+    }
+    os_mutex_lock(&kv->mutex);
+    bool is_mine = !background->is_narrow;
+    background->is_narrow = true;
+    os_mutex_unlock(&kv->mutex);
+    return is_mine;
+}
+
+void kv_background_end_narrow(struct quarry_kv *kv)
+{
+    if (kv->background != NULL) {
+        os_mutex_lock(&kv->mutex);
+        kv->background->is_narrow = false;
+        os_mutex_unlock(&kv->mutex);
+    }
 }
 
 enum quarry_status kv_background_trouble(struct quarry_kv *kv, struct quarry_error *error)

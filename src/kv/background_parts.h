@@ -58,7 +58,9 @@ struct kv_background {
     uint64_t flushed_count;       /* layers, ever */
     uint64_t flush_failure_count; /* ever */
     struct kv_trouble trouble[KV_TROUBLES];
-    uint64_t dice; /* is_stepped: of step_seed */
+    uint32_t narrow_count; /* compactions that are to be narrow yet, for memory was short */
+    bool is_narrow;        /* one is under way, inside the reserve */
+    uint64_t dice;         /* is_stepped: of step_seed */
     struct kv_hint hints[KV_HINTS_MAX];
     uint32_t hint_count;
 
@@ -93,6 +95,12 @@ enum quarry_status kv_background_compact(struct quarry_kv *kv, uint32_t level,
                                          struct quarry_error *error);
 /* Whether memory was lacking of late. Under the store's mutex. */
 bool kv_background_is_short(const struct quarry_kv *kv);
+/* Flushing or compacting was refused memory, and is tried again with less. Without locks. */
+void kv_background_note_refusal(struct quarry_kv *kv);
+/* The turn to compact inside the reserve: for one at a time. Returns: whether it is the caller's,
+ * who gives it back. Without locks. */
+Q_NODISCARD bool kv_background_try_narrow(struct quarry_kv *kv);
+void kv_background_end_narrow(struct quarry_kv *kv);
 /* What the last work has failed with; QUARRY_OK: it has not. Under the store's mutex. */
 enum quarry_status kv_background_trouble(struct quarry_kv *kv, struct quarry_error *error);
 /* Whether something is under way, or will be, that gives memory back as it ends. Threads: any,
@@ -127,10 +135,11 @@ void kv_stripes_fini(struct kv_stripes *stripes, struct kv_memory *memory);
 
 /*
  * Does a compaction that is under way (kv_picks_begin), and installs it. Ends neither the pick nor
- * its being under way. `is_small`: with as little memory as can be.
- * Errors: QUARRY_CANCELLED (the store closes), and any other: nothing was installed.
+ * its being under way. `is_narrow`: with little memory from the beginning; else when it is refused.
+ * Errors: QUARRY_NO_MEMORY (another narrow one has the reserve, or it does not do),
+ * QUARRY_CANCELLED (the store closes), and any other: nothing was installed.
  */
-enum quarry_status kv_compact(struct quarry_kv *kv, struct kv_pick *pick, bool is_small,
+enum quarry_status kv_compact(struct quarry_kv *kv, struct kv_pick *pick, bool is_narrow,
                               struct quarry_error *error);
 
 /* The options of picking, with the store's snapshots and hints. Under the store's mutex. */

@@ -18,6 +18,9 @@
  * No memory. A move that is refused memory is done again with the reserve given back, frugally
  * (walk_sources.c): from the key that was saved last, behind it if that had been passed.
  *
+ * After a flush a walk goes over to the store's current view with its next move (walk_sources.c),
+ * but within a prefix, where it waits for the next seek.
+ *
  * Invariants:
  *   1. is_valid: key and value are what is shown, borrowed from where `place` says.
  *   2. Not valid: the place is NOWHERE, and status says why.
@@ -252,7 +255,11 @@ Q_COLD static bool move_again(struct quarry_kv_iterator *walk, move_function *mo
         return false;
     }
     do {
-        walk->status = QUARRY_OK;
+        walk->status = kv_walk_dress(walk);
+        if (walk->status != QUARRY_OK) {
+            is_found = false;
+            continue;
+        }
         kv_walk_set_frugal(walk, true);
         is_found = move(walk, key);
     } while (walk->status == QUARRY_NO_MEMORY && kv_reserve_wait(walk->kv, 1, &try_count));
@@ -269,6 +276,15 @@ static inline void count_step(struct quarry_kv_iterator *walk)
     walk->step_bytes += walk->key.count + walk->value.count;
 }
 
+/* Before a move that does not depend on where it was: sources that it may have. */
+Q_COLD static bool place_anew(struct quarry_kv_iterator *walk, move_function *move,
+                              struct kv_slice key)
+{
+    enum quarry_status status = kv_walk_is_stale(walk) ? kv_walk_renew(walk) : kv_walk_dress(walk);
+
+    return status == QUARRY_OK ? move(walk, key) : kv_walk_end(walk, status);
+}
+
 /* A move that does not depend on where it was. */
 static bool place(struct quarry_kv_iterator *walk, move_function *move, struct kv_slice key)
 {
@@ -280,7 +296,8 @@ static bool place(struct quarry_kv_iterator *walk, move_function *move, struct k
     }
     kv_walk_count_steps(walk);
     kv_count(walk->kv, KV_COUNT_SEEKS, 1);
-    bool is_found = move(walk, key);
+    bool is_anew = walk->is_bare || kv_walk_is_stale(walk);
+    bool is_found = Q_UNLIKELY(is_anew) ? place_anew(walk, move, key) : move(walk, key);
     if (Q_UNLIKELY(!is_found && walk->status != QUARRY_OK)) {
         is_found = move_again(walk, move, key);
     }
@@ -351,10 +368,24 @@ Q_COLD static bool next_at_ease(struct quarry_kv_iterator *walk)
     return resume_forward(walk, (struct kv_slice){0});
 }
 
+/* Over to another view, in front of a step from the key that is shown. */
+Q_COLD static bool step_anew(struct quarry_kv_iterator *walk, move_function *resume)
+{
+    if (walk->place == KV_WALK_AT && !save_shown_key(walk)) {
+        return false;
+    }
+    walk->is_taken = true;
+    enum quarry_status status = kv_walk_renew(walk);
+    return status == QUARRY_OK ? resume(walk, (struct kv_slice){0}) : kv_walk_end(walk, status);
+}
+
 static bool next(struct quarry_kv_iterator *walk)
 {
     struct kv_iterator *top = walk->top;
 
+    if (kv_walk_is_stale(walk) && !walk->in_prefix) {
+        return step_anew(walk, resume_forward);
+    }
     if (Q_UNLIKELY(walk->is_frugal) && ++walk->frugal_count > FRUGAL_MOVES) {
         return next_at_ease(walk);
     }
@@ -414,6 +445,9 @@ static void turn_backward(struct quarry_kv_iterator *walk)
 static bool previous(struct quarry_kv_iterator *walk)
 {
     Q_ASSERT_MSG(walk->place != KV_WALK_NOWHERE, "the iterator is at no key");
+    if (kv_walk_is_stale(walk) && !walk->in_prefix) {
+        return step_anew(walk, resume_backward);
+    }
     if (walk->place == KV_WALK_AT && !save_shown_key(walk)) {
         return false;
     }

@@ -183,8 +183,8 @@ static bool goal_try_add(struct page_heap *heap, uint64_t bytes)
         if (bytes > sat_sub_u64(most_bytes, goal_bytes)) {
             return false;
         }
-    } while (!atomic_cas_weak_relaxed_u64(&heap->reserve.goal_bytes, &goal_bytes,
-                                          goal_bytes + bytes));
+    } while (
+        !atomic_cas_weak_relaxed_u64(&heap->reserve.goal_bytes, &goal_bytes, goal_bytes + bytes));
     return true;
 }
 
