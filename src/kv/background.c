@@ -148,19 +148,20 @@ static bool choose_settle(struct quarry_kv *kv, struct work *work)
 static enum quarry_status pick_next(struct quarry_kv *kv, bool is_begun, struct kv_pick **ret_pick)
 {
     struct kv_pick_wishes wishes;
-    enum quarry_status status = kv_pick_wishes_init(&wishes, kv);
 
     os_mutex_assert_held(&kv->mutex);
-    if (status != QUARRY_OK) {
-        return status;
+    quarry_reserve_begin(kv->memory);
+    enum quarry_status status = kv_pick_wishes_init(&wishes, kv);
+    if (status == QUARRY_OK) {
+        struct kv_version *version = kv_versions_acquire(&kv->versions);
+        status = kv_pick_next(version, &kv->picks, &wishes.options, ret_pick);
+        if (status == QUARRY_OK && is_begun) {
+            kv_picks_begin(&kv->picks, *ret_pick);
+        }
+        kv_version_release(version);
+        kv_pick_wishes_fini(&wishes, kv);
     }
-    struct kv_version *version = kv_versions_acquire(&kv->versions);
-    status = kv_pick_next(version, &kv->picks, &wishes.options, ret_pick);
-    if (status == QUARRY_OK && is_begun) {
-        kv_picks_begin(&kv->picks, *ret_pick);
-    }
-    kv_version_release(version);
-    kv_pick_wishes_fini(&wishes, kv);
+    quarry_reserve_end(kv->memory);
     return status;
 }
 
@@ -323,6 +324,9 @@ static void note_success_locked(struct quarry_kv *kv, const struct work *work)
         kv_pins_grow(&kv->pins);
     } else if (work->kind == WORK_COMPACT && work->is_small && kv->background->narrow_count != 0) {
         kv->background->narrow_count--;
+        if (kv->background->narrow_count == 0) {
+            kv->background->narrow_files = KV_NARROW_FILES;
+        }
     }
     if (!kv->background->is_corrupt) {
         *trouble = (struct kv_trouble){.status = QUARRY_OK};
@@ -456,6 +460,7 @@ enum quarry_status kv_background_compact(struct quarry_kv *kv, uint32_t level,
     struct kv_pick_wishes wishes;
 
     os_mutex_lock(&kv->mutex);
+    quarry_reserve_begin(kv->memory);
     enum quarry_status status = kv_pick_wishes_init(&wishes, kv);
     if (status == QUARRY_OK) {
         struct kv_version *version = kv_versions_acquire(&kv->versions);
@@ -463,6 +468,7 @@ enum quarry_status kv_background_compact(struct quarry_kv *kv, uint32_t level,
         kv_version_release(version);
         kv_pick_wishes_fini(&wishes, kv);
     }
+    quarry_reserve_end(kv->memory);
     if (status == QUARRY_OK) {
         kv_picks_begin(&kv->picks, work.pick);
         kv->background->compaction_count++;
@@ -508,6 +514,23 @@ bool kv_background_try_narrow(struct quarry_kv *kv)
     background->is_narrow = true;
     os_mutex_unlock(&kv->mutex);
     return is_mine;
+}
+
+bool kv_background_try_fewer(struct quarry_kv *kv, uint32_t file_count)
+{
+    struct kv_background *background = kv->background;
+
+    if (background == NULL || file_count <= KV_NARROW_FILES_MIN) {
+        return false;
+    }
+    os_mutex_lock(&kv->mutex);
+    uint32_t wanted = background->narrow_files / 2;
+    bool is_fewer = wanted >= KV_NARROW_FILES_MIN;
+    if (is_fewer) {
+        background->narrow_files = wanted;
+    }
+    os_mutex_unlock(&kv->mutex);
+    return is_fewer;
 }
 
 void kv_background_end_narrow(struct quarry_kv *kv)

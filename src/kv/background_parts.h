@@ -19,6 +19,11 @@ struct kv_worker {
     struct kv_background *background;
 };
 
+/* Files of level 0 that a narrow compaction takes, as each is held open: as many, and where the
+ * reserve does not do for them, half as many, down to the least. */
+#define KV_NARROW_FILES     8u
+#define KV_NARROW_FILES_MIN 2u
+
 /* A range deletion that was flushed. */
 struct kv_hint {
     char *bytes; /* own: begin and end */
@@ -59,6 +64,7 @@ struct kv_background {
     uint64_t flush_failure_count; /* ever */
     struct kv_trouble trouble[KV_TROUBLES];
     uint32_t narrow_count; /* compactions that are to be narrow yet, for memory was short */
+    uint32_t narrow_files; /* of level 0, that a narrow one takes: KV_NARROW_FILES at most */
     bool is_narrow;        /* one is under way, inside the reserve */
     uint64_t dice;         /* is_stepped: of step_seed */
     struct kv_hint hints[KV_HINTS_MAX];
@@ -101,6 +107,8 @@ void kv_background_note_refusal(struct quarry_kv *kv);
  * who gives it back. Without locks. */
 Q_NODISCARD bool kv_background_try_narrow(struct quarry_kv *kv);
 void kv_background_end_narrow(struct quarry_kv *kv);
+/* A narrow one of so many files of level 0 was refused. Returns: whether fewer are to be taken. */
+bool kv_background_try_fewer(struct quarry_kv *kv, uint32_t file_count);
 /* What the last work has failed with; QUARRY_OK: it has not. Under the store's mutex. */
 enum quarry_status kv_background_trouble(struct quarry_kv *kv, struct quarry_error *error);
 /* Whether something is under way, or will be, that gives memory back as it ends. Threads: any,

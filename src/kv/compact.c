@@ -34,7 +34,9 @@
  *
  * For the writer it is what it writes: a block, and of the table that it has begun, eight bytes a
  * key for the filter and about one part in forty for the index. No part of it grows with what is
- * read. What is refused is done again with more thrift, from the beginning.
+ * read. What is refused is done again with more thrift, from the beginning; but before it is frugal
+ * it is picked again, with half as many files of level 0. Frugal, one with a file of 140 MB among
+ * its inputs decoded that file's index for each of its keys, and did not end.
  */
 #include <kv/background_parts.h>
 
@@ -47,8 +49,6 @@
 /* Of the level after the output, in output files, that one output may overlap: LevelDB's ten. */
 #define GRANDPARENT_FILES_MAX 10u
 
-/* Files of level 0 that a narrow one takes: each is held open. */
-#define NARROW_LEVEL0_FILES 8u
 /* Of an output, where memory is short: its writer takes up to 1 MiB for keys of 16 bytes. */
 #define NARROW_FILE_BYTES Q_MIB(4)
 
@@ -169,7 +169,7 @@ enum quarry_status kv_pick_wishes_init(struct kv_pick_wishes *wishes, struct qua
         .hints = wishes->hints,
         .hint_count = hint_count,
         .unflushed_sequence = unflushed_sequence(kv),
-        .level0_files_max = kv_background_is_short(kv) ? NARROW_LEVEL0_FILES : 0,
+        .level0_files_max = kv_background_is_short(kv) ? background->narrow_files : 0,
     };
     return QUARRY_OK;
 }
@@ -614,7 +614,8 @@ static enum quarry_status compact_narrowly(struct quarry_kv *kv, struct kv_pick 
     }
     quarry_reserve_begin(kv->memory);
     enum quarry_status status = compact(kv, pick, NARROW, error);
-    if (status == QUARRY_NO_MEMORY) {
+    if (status == QUARRY_NO_MEMORY &&
+        !kv_background_try_fewer(kv, pick->inputs[0].level == 0 ? pick->inputs[0].file_count : 0)) {
         status = compact(kv, pick, FRUGAL, error);
     }
     quarry_reserve_end(kv->memory);

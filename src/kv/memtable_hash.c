@@ -219,22 +219,36 @@ Q_COLD static void grow_slow(struct kv_hash *hash, struct kv_hash_table *table)
     }
 }
 
-/* A key found no place in a table. Returns: whether there is a newer one now. */
+/* Whether a newer table, or a piece of it, waits for somebody to make it. */
+static bool has_work_left(const struct kv_hash_table *table, const struct kv_hash_table *coming)
+{
+    if (coming == NULL) {
+        return !atomic_load_relaxed_bool(&table->is_growing);
+    }
+    return atomic_load_relaxed_u64(&coming->clear_next) < UINT64_C(1) << coming->bits;
+}
+
+/*
+ * A key found no place in a table. Returns: whether there is a newer one now. Not for a table with
+ * room elsewhere: keys that only seem to be many, for their tags are alike, would be as many in the
+ * next one, and that four times as large.
+ */
 Q_COLD static bool help_to_grow(struct kv_hash *hash, struct kv_hash_table *table)
 {
+    /* Relaxed, all: hints, but for what is published with a release. */
+    if (atomic_load_relaxed_u64(&table->key_count) <= table->limit) {
+        return newer_of(table) != NULL;
+    }
     while (newer_of(table) == NULL) {
-        /* Acquire: as in grow_slow. Relaxed: whoever made it may be about to publish it. */
-        const struct kv_hash_table *coming = atomic_load_acquire_ptr(&table->coming);
+        /* Acquire: as in grow_slow. */
+        struct kv_hash_table *coming = atomic_load_acquire_ptr(&table->coming);
         if (coming == NULL && atomic_load_relaxed_bool(&table->has_no_room)) {
             return false;
         }
-        bool is_others = coming == NULL ? atomic_load_relaxed_bool(&table->is_growing)
-                                        : atomic_load_relaxed_u64(&coming->clear_next) >=
-                                              UINT64_C(1) << coming->bits;
-        if (is_others) {
-            os_yield();
-        } else {
+        if (has_work_left(table, coming)) {
             grow_slow(hash, table);
+        } else {
+            os_yield();
         }
     }
     return true;

@@ -36,6 +36,9 @@
 #define INTRA_FILES_MIN 4u
 /* Of what a compaction takes, in files of the size wanted. */
 #define TAKEN_FILES_MAX 25u
+/* The same within level 0, of whose one output index and filter are in memory until it ends: of
+ * 25 files of 4 MiB and keys of 16 bytes they took 32 MiB. */
+#define JOINED_FILES_MAX 8u
 
 /* ---- intervals ------------------------------------------------------------------------------ */
 
@@ -264,12 +267,13 @@ static enum quarry_status pick_intra(const struct kv_pick_job *job, struct set *
                                      struct kv_pick **ret_pick)
 {
     const struct kv_run *level = &job->version->levels[0];
-    uint64_t byte_max = sat_mul_u64(job->options->file_bytes, TAKEN_FILES_MAX);
+    uint64_t byte_max = sat_mul_u64(job->options->file_bytes, JOINED_FILES_MAX);
     uint32_t first = count_newer_than_unflushed(job);
 
     set_clear(set);
     for (uint32_t i = first; i < level->file_count && level->files[i]->has_sequences; i++) {
-        if (set->byte_count >= byte_max || set_add(set, i) != QUARRY_OK) {
+        bool is_much = set->file_count >= INTRA_FILES_MIN && set->byte_count >= byte_max;
+        if (is_much || set_add(set, i) != QUARRY_OK) {
             break;
         }
     }
