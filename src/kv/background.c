@@ -54,6 +54,7 @@ struct work {
     size_t layer_count;
     struct kv_pick *pick;
     bool is_small;
+    bool is_manual;
     uint64_t wait_ns; /* of NONE: when to look again */
 };
 
@@ -169,7 +170,8 @@ static bool choose_compaction(struct quarry_kv *kv, struct work *work)
 {
     struct kv_background *background = kv->background;
 
-    uint32_t count_max = work->is_small ? 1 : kv->options.background_count;
+    uint32_t count_max =
+        work->is_small ? background->manual_count + 1 : kv->options.background_count;
 
     if (background->is_corrupt || background->compaction_count >= count_max) {
         return false;
@@ -353,7 +355,7 @@ static enum quarry_status run(struct quarry_kv *kv, struct work *work, struct qu
     case WORK_SETTLE:
         return settle(kv, error);
     case WORK_COMPACT:
-        return kv_compact(kv, work->pick, work->is_small, error);
+        return kv_compact(kv, work->pick, work->is_small, work->is_manual, error);
     case WORK_NONE:
     default:
         return QUARRY_OK;
@@ -373,6 +375,7 @@ static void end_locked(struct quarry_kv *kv, const struct work *work)
         background->is_settling = false;
     } else {
         background->compaction_count--;
+        background->manual_count -= work->is_manual;
         kv_picks_end(&kv->picks, work->pick);
     }
     kv_throttle_look(kv);
@@ -456,7 +459,7 @@ enum quarry_status kv_background_compact(struct quarry_kv *kv, uint32_t level,
                                          struct quarry_error *error)
 {
     struct quarry_error text = {0};
-    struct work work = {.kind = WORK_COMPACT};
+    struct work work = {.kind = WORK_COMPACT, .is_manual = true};
     struct kv_pick_wishes wishes;
 
     os_mutex_lock(&kv->mutex);
@@ -472,6 +475,7 @@ enum quarry_status kv_background_compact(struct quarry_kv *kv, uint32_t level,
     if (status == QUARRY_OK) {
         kv_picks_begin(&kv->picks, work.pick);
         kv->background->compaction_count++;
+        kv->background->manual_count++;
         kv->background->running_count++;
         work.is_small = kv_background_is_short(kv);
     }
@@ -502,7 +506,7 @@ bool kv_background_is_short(const struct quarry_kv *kv)
             background->trouble[KV_TROUBLE_COMPACT].status == QUARRY_NO_MEMORY);
 }
 
-bool kv_background_try_narrow(struct quarry_kv *kv)
+bool kv_background_try_narrow(struct quarry_kv *kv, bool is_manual)
 {
     struct kv_background *background = kv->background;
 
@@ -510,8 +514,8 @@ bool kv_background_try_narrow(struct quarry_kv *kv)
         return true;
     }
     os_mutex_lock(&kv->mutex);
-    bool is_mine = !background->is_narrow;
-    background->is_narrow = true;
+    bool is_mine = !background->is_narrow[is_manual];
+    background->is_narrow[is_manual] = true;
     os_mutex_unlock(&kv->mutex);
     return is_mine;
 }
@@ -533,11 +537,11 @@ bool kv_background_try_fewer(struct quarry_kv *kv, uint32_t file_count)
     return is_fewer;
 }
 
-void kv_background_end_narrow(struct quarry_kv *kv)
+void kv_background_end_narrow(struct quarry_kv *kv, bool is_manual)
 {
     if (kv->background != NULL) {
         os_mutex_lock(&kv->mutex);
-        kv->background->is_narrow = false;
+        kv->background->is_narrow[is_manual] = false;
         os_mutex_unlock(&kv->mutex);
     }
 }

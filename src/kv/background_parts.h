@@ -65,7 +65,8 @@ struct kv_background {
     struct kv_trouble trouble[KV_TROUBLES];
     uint32_t narrow_count; /* compactions that are to be narrow yet, for memory was short */
     uint32_t narrow_files; /* of level 0, that a narrow one takes: KV_NARROW_FILES at most */
-    bool is_narrow;        /* one is under way, inside the reserve */
+    bool is_narrow[2];     /* one is under way, inside the reserve; [1]: asked for by hand */
+    uint32_t manual_count; /* of compaction_count: asked for by hand */
     uint64_t dice;         /* is_stepped: of step_seed */
     struct kv_hint hints[KV_HINTS_MAX];
     uint32_t hint_count;
@@ -103,10 +104,10 @@ enum quarry_status kv_background_compact(struct quarry_kv *kv, uint32_t level,
 bool kv_background_is_short(const struct quarry_kv *kv);
 /* Flushing or compacting was refused memory, and is tried again with less. Without locks. */
 void kv_background_note_refusal(struct quarry_kv *kv);
-/* The turn to compact inside the reserve: for one at a time. Returns: whether it is the caller's,
- * who gives it back. Without locks. */
-Q_NODISCARD bool kv_background_try_narrow(struct quarry_kv *kv);
-void kv_background_end_narrow(struct quarry_kv *kv);
+/* The turn to compact inside the reserve: for one at a time, and one that was asked for by hand.
+ * Returns: whether it is the caller's, who gives it back. Without locks. */
+Q_NODISCARD bool kv_background_try_narrow(struct quarry_kv *kv, bool is_manual);
+void kv_background_end_narrow(struct quarry_kv *kv, bool is_manual);
 /* A narrow one of so many files of level 0 was refused. Returns: whether fewer are to be taken. */
 bool kv_background_try_fewer(struct quarry_kv *kv, uint32_t file_count);
 /* What the last work has failed with; QUARRY_OK: it has not. Under the store's mutex. */
@@ -143,12 +144,12 @@ void kv_stripes_fini(struct kv_stripes *stripes, struct kv_memory *memory);
 
 /*
  * Does a compaction that is under way (kv_picks_begin), and installs it. Ends neither the pick nor
- * its being under way. `is_narrow`: with little memory from the beginning; else when it is refused.
- * Errors: QUARRY_NO_MEMORY (another narrow one has the reserve, or it does not do),
- * QUARRY_CANCELLED (the store closes), and any other: nothing was installed.
+ * its being under way. `is_manual`: asked for by hand. `is_narrow`: with little memory from the
+ * beginning; else when it is refused. Errors: QUARRY_NO_MEMORY (another narrow one has the reserve,
+ * or it does not do), QUARRY_CANCELLED (the store closes), and any other: nothing was installed.
  */
 enum quarry_status kv_compact(struct quarry_kv *kv, struct kv_pick *pick, bool is_narrow,
-                              struct quarry_error *error);
+                              bool is_manual, struct quarry_error *error);
 
 /* The options of picking, with the store's snapshots and hints. Under the store's mutex. */
 struct kv_pick_wishes {

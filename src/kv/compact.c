@@ -606,9 +606,9 @@ static enum quarry_status compact(struct quarry_kv *kv, struct kv_pick *pick, en
 
 /* Inside the reserve. */
 static enum quarry_status compact_narrowly(struct quarry_kv *kv, struct kv_pick *pick,
-                                           struct quarry_error *error)
+                                           bool is_manual, struct quarry_error *error)
 {
-    if (!kv_background_try_narrow(kv)) {
+    if (!kv_background_try_narrow(kv, is_manual)) {
         return error_set(error, QUARRY_NO_MEMORY, "%s: no memory for a compaction beside another",
                          kv->path);
     }
@@ -619,20 +619,20 @@ static enum quarry_status compact_narrowly(struct quarry_kv *kv, struct kv_pick 
         status = compact(kv, pick, FRUGAL, error);
     }
     quarry_reserve_end(kv->memory);
-    kv_background_end_narrow(kv);
+    kv_background_end_narrow(kv, is_manual);
     return status;
 }
 
 enum quarry_status kv_compact(struct quarry_kv *kv, struct kv_pick *pick, bool is_narrow,
-                              struct quarry_error *error)
+                              bool is_manual, struct quarry_error *error)
 {
     if (is_narrow && writes(pick)) {
-        return compact_narrowly(kv, pick, error);
+        return compact_narrowly(kv, pick, is_manual, error);
     }
     enum quarry_status status = compact(kv, pick, WIDE, error);
     if (status == QUARRY_NO_MEMORY) {
         kv_background_note_refusal(kv);
-        status = compact_narrowly(kv, pick, error);
+        status = compact_narrowly(kv, pick, is_manual, error);
     }
     return status;
 }

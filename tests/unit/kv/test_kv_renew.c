@@ -245,6 +245,14 @@ static void play(uint64_t seed)
                 compact();
             }
             break;
+        case 4: /* memory is short, or has become plenty */
+            kv_pins_shrink(&kv->pins);
+            break;
+        case 5:
+            for (uint32_t i = 0; i < 64; i++) {
+                kv_pins_grow(&kv->pins);
+            }
+            break;
         case 3:
             quarry_kv_iterator_destroy(walks[which].iterator);
             begin_walk(which);
@@ -270,6 +278,36 @@ static void iterators_see_the_same_across_flushes_and_compactions(void **state)
     for (uint64_t seed = 1; seed <= 12; seed++) {
         play(seed);
     }
+}
+
+static void while_memory_is_short_walks_hold_nothing_between_moves(void **state)
+{
+    struct quarry_kv_iterator *iterator = NULL;
+
+    (void)state;
+    kv = store_open(NULL);
+    for (uint32_t i = 0; i < 200; i++) {
+        store_put_number(kv, i, 0, 200);
+    }
+    flush();
+    assert_int_equal(quarry_kv_iterate(kv, NULL, &iterator, NULL), QUARRY_OK);
+    assert_true(quarry_kv_iterator_first(iterator));
+    assert_true(atomic_load_relaxed_u64(&kv->pins.held_bytes) > 0);
+    kv_pins_shrink(&kv->pins);
+    for (uint32_t i = 1; i < 100; i++) {
+        assert_true(quarry_kv_iterator_next(iterator));
+        expect_number(iterator, i, 0);
+        assert_int_equal(atomic_load_relaxed_u64(&kv->pins.held_bytes), 0);
+    }
+    while (kv_pins_are_short(&kv->pins)) {
+        kv_pins_grow(&kv->pins);
+    }
+    assert_true(quarry_kv_iterator_seek(iterator, "key000007", 9));
+    expect_number(iterator, 7, 0);
+    assert_false(iterator->is_frugal);
+    assert_true(atomic_load_relaxed_u64(&kv->pins.held_bytes) > 0);
+    quarry_kv_iterator_destroy(iterator);
+    store_close(kv);
 }
 
 /* ---- memory that is used up ----------------------------------------------------------------- */
@@ -377,7 +415,7 @@ static void a_renewal_that_is_refused_memory_is_done_later(void **state)
             NULL; /* holds the view, too: nothing comes free with it */
         assert_int_equal(quarry_kv_iterate(kv, NULL, &other, NULL), QUARRY_OK);
         kv_walk_set_frugal(iterator, true); /* holds no block that could be evicted */
-        fill_level0(i); /* more runs than the walk has room for */
+        fill_level0(i);                     /* more runs than the walk has room for */
         uint64_t used_bytes = use_up();
         kv_reads_make_room(kv);
         assert_true(kv_reserve_enter(kv)); /* nothing is left for reads, either */
@@ -408,6 +446,7 @@ int main(void)
         TEST(an_iterator_lets_go_of_what_was_flushed_with_its_next_step),
         TEST(a_snapshot_may_go_before_its_iterator),
         TEST(iterators_see_the_same_across_flushes_and_compactions),
+        TEST(while_memory_is_short_walks_hold_nothing_between_moves),
         TEST(a_compaction_gets_by_with_the_reserve),
         TEST(what_was_refused_once_is_narrow_for_a_while),
         TEST(a_flush_gets_by_with_the_reserve),
