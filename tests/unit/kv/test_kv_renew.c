@@ -239,6 +239,7 @@ static void play(uint64_t seed)
             break;
         case 1:
             (void)quarry_kv_step(kv);
+            assert_int_equal(quarry_kv_validate(kv, NULL), QUARRY_OK);
             break;
         case 2:
             if (random_u64(&seed) % 4 == 0) {
