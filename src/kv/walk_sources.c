@@ -51,9 +51,9 @@
  * Invariants:
  *   1. source_count sources are made, each with its child; none while it has no view, or is bare.
  *   2. sources[i].over is the merge's child i; or, alone, top.
- *   4. It has a view: its sequence is in the list of snapshots, and was what was visible then, or
- * is another snapshot's.
  *   3. is_frugal: between moves one run at most is awake, and no table is open for range deletions.
+ *   4. It has a view: its sequence is in the list of snapshots; it was what was visible when it was
+ *      made, or is another snapshot's.
  *
  * Locking: none; one thread's at a time.
  */
