@@ -19,8 +19,9 @@
  *
  * Little memory. What is refused memory is done again at once with less, and inside the reserve
  * that the store has taken when it was opened (flush.c, compact.c). From then on compactions are
- * narrow for a while, and one at a time: trying the usual way first would throw half of the work
- * away. Quotas are halved, and iterators asked to let go of memtables that are in files.
+ * narrow for a while, one at a time and one that is asked for by hand beside it: trying the usual
+ * way first would throw half of the work away. The quota of pinned bytes is halved, and while it is
+ * less than whole iterators hold keys alone between moves.
  *
  * Invariants:
  *   1. At most one flush is under way; compactions under way have disjoint inputs (pick.c).
