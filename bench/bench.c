@@ -14,6 +14,7 @@
 #include <bench/pages.h>
 #include <bench/resp/resp.h>
 #include <bench/slab/slab.h>
+#include <bench/tsdb/tsdb.h>
 
 struct benchmark {
     const char *name;
@@ -29,6 +30,7 @@ static const struct benchmark benchmarks[] = {
     {"cache", "the server beside memcached and Redis, from outside", bench_cache_main},
     {"kv", "the ordered store beside RocksDB and LevelDB", bench_kv_main},
     {"resp", "the ordered store behind RESP beside Redis", bench_resp_main},
+    {"tsdb", "the time-series store beside Prometheus and VictoriaMetrics", bench_tsdb_main},
 };
 
 static void print_help(FILE *file)
