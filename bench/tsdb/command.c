@@ -59,7 +59,8 @@ static bool find_in_path(const char *program, char path[BENCH_CHILD_PATH_BYTES])
     return false;
 }
 
-/* Returns: where the peer's program is, in static storage; NULL: nowhere. */
+/* The peer's program is beside the build in which this one lies in bin, or in libexec/quarry.
+ * Returns: where it is, in static storage; NULL: nowhere. */
 static const char *find(const struct peer *peer)
 {
     static char path[BENCH_CHILD_PATH_BYTES];
@@ -69,9 +70,15 @@ static const char *find(const struct peer *peer)
     if (find_in_path(peer->program, path)) {
         return path;
     }
-    (void)snprintf(below, sizeof below, "../peers/%s/usr/bin/%s", peer->package, peer->program);
-    bench_child_beside(below, path);
-    return access(path, X_OK) == 0 ? path : NULL;
+    for (const char *up = "../"; up != NULL; up = strlen(up) == 3 ? "../../" : NULL) {
+        (void)snprintf(below, sizeof below, "%speers/%s/usr/bin/%s", up, peer->package,
+                       peer->program);
+        bench_child_beside(below, path);
+        if (access(path, X_OK) == 0) {
+            return path;
+        }
+    }
+    return NULL;
 }
 
 const char *bench_series_absence(enum bench_server_kind kind)
