@@ -12,6 +12,7 @@
 #include <bench/kv/kv.h>
 #include <bench/malloc/malloc.h>
 #include <bench/pages.h>
+#include <bench/promql/promql.h>
 #include <bench/resp/resp.h>
 #include <bench/slab/slab.h>
 #include <bench/tsdb/tsdb.h>
@@ -31,6 +32,7 @@ static const struct benchmark benchmarks[] = {
     {"kv", "the ordered store beside RocksDB and LevelDB", bench_kv_main},
     {"resp", "the ordered store behind RESP beside Redis", bench_resp_main},
     {"tsdb", "the time-series store beside Prometheus and VictoriaMetrics", bench_tsdb_main},
+    {"promql", "queries, beside Prometheus and VictoriaMetrics", bench_promql_main},
 };
 
 static void print_help(FILE *file)

@@ -399,6 +399,17 @@ uint64_t bench_server_peak_bytes(const struct bench_server *server)
     return status_bytes(server, "VmHWM:");
 }
 
+void bench_server_forget_peak(const struct bench_server *server)
+{
+    char path[64];
+
+    (void)snprintf(path, sizeof path, "/proc/%d/clear_refs", server->pid);
+    FILE *file = fopen(path, "we");
+    if (file == NULL || fputs("5", file) < 0 || fclose(file) != 0) {
+        bench_worker_die("the server's peak cannot be reset");
+    }
+}
+
 /* Whether an answer to `stats` is whole. */
 static bool is_whole(const struct bench_wire *wire, const char *text, size_t count)
 {

@@ -100,6 +100,10 @@ uint64_t bench_server_cpu_ns(const struct bench_server *server);
 uint64_t bench_server_rss_bytes(const struct bench_server *server);
 /* The most that was ever resident. */
 uint64_t bench_server_peak_bytes(const struct bench_server *server);
+/* Makes the kernel's account of the most resident bytes begin now. Ends the process when it does
+ * not.
+ */
+void bench_server_forget_peak(const struct bench_server *server);
 /* A counter, by what stands before it: wire->item_count_name. Ends the process when it is missing.
  * Cost: a connection. */
 uint64_t bench_server_counter(const struct bench_server *server, const char *name);

@@ -149,7 +149,8 @@ static bool begin(struct flood *flood)
     flood->new.first_host = FIRST_NEW;
     bench_writer_init(&flood->new_writer, &flood->server, &flood->new, at, FLOOD_BATCH, 1);
     return bench_http_open(&flood->http, &flood->server) &&
-           bench_look_is_whole(&flood->server, &flood->old, &flood->schedule, flood->steps, true);
+           bench_look_is_whole(&flood->server, &flood->old,
+                               bench_look_span_of(&flood->schedule, flood->steps));
 }
 
 static void end(struct flood *flood)

@@ -86,6 +86,29 @@ const char *bench_series_absence(enum bench_server_kind kind)
     return find(&peers[kind]) != NULL ? NULL : peers[kind].reason;
 }
 
+/* The package's version is in its changelog, beside the program, installed or unpacked. */
+static void find_version(enum bench_server_kind kind, char *text, size_t text_bytes)
+{
+    static const char script[] = "zcat \"$(dirname \"$0\")/../share/doc/$1/changelog.Debian.gz\" | "
+                                 "sed -n '1s/^[^(]*(\\([^)]*\\)).*/\\1/p'";
+    const char *argv[] = {"sh", "-c", script, find(&peers[kind]), peers[kind].package, NULL};
+    char output[BENCH_CHILD_OUTPUT_BYTES] = "";
+
+    bool is_told = argv[3] != NULL && bench_child_run(argv, NULL, true, output) == 0;
+    output[strcspn(output, "\n")] = '\0';
+    (void)snprintf(text, text_bytes, "%.40s", is_told && output[0] != '\0' ? output : "unknown");
+}
+
+void bench_series_prometheus_version(char *text, size_t text_bytes)
+{
+    find_version(BENCH_SERVER_PROMETHEUS, text, text_bytes);
+}
+
+void bench_series_victoria_version(char *text, size_t text_bytes)
+{
+    find_version(BENCH_SERVER_VICTORIA, text, text_bytes);
+}
+
 void bench_series_add_quarry(struct bench_command *command, const struct bench_server *server)
 {
     bench_command_add(command, "--memcached=off");

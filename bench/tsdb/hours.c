@@ -142,18 +142,6 @@ static void look(struct days *days, uint32_t hour)
     (void)printf("hour %" PRIu32 " %" PRIu64 " %.0f %.0f\n", hour, resident, bytes[0], bytes[1]);
 }
 
-/* Makes the kernel's account of the most resident bytes begin now. */
-static void forget_peak(const struct bench_server *server)
-{
-    char path[64];
-
-    (void)snprintf(path, sizeof path, "/proc/%d/clear_refs", server->pid);
-    FILE *file = fopen(path, "we");
-    if (file == NULL || fputs("5", file) < 0 || fclose(file) != 0) {
-        bench_worker_die("the server's peak cannot be reset");
-    }
-}
-
 static void keep_peak(struct days *days)
 {
     days->peak_bytes = size_max_u64(days->peak_bytes, bench_server_peak_bytes(&days->server));
@@ -220,7 +208,7 @@ static bool pass_hours(struct days *days)
 {
     for (uint32_t hour = 0; hour < HOURS; hour++) {
         if (hour == FILL_HOURS) {
-            forget_peak(&days->server);
+            bench_server_forget_peak(&days->server);
         }
         if (hour == RESTART_HOUR && !restart(days, hour * days->hour_steps)) {
             return false;

@@ -48,11 +48,10 @@ static bool feed_init(struct feed *feed, const struct bench_series_job *job)
 }
 
 /* Ends the server. Returns: whether it had taken everything. */
-static bool feed_fini(struct feed *feed, uint64_t steps)
+static bool feed_fini(struct feed *feed, struct bench_look_span span)
 {
     bool is_right = bench_writer_is_right(&feed->writer) &&
-                    bench_look_is_whole(&feed->server, &feed->fleet, &feed->schedule, steps,
-                                        feed->fleet.churn_steps == 0);
+                    bench_look_is_whole(&feed->server, &feed->fleet, span);
 
     bench_writer_fini(&feed->writer);
     bench_fleet_fini(&feed->fleet);
@@ -92,7 +91,7 @@ bool bench_series_ingest(const struct bench_series_job *job, uint64_t *ret_numbe
     ret_numbers[INGEST_SAMPLES] = (steps - 1) * feed.fleet.series_count;
     ret_numbers[INGEST_BODY_BYTES] = feed.writer.sent_bytes - body_bytes;
     ret_numbers[INGEST_RSS_AFTER] = bench_look_settled_bytes(&feed.server);
-    return feed_fini(&feed, steps);
+    return feed_fini(&feed, bench_look_span_of(&feed.schedule, steps));
 }
 
 bool bench_series_resident(const struct bench_series_job *job, uint64_t *ret_numbers)
@@ -108,14 +107,14 @@ bool bench_series_resident(const struct bench_series_job *job, uint64_t *ret_num
     ret_numbers[RESIDENT_RSS_BEFORE] = feed.rss_before;
     ret_numbers[RESIDENT_RSS_AFTER] = bench_look_settled_bytes(&feed.server);
     ret_numbers[RESIDENT_RSS_PEAK] = bench_server_peak_bytes(&feed.server);
-    return feed_fini(&feed, 1);
+    return feed_fini(&feed, bench_look_span_of(&feed.schedule, 1));
 }
 
 /* ---- samples -------------------------------------------------------------------------------- */
 
-/* Of a window of four hours each 15 s: shortly before its end; the last step in it. */
-#define OPEN_STEPS  920u
-#define WINDOW_STEP 960u
+/* So long after a window of four hours there is one more sample of each series: then no rule lets
+ * any in that is older, and Quarry has sealed it. */
+#define AFTER_MS    (70 * 60 * INT64_C(1000))
 #define QUICK_EVERY 8u /* quick: one step in so many, likewise far apart */
 
 /* Bytes of Quarry's windows in a state, by its own account; 0 of others. */
@@ -134,10 +133,21 @@ static uint64_t store_bytes(const struct feed *feed, const char *part)
     return (uint64_t)bytes;
 }
 
+/* One more sample of each series, long after the others. Returns: the time of all. */
+static struct bench_look_span write_after(struct feed *feed, uint64_t steps)
+{
+    struct bench_look_span span = bench_look_span_of(&feed->writer.schedule, steps + 1);
+    uint64_t wall_ns = 0;
+
+    feed->writer.schedule.begin_ms += AFTER_MS;
+    span.last_ms += AFTER_MS;
+    (void)write_steps(feed, steps, steps + 1, &wall_ns);
+    return span;
+}
+
 bool bench_series_samples(const struct bench_series_job *job, uint64_t *ret_numbers)
 {
     uint64_t part = job->is_quick ? QUICK_EVERY : 1;
-    uint64_t open_steps = OPEN_STEPS / part;
     uint64_t steps = job->row->steps / part;
     struct feed feed;
     uint64_t wall_ns = 0;
@@ -146,17 +156,16 @@ bool bench_series_samples(const struct bench_series_job *job, uint64_t *ret_numb
         return false;
     }
     feed.writer.schedule.interval_ms *= (int64_t)part;
-    feed.schedule = feed.writer.schedule;
     (void)write_steps(&feed, 0, 1, &wall_ns);
     ret_numbers[SAMPLES_RSS_FIRST] = bench_look_settled_bytes(&feed.server);
-    (void)write_steps(&feed, 1, open_steps, &wall_ns);
-    ret_numbers[SAMPLES_OPEN] = (open_steps - 1) * feed.fleet.series_count;
+    (void)write_steps(&feed, 1, steps, &wall_ns);
+    ret_numbers[SAMPLES_OPEN] = (steps - 1) * feed.fleet.series_count;
     ret_numbers[SAMPLES_RSS_OPEN] = bench_look_settled_bytes(&feed.server);
     ret_numbers[SAMPLES_STORE_OPEN] = store_bytes(&feed, "quarry_tsdb_bytes{part=\"open\"}");
-    (void)write_steps(&feed, open_steps, steps, &wall_ns);
-    ret_numbers[SAMPLES_SEALED] = (WINDOW_STEP / part) * feed.fleet.series_count;
+    struct bench_look_span span = write_after(&feed, steps);
+    ret_numbers[SAMPLES_SEALED] = steps * feed.fleet.series_count;
     ret_numbers[SAMPLES_RSS_SEALED] = bench_look_settled_bytes(&feed.server);
     ret_numbers[SAMPLES_STORE_SEALED] = store_bytes(&feed, "quarry_tsdb_bytes{part=\"sealed\"}");
     ret_numbers[SAMPLES_RSS_PEAK] = bench_server_peak_bytes(&feed.server);
-    return feed_fini(&feed, steps);
+    return feed_fini(&feed, span);
 }

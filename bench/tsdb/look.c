@@ -129,16 +129,21 @@ static bool comes_to(struct bench_http *http, const char *query, int64_t at_ms, 
     return false;
 }
 
+struct bench_look_span bench_look_span_of(const struct bench_schedule *schedule, uint64_t steps)
+{
+    return (struct bench_look_span){schedule->begin_ms, bench_schedule_at(schedule, steps - 1),
+                                    steps};
+}
+
 bool bench_look_is_whole(const struct bench_server *server, const struct bench_fleet *fleet,
-                         const struct bench_schedule *schedule, uint64_t steps, bool has_sum)
+                         struct bench_look_span span)
 {
     char query[192];
     struct bench_http http;
     double sum = 0;
-    int64_t at_ms = bench_schedule_at(schedule, steps - 1);
     uint64_t hosts = fleet->series_count / fleet->host_series;
-    double samples = (double)(hosts * bench_fleet_probe(fleet->shape).count * steps);
-    uint64_t seconds = ((uint64_t)(at_ms - schedule->begin_ms) + 1999) / 1000;
+    double samples = (double)(hosts * bench_fleet_probe(fleet->shape).count * span.steps);
+    uint64_t seconds = ((uint64_t)(span.last_ms - span.first_ms) + 1999) / 1000;
 
     if (!bench_http_open(&http, server)) {
         return false;
@@ -146,8 +151,8 @@ bool bench_look_is_whole(const struct bench_server *server, const struct bench_f
     const char *probe = bench_look_probe(fleet, &sum);
     (void)snprintf(query, sizeof query, "sum(count_over_time(%s[%" PRIu64 "s]))", probe_name(fleet),
                    seconds);
-    bool is_whole =
-        comes_to(&http, query, at_ms, samples) && (!has_sum || comes_to(&http, probe, at_ms, sum));
+    bool is_whole = comes_to(&http, query, span.last_ms, samples) &&
+                    (fleet->churn_steps != 0 || comes_to(&http, probe, span.last_ms, sum));
     bench_http_close(&http);
     return is_whole;
 }

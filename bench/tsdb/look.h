@@ -26,14 +26,20 @@ bool bench_look_value(struct bench_http *http, const char *query, int64_t at_ms,
 /* The sum of all lines of /metrics that begin with `prefix`. Quarry's; 0: there is none. */
 double bench_look_metric(struct bench_http *http, const char *prefix);
 
+/* The time of a fleet's samples. */
+struct bench_look_span {
+    int64_t first_ms, last_ms;
+    uint64_t steps; /* from the one to the other, both included */
+};
+struct bench_look_span bench_look_span_of(const struct bench_schedule *schedule, uint64_t steps);
+
 /*
- * Whether the fleet's steps 0 … steps − 1 can be asked for: waits until the samples of the fleet's
- * probe are counted right, 60 s at most, since some servers show what they took only later; then
- * compares the sum of its last values, where `has_sum` says that no others are within the lookback.
- * Says on stderr what is wrong.
+ * Whether a fleet's samples can all be asked for: waits until those of its probe are counted right,
+ * 60 s at most, since some servers show what they took only later; then compares the sum of the
+ * last values, which is not to be known of a fleet with churn. Says on stderr what is wrong.
  */
 bool bench_look_is_whole(const struct bench_server *server, const struct bench_fleet *fleet,
-                         const struct bench_schedule *schedule, uint64_t steps, bool has_sum);
+                         struct bench_look_span span);
 /* The query for the sum of a fleet's probe, and the value that it must have after the last step. */
 const char *bench_look_probe(const struct bench_fleet *fleet, double *ret_sum);
 

@@ -87,7 +87,7 @@ static bool fill(struct bench_server *server, const struct bench_series_job *job
     bench_writer_init(&writer, server, fleet, schedule, row->batch, row->link_count);
     bench_writer_run(&writer, 0, steps);
     bool is_right = bench_writer_is_right(&writer) &&
-                    bench_look_is_whole(server, fleet, &schedule, steps, true);
+                    bench_look_is_whole(server, fleet, bench_look_span_of(&schedule, steps));
     bench_writer_fini(&writer);
     *ret_at_ms = bench_schedule_at(&schedule, steps - 1);
     return is_right;

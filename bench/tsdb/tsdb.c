@@ -27,6 +27,7 @@
 #include <bench/json.h>
 #include <bench/sheet.h>
 #include <bench/sheet_options.h>
+#include <bench/tsdb/command.h>
 #include <bench/tsdb/figures.h>
 #include <bench/tsdb/rows.h>
 
@@ -34,8 +35,8 @@ enum { COLUMN_QUARRY, COLUMN_PROMETHEUS, COLUMN_VICTORIA, COLUMN_COUNT };
 
 static const struct bench_column columns[COLUMN_COUNT] = {
     {.name = "quarry"},
-    {.name = "prometheus"},
-    {.name = "victoria-metrics"},
+    {.name = "prometheus", .version = bench_series_prometheus_version},
+    {.name = "victoria-metrics", .version = bench_series_victoria_version},
 };
 static const enum bench_server_kind kinds[COLUMN_COUNT] = {
     BENCH_SERVER_QUARRY, BENCH_SERVER_PROMETHEUS, BENCH_SERVER_VICTORIA};
