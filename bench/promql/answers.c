@@ -120,7 +120,10 @@ static bool are_near(double a, double b)
     if (isnan(a) || isnan(b)) {
         return isnan(a) && isnan(b);
     }
-    return a == b || fabs(a - b) <= TOLERANCE * fmax(fabs(a), fabs(b));
+    if (isinf(a) || isinf(b)) {
+        return a == b;
+    }
+    return fabs(a - b) <= TOLERANCE * fmax(fabs(a), fabs(b));
 }
 
 static bool series_are_equal(const struct bench_answer_series *a,

@@ -59,26 +59,37 @@ static bool find_in_path(const char *program, char path[BENCH_CHILD_PATH_BYTES])
     return false;
 }
 
-/* The peer's program is beside the build in which this one lies in bin, or in libexec/quarry.
- * Returns: where it is, in static storage; NULL: nowhere. */
+/* Whether the peer's program is in the directory in which packages are unpacked. */
+static bool find_unpacked(const struct peer *peer, const char *directory,
+                          char path[BENCH_CHILD_PATH_BYTES])
+{
+    int bytes = snprintf(path, BENCH_CHILD_PATH_BYTES, "%s/%s/usr/bin/%s", directory, peer->package,
+                         peer->program);
+
+    return bytes > 0 && bytes < (int)BENCH_CHILD_PATH_BYTES && access(path, X_OK) == 0;
+}
+
+/* This program lies in bin, or in libexec/quarry. Returns: where the peer's is, in static storage;
+ * NULL: nowhere. */
 static const char *find(const struct peer *peer)
 {
     static char path[BENCH_CHILD_PATH_BYTES];
-    char below[128];
+    const char *told = getenv("QUARRY_BENCH_PEERS");
+    char beside[BENCH_CHILD_PATH_BYTES];
 
     Q_ASSERT(peer->program != NULL);
     if (find_in_path(peer->program, path)) {
         return path;
     }
-    for (const char *up = "../"; up != NULL; up = strlen(up) == 3 ? "../../" : NULL) {
-        (void)snprintf(below, sizeof below, "%speers/%s/usr/bin/%s", up, peer->package,
-                       peer->program);
-        bench_child_beside(below, path);
-        if (access(path, X_OK) == 0) {
-            return path;
-        }
+    if (told != NULL) {
+        return find_unpacked(peer, told, path) ? path : NULL;
     }
-    return NULL;
+    bench_child_beside("../peers", beside);
+    if (find_unpacked(peer, beside, path)) {
+        return path;
+    }
+    bench_child_beside("../../peers", beside);
+    return find_unpacked(peer, beside, path) ? path : NULL;
 }
 
 const char *bench_series_absence(enum bench_server_kind kind)

@@ -130,7 +130,7 @@ static const struct family families[] = {
     FAMILY("node_process", OF("field", "p", 10), SLOW),
     FAMILY("go_memstats", OF("field", "m", 24), BLOCKS),
     FAMILY("go_gc", OF("field", "g", 8), SLOW),
-    FAMILY("node_interrupts_total", OF("interrupt", "", 61), SLOW),
+    FAMILY("node_interrupts_total", OF("vector", "", 61), SLOW),
     FAMILY("node_cpu_core_throttles_total", CPU, STILL),
     FAMILY("node_uname_info", OF("field", "u", 19), STILL),
 };

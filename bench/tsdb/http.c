@@ -3,12 +3,14 @@
  *
  *   bytes   head │ body of Content-Length, or chunks, which are moved together where they lie
  *
- * One request is under way on a connection at a time, so that nothing lies behind an answer. What
- * is no answer counts as none: the caller says what failed.
+ * Servers close connections that are idle, some after seconds, so that one is looked at before it
+ * is used again. One request is under way on a connection at a time, and nothing lies behind an
+ * answer. What is no answer counts as none: the caller says what failed.
  */
 #include <bench/tsdb/http.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,15 +28,35 @@
 #define REQUEST_BYTES  8192u
 #define ANSWER_SECONDS 600
 
-bool bench_http_open(struct bench_http *http, const struct bench_server *server)
+static bool connect_anew(struct bench_http *http)
 {
     struct timeval patience = {.tv_sec = ANSWER_SECONDS};
 
-    *http = (struct bench_http){.fd = bench_server_connect(server), .capacity = FIRST_BYTES};
+    if (http->fd >= 0) {
+        (void)close(http->fd);
+    }
+    http->fd = bench_server_connect(http->server);
     if (http->fd < 0) {
         return false;
     }
     (void)setsockopt(http->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    return true;
+}
+
+/* Whether something has come that nobody asked for: the end of the connection. */
+static bool has_ended(const struct bench_http *http)
+{
+    struct pollfd polled = {.fd = http->fd, .events = POLLIN};
+
+    return poll(&polled, 1, 0) != 0;
+}
+
+bool bench_http_open(struct bench_http *http, const struct bench_server *server)
+{
+    *http = (struct bench_http){.server = server, .fd = -1, .capacity = FIRST_BYTES};
+    if (!connect_anew(http)) {
+        return false;
+    }
     http->bytes = malloc(http->capacity);
     if (http->bytes == NULL) {
         bench_worker_die("no memory");
@@ -53,6 +75,9 @@ void bench_http_close(struct bench_http *http)
 
 bool bench_http_send(struct bench_http *http, const char *bytes, size_t count)
 {
+    if (has_ended(http) && !connect_anew(http)) {
+        return false;
+    }
     while (count > 0) {
         ssize_t sent = send(http->fd, bytes, count, MSG_NOSIGNAL);
         if (sent < 0 && errno != EINTR) {

@@ -10,17 +10,18 @@
 #include <bench/cache/server.h>
 
 struct bench_http {
+    const struct bench_server *server; /* borrowed */
     int fd;
     char *bytes; /* owned: what has come, then the answer's body */
     size_t count, capacity;
 };
 
-/* Connects. Returns: false when it is refused. */
+/* Connects to a server, which stays where it is. Returns: false when it is refused. */
 bool bench_http_open(struct bench_http *http, const struct bench_server *server);
 void bench_http_close(struct bench_http *http);
 
-/* Sends all of it, and waits where the server does not read. Returns: false when the server closed
- * the connection. */
+/* Sends a request, and waits where the server does not read. Connects anew when the server has
+ * closed the connection while nothing was under way. Returns: false when it closed it meanwhile. */
 bool bench_http_send(struct bench_http *http, const char *bytes, size_t count);
 /*
  * Waits for an answer, ten minutes at most.

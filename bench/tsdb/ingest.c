@@ -39,7 +39,7 @@ static bool feed_init(struct feed *feed, const struct bench_series_job *job)
     if (!bench_server_start(&options, &feed->server)) {
         return false;
     }
-    feed->rss_before = bench_look_settled_bytes(&feed->server);
+    feed->rss_before = bench_look_settled_bytes(&feed->server, job->is_quick);
     feed->schedule = bench_series_schedule(row, HOURS);
     bench_fleet_init(&feed->fleet, row->shape, bench_series_count(job), row->churn_steps);
     bench_writer_init(&feed->writer, &feed->server, &feed->fleet, feed->schedule, row->batch,
@@ -90,7 +90,7 @@ bool bench_series_ingest(const struct bench_series_job *job, uint64_t *ret_numbe
     ret_numbers[INGEST_CLIENT_NS] = bench_clock_cpu_ns() - client_ns;
     ret_numbers[INGEST_SAMPLES] = (steps - 1) * feed.fleet.series_count;
     ret_numbers[INGEST_BODY_BYTES] = feed.writer.sent_bytes - body_bytes;
-    ret_numbers[INGEST_RSS_AFTER] = bench_look_settled_bytes(&feed.server);
+    ret_numbers[INGEST_RSS_AFTER] = bench_look_settled_bytes(&feed.server, job->is_quick);
     return feed_fini(&feed, bench_look_span_of(&feed.schedule, steps));
 }
 
@@ -105,7 +105,7 @@ bool bench_series_resident(const struct bench_series_job *job, uint64_t *ret_num
     (void)write_steps(&feed, 0, 1, &wall_ns);
     ret_numbers[RESIDENT_SERIES] = feed.fleet.series_count;
     ret_numbers[RESIDENT_RSS_BEFORE] = feed.rss_before;
-    ret_numbers[RESIDENT_RSS_AFTER] = bench_look_settled_bytes(&feed.server);
+    ret_numbers[RESIDENT_RSS_AFTER] = bench_look_settled_bytes(&feed.server, job->is_quick);
     ret_numbers[RESIDENT_RSS_PEAK] = bench_server_peak_bytes(&feed.server);
     return feed_fini(&feed, bench_look_span_of(&feed.schedule, 1));
 }
@@ -157,14 +157,14 @@ bool bench_series_samples(const struct bench_series_job *job, uint64_t *ret_numb
     }
     feed.writer.schedule.interval_ms *= (int64_t)part;
     (void)write_steps(&feed, 0, 1, &wall_ns);
-    ret_numbers[SAMPLES_RSS_FIRST] = bench_look_settled_bytes(&feed.server);
+    ret_numbers[SAMPLES_RSS_FIRST] = bench_look_settled_bytes(&feed.server, job->is_quick);
     (void)write_steps(&feed, 1, steps, &wall_ns);
     ret_numbers[SAMPLES_OPEN] = (steps - 1) * feed.fleet.series_count;
-    ret_numbers[SAMPLES_RSS_OPEN] = bench_look_settled_bytes(&feed.server);
+    ret_numbers[SAMPLES_RSS_OPEN] = bench_look_settled_bytes(&feed.server, job->is_quick);
     ret_numbers[SAMPLES_STORE_OPEN] = store_bytes(&feed, "quarry_tsdb_bytes{part=\"open\"}");
     struct bench_look_span span = write_after(&feed, steps);
     ret_numbers[SAMPLES_SEALED] = steps * feed.fleet.series_count;
-    ret_numbers[SAMPLES_RSS_SEALED] = bench_look_settled_bytes(&feed.server);
+    ret_numbers[SAMPLES_RSS_SEALED] = bench_look_settled_bytes(&feed.server, job->is_quick);
     ret_numbers[SAMPLES_STORE_SEALED] = store_bytes(&feed, "quarry_tsdb_bytes{part=\"sealed\"}");
     ret_numbers[SAMPLES_RSS_PEAK] = bench_server_peak_bytes(&feed.server);
     return feed_fini(&feed, span);

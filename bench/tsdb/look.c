@@ -159,11 +159,11 @@ bool bench_look_is_whole(const struct bench_server *server, const struct bench_f
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
-uint64_t bench_look_settled_bytes(const struct bench_server *server)
+uint64_t bench_look_settled_bytes(const struct bench_server *server, bool is_quick)
 {
     bench_server_settle(server);
     uint64_t before = bench_server_rss_bytes(server);
-    uint32_t still = 0;
+    uint32_t still = is_quick ? SETTLED_STEPS : 0;
     for (uint32_t step = 0; step < SETTLE_STEPS && still < SETTLED_STEPS; step++) {
         (void)usleep(STEP_US);
         uint64_t now = bench_server_rss_bytes(server);

@@ -43,8 +43,8 @@ bool bench_look_is_whole(const struct bench_server *server, const struct bench_f
 /* The query for the sum of a fleet's probe, and the value that it must have after the last step. */
 const char *bench_look_probe(const struct bench_fleet *fleet, double *ret_sum);
 
-/* Waits until the server does nothing and its resident bytes hardly change, 30 s at most.
- * Returns: these. */
-uint64_t bench_look_settled_bytes(const struct bench_server *server);
+/* Waits until the server does nothing and its resident bytes hardly change, 30 s at most; when it
+ * is quick until it does nothing. Returns: these. */
+uint64_t bench_look_settled_bytes(const struct bench_server *server, bool is_quick);
 
 #endif
