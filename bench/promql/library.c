@@ -83,10 +83,15 @@ static bool store_wide(const struct bench_server *server, uint32_t series_count,
     return shelf_fini(&wide, server, WIDE_STEPS);
 }
 
+int64_t bench_library_end_ms(void)
+{
+    return ((int64_t)time(NULL) - BEFORE_NOW) * 1000 / INTERVAL_MS * INTERVAL_MS;
+}
+
 static bool store_all(struct bench_library *library, const struct bench_library_options *options)
 {
     uint64_t steps = (options->hours + MORE_HOURS) * UINT64_C(60);
-    int64_t end_ms = ((int64_t)time(NULL) - BEFORE_NOW) * 1000 / INTERVAL_MS * INTERVAL_MS;
+    int64_t end_ms = options->end_ms;
     struct bench_schedule all = {end_ms - (int64_t)(steps - 1) * INTERVAL_MS, INTERVAL_MS};
     struct bench_schedule last = {end_ms - (int64_t)(WIDE_STEPS - 1) * INTERVAL_MS, INTERVAL_MS};
 

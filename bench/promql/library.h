@@ -17,10 +17,14 @@ struct bench_library {
     int64_t end_ms; /* of the newest samples */
 };
 
+/* A time for the newest samples that is not ahead of anybody's clock. */
+int64_t bench_library_end_ms(void);
+
 struct bench_library_options {
     enum bench_server_kind kind;
     const char *quarry; /* path of Quarry's program; borrowed */
     const char *parent; /* where its store is made; borrowed */
+    int64_t end_ms;     /* of the newest samples: the same for all who are compared */
     uint32_t host_count;
     uint32_t hours;       /* of samples */
     uint32_t wide_series; /* that have a few samples each */

@@ -432,7 +432,7 @@ static void queries_are_answered_alike(void **state)
     (void)state;
     static const char *const rows[] = {"regex_count", "regex_sum"};
 
-    bench_json("promql --quick --json --series 2000 --rows 'regex_*'", &run);
+    bench_json("promql --quick --json --series 10000 --rows 'regex_*'", &run);
     assert_int_equal(run.exit_code, 0);
     assert_int_equal(run.line_count, 1 + 2 * SERVER_COUNT);
     for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
@@ -502,7 +502,7 @@ static void a_wrong_command_line_is_told_and_exits_with_2(void **state)
         {"tsdb --rounds 0", "from 1"},
         {"tsdb --against redis", "redis: there are prometheus"},
         {"tsdb --instructions", "counts no instructions"},
-        {"promql --series 5", "from 1000"},
+        {"promql --series 5", "from 10000"},
         {"promql --series x", "series"},
         {"promql extra", "'extra'"},
     };
