@@ -53,6 +53,7 @@ static const enum bench_server_kind kinds[COLUMN_COUNT] = {
 #define PATIENCE_NS  (10 * Q_SECOND_NS) /* after which no more than TIMES_MIN are asked */
 #define HOSTS        100u
 #define HOURS        36u
+#define HOURS_QUICK  1u
 #define HOSTS_QUICK  80u
 #define WIDE_DEFAULT 1000000u
 #define WIDE_QUICK   10000u
@@ -209,7 +210,7 @@ static void open_library(struct bench_sheet *sheet, size_t column)
         .parent = parent,
         .end_ms = end_ms,
         .host_count = sheet->is_quick ? HOSTS_QUICK : HOSTS,
-        .hours = HOURS,
+        .hours = sheet->is_quick ? HOURS_QUICK : HOURS,
         .wide_series = (uint32_t)(wide_series > 0 ? wide_series : usual),
     };
 
