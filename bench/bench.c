@@ -12,8 +12,10 @@
 #include <bench/kv/kv.h>
 #include <bench/malloc/malloc.h>
 #include <bench/pages.h>
+#include <bench/promql/promql.h>
 #include <bench/resp/resp.h>
 #include <bench/slab/slab.h>
+#include <bench/tsdb/tsdb.h>
 
 struct benchmark {
     const char *name;
@@ -29,6 +31,8 @@ static const struct benchmark benchmarks[] = {
     {"cache", "the server beside memcached and Redis, from outside", bench_cache_main},
     {"kv", "the ordered store beside RocksDB and LevelDB", bench_kv_main},
     {"resp", "the ordered store behind RESP beside Redis", bench_resp_main},
+    {"tsdb", "the time-series store beside Prometheus and VictoriaMetrics", bench_tsdb_main},
+    {"promql", "queries, beside Prometheus and VictoriaMetrics", bench_promql_main},
 };
 
 static void print_help(FILE *file)

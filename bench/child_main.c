@@ -7,6 +7,7 @@
  *   quarry-bench-child blocks …     one of `quarry bench blocks`: Quarry's caches, and policies
  *   quarry-bench-child cache …      one of `quarry bench cache`: the client, and a server beside it
  *   quarry-bench-child resp …       one of `quarry bench resp`: likewise
+ *   quarry-bench-child tsdb …       one of `quarry bench tsdb`: likewise
  *
  * It is apart from `quarry` because it must not hold a malloc: a definition in the program itself
  * goes before any that is preloaded. It is for `quarry bench` to run; a person may run such a line
@@ -20,6 +21,7 @@
 #include <bench/malloc/measure.h>
 #include <bench/pages_child.h>
 #include <bench/slab/slab.h>
+#include <bench/tsdb/tsdb.h>
 
 struct measurement {
     const char *name;
@@ -30,6 +32,7 @@ static const struct measurement measurements[] = {
     {"pages", bench_pages_child_main}, {"malloc", bench_malloc_child_main},
     {"slab", bench_slab_child_main},   {"blocks", bench_blocks_child_main},
     {"cache", bench_load_child_main},  {"resp", bench_load_child_main},
+    {"tsdb", bench_series_child_main},
 };
 
 int main(int argc, char **argv)

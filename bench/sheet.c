@@ -37,10 +37,19 @@
 
 /* ---- on what -------------------------------------------------------------------------------- */
 
+static bool has_version(const struct bench_column *column)
+{
+    return column->package != NULL || column->version != NULL;
+}
+
 static void column_version(const struct bench_column *column, char *text, size_t text_bytes)
 {
     struct bench_subject subject = {.name = column->name, .package = column->package};
 
+    if (column->version != NULL) {
+        column->version(text, text_bytes);
+        return;
+    }
     bench_machine_version(&subject, text, text_bytes);
 }
 
@@ -55,7 +64,7 @@ static void machine_json(const struct bench_sheet *sheet)
     bench_json_text(&json, "kernel", machine->kernel);
     bench_json_integer(&json, "rounds", sheet->round_count);
     for (size_t i = 0; i < sheet->column_count; i++) {
-        if (sheet->column[i].package != NULL && sheet->is_wanted[i]) {
+        if (has_version(&sheet->column[i]) && sheet->is_wanted[i]) {
             char key[48];
             char version[64];
             column_version(&sheet->column[i], version, sizeof version);
@@ -72,7 +81,7 @@ static void column_text(const struct bench_sheet *sheet, size_t index)
     const char *reason = sheet->absent_reason[index];
 
     if (sheet->is_wanted[index]) {
-        if (sheet->column[index].package != NULL) {
+        if (has_version(&sheet->column[index])) {
             column_version(&sheet->column[index], version, sizeof version);
         }
         (void)fprintf(sheet->file, "    %-14s %s%s%s\n", sheet->column[index].name, version,

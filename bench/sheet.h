@@ -23,7 +23,9 @@
 struct bench_column {
     const char *name;
     const char *package; /* Debian's, which knows the version; NULL: this build */
-    bool is_unusual;     /* measured only when --against names it */
+    /* Writes the version of one that need not be installed; NULL: the package knows it. */
+    void (*version)(char *text, size_t text_bytes);
+    bool is_unusual; /* measured only when --against names it */
 };
 
 /* A kind of figure: of all kinds, less is better or neither is. */

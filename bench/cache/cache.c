@@ -30,7 +30,9 @@
 #define MAXIMUM_ROW        "mix_p1_tcp"
 #define SECONDS_PER_MINUTE 60u
 
-static const struct bench_column columns[BENCH_SERVER_KIND_COUNT] = {
+#define COLUMN_COUNT ((size_t)BENCH_SERVER_REDIS + 1)
+
+static const struct bench_column columns[COLUMN_COUNT] = {
     {.name = "quarry"},
     {.name = "memcached", .package = "memcached"},
     {.name = "redis", .package = "redis-tools"},
@@ -146,7 +148,7 @@ static bool measure(const struct bench_sheet *sheet, const struct bench_sheet_ro
 
 static void find_absent(struct bench_sheet *sheet)
 {
-    for (size_t i = 0; i < BENCH_SERVER_KIND_COUNT; i++) {
+    for (size_t i = 0; i < COLUMN_COUNT; i++) {
         sheet->absent_reason[i] =
             bench_server_absence((enum bench_server_kind)i, bench_load_quarry());
     }
@@ -320,7 +322,7 @@ int bench_cache_main(int argc, char **argv)
     static const struct bench_sheet_program program = {
         .name = "cache",
         .column = columns,
-        .column_count = BENCH_SERVER_KIND_COUNT,
+        .column_count = COLUMN_COUNT,
         .take = take_minutes,
         .print_help = print_help,
         .sit = sit,

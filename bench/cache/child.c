@@ -49,7 +49,7 @@ static bool parse(int argc, char **argv, struct bench_load_job *ret_job)
     if (is_resp && ret_job->kind == BENCH_SERVER_MEMCACHED) {
         return false;
     }
-    return ret_job->kind != BENCH_SERVER_KIND_COUNT && ret_job->row != NULL &&
+    return ret_job->kind <= BENCH_SERVER_REDIS && ret_job->row != NULL &&
            (!ret_job->row->needs_maximum || ret_job->given > 0);
 }
 

@@ -38,6 +38,7 @@
 #include <bench/cache/server_command.h>
 #include <bench/child.h>
 #include <bench/malloc/worker.h>
+#include <bench/tsdb/command.h>
 
 #define WAIT_STEP_US        200u
 #define WAIT_STEPS          150000u /* 30 s to come up */
@@ -48,7 +49,8 @@
 #define SETTLE_STEPS        100u          /* 20 s */
 #define SETTLE_CPU_NS       (2 * Q_MS_NS) /* 1 % of a step */
 
-static const char *const names[BENCH_SERVER_KIND_COUNT] = {"quarry", "memcached", "redis"};
+static const char *const names[BENCH_SERVER_KIND_COUNT] = {"quarry", "memcached", "redis",
+                                                           "prometheus", "victoria-metrics"};
 
 const char *bench_server_name(enum bench_server_kind kind)
 {
@@ -72,6 +74,9 @@ const char *bench_server_absence(enum bench_server_kind kind, const char *quarry
     const char *serve[] = {quarry, "serve", "--help", NULL};
     char output[BENCH_CHILD_OUTPUT_BYTES];
 
+    if (kind == BENCH_SERVER_PROMETHEUS || kind == BENCH_SERVER_VICTORIA) {
+        return bench_series_absence(kind);
+    }
     if (kind == BENCH_SERVER_REDIS) {
         return access(BENCH_REDIS_PROGRAM, X_OK) == 0 ? NULL : "redis-tools is not installed";
     }
@@ -272,9 +277,13 @@ bool bench_server_begin(struct bench_server *server)
     return false;
 }
 
-static bool speaks_resp(const struct bench_server_options *options)
+static const struct bench_wire *wire_of(const struct bench_server_options *options)
 {
-    return options->kind == BENCH_SERVER_REDIS || options->store != BENCH_STORE_NONE;
+    if (options->store == BENCH_STORE_SERIES) {
+        return &bench_series_wire;
+    }
+    bool speaks_resp = options->kind == BENCH_SERVER_REDIS || options->store != BENCH_STORE_NONE;
+    return speaks_resp ? &bench_wire_redis : &bench_wire_memcached;
 }
 
 /* Where there is one for stores, theirs are made in it. */
@@ -296,7 +305,7 @@ bool bench_server_start(const struct bench_server_options *options, struct bench
     server.options.memory_bytes =
         size_max_u64(options->memory_bytes, MEMCACHED_LEAST_MIB * Q_MIB(1));
     Q_ASSERT(options->store == BENCH_STORE_NONE || options->kind != BENCH_SERVER_MEMCACHED);
-    server.wire = speaks_resp(options) ? &bench_wire_redis : &bench_wire_memcached;
+    server.wire = wire_of(options);
     server.port = options->is_tcp ? free_port() : 0;
     make_directory(&server);
     if (!bench_server_begin(&server)) {
@@ -388,6 +397,17 @@ uint64_t bench_server_rss_bytes(const struct bench_server *server)
 uint64_t bench_server_peak_bytes(const struct bench_server *server)
 {
     return status_bytes(server, "VmHWM:");
+}
+
+void bench_server_forget_peak(const struct bench_server *server)
+{
+    char path[64];
+
+    (void)snprintf(path, sizeof path, "/proc/%d/clear_refs", server->pid);
+    FILE *file = fopen(path, "we");
+    if (file == NULL || fputs("5", file) < 0 || fclose(file) != 0) {
+        bench_worker_die("the server's peak cannot be reset");
+    }
 }
 
 /* Whether an answer to `stats` is whole. */

@@ -12,15 +12,17 @@
 #include <bench/cache/directory.h>
 #include <bench/cache/wire.h>
 
-/* Who can be started; the columns of the sheet, in its order. */
+/* Who can be started; the first three are the columns of `bench cache`, in its order. */
 enum bench_server_kind {
     BENCH_SERVER_QUARRY,
     BENCH_SERVER_MEMCACHED,
     BENCH_SERVER_REDIS,
+    BENCH_SERVER_PROMETHEUS, /* of series alone, as the following */
+    BENCH_SERVER_VICTORIA,
     BENCH_SERVER_KIND_COUNT,
 };
 
-/* "quarry", "memcached", "redis". */
+/* "quarry", "memcached", "redis", "prometheus", "victoria-metrics". */
 const char *bench_server_name(enum bench_server_kind kind);
 /* Returns: BENCH_SERVER_KIND_COUNT when there is none of the name. */
 enum bench_server_kind bench_server_find(const char *name);
@@ -36,6 +38,7 @@ enum bench_server_store {
     BENCH_STORE_PROCESS, /* what is acknowledged outlives the process; redis: appendfsync everysec
                           */
     BENCH_STORE_POWER,   /* … and a power cut; redis: appendfsync always */
+    BENCH_STORE_SERIES,  /* time series behind HTTP; as BENCH_STORE_PROCESS */
 };
 
 struct bench_server_options {
@@ -50,6 +53,7 @@ struct bench_server_options {
     enum bench_server_store store; /* not memcached's; its memory is Quarry's for everything */
     const char *parent;            /* where a store's directory is made; borrowed */
     const char *const *settings;   /* of Quarry, "section.key=value"; NULL ends them; may be NULL */
+    uint32_t retention_hours;      /* of Prometheus; 0: its own */
 };
 
 /* Of all its memory, as it was told: the budget of Quarry, the limit of the items of others. */
@@ -96,6 +100,10 @@ uint64_t bench_server_cpu_ns(const struct bench_server *server);
 uint64_t bench_server_rss_bytes(const struct bench_server *server);
 /* The most that was ever resident. */
 uint64_t bench_server_peak_bytes(const struct bench_server *server);
+/* Makes the kernel's account of the most resident bytes begin now. Ends the process when it does
+ * not.
+ */
+void bench_server_forget_peak(const struct bench_server *server);
 /* A counter, by what stands before it: wire->item_count_name. Ends the process when it is missing.
  * Cost: a connection. */
 uint64_t bench_server_counter(const struct bench_server *server, const char *name);

@@ -15,12 +15,12 @@
 
 #include <base/base.h>
 
+#include <bench/tsdb/command.h>
+
 #define QUARRY_SPARE Q_MIB(256) /* of Quarry's budget, beside items: connections, code, threads */
 #define CONNECTIONS  1024u      /* that the others take where nobody asks for more */
 
-static void add(struct bench_command *command, const char *format, ...) Q_PRINTF(2, 3);
-
-static void add(struct bench_command *command, const char *format, ...)
+void bench_command_add(struct bench_command *command, const char *format, ...)
 {
     va_list arguments;
 
@@ -51,9 +51,9 @@ static void add_door(struct bench_command *command, const char *door,
                      const struct bench_server *server)
 {
     if (server->options.is_tcp) {
-        add(command, "--%s=127.0.0.1:%u", door, server->port);
+        bench_command_add(command, "--%s=127.0.0.1:%u", door, server->port);
     } else {
-        add(command, "--%s=unix:%s/socket", door, server->directory.path);
+        bench_command_add(command, "--%s=unix:%s/socket", door, server->directory.path);
     }
 }
 
@@ -61,13 +61,13 @@ static void add_quarry_cache(struct bench_command *command, const struct bench_s
 {
     const struct bench_server_options *options = &server->options;
 
-    add(command, "--resp=off");
-    add(command, "--set=cache.file=data");
+    bench_command_add(command, "--resp=off");
+    bench_command_add(command, "--set=cache.file=data");
     if (!options->is_whole) {
-        add(command, "--set=cache.size=%" PRIu64, options->memory_bytes);
+        bench_command_add(command, "--set=cache.size=%" PRIu64, options->memory_bytes);
     }
     if (options->item_bytes_max != 0) {
-        add(command, "--set=cache.item_max=%" PRIu32, options->item_bytes_max);
+        bench_command_add(command, "--set=cache.item_max=%" PRIu32, options->item_bytes_max);
     }
     add_door(command, "memcached", server);
 }
@@ -76,8 +76,8 @@ static void add_quarry_store(struct bench_command *command, const struct bench_s
 {
     bool is_power = server->options.store == BENCH_STORE_POWER;
 
-    add(command, "--memcached=off");
-    add(command, "--durability=%s", is_power ? "power" : "process");
+    bench_command_add(command, "--memcached=off");
+    bench_command_add(command, "--durability=%s", is_power ? "power" : "process");
     add_door(command, "resp", server);
 }
 
@@ -85,59 +85,63 @@ static void add_quarry(struct bench_command *command, const struct bench_server 
 {
     const struct bench_server_options *options = &server->options;
 
-    add(command, "quarry");
-    add(command, "serve");
-    add(command, "--memory=%" PRIu64, bench_server_limit_bytes(options));
-    add(command, "--data=%s/data", server->directory.path);
-    add(command, "--threads=1");
-    add(command, "--http=off");
+    bench_command_add(command, "quarry");
+    bench_command_add(command, "serve");
+    bench_command_add(command, "--memory=%" PRIu64, bench_server_limit_bytes(options));
+    bench_command_add(command, "--data=%s/data", server->directory.path);
+    bench_command_add(command, "--threads=1");
     if (options->connection_count != 0) {
-        add(command, "--set=net.connections_max=%" PRIu32, options->connection_count);
+        bench_command_add(command, "--set=net.connections_max=%" PRIu32, options->connection_count);
     }
     for (size_t i = 0; options->settings != NULL && options->settings[i] != NULL; i++) {
-        add(command, "--set=%s", options->settings[i]);
+        bench_command_add(command, "--set=%s", options->settings[i]);
     }
-    (options->store == BENCH_STORE_NONE ? add_quarry_cache : add_quarry_store)(command, server);
+    if (options->store == BENCH_STORE_SERIES) {
+        bench_series_add_quarry(command, server);
+    } else {
+        bench_command_add(command, "--http=off");
+        (options->store == BENCH_STORE_NONE ? add_quarry_cache : add_quarry_store)(command, server);
+    }
 }
 
 static void add_memcached(struct bench_command *command, const struct bench_server *server)
 {
     const struct bench_server_options *options = &server->options;
 
-    add(command, "memcached");
-    add(command, "-t1");
-    add(command, "-U0");
-    add(command, "-c%" PRIu32, connection_count(options));
+    bench_command_add(command, "memcached");
+    bench_command_add(command, "-t1");
+    bench_command_add(command, "-U0");
+    bench_command_add(command, "-c%" PRIu32, connection_count(options));
     if (options->item_bytes_max != 0) {
-        add(command, "-I%" PRIu32, options->item_bytes_max);
+        bench_command_add(command, "-I%" PRIu32, options->item_bytes_max);
     }
-    add(command, "-m%" PRIu64, options->memory_bytes / Q_MIB(1));
+    bench_command_add(command, "-m%" PRIu64, options->memory_bytes / Q_MIB(1));
     if (geteuid() == 0) {
-        add(command, "-uroot");
+        bench_command_add(command, "-uroot");
     }
     if (options->is_kept) {
-        add(command, "-e%s/memory", server->directory.path);
+        bench_command_add(command, "-e%s/memory", server->directory.path);
     }
     if (options->is_tcp) {
-        add(command, "-l127.0.0.1");
-        add(command, "-p%u", server->port);
+        bench_command_add(command, "-l127.0.0.1");
+        bench_command_add(command, "-p%u", server->port);
     } else {
-        add(command, "-s%s/socket", server->directory.path);
+        bench_command_add(command, "-s%s/socket", server->directory.path);
     }
 }
 
 /* An option and its value. */
 static void add_pair(struct bench_command *command, const char *option, const char *value)
 {
-    add(command, "--%s", option);
-    add(command, "%s", value);
+    bench_command_add(command, "--%s", option);
+    bench_command_add(command, "%s", value);
 }
 
 static void add_redis_cache(struct bench_command *command, const struct bench_server *server)
 {
     add_pair(command, "appendonly", "no");
-    add(command, "--maxmemory");
-    add(command, "%" PRIu64, server->options.memory_bytes);
+    bench_command_add(command, "--maxmemory");
+    bench_command_add(command, "%" PRIu64, server->options.memory_bytes);
     add_pair(command, "maxmemory-policy", "allkeys-lru");
 }
 
@@ -154,18 +158,18 @@ static void add_redis(struct bench_command *command, const struct bench_server *
 {
     const struct bench_server_options *options = &server->options;
 
-    add(command, "redis-server");
+    bench_command_add(command, "redis-server");
     add_pair(command, "save", "");
-    add(command, "--maxclients");
-    add(command, "%" PRIu32, connection_count(options));
+    bench_command_add(command, "--maxclients");
+    bench_command_add(command, "%" PRIu32, connection_count(options));
     add_pair(command, "dir", server->directory.path);
-    add(command, "--port");
-    add(command, "%u", options->is_tcp ? server->port : 0);
+    bench_command_add(command, "--port");
+    bench_command_add(command, "%u", options->is_tcp ? server->port : 0);
     add_pair(command, "bind", "127.0.0.1");
     (options->store == BENCH_STORE_NONE ? add_redis_cache : add_redis_store)(command, server);
     if (!options->is_tcp) {
-        add(command, "--unixsocket");
-        add(command, "%s/socket", server->directory.path);
+        bench_command_add(command, "--unixsocket");
+        bench_command_add(command, "%s/socket", server->directory.path);
     }
 }
 
@@ -181,6 +185,9 @@ const char *bench_server_command(struct bench_command *command, const struct ben
     case BENCH_SERVER_QUARRY:
         add_quarry(command, server);
         return server->options.quarry;
+    case BENCH_SERVER_PROMETHEUS:
+    case BENCH_SERVER_VICTORIA:
+        return bench_series_command(command, server);
     case BENCH_SERVER_KIND_COUNT:
     default:
         Q_UNREACHABLE();

@@ -1,10 +1,12 @@
 /*
- * Command lines of servers. Internal to server.c.
+ * Command lines of servers. Internal to server.c, and to what adds others.
  */
 #ifndef QUARRY_BENCH_CACHE_SERVER_COMMAND_H
 #define QUARRY_BENCH_CACHE_SERVER_COMMAND_H
 
 #include <stddef.h>
+
+#include <base/base.h>
 
 #include <bench/cache/server.h>
 
@@ -17,6 +19,9 @@ struct bench_command {
     char *word[BENCH_COMMAND_WORDS + 1]; /* into text; ends with NULL */
     size_t count;
 };
+
+/* Adds a word, at most BENCH_COMMAND_BYTES with its NUL. */
+void bench_command_add(struct bench_command *command, const char *format, ...) Q_PRINTF(2, 3);
 
 /* Fills an empty `command` with what starts the server. Returns: the program, for execvp. */
 const char *bench_server_command(struct bench_command *command, const struct bench_server *server);

@@ -262,7 +262,7 @@ struct quarry_kv_options {
                                     memory if that is less */
     uint32_t write_buffer_count; /* of memtables, that which is written to included; 2 */
     uint64_t block_cache_bytes;  /* of its own; 0: follows the budget */
-    uint64_t pinned_bytes;       /* what iterators may hold of blocks before they copy; 1/8 */
+    uint64_t pinned_bytes;       /* what iterators may hold of blocks before they copy; 1/32 */
     uint64_t log_segment_bytes;  /* of the write-ahead log's files; 64 MiB */
     uint64_t log_bytes_max;      /* of all of them together: the oldest memtable is flushed; 0:
                                     four times the memtables */

@@ -376,8 +376,8 @@ QUARRY_EXPORT uint32_t quarry_pages_owner(const struct quarry_lane *lane, const 
 
 /*
  * Sets bytes aside for threads inside quarry_reserve_begin: charged ahead, so that nobody else can
- * have them. What was used comes back, as charges, with the turns of the background work, as soon
- * as there is room.
+ * have them. What was used comes back, as charges, from whatever goes back to the kernel and, when
+ * threads leave and with the turns of the background work, as soon as there is room.
  *
  * `bytes`: rounded up to 4 KiB; 0 ends it. Errors: QUARRY_NO_MEMORY: they do not fit now, though
  * everybody was asked; the reserve is as large as it was. QUARRY_TOO_LARGE: more than half of the
@@ -385,6 +385,22 @@ QUARRY_EXPORT uint32_t quarry_pages_owner(const struct quarry_lane *lane, const 
  */
 QUARRY_EXPORT enum quarry_status quarry_memory_set_reserve(struct quarry_memory *memory,
                                                            uint64_t bytes);
+
+/*
+ * Adds to it, for a store that needs some of its own, and takes back what was added: the sum of all
+ * is set aside. `bytes`: the same at both calls; rounded up to 4 KiB. Errors, cost: as above.
+ * Threads: any.
+ */
+QUARRY_EXPORT enum quarry_status quarry_memory_add_reserve(struct quarry_memory *memory,
+                                                           uint64_t bytes);
+QUARRY_EXPORT void quarry_memory_remove_reserve(struct quarry_memory *memory, uint64_t bytes);
+
+/*
+ * Fills it up again: as far as there is room, and as reclaimers make some. For who has used it,
+ * after quarry_reserve_end. Threads: any outside it. Cost: two loads where nothing is lacking, else
+ * as an allocation.
+ */
+QUARRY_EXPORT void quarry_reserve_restore(struct quarry_memory *memory);
 
 /*
  * Until quarry_reserve_end, what the calling thread allocates from the memory and the budget has no
@@ -529,6 +545,16 @@ QUARRY_EXPORT enum quarry_status quarry_account_pages_alloc(struct quarry_accoun
                                                             uint64_t page_count, void **ret_base);
 QUARRY_EXPORT void quarry_account_pages_free(struct quarry_account *account,
                                              struct quarry_lane *lane, void *base);
+
+/*
+ * Keeps some of an account's ceiling, and of those above it, for threads inside
+ * quarry_reserve_begin: others are refused what would leave less. Adds to what is kept, or takes
+ * back what was added. Costs nothing where there is no ceiling, and charges nothing.
+ *
+ * `bytes`: the same at both calls. Threads: any.
+ */
+QUARRY_EXPORT void quarry_account_add_reserve(struct quarry_account *account, uint64_t bytes);
+QUARRY_EXPORT void quarry_account_remove_reserve(struct quarry_account *account, uint64_t bytes);
 
 /*
  * Changes an account's bounds while running. A ceiling below what is charged asks the accounts

@@ -15,6 +15,10 @@
  *   2. No exchange takes charged above the ceiling there was when it was read.
  *   3. The names of siblings differ, so the dotted names of all accounts do.
  *
+ * Of a ceiling, the account's own or one above, some may be kept for threads inside the reserve
+ * (page/reserve.c): others are held to what is left. Nothing is charged for it, so nothing has to
+ * be filled up again: who is outside waits until those inside have given back.
+ *
  * Order: all of it only counts. What a reader needs with the bytes is ordered by who hands them
  * over, so the exchanges are relaxed.
  *
@@ -46,6 +50,19 @@ static uint64_t account_ceiling_bytes(const struct quarry_account *account)
     return atomic_load_relaxed_u64(&account->ceiling_bytes);
 }
 
+/* What the calling thread may charge up to. */
+static uint64_t account_bound_bytes(const struct quarry_account *account)
+{
+    uint64_t ceiling_bytes = account_ceiling_bytes(account);
+    uint64_t reserve_bytes = atomic_load_relaxed_u64(&account->reserve_bytes);
+
+    if (Q_LIKELY(reserve_bytes == 0) || ceiling_bytes == BUDGET_NO_BOUND ||
+        page_reserve_is_inside(account->budget->heap)) {
+        return ceiling_bytes;
+    }
+    return sat_sub_u64(ceiling_bytes, reserve_bytes);
+}
+
 static void account_note_peak(struct quarry_account *account)
 {
     uint64_t charged_bytes = atomic_load_relaxed_u64(&account->charged_bytes);
@@ -68,11 +85,11 @@ static void accounts_note_peak(struct quarry_account *account)
 /* One level. */
 static bool account_try_add(struct quarry_account *account, uint64_t bytes)
 {
-    uint64_t ceiling_bytes = account_ceiling_bytes(account);
+    uint64_t bound_bytes = account_bound_bytes(account);
     uint64_t charged_bytes = atomic_load_relaxed_u64(&account->charged_bytes);
 
     do {
-        if (bytes > sat_sub_u64(ceiling_bytes, charged_bytes)) {
+        if (bytes > sat_sub_u64(bound_bytes, charged_bytes)) {
             return false;
         }
     } while (!atomic_cas_weak_relaxed_u64(&account->charged_bytes, &charged_bytes,
@@ -119,13 +136,13 @@ static void account_note_refused(struct quarry_account *account)
 /* How much must go below `account` before `bytes` fit; 0: they never will. */
 static uint64_t account_short_bytes(const struct quarry_account *account, uint64_t bytes)
 {
-    uint64_t ceiling_bytes = account_ceiling_bytes(account);
+    uint64_t bound_bytes = account_bound_bytes(account);
     uint64_t charged_bytes = atomic_load_relaxed_u64(&account->charged_bytes);
 
-    if (bytes > ceiling_bytes) {
+    if (bytes > bound_bytes) {
         return 0;
     }
-    return size_max_u64(sat_sub_u64(sat_add_u64(charged_bytes, bytes), ceiling_bytes), 1);
+    return size_max_u64(sat_sub_u64(sat_add_u64(charged_bytes, bytes), bound_bytes), 1);
 }
 
 Q_COLD static enum quarry_status account_charge_slow(struct quarry_account *account, uint64_t bytes,
@@ -465,4 +482,19 @@ enum quarry_status quarry_account_set_bounds(struct quarry_account *account, uin
         (void)budget_ask(account->budget, account, charged_bytes - bound_bytes);
     }
     return QUARRY_OK;
+}
+
+void quarry_account_add_reserve(struct quarry_account *account, uint64_t bytes)
+{
+    for (; account != NULL; account = account->parent) {
+        (void)atomic_add_relaxed_u64(&account->reserve_bytes, bytes);
+    }
+}
+
+void quarry_account_remove_reserve(struct quarry_account *account, uint64_t bytes)
+{
+    for (; account != NULL; account = account->parent) {
+        uint64_t before_bytes = atomic_sub_relaxed_u64(&account->reserve_bytes, bytes);
+        Q_ASSERT(before_bytes >= bytes);
+    }
 }

@@ -65,6 +65,7 @@ struct quarry_account {
     _Atomic uint64_t peak_bytes;
     _Atomic uint64_t floor_bytes;
     _Atomic uint64_t ceiling_bytes; /* BUDGET_NO_BOUND: none */
+    _Atomic uint64_t reserve_bytes; /* below it, for threads inside the reserve */
     _Atomic uint64_t target_bytes;  /* BUDGET_NO_BOUND: none yet */
     _Atomic uint64_t refused_count;
     _Atomic uint64_t asked_count;

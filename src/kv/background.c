@@ -17,6 +17,12 @@
  * behind it. What succeeds again turns it back, once neither kind of work fails any more. Damage is
  * for good: what is damaged is not compacted again until the store is opened anew.
  *
+ * Little memory. What is refused memory is done again at once with less, and inside the reserve
+ * that the store has taken when it was opened (flush.c, compact.c). From then on compactions are
+ * narrow for a while, one at a time and one that is asked for by hand beside it: trying the usual
+ * way first would throw half of the work away. The quota of pinned bytes is halved, and while it is
+ * less than whole iterators hold keys alone between moves.
+ *
  * Invariants:
  *   1. At most one flush is under way; compactions under way have disjoint inputs (pick.c).
  *   2. running_count is what is under way; no worker waits while holding a piece of work.
@@ -33,6 +39,9 @@
 #define BACKOFF_MAX_NS   UINT64_C(5000000000)
 /* At most for want of memory: whoever gives some back tells nobody. */
 #define BACKOFF_MEMORY_NS UINT64_C(100000000)
+/* Compactions that are narrow after one that was refused memory. Doubling it makes a store slower
+ * that has memory again, and halves how often one that has none does work twice. */
+#define NARROW_COUNT 16u
 /* Layers whose writers are not done yet: soon they are. */
 #define WRITERS_NS UINT64_C(1000000)
 /* Compactions that fail one after the other before writes are refused. */
@@ -46,6 +55,7 @@ struct work {
     size_t layer_count;
     struct kv_pick *pick;
     bool is_small;
+    bool is_manual;
     uint64_t wait_ns; /* of NONE: when to look again */
 };
 
@@ -140,19 +150,20 @@ static bool choose_settle(struct quarry_kv *kv, struct work *work)
 static enum quarry_status pick_next(struct quarry_kv *kv, bool is_begun, struct kv_pick **ret_pick)
 {
     struct kv_pick_wishes wishes;
-    enum quarry_status status = kv_pick_wishes_init(&wishes, kv);
 
     os_mutex_assert_held(&kv->mutex);
-    if (status != QUARRY_OK) {
-        return status;
+    quarry_reserve_begin(kv->memory);
+    enum quarry_status status = kv_pick_wishes_init(&wishes, kv);
+    if (status == QUARRY_OK) {
+        struct kv_version *version = kv_versions_acquire(&kv->versions);
+        status = kv_pick_next(version, &kv->picks, &wishes.options, ret_pick);
+        if (status == QUARRY_OK && is_begun) {
+            kv_picks_begin(&kv->picks, *ret_pick);
+        }
+        kv_version_release(version);
+        kv_pick_wishes_fini(&wishes, kv);
     }
-    struct kv_version *version = kv_versions_acquire(&kv->versions);
-    status = kv_pick_next(version, &kv->picks, &wishes.options, ret_pick);
-    if (status == QUARRY_OK && is_begun) {
-        kv_picks_begin(&kv->picks, *ret_pick);
-    }
-    kv_version_release(version);
-    kv_pick_wishes_fini(&wishes, kv);
+    quarry_reserve_end(kv->memory);
     return status;
 }
 
@@ -160,7 +171,10 @@ static bool choose_compaction(struct quarry_kv *kv, struct work *work)
 {
     struct kv_background *background = kv->background;
 
-    if (background->is_corrupt || background->compaction_count >= kv->options.background_count) {
+    uint32_t count_max =
+        work->is_small ? background->manual_count + 1 : kv->options.background_count;
+
+    if (background->is_corrupt || background->compaction_count >= count_max) {
         return false;
     }
     enum quarry_status status = pick_next(kv, true, &work->pick);
@@ -243,6 +257,22 @@ static struct kv_trouble *trouble_of(struct quarry_kv *kv, const struct work *wo
                 ->trouble[work->kind == WORK_COMPACT ? KV_TROUBLE_COMPACT : KV_TROUBLE_FLUSH];
 }
 
+static void note_refusal_locked(struct quarry_kv *kv)
+{
+    os_mutex_assert_held(&kv->mutex);
+    kv_pins_shrink(&kv->pins);
+    if (kv->background != NULL) {
+        kv->background->narrow_count = NARROW_COUNT;
+    }
+}
+
+void kv_background_note_refusal(struct quarry_kv *kv)
+{
+    os_mutex_lock(&kv->mutex);
+    note_refusal_locked(kv);
+    os_mutex_unlock(&kv->mutex);
+}
+
 static void note_failure_locked(struct quarry_kv *kv, const struct work *work,
                                 enum quarry_status status, const struct quarry_error *error)
 {
@@ -257,7 +287,7 @@ static void note_failure_locked(struct quarry_kv *kv, const struct work *work,
     trouble->retry_ns = kv_now_ns(kv) + backoff_of(trouble);
     background->flush_failure_count += work->kind == WORK_FLUSH;
     if (status == QUARRY_NO_MEMORY) {
-        kv_pins_shrink(&kv->pins);
+        note_refusal_locked(kv);
     }
     background->is_corrupt |= status == QUARRY_CORRUPT || status == QUARRY_UNSUPPORTED;
 }
@@ -295,6 +325,11 @@ static void note_success_locked(struct quarry_kv *kv, const struct work *work)
 
     if (work->kind == WORK_FLUSH) {
         kv_pins_grow(&kv->pins);
+    } else if (work->kind == WORK_COMPACT && work->is_small && kv->background->narrow_count != 0) {
+        kv->background->narrow_count--;
+        if (kv->background->narrow_count == 0) {
+            kv->background->narrow_files = KV_NARROW_FILES;
+        }
     }
     if (!kv->background->is_corrupt) {
         *trouble = (struct kv_trouble){.status = QUARRY_OK};
@@ -321,7 +356,7 @@ static enum quarry_status run(struct quarry_kv *kv, struct work *work, struct qu
     case WORK_SETTLE:
         return settle(kv, error);
     case WORK_COMPACT:
-        return kv_compact(kv, work->pick, work->is_small, error);
+        return kv_compact(kv, work->pick, work->is_small, work->is_manual, error);
     case WORK_NONE:
     default:
         return QUARRY_OK;
@@ -341,6 +376,7 @@ static void end_locked(struct quarry_kv *kv, const struct work *work)
         background->is_settling = false;
     } else {
         background->compaction_count--;
+        background->manual_count -= work->is_manual;
         kv_picks_end(&kv->picks, work->pick);
     }
     kv_throttle_look(kv);
@@ -375,6 +411,7 @@ static enum quarry_status do_work(struct quarry_kv *kv, struct work *work,
                       kv->background->trouble[KV_TROUBLE_FLUSH].status == QUARRY_OK;
     os_mutex_unlock(&kv->mutex);
     release_work(work);
+    quarry_reserve_restore(kv->memory);
     kv_reserve_refill(kv);
     if (has_failed) {
         report_failure(kv, work, status, error, failure_run);
@@ -423,10 +460,11 @@ enum quarry_status kv_background_compact(struct quarry_kv *kv, uint32_t level,
                                          struct quarry_error *error)
 {
     struct quarry_error text = {0};
-    struct work work = {.kind = WORK_COMPACT};
+    struct work work = {.kind = WORK_COMPACT, .is_manual = true};
     struct kv_pick_wishes wishes;
 
     os_mutex_lock(&kv->mutex);
+    quarry_reserve_begin(kv->memory);
     enum quarry_status status = kv_pick_wishes_init(&wishes, kv);
     if (status == QUARRY_OK) {
         struct kv_version *version = kv_versions_acquire(&kv->versions);
@@ -434,9 +472,11 @@ enum quarry_status kv_background_compact(struct quarry_kv *kv, uint32_t level,
         kv_version_release(version);
         kv_pick_wishes_fini(&wishes, kv);
     }
+    quarry_reserve_end(kv->memory);
     if (status == QUARRY_OK) {
         kv_picks_begin(&kv->picks, work.pick);
         kv->background->compaction_count++;
+        kv->background->manual_count++;
         kv->background->running_count++;
         work.is_small = kv_background_is_short(kv);
     }
@@ -462,8 +502,49 @@ bool kv_background_is_short(const struct quarry_kv *kv)
     const struct kv_background *background = kv->background;
 
     return background != NULL &&
-           (background->trouble[KV_TROUBLE_FLUSH].status == QUARRY_NO_MEMORY ||
+           (background->narrow_count != 0 ||
+            background->trouble[KV_TROUBLE_FLUSH].status == QUARRY_NO_MEMORY ||
             background->trouble[KV_TROUBLE_COMPACT].status == QUARRY_NO_MEMORY);
+}
+
+bool kv_background_try_narrow(struct quarry_kv *kv, bool is_manual)
+{
+    struct kv_background *background = kv->background;
+
+    if (background == NULL) {
+        return true;
+    }
+    os_mutex_lock(&kv->mutex);
+    bool is_mine = !background->is_narrow[is_manual];
+    background->is_narrow[is_manual] = true;
+    os_mutex_unlock(&kv->mutex);
+    return is_mine;
+}
+
+bool kv_background_try_fewer(struct quarry_kv *kv, uint32_t file_count)
+{
+    struct kv_background *background = kv->background;
+
+    if (background == NULL || file_count <= KV_NARROW_FILES_MIN) {
+        return false;
+    }
+    os_mutex_lock(&kv->mutex);
+    uint32_t wanted = background->narrow_files / 2;
+    bool is_fewer = wanted >= KV_NARROW_FILES_MIN;
+    if (is_fewer) {
+        background->narrow_files = wanted;
+    }
+    os_mutex_unlock(&kv->mutex);
+    return is_fewer;
+}
+
+void kv_background_end_narrow(struct quarry_kv *kv, bool is_manual)
+{
+    if (kv->background != NULL) {
+        os_mutex_lock(&kv->mutex);
+        kv->background->is_narrow[is_manual] = false;
+        os_mutex_unlock(&kv->mutex);
+    }
 }
 
 enum quarry_status kv_background_trouble(struct quarry_kv *kv, struct quarry_error *error)

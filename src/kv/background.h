@@ -78,7 +78,7 @@ enum quarry_status kv_throttle_admit(struct quarry_kv *kv, uint64_t byte_count, 
                                      struct quarry_error *error);
 /* Looks at layers, level 0 and debt. After each change of lists, under the store's mutex. */
 void kv_throttle_look(struct quarry_kv *kv);
-/* Waits for the token bucket of background bytes. */
+/* So many bytes were written by the background: waits for its token bucket. */
 void kv_throttle_background(struct quarry_kv *kv, uint64_t byte_count);
 
 /* Tells the listener. No lock is held. */

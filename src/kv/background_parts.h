@@ -19,6 +19,11 @@ struct kv_worker {
     struct kv_background *background;
 };
 
+/* Files of level 0 that a narrow compaction takes, as each is held open: as many, and where the
+ * reserve does not do for them, half as many, down to the least. */
+#define KV_NARROW_FILES     8u
+#define KV_NARROW_FILES_MIN 2u
+
 /* A range deletion that was flushed. */
 struct kv_hint {
     char *bytes; /* own: begin and end */
@@ -58,7 +63,11 @@ struct kv_background {
     uint64_t flushed_count;       /* layers, ever */
     uint64_t flush_failure_count; /* ever */
     struct kv_trouble trouble[KV_TROUBLES];
-    uint64_t dice; /* is_stepped: of step_seed */
+    uint32_t narrow_count; /* compactions that are to be narrow yet, for memory was short */
+    uint32_t narrow_files; /* of level 0, that a narrow one takes: KV_NARROW_FILES at most */
+    bool is_narrow[2];     /* one is under way, inside the reserve; [1]: asked for by hand */
+    uint32_t manual_count; /* of compaction_count: asked for by hand */
+    uint64_t dice;         /* is_stepped: of step_seed */
     struct kv_hint hints[KV_HINTS_MAX];
     uint32_t hint_count;
 
@@ -93,6 +102,14 @@ enum quarry_status kv_background_compact(struct quarry_kv *kv, uint32_t level,
                                          struct quarry_error *error);
 /* Whether memory was lacking of late. Under the store's mutex. */
 bool kv_background_is_short(const struct quarry_kv *kv);
+/* Flushing or compacting was refused memory, and is tried again with less. Without locks. */
+void kv_background_note_refusal(struct quarry_kv *kv);
+/* The turn to compact inside the reserve: for one at a time, and one that was asked for by hand.
+ * Returns: whether it is the caller's, who gives it back. Without locks. */
+Q_NODISCARD bool kv_background_try_narrow(struct quarry_kv *kv, bool is_manual);
+void kv_background_end_narrow(struct quarry_kv *kv, bool is_manual);
+/* A narrow one of so many files of level 0 was refused. Returns: whether fewer are to be taken. */
+bool kv_background_try_fewer(struct quarry_kv *kv, uint32_t file_count);
 /* What the last work has failed with; QUARRY_OK: it has not. Under the store's mutex. */
 enum quarry_status kv_background_trouble(struct quarry_kv *kv, struct quarry_error *error);
 /* Whether something is under way, or will be, that gives memory back as it ends. Threads: any,
@@ -127,11 +144,12 @@ void kv_stripes_fini(struct kv_stripes *stripes, struct kv_memory *memory);
 
 /*
  * Does a compaction that is under way (kv_picks_begin), and installs it. Ends neither the pick nor
- * its being under way. `is_small`: with as little memory as can be.
- * Errors: QUARRY_CANCELLED (the store closes), and any other: nothing was installed.
+ * its being under way. `is_manual`: asked for by hand. `is_narrow`: with little memory from the
+ * beginning; else when it is refused. Errors: QUARRY_NO_MEMORY (another narrow one has the reserve,
+ * or it does not do), QUARRY_CANCELLED (the store closes), and any other: nothing was installed.
  */
-enum quarry_status kv_compact(struct quarry_kv *kv, struct kv_pick *pick, bool is_small,
-                              struct quarry_error *error);
+enum quarry_status kv_compact(struct quarry_kv *kv, struct kv_pick *pick, bool is_narrow,
+                              bool is_manual, struct quarry_error *error);
 
 /* The options of picking, with the store's snapshots and hints. Under the store's mutex. */
 struct kv_pick_wishes {

@@ -241,6 +241,7 @@ enum quarry_status kv_background_start(struct quarry_kv *kv, struct quarry_error
 
     if (background != NULL) {
         background->kv = kv;
+        background->narrow_files = KV_NARROW_FILES;
         background->dice = kv->options.step_seed | UINT64_C(0x9e3779b900000001);
         background->wants_sweep = true;
         status = kv->throttle == NULL ? kv_throttle_create(kv, &kv->throttle) : QUARRY_OK;

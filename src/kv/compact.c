@@ -22,12 +22,21 @@
  * Cancelling: looked for at each entry, so that closing waits for a block to be read at most.
  *
  * Locking: none while it works; the store's mutex at the beginning, for snapshots.
- * Memory: for each input an open table, a block and a readahead; a writer. Where there was not
- * enough, it is tried again frugally (merge_iterator.h), without readahead and with small buffers.
- * Then it needs for each input a key and 1.5 KiB, and however many there are, one block and one
- * table; for the writer, what it writes: a block, and of the table that it has begun, eight bytes a
+ * Memory: as much as its thrift says.
+ *
+ *     wide     for each input an open table, a block and a readahead; a writer
+ *     narrow   no readahead, small buffers, outputs of a few MiB. For each input a table with its
+ *              index and a block, 20 to 150 KiB; where it was picked so, few inputs. Inside the
+ *              reserve (store.c), which is made for that: others cannot have it
+ *     frugal   the same, but of the inputs only the one that comes next holds more than a key
+ *              (merge_iterator.h): 1.5 KiB each. Slow, where inputs are interleaved: a table is
+ *              opened and a key sought whenever another input is next
+ *
+ * For the writer it is what it writes: a block, and of the table that it has begun, eight bytes a
  * key for the filter and about one part in forty for the index. No part of it grows with what is
- * read. It has no reserve; it is tried again until writers, which wait for it, have left it that.
+ * read. What is refused is done again with more thrift, from the beginning; but before it is frugal
+ * it is picked again, with half as many files of level 0. Frugal, one with a file of 140 MB among
+ * its inputs decoded that file's index for each of its keys, and did not end.
  */
 #include <kv/background_parts.h>
 
@@ -40,6 +49,11 @@
 /* Of the level after the output, in output files, that one output may overlap: LevelDB's ten. */
 #define GRANDPARENT_FILES_MAX 10u
 
+/* Of an output, where memory is short: its writer takes up to 1 MiB for keys of 16 bytes. */
+#define NARROW_FILE_BYTES Q_MIB(4)
+
+enum thrift { WIDE, NARROW, FRUGAL };
+
 /* An input: a run of the files of a level, or of one file of level 0. */
 struct source {
     struct kv_run run;
@@ -51,7 +65,7 @@ struct compaction {
     struct kv_pick *pick;
     struct quarry_error *error;
     struct kv_memory *memory;
-    bool is_small;
+    enum thrift thrift;
     struct kv_stripes stripes;
     struct source *sources;
     uint32_t source_count;
@@ -80,7 +94,7 @@ enum quarry_status kv_stripes_init(struct kv_stripes *stripes, struct quarry_kv 
 
     os_mutex_assert_held(&kv->mutex);
     for (const struct quarry_kv_snapshot *at = kv->snapshots; at != NULL; at = at->next) {
-        count++;
+        count += at->next == NULL || at->next->sequence != at->sequence;
     }
     *stripes = (struct kv_stripes){.sequences =
                                        kv_memory_take(memory, count * sizeof(*stripes->sequences))};
@@ -155,6 +169,7 @@ enum quarry_status kv_pick_wishes_init(struct kv_pick_wishes *wishes, struct qua
         .hints = wishes->hints,
         .hint_count = hint_count,
         .unflushed_sequence = unflushed_sequence(kv),
+        .level0_files_max = kv_background_is_short(kv) ? background->narrow_files : 0,
     };
     return QUARRY_OK;
 }
@@ -169,7 +184,7 @@ void kv_pick_wishes_fini(struct kv_pick_wishes *wishes, struct quarry_kv *kv)
 static struct kv_table_iterator_options reading(const struct compaction *compaction)
 {
     return (struct kv_table_iterator_options){
-        .is_background = true, .readahead_bytes = compaction->is_small ? 0 : READAHEAD_BYTES};
+        .is_background = true, .readahead_bytes = compaction->thrift == WIDE ? READAHEAD_BYTES : 0};
 }
 
 /* Takes the range deletions of a file's table. */
@@ -214,7 +229,7 @@ static enum quarry_status open_source(struct compaction *compaction,
     enum quarry_status status =
         kv_run_iterator_create(compaction->memory, &options, compaction->error, &source->over);
     if (status == QUARRY_OK) {
-        kv_run_iterator_set_frugal(source->over, compaction->is_small);
+        kv_run_iterator_set_frugal(source->over, compaction->thrift == FRUGAL);
         *child = kv_run_iterator_base(source->over);
     }
     return status;
@@ -263,7 +278,7 @@ static enum quarry_status merge_inputs(struct compaction *compaction)
         status = no_memory(compaction);
     }
     if (status == QUARRY_OK) {
-        kv_merge_iterator_set_frugal(compaction->merged, compaction->is_small);
+        kv_merge_iterator_set_frugal(compaction->merged, compaction->thrift == FRUGAL);
     }
     kv_memory_give(compaction->memory, children);
     return status;
@@ -328,6 +343,13 @@ static bool overlaps_much(struct compaction *compaction, struct kv_slice key)
            sat_mul_u64(pick->output_file_bytes, GRANDPARENT_FILES_MAX);
 }
 
+static uint64_t output_bytes_max(const struct compaction *compaction)
+{
+    uint64_t byte_count = compaction->pick->output_file_bytes;
+
+    return compaction->thrift == WIDE ? byte_count : size_min_u64(byte_count, NARROW_FILE_BYTES);
+}
+
 /* A new user key: whether the output ends before it. */
 static enum quarry_status cut_before(struct compaction *compaction, struct kv_slice key)
 {
@@ -339,7 +361,7 @@ static enum quarry_status cut_before(struct compaction *compaction, struct kv_sl
         compaction->overlapped_bytes = 0;
         return QUARRY_OK;
     }
-    if (pick->output_level == 0 || (byte_count < pick->output_file_bytes && !is_far)) {
+    if (pick->output_level == 0 || (byte_count < output_bytes_max(compaction) && !is_far)) {
         return QUARRY_OK;
     }
     compaction->overlapped_bytes = 0;
@@ -383,7 +405,7 @@ static enum quarry_status begin(struct compaction *compaction)
     struct kv_output_options options = {
         .kv = kv,
         .level = compaction->pick->output_level,
-        .is_small = compaction->is_small,
+        .is_small = compaction->thrift != WIDE,
         .stripes = &compaction->stripes,
         .fragments = compaction->fragments,
         .is_bare = is_range_bare,
@@ -549,14 +571,14 @@ static void tell(struct compaction *compaction, uint64_t written_bytes, size_t w
     kv_notify(kv, &data);
 }
 
-enum quarry_status kv_compact(struct quarry_kv *kv, struct kv_pick *pick, bool is_small,
-                              struct quarry_error *error)
+static enum quarry_status compact(struct quarry_kv *kv, struct kv_pick *pick, enum thrift thrift,
+                                  struct quarry_error *error)
 {
     struct compaction compaction = {.kv = kv,
                                     .pick = pick,
                                     .error = error,
                                     .memory = &kv->small[KV_PART_COMPACTION],
-                                    .is_small = is_small};
+                                    .thrift = thrift};
     uint64_t begin_ns = kv_now_ns(kv);
     enum quarry_status status = QUARRY_OK;
 
@@ -578,6 +600,39 @@ enum quarry_status kv_compact(struct quarry_kv *kv, struct kv_pick *pick, bool i
     end(&compaction);
     if (status == QUARRY_OK) {
         tell(&compaction, written_bytes, written_files, begin_ns);
+    }
+    return status;
+}
+
+/* Inside the reserve. */
+static enum quarry_status compact_narrowly(struct quarry_kv *kv, struct kv_pick *pick,
+                                           bool is_manual, struct quarry_error *error)
+{
+    if (!kv_background_try_narrow(kv, is_manual)) {
+        return error_set(error, QUARRY_NO_MEMORY, "%s: no memory for a compaction beside another",
+                         kv->path);
+    }
+    quarry_reserve_begin(kv->memory);
+    enum quarry_status status = compact(kv, pick, NARROW, error);
+    if (status == QUARRY_NO_MEMORY &&
+        !kv_background_try_fewer(kv, pick->inputs[0].level == 0 ? pick->inputs[0].file_count : 0)) {
+        status = compact(kv, pick, FRUGAL, error);
+    }
+    quarry_reserve_end(kv->memory);
+    kv_background_end_narrow(kv, is_manual);
+    return status;
+}
+
+enum quarry_status kv_compact(struct quarry_kv *kv, struct kv_pick *pick, bool is_narrow,
+                              bool is_manual, struct quarry_error *error)
+{
+    if (is_narrow && writes(pick)) {
+        return compact_narrowly(kv, pick, is_manual, error);
+    }
+    enum quarry_status status = compact(kv, pick, WIDE, error);
+    if (status == QUARRY_NO_MEMORY) {
+        kv_background_note_refusal(kv);
+        status = compact_narrowly(kv, pick, is_manual, error);
     }
     return status;
 }

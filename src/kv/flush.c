@@ -20,9 +20,10 @@
  * change only drops them.
  *
  * Flushing is what gives memory back, so it must get by with little. One that is refused is done
- * again at once, with the reserve and frugally: with small buffers and without a filter, which is
- * 8 bytes a key until it is made, and without which a table is read all the same. Compactions make
- * it one with a filter. What the layers had pays for the next reserve, before others can have it.
+ * again at once, inside the memory's reserve and frugally: with small buffers and without a filter,
+ * which is 8 bytes a key until it is made, and without which a table is read all the same.
+ * Compactions make it one with a filter. What the layers had pays for the next reserve, before
+ * others can have it.
  *
  * Locking: none while it writes. Memory: a cursor for each layer, the writer's.
  */
@@ -320,13 +321,17 @@ static enum quarry_status flush_layers(struct quarry_kv *kv, struct kv_layer **l
 static enum quarry_status flush_frugally(struct quarry_kv *kv, struct kv_layer **layers,
                                          size_t count, struct quarry_error *error)
 {
+    kv_background_note_refusal(kv);
     (void)kv_commit_release_reserve(kv, KV_RESERVE_FLUSH);
     os_mutex_lock(&kv->mutex);
     for (size_t i = 0; i < count; i++) {
         layers[i]->is_flushing = true;
     }
     os_mutex_unlock(&kv->mutex);
-    return flush_layers(kv, layers, count, true, error);
+    quarry_reserve_begin(kv->memory);
+    enum quarry_status status = flush_layers(kv, layers, count, true, error);
+    quarry_reserve_end(kv->memory);
+    return status;
 }
 
 enum quarry_status kv_flush_layers(struct quarry_kv *kv, struct kv_layer **layers, size_t count,

@@ -130,6 +130,9 @@ static void publish(struct quarry_kv *kv, struct kv_version *version, struct kv_
         drop_layers(kv, dropped, flushed_count);
     }
     kv_view_publish(kv, ready, version);
+    if (flushed_count != 0) {
+        kv_view_note_flush(kv);
+    }
     if (kv->throttle != NULL) {
         kv_throttle_look(kv);
     }

@@ -8,12 +8,21 @@
  *
  * A layer is counted: the store's lists have a count, each view, and whoever holds a value in it.
  *
+ * Readers hold memtables that have been flushed long ago. Where all of them together are above
+ * three eighths of the budget, the next one is smaller, so that the rest of it stays for what
+ * flushes and compacts them.
+ *
  * Cost: a branch more than the memtable's own functions.
  */
 #include <kv/view.h>
 
 #include <os/os.h>
 #include <ref/ref.h>
+
+/* Of the budget, for all memtables that are there; and the least that one has of its own accord. */
+#define MEMTABLES_SHARE 3u
+#define MEMTABLES_PARTS 8u
+#define CAPACITY_LEAST  Q_KIB(256)
 
 /* ---- beginning and ending ------------------------------------------------------------------- */
 
@@ -28,10 +37,39 @@ static struct kv_layer *take_layer(struct quarry_kv *kv)
     return layer;
 }
 
+static uint64_t memtable_bytes(struct quarry_kv *kv)
+{
+    struct quarry_account_state own;
+
+    quarry_account_read(kv->small[KV_PART_MEMTABLE].account, &own);
+    return own.charged_bytes;
+}
+
+/* The usual, or a part of it: see above. */
+static uint64_t next_capacity(struct quarry_kv *kv)
+{
+    const struct quarry_kv_options *options = &kv->options;
+    uint64_t capacity_bytes = options->write_buffer_bytes;
+    uint64_t most_bytes =
+        size_max_u64(kv->budget_bytes / MEMTABLES_PARTS * MEMTABLES_SHARE,
+                     sat_mul_u64(capacity_bytes, (uint64_t)options->write_buffer_count + 1));
+
+    if (kv->budget_bytes == 0 || sat_add_u64(memtable_bytes(kv), capacity_bytes) <= most_bytes) {
+        return capacity_bytes;
+    }
+    (void)quarry_arena_keeper_reclaim(kv->keeper, capacity_bytes); /* it is charged, too */
+    uint64_t held_bytes = memtable_bytes(kv);
+    while (capacity_bytes / 2 >= CAPACITY_LEAST &&
+           sat_add_u64(held_bytes, capacity_bytes) > most_bytes) {
+        capacity_bytes /= 2;
+    }
+    return capacity_bytes;
+}
+
 enum quarry_status kv_layer_create_memtable(struct quarry_kv *kv, struct kv_layer **ret_layer,
                                             struct quarry_error *error)
 {
-    return kv_layer_create_sized(kv, kv->options.write_buffer_bytes, ret_layer, error);
+    return kv_layer_create_sized(kv, next_capacity(kv), ret_layer, error);
 }
 
 enum quarry_status kv_layer_create_sized(struct quarry_kv *kv, uint64_t capacity_bytes,

@@ -110,9 +110,27 @@ enum quarry_status quarry_kv_flush(struct quarry_kv *kv, struct quarry_error *er
 
 /* ---- compacting a range --------------------------------------------------------------------- */
 
-/* A level: NOT_FOUND where nothing of it is in the range. Waits for what is in the way. */
+/* Whether level 0 has files in the range with numbers below one. */
+static bool has_old_level0(struct quarry_kv *kv, const struct kv_key_range *range,
+                           uint64_t first_new)
+{
+    struct kv_version *version = kv_versions_acquire(&kv->versions);
+    const struct kv_run *level = &version->levels[0];
+    bool has = false;
+
+    for (uint32_t i = 0; i < level->file_count && !has; i++) {
+        struct kv_key_range own = kv_file_range(level->files[i]);
+        has = level->files[i]->number < first_new &&
+              kv_ranges_overlap(version->comparator, range, &own);
+    }
+    kv_version_release(version);
+    return has;
+}
+
+/* A level: NOT_FOUND where nothing of it is in the range. Waits for what is in the way.
+ * `first_new`: files of level 0 with a number from there on may stay. */
 static enum quarry_status compact_level(struct quarry_kv *kv, uint32_t level,
-                                        const struct kv_key_range *range,
+                                        const struct kv_key_range *range, uint64_t first_new,
                                         struct quarry_error *error)
 {
     uint32_t memory_count = 0;
@@ -122,6 +140,10 @@ static enum quarry_status compact_level(struct quarry_kv *kv, uint32_t level,
         enum quarry_status status = kv_background_compact(kv, level, range, error);
         if (status == QUARRY_NO_MEMORY && may_try_again(kv, ++memory_count)) {
             continue;
+        }
+        if (status == QUARRY_OK && level == 0 && has_old_level0(kv, range, first_new)) {
+            memory_count = 0;
+            continue; /* memory is short, and not all were taken at once */
         }
         if (status != QUARRY_BUSY) {
             return status;
@@ -167,13 +189,13 @@ static enum quarry_status compact(struct quarry_kv *kv, const struct kv_key_rang
     enum quarry_status status = QUARRY_OK;
 
     for (uint32_t level = 0; level < LAST_LEVEL; level++) {
-        status = compact_level(kv, level, range, error);
+        status = compact_level(kv, level, range, first_new, error);
         if (status != QUARRY_OK && status != QUARRY_NOT_FOUND) {
             return status;
         }
     }
     if (has_leftovers(kv, range, first_new)) {
-        status = compact_level(kv, LAST_LEVEL, range, error);
+        status = compact_level(kv, LAST_LEVEL, range, first_new, error);
     }
     return status == QUARRY_NOT_FOUND ? QUARRY_OK : status;
 }

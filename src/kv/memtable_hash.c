@@ -17,6 +17,9 @@
  * seal, or their slot is moved later. Readers look into the older table, and if it has not the key,
  * into the newer. When all slots are moved, the newer table is the one.
  *
+ *   Whoever finds no place in a table that fills faster than the next one comes helps to make and
+ *   to clear that, and waits for others' pieces of it: some thousand instructions each.
+ *
  * Why that finds every key
  *   A slot is only ever changed from empty to a node, from empty to sealed, and from a node to
  *   another of the same key. A key that was put into the older table has occupied slots up to its
@@ -32,12 +35,12 @@
  *
  * Memory: the arena's. Tables that were moved from stay there: together a third of the one in use
  * where each was four times the last, and at most as much. When the arena has no room for a larger
- * one, the table fills up; a key whose next PROBES_MAX slots are taken is lost to it, and from then
- * on what is not found is looked for in the list.
+ * one, the table fills up; then a key whose next PROBES_MAX slots are taken is lost to it, and from
+ * then on what is not found is looked for in the list.
  *
- * Locking: none. Cost: one miss for a key that is not there, two for one that is; inserting: one,
- * which the insertion into the list covers in part. 13 to 51 bytes a key, towards 20 as the
- * memtable fills.
+ * Locking: none; who waits as above holds no piece that anybody waits for. Cost: one miss for a key
+ * that is not there, two for one that is; inserting: one, which the insertion into the list covers
+ * in part. 13 to 51 bytes a key, towards 20 as the memtable fills.
  *
  * Rejected: chains through the nodes (a miss for each node in a chain, and 8 bytes more a node);
  * slots of 32 bits with 3 bits of tag (half the memory, a third of a node more for each key that is
@@ -47,6 +50,8 @@
  * ms for one unlucky writer).
  */
 #include <kv/memtable_hash.h>
+
+#include <os/os.h>
 
 /* Slots of the first table: 2 KiB, for an arena of 256 KiB. */
 #define FIRST_BITS 8u
@@ -76,6 +81,7 @@ struct kv_hash_table {
     _Atomic(void *) newer;      /* struct kv_hash_table */
     _Atomic(void *) coming;     /* the same, before all of its slots are cleared */
     _Atomic bool is_growing;    /* somebody has gone to make it, or found that there is no room */
+    _Atomic bool has_no_room;   /* for a newer one, ever */
     _Atomic uint64_t key_count; /* of slots with a node */
     _Atomic uint64_t move_next; /* slots that somebody has gone to move */
     _Atomic uint64_t move_done;
@@ -195,6 +201,8 @@ static void grow(struct kv_hash *hash, struct kv_hash_table *table)
     if (coming != NULL) {
         /* Release: pairs with the acquire in grow_slow; its header is there. */
         atomic_store_release_ptr(&table->coming, coming);
+    } else {
+        atomic_store_relaxed_bool(&table->has_no_room, true); /* and nothing with it */
     }
 }
 
@@ -209,6 +217,41 @@ Q_COLD static void grow_slow(struct kv_hash *hash, struct kv_hash_table *table)
                !atomic_exchange_relaxed_bool(&table->is_growing, true)) {
         grow(hash, table);
     }
+}
+
+/* Whether a newer table, or a piece of it, waits for somebody to make it. */
+static bool has_work_left(const struct kv_hash_table *table, const struct kv_hash_table *coming)
+{
+    if (coming == NULL) {
+        return !atomic_load_relaxed_bool(&table->is_growing);
+    }
+    return atomic_load_relaxed_u64(&coming->clear_next) < UINT64_C(1) << coming->bits;
+}
+
+/*
+ * A key found no place in a table. Returns: whether there is a newer one now. Not for a table with
+ * room elsewhere: keys that only seem to be many, for their tags are alike, would be as many in the
+ * next one, and that four times as large.
+ */
+Q_COLD static bool help_to_grow(struct kv_hash *hash, struct kv_hash_table *table)
+{
+    /* Relaxed, all: hints, but for what is published with a release. */
+    if (atomic_load_relaxed_u64(&table->key_count) <= table->limit) {
+        return newer_of(table) != NULL;
+    }
+    while (newer_of(table) == NULL) {
+        /* Acquire: as in grow_slow. */
+        struct kv_hash_table *coming = atomic_load_acquire_ptr(&table->coming);
+        if (coming == NULL && atomic_load_relaxed_bool(&table->has_no_room)) {
+            return false;
+        }
+        if (has_work_left(table, coming)) {
+            grow_slow(hash, table);
+        } else {
+            os_yield();
+        }
+    }
+    return true;
 }
 
 static inline void grow_if_full(struct kv_hash *hash, struct kv_hash_table *table)
@@ -312,6 +355,9 @@ static void insert_from(struct kv_hash *hash, struct kv_hash_table *table, uint6
         /* One that is being moved from takes nothing more. */
         if (newer_of(table) == NULL) {
             insertion = insert_into(hash, table, wanted);
+        }
+        if (Q_UNLIKELY(insertion == IS_FULL) && !help_to_grow(hash, table)) {
+            break;
         }
     }
     if (insertion != INSERTED) {

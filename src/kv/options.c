@@ -4,8 +4,8 @@
  *     budget    ceiling of the account, of its parent, or the memory's limit: the least of them
  *     1/8       a memtable, up to 64 MiB; of which there are two, and a spare
  *     1/4       blocks, from where its own cache begins
- *     1/8       what iterators hold
- *     1/8       a table, up to 32 MiB: compaction holds buffers for several, and index and filter
+ *     1/32      what iterators hold of blocks: which keep pages of the cache, up to four times as
+ * much 1/8       a table, up to 32 MiB: compaction holds buffers for several, and index and filter
  *
  * Below 8 MiB the memtables would be so small that their tables cost more than what is in them; it
  * is refused, with the figure.
@@ -27,6 +27,7 @@
 #define FILE_BYTES         Q_MIB(32)
 #define FILE_BYTES_MIN     Q_KIB(64)
 #define BUDGET_SHARE       8u
+#define PINNED_SHARE       32u
 /* Files that the process keeps for other uses, and what it may open where nobody says. */
 #define OTHER_FILES        256u
 #define OPEN_FILES_DEFAULT 768u
@@ -113,7 +114,7 @@ static void set_file_defaults(struct quarry_kv_options *options, uint64_t budget
     default_u32(&options->background_count, 2);
     default_u64(&options->reserved_disk_bytes, Q_MIB(64));
     default_u32(&options->open_files_max, open_files_of(budget_bytes));
-    default_u64(&options->pinned_bytes, budget_bytes / BUDGET_SHARE);
+    default_u64(&options->pinned_bytes, budget_bytes / PINNED_SHARE);
     if (options->checksum == QUARRY_KV_CHECKSUM_DEFAULT) {
         options->checksum = QUARRY_KV_CHECKSUM_CRC32C;
     }

@@ -66,6 +66,8 @@ struct kv_pick_options {
     const struct kv_pick_hint *hints;
     uint32_t hint_count;
     uint64_t unflushed_sequence; /* the least of what is in no file yet; 0: all is */
+    uint32_t level0_files_max;   /* of level 0, that one compaction takes, and more only where they
+                                    overlap; and none within level 0. 0: as many as there are */
 };
 
 /* Where data goes, and how much each level should have. */

@@ -17,6 +17,10 @@
  * respect. A file that was ingested can be newer than what is in memory still. It stays out: joined
  * with older ones it would make them newer than what is flushed next.
  *
+ * *Where memory is short* a compaction holds something for each file of level 0 that it takes, so
+ * it takes few: the oldest. Nothing is joined within level 0 then, for what comes out is one file
+ * that is not cut, and its index and filter grow with it.
+ *
  * Invariants:
  *   1. A set that goes to the base level is closed downwards: with a file, every older one that
  *      overlaps it, and what those overlap.
@@ -32,6 +36,9 @@
 #define INTRA_FILES_MIN 4u
 /* Of what a compaction takes, in files of the size wanted. */
 #define TAKEN_FILES_MAX 25u
+/* The same within level 0, of whose one output index and filter are in memory until it ends: of
+ * 25 files of 4 MiB and keys of 16 bytes they took 32 MiB. */
+#define JOINED_FILES_MAX 8u
 
 /* ---- intervals ------------------------------------------------------------------------------ */
 
@@ -105,15 +112,23 @@ static enum quarry_status set_close(struct set *set, uint32_t from)
     return status;
 }
 
+/* Whether it has as many files as one compaction is to take. */
+static bool set_is_full(const struct set *set, uint32_t file_max)
+{
+    return file_max != 0 && set->file_count >= file_max;
+}
+
 /* Takes the files over an interval from the oldest on, while they are not too many bytes. */
-static enum quarry_status set_take_interval(struct set *set, uint32_t interval, uint64_t byte_max)
+static enum quarry_status set_take_interval(struct set *set, uint32_t interval, uint64_t byte_max,
+                                            uint32_t file_max)
 {
     const struct kv_run *level = &set->version->levels[0];
     enum quarry_status status = QUARRY_OK;
 
     for (uint32_t i = level->file_count; i-- > 0 && status == QUARRY_OK;) {
         if (kv_pick_covers(set->version, level->files[i], interval)) {
-            if (set->file_count != 0 && set->byte_count >= byte_max) {
+            if ((set->file_count != 0 && set->byte_count >= byte_max) ||
+                set_is_full(set, file_max)) {
                 break;
             }
             status = set_add(set, i);
@@ -125,12 +140,15 @@ static enum quarry_status set_take_interval(struct set *set, uint32_t interval, 
     return status == QUARRY_OK && set->file_count == 0 ? QUARRY_NOT_FOUND : status;
 }
 
-static enum quarry_status set_take_range(struct set *set, const struct kv_key_range *range)
+/* The files in a range, from the oldest on. */
+static enum quarry_status set_take_range(struct set *set, const struct kv_key_range *range,
+                                         uint32_t file_max)
 {
     const struct kv_run *level = &set->version->levels[0];
     enum quarry_status status = QUARRY_OK;
 
-    for (uint32_t i = 0; i < level->file_count && status == QUARRY_OK; i++) {
+    for (uint32_t i = level->file_count;
+         i-- > 0 && status == QUARRY_OK && !set_is_full(set, file_max);) {
         struct kv_key_range own = kv_file_range(level->files[i]);
         if (kv_ranges_overlap(set->version->comparator, range, &own)) {
             status = set_add(set, i);
@@ -210,7 +228,7 @@ static enum quarry_status pick_base(const struct kv_pick_job *job, struct set *s
 
     while (next_interval(job->version, &depth, &interval) && depth >= depth_min) {
         set_clear(set);
-        status = set_take_interval(set, interval, byte_max);
+        status = set_take_interval(set, interval, byte_max, job->options->level0_files_max);
         if (status == QUARRY_OK) {
             status = set_pick(job, set, KV_PICK_MERGE, job->shape.base_level, ret_pick);
         }
@@ -249,12 +267,13 @@ static enum quarry_status pick_intra(const struct kv_pick_job *job, struct set *
                                      struct kv_pick **ret_pick)
 {
     const struct kv_run *level = &job->version->levels[0];
-    uint64_t byte_max = sat_mul_u64(job->options->file_bytes, TAKEN_FILES_MAX);
+    uint64_t byte_max = sat_mul_u64(job->options->file_bytes, JOINED_FILES_MAX);
     uint32_t first = count_newer_than_unflushed(job);
 
     set_clear(set);
     for (uint32_t i = first; i < level->file_count && level->files[i]->has_sequences; i++) {
-        if (set->byte_count >= byte_max || set_add(set, i) != QUARRY_OK) {
+        bool is_much = set->file_count >= INTRA_FILES_MIN && set->byte_count >= byte_max;
+        if (is_much || set_add(set, i) != QUARRY_OK) {
             break;
         }
     }
@@ -283,7 +302,8 @@ enum quarry_status kv_pick_level0(const struct kv_pick_job *job, struct kv_pick 
     if (status == QUARRY_OK) {
         status = pick_base(job, &set, ret_pick);
     }
-    if (status == QUARRY_NOT_FOUND && set.is_in != NULL && job->shape.depth_score >= 1) {
+    if (status == QUARRY_NOT_FOUND && set.is_in != NULL && job->shape.depth_score >= 1 &&
+        job->options->level0_files_max == 0) {
         status = pick_intra(job, &set, ret_pick);
     }
     kv_memory_give(job->version->memory, set.is_in);
@@ -297,7 +317,7 @@ enum quarry_status kv_pick_level0_range(const struct kv_pick_job *job,
     enum quarry_status status = set_init(&set, job->version);
 
     if (status == QUARRY_OK) {
-        status = set_take_range(&set, range);
+        status = set_take_range(&set, range, job->options->level0_files_max);
     }
     if (status == QUARRY_OK) {
         status = set_pick(job, &set, KV_PICK_MANUAL, job->shape.base_level, ret_pick);

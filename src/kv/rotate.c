@@ -42,16 +42,14 @@ static void drop_fresh(struct quarry_kv *kv, struct fresh *fresh)
     *fresh = (struct fresh){NULL, NULL};
 }
 
-/* What is left of a budget is for what lets it be flushed. */
 static enum quarry_status make_layer(struct quarry_kv *kv, struct kv_layer **ret_layer,
                                      struct quarry_error *error)
 {
-    quarry_reserve_begin(kv->memory);
     enum quarry_status status = kv_layer_create_memtable(kv, ret_layer, error);
+
     if (status == QUARRY_NO_MEMORY) {
         status = kv_layer_create_sized(kv, QUARRY_ARENA_CAPACITY_MIN, ret_layer, error);
     }
-    quarry_reserve_end(kv->memory);
     return status;
 }
 
@@ -78,14 +76,16 @@ static enum quarry_status try_prepare_fresh(struct quarry_kv *kv, struct fresh *
     return status;
 }
 
+/* What is left of a budget is for what lets it be flushed. */
 static enum quarry_status prepare_fresh(struct quarry_kv *kv, struct fresh *fresh,
                                         struct quarry_error *error)
 {
+    quarry_reserve_begin(kv->memory);
     enum quarry_status status = try_prepare_fresh(kv, fresh, error);
-
     if (status == QUARRY_NO_MEMORY && kv_commit_release_reserve(kv, KV_RESERVE_ROTATE)) {
         status = try_prepare_fresh(kv, fresh, error);
     }
+    quarry_reserve_end(kv->memory);
     return status;
 }
 

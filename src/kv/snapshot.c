@@ -1,15 +1,43 @@
 /*
  * Snapshots: sequences that compactions keep what is visible at.
  *
- * The list is in the order of taking, so by rising sequences: the oldest first. The sequence is
+ *     mutex   │ 20, taken │ 33, of an iterator │ 33, taken │ 60, of an iterator │     the list
+ *
+ * The list is by rising sequences: the oldest first. What is taken now comes last. The sequence is
  * read under the lock under which a compaction copies the list, with what is visible then as its
  * last one: a snapshot is either in the copy, or not older than that.
  *
- * Locking: the store's mutex. Cost: an allocation and the mutex.
+ * Every open iterator has its sequence in the list, too: it may leave the view that it was made
+ * with for a newer one, and sees the same there (walk_sources.c).
+ *
+ * Locking: the store's mutex. Cost: an allocation and the mutex; for the iterators of a snapshot a
+ * step for each that is newer.
  */
 #include <kv/store.h>
 
 #include <os/os.h>
+
+static void link_locked(struct quarry_kv *kv, struct quarry_kv_snapshot *snapshot)
+{
+    struct quarry_kv_snapshot *previous = kv->snapshots_last;
+
+    while (previous != NULL && previous->sequence > snapshot->sequence) {
+        previous = previous->previous;
+    }
+    struct quarry_kv_snapshot **link = previous == NULL ? &kv->snapshots : &previous->next;
+    snapshot->previous = previous;
+    snapshot->next = *link;
+    *link = snapshot;
+    *(snapshot->next == NULL ? &kv->snapshots_last : &snapshot->next->previous) = snapshot;
+}
+
+void kv_snapshot_link(struct quarry_kv *kv, struct quarry_kv_snapshot *at, const uint64_t *sequence)
+{
+    os_mutex_lock(&kv->mutex);
+    at->sequence = sequence != NULL ? *sequence : kv_visible_sequence(kv);
+    link_locked(kv, at);
+    os_mutex_unlock(&kv->mutex);
+}
 
 enum quarry_status quarry_kv_snapshot_take(struct quarry_kv *kv,
                                            const struct quarry_kv_snapshot **ret_snapshot)
@@ -20,17 +48,8 @@ enum quarry_status quarry_kv_snapshot_take(struct quarry_kv *kv,
     if (snapshot == NULL) {
         return QUARRY_NO_MEMORY;
     }
-    snapshot->taken_ns = os_monotonic_ns(kv->os);
-    os_mutex_lock(&kv->mutex);
-    snapshot->sequence = kv_visible_sequence(kv);
-    snapshot->previous = kv->snapshots_last;
-    if (kv->snapshots_last == NULL) {
-        kv->snapshots = snapshot;
-    } else {
-        kv->snapshots_last->next = snapshot;
-    }
-    kv->snapshots_last = snapshot;
-    os_mutex_unlock(&kv->mutex);
+    snapshot->taken_ns = size_max_u64(os_monotonic_ns(kv->os), 1);
+    kv_snapshot_link(kv, snapshot, NULL);
     /* Relaxed: a figure. */
     (void)atomic_add_relaxed_u32(&kv->snapshot_count, 1);
     *ret_snapshot = snapshot;
@@ -49,6 +68,13 @@ static void unlink_locked(struct quarry_kv *kv, struct quarry_kv_snapshot *snaps
     *previous = snapshot->previous;
 }
 
+void kv_snapshot_unlink(struct quarry_kv *kv, struct quarry_kv_snapshot *at)
+{
+    os_mutex_lock(&kv->mutex);
+    unlink_locked(kv, at);
+    os_mutex_unlock(&kv->mutex);
+}
+
 void quarry_kv_snapshot_release(struct quarry_kv *kv, const struct quarry_kv_snapshot *snapshot)
 {
     if (snapshot == NULL) {
@@ -56,9 +82,7 @@ void quarry_kv_snapshot_release(struct quarry_kv *kv, const struct quarry_kv_sna
     }
     /* Borrowed const by who took it; it is the store's. */
     struct quarry_kv_snapshot *own = (struct quarry_kv_snapshot *)(uintptr_t)snapshot;
-    os_mutex_lock(&kv->mutex);
-    unlink_locked(kv, own);
-    os_mutex_unlock(&kv->mutex);
+    kv_snapshot_unlink(kv, own);
     (void)atomic_sub_relaxed_u32(&kv->snapshot_count, 1); /* a figure */
     kv_memory_give(&kv->small[KV_PART_READ], own);
 }

@@ -202,6 +202,22 @@ static void add_layer(struct kv_facts *facts, const struct kv_layer *layer, bool
     }
 }
 
+/* Of those that were taken: iterators have some in the list as well. */
+static void put_oldest_snapshot(struct quarry_kv *kv, struct kv_facts *facts)
+{
+    const struct quarry_kv_snapshot *oldest = kv->snapshots;
+
+    os_mutex_assert_held(&kv->mutex);
+    while (oldest != NULL && oldest->taken_ns == 0) {
+        oldest = oldest->next;
+    }
+    if (oldest != NULL) {
+        facts->oldest_snapshot_sequence = oldest->sequence;
+        facts->stats.oldest_snapshot_ns =
+            sat_sub_u64(quarry_vfs_monotonic_ns(kv->vfs), oldest->taken_ns);
+    }
+}
+
 static void put_lists(struct quarry_kv *kv, struct kv_facts *facts)
 {
     os_mutex_lock(&kv->mutex);
@@ -215,12 +231,7 @@ static void put_lists(struct quarry_kv *kv, struct kv_facts *facts)
     facts->has_immutable = kv->immutable_count != 0;
     facts->running_compactions = kv->picks.count;
     facts->deletions_enabled = kv->deletions_off == 0;
-    if (kv->snapshots != NULL) {
-        uint64_t now_ns = quarry_vfs_monotonic_ns(kv->vfs);
-        facts->oldest_snapshot_sequence = kv->snapshots->sequence;
-        facts->stats.oldest_snapshot_ns =
-            now_ns > kv->snapshots->taken_ns ? now_ns - kv->snapshots->taken_ns : 0;
-    }
+    put_oldest_snapshot(kv, facts);
     if (kv->background != NULL) {
         facts->is_flushing = kv->background->is_flushing;
         facts->background_errors = kv->background->flush_failure_count;

@@ -32,6 +32,11 @@
 
 /* Of its own block cache, where nothing is said: it follows the budget from there. */
 #define CACHE_SHARE 4u
+/* Of the budget, that is kept for flushes and compactions. A compaction that holds a block, an
+ * index and a table for each of its inputs takes 1 to 3 MiB (compact.c), in the smallest budgets
+ * less. */
+#define RESERVE_SHARE     16u
+#define RESERVE_BYTES_MAX Q_MIB(16)
 /* Addresses for memtables: so many times what they may be; they cost nothing. */
 #define LANE_FACTOR 8u
 /* Names that quarry_kv_destroy removes between two readings of the directory. */
@@ -253,6 +258,26 @@ static enum quarry_status create_rest(struct quarry_kv *kv, struct quarry_error 
     return QUARRY_OK;
 }
 
+/* Without it the store works as well, while there is memory. */
+static void take_reserve(struct quarry_kv *kv, uint64_t budget_bytes)
+{
+    uint64_t byte_count = size_min_u64(budget_bytes / RESERVE_SHARE, RESERVE_BYTES_MAX);
+
+    if (!kv->is_read_only && quarry_memory_add_reserve(kv->memory, byte_count) == QUARRY_OK) {
+        quarry_account_add_reserve(kv->account, byte_count);
+        kv->reserve_bytes = byte_count;
+    }
+}
+
+static void drop_reserve(struct quarry_kv *kv)
+{
+    if (kv->reserve_bytes != 0) {
+        quarry_account_remove_reserve(kv->account, kv->reserve_bytes);
+        quarry_memory_remove_reserve(kv->memory, kv->reserve_bytes);
+        kv->reserve_bytes = 0;
+    }
+}
+
 static enum quarry_status create_parts(struct quarry_kv *kv, uint64_t budget_bytes,
                                        struct quarry_error *error)
 {
@@ -275,6 +300,9 @@ static enum quarry_status create_parts(struct quarry_kv *kv, uint64_t budget_byt
     if (status == QUARRY_OK) {
         kv_commit_restore_reserves(kv);
         status = kv_reads_create(kv, error);
+    }
+    if (status == QUARRY_OK) {
+        take_reserve(kv, budget_bytes);
     }
     return status;
 }
@@ -314,6 +342,7 @@ static enum quarry_status dismantle(struct quarry_kv *kv, struct quarry_error *e
     memcpy(ground.part, kv->part, sizeof(ground.part));
     memcpy(ground.small, kv->small, sizeof(ground.small));
     kv_background_stop(kv);
+    drop_reserve(kv);
     enum quarry_status status = kv_log_set_destroy(kv->log, error);
     kv_reads_destroy(kv);
     destroy_contents(kv);

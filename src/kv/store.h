@@ -80,8 +80,8 @@ struct kv_counts_stripe {
 
 struct quarry_kv_snapshot {
     uint64_t sequence;
-    uint64_t taken_ns;
-    struct quarry_kv_snapshot *next, *previous; /* guarded by the store's mutex; oldest first */
+    uint64_t taken_ns;                          /* 0: an iterator's */
+    struct quarry_kv_snapshot *next, *previous; /* guarded by the store's mutex */
 };
 
 struct quarry_kv {
@@ -101,6 +101,7 @@ struct quarry_kv {
     struct quarry_account *account, *part[KV_PARTS];
     uint64_t budget_bytes;            /* of all parts, as it was when the store was opened */
     uint64_t write_memory_max;        /* of it: what one write may take, in all */
+    uint64_t reserve_bytes;           /* of it, that is kept for flushes and compactions; 0: none */
     struct quarry_lifetime *lifetime; /* of all small memory */
     struct quarry_pool *pool;
     struct kv_memory small[KV_PARTS]; /* by part */
@@ -118,7 +119,8 @@ struct quarry_kv {
     _Atomic uint64_t visible_sequence; /* all changes up to it can be read */
     struct kv_counts_stripe *counts;   /* KV_COUNT_STRIPES */
     _Atomic uint32_t snapshot_count, iterator_count, value_count;
-    struct kv_reads *reads; /* const while it is open; kv_reads_create, kv_reads_destroy */
+    _Atomic uint64_t flush_count; /* changes of files that have taken layers off the list */
+    struct kv_reads *reads;       /* const while it is open; kv_reads_create, kv_reads_destroy */
 
     /* ---- commit ---- */
     struct os_mutex commit_mutex;
@@ -152,6 +154,15 @@ struct quarry_kv {
     struct kv_background *background;
     struct kv_throttle *throttle;
 };
+
+/*
+ * Puts a sequence into the list of snapshots, so that flushes and compactions keep what is visible
+ * at it; takes it off. `at`: the caller's until then. `sequence`: NULL: what is visible now. Cost:
+ * the mutex, and a step for each snapshot that is newer.
+ */
+void kv_snapshot_link(struct quarry_kv *kv, struct quarry_kv_snapshot *at,
+                      const uint64_t *sequence);
+void kv_snapshot_unlink(struct quarry_kv *kv, struct quarry_kv_snapshot *at);
 
 /* A number that no file has. Threads: any. */
 static inline uint64_t kv_new_file_number(struct quarry_kv *kv)

@@ -31,6 +31,9 @@
  * Invariants:
  *   1. A rate changes by a tenth at most in 100 ms.
  *   2. It is between RATE_MIN and RATE_MAX while it is limited.
+ *   3. It does not fall below a sixteenth of what flushes and compactions write of late: each byte
+ *      is written about so many times before it is at rest. What is behind for another reason than
+ *      writers, as where memory is short for a while, is not caught up with by slowing them more.
  *
  * Rejected: RocksDB's delayed write rate, which is halved and doubled at thresholds; LevelDB's
  * sleep of 1 ms for each write from 8 files on: both are cliffs, of which the users complain.
@@ -55,6 +58,12 @@
 #define CHANGE_MAX   0.1
 #define RATE_MIN     (64.0 * 1024)
 #define RATE_MAX     (16.0 * 1024 * 1024 * 1024)
+/* Of what the background writes, that writers may write at least. Doubling it halves what a store
+ * that is far behind takes, and nothing else: hard limits stop writers anyway. */
+#define PROGRESS_PARTS 16.0
+/* Of the newest 100 ms in the smoothed progress: a compaction's inputs are found between outputs.
+ */
+#define PROGRESS_SHARE 0.03
 /* The limit goes when it is so many times what is asked for. */
 #define RELEASE_FACTOR 4.0
 /* Of the newest 100 ms in the smoothed demand. */
@@ -75,6 +84,7 @@ struct kv_throttle {
     _Atomic bool is_told;    /* of is_limited: what the listener knows */
     _Atomic bool must_stop;
     _Atomic uint64_t admitted_bytes; /* ever */
+    _Atomic uint64_t done_bytes;     /* ever, by the background */
     _Atomic uint64_t due_ns;         /* when the next step of the controller is */
     _Atomic uint64_t unpaced_bytes;  /* since the last charge of the pace */
     _Atomic uint64_t quantum_bytes;  /* of the pace */
@@ -83,9 +93,10 @@ struct kv_throttle {
     struct kv_pace pace;
     struct kv_throttle_controller controller;
     struct kv_throttle_signals signals;
-    uint64_t stepped_bytes; /* of admitted_bytes, at the last step */
-    uint64_t credit_ns;     /* when the next byte may be written */
-    uint64_t background_ns; /* when the next byte of the background may be */
+    uint64_t stepped_bytes;      /* of admitted_bytes, at the last step */
+    uint64_t stepped_done_bytes; /* of done_bytes */
+    uint64_t credit_ns;          /* when the next byte may be written */
+    uint64_t background_ns;      /* when the next byte of the background may be */
     uint64_t throttled_ns, stopped_ns, stopped_worst_ns;
 };
 
@@ -130,8 +141,12 @@ static void adjust(struct kv_throttle_controller *controller, double pressure)
     double change =
         PROPORTIONAL * (pressure - controller->pressure) + INTEGRAL * (pressure - WANTED);
     double factor = 1 - between(change, -CHANGE_MAX, CHANGE_MAX);
+    double wanted = controller->rate * factor, least = controller->progress / PROGRESS_PARTS;
 
-    controller->rate = between(controller->rate * factor, RATE_MIN, RATE_MAX);
+    if (wanted < least) { /* invariant 3, by way of invariant 1 */
+        wanted = between(least, wanted, controller->rate * (1 + CHANGE_MAX));
+    }
+    controller->rate = between(wanted, RATE_MIN, RATE_MAX);
     controller->pressure = pressure;
     if (pressure < WANTED &&
         (controller->rate >= RELEASE_FACTOR * controller->demand || controller->rate >= RATE_MAX)) {
@@ -155,7 +170,9 @@ bool kv_throttle_control(struct kv_throttle_controller *controller,
     if (newest > controller->demand) {
         controller->demand = newest; /* it begins at once, and is forgotten slowly */
     }
-    controller->admitted_bytes = 0;
+    double done = (double)controller->done_bytes / seconds;
+    controller->progress = (1 - PROGRESS_SHARE) * controller->progress + PROGRESS_SHARE * done;
+    controller->admitted_bytes = controller->done_bytes = 0;
     controller->step_ns = now_ns;
     if (!controller->is_limited && pressure > WANTED) {
         begin_limit(controller, pressure);
@@ -212,6 +229,9 @@ static void step(struct kv_throttle *throttle, uint64_t now_ns)
     uint64_t admitted_bytes = atomic_load_relaxed_u64(&throttle->admitted_bytes);
     controller->admitted_bytes = admitted_bytes - throttle->stepped_bytes;
     throttle->stepped_bytes = admitted_bytes;
+    uint64_t done_bytes = atomic_load_relaxed_u64(&throttle->done_bytes);
+    controller->done_bytes = done_bytes - throttle->stepped_done_bytes;
+    throttle->stepped_done_bytes = done_bytes;
     (void)kv_throttle_control(controller, &throttle->signals, now_ns);
     atomic_store_relaxed_u64(&throttle->due_ns, now_ns + STEP_NS);
     atomic_store_relaxed_bool(&throttle->is_limited, controller->is_limited);
@@ -483,7 +503,11 @@ void kv_throttle_background(struct quarry_kv *kv, uint64_t byte_count)
     struct kv_throttle *throttle = kv->throttle;
     uint64_t rate = kv->options.background_bytes_per_second;
 
-    if (rate == 0 || throttle == NULL || kv->options.is_stepped) {
+    if (throttle == NULL) {
+        return;
+    }
+    (void)atomic_add_relaxed_u64(&throttle->done_bytes, byte_count);
+    if (rate == 0 || kv->options.is_stepped) {
         return;
     }
     uint64_t now_ns = kv_now_ns(kv);

@@ -24,7 +24,9 @@ struct kv_throttle_controller {
     double pressure;  /* when it was last looked at: 0 nothing is behind, 1: at a hard limit */
     uint64_t step_ns; /* when that was */
     uint64_t admitted_bytes; /* since then */
+    uint64_t done_bytes;     /* since then: what flushes and compactions have written */
     double demand;           /* bytes a second that were admitted: smoothed */
+    double progress;         /* bytes a second that were done: smoothed over some seconds */
 };
 
 /* 0: nothing is behind; 1: at a limit at which writers stop; more than 1: beyond it. */

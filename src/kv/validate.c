@@ -6,7 +6,7 @@
  *     lists        the view has the layers of the lists, the newest first, and the current version
  *     layers       lists and hashes of memtables that nobody writes to
  *     picks        what is marked as being compacted is the input of exactly one
- *     snapshots    by rising sequences, as many as are counted
+ *     snapshots    by rising sequences; those that were taken as many as are counted
  *
  * What a structure promises about itself is asserted by its own validate function, and ends the
  * program; what two of them say of each other is returned.
@@ -51,7 +51,7 @@ static enum quarry_status validate_snapshots(struct quarry_kv *kv, struct quarry
     uint32_t count = 0;
 
     for (const struct quarry_kv_snapshot *at = kv->snapshots; at != NULL; at = at->next) {
-        count++;
+        count += at->taken_ns != 0; /* the others are iterators' */
         if (at->sequence > kv_visible_sequence(kv) ||
             (at->next != NULL && at->next->sequence < at->sequence)) {
             return wrong(kv, error, "snapshots are not in the order of their sequences");

@@ -181,3 +181,12 @@ void kv_view_end(struct quarry_kv *kv)
         free_view(kv, view);
     }
 }
+
+/* ---- memory that only iterators hold -------------------------------------------------------- */
+
+void kv_view_note_flush(struct quarry_kv *kv)
+{
+    os_mutex_assert_held(&kv->mutex);
+    /* Release: pairs with the acquire in walk_sources.c: the view without the layers is there. */
+    (void)atomic_add_release_u64(&kv->flush_count, 1);
+}

@@ -129,6 +129,11 @@ void kv_view_unreserve(struct quarry_kv *kv, struct kv_view *ready); /* NULL doe
 /* Frees retired views that nobody can be in. Threads: any, without locks.
  */
 void kv_view_collect(struct quarry_kv *kv);
+/*
+ * Layers have been flushed, and the current view is without them: iterators leave theirs at their
+ * next move. Under the store's mutex. Cost: an addition.
+ */
+void kv_view_note_flush(struct quarry_kv *kv);
 /* The end: no reader is inside any more, no view is counted. */
 void kv_view_end(struct quarry_kv *kv);
 

@@ -38,8 +38,13 @@ enum kv_walk_place {
 
 struct quarry_kv_iterator {
     struct quarry_kv *kv;
-    struct kv_view *view; /* counted */
+    struct kv_view *view; /* counted; NULL: none */
     uint64_t sequence;
+    struct quarry_kv_snapshot own; /* in the store's list, while is_listed: of `sequence` */
+    bool is_listed;
+    bool is_bare;        /* it has a view and no sources: there was no memory for them */
+    uint64_t flush_seen; /* of the store's flush_count, before the view was taken; UINT64_MAX: it
+                            stays */
     uint64_t batch_base; /* changes of the batch are seen; UINT64_MAX: there is none */
     struct quarry_kv_batch *batch;
     const struct quarry_kv_comparator *comparator;
@@ -113,6 +118,20 @@ bool kv_walk_end(struct quarry_kv_iterator *walk, enum quarry_status status);
 bool kv_walk_save_key(struct quarry_kv_iterator *walk);
 /* A deleted key has been passed. False: too many of them; it has ended. */
 bool kv_walk_count_skipped(struct quarry_kv_iterator *walk);
+
+/* Whether layers that its view may have are in files by now. Cost: a load. */
+static inline bool kv_walk_is_stale(const struct quarry_kv_iterator *walk)
+{
+    /* Relaxed: a wish; the next move finds it out, if this one does not. */
+    return Q_UNLIKELY(atomic_load_relaxed_u64(&walk->kv->flush_count) > walk->flush_seen);
+}
+/*
+ * Goes over to the store's current view, and sees the same there. Its top is at no entry then, and
+ * no prefix is set. Errors: QUARRY_NO_MEMORY: it is bare.
+ */
+enum quarry_status kv_walk_renew(struct quarry_kv_iterator *walk);
+/* Makes sources where it is bare. Errors: QUARRY_NO_MEMORY: it still is. */
+enum quarry_status kv_walk_dress(struct quarry_kv_iterator *walk);
 
 /* Tells the store's figures of the steps since the last time. */
 void kv_walk_count_steps(struct quarry_kv_iterator *walk);

@@ -31,14 +31,29 @@
  * What stays is: a block, a merged value, or a key of each run, that is larger than the reserve and
  * all that could be evicted. It is refused when nothing that is waited for has helped.
  *
+ * *Leaving a view.* A view holds its memtables long after they have been flushed: iterators that
+ * stay open would keep as many as there were views when they were made, and more, the more of them
+ * are made at different times. So after each flush a walk makes its sources anew with its next
+ * move, of the current view, with the sequence that it has. It sees the same there: from its making
+ * on the sequence is in the store's list of snapshots, so no flush and no compaction has dropped
+ * what is visible at it. It costs a seek for each memtable that is filled. Files that compactions
+ * have replaced are let go of as well. One that does not move holds what it has, and so does one
+ * that must not read from the disk.
+ *
  * Rejected: a larger reserve, for it would have to grow with level 0. Keeping blocks by the quota
  * of pinned bytes and copying values for the rest (table_iterator.c): values are as large as
  * blocks.
  *
+ * Rejected: exchanging a layer for the one file that it became, in a view of the walk's own. It
+ * needs no snapshot, but a file that the layer counts, stripes for iterators in flushes all the
+ * same, and all that the old version has stays.
+ *
  * Invariants:
- *   1. source_count sources are made, each with its child; none while it has no view.
+ *   1. source_count sources are made, each with its child; none while it has no view, or is bare.
  *   2. sources[i].over is the merge's child i; or, alone, top.
  *   3. is_frugal: between moves one run at most is awake, and no table is open for range deletions.
+ *   4. It has a view: its sequence is in the list of snapshots; it was what was visible when it was
+ *      made, or is another snapshot's.
  *
  * Locking: none; one thread's at a time.
  */
@@ -260,7 +275,7 @@ static void join_sources(struct filling *filling)
     }
 }
 
-/* Makes sources of the view and the batch. Errors: QUARRY_NO_MEMORY: it has none. */
+/* Makes sources of the view and the batch. Errors: QUARRY_NO_MEMORY: it has none, and is bare. */
 static enum quarry_status make_sources(struct quarry_kv_iterator *walk)
 {
     const struct kv_view *view = walk->view;
@@ -268,6 +283,7 @@ static enum quarry_status make_sources(struct quarry_kv_iterator *walk)
     struct filling filling = {.walk = walk};
 
     drop_sources(walk);
+    walk->is_bare = true;
     visit_runs(walk, count_run, &run_count);
     enum quarry_status status = reserve_room(walk, layer_count, run_count);
     if (status != QUARRY_OK) {
@@ -287,7 +303,13 @@ static enum quarry_status make_sources(struct quarry_kv_iterator *walk)
     }
     visit_runs(walk, add_run, &filling);
     join_sources(&filling);
+    walk->is_bare = false;
     return QUARRY_OK;
+}
+
+enum quarry_status kv_walk_dress(struct quarry_kv_iterator *walk)
+{
+    return Q_LIKELY(!walk->is_bare) ? QUARRY_OK : make_sources(walk);
 }
 
 /* ---- little memory -------------------------------------------------------------------------- */
@@ -428,20 +450,63 @@ static void reset(struct quarry_kv_iterator *walk, const struct quarry_kv_read_o
     (void)kv_walk_end(walk, QUARRY_OK);
 }
 
+static void take_view(struct quarry_kv_iterator *walk)
+{
+    /* Acquire: pairs with the release in install.c. Before the view: which may be newer. */
+    uint64_t flush_count = atomic_load_acquire_u64(&walk->kv->flush_count);
+    walk->flush_seen = walk->options.only_cached ? UINT64_MAX : flush_count;
+    walk->view = kv_view_acquire(walk->kv);
+}
+
+/* Of the view, and of the list of snapshots. */
+static void leave_view(struct quarry_kv_iterator *walk)
+{
+    drop_sources(walk);
+    walk->is_bare = false;
+    if (walk->view != NULL) {
+        kv_view_release(walk->kv, walk->view);
+        walk->view = NULL;
+    }
+    if (walk->is_listed) {
+        kv_snapshot_unlink(walk->kv, &walk->own);
+        walk->is_listed = false;
+    }
+}
+
 /* The store as it is now, or as the snapshot has it. Errors: QUARRY_NO_MEMORY: it has no view. */
 static enum quarry_status look(struct quarry_kv_iterator *walk)
 {
-    struct quarry_kv *kv = walk->kv;
     const struct quarry_kv_snapshot *snapshot = walk->options.snapshot;
 
-    walk->view = kv_view_acquire(kv);
-    walk->sequence = snapshot != NULL ? snapshot->sequence : kv_visible_sequence(kv);
+    take_view(walk);
+    walk->own = (struct quarry_kv_snapshot){.sequence = 0};
+    kv_snapshot_link(walk->kv, &walk->own, snapshot == NULL ? NULL : &snapshot->sequence);
+    walk->is_listed = true;
+    walk->sequence = walk->own.sequence;
     enum quarry_status status = make_sources(walk);
     if (status != QUARRY_OK) {
-        kv_view_release(kv, walk->view);
-        walk->view = NULL;
+        leave_view(walk);
     }
     return status;
+}
+
+enum quarry_status kv_walk_renew(struct quarry_kv_iterator *walk)
+{
+    struct kv_view *before = walk->view;
+
+    if (before == NULL) {
+        return QUARRY_OK;
+    }
+    Q_ASSERT(walk->is_listed); /* invariant 4 */
+    take_view(walk);
+    if (walk->view == before) {
+        kv_view_release(walk->kv, before);
+        return kv_walk_dress(walk);
+    }
+    drop_sources(walk);
+    kv_view_release(walk->kv, before);
+    walk->in_prefix = false;
+    return make_sources(walk);
 }
 
 static struct quarry_kv_iterator *take_walk(struct quarry_kv *kv)
@@ -524,15 +589,6 @@ void kv_walk_count_steps(struct quarry_kv_iterator *walk)
         kv_count(walk->kv, KV_COUNT_STEPS, walk->step_count);
         kv_count(walk->kv, KV_COUNT_READ_BYTES, walk->step_bytes);
         walk->step_count = walk->step_bytes = 0;
-    }
-}
-
-static void leave_view(struct quarry_kv_iterator *walk)
-{
-    drop_sources(walk);
-    if (walk->view != NULL) {
-        kv_view_release(walk->kv, walk->view);
-        walk->view = NULL;
     }
 }
 

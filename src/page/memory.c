@@ -138,6 +138,21 @@ enum quarry_status quarry_memory_set_reserve(struct quarry_memory *memory, uint6
     return page_heap_set_reserve(heap_of(memory), bytes);
 }
 
+enum quarry_status quarry_memory_add_reserve(struct quarry_memory *memory, uint64_t bytes)
+{
+    return page_heap_add_reserve(heap_of(memory), size_align_up_u64(bytes, PAGE_COMMIT_UNIT_BYTES));
+}
+
+void quarry_memory_remove_reserve(struct quarry_memory *memory, uint64_t bytes)
+{
+    page_heap_remove_reserve(heap_of(memory), size_align_up_u64(bytes, PAGE_COMMIT_UNIT_BYTES));
+}
+
+void quarry_reserve_restore(struct quarry_memory *memory)
+{
+    page_reserve_restore(heap_of(memory));
+}
+
 void quarry_reserve_begin(struct quarry_memory *memory)
 {
     page_reserve_enter(heap_of(memory));

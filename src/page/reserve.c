@@ -9,7 +9,11 @@
  * Bytes set aside are charged like any others, so nobody else's charge can have them. A payment
  * takes them out of the reserve and keeps their charge, which is the payer's from then on: it never
  * goes through the budget's word, where a thief could be faster. What was paid with is freed one
- * day like all memory, and the reserve is filled up again from what is free under the limit.
+ * day like all memory. What goes back to the kernel fills the reserve up first, without having been
+ * anybody's in between; and what is free under the limit does, when a thread leaves and once a
+ * generation.
+ *
+ * The goal is a sum: what the memory's user has set, and what stores have added for their own work.
  *
  * Invariants:
  *   1. held ≤ goal, but for moments while the goal is being changed.
@@ -35,7 +39,7 @@ static _Thread_local struct {
 
 /* ---- threads -------------------------------------------------------------------------------- */
 
-static bool is_inside(const struct page_heap *heap)
+bool page_reserve_is_inside(const struct page_heap *heap)
 {
     return inside[heap->slot].serial == heap->serial && inside[heap->slot].depth > 0;
 }
@@ -51,8 +55,10 @@ void page_reserve_enter(struct page_heap *heap)
 
 void page_reserve_leave(struct page_heap *heap)
 {
-    Q_ASSERT(is_inside(heap));
-    inside[heap->slot].depth--;
+    Q_ASSERT(page_reserve_is_inside(heap));
+    if (--inside[heap->slot].depth == 0) {
+        page_reserve_refill(heap);
+    }
 }
 
 /* ---- paying --------------------------------------------------------------------------------- */
@@ -81,7 +87,7 @@ bool page_reserve_pay(struct page_heap *heap, uint64_t bytes)
 {
     struct page_reserve *reserve = &heap->reserve;
 
-    if (!is_inside(heap)) {
+    if (!page_reserve_is_inside(heap)) {
         return false;
     }
     uint64_t taken_bytes = reserve_take(reserve, bytes);
@@ -122,8 +128,11 @@ static void reserve_trim(struct page_heap *heap)
 void page_reserve_refill(struct page_heap *heap)
 {
     uint64_t short_bytes = reserve_short_bytes(&heap->reserve);
-    struct page_commit_state state = page_commit_read(&heap->commit);
 
+    if (short_bytes == 0) {
+        return;
+    }
+    struct page_commit_state state = page_commit_read(&heap->commit);
     short_bytes = size_min_u64(
         short_bytes, sat_sub_u64(page_commit_goal_bytes(&heap->commit), state.committed_bytes));
     if (short_bytes > 0 && page_commit_try(&heap->commit, short_bytes)) {
@@ -133,24 +142,99 @@ void page_reserve_refill(struct page_heap *heap)
     reserve_trim(heap);
 }
 
-enum quarry_status page_heap_set_reserve(struct page_heap *heap, uint64_t bytes)
+void page_reserve_restore(struct page_heap *heap)
+{
+    uint64_t short_bytes = reserve_short_bytes(&heap->reserve);
+
+    Q_ASSERT(!page_reserve_is_inside(heap)); /* it would pay for itself */
+    if (short_bytes > 0 && page_heap_reserve(heap, short_bytes) == QUARRY_OK) {
+        reserve_add(&heap->reserve, short_bytes);
+        reserve_trim(heap); /* giving back may have filled it up as well */
+    }
+    page_reserve_refill(heap);
+}
+
+uint64_t page_reserve_keep(struct page_reserve *reserve, uint64_t bytes)
+{
+    uint64_t held_bytes = atomic_load_relaxed_u64(&reserve->held_bytes);
+    uint64_t kept_bytes;
+
+    do {
+        uint64_t goal_bytes = atomic_load_relaxed_u64(&reserve->goal_bytes);
+        kept_bytes = size_min_u64(bytes, sat_sub_u64(goal_bytes, held_bytes));
+        if (kept_bytes == 0) {
+            return 0;
+        }
+        /* Release, by the exchange: pairs with the acquire in page_reserve_held_bytes. */
+    } while (
+        !atomic_cas_weak_acq_rel_u64(&reserve->held_bytes, &held_bytes, held_bytes + kept_bytes));
+    return kept_bytes;
+}
+
+/* ---- how much ------------------------------------------------------------------------------- */
+
+/* Adds to the goal. False: it would be more than half of the limit. */
+static bool goal_try_add(struct page_heap *heap, uint64_t bytes)
+{
+    uint64_t most_bytes = page_commit_read(&heap->commit).limit_bytes / RESERVE_LIMIT_SHARE;
+    uint64_t goal_bytes = atomic_load_relaxed_u64(&heap->reserve.goal_bytes);
+
+    do {
+        if (bytes > sat_sub_u64(most_bytes, goal_bytes)) {
+            return false;
+        }
+    } while (
+        !atomic_cas_weak_relaxed_u64(&heap->reserve.goal_bytes, &goal_bytes, goal_bytes + bytes));
+    return true;
+}
+
+enum quarry_status page_heap_add_reserve(struct page_heap *heap, uint64_t bytes)
 {
     struct page_reserve *reserve = &heap->reserve;
 
-    Q_ASSERT(!is_inside(heap)); /* it would pay for itself */
+    Q_ASSERT(!page_reserve_is_inside(heap)); /* it would pay for itself */
+    Q_ASSERT(bytes % PAGE_COMMIT_UNIT_BYTES == 0);
+    /* Charged before the goal is higher: what goes back meanwhile must not fill it up as well. */
     if (bytes > page_commit_read(&heap->commit).limit_bytes / RESERVE_LIMIT_SHARE) {
         return QUARRY_TOO_LARGE;
     }
-    uint64_t goal_bytes = size_align_up_u64(bytes, PAGE_COMMIT_UNIT_BYTES);
-    uint64_t held_bytes = page_reserve_held_bytes(reserve);
-
-    if (goal_bytes > held_bytes) {
-        if (page_heap_reserve(heap, goal_bytes - held_bytes) != QUARRY_OK) {
-            return QUARRY_NO_MEMORY;
-        }
-        reserve_add(reserve, goal_bytes - held_bytes);
+    if (page_heap_reserve(heap, bytes) != QUARRY_OK) {
+        return QUARRY_NO_MEMORY;
     }
-    atomic_store_relaxed_u64(&reserve->goal_bytes, goal_bytes);
+    if (!goal_try_add(heap, bytes)) {
+        page_commit_release(&heap->commit, bytes);
+        return QUARRY_TOO_LARGE;
+    }
+    reserve_add(reserve, bytes);
     reserve_trim(heap);
+    return QUARRY_OK;
+}
+
+void page_heap_remove_reserve(struct page_heap *heap, uint64_t bytes)
+{
+    uint64_t before_bytes = atomic_sub_relaxed_u64(&heap->reserve.goal_bytes, bytes);
+
+    Q_ASSERT(before_bytes >= bytes);
+    reserve_trim(heap);
+}
+
+enum quarry_status page_heap_set_reserve(struct page_heap *heap, uint64_t bytes)
+{
+    struct page_reserve *reserve = &heap->reserve;
+    uint64_t set_bytes = reserve->set_bytes;
+
+    if (bytes > page_commit_read(&heap->commit).limit_bytes / RESERVE_LIMIT_SHARE) {
+        return QUARRY_TOO_LARGE;
+    }
+    uint64_t wanted_bytes = size_align_up_u64(bytes, PAGE_COMMIT_UNIT_BYTES);
+    if (wanted_bytes > set_bytes) {
+        enum quarry_status status = page_heap_add_reserve(heap, wanted_bytes - set_bytes);
+        if (status != QUARRY_OK) {
+            return status;
+        }
+    } else {
+        page_heap_remove_reserve(heap, set_bytes - wanted_bytes);
+    }
+    reserve->set_bytes = wanted_bytes;
     return QUARRY_OK;
 }

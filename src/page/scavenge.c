@@ -80,7 +80,7 @@ enum quarry_status page_lane_fly(struct page_lane *lane, uint64_t page, uint64_t
 
     (void)atomic_add_relaxed_u64(&counters->decommit_count, 1);
     if (status == QUARRY_OK) {
-        page_commit_release(&heap->commit, bytes);
+        page_commit_release(&heap->commit, bytes - page_reserve_keep(&heap->reserve, bytes));
         (void)atomic_add_relaxed_u64(&counters->released_bytes[cause], bytes);
     } else {
         (void)atomic_add_relaxed_u64(&counters->decommit_error_count, 1);

@@ -74,6 +74,27 @@ static void write_bytes(struct serve_metrics *metrics, const struct quarry_tsdb_
     }
 }
 
+/* Windows are few: their number is bounded by the settings, and late ones are not that many. */
+#define WINDOWS_MAX 64u
+
+static void write_used(struct serve_metrics *metrics, struct quarry_tsdb *tsdb)
+{
+    struct quarry_tsdb_window windows[WINDOWS_MAX];
+    size_t count =
+        (size_t)size_min_u64(quarry_tsdb_windows(tsdb, windows, WINDOWS_MAX), WINDOWS_MAX);
+    uint64_t open_bytes = 0;
+    uint64_t sealed_bytes = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        open_bytes += windows[i].open_used_bytes;
+        sealed_bytes += windows[i].sealed_used_bytes;
+    }
+    serve_metric_family(metrics, "quarry_tsdb_used_bytes", "gauge",
+                        "Memory of windows that holds something, by part.");
+    serve_metric_u64(metrics, open_bytes, "part", "open", NULL);
+    serve_metric_u64(metrics, sealed_bytes, "part", "sealed", NULL);
+}
+
 static void write_refusals(struct serve_metrics *metrics, const struct quarry_tsdb_stats *stats)
 {
     static const char *const reasons[QUARRY_TSDB_REFUSALS] = {
@@ -197,6 +218,7 @@ void server_metrics_tsdb(struct serve_metrics *metrics, struct server *server)
                          figure_at(&stats, families[i].at));
     }
     write_bytes(metrics, &stats);
+    write_used(metrics, server->tsdb->tsdb);
     write_refusals(metrics, &stats);
     write_metadata(metrics, server->tsdb->metadata);
     write_exemplars(metrics, &stats);

@@ -32,6 +32,12 @@ void kv_pins_remove(struct kv_pins *pins, uint64_t byte_count);
  */
 void kv_pins_shrink(struct kv_pins *pins);
 void kv_pins_grow(struct kv_pins *pins);
+/* Whether memory was short of late. Cost: a load. */
+static inline bool kv_pins_are_short(const struct kv_pins *pins)
+{
+    /* Relaxed: a hint. */
+    return atomic_load_relaxed_u64(&pins->quota_bytes) < pins->most_bytes;
+}
 
 struct kv_table_iterator_options {
     struct kv_pins *pins;     /* borrowed; NULL: no quota */

@@ -93,6 +93,48 @@ static void options_that_contradict_themselves_are_refused(void **state)
     quarry_account_destroy(elastic);
 }
 
+static void what_is_kept_of_a_ceiling_is_for_threads_inside(void **state)
+{
+    (void)state;
+    struct quarry_account_options options = {.name = "kv", .ceiling_bytes = 1000};
+    struct quarry_account *kv = account_make(&options), *part = account_named("part", kv);
+
+    quarry_account_add_reserve(part, 300); /* of kv's ceiling: part has none */
+    assert_int_equal(quarry_account_charge(part, 701), QUARRY_NO_MEMORY);
+    assert_int_equal(quarry_account_charge(part, 700), QUARRY_OK);
+    assert_int_equal(quarry_account_charge(kv, 1), QUARRY_NO_MEMORY);
+    quarry_reserve_begin(memory_now());
+    assert_int_equal(quarry_account_charge(part, 301), QUARRY_NO_MEMORY);
+    assert_int_equal(quarry_account_charge(part, 300), QUARRY_OK);
+    quarry_reserve_end(memory_now());
+    quarry_account_uncharge(part, 200);
+    assert_int_equal(quarry_account_charge(part, 1), QUARRY_NO_MEMORY); /* 800 are above 700 */
+    budget_check();
+    quarry_account_remove_reserve(part, 300);
+    assert_int_equal(quarry_account_charge(part, 200), QUARRY_OK);
+    quarry_account_uncharge(part, 1000);
+    quarry_account_destroy(part);
+    quarry_account_destroy(kv);
+}
+
+static void reserves_of_an_account_add_up(void **state)
+{
+    (void)state;
+    struct quarry_account_options options = {.name = "kv", .ceiling_bytes = 1000};
+    struct quarry_account *kv = account_make(&options);
+
+    quarry_account_add_reserve(kv, 600);
+    quarry_account_add_reserve(kv, 600);
+    assert_int_equal(quarry_account_charge(kv, 1), QUARRY_NO_MEMORY); /* more than there is */
+    quarry_account_remove_reserve(kv, 600);
+    assert_int_equal(quarry_account_charge(kv, 400), QUARRY_OK);
+    assert_int_equal(quarry_account_charge(kv, 1), QUARRY_NO_MEMORY);
+    quarry_account_remove_reserve(kv, 600);
+    assert_int_equal(quarry_account_charge(kv, 600), QUARRY_OK);
+    quarry_account_uncharge(kv, 1000);
+    quarry_account_destroy(kv);
+}
+
 static void a_tree_has_eight_levels(void **state)
 {
     (void)state;
@@ -426,6 +468,9 @@ int main(void)
                                         heap_tear_down),
         cmocka_unit_test_setup_teardown(options_that_contradict_themselves_are_refused, heap_set_up,
                                         heap_tear_down),
+        cmocka_unit_test_setup_teardown(what_is_kept_of_a_ceiling_is_for_threads_inside,
+                                        heap_set_up, heap_tear_down),
+        cmocka_unit_test_setup_teardown(reserves_of_an_account_add_up, heap_set_up, heap_tear_down),
         cmocka_unit_test_setup_teardown(a_tree_has_eight_levels, heap_set_up, heap_tear_down),
         cmocka_unit_test_setup_teardown(the_tree_is_read_with_each_account_before_those_below,
                                         heap_set_up, heap_tear_down),

@@ -85,6 +85,28 @@ static void test_a_limit_begins_at_what_is_being_written(void **state)
     assert_true(controller.rate > 49 * MIB && controller.rate < 51 * MIB);
 }
 
+/* Level 0 is too deep and stays so, and compactions write 32 MiB a second all the time. */
+static void test_a_rate_does_not_fall_below_a_sixteenth_of_what_is_done(void **state)
+{
+    struct kv_throttle_controller controller = {0};
+    struct kv_throttle_signals signals = calm();
+
+    (void)state;
+    signals.level0_depth = 30;
+    for (uint64_t i = 1; i < 1000; i++) {
+        controller.admitted_bytes = 100000;
+        controller.done_bytes = (uint64_t)(3.2 * MIB);
+        (void)kv_throttle_control(&controller, &signals, i * STEP);
+    }
+    assert_true(controller.is_limited);
+    assert_true(controller.rate > 1.9 * MIB && controller.rate < 2.1 * MIB);
+    for (uint64_t i = 1000; i < 2000; i++) { /* they have come to a halt */
+        controller.admitted_bytes = 100000;
+        (void)kv_throttle_control(&controller, &signals, i * STEP);
+    }
+    assert_true(controller.rate < 0.07 * MIB);
+}
+
 static void test_a_rate_changes_by_a_tenth_at_most(void **state)
 {
     struct kv_throttle_controller controller = {0};
@@ -194,6 +216,7 @@ int main(void)
         cmocka_unit_test(test_nothing_is_looked_at_within_a_step),
         cmocka_unit_test(test_a_limit_begins_at_what_is_being_written),
         cmocka_unit_test(test_a_rate_changes_by_a_tenth_at_most),
+        cmocka_unit_test(test_a_rate_does_not_fall_below_a_sixteenth_of_what_is_done),
         cmocka_unit_test(test_writers_come_to_the_background_s_rate_without_a_stop),
         cmocka_unit_test(test_a_limit_goes_when_writers_want_less),
         cmocka_unit_test(test_a_background_that_gets_faster_is_used),

@@ -114,6 +114,34 @@ static void a_deep_level_0_goes_to_the_base_with_what_it_overlaps(void **state)
     kv_version_release(version);
 }
 
+static void where_memory_is_short_few_files_of_level_0_are_taken_the_oldest(void **state)
+{
+    struct kv_pick_options options = wanted();
+    struct kv_pick *pick = NULL;
+
+    (void)state;
+    options.level0_files_max = 3;
+    begin_edit();
+    for (uint64_t i = 0; i < 6; i++) {
+        add_file(0, 10 + i, "c", "m", 10 * i + 1, 10 * i + 9);
+    }
+    struct kv_version *version = build(NULL);
+    pick = pick_next(version, &options);
+    assert_non_null(pick);
+    assert_int_equal(pick->kind, KV_PICK_MERGE);
+    assert_input(pick, 0, NUMBERS(12, 11, 10));
+    kv_picks_begin(&picks, pick);
+    struct kv_pick *beside = pick_next(version, &options); /* nor are the others joined */
+    assert_null(beside);
+    kv_picks_end(&picks, pick);
+    kv_pick_destroy(pick);
+    const struct kv_key_range all = {{NULL, 0}, {NULL, 0}, false};
+    assert_int_equal(kv_pick_manual(version, &picks, &options, 0, &all, &pick), QUARRY_OK);
+    assert_input(pick, 0, NUMBERS(12, 11, 10));
+    kv_pick_destroy(pick);
+    kv_version_release(version);
+}
+
 static void an_older_file_never_stays_below_a_newer_one_that_goes(void **state)
 {
     struct kv_pick_options options = wanted();
@@ -733,6 +761,7 @@ int main(void)
         RIGGED(the_base_of_an_empty_tree_is_the_last_level),
         RIGGED(a_level_with_files_is_never_above_the_base),
         RIGGED(a_deep_level_0_goes_to_the_base_with_what_it_overlaps),
+        RIGGED(where_memory_is_short_few_files_of_level_0_are_taken_the_oldest),
         RIGGED(an_older_file_never_stays_below_a_newer_one_that_goes),
         RIGGED(a_flat_level_0_is_moved_when_it_is_large),
         RIGGED(files_of_level_0_are_joined_while_the_base_is_busy),

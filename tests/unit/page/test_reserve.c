@@ -273,6 +273,81 @@ static void room_for_a_part_fills_a_part(void **state)
     page_free(lane, filler);
 }
 
+/* No generation passes, and nobody is inside: it is filled by the page on its way to the kernel. */
+static void what_goes_back_to_the_kernel_fills_it_first(void **state)
+{
+    (void)state;
+    void *base, *other;
+
+    set_aside(4, 0);
+    page_reserve_enter(heap);
+    assert_true(try_take(3, &base));
+    page_reserve_leave(heap);
+    page_free(lane, base);
+    (void)page_heap_trim(heap);
+    assert_int_equal(set_aside_pages(), 4);
+    assert_false(try_take(1, &other));
+    heap_check();
+    page_free(lane, filler);
+}
+
+static void leaving_fills_it_from_what_is_free(void **state)
+{
+    (void)state;
+    void *base;
+
+    set_aside(4, 0);
+    page_reserve_enter(heap);
+    assert_true(try_take(3, &base));
+    assert_int_equal(page_heap_set_limit(heap, heap_committed() + (8 << PAGE_SHIFT)), QUARRY_OK);
+    assert_int_equal(set_aside_pages(), 1);
+    page_reserve_leave(heap);
+    assert_int_equal(set_aside_pages(), 4);
+    heap_check();
+    page_free(lane, base);
+    page_free(lane, filler);
+}
+
+static void restoring_makes_room_for_it(void **state)
+{
+    (void)state;
+    void *base;
+
+    set_aside(4, 0);
+    page_reserve_enter(heap);
+    assert_true(try_take(4, &base));
+    page_reserve_leave(heap);
+    page_reserve_restore(heap);
+    assert_int_equal(set_aside_pages(), 0); /* nobody gives any */
+    assert_int_equal(page_heap_add_reclaimer(heap, 1, gives_the_filler, NULL), QUARRY_OK);
+    page_reserve_restore(heap);
+    assert_null(filler);
+    assert_int_equal(set_aside_pages(), 4);
+    heap_check();
+    page_heap_remove_reclaimer(heap, gives_the_filler, NULL);
+    page_free(lane, base);
+}
+
+static void what_several_add_is_the_sum(void **state)
+{
+    (void)state;
+
+    assert_int_equal(page_heap_set_reserve(heap, Q_KIB(64)), QUARRY_OK);
+    assert_int_equal(page_heap_add_reserve(heap, Q_KIB(32)), QUARRY_OK);
+    assert_int_equal(page_heap_add_reserve(heap, Q_KIB(16)), QUARRY_OK);
+    assert_int_equal(heap_totals().set_aside_bytes, Q_KIB(112));
+    assert_int_equal(page_heap_set_reserve(heap, Q_KIB(8)), QUARRY_OK); /* its own part alone */
+    assert_int_equal(heap_totals().set_aside_bytes, Q_KIB(56));
+    assert_int_equal(page_heap_add_reserve(heap, Q_GIB(2)), QUARRY_TOO_LARGE);
+    assert_int_equal(heap_totals().set_aside_bytes, Q_KIB(56));
+    page_heap_remove_reserve(heap, Q_KIB(32));
+    page_heap_remove_reserve(heap, Q_KIB(16));
+    assert_int_equal(heap_totals().set_aside_bytes, Q_KIB(8));
+    heap_check();
+    assert_int_equal(page_heap_set_reserve(heap, 0), QUARRY_OK);
+    page_free(lane, filler);
+}
+
 /* ---- thieves -------------------------------------------------------------------------------- */
 
 static _Atomic uint32_t is_over;
@@ -421,6 +496,10 @@ int main(void)
         TEST(a_heap_that_is_gone_is_not_entered_any_more),
         TEST(it_is_filled_up_again_when_there_is_room),
         TEST(room_for_a_part_fills_a_part),
+        TEST(what_goes_back_to_the_kernel_fills_it_first),
+        TEST(leaving_fills_it_from_what_is_free),
+        TEST(restoring_makes_room_for_it),
+        TEST(what_several_add_is_the_sum),
         TEST(no_thief_gets_between_what_is_set_aside_and_its_payment),
         TEST(the_ledger_adds_up_while_the_reserve_comes_and_goes),
         TEST(a_child_of_fork_has_it_too),
