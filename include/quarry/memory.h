@@ -388,8 +388,8 @@ QUARRY_EXPORT enum quarry_status quarry_memory_set_reserve(struct quarry_memory 
 
 /*
  * Adds to it, for a store that needs some of its own, and takes back what was added: the sum of all
- * is set aside. `bytes`: the same at both calls; rounded up to 4 KiB. Errors, cost: as above.
- * Threads: any.
+ * is set aside. `bytes`: the same at both calls; rounded up to 4 KiB. Errors, cost: as above;
+ * QUARRY_NO_MEMORY inside quarry_reserve_begin. Threads: any.
  */
 QUARRY_EXPORT enum quarry_status quarry_memory_add_reserve(struct quarry_memory *memory,
                                                            uint64_t bytes);
@@ -397,8 +397,8 @@ QUARRY_EXPORT void quarry_memory_remove_reserve(struct quarry_memory *memory, ui
 
 /*
  * Fills it up again: as far as there is room, and as reclaimers make some. For who has used it,
- * after quarry_reserve_end. Threads: any outside it. Cost: two loads where nothing is lacking, else
- * as an allocation.
+ * after quarry_reserve_end; inside it nothing is done. Threads: any. Cost: two loads where nothing
+ * is lacking, else as an allocation.
  */
 QUARRY_EXPORT void quarry_reserve_restore(struct quarry_memory *memory);
 
@@ -549,7 +549,8 @@ QUARRY_EXPORT void quarry_account_pages_free(struct quarry_account *account,
 /*
  * Keeps some of an account's ceiling, and of those above it, for threads inside
  * quarry_reserve_begin: others are refused what would leave less. Adds to what is kept, or takes
- * back what was added. Costs nothing where there is no ceiling, and charges nothing.
+ * back what was added. Half of a ceiling stays for all, however much is kept. Costs nothing where
+ * there is no ceiling, and charges nothing.
  *
  * `bytes`: the same at both calls. Threads: any.
  */

@@ -60,7 +60,8 @@ static uint64_t account_bound_bytes(const struct quarry_account *account)
         page_reserve_is_inside(account->budget->heap)) {
         return ceiling_bytes;
     }
-    return sat_sub_u64(ceiling_bytes, reserve_bytes);
+    /* However many stores keep some: half of it is for all. */
+    return ceiling_bytes - size_min_u64(reserve_bytes, ceiling_bytes / 2);
 }
 
 static void account_note_peak(struct quarry_account *account)

@@ -87,7 +87,8 @@ static int say_snapshot(const struct tsdb_command *command, const char *name)
         json_object_end(&json);
         json_finish(&json);
     } else {
-        puts(name);
+        tsdb_text_put(stdout, name);
+        puts("");
     }
     return CLI_OK;
 }

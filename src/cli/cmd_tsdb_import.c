@@ -22,6 +22,8 @@
 #include <os/os.h>
 
 /* What a server is sent at a time: it takes what lags by up to an hour. Its windows have four. */
+/* Times are within 285,000 years of 1970, so that windows of them can be counted. */
+#define TIME_MAX_MS      (INT64_C(1) << 53)
 #define SERVER_WINDOW_MS INT64_C(3600000)
 #define SERVER_WINDOWS   4
 
@@ -91,6 +93,9 @@ static bool find_windows(struct import *import, int64_t *ret_first, int64_t *ret
         min_ms = source->min_ms < min_ms ? source->min_ms : min_ms;
         max_ms = source->max_ms > max_ms ? source->max_ms : max_ms;
     }
+    /* What a file says of itself may be anything. */
+    min_ms = min_ms < -TIME_MAX_MS ? -TIME_MAX_MS : min_ms;
+    max_ms = max_ms < -TIME_MAX_MS ? -TIME_MAX_MS : max_ms;
     if (min_ms > max_ms) {
         return false;
     }

@@ -42,7 +42,10 @@ static void print_histogram(const struct json_value *histogram)
     const char *count = json_read_text(json_read_member(histogram, "count"), &length);
     const char *sum = json_read_text(json_read_member(histogram, "sum"), &length);
 
-    printf("histogram of %s, sum %s", count == NULL ? "?" : count, sum == NULL ? "?" : sum);
+    fputs("histogram of ", stdout);
+    tsdb_text_put(stdout, count == NULL ? "?" : count);
+    fputs(", sum ", stdout);
+    tsdb_text_put(stdout, sum == NULL ? "?" : sum);
 }
 
 static int no_memory(const struct tsdb_command *command)
@@ -61,7 +64,7 @@ static void print_points(const struct json_value *points, bool are_histograms)
         if (are_histograms) {
             print_histogram(json_read_item(point, 1));
         } else {
-            fputs(value_text(point), stdout);
+            tsdb_text_put(stdout, value_text(point));
         }
         puts("");
     }
@@ -85,7 +88,9 @@ static void print_row(const struct json_value *series, const char *name, size_t 
         print_histogram(json_read_item(histogram, 1));
         puts("");
     } else {
-        printf("  %s\n", value_text(value));
+        fputs("  ", stdout);
+        tsdb_text_put(stdout, value_text(value));
+        puts("");
     }
 }
 

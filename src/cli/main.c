@@ -43,16 +43,34 @@ static const struct cli_command *const commands[] = {
 
 /* ---- messages ------------------------------------------------------------------------------- */
 
+#define MESSAGE_BYTES 8192u
+
+/* What files and servers say may be in it: nothing that steers a terminal goes to one. */
+static void put_printable(FILE *file, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        const unsigned char byte = (unsigned char)*text, next = (unsigned char)text[1];
+        const bool is_c1 = byte == 0xc2 && next >= 0x80 && next < 0xa0; /* a control of 8 bits */
+        const bool is_c0 = (byte < ' ' && byte != '\n' && byte != '\t') || byte == 0x7f;
+
+        fputc(is_c0 || is_c1 ? '?' : byte, file);
+        text += is_c1;
+    }
+}
+
 Q_PRINTF(2, 0)
 static void print_message(const char *command, const char *format, va_list arguments)
 {
+    char message[MESSAGE_BYTES];
+
     (void)fflush(stdout);
     if (command != NULL) {
         fprintf(stderr, "quarry %s: ", command);
     } else {
         fputs("quarry: ", stderr);
     }
-    (void)vfprintf(stderr, format, arguments);
+    (void)vsnprintf(message, sizeof message, format, arguments);
+    put_printable(stderr, message);
     fputc('\n', stderr);
 }
 

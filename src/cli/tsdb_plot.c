@@ -73,8 +73,10 @@ static void put_dot(const struct area *area, size_t index, int64_t x, int64_t y)
 
 static int64_t x_of(const struct area *area, int64_t t_ms)
 {
-    const double span = (double)(area->plot->end_ms - area->plot->start_ms);
-    const double share = span > 0 ? (double)(t_ms - area->plot->start_ms) / span : 0;
+    /* As doubles: a server may name any times. Those far outside are just outside. */
+    const double start = (double)area->plot->start_ms;
+    const double span = (double)area->plot->end_ms - start;
+    const double share = span > 0 ? fmin(fmax(((double)t_ms - start) / span, -1), 2) : 0;
 
     return (int64_t)lround(share * (double)(area->width * DOTS_ACROSS - 1));
 }
@@ -111,7 +113,7 @@ static void draw_series(const struct area *area, size_t index)
             continue;
         }
         const int64_t x = x_of(area, series->t_ms[i]), y = y_of(area, series->values[i]);
-        const bool is_near = has_last && (double)(series->t_ms[i] - last_ms) <=
+        const bool is_near = has_last && (double)series->t_ms[i] - (double)last_ms <=
                                              JOINED_STEPS * (double)area->plot->step_ms;
         put_line(area, index, is_near ? x0 : x, is_near ? y0 : y, x, y);
         has_last = true;

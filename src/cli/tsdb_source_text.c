@@ -20,23 +20,43 @@
 
 #define LABELS_MAX 1024u
 
-static FILE *copy_stdin(void)
+/* A file with all that a pipe gives. NULL: errno says why not. */
+static FILE *copy_pipe(FILE *from)
 {
     char bytes[65536];
     FILE *file = tmpfile();
     size_t count;
 
-    while (file != NULL && (count = fread(bytes, 1, sizeof bytes, stdin)) > 0) {
+    while (file != NULL && (count = fread(bytes, 1, sizeof bytes, from)) > 0) {
         if (fwrite(bytes, 1, count, file) != count) {
             (void)fclose(file);
             return NULL;
         }
     }
-    if (file != NULL && fflush(file) != 0) {
+    if (file != NULL && (ferror(from) || fflush(file) != 0)) {
         (void)fclose(file);
         return NULL;
     }
     return file;
+}
+
+/* A file that can be mapped: stdin, pipes and their like are copied. NULL: errno says why not. */
+static FILE *open_text(const char *path)
+{
+    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+    struct stat about;
+
+    if (file == NULL ||
+        (fstat(fileno(file), &about) == 0 && S_ISREG(about.st_mode) && file != stdin)) {
+        return file;
+    }
+    FILE *copy = copy_pipe(file);
+    if (file != stdin) {
+        const int number = errno;
+        (void)fclose(file);
+        errno = number;
+    }
+    return copy;
 }
 
 static bool ends_with_eof(const char *text, size_t count)
@@ -49,7 +69,7 @@ static bool ends_with_eof(const char *text, size_t count)
 
 enum quarry_status tsdb_source_map_text(struct tsdb_source *source, struct quarry_error *error)
 {
-    FILE *file = strcmp(source->path, "-") == 0 ? copy_stdin() : fopen(source->path, "re");
+    FILE *file = open_text(source->path);
     struct stat about;
 
     if (file == NULL || fstat(fileno(file), &about) != 0) {

@@ -110,12 +110,15 @@ static bool try_take(struct quarry_kv *kv)
 
 bool kv_reserve_restore(struct quarry_kv *kv)
 {
-    if (try_take(kv)) {
-        return true;
+    quarry_reserve_end(kv->memory); /* what is kept for the background does not pay for this one */
+    bool is_whole = try_take(kv);
+    if (!is_whole) {
+        (void)kv_table_cache_shrink(kv->table_cache, TABLES_CLOSED);
+        (void)quarry_block_cache_shrink(kv->cache, KV_READ_RESERVE_BYTES);
+        is_whole = try_take(kv);
     }
-    (void)kv_table_cache_shrink(kv->table_cache, TABLES_CLOSED);
-    (void)quarry_block_cache_shrink(kv->cache, KV_READ_RESERVE_BYTES);
-    return try_take(kv);
+    quarry_reserve_begin(kv->memory);
+    return is_whole;
 }
 
 bool kv_reserve_enter(struct quarry_kv *kv)
@@ -124,6 +127,7 @@ bool kv_reserve_enter(struct quarry_kv *kv)
         return false;
     }
     turn_lock(kv->reads);
+    quarry_reserve_begin(kv->memory); /* below what ceilings keep for the background: one read */
     if (give_back(kv) == 0) {
         kv_reads_make_room(kv);
     }
@@ -133,6 +137,7 @@ bool kv_reserve_enter(struct quarry_kv *kv)
 void kv_reserve_leave(struct quarry_kv *kv)
 {
     (void)kv_reserve_restore(kv);
+    quarry_reserve_end(kv->memory);
     turn_unlock(kv->reads);
 }
 

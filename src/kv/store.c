@@ -463,7 +463,8 @@ static void note_budget(struct quarry_kv *kv, uint64_t budget_bytes)
 
     quarry_account_read(kv->account, &state);
     kv->budget_bytes = budget_bytes;
-    kv->write_memory_max = budget_bytes - size_min_u64(state.charged_bytes, budget_bytes / 2);
+    kv->write_memory_max =
+        budget_bytes - size_min_u64(state.charged_bytes + kv->reserve_bytes, budget_bytes / 2);
 }
 
 static enum quarry_status build(struct quarry_kv *kv, const char *path, uint64_t budget_bytes,

@@ -14,7 +14,8 @@
  * The order matters. A view that is taken after the sequence may have files in which a compaction
  * has dropped what the sequence should see, as nobody's snapshot said so. The other way round, the
  * view may lack a layer that has come since: then the reader sees the store as it was when its last
- * layer was left, which is a moment between its two steps.
+ * layer was left, which is a moment between its two steps. Who goes over from one view to the next
+ * must not: it puts its sequence in the list of snapshots first, and takes a view then.
  */
 #ifndef QUARRY_KV_VIEW_H
 #define QUARRY_KV_VIEW_H

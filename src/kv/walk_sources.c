@@ -478,11 +478,13 @@ static enum quarry_status look(struct quarry_kv_iterator *walk)
 {
     const struct quarry_kv_snapshot *snapshot = walk->options.snapshot;
 
-    take_view(walk);
+    /* The sequence first: the view has all of it, as the next one will; and what is listed is kept.
+     */
     walk->own = (struct quarry_kv_snapshot){.sequence = 0};
     kv_snapshot_link(walk->kv, &walk->own, snapshot == NULL ? NULL : &snapshot->sequence);
     walk->is_listed = true;
     walk->sequence = walk->own.sequence;
+    take_view(walk);
     enum quarry_status status = make_sources(walk);
     if (status != QUARRY_OK) {
         leave_view(walk);

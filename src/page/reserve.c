@@ -130,6 +130,7 @@ void page_reserve_refill(struct page_heap *heap)
     uint64_t short_bytes = reserve_short_bytes(&heap->reserve);
 
     if (short_bytes == 0) {
+        reserve_trim(heap);
         return;
     }
     struct page_commit_state state = page_commit_read(&heap->commit);
@@ -146,7 +147,9 @@ void page_reserve_restore(struct page_heap *heap)
 {
     uint64_t short_bytes = reserve_short_bytes(&heap->reserve);
 
-    Q_ASSERT(!page_reserve_is_inside(heap)); /* it would pay for itself */
+    if (page_reserve_is_inside(heap)) {
+        return; /* it would pay for itself */
+    }
     if (short_bytes > 0 && page_heap_reserve(heap, short_bytes) == QUARRY_OK) {
         reserve_add(&heap->reserve, short_bytes);
         reserve_trim(heap); /* giving back may have filled it up as well */
@@ -192,7 +195,9 @@ enum quarry_status page_heap_add_reserve(struct page_heap *heap, uint64_t bytes)
 {
     struct page_reserve *reserve = &heap->reserve;
 
-    Q_ASSERT(!page_reserve_is_inside(heap)); /* it would pay for itself */
+    if (page_reserve_is_inside(heap)) {
+        return QUARRY_NO_MEMORY; /* it would pay for itself */
+    }
     Q_ASSERT(bytes % PAGE_COMMIT_UNIT_BYTES == 0);
     /* Charged before the goal is higher: what goes back meanwhile must not fill it up as well. */
     if (bytes > page_commit_read(&heap->commit).limit_bytes / RESERVE_LIMIT_SHARE) {

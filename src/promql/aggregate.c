@@ -365,8 +365,10 @@ static struct eval_stream *aggregate(struct aggregation *of)
     return eval_stream_of(of->eval, &of->frame, &matrix);
 }
 
-struct eval_stream *eval_aggregate(struct eval *eval, const struct eval_frame *frame,
-                                   const struct promql_node *node)
+/* Groups' cells, of all steps. Apart from who chooses: the others, nested 256 deep, need no such
+ * frame. */
+static Q_NOINLINE struct eval_stream *fold(struct eval *eval, const struct eval_frame *frame,
+                                           const struct promql_node *node)
 {
     struct aggregation of = {.eval = eval,
                              .frame = *frame,
@@ -374,6 +376,16 @@ struct eval_stream *eval_aggregate(struct eval *eval, const struct eval_frame *f
                              .operation = node->aggregate.operation,
                              .groups = {.eval = eval, .node = node}};
 
+    of.cell_bytes = cell_bytes(of.operation);
+    promql_memory_init_within(&of.cells, eval->memory);
+    struct eval_stream *stream = aggregate(&of);
+    promql_memory_fini(&of.cells);
+    return stream;
+}
+
+struct eval_stream *eval_aggregate(struct eval *eval, const struct eval_frame *frame,
+                                   const struct promql_node *node)
+{
     switch (node->aggregate.operation) {
     case PROMQL_TOPK:
     case PROMQL_BOTTOMK:
@@ -393,9 +405,5 @@ struct eval_stream *eval_aggregate(struct eval *eval, const struct eval_frame *f
     case PROMQL_STDVAR:
         break;
     }
-    of.cell_bytes = cell_bytes(of.operation);
-    promql_memory_init_within(&of.cells, eval->memory);
-    struct eval_stream *stream = aggregate(&of);
-    promql_memory_fini(&of.cells);
-    return stream;
+    return fold(eval, frame, node);
 }

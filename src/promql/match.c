@@ -309,6 +309,9 @@ static bool find_misses(struct match *of)
     for (uint32_t step = 0; of->misses != NULL && step < of->frame.count; step++) {
         of->misses[step] = !of->fills_many && !of->fills_one &&
                            !(has_any(&of->many, step) && has_any(&of->one, step));
+        if (!eval_tick(of->eval, 1 + of->many.matrix.count + of->one.matrix.count)) {
+            return false;
+        }
     }
     return of->misses != NULL;
 }

@@ -17,6 +17,9 @@
 /* Aggregations that are looked at: dashboards have some ten. Doubling it makes four times as many
  * comparisons of texts. */
 #define AGGREGATIONS_MAX 64u
+/* Of a result that is kept: with more, evaluating it again is no waste to speak of, and memory is.
+ */
+#define KEPT_SAMPLES_MAX (UINT64_C(1) << 20)
 
 struct once {
     const struct promql_node *node;
@@ -138,8 +141,8 @@ static bool copy(struct eval *eval, const struct eval_matrix *from, struct eval_
 }
 
 /* Evaluates it, and keeps a copy unless there is something to be told each time. */
-static struct eval_stream *evaluate(struct eval *eval, const struct eval_frame *frame,
-                                    const struct promql_node *node, struct once *once)
+static Q_NOINLINE struct eval_stream *evaluate(struct eval *eval, const struct eval_frame *frame,
+                                               const struct promql_node *node, struct once *once)
 {
     const uint64_t told_count = eval->told_count;
     const uint64_t samples_total = eval->result->stats.samples_total;
@@ -150,10 +153,12 @@ static struct eval_stream *evaluate(struct eval *eval, const struct eval_frame *
         return NULL;
     }
     once->is_kept = false;
-    if (eval->told_count == told_count) {
+    if (eval->told_count == told_count && matrix.count <= KEPT_SAMPLES_MAX / frame->count) {
+        const uint64_t samples_now = eval->samples_now;
         if (!copy(eval, &matrix, &once->matrix)) {
             return NULL;
         }
+        eval_drop(eval, eval->samples_now - samples_now); /* it is nobody's result */
         once->samples_total = eval->result->stats.samples_total - samples_total;
         once->frame = *frame;
         once->totals = eval->totals;

@@ -196,8 +196,6 @@ static enum quarry_status reload(struct server *server, struct quarry_error *err
         serve_config_destroy(config);
         serve_log(SERVE_LOG_ERROR, "the configuration was not read again: all is as it was");
     }
-    /* Relaxed: a figure. */
-    atomic_store_relaxed_bool(&server->has_reload_failed, status != QUARRY_OK);
     serve_notify("READY=1\nSTATUS=ready");
     return status;
 }
@@ -205,7 +203,10 @@ static enum quarry_status reload(struct server *server, struct quarry_error *err
 enum quarry_status server_reload(struct server *server, struct quarry_error *error)
 {
     server->override_count = 0;
-    return reload(server, error);
+    enum quarry_status status = reload(server, error);
+    /* Relaxed: a figure. */
+    atomic_store_relaxed_bool(&server->has_reload_failed, status != QUARRY_OK);
+    return status;
 }
 
 /* The place of a key among what was changed, or the one behind them. */

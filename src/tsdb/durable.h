@@ -71,6 +71,7 @@ struct tsdb_durable {
     bool has_looked_for_images;
     struct tsdb_durable_image images[TSDB_VIEW_WINDOWS_MAX];
     uint32_t image_count;
+    bool has_contradiction; /* while opening: the snapshot's series are not those of newer files */
     uint64_t sync_due_ns, snapshot_due_ns, retry_due_ns; /* of the vfs' clock */
     uint64_t snapshot_stamp; /* series made and removed when the last snapshot was written */
 

@@ -450,10 +450,16 @@ enum quarry_status tsdb_log_replay(struct tsdb_log *log, int64_t window,
     return tsdb_log_replay_from(log, window, 0, visitor, ret_replayed, error);
 }
 
-uint64_t tsdb_log_next_sequence(struct tsdb_log *log)
+uint64_t tsdb_log_next_sequence(struct tsdb_log *log, int64_t window)
 {
     os_mutex_lock(&log->mutex);
     uint64_t sequence = log->last_sequence + 1;
+    for (const struct log_entry *entry = log->newest; entry != NULL; entry = entry->older) {
+        if (entry->window == window) {
+            sequence = entry->sequence + 1;
+            break;
+        }
+    }
     os_mutex_unlock(&log->mutex);
     return sequence;
 }

@@ -239,9 +239,12 @@ enum quarry_status tsdb_log_replay_from(struct tsdb_log *log, int64_t window, ui
                                         struct tsdb_log_replayed *ret_replayed,
                                         struct quarry_error *error);
 
-/* The number that the next segment will have: what is appended by now is in those below, where
- * nobody appends any more. Threads: any. */
-uint64_t tsdb_log_next_sequence(struct tsdb_log *log);
+/*
+ * The number behind a window's newest segment, whose own are not dropped before its file is there:
+ * those of others may be, and their numbers come again after the next opening. What is appended by
+ * now is in those below, where nobody appends any more. Threads: any.
+ */
+uint64_t tsdb_log_next_sequence(struct tsdb_log *log, int64_t window);
 
 /*
  * The next window that has segments: the smallest that is `from` or larger.

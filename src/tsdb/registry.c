@@ -109,11 +109,13 @@ void tsdb_registry_destroy(struct tsdb_registry *registry)
 void tsdb_registry_clear(struct tsdb_registry *registry)
 {
     uint32_t series_max = registry->series.number_max;
+    uint32_t floor_chunk = registry->series.floor_chunk;
 
     /* Nothing is in the memo, for no key has come yet; nothing removed waits for readers. */
     Q_ASSERT(registry->memo.entry_count == 0 && registry->fresh == 0 && registry->waiting == 0);
     fini_parts(registry);
     init_parts(registry, series_max);
+    registry->series.floor_chunk = floor_chunk; /* ids that files have stay theirs */
     atomic_store_relaxed_u32(&registry->series_count, 0);
 }
 

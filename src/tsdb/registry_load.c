@@ -256,9 +256,12 @@ static enum quarry_status one_bring(struct bringing *bringing,
                                             .last_window = series->last_window,
                                             .tenant = series->tenant,
                                             .labels = {labels, series->label_count}};
-    return series->id == TSDB_SERIES_NONE || !tsdb_labels_are_valid(&known.labels)
-               ? QUARRY_CORRUPT
-               : tsdb_registry_bring_back(bringing->durable, &known, &is_known);
+    if (series->id == TSDB_SERIES_NONE || !tsdb_labels_are_valid(&known.labels)) {
+        return QUARRY_CORRUPT;
+    }
+    enum quarry_status status = tsdb_registry_bring_back(bringing->durable, &known, &is_known);
+    bringing->durable->has_contradiction |= status == QUARRY_OK && !is_known;
+    return status;
 }
 
 static enum quarry_status one_take(struct bringing *bringing,

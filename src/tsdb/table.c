@@ -190,6 +190,9 @@ enum quarry_status tsdb_table_take(struct tsdb_table *table, uint32_t *ret_numbe
     }
     /* Entry 0 of chunk 0 names nothing. */
     uint32_t entry = is_absent ? index == 0 : first_free(&table->uses[index]);
+    if ((index << TSDB_TABLE_CHUNK_SHIFT | entry) > table->number_max) {
+        return QUARRY_TOO_MANY; /* above the ids that are kept for files */
+    }
     enum quarry_status status = take_entry(table, index, entry);
     if (status == QUARRY_OK) {
         *ret_number = index << TSDB_TABLE_CHUNK_SHIFT | entry;

@@ -147,7 +147,7 @@ static enum quarry_status info_add(struct plan *plan, uint32_t place,
     }
     *piece = (struct tsdb_slice){(const char *)to, TSDB_WINDOW_IMAGE_INFO_BYTES};
     endian_store_le_u64(to, (uint64_t)(int64_t)window->number);
-    endian_store_le_u64(to + 8, tsdb_log_next_sequence(plan->durable->log));
+    endian_store_le_u64(to + 8, tsdb_log_next_sequence(plan->durable->log, window->number));
     for (uint32_t i = 0; i < TSDB_SHARD_COUNT; i++) {
         endian_store_le_u32(to + 16 + 4 * i, open->shard[i].used_count);
     }

@@ -116,20 +116,22 @@ static enum quarry_status infos_read(struct loading *loading)
     return status;
 }
 
-/* Whether a window is neither in a file nor too old. */
+/* Whether a window is neither in a file nor too old, nor purged since: its log is still there. */
 static bool is_wanted(struct loading *loading, const struct image *image)
 {
     struct tsdb_durable *durable = loading->durable;
     int64_t newest = loading->images[loading->count - 1].number, window = INT32_MIN;
+    bool has_log = false;
 
     for (uint32_t i = 0; i < durable->file_count; i++) {
         newest = durable->files[i].number > newest ? durable->files[i].number : newest;
     }
     while (window < INT32_MAX && tsdb_log_next_window(durable->log, window, &window)) {
         newest = window > newest && window < INT32_MAX ? window : newest;
+        has_log = has_log || window == image->number;
         window++;
     }
-    return tsdb_durable_file_of(durable, image->number) == NULL &&
+    return has_log && tsdb_durable_file_of(durable, image->number) == NULL &&
            image->number >= newest - durable->tsdb->options.window_count;
 }
 
@@ -315,9 +317,15 @@ static bool head_take(struct loading *loading, uint32_t id, const struct tsdb_se
     }
     struct tsdb_series *series = tsdb_registry_series(tsdb->registry, id);
     os_mutex_lock(tsdb_shard_mutex(tsdb, shard));
-    series->head = from->head;
-    series->last_window = from->last_window;
+    bool is_newer = series->last_window <= from->last_window;
+    if (is_newer) {
+        series->head = from->head;
+        series->last_window = from->last_window;
+    }
     os_mutex_unlock(tsdb_shard_mutex(tsdb, shard));
+    if (!is_newer) {
+        return false; /* a file says that it went on: the log is replayed, whole */
+    }
     loading->max_ms = from->head.t_ms > loading->max_ms ? from->head.t_ms : loading->max_ms;
     return true;
 }
@@ -519,7 +527,8 @@ void tsdb_window_images_load(struct tsdb_durable *durable)
     struct tsdb_memory *memory = &durable->tsdb->small[TSDB_PART_QUERY];
     uint64_t generation = durable->snapshot_generation;
 
-    if (generation == 0 || atomic_load_relaxed_u64(&durable->counters.left_out_count) != 0) {
+    if (generation == 0 || durable->has_contradiction ||
+        atomic_load_relaxed_u64(&durable->counters.left_out_count) != 0) {
         return;
     }
     struct loading *loading = tsdb_memory_take_zero(memory, sizeof(*loading));

@@ -77,6 +77,8 @@ static void put_duration(struct http_text *text, uint64_t duration_ns)
     api_put_words(text, api_duration_text(duration_ns / Q_MS_NS, room));
 }
 
+#define SELF_URL_BYTES 288u
+
 /* Where it is asked; the page that the server renders for itself has no address but its own. */
 static void put_url(struct http_text *text, const struct scrape_target_state *target)
 {
@@ -89,8 +91,10 @@ static void put_url(struct http_text *text, const struct scrape_target_state *ta
     for (size_t i = 0; i < target->labels.count; i++) {
         const struct quarry_tsdb_label *label = &target->labels.labels[i];
         if (tsdb_slice_compare(label->name, name) == 0) {
-            http_text_format(text, "\"http://%.*s/metrics\"",
-                             (int)size_min(label->value.count, 256), label->value.bytes);
+            char url[SELF_URL_BYTES];
+            (void)snprintf(url, sizeof url, "http://%.*s/metrics",
+                           (int)size_min(label->value.count, 256), label->value.bytes);
+            api_put_words(text, url);
             return;
         }
     }
