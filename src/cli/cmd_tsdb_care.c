@@ -9,6 +9,7 @@
 #include <quarry/vfs.h>
 
 #include <cli/json_write.h>
+#include <cli/tsdb_text.h>
 
 /* ---- verify --------------------------------------------------------------------------------- */
 

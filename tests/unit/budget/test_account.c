@@ -123,14 +123,16 @@ static void reserves_of_an_account_add_up(void **state)
     struct quarry_account_options options = {.name = "kv", .ceiling_bytes = 1000};
     struct quarry_account *kv = account_make(&options);
 
-    quarry_account_add_reserve(kv, 600);
-    quarry_account_add_reserve(kv, 600);
-    assert_int_equal(quarry_account_charge(kv, 1), QUARRY_NO_MEMORY); /* more than there is */
-    quarry_account_remove_reserve(kv, 600);
-    assert_int_equal(quarry_account_charge(kv, 400), QUARRY_OK);
+    quarry_account_add_reserve(kv, 400);
+    quarry_account_add_reserve(kv, 400);
+    assert_int_equal(quarry_account_charge(kv, 500), QUARRY_OK); /* half of it is for all */
     assert_int_equal(quarry_account_charge(kv, 1), QUARRY_NO_MEMORY);
-    quarry_account_remove_reserve(kv, 600);
+    quarry_account_uncharge(kv, 500);
+    quarry_account_remove_reserve(kv, 400);
     assert_int_equal(quarry_account_charge(kv, 600), QUARRY_OK);
+    assert_int_equal(quarry_account_charge(kv, 1), QUARRY_NO_MEMORY);
+    quarry_account_remove_reserve(kv, 400);
+    assert_int_equal(quarry_account_charge(kv, 400), QUARRY_OK);
     quarry_account_uncharge(kv, 1000);
     quarry_account_destroy(kv);
 }
