@@ -149,8 +149,8 @@ static void those_who_write_together_share_a_sync(void **state)
     const struct flat_json *line = find_line(&run, "syncs_power_50", "quarry", 0);
     if (line != NULL && !is_absent(line)) {
         double syncs = figure(line, "syncs_per_operation");
-        /* 1 when each has its own. Of 50 that write at once 0.06 on a disk that takes its time, 0.5 on
-         * one that is as fast as they are. */
+        /* 1 when each has its own. Of 50 that write at once 0.06 on a disk that takes its time, 0.5
+         * on one that is as fast as they are. */
         assert_true(syncs > 0.001 && syncs < 0.9);
     }
 }
