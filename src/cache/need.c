@@ -207,8 +207,14 @@ static void wait_work(struct quarry_cache *cache, size_t bytes, struct wait *wai
     uint64_t enough = FREED_MAX_BYTES + 4 * (uint64_t)bytes;
     /* Where turns are taken, they see to what readers have left; threads are asked for cells. */
     bool is_helped = !wait->is_alone && wait->tries % TRIES_PER_TRIM != TRIES_PER_TRIM - 1;
-    uint64_t freed = is_helped ? free_some(cache, class_of(cache, bytes))
-                               : try_free(cache, bytes, wait->tries, wait->freed_bytes >= enough);
+    bool is_enough = wait->freed_bytes >= enough;
+    uint64_t freed = 0;
+
+    if (!is_helped) {
+        freed = try_free(cache, bytes, wait->tries, is_enough);
+    } else if (!is_enough) {
+        freed = free_some(cache, class_of(cache, bytes));
+    }
 
     wait->futile_count = freed == UINT64_MAX ? wait->futile_count + 1 : 0;
     wait->freed_bytes += freed == UINT64_MAX ? 0 : freed;

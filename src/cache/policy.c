@@ -379,6 +379,22 @@ static uint32_t turn_evict_for_need(struct quarry_cache *cache)
     return evicted.work == 0 ? 1 : (uint32_t)size_max_u64(evicted.work, MORE_WORK);
 }
 
+/*
+ * Whether pages enough have been emptied that become free when readers have left. A reader may lose
+ * its processor: page after page would be emptied meanwhile, until next to nothing is stored.
+ */
+static bool is_enough_coming(struct quarry_cache *cache, const struct cache_room *room)
+{
+    struct cache_policy *policy = cache->policy;
+    uint64_t emptied = atomic_load_relaxed_u64(&policy->rebalance.emptied_bytes);
+
+    if (ref_epoch_is_past(cache->epoch, policy->coming_stamp)) {
+        policy->coming_stamp = ref_epoch_now(cache->epoch);
+        policy->coming_from_bytes = emptied;
+    }
+    return emptied - policy->coming_from_bytes >= 2 * room->wants_open_bytes + room->over_bytes;
+}
+
 /* Sees to it that pages can be added. */
 static uint32_t turn_rebalance(struct quarry_cache *cache)
 {
@@ -389,6 +405,9 @@ static uint32_t turn_rebalance(struct quarry_cache *cache)
     }
     if (turn_settle(cache)) {
         return REBALANCE_WORK;
+    }
+    if (is_enough_coming(cache, &room)) {
+        return 1;
     }
     enum cache_rebalance_step step = turn_empty(cache, &room, REBALANCE_WORK);
     if (step == CACHE_REBALANCE_NOTHING || cache_rebalance_is_futile(&cache->policy->rebalance)) {

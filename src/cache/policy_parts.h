@@ -28,7 +28,8 @@ struct cache_policy {
     uint32_t own_second;       /* when a page was last taken of the class that had grown last */
     uint64_t emptied_seen;     /* pages emptied, as of those that have become free */
     bool has_evicted_for_need; /* in the turn before */
-    uint64_t need_evicted_bytes, need_stamp; /* for who waits, since that epoch */
+    uint64_t need_evicted_bytes, need_stamp;  /* for who waits, since that epoch */
+    uint64_t coming_from_bytes, coming_stamp; /* of pages emptied, those since that epoch */
     uint32_t unsettled_turns; /* turns that made room, since it was looked for such */
     uint32_t next_tenant;     /* whose ghosts and sweep are looked at next */
     uint64_t told_ghost_hits, told_kept_count, told_seen_bytes; /* of the account's last question */

@@ -350,6 +350,7 @@ static enum cache_rebalance_step page_begin(struct cache_rebalance *rebalance,
     }
     rebalance->is_emptying = status == QUARRY_OK; /* else it has just gone by itself */
     rebalance->asked_count = rebalance->kept_count = 0;
+    rebalance->page_bytes = page.bytes;
     rebalance->has_room = count_without_room(rebalance, &page, page_live_count(&page)) == 0;
     rebalance->mover.asks_without_cell = true;
     return CACHE_REBALANCE_MORE;
@@ -362,6 +363,7 @@ static enum cache_rebalance_step page_end(struct cache_rebalance *rebalance)
         atomic_store_relaxed_u32(&rebalance->failed_count, 0);
         memset(rebalance->stuck, 0, sizeof(rebalance->stuck));
         (void)atomic_add_relaxed_u64(&rebalance->emptied_count, 1);
+        (void)atomic_add_relaxed_u64(&rebalance->emptied_bytes, rebalance->page_bytes);
         return CACHE_REBALANCE_DONE;
     }
     uint32_t at = atomic_load_relaxed_u32(&rebalance->failed_count) % CACHE_STUCK_MAX;

@@ -29,11 +29,12 @@ struct cache_rebalance {
     uint64_t cursor;               /* where the search for a page goes on */
     uint32_t rounds;               /* of the search, since a page was found */
     uint64_t random;
+    uint64_t page_bytes;              /* of the page that is emptied */
     uint32_t asked_count, kept_count; /* items of the page that were decided on; that stayed */
     struct slab_mover mover;
 
     /* atomic, figures */
-    _Atomic uint64_t emptied_count, failed_total, evicted_count;
+    _Atomic uint64_t emptied_count, emptied_bytes, failed_total, evicted_count;
 };
 
 void cache_rebalance_init(struct cache_rebalance *ret_rebalance, struct quarry_cache *cache);

@@ -23,8 +23,9 @@
  *
  * Who gives: the tenant furthest above its share, in bytes. None is when the shares add up to more
  * than the cache: then the one that has most for its share. It is chosen anew each turn, and by who
- * finds that it has nothing left. A tenant within its share is *safe* while another is not: nothing
- * of it goes for others, also where a page is emptied.
+ * finds that it has nothing left. A tenant within its share is *safe* while another is not, and
+ * where all are within theirs, while it has less than half as much for its share as who gives:
+ * nothing of it goes for others, also where a page is emptied.
  *
  * What items take is counted in stripes by thread, as it changes with every set; who takes a cell
  * adds them up one time in sixteen.
@@ -44,6 +45,8 @@
 /* As much as two pages of the slab are, and two of its smallest. */
 #define OPEN_MAX Q_MIB(2)
 #define OPEN_MIN Q_KIB(128)
+/* Who has less than this part of what the giver has for its share is safe. */
+#define SAFE_PART 2.0
 /* Cells taken by a stripe's threads between two looks. */
 #define TAKEN_PER_LOOK 16u
 /* And between two evictions while the cache is tight, or so many bytes: what evicting costs beside
@@ -352,7 +355,11 @@ bool cache_tenant_is_safe(const struct quarry_cache_tenant *tenant)
         return false;
     }
     const struct quarry_cache_tenant *giver = id == NOBODY ? NULL : giving_tenant(cache, id);
-    return giver != NULL && tenant_bytes(giver) > cache_tenant_share(giver);
+    if (giver == NULL) {
+        return false;
+    }
+    struct claim its = claim_of(giver);
+    return its.above_bytes != 0 || SAFE_PART * claim_of(tenant).part < its.part;
 }
 
 /* From who gives now. No work: it has nothing. */
