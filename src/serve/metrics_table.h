@@ -12,7 +12,6 @@
 #ifndef QUARRY_SERVE_METRICS_TABLE_H
 #define QUARRY_SERVE_METRICS_TABLE_H
 
-/* clang-format off: a family is a line */
 #define SERVE_METRICS(X)                                                                           \
     /* ---- PROCESS */                                                                             \
     X(quarry_build_info, GAUGE, PROCESS, "version", "What this is; always 1.")                     \
@@ -23,6 +22,14 @@
     X(quarry_open_fds, GAUGE, PROCESS, "", "File descriptors that are open.")                      \
     X(quarry_max_fds, GAUGE, PROCESS, "", "File descriptors that may be open.")                    \
     X(quarry_threads, GAUGE, PROCESS, "", "Threads.")                                              \
+    X(process_cpu_seconds_total, COUNTER, PROCESS, "",                                             \
+      "CPU time of all threads, under the name that all of Prometheus' clients have.")             \
+    X(process_open_fds, GAUGE, PROCESS, "", "File descriptors that are open, likewise.")           \
+    X(process_max_fds, GAUGE, PROCESS, "", "File descriptors that may be open, likewise.")         \
+    X(process_resident_memory_bytes, GAUGE, PROCESS, "", "Memory that is backed, likewise.")       \
+    X(process_virtual_memory_bytes, GAUGE, PROCESS, "",                                            \
+      "Addresses of the process, those without memory included.")                                  \
+    X(process_start_time_seconds, GAUGE, PROCESS, "", "When the server began, since 1970.")        \
     /* ---- MEMORY */                                                                              \
     X(quarry_memory_state_bytes, GAUGE, MEMORY, "state",                                           \
       "Committed memory by what it is doing; the states add up.")                                  \
@@ -33,6 +40,48 @@
     X(quarry_memory_released_bytes, GAUGE, MEMORY, "", "Free, and given back to the kernel.")      \
     X(quarry_memory_owner_bytes, GAUGE, MEMORY, "owner, lane",                                     \
       "Memory in use, by who holds it and the lane it lies in.")                                   \
+    X(quarry_memory_bytes, GAUGE, MEMORY, "owner state",                                           \
+      "Committed memory: in_use by owner, the other states of no owner; all add up to what is "    \
+      "committed.")                                                                                \
+    X(quarry_memory_reserved_bytes, GAUGE, MEMORY, "", "Addresses of all lanes.")                  \
+    X(quarry_memory_budget_bytes, GAUGE, MEMORY, "", "The budget, as quarry_memory_limit_bytes.")  \
+    X(quarry_memory_budget_headroom_bytes, GAUGE, MEMORY, "",                                      \
+      "What of the budget is not committed.")                                                      \
+    X(quarry_memory_pressure_level, GAUGE, MEMORY, "",                                             \
+      "0: none, 1: moderate, 2: high, 3: critical.")                                               \
+    X(quarry_memory_goal_bytes, GAUGE, MEMORY, "", "What the scavenger aims to keep backed.")      \
+    X(quarry_memory_refused_total, COUNTER, MEMORY, "owner",                                       \
+      "Charges refused, by account; pages: allocations of pages that the budget had no room for.") \
+    X(quarry_memory_reclaim_total, COUNTER, MEMORY, "from",                                        \
+      "How often an account was asked for memory.")                                                \
+    X(quarry_memory_reclaimed_bytes_total, COUNTER, MEMORY, "from", "What it gave then.")          \
+    /* ---- HEAP */                                                                                \
+    X(quarry_pageheap_pages, GAUGE, HEAP, "state",                                                 \
+      "Pages of 8 KiB that lanes have grown to, by what they are doing; the states add up.")       \
+    X(quarry_pageheap_largest_free_run_bytes, GAUGE, HEAP, "",                                     \
+      "The longest free run of any lane, backed or not.")                                          \
+    X(quarry_pageheap_external_fragmentation_ratio, GAUGE, HEAP, "",                               \
+      "1 less the longest free run's part of all that is free; 0 where nothing is.")               \
+    X(quarry_scavenger_released_bytes_total, COUNTER, HEAP, "mode",                                \
+      "Given back to the kernel, by why.")                                                         \
+    X(quarry_scavenger_cpu_seconds_total, COUNTER, HEAP, "mode",                                   \
+      "CPU time of the background's work.")                                                        \
+    X(quarry_scavenger_retained_bytes, GAUGE, HEAP, "", "Backed pages: in use, cached, and free.") \
+    X(quarry_scavenger_goal_bytes, GAUGE, HEAP, "", "What the scavenger aims to keep of them.")    \
+    X(quarry_scavenger_backlog_bytes, GAUGE, HEAP, "", "What it has yet to give back.")            \
+    X(quarry_scavenger_madvise_total, COUNTER, HEAP, "", "Calls that gave memory back.")           \
+    X(quarry_scavenger_errors_total, COUNTER, HEAP, "", "Of those, that the kernel refused.")      \
+    X(quarry_spans, GAUGE, HEAP, "owner lifetime",                                                 \
+      "Spans of small objects of the process' malloc.")                                            \
+    X(quarry_span_bytes, GAUGE, HEAP, "owner lifetime",                                            \
+      "Pages of those spans and of large objects.")                                                \
+    X(quarry_alloc_bytes, GAUGE, HEAP, "owner lifetime", "Objects alive, by usable size.")         \
+    X(quarry_fragmentation_bytes, GAUGE, HEAP, "owner lifetime",                                   \
+      "Pages less objects: quarry_span_bytes - quarry_alloc_bytes.")                               \
+    X(quarry_class_objects, GAUGE, HEAP, "class", "Objects alive, by size class in bytes.")        \
+    X(quarry_class_spans, GAUGE, HEAP, "class", "Spans of a size class.")                          \
+    X(quarry_class_span_bytes, GAUGE, HEAP, "class", "Pages of those.")                            \
+    X(quarry_thread_cache_bytes, GAUGE, HEAP, "", "Free objects with threads.")                    \
     /* ---- ACCOUNTS */                                                                            \
     X(quarry_account_charged_bytes, GAUGE, ACCOUNTS, "account",                                    \
       "Charged, by account, those below it included.")                                             \
@@ -47,6 +96,8 @@
     X(quarry_account_reclaims_total, COUNTER, ACCOUNTS, "account",                                 \
       "How often it was asked for memory.")                                                        \
     X(quarry_account_reclaimed_bytes_total, COUNTER, ACCOUNTS, "account", "What it gave then.")    \
+    X(quarry_account_own_bytes, GAUGE, ACCOUNTS, "account",                                        \
+      "Charged to an account itself; these add up.")                                               \
     /* ---- CONNECTIONS */                                                                         \
     X(quarry_net_connections, GAUGE, CONNECTIONS, "", "Connections now, of all doors.")            \
     X(quarry_net_connections_max, GAUGE, CONNECTIONS, "", "As many as there may be.")              \
@@ -99,6 +150,14 @@
       "Items that were too large.")                                                                \
     X(quarry_cache_tenant_refused_no_memory_total, COUNTER, CACHE, "tenant",                       \
       "Items there was no room for.")                                                              \
+    X(quarry_cache_pinned_bytes, GAUGE, CACHE, "", "Items that somebody is being sent.")           \
+    X(quarry_cache_index_slots, GAUGE, CACHE, "", "Slots of the indexes.")                         \
+    X(quarry_cache_tenant_requested_bytes, GAUGE, CACHE, "tenant",                                 \
+      "Keys and values of its items.")                                                             \
+    X(quarry_cache_tenant_evicted_unfetched_total, COUNTER, CACHE, "tenant",                       \
+      "Items dropped that nobody had read.")                                                       \
+    X(quarry_cache_tenant_promoted_total, COUNTER, CACHE, "tenant",                                \
+      "Items that proved worth keeping.")                                                          \
     /* ---- KV */                                                                                  \
     X(quarry_kv_keys_estimated, GAUGE, KV, "", "About how many keys there are.")                   \
     X(quarry_kv_puts_total, COUNTER, KV, "", "Keys written.")                                      \
@@ -136,6 +195,27 @@
     X(quarry_kv_read_only, GAUGE, KV, "", "1: the store takes no writes.")                         \
     X(quarry_kv_delayed_seconds_total, COUNTER, KV, "how",                                         \
       "For how long writers were held up, by how.")                                                \
+    X(quarry_kv_filter_passed_total, COUNTER, KV, "", "Reads that a filter let pass.")             \
+    X(quarry_kv_log_groups_total, COUNTER, KV, "",                                                 \
+      "Writes of the log, each of one or more batches.")                                           \
+    X(quarry_kv_moves_total, COUNTER, KV, "", "Files moved a level down as they were.")            \
+    X(quarry_kv_memtables, GAUGE, KV, "", "How many memtables there are.")                         \
+    X(quarry_kv_compaction_bytes, GAUGE, KV, "", "Memory of compactions under way.")               \
+    X(quarry_kv_level_score, GAUGE, KV, "level",                                                   \
+      "How much a level wants compaction: from 1 on it does.")                                     \
+    X(quarry_kv_level_compaction_seconds_total, COUNTER, KV, "level", "Time of merging into it.")  \
+    X(quarry_block_cache_bytes, GAUGE, KV, "state",                                                \
+      "Blocks of the cache: hot, cold, and held by readers alone.")                                \
+    X(quarry_block_cache_capacity_bytes, GAUGE, KV, "", "What the block cache may have.")          \
+    X(quarry_block_cache_metadata_bytes, GAUGE, KV, "", "Its entries and tables.")                 \
+    X(quarry_block_cache_hits_total, COUNTER, KV, "kind",                                          \
+      "Blocks found, by kind; of background readers too.")                                         \
+    X(quarry_block_cache_misses_total, COUNTER, KV, "kind", "Blocks not found.")                   \
+    X(quarry_block_cache_inserts_total, COUNTER, KV, "kind", "Blocks put in.")                     \
+    X(quarry_block_cache_evictions_total, COUNTER, KV, "kind", "Blocks dropped for want of room.") \
+    X(quarry_block_cache_ghost_hits_total, COUNTER, KV, "",                                        \
+      "Misses of what was evicted not long before.")                                               \
+    X(quarry_block_cache_target_cold_bytes, GAUGE, KV, "", "What cold blocks should have.")        \
     /* ---- TSDB */                                                                                \
     X(quarry_tsdb_series, GAUGE, TSDB, "", "Series now.")                                          \
     X(quarry_tsdb_tenants, GAUGE, TSDB, "", "Tenants with series.")                                \
@@ -168,6 +248,22 @@
       "Exemplars that were brought, by what became of them.")                                      \
     X(quarry_tsdb_exemplars, GAUGE, TSDB, "", "Exemplars that are kept.")                          \
     X(quarry_tsdb_exemplar_bytes, GAUGE, TSDB, "", "Bytes of the exemplars that are kept.")        \
+    X(quarry_tsdb_charged_bytes, GAUGE, TSDB, "", "All memory of the store.")                      \
+    X(quarry_tsdb_window_bytes, GAUGE, TSDB, "window state",                                       \
+      "Pages of windows, 0 the oldest: used, and slack that holds nothing.")                       \
+    X(quarry_tsdb_window_samples, GAUGE, TSDB, "window", "Samples of windows, 0 the oldest.")      \
+    X(quarry_tsdb_histogram_samples_total, COUNTER, TSDB, "", "Of the samples taken, histograms.") \
+    X(quarry_tsdb_log_bytes_total, COUNTER, TSDB, "", "Bytes of the log, of this opening.")        \
+    X(quarry_tsdb_log_segments_total, COUNTER, TSDB, "", "Segments of the log, of this opening.")  \
+    X(quarry_tsdb_log_syncs_total, COUNTER, TSDB, "", "Syncs of the log.")                         \
+    X(quarry_tsdb_log_failures_total, COUNTER, TSDB, "", "Requests that could not be logged.")     \
+    X(quarry_tsdb_replayed_samples, GAUGE, TSDB, "",                                               \
+      "Samples of the log when the store was opened.")                                             \
+    X(quarry_tsdb_window_files, GAUGE, TSDB, "", "Files of windows now.")                          \
+    X(quarry_tsdb_saved_windows_total, COUNTER, TSDB, "", "Windows saved.")                        \
+    X(quarry_tsdb_save_failures_total, COUNTER, TSDB, "", "Tries to save one that failed.")        \
+    X(quarry_tsdb_snapshots_total, COUNTER, TSDB, "", "Snapshots taken.")                          \
+    X(quarry_tsdb_snapshot_failures_total, COUNTER, TSDB, "", "Snapshots that failed.")            \
     /* ---- ALIASES */                                                                             \
     X(prometheus_tsdb_head_series, GAUGE, ALIASES, "", "Series now.")                              \
     X(prometheus_tsdb_head_series_created_total, COUNTER, ALIASES, "", "Series begun.")            \
@@ -201,7 +297,6 @@
     X(quarry_scrape_body_bytes_total, COUNTER, SCRAPING, "", "Bytes of pages, unpacked.")          \
     X(quarry_scrape_file_errors_total, COUNTER, SCRAPING, "",                                      \
       "Files of targets that could not be read.")
-/* clang-format on */
 
 /* The name as it is told, so that it is found by it. */
 #define SERVE_METRIC_ID(NAME, TYPE, PART, LABELS, HELP) METRIC_##NAME,

@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <page/page.h>
 #include <serve/door_http.h>
 #include <serve/door_memcached.h>
 #include <serve/door_resp.h>
@@ -76,10 +77,38 @@ static void write_process(struct serve_metrics *metrics, struct server *server)
     serve_metric_one(metrics, METRIC_quarry_threads, count_names("/proc/self/task"));
 }
 
+/* The names that all of Prometheus' clients have for the same. */
+static void write_standard(struct serve_metrics *metrics, struct server *server)
+{
+    uint64_t uptime_ns = sat_sub_u64(os_monotonic_ns(os_real()), server->begin_ns);
+    struct rlimit files = {0};
+    unsigned long long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+
+    if (file == NULL || fscanf(file, "%llu", &pages) != 1) {
+        pages = 0;
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    (void)getrlimit(RLIMIT_NOFILE, &files);
+    serve_metric_family(metrics, METRIC_process_cpu_seconds_total);
+    serve_metric_double(metrics, seconds(cpu_ns()), NULL);
+    serve_metric_one(metrics, METRIC_process_open_fds, count_names("/proc/self/fd"));
+    serve_metric_one(metrics, METRIC_process_max_fds, files.rlim_cur);
+    serve_metric_one(metrics, METRIC_process_resident_memory_bytes, os_resident_bytes());
+    serve_metric_one(metrics, METRIC_process_virtual_memory_bytes,
+                     pages * (uint64_t)sysconf(_SC_PAGESIZE));
+    serve_metric_family(metrics, METRIC_process_start_time_seconds);
+    serve_metric_double(metrics, seconds(sat_sub_u64(os_wall_ns(os_real()), uptime_ns)), NULL);
+}
+
 /* ---- memory --------------------------------------------------------------------------------- */
 
 /* Rows that may come between counting and reading. */
 #define MORE_ROWS 32u
+/* Owners told one by one. */
+#define OWNERS_MAX 64u
 
 static void write_states(struct serve_metrics *metrics, const struct quarry_ledger *ledger)
 {
@@ -102,6 +131,53 @@ static void write_states(struct serve_metrics *metrics, const struct quarry_ledg
     serve_metric_one(metrics, METRIC_quarry_memory_released_bytes, ledger->released_bytes);
 }
 
+/* The same by owner, all of it of one moment. What rows there was no room for is `other`. */
+static void write_owners(struct serve_metrics *metrics, struct server *server,
+                         const struct quarry_ledger *ledger, const struct quarry_ledger_row *rows,
+                         size_t count)
+{
+    const struct {
+        const char *state;
+        uint64_t bytes;
+    } states[] = {
+        {"page_cache", ledger->cached_bytes},   {"page_free", ledger->free_backed_bytes},
+        {"metadata", ledger->metadata_bytes},   {"in_flight", ledger->in_flight_bytes},
+        {"set_aside", ledger->set_aside_bytes},
+    };
+    uint64_t by_owner[OWNERS_MAX] = {0};
+    uint64_t other = ledger->in_use_bytes;
+
+    for (size_t i = 0; i < count; i++) {
+        if (rows[i].owner < OWNERS_MAX) {
+            by_owner[rows[i].owner] += rows[i].in_use_bytes;
+            other -= size_min_u64(other, rows[i].in_use_bytes);
+        }
+    }
+    serve_metric_family(metrics, METRIC_quarry_memory_bytes);
+    for (uint32_t owner = 0; owner < OWNERS_MAX; owner++) {
+        if (by_owner[owner] != 0) {
+            serve_metric_u64(metrics, by_owner[owner], "owner",
+                             quarry_memory_owner_name(server->memory, owner), "state", "in_use",
+                             NULL);
+        }
+    }
+    serve_metric_u64(metrics, other, "owner", "other", "state", "in_use", NULL);
+    for (size_t i = 0; i < sizeof states / sizeof states[0]; i++) {
+        serve_metric_u64(metrics, states[i].bytes, "owner", "none", "state", states[i].state, NULL);
+    }
+}
+
+static void write_budget(struct serve_metrics *metrics, struct server *server,
+                         const struct quarry_ledger *ledger)
+{
+    serve_metric_one(metrics, METRIC_quarry_memory_reserved_bytes, ledger->reserved_bytes);
+    serve_metric_one(metrics, METRIC_quarry_memory_budget_bytes, ledger->limit_bytes);
+    serve_metric_one(metrics, METRIC_quarry_memory_budget_headroom_bytes,
+                     sat_sub_u64(ledger->limit_bytes, ledger->committed_bytes));
+    serve_metric_one(metrics, METRIC_quarry_memory_pressure_level,
+                     (uint64_t)quarry_memory_pressure(server->memory));
+}
+
 static void write_memory(struct serve_metrics *metrics, struct server *server)
 {
     struct quarry_ledger ledger;
@@ -116,6 +192,8 @@ static void write_memory(struct serve_metrics *metrics, struct server *server)
                          quarry_memory_owner_name(server->memory, rows[i].owner), "lane",
                          rows[i].lane_name, NULL);
     }
+    write_owners(metrics, server, &ledger, rows, size_min(count, capacity));
+    write_budget(metrics, server, &ledger);
     free(rows);
 }
 
@@ -128,6 +206,7 @@ struct account_family {
 
 static const struct account_family account_families[] = {
     {METRIC_quarry_account_charged_bytes, ACCOUNT(charged_bytes)},
+    {METRIC_quarry_account_own_bytes, ACCOUNT(own_bytes)},
     {METRIC_quarry_account_peak_bytes, ACCOUNT(peak_bytes)},
     {METRIC_quarry_account_floor_bytes, ACCOUNT(floor_bytes)},
     {METRIC_quarry_account_ceiling_bytes, ACCOUNT(ceiling_bytes)},
@@ -136,6 +215,35 @@ static const struct account_family account_families[] = {
     {METRIC_quarry_account_reclaims_total, ACCOUNT(asked_count)},
     {METRIC_quarry_account_reclaimed_bytes_total, ACCOUNT(reclaimed_bytes)},
 };
+
+static const char *account_name(const struct quarry_account_state *state)
+{
+    return state->name[0] == '\0' ? "all" : state->name;
+}
+
+/* What was refused and what was asked for, as families of the memory. Charges that the root refused
+ * are its own; the pages' are of allocations that no account was asked about. */
+static void write_asked(struct serve_metrics *metrics, struct server *server,
+                        const struct quarry_account_state *states, size_t count)
+{
+    struct page_heap_counts counts;
+
+    page_heap_read_counts((struct page_heap *)(void *)server->memory, &counts);
+    serve_metric_family(metrics, METRIC_quarry_memory_refused_total);
+    serve_metric_u64(metrics, counts.refused_count, "owner", "pages", NULL);
+    for (size_t i = 0; i < count; i++) {
+        serve_metric_u64(metrics, states[i].refused_count, "owner", account_name(&states[i]), NULL);
+    }
+    serve_metric_family(metrics, METRIC_quarry_memory_reclaim_total);
+    for (size_t i = 0; i < count; i++) {
+        serve_metric_u64(metrics, states[i].asked_count, "from", account_name(&states[i]), NULL);
+    }
+    serve_metric_family(metrics, METRIC_quarry_memory_reclaimed_bytes_total);
+    for (size_t i = 0; i < count; i++) {
+        serve_metric_u64(metrics, states[i].reclaimed_bytes, "from", account_name(&states[i]),
+                         NULL);
+    }
+}
 
 static void write_accounts(struct serve_metrics *metrics, struct server *server)
 {
@@ -150,10 +258,10 @@ static void write_accounts(struct serve_metrics *metrics, struct server *server)
         for (size_t j = 0; j < size_min(count, capacity); j++) {
             uint64_t value;
             memcpy(&value, (const char *)&states[j] + family->at, sizeof value);
-            serve_metric_u64(metrics, value, "account",
-                             states[j].name[0] == '\0' ? "all" : states[j].name, NULL);
+            serve_metric_u64(metrics, value, "account", account_name(&states[j]), NULL);
         }
     }
+    write_asked(metrics, server, states, size_min(count, capacity));
     free(states);
 }
 
@@ -266,8 +374,8 @@ static void write_doors(struct serve_metrics *metrics, struct server *server)
 void server_write_metrics(struct server *server, struct http_text *text)
 {
     static void (*const parts[])(struct serve_metrics *, struct server *) = {
-        write_process,     write_memory,        write_accounts,
-        write_net,         write_doors,         server_metrics_cache,
+        write_process,     write_standard,      write_memory,          server_metrics_heap,
+        write_accounts,    write_net,           write_doors,           server_metrics_cache,
         server_metrics_kv, server_metrics_tsdb, server_metrics_scrape,
     };
     struct serve_metrics metrics = {.text = text};

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <quarry/block.h>
+
 #include <serve/server_state.h>
 
 struct family {
@@ -50,6 +52,8 @@ static const struct family cache_families[] = {
     {METRIC_quarry_cache_items, CACHE(item_count)},
     {METRIC_quarry_cache_moved_pages_total, CACHE(moved_pages)},
     {METRIC_quarry_cache_moved_items_total, CACHE(moved_items)},
+    {METRIC_quarry_cache_pinned_bytes, CACHE(pinned_bytes)},
+    {METRIC_quarry_cache_index_slots, CACHE(index_slots)},
 };
 
 static const struct family tenant_families[] = {
@@ -64,6 +68,9 @@ static const struct family tenant_families[] = {
     {METRIC_quarry_cache_tenant_ghost_hits_total, TENANT(ghost_hits)},
     {METRIC_quarry_cache_tenant_refused_too_large_total, TENANT(store_too_large)},
     {METRIC_quarry_cache_tenant_refused_no_memory_total, TENANT(store_no_memory)},
+    {METRIC_quarry_cache_tenant_requested_bytes, TENANT(request_bytes)},
+    {METRIC_quarry_cache_tenant_evicted_unfetched_total, TENANT(evicted_unfetched)},
+    {METRIC_quarry_cache_tenant_promoted_total, TENANT(promoted)},
 };
 
 static void write_tenants(struct serve_metrics *metrics, struct quarry_cache *cache,
@@ -123,6 +130,11 @@ static const struct family kv_families[] = {
     {METRIC_quarry_kv_snapshots, KV(snapshot_count)},
     {METRIC_quarry_kv_iterators, KV(iterator_count)},
     {METRIC_quarry_kv_obsolete_bytes, KV(obsolete_bytes)},
+    {METRIC_quarry_kv_filter_passed_total, KV(filter_passed_count)},
+    {METRIC_quarry_kv_log_groups_total, KV(log_group_count)},
+    {METRIC_quarry_kv_moves_total, KV(move_count)},
+    {METRIC_quarry_kv_memtables, KV(memtable_count)},
+    {METRIC_quarry_kv_compaction_bytes, KV(compaction_bytes)},
 };
 
 /* Those of a level. */
@@ -158,6 +170,72 @@ static void write_levels(struct serve_metrics *metrics, const struct quarry_kv_s
     }
 }
 
+/* What is no whole number. */
+static void write_level_parts(struct serve_metrics *metrics, const struct quarry_kv_stats *stats)
+{
+    serve_metric_family(metrics, METRIC_quarry_kv_level_score);
+    for (size_t level = 0; level < QUARRY_KV_LEVELS; level++) {
+        serve_metric_double(metrics, stats->level[level].score, "level", level_name(level), NULL);
+    }
+    serve_metric_family(metrics, METRIC_quarry_kv_level_compaction_seconds_total);
+    for (size_t level = 0; level < QUARRY_KV_LEVELS; level++) {
+        serve_metric_double(metrics, (double)stats->level[level].compaction_ns / 1e9, "level",
+                            level_name(level), NULL);
+    }
+}
+
+/* ---- the block cache ------------------------------------------------------------------------ */
+
+/* Those of a kind: of all levels and of background readers. */
+static uint64_t kind_sum(const struct quarry_block_stats *stats, size_t kind, size_t at)
+{
+    uint64_t sum = figure_at(&stats->background[kind], at);
+
+    for (size_t level = 0; level < QUARRY_BLOCK_LEVELS; level++) {
+        sum += figure_at(&stats->counts[kind][level], at);
+    }
+    return sum;
+}
+
+static void write_kinds(struct serve_metrics *metrics, const struct quarry_block_stats *stats)
+{
+    static const char *const kinds[] = {"data", "index", "filter", "ranges", "value", "other"};
+    static const struct family told[] = {
+        {METRIC_quarry_block_cache_hits_total, offsetof(struct quarry_block_counts, hits)},
+        {METRIC_quarry_block_cache_misses_total, offsetof(struct quarry_block_counts, misses)},
+        {METRIC_quarry_block_cache_inserts_total, offsetof(struct quarry_block_counts, inserts)},
+        {METRIC_quarry_block_cache_evictions_total,
+         offsetof(struct quarry_block_counts, evictions)},
+    };
+
+    Q_STATIC_ASSERT(sizeof kinds / sizeof kinds[0] == QUARRY_BLOCK_KINDS, "a word for each");
+    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
+        serve_metric_family(metrics, told[i].metric);
+        for (size_t kind = 0; kind < QUARRY_BLOCK_KINDS; kind++) {
+            serve_metric_u64(metrics, kind_sum(stats, kind, told[i].at), "kind", kinds[kind], NULL);
+        }
+    }
+}
+
+static void write_blocks(struct serve_metrics *metrics, struct quarry_kv *kv)
+{
+    struct quarry_block_stats stats;
+
+    quarry_kv_read_block_stats(kv, &stats);
+    uint64_t cached_bytes = stats.hot_bytes + stats.cold_bytes;
+    serve_metric_family(metrics, METRIC_quarry_block_cache_bytes);
+    serve_metric_u64(metrics, stats.hot_bytes, "state", "hot", NULL);
+    serve_metric_u64(metrics, stats.cold_bytes, "state", "cold", NULL);
+    serve_metric_u64(metrics, sat_sub_u64(stats.block_bytes, cached_bytes), "state", "held", NULL);
+    serve_metric_one(metrics, METRIC_quarry_block_cache_capacity_bytes, stats.capacity_bytes);
+    serve_metric_one(metrics, METRIC_quarry_block_cache_metadata_bytes, stats.metadata_bytes);
+    write_kinds(metrics, &stats);
+    serve_metric_one(metrics, METRIC_quarry_block_cache_ghost_hits_total, stats.ghost_hits);
+    serve_metric_one(metrics, METRIC_quarry_block_cache_target_cold_bytes, stats.cold_target_bytes);
+}
+
+/* ---- the key-value store -------------------------------------------------------------------- */
+
 static void write_state(struct serve_metrics *metrics, struct quarry_kv *kv,
                         const struct quarry_kv_stats *stats)
 {
@@ -182,5 +260,7 @@ void server_metrics_kv(struct serve_metrics *metrics, struct server *server)
     quarry_kv_read_stats(kv, &stats);
     write_plain(metrics, kv_families, sizeof kv_families / sizeof kv_families[0], &stats);
     write_levels(metrics, &stats);
+    write_level_parts(metrics, &stats);
+    write_blocks(metrics, kv);
     write_state(metrics, kv, &stats);
 }

@@ -36,6 +36,18 @@ static const struct family families[] = {
     {METRIC_quarry_tsdb_early_windows_total, TSDB(early_window_count)},
     {METRIC_quarry_tsdb_left_out_series, TSDB(left_out_series_count)},
     {METRIC_quarry_tsdb_peak_bytes, TSDB(peak_bytes)},
+    {METRIC_quarry_tsdb_charged_bytes, TSDB(charged_bytes)},
+    {METRIC_quarry_tsdb_histogram_samples_total, TSDB(histogram_count)},
+    {METRIC_quarry_tsdb_log_bytes_total, TSDB(log_bytes)},
+    {METRIC_quarry_tsdb_log_segments_total, TSDB(log_segment_count)},
+    {METRIC_quarry_tsdb_log_syncs_total, TSDB(log_sync_count)},
+    {METRIC_quarry_tsdb_log_failures_total, TSDB(log_failed_count)},
+    {METRIC_quarry_tsdb_replayed_samples, TSDB(replayed_count)},
+    {METRIC_quarry_tsdb_window_files, TSDB(window_file_count)},
+    {METRIC_quarry_tsdb_saved_windows_total, TSDB(saved_window_count)},
+    {METRIC_quarry_tsdb_save_failures_total, TSDB(save_failed_count)},
+    {METRIC_quarry_tsdb_snapshots_total, TSDB(snapshot_count)},
+    {METRIC_quarry_tsdb_snapshot_failures_total, TSDB(snapshot_failed_count)},
 };
 
 static uint64_t figure_at(const struct quarry_tsdb_stats *stats, size_t at)
@@ -66,6 +78,27 @@ static void write_bytes(struct serve_metrics *metrics, const struct quarry_tsdb_
 /* Windows are few: their number is bounded by the settings, and late ones are not that many. */
 #define WINDOWS_MAX 64u
 
+static void write_windows(struct serve_metrics *metrics, const struct quarry_tsdb_window *windows,
+                          size_t count)
+{
+    char name[8];
+
+    serve_metric_family(metrics, METRIC_quarry_tsdb_window_bytes);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t used = windows[i].open_used_bytes + windows[i].sealed_used_bytes;
+        (void)snprintf(name, sizeof name, "%u", (unsigned)i);
+        serve_metric_u64(metrics, used, "window", name, "state", "used", NULL);
+        serve_metric_u64(metrics,
+                         sat_sub_u64(windows[i].open_bytes + windows[i].sealed_bytes, used),
+                         "window", name, "state", "slack", NULL);
+    }
+    serve_metric_family(metrics, METRIC_quarry_tsdb_window_samples);
+    for (size_t i = 0; i < count; i++) {
+        (void)snprintf(name, sizeof name, "%u", (unsigned)i);
+        serve_metric_u64(metrics, windows[i].sample_count, "window", name, NULL);
+    }
+}
+
 static void write_used(struct serve_metrics *metrics, struct quarry_tsdb *tsdb)
 {
     struct quarry_tsdb_window windows[WINDOWS_MAX];
@@ -81,6 +114,7 @@ static void write_used(struct serve_metrics *metrics, struct quarry_tsdb *tsdb)
     serve_metric_family(metrics, METRIC_quarry_tsdb_used_bytes);
     serve_metric_u64(metrics, open_bytes, "part", "open", NULL);
     serve_metric_u64(metrics, sealed_bytes, "part", "sealed", NULL);
+    write_windows(metrics, windows, count);
 }
 
 static void write_refusals(struct serve_metrics *metrics, const struct quarry_tsdb_stats *stats)
