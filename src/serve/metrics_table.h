@@ -252,7 +252,7 @@
     X(quarry_tsdb_window_bytes, GAUGE, TSDB, "window state",                                       \
       "Pages of windows, 0 the oldest: used, and slack that holds nothing.")                       \
     X(quarry_tsdb_window_samples, GAUGE, TSDB, "window", "Samples of windows, 0 the oldest.")      \
-    X(quarry_tsdb_histogram_samples_total, COUNTER, TSDB, "", "Of the samples taken, histograms.") \
+    X(quarry_tsdb_histograms_total, COUNTER, TSDB, "", "Of the samples taken, histograms.")        \
     X(quarry_tsdb_log_bytes_total, COUNTER, TSDB, "", "Bytes of the log, of this opening.")        \
     X(quarry_tsdb_log_segments_total, COUNTER, TSDB, "", "Segments of the log, of this opening.")  \
     X(quarry_tsdb_log_syncs_total, COUNTER, TSDB, "", "Syncs of the log.")                         \

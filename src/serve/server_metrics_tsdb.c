@@ -37,7 +37,7 @@ static const struct family families[] = {
     {METRIC_quarry_tsdb_left_out_series, TSDB(left_out_series_count)},
     {METRIC_quarry_tsdb_peak_bytes, TSDB(peak_bytes)},
     {METRIC_quarry_tsdb_charged_bytes, TSDB(charged_bytes)},
-    {METRIC_quarry_tsdb_histogram_samples_total, TSDB(histogram_count)},
+    {METRIC_quarry_tsdb_histograms_total, TSDB(histogram_count)},
     {METRIC_quarry_tsdb_log_bytes_total, TSDB(log_bytes)},
     {METRIC_quarry_tsdb_log_segments_total, TSDB(log_segment_count)},
     {METRIC_quarry_tsdb_log_syncs_total, TSDB(log_sync_count)},
