@@ -742,6 +742,15 @@ struct quarry_kv_stats {
 };
 QUARRY_EXPORT void quarry_kv_read_stats(struct quarry_kv *kv, struct quarry_kv_stats *ret_stats);
 
+/*
+ * Reads the figures of the block cache that the store reads through (quarry/block.h), which may be
+ * shared with others: all since it was made. `ret_stats`: written always. Threads: any. Cost: as
+ * quarry_block_cache_stats.
+ */
+struct quarry_block_stats;
+QUARRY_EXPORT void quarry_kv_read_block_stats(struct quarry_kv *kv,
+                                              struct quarry_block_stats *ret_stats);
+
 /* Checks every structure against every other. Errors: QUARRY_CORRUPT. */
 QUARRY_EXPORT enum quarry_status quarry_kv_validate(struct quarry_kv *kv,
                                                     struct quarry_error *error);

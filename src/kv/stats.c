@@ -309,6 +309,11 @@ void kv_facts_read(struct quarry_kv *kv, struct kv_facts *ret_facts)
     ret_facts->stats.sequence = kv_visible_sequence(kv);
 }
 
+void quarry_kv_read_block_stats(struct quarry_kv *kv, struct quarry_block_stats *ret_stats)
+{
+    quarry_block_cache_stats(kv->cache, QUARRY_BLOCK_WINDOW_TOTAL, ret_stats);
+}
+
 void quarry_kv_read_stats(struct quarry_kv *kv, struct quarry_kv_stats *ret_stats)
 {
     struct kv_facts facts;

@@ -6,6 +6,7 @@
 #define QUARRY_PAGE_PAGE_H
 
 #include <page/heap.h>
+#include <page/heap_counts.h>
 #include <page/heap_map.h>
 
 #endif

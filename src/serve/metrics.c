@@ -5,8 +5,8 @@
  *     # TYPE quarry_net_connections gauge
  *     quarry_net_connections 12
  *
- * Families and their helps are constants, as are names of labels; values of labels may come from
- * outside (names of tenants) and are escaped.
+ * Families are those of the table, their heads put together by the compiler; names of labels are
+ * constants; values of labels may come from outside (names of tenants) and are escaped.
  *
  * Locking: none.
  *
@@ -18,20 +18,22 @@
 #include <stdarg.h>
 #include <string.h>
 
-void serve_metric_family(struct serve_metrics *metrics, const char *name, const char *type,
-                         const char *help)
+struct family {
+    const char *name, *head; /* both lines before its samples */
+};
+
+#define GAUGE     "gauge"
+#define COUNTER   "counter"
+#define HISTOGRAM "histogram"
+#define SUMMARY   "summary"
+#define FAMILY(NAME, TYPE, PART, LABELS, HELP)                                                     \
+    [METRIC_##NAME] = {#NAME, "# HELP " #NAME " " HELP "\n# TYPE " #NAME " " TYPE "\n"},
+static const struct family families[METRICS_COUNT] = {SERVE_METRICS(FAMILY)};
+
+void serve_metric_family(struct serve_metrics *metrics, enum serve_metric metric)
 {
-    Q_ASSERT(strpbrk(help, "\\\n") == NULL);
-    metrics->family = name;
-    http_text_say(metrics->text, "# HELP ");
-    http_text_say(metrics->text, name);
-    http_text_say(metrics->text, " ");
-    http_text_say(metrics->text, help);
-    http_text_say(metrics->text, "\n# TYPE ");
-    http_text_say(metrics->text, name);
-    http_text_say(metrics->text, " ");
-    http_text_say(metrics->text, type);
-    http_text_say(metrics->text, "\n");
+    metrics->family = families[metric].name;
+    http_text_say(metrics->text, families[metric].head);
 }
 
 static void put_value(struct http_text *text, const char *value)

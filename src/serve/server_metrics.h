@@ -20,6 +20,9 @@ void server_write_metrics(struct server *server, struct http_text *text);
 void server_metrics_cache(struct serve_metrics *metrics, struct server *server);
 void server_metrics_kv(struct serve_metrics *metrics, struct server *server);
 
+/* server_metrics_heap.c */
+void server_metrics_heap(struct serve_metrics *metrics, struct server *server);
+
 /* server_metrics_tsdb.c */
 void server_metrics_tsdb(struct serve_metrics *metrics, struct server *server);
 

@@ -11,10 +11,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <quarry/block.h>
+
 #include <serve/server_state.h>
 
 struct family {
-    const char *name, *type, *help;
+    enum serve_metric metric;
     size_t at; /* of the figure, an uint64_t */
 };
 
@@ -30,8 +32,7 @@ static void write_plain(struct serve_metrics *metrics, const struct family *fami
                         const void *figures)
 {
     for (size_t i = 0; i < count; i++) {
-        serve_metric_one(metrics, families[i].name, families[i].type, families[i].help,
-                         figure_at(figures, families[i].at));
+        serve_metric_one(metrics, families[i].metric, figure_at(figures, families[i].at));
     }
 }
 
@@ -41,37 +42,35 @@ static void write_plain(struct serve_metrics *metrics, const struct family *fami
 #define TENANT(field) offsetof(struct quarry_cache_tenant_stats, field)
 
 static const struct family cache_families[] = {
-    {"quarry_cache_size_bytes", "gauge", "What the cache may have.", CACHE(size_bytes)},
-    {"quarry_cache_charged_bytes", "gauge", "What it has.", CACHE(charged_bytes)},
-    {"quarry_cache_page_bytes", "gauge", "Of that: pages of cells.", CACHE(page_bytes)},
-    {"quarry_cache_cell_bytes", "gauge", "Of those: cells of items.", CACHE(cell_bytes)},
-    {"quarry_cache_free_bytes", "gauge", "Of those: cells that are free or wait for readers.",
-     CACHE(free_bytes)},
-    {"quarry_cache_index_bytes", "gauge", "Indexes.", CACHE(index_bytes)},
-    {"quarry_cache_policy_bytes", "gauge", "Queues and ghosts.", CACHE(policy_bytes)},
-    {"quarry_cache_items", "gauge", "Items of all tenants.", CACHE(item_count)},
-    {"quarry_cache_moved_pages_total", "counter", "Pages that were emptied for another use.",
-     CACHE(moved_pages)},
-    {"quarry_cache_moved_items_total", "counter", "Items that were moved for that.",
-     CACHE(moved_items)},
+    {METRIC_quarry_cache_size_bytes, CACHE(size_bytes)},
+    {METRIC_quarry_cache_charged_bytes, CACHE(charged_bytes)},
+    {METRIC_quarry_cache_page_bytes, CACHE(page_bytes)},
+    {METRIC_quarry_cache_cell_bytes, CACHE(cell_bytes)},
+    {METRIC_quarry_cache_free_bytes, CACHE(free_bytes)},
+    {METRIC_quarry_cache_index_bytes, CACHE(index_bytes)},
+    {METRIC_quarry_cache_policy_bytes, CACHE(policy_bytes)},
+    {METRIC_quarry_cache_items, CACHE(item_count)},
+    {METRIC_quarry_cache_moved_pages_total, CACHE(moved_pages)},
+    {METRIC_quarry_cache_moved_items_total, CACHE(moved_items)},
+    {METRIC_quarry_cache_pinned_bytes, CACHE(pinned_bytes)},
+    {METRIC_quarry_cache_index_slots, CACHE(index_slots)},
 };
 
 static const struct family tenant_families[] = {
-    {"quarry_cache_tenant_items", "gauge", "Items of a tenant.", TENANT(item_count)},
-    {"quarry_cache_tenant_item_bytes", "gauge", "Cells of its items.", TENANT(item_bytes)},
-    {"quarry_cache_tenant_hits_total", "counter", "Gets that found something.", TENANT(get_hits)},
-    {"quarry_cache_tenant_misses_total", "counter", "Gets that found nothing.", TENANT(get_misses)},
-    {"quarry_cache_tenant_sets_total", "counter", "Items stored by request.", TENANT(set_count)},
-    {"quarry_cache_tenant_evictions_total", "counter", "Items dropped for others.",
-     TENANT(evictions)},
-    {"quarry_cache_tenant_evicted_bytes_total", "counter", "Their cells.", TENANT(evicted_bytes)},
-    {"quarry_cache_tenant_expirations_total", "counter", "Items found expired.", TENANT(expired)},
-    {"quarry_cache_tenant_ghost_hits_total", "counter",
-     "Misses of what was evicted not long before.", TENANT(ghost_hits)},
-    {"quarry_cache_tenant_refused_too_large_total", "counter", "Items that were too large.",
-     TENANT(store_too_large)},
-    {"quarry_cache_tenant_refused_no_memory_total", "counter", "Items there was no room for.",
-     TENANT(store_no_memory)},
+    {METRIC_quarry_cache_tenant_items, TENANT(item_count)},
+    {METRIC_quarry_cache_tenant_item_bytes, TENANT(item_bytes)},
+    {METRIC_quarry_cache_tenant_hits_total, TENANT(get_hits)},
+    {METRIC_quarry_cache_tenant_misses_total, TENANT(get_misses)},
+    {METRIC_quarry_cache_tenant_sets_total, TENANT(set_count)},
+    {METRIC_quarry_cache_tenant_evictions_total, TENANT(evictions)},
+    {METRIC_quarry_cache_tenant_evicted_bytes_total, TENANT(evicted_bytes)},
+    {METRIC_quarry_cache_tenant_expirations_total, TENANT(expired)},
+    {METRIC_quarry_cache_tenant_ghost_hits_total, TENANT(ghost_hits)},
+    {METRIC_quarry_cache_tenant_refused_too_large_total, TENANT(store_too_large)},
+    {METRIC_quarry_cache_tenant_refused_no_memory_total, TENANT(store_no_memory)},
+    {METRIC_quarry_cache_tenant_requested_bytes, TENANT(request_bytes)},
+    {METRIC_quarry_cache_tenant_evicted_unfetched_total, TENANT(evicted_unfetched)},
+    {METRIC_quarry_cache_tenant_promoted_total, TENANT(promoted)},
 };
 
 static void write_tenants(struct serve_metrics *metrics, struct quarry_cache *cache,
@@ -79,7 +78,7 @@ static void write_tenants(struct serve_metrics *metrics, struct quarry_cache *ca
 {
     struct quarry_cache_tenant_stats stats;
 
-    serve_metric_family(metrics, family->name, family->type, family->help);
+    serve_metric_family(metrics, family->metric);
     for (struct quarry_cache_tenant *tenant = quarry_cache_next_tenant(cache, NULL); tenant != NULL;
          tenant = quarry_cache_next_tenant(cache, tenant)) {
         quarry_cache_read_tenant(tenant, &stats);
@@ -104,48 +103,47 @@ void server_metrics_cache(struct serve_metrics *metrics, struct server *server)
 #define KV(field) offsetof(struct quarry_kv_stats, field)
 
 static const struct family kv_families[] = {
-    {"quarry_kv_keys_estimated", "gauge", "About how many keys there are.", KV(estimated_keys)},
-    {"quarry_kv_puts_total", "counter", "Keys written.", KV(put_count)},
-    {"quarry_kv_deletes_total", "counter", "Keys deleted.", KV(delete_count)},
-    {"quarry_kv_merges_total", "counter", "Merges written.", KV(merge_count)},
-    {"quarry_kv_range_deletes_total", "counter", "Ranges deleted.", KV(range_delete_count)},
-    {"quarry_kv_batches_total", "counter", "Batches written.", KV(batch_count)},
-    {"quarry_kv_gets_total", "counter", "Keys asked for.", KV(get_count)},
-    {"quarry_kv_get_hits_total", "counter", "Of those, keys that were there.", KV(get_hit_count)},
-    {"quarry_kv_seeks_total", "counter", "Places sought by iterators.", KV(seek_count)},
-    {"quarry_kv_steps_total", "counter", "Steps of iterators.", KV(step_count)},
-    {"quarry_kv_filter_useful_total", "counter", "Reads that a filter saved.",
-     KV(filter_useful_count)},
-    {"quarry_kv_filter_false_total", "counter", "Reads that a filter was wrong about.",
-     KV(filter_false_count)},
-    {"quarry_kv_written_bytes_total", "counter", "Keys and values written by users.",
-     KV(written_bytes)},
-    {"quarry_kv_read_bytes_total", "counter", "Keys and values read by users.", KV(read_bytes)},
-    {"quarry_kv_log_bytes_total", "counter", "Bytes of the log.", KV(log_bytes)},
-    {"quarry_kv_log_syncs_total", "counter", "Syncs of the log.", KV(log_sync_count)},
-    {"quarry_kv_flushes_total", "counter", "Memtables that became files.", KV(flush_count)},
-    {"quarry_kv_flushed_bytes_total", "counter", "Bytes of those files.", KV(flush_bytes)},
-    {"quarry_kv_compactions_total", "counter", "Compactions.", KV(compaction_count)},
-    {"quarry_kv_memtable_bytes", "gauge", "Memtables.", KV(memtable_bytes)},
-    {"quarry_kv_block_bytes", "gauge", "Blocks in the cache.", KV(block_bytes)},
-    {"quarry_kv_pinned_bytes", "gauge", "Blocks that somebody uses.", KV(pinned_bytes)},
-    {"quarry_kv_table_bytes", "gauge", "Open tables.", KV(table_bytes)},
-    {"quarry_kv_charged_bytes", "gauge", "All memory of the store.", KV(charged_bytes)},
-    {"quarry_kv_snapshots", "gauge", "Snapshots that are held.", KV(snapshot_count)},
-    {"quarry_kv_iterators", "gauge", "Iterators that are open.", KV(iterator_count)},
-    {"quarry_kv_obsolete_bytes", "gauge", "Files that only iterators and checkpoints keep.",
-     KV(obsolete_bytes)},
+    {METRIC_quarry_kv_keys_estimated, KV(estimated_keys)},
+    {METRIC_quarry_kv_puts_total, KV(put_count)},
+    {METRIC_quarry_kv_deletes_total, KV(delete_count)},
+    {METRIC_quarry_kv_merges_total, KV(merge_count)},
+    {METRIC_quarry_kv_range_deletes_total, KV(range_delete_count)},
+    {METRIC_quarry_kv_batches_total, KV(batch_count)},
+    {METRIC_quarry_kv_gets_total, KV(get_count)},
+    {METRIC_quarry_kv_get_hits_total, KV(get_hit_count)},
+    {METRIC_quarry_kv_seeks_total, KV(seek_count)},
+    {METRIC_quarry_kv_steps_total, KV(step_count)},
+    {METRIC_quarry_kv_filter_useful_total, KV(filter_useful_count)},
+    {METRIC_quarry_kv_filter_false_total, KV(filter_false_count)},
+    {METRIC_quarry_kv_written_bytes_total, KV(written_bytes)},
+    {METRIC_quarry_kv_read_bytes_total, KV(read_bytes)},
+    {METRIC_quarry_kv_log_bytes_total, KV(log_bytes)},
+    {METRIC_quarry_kv_log_syncs_total, KV(log_sync_count)},
+    {METRIC_quarry_kv_flushes_total, KV(flush_count)},
+    {METRIC_quarry_kv_flushed_bytes_total, KV(flush_bytes)},
+    {METRIC_quarry_kv_compactions_total, KV(compaction_count)},
+    {METRIC_quarry_kv_memtable_bytes, KV(memtable_bytes)},
+    {METRIC_quarry_kv_block_bytes, KV(block_bytes)},
+    {METRIC_quarry_kv_pinned_bytes, KV(pinned_bytes)},
+    {METRIC_quarry_kv_table_bytes, KV(table_bytes)},
+    {METRIC_quarry_kv_charged_bytes, KV(charged_bytes)},
+    {METRIC_quarry_kv_snapshots, KV(snapshot_count)},
+    {METRIC_quarry_kv_iterators, KV(iterator_count)},
+    {METRIC_quarry_kv_obsolete_bytes, KV(obsolete_bytes)},
+    {METRIC_quarry_kv_filter_passed_total, KV(filter_passed_count)},
+    {METRIC_quarry_kv_log_groups_total, KV(log_group_count)},
+    {METRIC_quarry_kv_moves_total, KV(move_count)},
+    {METRIC_quarry_kv_memtables, KV(memtable_count)},
+    {METRIC_quarry_kv_compaction_bytes, KV(compaction_bytes)},
 };
 
 /* Those of a level. */
 #define LEVEL(field) offsetof(struct quarry_kv_level_stats, field)
 
 static const struct family level_families[] = {
-    {"quarry_kv_level_bytes", "gauge", "Files, by level.", LEVEL(file_bytes)},
-    {"quarry_kv_level_compaction_read_bytes_total", "counter", "Read by compactions into it.",
-     LEVEL(compaction_read_bytes)},
-    {"quarry_kv_level_compaction_written_bytes_total", "counter", "Written by compactions into it.",
-     LEVEL(compaction_written_bytes)},
+    {METRIC_quarry_kv_level_bytes, LEVEL(file_bytes)},
+    {METRIC_quarry_kv_level_compaction_read_bytes_total, LEVEL(compaction_read_bytes)},
+    {METRIC_quarry_kv_level_compaction_written_bytes_total, LEVEL(compaction_written_bytes)},
 };
 
 static const char *level_name(size_t level)
@@ -158,13 +156,13 @@ static const char *level_name(size_t level)
 
 static void write_levels(struct serve_metrics *metrics, const struct quarry_kv_stats *stats)
 {
-    serve_metric_family(metrics, "quarry_kv_level_files", "gauge", "How many files a level has.");
+    serve_metric_family(metrics, METRIC_quarry_kv_level_files);
     for (size_t level = 0; level < QUARRY_KV_LEVELS; level++) {
         serve_metric_u64(metrics, stats->level[level].file_count, "level", level_name(level), NULL);
     }
     for (size_t i = 0; i < sizeof level_families / sizeof level_families[0]; i++) {
         const struct family *family = &level_families[i];
-        serve_metric_family(metrics, family->name, family->type, family->help);
+        serve_metric_family(metrics, family->metric);
         for (size_t level = 0; level < QUARRY_KV_LEVELS; level++) {
             serve_metric_u64(metrics, figure_at(&stats->level[level], family->at), "level",
                              level_name(level), NULL);
@@ -172,16 +170,80 @@ static void write_levels(struct serve_metrics *metrics, const struct quarry_kv_s
     }
 }
 
+/* What is no whole number. */
+static void write_level_parts(struct serve_metrics *metrics, const struct quarry_kv_stats *stats)
+{
+    serve_metric_family(metrics, METRIC_quarry_kv_level_score);
+    for (size_t level = 0; level < QUARRY_KV_LEVELS; level++) {
+        serve_metric_double(metrics, stats->level[level].score, "level", level_name(level), NULL);
+    }
+    serve_metric_family(metrics, METRIC_quarry_kv_level_compaction_seconds_total);
+    for (size_t level = 0; level < QUARRY_KV_LEVELS; level++) {
+        serve_metric_double(metrics, (double)stats->level[level].compaction_ns / 1e9, "level",
+                            level_name(level), NULL);
+    }
+}
+
+/* ---- the block cache ------------------------------------------------------------------------ */
+
+/* Those of a kind: of all levels and of background readers. */
+static uint64_t kind_sum(const struct quarry_block_stats *stats, size_t kind, size_t at)
+{
+    uint64_t sum = figure_at(&stats->background[kind], at);
+
+    for (size_t level = 0; level < QUARRY_BLOCK_LEVELS; level++) {
+        sum += figure_at(&stats->counts[kind][level], at);
+    }
+    return sum;
+}
+
+static void write_kinds(struct serve_metrics *metrics, const struct quarry_block_stats *stats)
+{
+    static const char *const kinds[] = {"data", "index", "filter", "ranges", "value", "other"};
+    static const struct family told[] = {
+        {METRIC_quarry_block_cache_hits_total, offsetof(struct quarry_block_counts, hits)},
+        {METRIC_quarry_block_cache_misses_total, offsetof(struct quarry_block_counts, misses)},
+        {METRIC_quarry_block_cache_inserts_total, offsetof(struct quarry_block_counts, inserts)},
+        {METRIC_quarry_block_cache_evictions_total,
+         offsetof(struct quarry_block_counts, evictions)},
+    };
+
+    Q_STATIC_ASSERT(sizeof kinds / sizeof kinds[0] == QUARRY_BLOCK_KINDS, "a word for each");
+    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
+        serve_metric_family(metrics, told[i].metric);
+        for (size_t kind = 0; kind < QUARRY_BLOCK_KINDS; kind++) {
+            serve_metric_u64(metrics, kind_sum(stats, kind, told[i].at), "kind", kinds[kind], NULL);
+        }
+    }
+}
+
+static void write_blocks(struct serve_metrics *metrics, struct quarry_kv *kv)
+{
+    struct quarry_block_stats stats;
+
+    quarry_kv_read_block_stats(kv, &stats);
+    uint64_t cached_bytes = stats.hot_bytes + stats.cold_bytes;
+    serve_metric_family(metrics, METRIC_quarry_block_cache_bytes);
+    serve_metric_u64(metrics, stats.hot_bytes, "state", "hot", NULL);
+    serve_metric_u64(metrics, stats.cold_bytes, "state", "cold", NULL);
+    serve_metric_u64(metrics, sat_sub_u64(stats.block_bytes, cached_bytes), "state", "held", NULL);
+    serve_metric_one(metrics, METRIC_quarry_block_cache_capacity_bytes, stats.capacity_bytes);
+    serve_metric_one(metrics, METRIC_quarry_block_cache_metadata_bytes, stats.metadata_bytes);
+    write_kinds(metrics, &stats);
+    serve_metric_one(metrics, METRIC_quarry_block_cache_ghost_hits_total, stats.ghost_hits);
+    serve_metric_one(metrics, METRIC_quarry_block_cache_target_cold_bytes, stats.cold_target_bytes);
+}
+
+/* ---- the key-value store -------------------------------------------------------------------- */
+
 static void write_state(struct serve_metrics *metrics, struct quarry_kv *kv,
                         const struct quarry_kv_stats *stats)
 {
     struct quarry_kv_state state;
 
     quarry_kv_read_state(kv, &state);
-    serve_metric_one(metrics, "quarry_kv_read_only", "gauge", "1: the store takes no writes.",
-                     state.is_read_only ? 1 : 0);
-    serve_metric_family(metrics, "quarry_kv_delayed_seconds_total", "counter",
-                        "For how long writers were held up, by how.");
+    serve_metric_one(metrics, METRIC_quarry_kv_read_only, state.is_read_only ? 1 : 0);
+    serve_metric_family(metrics, METRIC_quarry_kv_delayed_seconds_total);
     serve_metric_double(metrics, (double)stats->throttled_ns / 1e9, "how", "throttled", NULL);
     serve_metric_double(metrics, (double)stats->stopped_ns / 1e9, "how", "stopped", NULL);
 }
@@ -198,5 +260,7 @@ void server_metrics_kv(struct serve_metrics *metrics, struct server *server)
     quarry_kv_read_stats(kv, &stats);
     write_plain(metrics, kv_families, sizeof kv_families / sizeof kv_families[0], &stats);
     write_levels(metrics, &stats);
+    write_level_parts(metrics, &stats);
+    write_blocks(metrics, kv);
     write_state(metrics, kv, &stats);
 }

@@ -14,38 +14,40 @@
 #include <serve/server_state.h>
 
 struct family {
-    const char *name, *type, *help;
+    enum serve_metric metric;
     size_t at; /* of the figure, an uint64_t of struct quarry_tsdb_stats */
 };
 #define TSDB(field) offsetof(struct quarry_tsdb_stats, field)
 
 static const struct family families[] = {
-    {"quarry_tsdb_series", "gauge", "Series now.", TSDB(series_count)},
-    {"quarry_tsdb_tenants", "gauge", "Tenants with series.", TSDB(tenant_count)},
-    {"quarry_tsdb_windows", "gauge", "Windows now.", TSDB(window_count)},
-    {"quarry_tsdb_samples_total", "counter", "Samples taken.", TSDB(taken_count)},
-    {"quarry_tsdb_late_samples_total", "counter", "Of those, out of order.", TSDB(late_count)},
-    {"quarry_tsdb_repeated_samples_total", "counter", "Of those, there already.",
-     TSDB(repeated_count)},
-    {"quarry_tsdb_raced_samples_total", "counter",
-     "Out of order by the time they were written, and left out.", TSDB(raced_count)},
-    {"quarry_tsdb_series_created_total", "counter", "Series begun.", TSDB(created_series_count)},
-    {"quarry_tsdb_series_removed_total", "counter", "Series whose last window is gone.",
-     TSDB(removed_series_count)},
-    {"quarry_tsdb_series_visited_total", "counter", "Series looked at for removal.",
-     TSDB(visited_series_count)},
-    {"quarry_tsdb_sealed_shards_total", "counter", "Shards of windows that were sealed.",
-     TSDB(sealed_shard_count)},
-    {"quarry_tsdb_early_shards_total", "counter",
-     "Of those, before their time, for want of memory.", TSDB(early_shard_count)},
-    {"quarry_tsdb_purged_windows_total", "counter", "Windows purged.", TSDB(purged_window_count)},
-    {"quarry_tsdb_early_windows_total", "counter",
-     "Of those, before their time: samples were lost.", TSDB(early_window_count)},
-    {"quarry_tsdb_left_out_series", "gauge",
-     "Series that had no room when the store was opened; their files are kept.",
-     TSDB(left_out_series_count)},
-    {"quarry_tsdb_peak_bytes", "gauge", "The most memory that the store has had.",
-     TSDB(peak_bytes)},
+    {METRIC_quarry_tsdb_series, TSDB(series_count)},
+    {METRIC_quarry_tsdb_tenants, TSDB(tenant_count)},
+    {METRIC_quarry_tsdb_windows, TSDB(window_count)},
+    {METRIC_quarry_tsdb_samples_total, TSDB(taken_count)},
+    {METRIC_quarry_tsdb_late_samples_total, TSDB(late_count)},
+    {METRIC_quarry_tsdb_repeated_samples_total, TSDB(repeated_count)},
+    {METRIC_quarry_tsdb_raced_samples_total, TSDB(raced_count)},
+    {METRIC_quarry_tsdb_series_created_total, TSDB(created_series_count)},
+    {METRIC_quarry_tsdb_series_removed_total, TSDB(removed_series_count)},
+    {METRIC_quarry_tsdb_series_visited_total, TSDB(visited_series_count)},
+    {METRIC_quarry_tsdb_sealed_shards_total, TSDB(sealed_shard_count)},
+    {METRIC_quarry_tsdb_early_shards_total, TSDB(early_shard_count)},
+    {METRIC_quarry_tsdb_purged_windows_total, TSDB(purged_window_count)},
+    {METRIC_quarry_tsdb_early_windows_total, TSDB(early_window_count)},
+    {METRIC_quarry_tsdb_left_out_series, TSDB(left_out_series_count)},
+    {METRIC_quarry_tsdb_peak_bytes, TSDB(peak_bytes)},
+    {METRIC_quarry_tsdb_charged_bytes, TSDB(charged_bytes)},
+    {METRIC_quarry_tsdb_histograms_total, TSDB(histogram_count)},
+    {METRIC_quarry_tsdb_log_bytes_total, TSDB(log_bytes)},
+    {METRIC_quarry_tsdb_log_segments_total, TSDB(log_segment_count)},
+    {METRIC_quarry_tsdb_log_syncs_total, TSDB(log_sync_count)},
+    {METRIC_quarry_tsdb_log_failures_total, TSDB(log_failed_count)},
+    {METRIC_quarry_tsdb_replayed_samples, TSDB(replayed_count)},
+    {METRIC_quarry_tsdb_window_files, TSDB(window_file_count)},
+    {METRIC_quarry_tsdb_saved_windows_total, TSDB(saved_window_count)},
+    {METRIC_quarry_tsdb_save_failures_total, TSDB(save_failed_count)},
+    {METRIC_quarry_tsdb_snapshots_total, TSDB(snapshot_count)},
+    {METRIC_quarry_tsdb_snapshot_failures_total, TSDB(snapshot_failed_count)},
 };
 
 static uint64_t figure_at(const struct quarry_tsdb_stats *stats, size_t at)
@@ -67,8 +69,7 @@ static void write_bytes(struct serve_metrics *metrics, const struct quarry_tsdb_
         {"meta", stats->meta_bytes},
     };
 
-    serve_metric_family(metrics, "quarry_tsdb_bytes", "gauge",
-                        "Memory of the store, by part; the parts add up.");
+    serve_metric_family(metrics, METRIC_quarry_tsdb_bytes);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         serve_metric_u64(metrics, parts[i].bytes, "part", parts[i].part, NULL);
     }
@@ -76,6 +77,27 @@ static void write_bytes(struct serve_metrics *metrics, const struct quarry_tsdb_
 
 /* Windows are few: their number is bounded by the settings, and late ones are not that many. */
 #define WINDOWS_MAX 64u
+
+static void write_windows(struct serve_metrics *metrics, const struct quarry_tsdb_window *windows,
+                          size_t count)
+{
+    char name[8];
+
+    serve_metric_family(metrics, METRIC_quarry_tsdb_window_bytes);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t used = windows[i].open_used_bytes + windows[i].sealed_used_bytes;
+        (void)snprintf(name, sizeof name, "%u", (unsigned)i);
+        serve_metric_u64(metrics, used, "window", name, "state", "used", NULL);
+        serve_metric_u64(metrics,
+                         sat_sub_u64(windows[i].open_bytes + windows[i].sealed_bytes, used),
+                         "window", name, "state", "slack", NULL);
+    }
+    serve_metric_family(metrics, METRIC_quarry_tsdb_window_samples);
+    for (size_t i = 0; i < count; i++) {
+        (void)snprintf(name, sizeof name, "%u", (unsigned)i);
+        serve_metric_u64(metrics, windows[i].sample_count, "window", name, NULL);
+    }
+}
 
 static void write_used(struct serve_metrics *metrics, struct quarry_tsdb *tsdb)
 {
@@ -89,10 +111,10 @@ static void write_used(struct serve_metrics *metrics, struct quarry_tsdb *tsdb)
         open_bytes += windows[i].open_used_bytes;
         sealed_bytes += windows[i].sealed_used_bytes;
     }
-    serve_metric_family(metrics, "quarry_tsdb_used_bytes", "gauge",
-                        "Memory of windows that holds something, by part.");
+    serve_metric_family(metrics, METRIC_quarry_tsdb_used_bytes);
     serve_metric_u64(metrics, open_bytes, "part", "open", NULL);
     serve_metric_u64(metrics, sealed_bytes, "part", "sealed", NULL);
+    write_windows(metrics, windows, count);
 }
 
 static void write_refusals(struct serve_metrics *metrics, const struct quarry_tsdb_stats *stats)
@@ -112,8 +134,7 @@ static void write_refusals(struct serve_metrics *metrics, const struct quarry_ts
     };
 
     Q_STATIC_ASSERT(QUARRY_TSDB_REFUSALS == QUARRY_TSDB_METRIC_RATE_LIMIT + 1, "a word for each");
-    serve_metric_family(metrics, "quarry_tsdb_refused_samples_total", "counter",
-                        "Samples refused, by reason.");
+    serve_metric_family(metrics, METRIC_quarry_tsdb_refused_samples_total);
     for (size_t i = QUARRY_TSDB_TAKEN + 1; i < QUARRY_TSDB_REFUSALS; i++) {
         serve_metric_u64(metrics, stats->refused_counts[i], "reason", reasons[i], NULL);
     }
@@ -124,22 +145,17 @@ static void write_metadata(struct serve_metrics *metrics, struct tsdb_metadata *
     struct tsdb_metadata_counts counts;
 
     tsdb_metadata_count(metadata, &counts);
-    serve_metric_one(metrics, "quarry_tsdb_families", "gauge",
-                     "Metric families whose type or help is known.", counts.family_count);
-    serve_metric_one(metrics, "quarry_tsdb_evicted_families_total", "counter",
-                     "Families forgotten, for there were too many.", counts.evicted_count);
+    serve_metric_one(metrics, METRIC_quarry_tsdb_families, counts.family_count);
+    serve_metric_one(metrics, METRIC_quarry_tsdb_evicted_families_total, counts.evicted_count);
 }
 
 static void write_exemplars(struct serve_metrics *metrics, const struct quarry_tsdb_stats *stats)
 {
-    serve_metric_family(metrics, "quarry_tsdb_exemplars_total", "counter",
-                        "Exemplars that were brought, by what became of them.");
+    serve_metric_family(metrics, METRIC_quarry_tsdb_exemplars_total);
     serve_metric_u64(metrics, stats->taken_exemplar_count, "result", "taken", NULL);
     serve_metric_u64(metrics, stats->refused_exemplar_count, "result", "refused", NULL);
-    serve_metric_one(metrics, "quarry_tsdb_exemplars", "gauge", "Exemplars that are kept.",
-                     stats->exemplar_count);
-    serve_metric_one(metrics, "quarry_tsdb_exemplar_bytes", "gauge",
-                     "Bytes of the exemplars that are kept.", stats->exemplar_bytes);
+    serve_metric_one(metrics, METRIC_quarry_tsdb_exemplars, stats->exemplar_count);
+    serve_metric_one(metrics, METRIC_quarry_tsdb_exemplar_bytes, stats->exemplar_bytes);
 }
 
 /* ---- by Prometheus' names -------------------------------------------------------------------- */
@@ -147,21 +163,17 @@ static void write_exemplars(struct serve_metrics *metrics, const struct quarry_t
 static void write_times(struct serve_metrics *metrics, const struct quarry_tsdb_stats *stats)
 {
     const struct {
-        const char *name, *help;
+        enum serve_metric metric;
         double value;
     } times[] = {
-        {"prometheus_tsdb_head_min_time", "Start of the oldest window, in milliseconds.",
-         (double)stats->min_ms},
-        {"prometheus_tsdb_head_max_time", "The newest sample, in milliseconds.",
-         (double)stats->max_ms},
-        {"prometheus_tsdb_head_min_time_seconds", "Start of the oldest window.",
-         (double)stats->min_ms / 1e3},
-        {"prometheus_tsdb_head_max_time_seconds", "The newest sample.",
-         (double)stats->max_ms / 1e3},
+        {METRIC_prometheus_tsdb_head_min_time, (double)stats->min_ms},
+        {METRIC_prometheus_tsdb_head_max_time, (double)stats->max_ms},
+        {METRIC_prometheus_tsdb_head_min_time_seconds, (double)stats->min_ms / 1e3},
+        {METRIC_prometheus_tsdb_head_max_time_seconds, (double)stats->max_ms / 1e3},
     };
 
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
-        serve_metric_family(metrics, times[i].name, "gauge", times[i].help);
+        serve_metric_family(metrics, times[i].metric);
         serve_metric_double(metrics, times[i].value, NULL);
     }
 }
@@ -170,35 +182,32 @@ static void write_times(struct serve_metrics *metrics, const struct quarry_tsdb_
 static void write_floats(struct serve_metrics *metrics, const struct quarry_tsdb_stats *stats)
 {
     const struct {
-        const char *name, *help;
+        enum serve_metric metric;
         uint64_t value;
     } counts[] = {
-        {"prometheus_tsdb_head_samples_appended_total", "Samples taken.",
+        {METRIC_prometheus_tsdb_head_samples_appended_total,
          stats->taken_count - stats->histogram_count},
-        {"prometheus_tsdb_head_out_of_order_samples_appended_total", "Samples taken out of order.",
-         stats->late_count},
-        {"prometheus_tsdb_out_of_order_samples_total", "Samples refused as out of order.",
+        {METRIC_prometheus_tsdb_head_out_of_order_samples_appended_total, stats->late_count},
+        {METRIC_prometheus_tsdb_out_of_order_samples_total,
          stats->refused_counts[QUARRY_TSDB_OUT_OF_ORDER]},
-        {"prometheus_tsdb_out_of_bound_samples_total", "Samples refused as out of bounds.",
+        {METRIC_prometheus_tsdb_out_of_bound_samples_total,
          stats->refused_counts[QUARRY_TSDB_OUT_OF_BOUNDS]},
-        {"prometheus_tsdb_too_old_samples_total", "Samples refused as too old.",
-         stats->refused_counts[QUARRY_TSDB_TOO_OLD]},
+        {METRIC_prometheus_tsdb_too_old_samples_total, stats->refused_counts[QUARRY_TSDB_TOO_OLD]},
     };
 
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
-        serve_metric_family(metrics, counts[i].name, "counter", counts[i].help);
+        serve_metric_family(metrics, counts[i].metric);
         serve_metric_u64(metrics, counts[i].value, "type", "float", NULL);
     }
 }
 
 static void write_aliases(struct serve_metrics *metrics, const struct quarry_tsdb_stats *stats)
 {
-    serve_metric_one(metrics, "prometheus_tsdb_head_series", "gauge", "Series now.",
-                     stats->series_count);
-    serve_metric_one(metrics, "prometheus_tsdb_head_series_created_total", "counter",
-                     "Series begun.", stats->created_series_count);
-    serve_metric_one(metrics, "prometheus_tsdb_head_series_removed_total", "counter",
-                     "Series removed.", stats->removed_series_count);
+    serve_metric_one(metrics, METRIC_prometheus_tsdb_head_series, stats->series_count);
+    serve_metric_one(metrics, METRIC_prometheus_tsdb_head_series_created_total,
+                     stats->created_series_count);
+    serve_metric_one(metrics, METRIC_prometheus_tsdb_head_series_removed_total,
+                     stats->removed_series_count);
     write_times(metrics, stats);
     write_floats(metrics, stats);
 }
@@ -214,8 +223,7 @@ void server_metrics_tsdb(struct serve_metrics *metrics, struct server *server)
     }
     quarry_tsdb_read_stats(server->tsdb->tsdb, &stats);
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
-        serve_metric_one(metrics, families[i].name, families[i].type, families[i].help,
-                         figure_at(&stats, families[i].at));
+        serve_metric_one(metrics, families[i].metric, figure_at(&stats, families[i].at));
     }
     write_bytes(metrics, &stats);
     write_used(metrics, server->tsdb->tsdb);

@@ -176,27 +176,22 @@ void server_close_scrape(struct server *server)
 /* ---- figures -------------------------------------------------------------------------------- */
 
 struct family {
-    const char *name, *type, *help;
+    enum serve_metric metric;
     size_t at; /* of the figure, an uint64_t */
 };
 #define COUNT(field) offsetof(struct scrape_counts, field)
 
 static const struct family families[] = {
-    {"quarry_scrape_targets", "gauge", "Targets that are scraped.", COUNT(target_count)},
-    {"quarry_scrape_series", "gauge", "Series that are known to be theirs.", COUNT(series_count)},
-    {"quarry_scrape_scrapes_total", "counter", "Scrapes that have ended.", COUNT(scrape_count)},
-    {"quarry_scrape_failures_total", "counter", "Of those, that failed.", COUNT(failed_count)},
-    {"quarry_scrape_skipped_total", "counter", "Scrapes left out, as the one before still ran.",
-     COUNT(skipped_count)},
-    {"quarry_scrape_samples_total", "counter", "Samples that the store has taken from scrapes.",
-     COUNT(sample_count)},
-    {"quarry_scrape_refused_samples_total", "counter", "Samples that it has refused.",
-     COUNT(refused_count)},
-    {"quarry_scrape_stale_markers_total", "counter", "Series that were ended by a marker.",
-     COUNT(stale_count)},
-    {"quarry_scrape_body_bytes_total", "counter", "Bytes of pages, unpacked.", COUNT(body_bytes)},
-    {"quarry_scrape_file_errors_total", "counter", "Files of targets that could not be read.",
-     COUNT(file_error_count)},
+    {METRIC_quarry_scrape_targets, COUNT(target_count)},
+    {METRIC_quarry_scrape_series, COUNT(series_count)},
+    {METRIC_quarry_scrape_scrapes_total, COUNT(scrape_count)},
+    {METRIC_quarry_scrape_failures_total, COUNT(failed_count)},
+    {METRIC_quarry_scrape_skipped_total, COUNT(skipped_count)},
+    {METRIC_quarry_scrape_samples_total, COUNT(sample_count)},
+    {METRIC_quarry_scrape_refused_samples_total, COUNT(refused_count)},
+    {METRIC_quarry_scrape_stale_markers_total, COUNT(stale_count)},
+    {METRIC_quarry_scrape_body_bytes_total, COUNT(body_bytes)},
+    {METRIC_quarry_scrape_file_errors_total, COUNT(file_error_count)},
 };
 
 void server_metrics_scrape(struct serve_metrics *metrics, struct server *server)
@@ -210,6 +205,6 @@ void server_metrics_scrape(struct serve_metrics *metrics, struct server *server)
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++) {
         uint64_t value;
         memcpy(&value, (const char *)&counts + families[i].at, sizeof value);
-        serve_metric_one(metrics, families[i].name, families[i].type, families[i].help, value);
+        serve_metric_one(metrics, families[i].metric, value);
     }
 }

@@ -96,6 +96,12 @@ def charged_bytes(server):
     return metric(metrics(server), 'quarry_account_charged_bytes{account="http"}')
 
 
+def sum_of(text, name, label=""):
+    """Of all samples of a family that have the label."""
+    rows = re.findall(rf"^{name}(\{{.*\}})? (\S+)$", text, re.MULTILINE)
+    return sum(float(value) for labels, value in rows if label in labels)
+
+
 def metrics(server):
     return get(server, "/metrics")[2].decode()
 
@@ -214,10 +220,41 @@ class Metrics(unittest.TestCase):
 
     def test_the_page_says_what_there_is(self):
         with open(DOCUMENT, encoding="utf-8") as document:
-            written = re.findall(r"^\| `((?:quarry|prometheus)_\w+)` \| (\w+) \|", document.read(), re.MULTILINE)
+            written = re.findall(r"^\| `((?:quarry|prometheus|process)_\w+)` \| (\w+) \|", document.read(), re.MULTILINE)
         with serve(resp=FREE, memcached=FREE) as server:
             told = re.findall(r"^# TYPE (\w+) (\w+)$", metrics(server), re.MULTILINE)
         self.assertEqual(sorted(told), sorted(written))
+
+    def test_labels_are_those_of_the_page_and_series_are_bounded(self):
+        with open(DOCUMENT, encoding="utf-8") as document:
+            rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*) \|", document.read(), re.MULTILINE)
+        labels = {name: re.findall(r"\w+", told) for name, _, told in rows}
+        summaries = {name for name, kind, _ in rows if kind == "summary"}
+        with serve(resp=FREE, memcached=FREE) as server:
+            text = metrics(server)
+        samples = re.findall(r"^(\w+)(?:\{(.*)\})? [^ ]+$", text, re.MULTILINE)
+        for name, told in samples:
+            family = next((name[:-len(end)] for end in ("_sum", "_count") if name[:-len(end)] in summaries), name)
+            self.assertEqual(re.findall(r'(\w+)="(?:[^"\\]|\\.)*"', told), labels[family], name)
+        self.assertEqual(len(samples), len(set(samples)))
+        self.assertLess(len(samples), 3000)
+        self.assertGreater(len(samples), len(labels) - 1)
+
+    def test_parts_add_up_to_their_totals(self):
+        with serve(resp=FREE, memcached=FREE) as server:
+            text = metrics(server)
+        committed = metric(text, "quarry_memory_committed_bytes")
+        self.assertEqual(sum_of(text, "quarry_memory_bytes"), committed)
+        self.assertEqual(sum_of(text, "quarry_memory_owner_bytes"),
+                         sum_of(text, "quarry_memory_bytes", 'state="in_use"'))
+        self.assertEqual(metric(text, "quarry_memory_budget_headroom_bytes"),
+                         metric(text, "quarry_memory_budget_bytes") - committed)
+        self.assertEqual(sum_of(text, "quarry_fragmentation_bytes"),
+                         sum_of(text, "quarry_span_bytes") - sum_of(text, "quarry_alloc_bytes"))
+        self.assertEqual(sum_of(text, "quarry_class_spans"), sum_of(text, "quarry_spans"))
+        self.assertEqual(sum_of(text, "quarry_tsdb_bytes"), metric(text, "quarry_tsdb_charged_bytes"))
+        self.assertGreater(sum_of(text, "quarry_pageheap_pages", 'state="used"'), 0)
+        self.assertTrue(0 <= metric(text, "quarry_pageheap_external_fragmentation_ratio") <= 1)
 
     def test_figures_are_those_of_what_happened(self):
         with serve("--set", "tenant.acme.quota=32m", resp=FREE, memcached=FREE) as server:
