@@ -47,7 +47,8 @@ function(quarry_add_test name labels)
   add_test(NAME ${QUARRY_TEST_PREFIX}${name} ${ARGN})
   set_tests_properties(${QUARRY_TEST_PREFIX}${name} PROPERTIES LABELS "${labels}")
   if("wide" IN_LIST labels)
-    set_tests_properties(${QUARRY_TEST_PREFIX}${name} PROPERTIES PROCESSORS 2)
+    # They begin first, so that none of them is left alone in the end.
+    set_tests_properties(${QUARRY_TEST_PREFIX}${name} PROPERTIES PROCESSORS 2 COST 60)
   endif()
 endfunction()
 
