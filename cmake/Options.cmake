@@ -33,6 +33,13 @@ if(QUARRY_SANITIZE)
 endif()
 # A program depends at run time on the libraries it calls, not on all that its layers may call.
 add_link_options(-Wl,--as-needed)
+# Tests are linked by hundreds, in half of the time by lld: there, and in all that a sanitizer's build
+# makes. What is shipped has the system's linker, which also says what a layer forgot to ask for.
+find_program(QUARRY_LLD ld.lld)
+set(QUARRY_TEST_LINK)
+if(QUARRY_LLD AND NOT QUARRY_COVERAGE)
+  set(QUARRY_TEST_LINK -fuse-ld=lld)
+endif()
 # x86-64-v2 (every x86 server since 2009) has POPCNT, which the bitmaps live on.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   add_compile_options(-march=x86-64-v2)
@@ -48,7 +55,7 @@ if(QUARRY_DEBUG_CHECKS)
 endif()
 if(QUARRY_SANITIZE)
   add_compile_options(-fsanitize=${QUARRY_SANITIZE} -fno-sanitize-recover=all)
-  add_link_options(-fsanitize=${QUARRY_SANITIZE})
+  add_link_options(-fsanitize=${QUARRY_SANITIZE} ${QUARRY_TEST_LINK})
 endif()
 if(QUARRY_COVERAGE)
   add_compile_options(--coverage -fprofile-update=atomic)

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "unit/base/rounds.h"
+
 static void assert_value(struct kv_slice expected, const void *bytes, size_t count)
 {
     assert_int_equal(count, expected.count);
@@ -107,7 +109,7 @@ static void live_and_check(const struct rig_options *options)
 static void every_get_finds_what_the_model_has(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 40; seed++) {
+    for (uint64_t seed = 1; seed <= ROUNDS(40, 20); seed++) {
         const struct rig_options options = {
             .seed = seed,
             .prefix_bytes = seed % 3 == 0 ? 2 : 0,
@@ -129,7 +131,7 @@ static const struct quarry_kv_comparator reversed = {.name = "test.Reversed",
 static void every_get_finds_it_in_another_order(void **state)
 {
     (void)state;
-    for (uint64_t seed = 100; seed < 110; seed++) {
+    for (uint64_t seed = 100; seed < ROUNDS(110, 105); seed++) {
         const struct rig_options options = {.seed = seed, .comparator = &reversed};
         live_and_check(&options);
     }
@@ -284,7 +286,7 @@ static void a_batch_is_read_before_the_store(void **state)
 static void reads_go_on_when_the_budget_refuses_everything(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 12; seed++) {
+    for (uint64_t seed = 1; seed <= ROUNDS(12, 6); seed++) {
         const struct rig_options options = {.seed = seed, .pins_bytes = seed % 2};
         rig_begin(&options);
         rig_live(400);

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "unit/base/rounds.h"
+
 /* Where the walk is in the model. */
 struct walk {
     struct quarry_kv_iterator *iterator;
@@ -270,7 +272,7 @@ static void live_and_walk(const struct rig_options *options)
 static void every_walk_shows_what_the_model_has(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 60; seed++) {
+    for (uint64_t seed = 1; seed <= ROUNDS(60, 20); seed++) {
         const struct rig_options options = {
             .seed = seed,
             .prefix_bytes = seed % 3 == 0 ? 2 : 0,
@@ -293,7 +295,7 @@ static const struct quarry_kv_comparator reversed = {.name = "test.Reversed",
 static void walks_are_right_in_another_order(void **state)
 {
     (void)state;
-    for (uint64_t seed = 200; seed < 220; seed++) {
+    for (uint64_t seed = 200; seed < ROUNDS(220, 208); seed++) {
         const struct rig_options options = {
             .seed = seed, .comparator = &reversed, .prefix_bytes = seed % 2 == 0 ? 2 : 0};
         live_and_walk(&options);
@@ -443,7 +445,7 @@ static void an_iterator_over_a_batch_shows_both(void **state)
     struct rig_state expected;
 
     (void)state;
-    for (uint64_t seed = 1; seed <= 30; seed++) {
+    for (uint64_t seed = 1; seed <= ROUNDS(30, 10); seed++) {
         const struct rig_options options = {.seed = seed};
         rig_begin(&options);
         rig_live(200);
@@ -494,7 +496,7 @@ static void an_iterator_over_a_batch_shows_both(void **state)
 static void walks_go_on_when_the_budget_refuses_everything(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 20; seed++) {
+    for (uint64_t seed = 1; seed <= ROUNDS(20, 8); seed++) {
         const struct rig_options options = {.seed = seed, .pins_bytes = seed % 2};
         rig_begin(&options);
         rig_live(400);

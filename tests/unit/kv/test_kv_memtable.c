@@ -2,7 +2,7 @@
  * A memtable against arrays of versions: random histories of puts, deletes, merges and range
  * deletes, read at random sequences, by key and by iterators in both directions.
  *
- * Runs a million operations; or as many as the first argument says.
+ * Runs a million operations, fewer under a sanitizer; or as many as the first argument says.
  */
 #include "unit/kv/mem_rig.h"
 
@@ -10,11 +10,12 @@
 #include <stdlib.h>
 
 #include "unit/base/random.h"
+#include "unit/base/rounds.h"
 
 #define KEYS   3000u
 #define RANGES 300u
 
-static uint64_t op_count = 1000000;
+static uint64_t op_count = ROUNDS(1000000, 250000);
 
 struct version {
     uint64_t sequence;

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "../base/random.h"
+#include "../base/rounds.h"
 #include "heap_storm.h"
 
 /* TSan follows a child of a process with threads when told to (die_after_fork=0, in the
@@ -25,6 +26,9 @@
 #define CHILD_SECONDS 240u
 
 #define OWN_RUNS 32u
+
+/* In each storm. */
+#define FORKS ROUNDS(100, 30)
 
 /* Runs of the thread that forks; a child has them as well. */
 struct own_runs {
@@ -138,28 +142,28 @@ static void fork_in_a_storm(storm_role *const roles[4], uint32_t fork_count)
     storm_close(&storm);
 }
 
-static void a_hundred_children_of_threads_that_allocate_find_the_heap_whole(void **state)
+static void children_of_threads_that_allocate_find_the_heap_whole(void **state)
 {
     storm_role *const roles[] = {storm_allocate, storm_allocate, storm_allocate,
                                  storm_change_limit};
     (void)state;
-    fork_in_a_storm(roles, 100);
+    fork_in_a_storm(roles, FORKS);
 }
 
 /* Two threads give pages back without a pause: at most forks a piece is in flight. */
-static void a_hundred_children_of_threads_that_scavenge_find_the_heap_whole(void **state)
+static void children_of_threads_that_scavenge_find_the_heap_whole(void **state)
 {
     storm_role *const roles[] = {storm_allocate, storm_allocate, storm_trim, storm_trim};
     (void)state;
-    fork_in_a_storm(roles, 100);
+    fork_in_a_storm(roles, FORKS);
 }
 
-static void a_hundred_children_of_threads_that_end_lanes_find_the_heap_whole(void **state)
+static void children_of_threads_that_end_lanes_find_the_heap_whole(void **state)
 {
     storm_role *const roles[] = {storm_allocate, storm_begin_and_end_lanes, storm_trim,
                                  storm_read_ledger};
     (void)state;
-    fork_in_a_storm(roles, 100);
+    fork_in_a_storm(roles, FORKS);
 }
 
 /* ---- generations of processes --------------------------------------------------------------- */
@@ -474,9 +478,9 @@ static void a_process_with_several_heaps_forks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_hundred_children_of_threads_that_allocate_find_the_heap_whole),
-        cmocka_unit_test(a_hundred_children_of_threads_that_scavenge_find_the_heap_whole),
-        cmocka_unit_test(a_hundred_children_of_threads_that_end_lanes_find_the_heap_whole),
+        cmocka_unit_test(children_of_threads_that_allocate_find_the_heap_whole),
+        cmocka_unit_test(children_of_threads_that_scavenge_find_the_heap_whole),
+        cmocka_unit_test(children_of_threads_that_end_lanes_find_the_heap_whole),
         cmocka_unit_test(a_child_of_a_child_finds_the_heap_whole),
         cmocka_unit_test(a_child_starts_threads_of_its_own_and_destroys_the_heap),
         cmocka_unit_test(the_scavenger_of_a_child_works),

@@ -17,6 +17,8 @@
 #include <promql/promql.h>
 #include <quarry/memory.h>
 
+#include "unit/base/rounds.h"
+
 #define SERIES_COUNT 1200
 #define SAMPLE_COUNT 40
 #define STEP_MS      INT64_C(15000)
@@ -262,14 +264,18 @@ static size_t sorted_values(int64_t t_ms, double *values)
 static void quantiles_are_those_of_the_sorted_values(void **state)
 {
     static const double phis[] = {0, 0.001, 0.25, 0.3, 0.5, 0.77, 0.999, 1};
+    enum { PHI_COUNT = sizeof phis / sizeof phis[0] };
     static double values[SERIES_COUNT];
 
     (void)state;
-    for (size_t i = 0; i < 3 * (sizeof phis / sizeof phis[0]); i++) {
+    for (size_t i = 0, count = 0; i < 3 * PHI_COUNT; i++) {
         const struct promql_options options = options_of(NULL, 0);
-        const int64_t t_ms = BEGIN_MS + (int64_t)(i % 3 * 9 + 7) * STEP_MS; /* with many 0 first */
-        const size_t count = sorted_values(t_ms, values);
-        const double phi = phis[i / 3], rank = phi * (double)(count - 1);
+        const int64_t t_ms =
+            BEGIN_MS + (int64_t)(i / PHI_COUNT * 9 + 7) * STEP_MS; /* with many 0 first */
+        if (i % PHI_COUNT == 0) {
+            count = sorted_values(t_ms, values);
+        }
+        const double phi = phis[i % PHI_COUNT], rank = phi * (double)(count - 1);
         const size_t lower = (size_t)rank, upper = lower + 1 < count ? lower + 1 : lower;
         const double weight = rank - (double)lower;
         struct promql_result result;
@@ -324,7 +330,8 @@ static void with_little_memory_results_are_the_same_or_none(void **state)
 
     (void)state;
     assert_true(range(&alone, text, &expected));
-    for (uint64_t grant_bytes = Q_KIB(8); grant_bytes < Q_MIB(12); grant_bytes += grant_bytes / 6) {
+    for (uint64_t grant_bytes = Q_KIB(8); grant_bytes < Q_MIB(12);
+         grant_bytes += grant_bytes / ROUNDS(6, 3)) {
         struct promql_options helped = options_of(crew, 100);
         struct promql_result result;
         helped.grant_bytes = grant_bytes;
@@ -433,7 +440,7 @@ static void a_query_that_fails_ends_its_parts(void **state)
     const uint64_t before_bytes = charged();
 
     (void)state;
-    for (size_t i = 0; i < 50; i++) {
+    for (size_t i = 0; i < ROUNDS(50, 12); i++) {
         struct promql_options options = options_of(crew, 1);
         struct promql_result result;
         options.samples_max = 200 + i;

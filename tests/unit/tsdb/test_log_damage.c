@@ -10,8 +10,12 @@
 #include <string.h>
 
 #include "unit/base/random.h"
+#include "unit/base/rounds.h"
 
 #define IDS 40u
+
+/* How far the ends of files are apart; the last is before the last byte. */
+#define END_STEP ((size_t)ROUNDS(1, 3))
 
 static struct rig_found found, again;
 static struct tsdb_log_replayed replayed;
@@ -79,9 +83,9 @@ static void assert_promised(const bool *promised)
     for (uint32_t step = 0; step < 48; step++) {
         for (uint32_t id = 1; id < RIG_IDS; id++) {
             bool is_in = id >= 1 + step % 3 && id < 1 + step % 3 + IDS;
-            assert_true(found.counts[id][step] <= (is_in ? 1 : 0));
-            if (is_in && promised[step] && !at_cut.is_dropped[step]) {
-                assert_int_equal(found.counts[id][step], 1);
+            bool must_be = is_in && promised[step] && !at_cut.is_dropped[step];
+            if (found.counts[id][step] > is_in || found.counts[id][step] < must_be) {
+                fail_msg("series %u, step %u: found %u times", id, step, found.counts[id][step]);
             }
         }
     }
@@ -131,8 +135,9 @@ static void power_may_be_lost_before_any_operation(void **state)
     uint64_t index, cuts = 0;
 
     (void)state;
-    for (uint64_t seed = 0; seed < 8; seed++) {
-        for (index = 1; live_until(index, seed == 0 ? 0 : (uint32_t)seed * 14, seed); index++) {
+    for (uint64_t seed = 0; seed < ROUNDS(8, 4); seed++) {
+        for (index = 1; live_until(index, seed == 0 ? 0 : (uint32_t)seed * ROUNDS(14, 30), seed);
+             index++) {
             cuts++;
         }
         assert_true(index > 80);
@@ -294,6 +299,9 @@ static uint64_t assert_missing_is_told(uint32_t steps)
     assert_int_equal(rig_replay(&again, &replayed), QUARRY_OK);
     assert_int_equal(replayed.loss_count, again.loss_count);
     for (uint32_t id = 1; id < RIG_IDS; id++) {
+        if (memcmp(again.counts[id], found.counts[id], steps) == 0) {
+            continue;
+        }
         for (uint32_t step = 0; step < steps; step++) {
             assert_true(again.counts[id][step] <= found.counts[id][step]);
             if (again.counts[id][step] < found.counts[id][step]) {
@@ -313,7 +321,7 @@ static void any_byte_of_a_small_file_may_change(void **state)
 
     (void)state;
     assert_in_range(byte_count, 4000, 20000);
-    for (size_t i = 0; i < byte_count; i++) {
+    for (size_t i = 0; i < byte_count; i += ROUNDS(1, 3)) {
         uint8_t before = bytes[i];
         bytes[i] ^= (uint8_t)(1 + random_u64(&random) % 255);
         write_file(bytes, byte_count);
@@ -363,7 +371,7 @@ static void damage_anywhere_never_gives_a_wrong_sample(void **state)
 
     (void)state;
     assert_non_null(copy);
-    for (uint32_t i = 0; i < 400; i++) {
+    for (uint32_t i = 0; i < ROUNDS(400, 150); i++) {
         memcpy(copy, bytes, byte_count);
         for (uint64_t hits = random_u64(&random) % 6 + 1; hits != 0; hits--) {
             size_t at = random_u64(&random) % byte_count;
@@ -399,7 +407,7 @@ static void a_file_may_end_anywhere(void **state)
     uint64_t samples = 0;
 
     (void)state;
-    for (size_t end = 0; end < byte_count; end++) {
+    for (size_t end = (byte_count - 1) % END_STEP; end < byte_count; end += END_STEP) {
         write_file(bytes, end);
         assert_int_equal(rig_replay(&again, &replayed), QUARRY_OK);
         assert_true(again.sample_count >= samples);

@@ -14,6 +14,7 @@
 #include <quarry/vfs.h>
 
 #include "unit/base/random.h"
+#include "unit/base/rounds.h"
 
 #define T0        INT64_C(1600000000000)
 #define STEP_MS   INT64_C(50000)
@@ -248,7 +249,7 @@ static void cut_everywhere(enum quarry_tsdb_durability durability)
     rig.options.durability = durability;
     uint64_t count = count_operations();
     assert_true(count > 100);
-    for (uint64_t i = 1; i <= count; i += stride(count, 45)) {
+    for (uint64_t i = 1; i <= count; i += stride(count, ROUNDS(45, 20))) {
         bool is_process = durability == QUARRY_TSDB_DURABILITY_PROCESS;
         cut_at(i, is_process ? 100 : (uint32_t)(i * 37 % 101),
                durability != QUARRY_TSDB_DURABILITY_NONE);
@@ -293,10 +294,10 @@ static void every_call_may_fail(void **state)
     (void)state;
     rig.options.durability = QUARRY_TSDB_DURABILITY_POWER;
     uint64_t count = count_operations();
-    for (uint64_t i = 1; i <= count; i += stride(count, 90)) {
+    for (uint64_t i = 1; i <= count; i += stride(count, ROUNDS(90, 30))) {
         fail_at(i, 1, i % 3 == 0 ? QUARRY_NO_SPACE : QUARRY_IO);
     }
-    for (uint64_t i = 1; i <= count; i += stride(count, 20)) {
+    for (uint64_t i = 1; i <= count; i += stride(count, ROUNDS(20, 8))) {
         fail_at(i, 0, QUARRY_IO); /* and all that follow */
     }
 }

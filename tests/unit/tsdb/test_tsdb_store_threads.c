@@ -10,14 +10,18 @@
 #include <os/os.h>
 
 #include "unit/base/random.h"
+#include "unit/base/rounds.h"
 
-#define T0        INT64_C(1600000000000)
-#define WRITERS   3u
-#define READERS   2u
-#define OWN       40u  /* series of each writer */
-#define SHARED    10u  /* series that all of them write */
-#define STEPS     1500 /* seconds: 15 windows */
-#define WINDOW_MS INT64_C(100000)
+#define T0          INT64_C(1600000000000)
+#define WRITERS     3u
+#define READERS     2u
+#define OWN         ROUNDS(40u, 16u)   /* series of each writer */
+#define SHARED      ROUNDS(10u, 4u)    /* series that all of them write */
+#define HALF_WINDOW ROUNDS(50, 25)     /* seconds, which are steps */
+#define STEPS       (30 * HALF_WINDOW) /* 15 windows */
+#define WINDOW_MS   (INT64_C(2000) * HALF_WINDOW)
+/* How late samples may be. */
+#define LATE_MS (INT64_C(1200) * HALF_WINDOW)
 
 static _Atomic uint32_t writers_left;
 static _Atomic uint64_t read_count;
@@ -75,11 +79,11 @@ static void *write_steps(void *argument)
 
     for (int64_t i = 0; i < STEPS; i++) {
         writer_step(writer, T0 + 1000 * i, &dice);
-        if (i % 50 == 49) { /* nobody is more than half a window ahead */
+        if (i % HALF_WINDOW == HALF_WINDOW - 1) { /* nobody is more than half a window ahead */
             (void)pthread_barrier_wait(&barrier);
             atomic_store_relaxed_i64(&written_ms, T0 + 1000 * i);
         }
-        if (i % 300 == 0) {
+        if (i % (6 * HALF_WINDOW) == 0) {
             let_others_pass();
         }
     }
@@ -208,8 +212,8 @@ static void what_is_read_is_right_while_all_go_on(void **state)
     (void)state;
     rig.options.window_ms = WINDOW_MS;
     rig.options.window_count = 4;
-    rig.options.out_of_order_ms = 60000;
-    rig.options.in_order_ms = 60000;
+    rig.options.out_of_order_ms = LATE_MS;
+    rig.options.in_order_ms = LATE_MS;
     rig.options.has_no_thread = false;
     rig_open();
     threads_run();
@@ -228,7 +232,7 @@ static void two_requests_race_for_one_series_and_one_of_them_wins(void **state)
 {
     (void)state;
     rig.options.window_ms = WINDOW_MS;
-    rig.options.in_order_ms = 60000;
+    rig.options.in_order_ms = LATE_MS;
     rig_open();
     threads_run();
     rig_turns();

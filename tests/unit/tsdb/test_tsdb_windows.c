@@ -9,6 +9,7 @@
 #include <base/base.h>
 
 #include "unit/base/random.h"
+#include "unit/base/rounds.h"
 
 #define T0     INT64_C(1600000000000)
 #define HOUR   INT64_C(3600000)
@@ -26,7 +27,7 @@ static uint64_t bits_of(double value)
 
 /* ---- 36 hours ------------------------------------------------------------------------------- */
 
-#define SERIES 300u
+#define SERIES ROUNDS(300u, 100u)
 
 /* One series' ways. */
 struct source {
