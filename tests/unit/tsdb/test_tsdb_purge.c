@@ -136,16 +136,13 @@ static void for_want_of_memory_the_oldest_is_offered_first(void **state)
     uint64_t dice = 7;
 
     (void)state;
-    rig.options.memory_bytes = Q_MIB(8);
+    rig.options.memory_bytes = Q_MIB(12);
+    rig.options.in_order_ms = WINDOW;
     open_taking(20);
-    for (uint32_t window = 0; rig_stats().early_window_count == 0 && window < 20; window++) {
+    for (int64_t step = 0; rig_stats().early_window_count < 2; step++) {
+        assert_true(step < 4000);
         for (uint32_t number = 0; number < 1000; number++) {
-            struct quarry_tsdb_sample samples[100];
-            for (uint32_t i = 0; i < COUNT_OF(samples); i++) {
-                samples[i] = (struct quarry_tsdb_sample){T0 + window * WINDOW + i * INT64_C(10000),
-                                                         random_u64(&dice)};
-            }
-            (void)rig_append_many(number, samples, COUNT_OF(samples));
+            (void)rig_append(number, T0 + step * 5000, random_u64(&dice));
         }
     }
     struct quarry_tsdb_stats stats = rig_stats();
