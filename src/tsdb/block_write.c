@@ -27,7 +27,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include <base/hash.h>
+#include <base/base.h>
 
 #include <tsdb/block_chunks.h>
 #include <tsdb/block_directory.h>
