@@ -140,9 +140,14 @@ static void for_want_of_memory_the_oldest_is_offered_first(void **state)
     rig.options.in_order_ms = WINDOW;
     open_taking(20);
     for (int64_t step = 0; rig_stats().early_window_count < 2; step++) {
-        assert_true(step < 4000);
+        assert_true(step < 200);
         for (uint32_t number = 0; number < 1000; number++) {
-            (void)rig_append(number, T0 + step * 5000, random_u64(&dice));
+            struct quarry_tsdb_sample samples[20];
+            for (int64_t i = 0; i < 20; i++) {
+                samples[i] =
+                    (struct quarry_tsdb_sample){T0 + (step * 20 + i) * 5000, random_u64(&dice)};
+            }
+            (void)rig_append_many(number, samples, COUNT_OF(samples));
         }
     }
     struct quarry_tsdb_stats stats = rig_stats();
