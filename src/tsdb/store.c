@@ -345,9 +345,8 @@ enum quarry_status quarry_tsdb_close(struct quarry_tsdb *tsdb)
         return QUARRY_OK;
     }
     tsdb_background_stop(tsdb->offering);
-    tsdb->offering = NULL;
     tsdb_background_stop(tsdb->background);
-    tsdb->background = NULL;
+    tsdb->offering = tsdb->background = NULL; /* nobody looks any more */
     if (tsdb->durable != NULL) {
         status = tsdb_durable_finish(tsdb->durable);
     }
