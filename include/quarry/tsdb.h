@@ -240,6 +240,24 @@ struct quarry_tsdb_loss {
 };
 typedef void quarry_tsdb_lost_function(void *argument, const struct quarry_tsdb_loss *loss);
 
+/* A window that is about to be purged: its samples can be selected until the call returns, those of
+ * other windows too. */
+struct quarry_tsdb_leaving {
+    struct quarry_tsdb *tsdb;
+    int64_t start_ms, end_ms; /* end excluded */
+};
+/*
+ * Keeps what is in a window elsewhere.
+ *
+ * `leaving`: borrowed for the call, which may read the store and neither appends nor closes.
+ * Returns: QUARRY_OK: taken. Any other: a window that was offered ahead of time is offered once
+ * more when it must go, and goes then whatever is said. Threads: a thread of the store's; one call
+ * at a time. Where there is none, and while a directory is read, whoever purges; in the latter case
+ * the call must not wait for quarry_tsdb_ready.
+ */
+typedef enum quarry_status quarry_tsdb_purge_function(void *argument,
+                                                      const struct quarry_tsdb_leaving *leaving);
+
 /* What a store is to be. `memory` is required; zero means the default of the rest. */
 struct quarry_tsdb_options {
     struct quarry_memory *memory;  /* borrowed until the store is closed */
@@ -277,6 +295,14 @@ struct quarry_tsdb_options {
      * the store. NULL: quarry_tsdb_losses says it. */
     quarry_tsdb_lost_function *lost;
     void *lost_argument; /* borrowed until closed */
+    /* Called for each window before it is purged, by age or for memory; NULL: nobody. It is called
+     * ahead of time where it can be: for the oldest one once it is sealed and the next to go. A
+     * window that must go before is as it is then: what comes to it meanwhile may be missed. */
+    quarry_tsdb_purge_function *before_purge;
+    void *purge_argument; /* borrowed until closed */
+    /* How long a request waits for that function before it purges all the same; 0: 10 s; below 0:
+     * it does not. */
+    int64_t purge_wait_ms;
 };
 
 /*
@@ -628,6 +654,9 @@ struct quarry_tsdb_stats {
     uint64_t early_shard_count;    /* of those, before their time, for want of memory */
     uint64_t purged_window_count;  /* ever */
     uint64_t early_window_count;   /* of those, before their time: samples were lost */
+    uint64_t offered_window_count; /* that options.before_purge took, ever */
+    uint64_t offer_failed_count;   /* calls of it that failed */
+    uint64_t untaken_window_count; /* of those purged, that it has not taken */
     uint64_t registry_bytes, open_bytes, sealed_bytes, query_bytes, meta_bytes; /* charged */
     uint64_t charged_bytes;                                                     /* their sum */
     uint64_t peak_bytes; /* the most that was charged */

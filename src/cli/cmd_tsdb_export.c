@@ -1,9 +1,8 @@
 /*
  * `quarry tsdb export`: a directory's samples as Prometheus' blocks, or as OpenMetrics.
  *
- * Blocks are of two hours, aligned as Prometheus and Thanos have them; each is a selection of its
- * own, so that memory is that of one. OpenMetrics wants a metric's series together: names first,
- * then the series of each.
+ * Blocks are written as a server writes them before a purge (tsdb/store_blocks). OpenMetrics wants
+ * a metric's series together: names first, then the series of each.
  *
  * Locking: none.
  */
@@ -24,8 +23,6 @@
 #include <tsdb/blocks.h>
 #include <tsdb/tsdb.h>
 
-#define RANGE_MS    INT64_C(7200000)
-#define LABELS_MAX  1024u
 #define GRANT_BYTES Q_MIB(1)
 
 struct export
@@ -37,16 +34,8 @@ struct export
     size_t matcher_count;
     int64_t min_ms, max_ms; /* both included */
     struct progress progress;
-    uint64_t sample_count, left_out_count, block_count;
-
-    /* a walk over what is selected */
-    struct quarry_tsdb_set *set;
-    struct quarry_tsdb_cursor *cursor;
-    size_t next_series;
-    struct quarry_tsdb_block block; /* of the series under way */
-    uint32_t at;                    /* in it */
-    bool has_block;
-    struct quarry_tsdb_label labels[LABELS_MAX];
+    uint64_t left_out_count, block_count;
+    struct store_walk walk;
 
     struct tsdb_exposition_writer *writer; /* of text */
     enum quarry_status status;             /* of the names' walk */
@@ -54,147 +43,54 @@ struct export
 
 /* ---- walking -------------------------------------------------------------------------------- */
 
-static void end_walk(struct export *export)
+/* In the form of store_walk's progress. */
+static void show_progress(void *argument, uint64_t sample_count)
 {
-    quarry_tsdb_cursor_destroy(export->cursor);
-    quarry_tsdb_set_close(export->set);
-    export->cursor = NULL;
-    export->set = NULL;
+    progress_at(argument, sample_count, 0);
 }
 
-static enum quarry_status begin_walk(struct export *export,
-                                     const struct quarry_tsdb_matcher *matchers, size_t count,
-                                     int64_t min_ms, int64_t max_ms, struct quarry_error *error)
+static struct quarry_tsdb_query make_query(const struct export *export,
+                                           const struct quarry_tsdb_matcher *matchers, size_t count)
 {
-    const struct quarry_tsdb_query query = {
-        .matchers = matchers, .matcher_count = count, .min_ms = min_ms, .max_ms = max_ms};
-    enum quarry_status status =
-        quarry_tsdb_select(export->target->tsdb, &query, &export->set, error);
-
-    export->next_series = 0;
-    export->has_block = false;
-    if (status == QUARRY_OK) {
-        status = quarry_tsdb_cursor_create(export->set, &export->cursor);
-    }
-    if (status != QUARRY_OK) {
-        end_walk(export);
-    }
-    return status;
-}
-
-/* In the form of block_source: the next series that has a sample. */
-static enum quarry_status next_series(void *argument, struct tsdb_labels *ret_labels,
-                                      struct quarry_error *error)
-{
-    struct export *export = argument;
-
-    while (export->next_series < quarry_tsdb_set_count(export->set)) {
-        const size_t index = export->next_series++;
-        quarry_tsdb_cursor_series(export->cursor, index);
-        const enum quarry_status status = quarry_tsdb_cursor_next(export->cursor, &export->block);
-        if (status == QUARRY_NOT_FOUND) {
-            continue;
-        }
-        if (status != QUARRY_OK) {
-            return error_set(error, status, "a series cannot be read: %s",
-                             quarry_status_text(status));
-        }
-        const size_t count = quarry_tsdb_set_labels(export->set, index, export->labels, LABELS_MAX);
-        if (count > LABELS_MAX) {
-            return error_set(error, QUARRY_TOO_LARGE, "a series of %zu labels", count);
-        }
-        export->at = 0;
-        export->has_block = true;
-        *ret_labels = (struct tsdb_labels){export->labels, count};
-        return QUARRY_OK;
-    }
-    return QUARRY_NOT_FOUND;
-}
-
-static enum quarry_status next_sample(void *argument, struct block_sample *ret_sample,
-                                      struct quarry_error *error)
-{
-    struct export *export = argument;
-
-    if (export->has_block && export->at == export->block.count) {
-        const enum quarry_status status = quarry_tsdb_cursor_next(export->cursor, &export->block);
-        export->at = 0;
-        export->has_block = status == QUARRY_OK;
-        if (status != QUARRY_OK && status != QUARRY_NOT_FOUND) {
-            return error_set(error, status, "a series cannot be read: %s",
-                             quarry_status_text(status));
-        }
-    }
-    if (!export->has_block) {
-        return QUARRY_NOT_FOUND;
-    }
-    const uint32_t at = export->at++;
-    *ret_sample = (struct block_sample){.t_ms = export->block.t_ms[at]};
-    if (export->block.histograms != NULL) {
-        ret_sample->histogram = &export->block.histograms[at];
-    } else {
-        ret_sample->bits = export->block.bits[at];
-    }
-    progress_at(&export->progress, ++export->sample_count, 0);
-    return QUARRY_OK;
+    return (struct quarry_tsdb_query){.matchers = matchers,
+                                      .matcher_count = count,
+                                      .min_ms = export->min_ms,
+                                      .max_ms = export->max_ms};
 }
 
 /* ---- blocks --------------------------------------------------------------------------------- */
 
-static int64_t floor_to(int64_t t_ms, int64_t unit_ms)
+/* In the form of store_blocks' wrote. */
+static void count_block(void *argument, const struct block_meta *meta)
 {
-    const int64_t rest = t_ms % unit_ms;
+    struct export *export = argument;
 
-    return t_ms - rest - (rest < 0 ? unit_ms : 0);
-}
-
-static enum quarry_status write_block(struct export *export, int64_t range_ms,
-                                      struct quarry_error *error)
-{
-    const int64_t last_ms = range_ms + RANGE_MS - 1;
-    const struct block_source source = {
-        .argument = export, .next_series = next_series, .next_sample = next_sample};
-    const struct block_write_options options = {.vfs = quarry_vfs_posix(),
-                                                .memory = &export->target->memory.small,
-                                                .directory = export->command->words[1],
-                                                .min_t_ms = range_ms,
-                                                .max_t_ms = range_ms + RANGE_MS};
-    struct block_meta meta;
-    enum quarry_status status =
-        begin_walk(export, export->matchers, export->matcher_count,
-                   export->min_ms > range_ms ? export->min_ms : range_ms,
-                   export->max_ms < last_ms ? export->max_ms : last_ms, error);
-
-    if (status == QUARRY_OK) {
-        status = block_write(&options, &source, &meta, error);
-        end_walk(export);
+    export->block_count++;
+    if (!export->command->is_json) {
+        printf("%s  %" PRIu64 " samples of %" PRIu64 " series\n", meta->ulid, meta->sample_count,
+               meta->series_count);
     }
-    if (status == QUARRY_OK) {
-        export->block_count++;
-        if (!export->command->is_json) {
-            printf("%s  %" PRIu64 " samples of %" PRIu64 " series\n", meta.ulid, meta.sample_count,
-                   meta.series_count);
-        }
-    }
-    return status == QUARRY_NOT_FOUND ? QUARRY_OK : status;
 }
 
 static enum quarry_status write_blocks(struct export *export, struct quarry_error *error)
 {
-    enum quarry_status status = QUARRY_OK;
+    const struct quarry_tsdb_query query =
+        make_query(export, export->matchers, export->matcher_count);
+    const struct store_blocks_options options = {
+        .tsdb = export->target->tsdb,
+        .query = &query,
+        .block = {.vfs = quarry_vfs_posix(),
+                  .memory = &export->target->memory.small,
+                  .directory = export->command->words[1]},
+        .wrote = count_block,
+        .argument = export,
+    };
 
     if (mkdir(export->command->words[1], 0777) != 0 && errno != EEXIST) {
         return error_set(error, QUARRY_IO, "%.200s: %s", export->command->words[1],
                          strerror(errno));
     }
-    if (export->min_ms > export->max_ms) {
-        return QUARRY_OK;
-    }
-    for (int64_t range_ms = floor_to(export->min_ms, RANGE_MS);
-         range_ms <= export->max_ms && status == QUARRY_OK; range_ms += RANGE_MS) {
-        status = write_block(export, range_ms, error);
-    }
-    return status;
+    return store_blocks_write(&options, &export->walk, error);
 }
 
 /* ---- OpenMetrics ---------------------------------------------------------------------------- */
@@ -204,7 +100,8 @@ static void put_samples(struct export *export, const struct tsdb_labels *labels,
 {
     struct block_sample sample;
 
-    while ((*status = next_sample(export, &sample, error)) == QUARRY_OK) {
+    while ((*status = export->walk.source.next_sample(&export->walk, &sample, error)) ==
+           QUARRY_OK) {
         if (sample.histogram != NULL || sample.bits == TSDB_STALE_BITS) {
             export->left_out_count++;
             continue;
@@ -230,16 +127,18 @@ static bool put_metric(void *argument, struct quarry_tsdb_slice name)
            count * sizeof *matchers);
     matchers[count++] =
         (struct quarry_tsdb_matcher){QUARRY_TSDB_EQUAL, QUARRY_TSDB_TEXT("__name__"), name};
-    export->status = begin_walk(export, matchers, count, export->min_ms, export->max_ms, &error);
+    const struct quarry_tsdb_query query = make_query(export, matchers, count);
+    export->status = store_walk_begin(&export->walk, export->target->tsdb, &query,
+                                      &export->target->memory.small, &error);
     if (export->status != QUARRY_OK) {
         return false;
     }
-    while (export->status == QUARRY_OK &&
-           (export->status = next_series(export, &labels, &error)) == QUARRY_OK) {
+    while (export->status == QUARRY_OK && (export->status = export->walk.source.next_series(
+                                               &export->walk, &labels, &error)) == QUARRY_OK) {
         put_samples(export, &labels, &export->status, &error);
     }
     export->status = export->status == QUARRY_NOT_FOUND ? QUARRY_OK : export->status;
-    end_walk(export);
+    store_walk_end(&export->walk);
     return export->status == QUARRY_OK && export->writer->status == QUARRY_OK;
 }
 
@@ -251,10 +150,8 @@ static enum quarry_status write_text(void *argument, const char *bytes, size_t b
 
 static enum quarry_status put_text(struct export *export, FILE *file, struct quarry_error *error)
 {
-    const struct quarry_tsdb_query query = {.matchers = export->matchers,
-                                            .matcher_count = export->matcher_count,
-                                            .min_ms = export->min_ms,
-                                            .max_ms = export->max_ms};
+    const struct quarry_tsdb_query query =
+        make_query(export, export->matchers, export->matcher_count);
     const struct tsdb_sink sink = {.write = write_text, .argument = file};
     struct tsdb_exposition_writer writer;
 
@@ -346,7 +243,7 @@ static int say_done(const struct export *export)
         struct json json = json_begin(stdout);
         json_object(&json, NULL);
         json_u64(&json, "block_count", export->block_count);
-        json_u64(&json, "sample_count", export->sample_count);
+        json_u64(&json, "sample_count", export->walk.sample_count);
         json_object_end(&json);
         json_finish(&json);
     }
@@ -365,6 +262,8 @@ static int run(struct export *export)
     if (code != CLI_OK) {
         return code;
     }
+    export->walk.progress = show_progress;
+    export->walk.progress_argument = &export->progress;
     progress_begin(&export->progress, command->name, "samples", 0);
     const enum quarry_status status = strcmp(command->words[0], "blocks") == 0
                                           ? write_blocks(export, &error)

@@ -127,6 +127,11 @@
       START, "unlimited", "series of one query")                                                   \
     X(SERVE_TSDB_KEEPS_OLDEST, "tsdb.keeps_oldest", BOOL, "off", 0, 1, START, "",                  \
       "refuses samples when its memory is full, rather than drop the oldest window early")         \
+    X(SERVE_TSDB_EXPORT_ON_PURGE, "tsdb.export_on_purge", TEXT, "", 0, 900, START, "",             \
+      "folder that windows are written to as Prometheus' blocks before they are purged; nothing: " \
+      "they are not")                                                                              \
+    X(SERVE_TSDB_EXPORT_WAIT, "tsdb.export_wait", DURATION, "10s", Q_MS_NS, 600 * Q_SECOND_NS,     \
+      START, "off", "how long who needs a window's room waits for that before it goes all the same") \
     X(SERVE_TSDB_WRITE_MAX, "tsdb.write_max", BYTES, "32m", Q_KIB(64), Q_GIB(1), START, "",        \
       "the largest body of a request that brings samples, decoded")                                \
     X(SERVE_TSDB_READ_SAMPLES_MAX, "tsdb.read_samples_max", COUNT, "50000000", 1, 4000000000,      \

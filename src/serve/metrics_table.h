@@ -234,6 +234,12 @@
     X(quarry_tsdb_purged_windows_total, COUNTER, TSDB, "", "Windows purged.")                      \
     X(quarry_tsdb_early_windows_total, COUNTER, TSDB, "",                                          \
       "Of those, before their time: samples were lost.")                                           \
+    X(quarry_tsdb_exported_windows_total, COUNTER, TSDB, "",                                       \
+      "Windows exported before they were purged.")                                                 \
+    X(quarry_tsdb_export_failures_total, COUNTER, TSDB, "",                                        \
+      "Tries to export a window that failed.")                                                     \
+    X(quarry_tsdb_unexported_windows_total, COUNTER, TSDB, "",                                     \
+      "Windows purged that were to be exported and were not.")                                     \
     X(quarry_tsdb_left_out_series, GAUGE, TSDB, "",                                                \
       "Series that had no room when the store was opened; their files are kept.")                  \
     X(quarry_tsdb_peak_bytes, GAUGE, TSDB, "", "The most memory that the store has had.")          \

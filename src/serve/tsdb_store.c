@@ -134,6 +134,7 @@ make_options(struct quarry_memory *memory, const struct serve_config *config, ui
         .query_bytes = query_bytes(config, budget_bytes) / SETS_PART,
         .keeps_oldest = serve_config_number(config, SERVE_TSDB_KEEPS_OLDEST) != 0,
         .durability = durability_of(config),
+        .purge_wait_ms = milliseconds_or_none(config, SERVE_TSDB_EXPORT_WAIT),
         .lost = tell_loss,
     };
 }
@@ -243,8 +244,24 @@ static enum quarry_status make_metadata(struct serve_tsdb *tsdb, struct quarry_e
                : error_set(error, status, "metric families: %s", quarry_status_text(status));
 }
 
-static enum quarry_status open_parts(struct serve_tsdb *tsdb,
-                                     const struct quarry_tsdb_options *options,
+static enum quarry_status make_export(struct serve_tsdb *tsdb, const struct serve_config *config,
+                                      struct quarry_tsdb_options *options,
+                                      struct quarry_error *error)
+{
+    const char *path = serve_config_text(config, SERVE_TSDB_EXPORT_ON_PURGE);
+
+    if (path[0] == '\0') {
+        return QUARRY_OK;
+    }
+    enum quarry_status status = serve_tsdb_export_create(&tsdb->memory, path, &tsdb->export, error);
+    if (status == QUARRY_OK) {
+        options->before_purge = serve_tsdb_export_window;
+        options->purge_argument = tsdb->export;
+    }
+    return status;
+}
+
+static enum quarry_status open_parts(struct serve_tsdb *tsdb, struct quarry_tsdb_options *options,
                                      const struct serve_config *config, uint64_t budget_bytes,
                                      struct quarry_error *error)
 {
@@ -257,15 +274,20 @@ static enum quarry_status open_parts(struct serve_tsdb *tsdb,
     if (status == QUARRY_OK) {
         status = make_metadata(tsdb, error);
     }
+    if (status == QUARRY_OK) {
+        status = make_export(tsdb, config, options, error);
+    }
     return status == QUARRY_OK ? quarry_tsdb_open(options, &tsdb->tsdb, error) : status;
 }
 
 /* Takes apart what there is. */
 static void close_parts(struct serve_tsdb *tsdb)
 {
+    serve_tsdb_export_stop(tsdb->export);
     if (quarry_tsdb_close(tsdb->tsdb) != QUARRY_OK) {
         serve_log(SERVE_LOG_WARNING, "the time-series store could not write all of its files");
     }
+    serve_tsdb_export_destroy(tsdb->export);
     tsdb_metadata_destroy(tsdb->metadata);
     promql_crew_destroy(tsdb->crew);
     quarry_lifetime_end(tsdb->lifetime);
@@ -377,6 +399,9 @@ void serve_tsdb_apply(struct serve_tsdb *tsdb, struct serve_tenants *tenants,
         if (memcmp(&old, &new, sizeof old) != 0) {
             apply_to(tsdb, tenants, name, &new);
         }
+    }
+    if (tsdb != NULL) {
+        serve_tsdb_export_tenants(tsdb->export, tenants, config);
     }
 }
 

@@ -14,6 +14,7 @@
 #include <serve/config.h>
 #include <serve/data_dir.h>
 #include <serve/tenants.h>
+#include <serve/tsdb_export.h>
 
 /* What its doors keep to. */
 struct serve_tsdb_limits {
@@ -34,6 +35,7 @@ struct serve_tsdb {
     struct tsdb_memory memory;
     struct tsdb_memory queries;       /* what queries are evaluated in: of the account `queries` */
     struct quarry_lifetime *lifetime; /* of both memories */
+    struct serve_tsdb_export *export; /* NULL: windows are purged without */
     struct promql_crew *crew;         /* threads that help queries; NULL: none */
     struct serve_tsdb_limits limits;
 };

@@ -7,17 +7,20 @@
  * says so before it looks at the word again. Both are sequentially consistent, so one of the two
  * sees the other, and no wish is lost.
  *
- * It runs behind the process's other threads (os_thread_step_back): sealing can wait for seconds,
+ * So does the one that offers windows (offer.c), which only looks again each second.
+ *
+ * They run behind the process's other threads (os_thread_step_back): sealing can wait for seconds,
  * and who appends should not.
  */
 #include <tsdb/background.h>
 
 #include <os/os.h>
 
-#include <tsdb/turn.h>
+#include <tsdb/store.h>
 
 struct tsdb_background {
-    struct quarry_tsdb *tsdb; /* const */
+    struct quarry_tsdb *tsdb;                /* const */
+    const struct tsdb_background_work *work; /* const */
     struct os_thread thread;
     void *stack;
     _Atomic uint32_t wishes;
@@ -54,8 +57,8 @@ static void background_run(void *argument)
         if (atomic_load_relaxed_bool(&background->is_closing)) {
             return;
         }
-        if (!quarry_tsdb_turn(background->tsdb)) {
-            background_sleep(background, seen, tsdb_turn_wait_ns(background->tsdb));
+        if (!background->work->turn(background->tsdb)) {
+            background_sleep(background, seen, background->work->wait_ns(background->tsdb));
         }
     }
 }
@@ -70,7 +73,7 @@ static enum quarry_status thread_start(struct tsdb_background *background)
         return QUARRY_NO_MEMORY;
     }
     enum quarry_status status =
-        os_thread_start(&background->thread, "quarry-tsdb", background->stack,
+        os_thread_start(&background->thread, background->work->name, background->stack,
                         OS_THREAD_STACK_BYTES, background_run, background);
     if (status != QUARRY_OK) {
         tsdb_memory_give(memory, background->stack);
@@ -79,6 +82,7 @@ static enum quarry_status thread_start(struct tsdb_background *background)
 }
 
 enum quarry_status tsdb_background_start(struct quarry_tsdb *tsdb,
+                                         const struct tsdb_background_work *work,
                                          struct tsdb_background **ret_background)
 {
     struct tsdb_memory *memory = &tsdb->small[TSDB_PART_META];
@@ -88,6 +92,7 @@ enum quarry_status tsdb_background_start(struct quarry_tsdb *tsdb,
         return QUARRY_NO_MEMORY;
     }
     background->tsdb = tsdb;
+    background->work = work;
     /* Before it runs, for it may want to be woken. */
     *ret_background = background;
     enum quarry_status status = thread_start(background);

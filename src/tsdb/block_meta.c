@@ -41,6 +41,18 @@ enum quarry_status block_ulid_make(uint64_t wall_ms, char ret_ulid[BLOCK_ULID_BY
     return QUARRY_OK;
 }
 
+void block_ulid_of(uint64_t wall_ms, uint64_t high, uint64_t low, char ret_ulid[BLOCK_ULID_BYTES])
+{
+    for (size_t i = 0; i < 10; i++) {
+        ret_ulid[i] = alphabet[wall_ms >> (45 - 5 * i) & 31];
+    }
+    for (size_t i = 0; i < 8; i++) {
+        ret_ulid[10 + i] = alphabet[high >> (5 * i) & 31];
+        ret_ulid[18 + i] = alphabet[low >> (5 * i) & 31];
+    }
+    ret_ulid[BLOCK_ULID_BYTES - 1] = '\0';
+}
+
 bool block_ulid_is(const char *name)
 {
     return strlen(name) == BLOCK_ULID_BYTES - 1 && name[0] <= '7' &&

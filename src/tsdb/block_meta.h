@@ -24,6 +24,8 @@ struct block_meta {
  */
 enum quarry_status block_ulid_make(uint64_t wall_ms, char ret_ulid[BLOCK_ULID_BYTES],
                                    struct quarry_error *error);
+/* Makes one of 48 bits of milliseconds, and 80 of two numbers: the same from the same. */
+void block_ulid_of(uint64_t wall_ms, uint64_t high, uint64_t low, char ret_ulid[BLOCK_ULID_BYTES]);
 /* Whether a name is such. */
 bool block_ulid_is(const char *name);
 

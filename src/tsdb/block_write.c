@@ -17,6 +17,8 @@
  * one.
  * 2. Series without samples are left out.
  * 3. The directory has its name only when everything in it is safe.
+ * 4. A name that is of the content ends in a hash of 80 bits of labels and chunks: who has it has
+ *    the same block, which is neither replaced nor removed.
  *
  * Locking: none. Cost and rejected ways: block_index_write.c.
  */
@@ -24,6 +26,8 @@
 
 #include <inttypes.h>
 #include <string.h>
+
+#include <base/base.h>
 
 #include <tsdb/block_chunks.h>
 #include <tsdb/block_directory.h>
@@ -33,6 +37,9 @@
 #include <tsdb/xor_chunk.h>
 
 #define TEMPORARY_SUFFIX ".tmp-for-creation"
+
+/* Of a ULID: 48 bits. */
+#define ULID_TIME_MASK ((UINT64_C(1) << 48) - 1)
 
 enum chunk_kind { NO_CHUNK, FLOATS, HISTOGRAMS, FLOAT_HISTOGRAMS };
 
@@ -58,6 +65,8 @@ struct writer {
     uint32_t chunk_count; /* samples */
     struct xor_chunk_appender floats;
     struct histogram_chunk_appender histograms;
+    struct hash_u128 digest; /* of labels and chunks so far */
+    bool is_renamed;         /* the block has its name */
     uint8_t buffer[XOR_CHUNK_BYTES_MAX(BLOCK_CHUNK_SAMPLES)];
 };
 
@@ -101,6 +110,16 @@ static bool labels_are_sorted(const struct tsdb_labels *labels)
     return true;
 }
 
+/* Takes bytes into what the block's content is known by. Where they begin and end is told by
+ * those that follow: lengths of labels, and chunks that say how many samples they have. */
+static void digest_add(struct writer *writer, const void *bytes, size_t byte_count)
+{
+    struct hash_u128 hash = hash_xxh3_u128(bytes, byte_count, writer->digest.low);
+
+    hash.high ^= writer->digest.high * UINT64_C(0x9e3779b97f4a7c15);
+    writer->digest = hash;
+}
+
 /* Keeps labels, to compare those of the next series with. */
 static enum quarry_status keep_labels(struct writer *writer, const struct tsdb_labels *labels)
 {
@@ -127,6 +146,11 @@ static enum quarry_status keep_labels(struct writer *writer, const struct tsdb_l
         at += label->value.count;
     }
     writer->before_count = labels->count;
+    digest_add(writer, writer->before.members, (size_t)(at - (char *)writer->before.members));
+    for (size_t i = 0; i < labels->count; i++) {
+        const uint64_t lengths[] = {kept[i].name.count, kept[i].value.count};
+        digest_add(writer, lengths, sizeof lengths);
+    }
     return QUARRY_OK;
 }
 
@@ -171,6 +195,7 @@ static enum quarry_status end_chunk(struct writer *writer, struct quarry_error *
     } else {
         bytes = histogram_chunk_bytes(&writer->histograms, &byte_count);
     }
+    digest_add(writer, bytes, byte_count);
     struct block_chunk *chunk = (struct block_chunk *)chunks->members + chunks->count;
     *chunk = (struct block_chunk){writer->chunk_min_t_ms, writer->last_t_ms, 0};
     Q_STATIC_ASSERT((int)FLOATS == BLOCK_ENCODING_XOR &&
@@ -380,6 +405,35 @@ static enum quarry_status begin(struct writer *writer, struct quarry_error *erro
     return status;
 }
 
+/* The name that the same samples have always had. */
+static enum quarry_status name_by_content(struct writer *writer, struct quarry_error *error)
+{
+    struct block_meta *meta = &writer->meta;
+    char *final = NULL;
+
+    block_ulid_of((uint64_t)meta->max_t_ms & ULID_TIME_MASK, writer->digest.high,
+                  writer->digest.low, meta->ulid);
+    final = block_path_join(writer->memory, writer->options->directory, meta->ulid);
+    if (final == NULL) {
+        return error_set(error, QUARRY_NO_MEMORY, "no memory for the name of a block");
+    }
+    tsdb_memory_give(writer->memory, writer->final);
+    writer->final = final;
+    return QUARRY_OK;
+}
+
+/* Whether a block of that name, and so the same, is there. */
+static bool is_there(const struct writer *writer)
+{
+    bool is_directory = false;
+    uint64_t byte_count = 0;
+
+    return writer->options->is_named_by_content &&
+           quarry_vfs_stat(writer->options->vfs, writer->final, &byte_count, &is_directory, NULL) ==
+               QUARRY_OK &&
+           is_directory;
+}
+
 static enum quarry_status finish(struct writer *writer, struct quarry_error *error)
 {
     const struct block_write_options *options = writer->options;
@@ -396,14 +450,22 @@ static enum quarry_status finish(struct writer *writer, struct quarry_error *err
         writer->meta.min_t_ms = options->min_t_ms;
         writer->meta.max_t_ms = options->max_t_ms;
     }
+    if (status == QUARRY_OK && options->is_named_by_content) {
+        status = name_by_content(writer, error);
+    }
     if (status == QUARRY_OK) {
         status = block_meta_write(writer->memory, vfs, writer->temporary, &writer->meta, error);
     }
     if (status == QUARRY_OK) {
         status = quarry_vfs_sync_directory(vfs, writer->temporary, error);
     }
+    if (status == QUARRY_OK && is_there(writer)) {
+        block_directory_remove(writer->memory, vfs, writer->temporary);
+        return QUARRY_OK;
+    }
     if (status == QUARRY_OK) {
         status = quarry_vfs_rename(vfs, writer->temporary, writer->final, error); /* invariant 3 */
+        writer->is_renamed = status == QUARRY_OK;
     }
     return status == QUARRY_OK ? quarry_vfs_sync_directory(vfs, options->directory, error) : status;
 }
@@ -415,7 +477,9 @@ static void remove_all(struct writer *writer)
 
     if (writer->temporary != NULL && writer->final != NULL) {
         block_directory_remove(writer->memory, vfs, writer->temporary);
-        block_directory_remove(writer->memory, vfs, writer->final);
+        if (!writer->options->is_named_by_content || writer->is_renamed) {
+            block_directory_remove(writer->memory, vfs, writer->final);
+        }
     }
 }
 

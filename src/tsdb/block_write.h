@@ -24,6 +24,9 @@ struct block_write_options {
     int64_t max_t_ms;
     size_t sort_bytes;       /* 0: BLOCK_SORT_BYTES; less makes more runs, not a smaller block */
     uint64_t file_bytes_max; /* of a file of chunks; 0: BLOCK_CHUNKS_FILE_BYTES */
+    /* The name is of what is in it, and of the end of its range, so that the same block written
+     * again, by whomever, is the same: where it is there already, it stays as it is. */
+    bool is_named_by_content;
 };
 
 /*

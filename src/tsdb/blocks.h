@@ -10,5 +10,6 @@
 #include <tsdb/directory_length.h>
 #include <tsdb/prometheus_blocks.h>
 #include <tsdb/prometheus_head.h>
+#include <tsdb/store_blocks.h>
 
 #endif

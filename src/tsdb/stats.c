@@ -48,6 +48,9 @@ static void read_counters(struct quarry_tsdb *tsdb, struct quarry_tsdb_stats *st
     READ(early_shard_count);
     READ(purged_window_count);
     READ(early_window_count);
+    READ(offered_window_count);
+    READ(offer_failed_count);
+    READ(untaken_window_count);
 #undef READ
     for (uint32_t i = 0; i < QUARRY_TSDB_REFUSALS; i++) {
         stats->refused_counts[i] = atomic_load_relaxed_u64(&counters->refused_counts[i]);

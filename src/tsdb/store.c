@@ -17,6 +17,8 @@
 #include <tsdb/background.h>
 #include <tsdb/durable.h>
 #include <tsdb/exemplars.h>
+#include <tsdb/offer.h>
+#include <tsdb/turn.h>
 
 #define NAME_DEFAULT   "tsdb"
 #define NAME_BYTES_MAX 12u
@@ -29,6 +31,9 @@
 #define IN_ORDER_MS_DEFAULT  INT64_C(3600000)
 #define FUTURE_MS_DEFAULT    INT64_C(600000)
 #define SNAPSHOT_MS_DEFAULT  INT64_C(300000)
+/* What a client waits for an answer without giving up, and a disk needs for a window of ten million
+ * samples. */
+#define PURGE_WAIT_MS_DEFAULT INT64_C(10000)
 /* Of the store's memory, for queries. */
 #define QUERY_PART 4u
 
@@ -72,6 +77,8 @@ static struct quarry_tsdb_options options_whole(const struct quarry_tsdb_options
         whole.query_bytes = options->memory_bytes / QUERY_PART;
     }
     whole.snapshot_ms = or_default(options->snapshot_ms, SNAPSHOT_MS_DEFAULT);
+    whole.purge_wait_ms =
+        options->purge_wait_ms < 0 ? 0 : or_default(options->purge_wait_ms, PURGE_WAIT_MS_DEFAULT);
     if (options->vfs == NULL) {
         whole.vfs = quarry_vfs_posix();
     }
@@ -236,6 +243,24 @@ static void fill_in(struct quarry_tsdb *tsdb, const struct ground *ground,
     locks_init(tsdb);
 }
 
+/* The one that offers windows first: the other one finds it, or not, once and for all. */
+static enum quarry_status threads_start(struct quarry_tsdb *tsdb, struct quarry_error *error)
+{
+    static const struct tsdb_background_work turns = {"quarry-tsdb", quarry_tsdb_turn,
+                                                      tsdb_turn_wait_ns};
+    static const struct tsdb_background_work offers = {"quarry-purge", tsdb_offer_turn,
+                                                       tsdb_offer_wait_ns};
+    enum quarry_status status = QUARRY_OK;
+
+    if (tsdb->options.before_purge != NULL) {
+        status = tsdb_background_start(tsdb, &offers, &tsdb->offering);
+    }
+    if (status == QUARRY_OK) {
+        status = tsdb_background_start(tsdb, &turns, &tsdb->background);
+    }
+    return status == QUARRY_OK ? status : error_set(error, status, "%s: no thread", tsdb->name);
+}
+
 static enum quarry_status parts_make(struct quarry_tsdb *tsdb,
                                      const struct quarry_tsdb_options *options,
                                      struct quarry_error *error)
@@ -257,10 +282,7 @@ static enum quarry_status parts_make(struct quarry_tsdb *tsdb,
         status = tsdb_durable_open(tsdb, &tsdb->durable, error);
     }
     if (status == QUARRY_OK && !tsdb->options.has_no_thread) {
-        status = tsdb_background_start(tsdb, &tsdb->background);
-        if (status != QUARRY_OK) {
-            (void)error_set(error, status, "%s: no thread", tsdb->name);
-        }
+        status = threads_start(tsdb, error);
     }
     return status;
 }
@@ -268,6 +290,7 @@ static enum quarry_status parts_make(struct quarry_tsdb *tsdb,
 /* Takes it apart, as far as it was made. */
 static void store_end(struct quarry_tsdb *tsdb)
 {
+    tsdb_background_stop(tsdb->offering);
     tsdb_background_stop(tsdb->background);
     tsdb_durable_close(tsdb->durable);
     tsdb_sealing_fini(&tsdb->sealing, &tsdb->views);
@@ -321,8 +344,9 @@ enum quarry_status quarry_tsdb_close(struct quarry_tsdb *tsdb)
     if (tsdb == NULL) {
         return QUARRY_OK;
     }
+    tsdb_background_stop(tsdb->offering);
     tsdb_background_stop(tsdb->background);
-    tsdb->background = NULL;
+    tsdb->offering = tsdb->background = NULL; /* nobody looks any more */
     if (tsdb->durable != NULL) {
         status = tsdb_durable_finish(tsdb->durable);
     }

@@ -61,6 +61,7 @@ struct tsdb_counters {
     _Atomic uint64_t created_series_count, removed_series_count, visited_series_count;
     _Atomic uint64_t sealed_shard_count, early_shard_count;
     _Atomic uint64_t purged_window_count, early_window_count;
+    _Atomic uint64_t offered_window_count, offer_failed_count, untaken_window_count;
 };
 
 struct quarry_tsdb {
@@ -90,7 +91,12 @@ struct quarry_tsdb {
 
     _Atomic int64_t due_ms; /* when the store's time has come so far, something is to be sealed */
 
+    /* offer.c */
+    _Atomic bool is_offering;       /* a thread is at it */
+    _Atomic uint32_t offer_answers; /* ever; who waits for one sleeps on it */
+
     struct tsdb_background *background; /* const; NULL: has_no_thread */
+    struct tsdb_background *offering;   /* const; NULL: likewise, or nobody is to be asked */
     struct tsdb_durable *durable;       /* const; NULL: no directory */
     struct tsdb_shard_lock shard_lock[TSDB_SHARD_COUNT];
 };

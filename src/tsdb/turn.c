@@ -16,6 +16,9 @@
  * the next one begins. It bounds the open windows of one that is filled as fast as it takes it.
  *
  * Sealing early takes windows whose end has passed, and refuses what would have come late to them.
+ * Before a window is purged it is offered, where somebody wants to know (offer.c); that is waited
+ * for without the mutex.
+ *
  * The newest window is never sealed and never purged: it is what known series go on in.
  *
  * Locking: turn_mutex, which all of this holds; memory is taken under it, so its rank is below all
@@ -26,6 +29,7 @@
 
 #include <tsdb/background.h>
 #include <tsdb/durable.h>
+#include <tsdb/offer.h>
 
 /* Times that who makes a window lets others run, so that they leave what is to be sealed. A window
  * is 64 shards, and most of them wait for nobody. */
@@ -159,7 +163,7 @@ bool quarry_tsdb_turn(struct quarry_tsdb *tsdb)
     os_mutex_lock(&tsdb->turn_mutex);
     enum piece piece = turn_locked(tsdb);
     os_mutex_unlock(&tsdb->turn_mutex);
-    return piece == PIECE_DONE;
+    return piece == PIECE_DONE || (tsdb->offering == NULL && tsdb_offer_turn(tsdb));
 }
 
 uint64_t tsdb_turn_wait_ns(struct quarry_tsdb *tsdb)
@@ -189,9 +193,20 @@ static uint32_t open_window_count(struct quarry_tsdb *tsdb)
     return count;
 }
 
-static void purged_add(struct quarry_tsdb *tsdb, uint32_t count)
+/* Ends the windows below a number, beside one that is added or not. */
+static enum quarry_status views_change(struct quarry_tsdb *tsdb, struct tsdb_window *added,
+                                       int32_t number_min, uint32_t *ret_purged_count)
+    Q_REQUIRES(&tsdb->turn_mutex)
 {
-    (void)atomic_add_relaxed_u64(&tsdb->counters.purged_window_count, count);
+    uint32_t untaken_count = tsdb_offer_untaken_count(tsdb, number_min);
+    enum quarry_status status =
+        tsdb_views_change(&tsdb->views, added, number_min, ret_purged_count);
+
+    if (status == QUARRY_OK) {
+        (void)atomic_add_relaxed_u64(&tsdb->counters.purged_window_count, *ret_purged_count);
+        (void)atomic_add_relaxed_u64(&tsdb->counters.untaken_window_count, untaken_count);
+    }
+    return status;
 }
 
 /* The number of the newest window; INT32_MIN: there is none. */
@@ -238,12 +253,11 @@ static enum quarry_status make_locked(struct quarry_tsdb *tsdb, int32_t number)
     if (status != QUARRY_OK) {
         return status;
     }
-    status = tsdb_views_change(&tsdb->views, window, number_min, &purged_count);
+    status = views_change(tsdb, window, number_min, &purged_count);
     if (status != QUARRY_OK) {
         tsdb_window_destroy(window);
         return status;
     }
-    purged_add(tsdb, purged_count);
     due_update(tsdb);
     return QUARRY_OK;
 }
@@ -269,6 +283,7 @@ enum quarry_status tsdb_turn_make_window(struct quarry_tsdb *tsdb, int32_t numbe
 {
     enum quarry_status status = QUARRY_OK;
 
+    tsdb_offer_before(tsdb, kept_min(tsdb, number));
     os_mutex_lock(&tsdb->turn_mutex);
     help_locked(tsdb);
     if (!window_is_there(tsdb, number)) {
@@ -281,26 +296,47 @@ enum quarry_status tsdb_turn_make_window(struct quarry_tsdb *tsdb, int32_t numbe
     return status;
 }
 
+/* The number of the oldest window of several; INT32_MAX: there are no several. `ret_is_offered`:
+ * whether it may be purged. */
+static int32_t oldest_number(struct quarry_tsdb *tsdb, bool *ret_is_offered)
+{
+    struct tsdb_view *view = tsdb_view_acquire(&tsdb->views);
+    int32_t number = view->window_count > 1 ? view->windows[0]->number : INT32_MAX;
+
+    *ret_is_offered = number == INT32_MAX || tsdb_offer_is_over(tsdb, view->windows[0]);
+    tsdb_view_release(&tsdb->views, view);
+    return number;
+}
+
 static enum quarry_status purge_oldest_locked(struct quarry_tsdb *tsdb)
     Q_REQUIRES(&tsdb->turn_mutex)
 {
-    struct tsdb_view *view = tsdb_view_acquire(&tsdb->views);
-    bool has_old = view->window_count > 1;
-    int32_t number = has_old ? view->windows[0]->number : 0;
+    bool is_offered = false;
+    int32_t number = oldest_number(tsdb, &is_offered);
     uint32_t purged_count = 0;
 
-    tsdb_view_release(&tsdb->views, view);
-    if (!has_old) {
+    if (number == INT32_MAX) {
         return QUARRY_NOT_FOUND;
     }
-    enum quarry_status status = tsdb_views_change(&tsdb->views, NULL, number + 1, &purged_count);
-    purged_add(tsdb, purged_count);
+    enum quarry_status status = views_change(tsdb, NULL, number + 1, &purged_count);
     (void)atomic_add_relaxed_u64(&tsdb->counters.early_window_count, purged_count);
     return status;
 }
 
+/* Has the oldest window offered, if there is one that may be purged. */
+static void offer_oldest(struct quarry_tsdb *tsdb)
+{
+    bool is_offered = false;
+    int32_t number = oldest_number(tsdb, &is_offered);
+
+    if (!is_offered) {
+        tsdb_offer_before(tsdb, number + 1);
+    }
+}
+
 enum quarry_status quarry_tsdb_purge_oldest(struct quarry_tsdb *tsdb)
 {
+    offer_oldest(tsdb);
     os_mutex_lock(&tsdb->turn_mutex);
     enum quarry_status status = purge_oldest_locked(tsdb);
     due_update(tsdb);
@@ -310,26 +346,36 @@ enum quarry_status quarry_tsdb_purge_oldest(struct quarry_tsdb *tsdb)
 
 /* ---- want of memory ------------------------------------------------------------------------- */
 
-/* Seals early, or purges. */
-static bool relieve_locked(struct quarry_tsdb *tsdb, enum tsdb_relief relief)
+/* Seals early, or purges. PIECE_LATER: the window has to be offered first. */
+static enum piece relieve_locked(struct quarry_tsdb *tsdb, enum tsdb_relief relief)
     Q_REQUIRES(&tsdb->turn_mutex)
 {
+    bool is_offered = false;
+
     if (seal_locked(tsdb, false) == PIECE_DONE) {
         (void)atomic_add_relaxed_u64(&tsdb->counters.early_shard_count, 1);
-        return true;
+        return PIECE_DONE;
     }
-    return relief == TSDB_RELIEF_PURGE && !tsdb->options.keeps_oldest &&
-           purge_oldest_locked(tsdb) == QUARRY_OK;
+    if (relief != TSDB_RELIEF_PURGE || tsdb->options.keeps_oldest) {
+        return PIECE_NONE;
+    }
+    (void)oldest_number(tsdb, &is_offered);
+    if (!is_offered) {
+        return PIECE_LATER;
+    }
+    return purge_oldest_locked(tsdb) == QUARRY_OK ? PIECE_DONE : PIECE_NONE;
 }
 
 bool tsdb_turn_relieve(struct quarry_tsdb *tsdb, enum tsdb_relief relief)
 {
     os_mutex_lock(&tsdb->turn_mutex);
     bool is_settled = tsdb_seal_settle(tsdb);
-    bool is_done = is_settled && relieve_locked(tsdb, relief);
+    enum piece piece = is_settled ? relieve_locked(tsdb, relief) : PIECE_NONE;
     os_mutex_unlock(&tsdb->turn_mutex);
     if (!is_settled) {
         os_yield(); /* a reader is about to leave, and a shard's chunklets come back */
+    } else if (piece == PIECE_LATER) {
+        offer_oldest(tsdb);
     }
-    return is_done || !is_settled;
+    return piece != PIECE_NONE || !is_settled;
 }

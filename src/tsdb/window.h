@@ -56,7 +56,8 @@ struct tsdb_window {
     struct tsdb_memory *memory;
     struct quarry_account *open_account, *sealed_account;
 
-    uint32_t view_count; /* views that list it; guarded by the store's windows_mutex */
+    _Atomic uint32_t offer; /* enum tsdb_offer: whether it was offered before it is purged */
+    uint32_t view_count;    /* views that list it; guarded by the store's windows_mutex */
 
     /* NULL once all shards are sealed. Readers load it within an epoch. */
     _Atomic(void *) open;

@@ -87,6 +87,32 @@ static void chunks_go_on_in_the_next_file(void **state)
     assert_int_equal(hash, block_rig_hash(&shape));
 }
 
+static void the_same_content_has_one_name_and_stays(void **state)
+{
+    struct rig_shape shape = {
+        .seed = 9, .series_count = 20, .sample_count = 300, .start_ms = START_MS, .step_ms = 1000};
+    const struct block_write_options options = {.vfs = block_rig_disk,
+                                                .memory = &block_rig_memory,
+                                                .directory = "/blocks",
+                                                .is_named_by_content = true};
+    struct block_meta metas[3];
+    uint64_t hash = 0, count = 0;
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) { /* the last one is another */
+        shape.seed = i < 2 ? 9 : 10;
+        struct block_source source = rig_source(&shape);
+        assert_int_equal(block_write(&options, &source, &metas[i], NULL), QUARRY_OK);
+        rig_source_destroy(source);
+        assert_int_equal(block_rig_name_count("/blocks"), i < 2 ? 1 : 2);
+        assert_true(block_ulid_is(metas[i].ulid));
+        assert_int_equal(block_rig_read(block_rig_disk, &metas[i], &hash, &count, NULL), QUARRY_OK);
+        assert_int_equal(hash, block_rig_hash(&shape));
+    }
+    assert_string_equal(metas[0].ulid, metas[1].ulid);
+    assert_string_not_equal(metas[0].ulid, metas[2].ulid);
+}
+
 /* ---- sources by hand ------------------------------------------------------------------------ */
 
 struct script_line {
@@ -344,6 +370,7 @@ int main(void)
         BLOCK_TEST(what_was_written_is_read),
         BLOCK_TEST(sorting_through_many_runs_gives_the_same_index),
         BLOCK_TEST(chunks_go_on_in_the_next_file),
+        BLOCK_TEST(the_same_content_has_one_name_and_stays),
         BLOCK_TEST(what_is_out_of_order_is_refused_and_leaves_nothing),
         BLOCK_TEST(no_samples_are_no_block),
         BLOCK_TEST(a_series_without_samples_is_left_out),
