@@ -20,7 +20,6 @@ set(CPACK_DEB_COMPONENT_INSTALL ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_RELEASE 1)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
-set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
 set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 set(built ${PROJECT_VERSION}-${CPACK_DEBIAN_PACKAGE_RELEASE})
@@ -29,7 +28,7 @@ set(CPACK_DEBIAN_PROGRAM_PACKAGE_NAME quarry)
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_SECTION database)
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_DEPENDS "systemd | systemd-standalone-sysusers, passwd")
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_RECOMMENDS quarry-malloc)
-set(CPACK_COMPONENT_PROGRAM_DESCRIPTION "${CPACK_PACKAGE_DESCRIPTION_SUMMARY}
+set(CPACK_COMPONENT_PROGRAM_DESCRIPTION "server of a cache, a key-value store and time series
 Answers the clients of memcached, Redis and Prometheus, each with a store of
 its own, all under one memory limit that is never passed. It listens on this
 machine alone until users are set up. The same program looks into its heap
@@ -40,6 +39,12 @@ set(CPACK_DEBIAN_PROGRAM_PACKAGE_CONTROL_EXTRA
 
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_NAME libquarry1)
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_SECTION libs)
+# Who is linked with them depends on the package.
+foreach(component library malloc)
+  string(TOUPPER ${component} upper)
+  set(CPACK_DEBIAN_${upper}_PACKAGE_CONTROL_EXTRA ${CMAKE_CURRENT_LIST_DIR}/${component}/shlibs
+                                                  ${CMAKE_CURRENT_LIST_DIR}/${component}/triggers)
+endforeach()
 set(CPACK_COMPONENT_LIBRARY_DESCRIPTION "memory heap and embedded stores, shared libraries
 Pages, object lifetimes, arenas, slabs, a cache, an ordered key-value store in
 RocksDB's files and a time-series store, for programs that embed them. With it
