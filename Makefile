@@ -17,7 +17,7 @@ TSDB_CAMPAIGNS = tsdb_kill tsdb_power
 
 RESP_CAMPAIGNS = resp_differential resp_kill resp_power
 
-.PHONY: $(KV_CAMPAIGNS) $(TSDB_CAMPAIGNS) $(RESP_CAMPAIGNS) promql_differential help deps run test bench console fuzz soak linear kills format lint coverage clean
+.PHONY: $(KV_CAMPAIGNS) $(TSDB_CAMPAIGNS) $(RESP_CAMPAIGNS) promql_differential help deps run test bench console fuzz soak linear kills format lint coverage clean install uninstall packages packages_check
 
 help:
 	@echo 'make run             install what is missing, build, serve on 127.0.0.1:11211 (memcached), :6379 (Redis), :9090 (HTTP)'
@@ -51,6 +51,10 @@ help:
 	@echo 'make lint            clang-format, clang-tidy, cppcheck, layers'
 	@echo 'make format          lay out the sources'
 	@echo 'make deps            install the Debian packages that are missing'
+	@echo 'make install PREFIX=/usr/local DESTDIR='
+	@echo '                     build and install; make uninstall, with the same DESTDIR, leaves nothing of it'
+	@echo 'make packages        build/packages/*.deb, read by lintian, and a tarball'
+	@echo 'make packages_check  install them in a fresh Debian, serve, purge, and see what is left (root)'
 	@echo 'make clean           remove build/'
 	@echo 'QUARRY_VERBOSE=1 shows what each step prints.'
 
@@ -130,6 +134,18 @@ resp_power:
 
 promql_differential:
 	@tools/promql differential.py --expressions '$(EXPRESSIONS)'
+
+PREFIX ?= /usr/local
+install:
+	@tools/deps
+	@tools/build release 'release (gcc)'
+	@DESTDIR='$(DESTDIR)' tools/install build/release '$(PREFIX)'
+
+uninstall:
+	@DESTDIR='$(DESTDIR)' tools/uninstall build/release
+
+packages packages_check:
+	@tools/$@
 
 format lint coverage:
 	@tools/$@

@@ -1,8 +1,9 @@
 # libquarry.so, and what `cmake --install` puts under a prefix. The installed tree may be moved as a
-# whole: nothing in it holds an absolute path. Two components, for packagers:
-#   runtime      bin/quarry, libexec/quarry, libquarry.so.0, libquarry-malloc.so,
-#                libquarry-leveldb.so, the licence
-#   development  headers, the link libquarry.so, quarry.pc, the CMake package
+# whole: nothing in it holds an absolute path. Four components, of which packaging/ makes packages:
+#   program      bin/quarry, libexec/quarry, the manual page, the completion, the licence
+#   library      libquarry.so.1, libquarry-leveldb.so.1
+#   development  headers, the links libquarry.so and libquarry-leveldb.so, quarry.pc, the CMake package
+#   malloc       libquarry-malloc.so
 include(CMakePackageConfigHelpers)
 
 if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}" OR IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")
@@ -12,21 +13,21 @@ endif()
 quarry_shared_library(quarry MAP ${PROJECT_SOURCE_DIR}/cmake/quarry.map
                       LAYERS base checksum os page mem ref budget arena slab block vfs cache kv tsdb promql)
 
-install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT runtime)
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT program)
 if(TARGET quarry_cli)
-  install(TARGETS quarry_cli RUNTIME COMPONENT runtime)
+  install(TARGETS quarry_cli RUNTIME COMPONENT program)
   # Where `quarry bench` looks for it: beside bin, whatever CMAKE_INSTALL_LIBEXECDIR says.
-  install(TARGETS quarry_bench_child quarry_bench_kv RUNTIME DESTINATION libexec/quarry COMPONENT runtime)
+  install(TARGETS quarry_bench_child quarry_bench_kv RUNTIME DESTINATION libexec/quarry COMPONENT program)
 endif()
 
 # `quarry run` preloads it, by the name without a version.
 if(TARGET quarry-malloc)
-  install(TARGETS quarry-malloc LIBRARY COMPONENT runtime)
+  install(TARGETS quarry-malloc LIBRARY COMPONENT malloc)
 endif()
 
-# Programs preload it too, or are linked with it: its header is LevelDB's.
+# Programs preload it too, by its name with the version, or are linked with it: its header is LevelDB's.
 if(TARGET quarry-leveldb)
-  install(TARGETS quarry-leveldb LIBRARY COMPONENT runtime)
+  install(TARGETS quarry-leveldb LIBRARY COMPONENT library NAMELINK_COMPONENT development)
 endif()
 
 if(TARGET quarry)
@@ -34,7 +35,7 @@ if(TARGET quarry)
                                               $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/quarry)
   install(TARGETS quarry EXPORT quarryTargets
-          LIBRARY COMPONENT runtime NAMELINK_COMPONENT development)
+          LIBRARY COMPONENT library NAMELINK_COMPONENT development)
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/quarry DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
           COMPONENT development FILES_MATCHING PATTERN "*.h")
 

@@ -15,6 +15,9 @@ function(quarry_layer name)
   set_target_properties(quarry_${name} PROPERTIES QUARRY_OUTSIDE "${arg_LIBRARIES}")
 endfunction()
 
+# The number in the libraries' names, which rises when a program that is linked to one must be built again.
+set(QUARRY_ABI 1)
+
 # quarry_shared_library(NAME MAP file LAYERS...)
 # Defines the shared library libNAME.so from the objects of those layers that exist, and nothing at
 # all when none does. It shows the linker only what the version script MAP lists.
@@ -36,8 +39,8 @@ function(quarry_shared_library name)
   if(NOT QUARRY_SANITIZE) # clang resolves the sanitizers' symbols from the program
     target_link_options(${name} PRIVATE -Wl,-z,defs)
   endif()
-  set_target_properties(${name} PROPERTIES SOVERSION ${PROJECT_VERSION_MAJOR}
-                                           VERSION ${PROJECT_VERSION} LINK_DEPENDS ${arg_MAP})
+  set_target_properties(${name} PROPERTIES SOVERSION ${QUARRY_ABI} VERSION ${QUARRY_ABI}.${PROJECT_VERSION}
+                                           LINK_DEPENDS ${arg_MAP})
 endfunction()
 
 # quarry_add_test(NAME LABELS COMMAND...)
