@@ -310,9 +310,47 @@ Q_COLD static bool place_anew(struct quarry_kv_iterator *walk, move_function *mo
     return move(walk, key);
 }
 
+static bool lies_in(const void *bytes, struct kv_slice slice)
+{
+    return slice.bytes != NULL && (uintptr_t)bytes - (uintptr_t)slice.bytes < slice.count;
+}
+
+/* Whether a key that is sought lies in what is shown, which a move lets go of. */
+static inline bool is_of_shown(const struct quarry_kv_iterator *walk, struct kv_slice key)
+{
+    return walk->is_valid && (lies_in(key.bytes, walk->key) || lies_in(key.bytes, walk->value));
+}
+
+/* A copy of it, with the reserve if need be. */
+Q_COLD static enum quarry_status copy_sought(struct quarry_kv_iterator *walk, struct kv_slice *key)
+{
+    uint32_t try_count = 0;
+
+    kv_buffer_clear(&walk->sought);
+    enum quarry_status status = kv_buffer_reserve(&walk->sought, key->count);
+    if (status == QUARRY_NO_MEMORY && kv_reserve_enter(walk->kv)) {
+        do {
+            status = kv_buffer_reserve(&walk->sought, key->count);
+        } while (status == QUARRY_NO_MEMORY && kv_reserve_wait(walk->kv, 1, &try_count));
+        kv_reserve_leave(walk->kv);
+    }
+    if (status == QUARRY_OK) {
+        memcpy(walk->sought.bytes, key->bytes, key->count);
+        walk->sought.byte_count = key->count;
+        *key = kv_buffer_slice(&walk->sought);
+    }
+    return status;
+}
+
 /* A move that does not depend on where it was. */
 static bool place(struct quarry_kv_iterator *walk, move_function *move, struct kv_slice key)
 {
+    if (Q_UNLIKELY(is_of_shown(walk, key))) {
+        enum quarry_status status = copy_sought(walk, &key);
+        if (status != QUARRY_OK) {
+            return kv_walk_end(walk, status);
+        }
+    }
     walk->status = QUARRY_OK;
     walk->is_lost = false;
     walk->skipped_count = 0;

@@ -423,6 +423,30 @@ static void a_key_that_changed_often_is_passed(void **state)
     rig_end();
 }
 
+/* Its own key and value as what is sought, also when the walk gets other sources for it. */
+static void what_is_sought_may_be_what_is_shown(void **state)
+{
+    (void)state;
+    begin();
+    for (uint32_t key = 0; key < RIG_KEYS; key++) {
+        rig_put(key, rig.keys[key].bytes, rig.keys[key].count);
+    }
+    struct quarry_kv_iterator *iterator = iterate(NULL);
+    assert_true(quarry_kv_iterator_last(iterator));
+    for (uint32_t left = 40; left > 0; left--) {
+        if (left % 8 == 0) {
+            rig_put(0, rig.keys[0].bytes, rig.keys[0].count);
+            rig_rotate();
+            rig_flush();
+        }
+        struct quarry_kv_slice own =
+            left % 2 == 0 ? quarry_kv_iterator_key(iterator) : quarry_kv_iterator_value(iterator);
+        assert_true(quarry_kv_iterator_seek_for_prev(iterator, own.bytes, own.byte_count));
+    }
+    quarry_kv_iterator_destroy(iterator);
+    rig_end();
+}
+
 static void the_memory_of_one_iterator_is_kept(void **state)
 {
     (void)state;
@@ -726,6 +750,7 @@ int main(void)
         cmocka_unit_test(a_range_deletion_passes_older_sources_by_seeking),
         cmocka_unit_test(every_walk_shows_what_the_model_has),
         cmocka_unit_test(walks_are_right_in_another_order),
+        cmocka_unit_test(what_is_sought_may_be_what_is_shown),
         cmocka_unit_test(the_memory_of_one_iterator_is_kept),
         cmocka_unit_test(an_iterator_over_a_batch_shows_both),
         cmocka_unit_test(walks_go_on_when_the_budget_refuses_everything),
