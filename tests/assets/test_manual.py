@@ -1,0 +1,92 @@
+#!/usr/bin/python3
+"""Manual pages say all that --help says.
+
+    test_manual.py PROGRAM [unittest's arguments]
+"""
+
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+MANUAL = os.path.join(HERE, "..", "..", "docs", "man")
+sys.path.insert(0, os.path.join(HERE, "..", "serve"))
+from server import PATIENCE_S, run, set_program  # noqa: E402
+
+# quarry(1) leaves these to their own --help, and says so.
+ELSEWHERE = {"memcached", "bench"}
+# What takes the options of serve as well.
+OF_SERVE = {"config": "quarry-serve.1"}
+
+
+def page(name):
+    with open(os.path.join(MANUAL, f"{name}.scd"), encoding="utf-8") as file:
+        return file.read()
+
+
+def help_of(*words):
+    status, text, error = run(*words, "--help")
+    assert status == 0, (words, error)
+    return text
+
+
+def commands():
+    return re.findall(r"^  (\w+) +\S", help_of().split("Commands:")[1].split("\n\n")[0], re.MULTILINE)
+
+
+def options(text):
+    return set(re.findall(r"^ +(--[a-z][a-z-]+)", text, re.MULTILINE))
+
+
+def marked(option, text):
+    """Whether a page has it in bold: not as the beginning of another."""
+    return re.search(rf"\*{re.escape(option)}\*", text) is not None
+
+
+class Manual(unittest.TestCase):
+    def test_every_command_has_its_lines(self):
+        self.assertGreater(len(commands()), 10)
+        text = page("quarry.1")
+        for command in commands():
+            self.assertRegex(text, rf"\*quarry {command}\b|\*quarry\* \*{command}\*", command)
+
+    def test_every_option_of_a_command_is_in_its_page(self):
+        for command in commands():
+            if command in ELSEWHERE or command in ("help", "version"):
+                continue
+            found = options(help_of(command))
+            text = page("quarry.1") + (page("quarry-serve.1") if command in ("serve", *OF_SERVE) else "")
+            self.assertEqual({option for option in found if not marked(option, text)}, set(), command)
+
+    def test_options_of_serve_are_all_in_its_own_page_and_no_others(self):
+        said = options(help_of("serve"))
+        written = set(re.findall(r"\*(--[a-z-]+)\*", page("quarry-serve.1").split("# OPTIONS")[1].split("\n# ")[0]))
+        self.assertGreater(len(said), 10)
+        self.assertEqual(said, written)
+
+    def test_every_verb_of_kv_and_tsdb_is_named(self):
+        text = page("quarry.1")
+        for command, following in (("kv", "config show"), ("tsdb", "run")):
+            verbs = re.findall(r"^  ([a-z][a-z-]+) +\S", help_of(command).split("Examples:")[0], re.MULTILINE)
+            self.assertGreater(len(verbs), 10)
+            section = text.split(f"*quarry {command}* _VERB_", 1)[1].split(f"*quarry {following}*")[0]
+            self.assertEqual([verb for verb in verbs if not re.search(rf"\*(quarry tsdb )?{verb}\b", section)], [], command)
+
+    def test_pages_are_well_formed(self):
+        scdoc = shutil.which("scdoc")
+        if not scdoc:
+            self.skipTest("no scdoc")
+        for path in glob.glob(os.path.join(MANUAL, "*.scd")):
+            with open(path, encoding="utf-8") as file:
+                done = subprocess.run([scdoc], stdin=file, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+            self.assertEqual(done.returncode, 0, (path, done.stderr))
+            self.assertIn(".SH NAME", done.stdout.replace('"', ""))
+
+
+if __name__ == "__main__":
+    set_program(sys.argv.pop(1))
+    unittest.main()
