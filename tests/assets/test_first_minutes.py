@@ -4,7 +4,7 @@
     test_first_minutes.py PROGRAM LIBRARY_FOLDER [unittest's arguments]
 
 A block's second word says how it is run: `run` and `serve` beside the page's server, `compile` with the C of the page,
-`malloc` alone. LIBRARY_FOLDER, where libquarry.so lies, is empty where it and the malloc cannot be used alone.
+`malloc` alone. LIBRARY_FOLDER, where libquarry.so lies, is "none" where it and the malloc cannot be used alone.
 """
 
 import os
@@ -98,6 +98,6 @@ class FirstMinutes(unittest.TestCase):
 
 if __name__ == "__main__":
     set_program(sys.argv.pop(1))
-    library_folder = os.path.abspath(sys.argv[1]) if sys.argv[1] else ""
+    library_folder = None if sys.argv[1] == "none" else os.path.abspath(sys.argv[1])
     del sys.argv[1]
     unittest.main()
