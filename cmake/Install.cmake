@@ -15,6 +15,15 @@ quarry_shared_library(quarry MAP ${PROJECT_SOURCE_DIR}/cmake/quarry.map
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT runtime)
 if(TARGET quarry_cli)
   install(TARGETS quarry_cli RUNTIME COMPONENT runtime)
+  if(NOT QUARRY_SANITIZE)
+    set(completion_dir ${PROJECT_BINARY_DIR}/src/cli/completion)
+    install(FILES ${completion_dir}/quarry DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
+            COMPONENT runtime)
+    install(FILES ${completion_dir}/_quarry DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions
+            COMPONENT runtime)
+    install(FILES ${completion_dir}/quarry.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d
+            COMPONENT runtime)
+  endif()
   # Where `quarry bench` looks for it: beside bin, whatever CMAKE_INSTALL_LIBEXECDIR says.
   install(TARGETS quarry_bench_child quarry_bench_kv RUNTIME DESTINATION libexec/quarry COMPONENT runtime)
 endif()
