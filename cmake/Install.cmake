@@ -1,7 +1,7 @@
 # libquarry.so, and what `cmake --install` puts under a prefix. The installed tree may be moved as a
 # whole: nothing in it holds an absolute path. Two components, for packagers:
 #   runtime      bin/quarry, libexec/quarry, libquarry.so.0, libquarry-malloc.so,
-#                libquarry-leveldb.so, the licence
+#                libquarry-leveldb.so, the licence, manual pages, completion for shells
 #   development  headers, the link libquarry.so, quarry.pc, the CMake package
 include(CMakePackageConfigHelpers)
 

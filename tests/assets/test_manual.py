@@ -5,6 +5,7 @@
 """
 
 import glob
+import json
 import os
 import re
 import shutil
@@ -42,6 +43,20 @@ def options(text):
     return set(re.findall(r"^ +(--[a-z][a-z-]+)", text, re.MULTILINE))
 
 
+def sentence(text):
+    return text[0].upper() + text[1:]
+
+
+def settings_of_page():
+    """Of each setting in quarry.conf(5) its section, its name, and its default and meaning."""
+    for block in re.split(r"^## \\?\[", page("quarry.conf.5").split("\n# SETTINGS\n")[1].split("\n# ")[0], flags=re.MULTILINE)[1:]:
+        section = block.split("]")[0]
+        for name, default, about in re.findall(r"^\*([a-z_]+)\* = (.*)\n\t(.*)\.\+\+$", block, re.MULTILINE):
+            default = "" if default == "(empty)" else re.sub(r"\\(.)", r"\1", default[1:-1])
+            about = re.sub(r"\\(.)", r"\1", about)
+            yield section, name, (default, about)
+
+
 def marked(option, text):
     """Whether a page has it in bold: not as the beginning of another."""
     return re.search(rf"\*{re.escape(option)}\*", text) is not None
@@ -75,6 +90,24 @@ class Manual(unittest.TestCase):
             self.assertGreater(len(verbs), 10)
             section = text.split(f"*quarry {command}* _VERB_", 1)[1].split(f"*quarry {following}*")[0]
             self.assertEqual([verb for verb in verbs if not re.search(rf"\*(quarry tsdb )?{verb}\b", section)], [], command)
+
+    def test_every_setting_is_in_quarry_conf_with_its_default_and_meaning(self):
+        status, text, error = run("config", "show", "--json")
+        self.assertEqual(status, 0, error)
+        said = {setting["key"]: (setting["default"], sentence(setting["help"])) for setting in json.loads(text)["settings"]}
+        self.assertGreater(len(said), 50)
+        written = {f"{section}.{name}": about for section, name, about in settings_of_page() if " NAME" not in section}
+        self.assertEqual(written, said)
+
+    def test_every_setting_of_groups_is_in_quarry_conf(self):
+        with open(os.path.join(MANUAL, "..", "configuration.md"), encoding="utf-8") as file:
+            document = file.read()
+        for heading, section in (("Tenants", "tenant NAME"), ("Users", "user NAME"), ("Scraping", "scrape NAME")):
+            table = document.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+            rows = re.findall(r"^\| `([a-z_]+)` \| `?(.*?)`? \| .* \| (?:yes|no) \| (.*) \|$", table, re.MULTILINE)
+            said = {name: (default, sentence(about)) for name, default, about in rows}
+            self.assertGreater(len(said), 3)
+            self.assertEqual({name: about for where, name, about in settings_of_page() if where == section}, said)
 
     def test_pages_are_well_formed(self):
         scdoc = shutil.which("scdoc")
