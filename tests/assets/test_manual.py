@@ -109,6 +109,21 @@ class Manual(unittest.TestCase):
             self.assertGreater(len(said), 3)
             self.assertEqual({name: about for where, name, about in settings_of_page() if where == section}, said)
 
+    def test_settings_of_malloc_are_those_that_it_knows(self):
+        _, _, error = run("version", environment={"QUARRY_MALLOC": "nonsense=1"})
+        known = re.search(r"known are (.*)", error)
+        if not known:
+            self.skipTest("this build has no malloc of its own")
+        written = re.findall(r"^\*([a-z]+)\*=", page("quarry-malloc.3").split("# SETTINGS")[1].split("\n# ")[0], re.MULTILINE)
+        self.assertEqual(sorted(written), sorted(known[1].strip().split(", ")))
+
+    def test_functions_of_malloc_are_those_that_it_exports(self):
+        with open(os.path.join(MANUAL, "..", "..", "src", "malloc", "malloc.map"), encoding="utf-8") as file:
+            exported = set(re.findall(r"[a-z_]+(?=;)", file.read().split("global:")[1].split("_Znwm")[0]))
+        self.assertGreater(len(exported), 15)
+        text = page("quarry-malloc.3").split("The functions are ")[1].split("\n\n")[0]
+        self.assertEqual({name for name in exported if not re.search(rf"\b{name}\b", text)}, set())
+
     def test_pages_are_well_formed(self):
         scdoc = shutil.which("scdoc")
         if not scdoc:
