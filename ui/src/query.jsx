@@ -1,9 +1,10 @@
 // The time-series store: PromQL, with names to complete, and what has most series.
 import { useEffect, useState } from "preact/hooks";
-import { askJson, askMetrics, askRange, figure, usePolled } from "./api.js";
+import { askJson, askRange, figure, usePolled } from "./api.js";
 import { Chart } from "./chart.jsx";
 import { bytes, count } from "./format.js";
 import { Fact, Facts, Table, Trouble } from "./parts.jsx";
+import { useMetrics } from "./stream.js";
 
 const SPANS = { "15 minutes": 900, "1 hour": 3600, "6 hours": 21600, "24 hours": 86400 };
 const LOOK_MS = 5000;
@@ -110,7 +111,7 @@ const LISTS = {
 
 function Cardinality() {
     const { value } = usePolled((signal) => askJson("/api/v1/status/tsdb", signal), LOOK_MS);
-    const { value: now } = usePolled(askMetrics, LOOK_MS);
+    const { value: now } = useMetrics();
     return (
         <section>
             <h2>What there is</h2>

@@ -128,6 +128,9 @@ struct http_call {
     /* NULL: the answer is whole. Adds the next piece; sets `is_last` with the last one. */
     http_handler_function *more;
     bool is_last;
+    /* Of the executor's: how long the next piece is not asked for, once this one was taken. No
+     * thread waits meanwhile. It is asked for earlier when the door stops. 0: at once. */
+    uint64_t pause_ns;
     void *state;                               /* the handler's own, for `more` */
     void (*end_state)(struct http_call *call); /* lets it go, whatever happens; by any thread */
 };
