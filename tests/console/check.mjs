@@ -104,6 +104,7 @@ const LOOKS = {
         await page.waitForFunction(() => document.querySelectorAll(".bar span").length > 2, null, { timeout: PATIENCE_MS });
         await page.waitForSelector("text=/Nothing to change|too small|note|warning|critical/", { timeout: PATIENCE_MS });
         assert.equal(await fact(page, "limit"), "256 MiB");
+        await page.waitForFunction(() => !document.querySelector("main").textContent.includes("–/s"), null, { timeout: PATIENCE_MS }); // two events
     },
     async map(page) {
         await page.waitForFunction(() => document.querySelector("canvas.map").height > 100, null, { timeout: PATIENCE_MS });
@@ -183,6 +184,7 @@ try {
             troubles.length = 0;
             await open(page, http, name);
             await LOOKS[name](page, http);
+            assert.ok(!(await page.textContent("main")).includes("NaN"), `${name} shows what is no number`);
             await page.screenshot({ path: path.join(pictures, `${name}-${colorScheme}.png`), fullPage: true });
             // A refused expression is an answer with 400, a tenant that is not there one with 404: browsers tell of them.
             const refused = { series: /status of 400/, server: /status of 404/ }[name];

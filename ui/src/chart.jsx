@@ -33,8 +33,8 @@ function clock(times, step) {
     return times.map((time) => new Date(time * 1000).toLocaleTimeString([], parts));
 }
 
-// Of the axis of times, in seconds: uPlot takes days for a single point.
-const SPAN_MIN = 60;
+// Seconds at either side of a single point: uPlot would show the day behind it.
+const AROUND_ONE = 60;
 
 function options(names, text, isStacked, width, isOnePoint) {
     const style = getComputedStyle(document.documentElement);
@@ -51,7 +51,7 @@ function options(names, text, isStacked, width, isOnePoint) {
             { ...axis, size: 80, values: (_, ticks) => ticks.map(text), ...(text === bytes ? { incrs: POWERS } : {}) },
         ],
         scales: {
-            x: { range: (_, min, max) => (max - min < SPAN_MIN ? [max - SPAN_MIN, max] : [min, max]) },
+            x: { range: (_, min, max) => (isOnePoint ? [min - AROUND_ONE, min + AROUND_ONE] : [min, max]) },
             y: { range: (_, min, max) => [Math.min(0, min), max > 0 ? max * 1.05 : 1] },
         },
         series: [{ value: (_, time) => (time == null ? "–" : new Date(time * 1000).toLocaleString()) }, ...names.map((name, index) => ({

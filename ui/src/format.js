@@ -31,7 +31,7 @@ export function count(value) {
 }
 
 export function percent(part, whole) {
-    return whole > 0 ? `${((100 * part) / whole).toFixed(1)} %` : "–";
+    return whole > 0 && Number.isFinite(part) ? `${((100 * part) / whole).toFixed(1)} %` : "–";
 }
 
 export function seconds(value) {
