@@ -27,6 +27,7 @@
 
 #include <quarry/kv.h>
 #include <serve/api/json.h>
+#include <serve/api/running.h>
 #include <serve/log.h>
 #include <serve/server_state.h>
 
@@ -129,6 +130,14 @@ static void set_limit(struct server *server, const char *value, struct result *r
     say(result, "it is in force until the next reload");
 }
 
+static void cancel_query(struct server *server, const char *value, struct result *result)
+{
+    result->status = server->tsdb == NULL
+                         ? error_set(&result->error, QUARRY_NOT_FOUND, "there are no queries")
+                         : api_running_cancel(server->tsdb->running, value, &result->error);
+    say(result, "it ends at its next look around");
+}
+
 static const struct action {
     const char *name;
     const char *title; /* on the button */
@@ -148,6 +157,8 @@ static const struct action {
     {"set_limit", "Change the memory limit",
      "The server has this much from now on; less takes from the cache and the stores.", "limit",
      set_limit},
+    {"cancel_query", "End a query", "Who asked is told that the query was canceled.", "id",
+     cancel_query},
 };
 #define ACTION_COUNT (sizeof table / sizeof table[0])
 
@@ -275,9 +286,8 @@ static const struct action *find(struct http_slice name)
     return NULL;
 }
 
-enum http_outcome server_answer_action(struct http_call *call)
+static enum http_outcome answer(struct http_call *call, const struct action *action)
 {
-    const struct action *action = find(http_segment(call, 0));
     char value[VALUE_BYTES];
 
     if (is_strange(call) || !has_token(call)) {
@@ -291,6 +301,16 @@ enum http_outcome server_answer_action(struct http_call *call)
         run(call, action, value);
     }
     return HTTP_DONE;
+}
+
+enum http_outcome server_answer_cancel(struct http_call *call)
+{
+    return answer(call, find(HTTP_SLICE("cancel_query")));
+}
+
+enum http_outcome server_answer_action(struct http_call *call)
+{
+    return answer(call, find(http_segment(call, 0)));
 }
 
 /* ---- opening -------------------------------------------------------------------------------- */

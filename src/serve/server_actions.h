@@ -10,6 +10,8 @@
 bool server_open_actions(void);
 /* GET: the token and what may be done, to pages of this origin. */
 enum http_outcome server_answer_actions(struct http_call *call);
+/* POST: ends a query; waits for nothing. */
+enum http_outcome server_answer_cancel(struct http_call *call);
 /* POST: does one of them. */
 enum http_outcome server_answer_action(struct http_call *call);
 

@@ -15,6 +15,8 @@
 #include <serve/data_dir.h>
 #include <serve/tenants.h>
 
+struct api_running;
+
 /* What its doors keep to. */
 struct serve_tsdb_limits {
     struct tsdb_label_limits labels;
@@ -35,6 +37,7 @@ struct serve_tsdb {
     struct tsdb_memory queries;       /* what queries are evaluated in: of the account `queries` */
     struct quarry_lifetime *lifetime; /* of both memories */
     struct promql_crew *crew;         /* threads that help queries; NULL: none */
+    struct api_running *running;      /* queries under way; in `memory`; NULL: nobody watches */
     struct serve_tsdb_limits limits;
 };
 

@@ -27,7 +27,7 @@ const HOSTILE = [0, 1, 2].flatMap((round) => SHAPES.map((shape, index) => shape.
 
 const folder = mkdtempSync(path.join(tmpdir(), "quarry-console-"));
 const server = spawn(quarry, ["serve", "--data", path.join(folder, "data"), "--memory", "256m", "--memcached", "127.0.0.1:0",
-    "--resp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--set", "cache.file=off", "--log-format", "json"],
+    "--resp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--set", "cache.file=off", "--set", "tsdb.query_memory=64m", "--log-format", "json"],
 { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
 let log = "";
 const doors = {};
@@ -99,6 +99,20 @@ async function open(page, http, name) {
     await page.waitForSelector("section h2", { timeout: PATIENCE_MS });
 }
 
+// A query that works long, with a name that would run, is shown and ended by its button.
+async function killed(page, http) {
+    const query = `${Array.from({ length: 9 }, (_, i) => `quantile_over_time(.1${i},vector(time())[5h:1s])`).join("+")} # ${HOSTILE[1]}`;
+    const asked = fetch(`${http}/api/v1/query_range`, { method: "POST", body: new URLSearchParams({ query, start: 100000, end: 110000, step: 1 }) });
+    const row = page.locator("table:has(caption:has-text('Under way')) tr", { hasText: "onerror" });
+    await row.locator("button:has-text('Kill')").click({ timeout: PATIENCE_MS });
+    await row.locator("button:has-text('End it')").click({ timeout: PATIENCE_MS });
+    const answer = await asked;
+    assert.equal(answer.status, 499);
+    assert.equal((await answer.json()).errorType, "canceled");
+    await page.waitForSelector("p.told:has-text('ends at its next look')", { timeout: PATIENCE_MS });
+    await page.waitForSelector("table:has(caption:has-text('slowest')) td:has-text('canceled')", { timeout: PATIENCE_MS });
+}
+
 const LOOKS = {
     async overview(page) {
         await page.waitForFunction(() => document.querySelectorAll(".bar span").length > 2, null, { timeout: PATIENCE_MS });
@@ -135,7 +149,7 @@ const LOOKS = {
         await page.waitForSelector(".level", { timeout: PATIENCE_MS });
         assert.equal(await page.locator(".level").count(), 7);
     },
-    async series(page) {
+    async series(page, http) {
         await page.fill("textarea", "hostile");
         await page.click("button:has-text('Ask')");
         await page.waitForSelector(`td:has-text("onerror")`, { timeout: PATIENCE_MS });
@@ -144,6 +158,7 @@ const LOOKS = {
         await page.fill("textarea", "sum(");
         await page.click("button:has-text('Ask')");
         await page.waitForSelector("[role=alert]:has-text('parse error')", { timeout: PATIENCE_MS });
+        await killed(page, http);
     },
     async server(page) {
         await page.waitForSelector("td:has-text('memory.limit')", { timeout: PATIENCE_MS });

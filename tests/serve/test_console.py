@@ -80,11 +80,11 @@ class Rig(unittest.TestCase):
         server.ready()
         return server
 
-    def serve_users(self):
+    def serve_users(self, *arguments):
         """ann may read, root may administer."""
         hashed = run("config", "password", stdin="secret\n")[1].strip()
         text = f"[user ann]\npassword = {hashed}\nrights = read\n[user root]\npassword = {hashed}\nrights = read,admin\n"
-        return self.serve("--config", write(self.folder.name, "quarry.conf", text))
+        return self.serve("--config", write(self.folder.name, "quarry.conf", text), *arguments)
 
     def ask(self, server, path, method="GET", form=None, headers=None):
         connection = http.client.HTTPConnection(address_of(server), timeout=PATIENCE_S)
@@ -188,7 +188,7 @@ class Streams(Rig):
                 pass  # cut: that is an end, too
 
 
-class Actions(Rig):
+class Acting(Rig):
     def token(self, server, headers=None):
         status, body = self.ask(server, "/api/v1/actions", headers=headers)
         self.assertEqual(status, 200, body)
@@ -197,6 +197,8 @@ class Actions(Rig):
     def act(self, server, name, form=None, headers=None):
         return self.ask(server, f"/api/v1/actions/{name}", "POST", form, headers)
 
+
+class Actions(Acting):
     def test_without_the_token_nothing_is_done(self):
         server = self.serve()
         good = self.token(server)["X-Quarry-Token"]
@@ -285,6 +287,110 @@ class Actions(Rig):
         answers = [self.act(server, "scavenge", headers=token)[0] for _ in range(2 * ACTIONS_A_MINUTE + 1)]
         self.assertIn(429, answers)
         self.assertEqual(answers[:ACTIONS_A_MINUTE].count(200), ACTIONS_A_MINUTE)
+
+
+# Works for a minute on no data, and looks around often; and what its steps need.
+ENDLESS = "+".join(f"quantile_over_time(.{i},vector(time())[5h:1s])" for i in range(10, 20))
+ROOM = ("--set", "tsdb.query_memory=64m")
+
+
+class Queries(Acting):
+    """Those under way, the slowest, and how one is ended: with all threads at work."""
+
+    def begin(self, server, headers=None):
+        """Asks what does not end; the answer is in the list once there is one."""
+        answers = []
+        form = {"query": ENDLESS, "start": 100000, "end": 110000, "step": 1}
+        thread = threading.Thread(target=lambda: answers.append(self.ask(server, "/api/v1/query_range", "POST", form, headers)))
+        thread.start()
+        self.addCleanup(thread.join)
+        return thread, answers
+
+    def listed(self, server, name="active_queries", headers=None):
+        status, body = self.ask(server, f"/api/v1/status/{name}", headers=headers)
+        self.assertEqual(status, 200, body)
+        return json.loads(body)["data"]
+
+    def until(self, server, count, headers=None):
+        for _ in range(PATIENCE_S * 20):
+            found = self.listed(server, headers=headers)
+            if len(found) == count:
+                return found
+            threading.Event().wait(0.05)
+        self.fail(f"never {count} queries under way")
+
+    def test_one_is_listed_and_ended(self):
+        server = self.serve("--set", "http.threads=1", *ROOM)
+        token = self.token(server)
+        self.assertEqual(self.listed(server), [])
+        thread, answers = self.begin(server)
+        (query,) = self.until(server, 1)
+        self.assertEqual(query["query"], ENDLESS)
+        self.assertEqual((query["start"], query["end"], query["step"]), (100000000, 110000000, 1000))
+        self.assertRegex(query["remote_addr"], r"^127\.0\.0\.1:\d+$")
+        self.assertRegex(query["id"], "^[0-9A-F]{16}$")
+        self.assertRegex(query["duration"], r"^\d+\.\d{3}s$")
+        self.assertNotIn("outcome", query)
+        for wrong in ("", "x", query["id"][1:], query["id"] + "0", "-" + query["id"][1:]):
+            self.assertEqual(self.act(server, "cancel_query", {"id": wrong}, token)[0], 400, wrong)
+        self.assertEqual(self.act(server, "cancel_query", {"id": "0" * 16}, token)[0], 404)
+        self.assertEqual(self.act(server, "cancel_query", {"id": query["id"]})[0], 403)
+        self.assertEqual(self.listed(server)[0]["id"], query["id"])
+        status, body = self.act(server, "cancel_query", {"id": query["id"]}, token)
+        self.assertEqual(status, 200, body)
+        thread.join(PATIENCE_S)
+        self.assertEqual(answers[0][0], 499)
+        self.assertEqual(json.loads(answers[0][1])["errorType"], "canceled")
+        self.assertEqual(self.listed(server), [])
+        slowest = self.listed(server, "top_queries")[0]
+        self.assertEqual((slowest["id"], slowest["outcome"]), (query["id"], "canceled"))
+        self.assertGreater(slowest["memory_bytes"], 0)
+        self.assertEqual(self.act(server, "cancel_query", {"id": query["id"]}, token)[0], 404)
+        self.assertIn(query["id"], [line["value"] for line in server.lines("action")])
+
+    def test_the_right_one_is_ended(self):
+        server = self.serve("--set", "http.threads=3", *ROOM)
+        token = self.token(server)
+        asked = [self.begin(server) for _ in range(3)]
+        ids = [query["id"] for query in self.until(server, 3)]
+        self.assertEqual(len(set(ids)), 3)
+        for left, one in zip((2, 1, 0), (ids[1], ids[0], ids[2])):
+            self.assertEqual(self.act(server, "cancel_query", {"id": one}, token)[0], 200)
+            self.assertNotIn(one, [query["id"] for query in self.until(server, left)])
+        for thread, answers in asked:
+            thread.join(PATIENCE_S)
+            self.assertEqual(answers[0][0], 499)
+
+    def test_the_slowest_are_told_first_and_no_more_than_twenty(self):
+        server = self.serve()
+        hostile = 'vector(1) # <script>"\u202e\\'
+        self.ask(server, "/api/v1/query", "POST", {"query": hostile})
+        self.assertIn(hostile, [query["query"] for query in self.listed(server, "top_queries")])
+        self.ask(server, "/api/v1/query", "POST", {"query": "1 + " * 400 + "1"})
+        self.ask(server, "/api/v1/query", "POST", {"query": "sum("})
+        told = self.listed(server, "top_queries")
+        self.assertEqual({query["outcome"] for query in told}, {"success", "bad_data"})
+        self.assertIn(512, [len(query["query"]) for query in told])
+        for i in range(30):
+            self.ask(server, "/api/v1/query", "POST", {"query": f"vector({i})"})
+        told = self.listed(server, "top_queries")
+        self.assertEqual(len(told), 20)
+        durations = [float(query["duration"][:-1]) for query in told]
+        self.assertEqual(durations, sorted(durations, reverse=True))
+
+    def test_they_are_for_administrators(self):
+        server = self.serve_users(*ROOM)
+        for name in ("active_queries", "top_queries"):
+            self.assertEqual(self.ask(server, f"/api/v1/status/{name}")[0], 401)
+            self.assertEqual(self.ask(server, f"/api/v1/status/{name}", headers=credentials("ann"))[0], 403)
+        token = self.token(server, credentials("root"))
+        thread, _ = self.begin(server, credentials("ann"))
+        (query,) = self.until(server, 1, credentials("root"))
+        self.assertEqual(query["user"], "ann")
+        refused = self.act(server, "cancel_query", {"id": query["id"]}, {**token, **credentials("ann")})
+        self.assertEqual(refused[0], 403)
+        self.assertEqual(self.act(server, "cancel_query", {"id": query["id"]}, token)[0], 200)
+        thread.join(PATIENCE_S)
 
 
 if __name__ == "__main__":

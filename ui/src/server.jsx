@@ -53,7 +53,7 @@ export function Server() {
                 <h2>Actions</h2>
                 <Trouble error={error} />
                 <ul class="actions">
-                    {offered?.data.actions.map((action) => <Action action={action} token={offered.data.token} />)}
+                    {offered?.data.actions.filter(({ name }) => name !== "cancel_query").map((action) => <Action action={action} token={offered.data.token} />)}
                 </ul>
                 <p class="note">Each is logged with the name of who asked for it. A limit holds until the configuration is read again.</p>
             </section>
