@@ -1,6 +1,6 @@
 # libquarry.so, and what `cmake --install` puts under a prefix. The installed tree may be moved as a
 # whole: nothing in it holds an absolute path. Four components, of which packaging/ makes packages:
-#   program      bin/quarry, libexec/quarry, the manual page, the completion, the licence
+#   program      bin/quarry, libexec/quarry, manual pages, completion for shells, the licence
 #   library      libquarry.so.1, libquarry-leveldb.so.1
 #   development  headers, the links libquarry.so and libquarry-leveldb.so, quarry.pc, the CMake package
 #   malloc       libquarry-malloc.so
@@ -16,6 +16,15 @@ quarry_shared_library(quarry MAP ${PROJECT_SOURCE_DIR}/cmake/quarry.map
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT program)
 if(TARGET quarry_cli)
   install(TARGETS quarry_cli RUNTIME COMPONENT program)
+  if(NOT QUARRY_SANITIZE)
+    set(completion_dir ${PROJECT_BINARY_DIR}/src/cli/completion)
+    install(FILES ${completion_dir}/quarry DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
+            COMPONENT program)
+    install(FILES ${completion_dir}/_quarry DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions
+            COMPONENT program)
+    install(FILES ${completion_dir}/quarry.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d
+            COMPONENT program)
+  endif()
   # Where `quarry bench` looks for it: beside bin, whatever CMAKE_INSTALL_LIBEXECDIR says.
   install(TARGETS quarry_bench_child quarry_bench_kv RUNTIME DESTINATION libexec/quarry COMPONENT program)
 endif()

@@ -64,6 +64,4 @@ A library to preload in the place of the C library's malloc. While a program
 runs on it, the tools of the package quarry show its heap, and a limit can be
 put on it.")
 
-install(FILES ${CMAKE_CURRENT_LIST_DIR}/quarry.bash-completion RENAME quarry
-        DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions COMPONENT program)
 include(CPack)

@@ -29,6 +29,7 @@ struct cli_command {
 
 extern const struct cli_command cli_command_bench;
 extern const struct cli_command cli_command_cache;
+extern const struct cli_command cli_command_completion;
 extern const struct cli_command cli_command_config;
 extern const struct cli_command cli_command_doctor;
 extern const struct cli_command cli_command_heap;
@@ -39,6 +40,16 @@ extern const struct cli_command cli_command_run;
 extern const struct cli_command cli_command_serve;
 extern const struct cli_command cli_command_top;
 extern const struct cli_command cli_command_tsdb;
+
+/* The commands in the order of `quarry help`; NULL behind the last. */
+const struct cli_command *cli_command_at(size_t index);
+
+/* An option of a verb, as completion offers it. */
+struct cli_option {
+    const char *name;  /* without dashes */
+    const char *value; /* what it takes; NULL: nothing; "=X": it may */
+};
+#define CLI_OPTIONS_MAX 64u /* of a verb */
 
 /* Prints "quarry COMMAND: text" and where to read on to stderr. Returns: CLI_USAGE. */
 int cli_usage_error(const char *command, const char *format, ...) Q_PRINTF(2, 3);

@@ -419,14 +419,32 @@ static void print_option(const struct kv_option *option)
     printf("  %-22s %s\n", name, option->text);
 }
 
+/* Other names of an option are not. */
+static bool is_told(const struct kv_option *option, uint32_t takes)
+{
+    return option->text != NULL && (option->takes == ANY_VERB || (option->takes & takes) != 0);
+}
+
 static void print_options(uint32_t takes)
 {
     for (size_t i = 0; i < OPTION_COUNT; i++) {
-        const struct kv_option *option = &kv_options[i];
-        if (option->text != NULL && (option->takes == ANY_VERB || (option->takes & takes) != 0)) {
-            print_option(option);
+        if (is_told(&kv_options[i], takes)) {
+            print_option(&kv_options[i]);
         }
     }
+}
+
+size_t kv_verb_options(const struct kv_verb *verb, struct cli_option ret_options[CLI_OPTIONS_MAX])
+{
+    size_t count = 0;
+
+    Q_STATIC_ASSERT(OPTION_COUNT <= CLI_OPTIONS_MAX, "there is room for all of them");
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (is_told(&kv_options[i], verb->takes)) {
+            ret_options[count++] = (struct cli_option){kv_options[i].name, kv_options[i].value};
+        }
+    }
+    return count;
 }
 
 static int print_verb(const struct kv_verb *verb)

@@ -97,6 +97,9 @@ struct kv_verb {
 extern const struct kv_verb kv_verbs[];
 extern const size_t kv_verb_count;
 
+/* What --help says it takes, in that order. Returns: how many. */
+size_t kv_verb_options(const struct kv_verb *verb, struct cli_option ret_options[CLI_OPTIONS_MAX]);
+
 kv_verb_function kv_run_get, kv_run_put, kv_run_delrange, kv_run_merge,
     kv_run_exists;                                           /* cmd_kv_keys.c */
 kv_verb_function kv_run_del, kv_run_batch, kv_run_batchput;  /* cmd_kv_batch.c */

@@ -225,6 +225,21 @@ static int parse(struct tsdb_command *command, int argument_count, char **argume
 
 /* ---- help ----------------------------------------------------------------------------------- */
 
+size_t tsdb_verb_options(const struct tsdb_verb *verb,
+                         struct cli_option ret_options[CLI_OPTIONS_MAX])
+{
+    size_t count = 0;
+
+    Q_STATIC_ASSERT(OPTION_COUNT <= CLI_OPTIONS_MAX, "there is room for all of them");
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct tsdb_option *option = &tsdb_options[i];
+        if ((verb->takes & option->takes) != 0) {
+            ret_options[count++] = (struct cli_option){option->name, option->value};
+        }
+    }
+    return count;
+}
+
 static int print_verb(const struct tsdb_verb *verb)
 {
     const bool has_directory = (verb->takes & TSDB_TAKES_DIRECTORY) != 0;

@@ -68,6 +68,10 @@ struct tsdb_verb {
 extern const struct tsdb_verb tsdb_verbs[];
 extern const size_t tsdb_verb_count;
 
+/* What --help says it takes, in that order. Returns: how many. */
+size_t tsdb_verb_options(const struct tsdb_verb *verb,
+                         struct cli_option ret_options[CLI_OPTIONS_MAX]);
+
 tsdb_verb_function tsdb_run_query, tsdb_run_range;                 /* cmd_tsdb_query.c */
 tsdb_verb_function tsdb_run_series, tsdb_run_labels, tsdb_run_top; /* cmd_tsdb_names.c */
 tsdb_verb_function tsdb_run_windows;                               /* cmd_tsdb_windows.c */

@@ -30,26 +30,34 @@
 
 struct os;
 
+/* A query that is watched while it runs: by any thread. Relaxed: figures, and a wish. */
+struct promql_progress {
+    _Atomic uint64_t samples; /* that its own thread has read, or was given */
+    _Atomic uint64_t bytes;   /* charged now, but for what threads that help it have */
+    _Atomic bool is_unwanted; /* it is to end, as by `cancel` */
+};
+
 /* What a query may use and how it is to be understood. Zero means the default where one is named.
  */
 struct promql_options {
     const struct promql_source *source; /* borrowed for the call */
     struct quarry_account *account;     /* borrowed until the result ends */
     struct quarry_pool *pool;           /* of the account's owner; borrowed until then */
-    struct os *os;              /* whose clock; borrowed for the call; NULL: the machine's */
-    uint64_t grant_bytes;       /* 0: 256 MiB; a quarter of it is for what is being read */
-    uint64_t samples_max;       /* in memory at a time; 0: 50,000,000 */
-    uint64_t points_max;        /* steps of a range query; 0: 11,000 */
-    int64_t lookback_ms;        /* 0: 5 min */
-    int64_t subquery_step_ms;   /* of a subquery that names none; 0: 1 min */
-    uint64_t deadline_ns;       /* of os' monotonic clock; 0: none */
-    const _Atomic bool *cancel; /* the query is to end; borrowed for the call; NULL: never */
-    struct promql_crew *crew;   /* threads that help; borrowed for the call; NULL: none */
-    uint32_t block_series;      /* that they take at a time; 0: by the number of steps */
-    uint32_t depth_max;         /* of nested expressions; 0: 256 */
-    bool delays_name_removal;   /* names go at the end of a query */
-    bool uses_start_times;      /* rate and its like look at when counting began */
-    bool has_type_and_unit;     /* __type__ and __unit__ go where __name__ goes */
+    struct os *os;                    /* whose clock; borrowed for the call; NULL: the machine's */
+    uint64_t grant_bytes;             /* 0: 256 MiB; a quarter of it is for what is being read */
+    uint64_t samples_max;             /* in memory at a time; 0: 50,000,000 */
+    uint64_t points_max;              /* steps of a range query; 0: 11,000 */
+    int64_t lookback_ms;              /* 0: 5 min */
+    int64_t subquery_step_ms;         /* of a subquery that names none; 0: 1 min */
+    uint64_t deadline_ns;             /* of os' monotonic clock; 0: none */
+    const _Atomic bool *cancel;       /* the query is to end; borrowed for the call; NULL: never */
+    struct promql_progress *progress; /* borrowed for the call; NULL: nobody watches */
+    struct promql_crew *crew;         /* threads that help; borrowed for the call; NULL: none */
+    uint32_t block_series;            /* that they take at a time; 0: by the number of steps */
+    uint32_t depth_max;               /* of nested expressions; 0: 256 */
+    bool delays_name_removal;         /* names go at the end of a query */
+    bool uses_start_times;            /* rate and its like look at when counting began */
+    bool has_type_and_unit;           /* __type__ and __unit__ go where __name__ goes */
     bool compat_2_42;
     /* For queries from text: what may be written. */
     bool allows_experimental_functions;

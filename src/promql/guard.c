@@ -71,6 +71,29 @@ bool eval_fail_memory(struct eval *eval)
     return eval_fail(eval, PROMQL_ERROR_EXECUTION, TOO_MUCH);
 }
 
+/* Pairs with nothing, as all of the flags: they carry no data. */
+static bool is_unwanted(const struct eval *eval)
+{
+    const struct promql_options *options = eval->options;
+
+    return (options->cancel != NULL && atomic_load_relaxed_bool(options->cancel)) ||
+           (options->progress != NULL &&
+            atomic_load_relaxed_bool(&options->progress->is_unwanted)) ||
+           (eval->abandoned != NULL && atomic_load_relaxed_u32(eval->abandoned) != 0);
+}
+
+/* Tells who watches how far it has come: figures, of the query's own thread. */
+static void tell_progress(const struct eval *eval)
+{
+    struct promql_progress *progress = eval->options->progress;
+
+    if (progress != NULL && eval->owner == NULL) {
+        atomic_store_relaxed_u64(&progress->samples, eval->result->stats.samples_total);
+        atomic_store_relaxed_u64(&progress->bytes,
+                                 eval->memory->charged_bytes + eval->scratch.charged_bytes);
+    }
+}
+
 bool eval_poll(struct eval *eval)
 {
     const struct promql_options *options = eval->options;
@@ -78,9 +101,8 @@ bool eval_poll(struct eval *eval)
     if (eval_is_failed(eval)) {
         return false;
     }
-    /* Pairs with nothing: the flags carry no data. */
-    if ((options->cancel != NULL && atomic_load_relaxed_bool(options->cancel)) ||
-        (eval->abandoned != NULL && atomic_load_relaxed_u32(eval->abandoned) != 0)) {
+    tell_progress(eval);
+    if (is_unwanted(eval)) {
         return eval_fail(eval, PROMQL_ERROR_CANCELED,
                          "query was canceled in expression evaluation");
     }

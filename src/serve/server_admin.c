@@ -5,7 +5,7 @@
  *   CLIENT LIST         server_asked.c: every worker writes down its own
  *   CLIENT KILL         a post to the connection's worker
  *   CONFIG SET          executor ▸ one note, SIGUSR2 ▸ main thread: a reload with one value more
- *   POST /-/reload      the same, of the HTTP door: a reload
+ *   POST /-/reload      the same, of the HTTP door: a reload; the console changes memory.limit so
  *
  * What CONFIG SET has changed is kept beside the sources, as settings that are read after them: so
  * one change does not undo another. A reload that the administrator asks for forgets them, and
@@ -200,6 +200,12 @@ static enum quarry_status change_setting(void *argument, const char *key, const 
     struct server_change change = {.key = key, .value = value, .error = error};
 
     return ask(argument, &change);
+}
+
+enum quarry_status server_ask_change(struct server *server, const char *key, const char *value,
+                                     struct quarry_error *error)
+{
+    return change_setting(server, key, value, error);
 }
 
 enum quarry_status server_ask_reload(struct server *server, struct quarry_error *error)

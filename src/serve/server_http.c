@@ -15,6 +15,7 @@
 #include <serve/door_http.h>
 #include <serve/log.h>
 #include <serve/login.h>
+#include <serve/server_actions.h>
 #include <serve/server_metrics.h>
 #include <serve/server_observe.h>
 #include <serve/server_prometheus.h>
@@ -93,6 +94,9 @@ static enum http_outcome answer_quit(struct http_call *call)
 
 /* Of addresses whose names pprof asks for. */
 #define ADDRESSES_BYTES_MAX Q_KIB(64)
+
+/* Of a form with an action's parameter. */
+#define ACTION_BYTES_MAX Q_KIB(4)
 
 /* Of a form with an expression. */
 #define FORM_BYTES_MAX Q_MIB(2)
@@ -188,6 +192,39 @@ static struct http_route routes[] = {
     API_OWN(HTTP_POST | HTTP_PUT, "/api/v1/admin/tsdb/delete_series"),
     API_OWN(HTTP_POST | HTTP_PUT, "/api/v1/admin/tsdb/clean_tombstones"),
     API_OWN(HTTP_POST | HTTP_PUT, "/api/v1/admin/tsdb/snapshot"),
+    {.methods = HTTP_GET,
+     .path = "/api/v1/actions",
+     .rights = SERVE_ADMIN,
+     .handler = server_answer_actions},
+    {.methods = HTTP_GET,
+     .path = "/api/v1/status/active_queries",
+     .rights = SERVE_ADMIN,
+     .handler = server_answer_active_queries},
+    {.methods = HTTP_GET,
+     .path = "/api/v1/status/top_queries",
+     .rights = SERVE_ADMIN,
+     .handler = server_answer_top_queries},
+    /* By the worker, as the list: the executor's threads may all be at work on queries. */
+    {.methods = HTTP_POST,
+     .path = "/api/v1/actions/cancel_query",
+     .rights = SERVE_ADMIN,
+     .body_bytes_max = ACTION_BYTES_MAX,
+     .takes_form = true,
+     .is_change = true,
+     .handler = server_answer_cancel},
+    {.methods = HTTP_POST,
+     .path = "/api/v1/actions/*",
+     .rights = SERVE_ADMIN,
+     .body_bytes_max = ACTION_BYTES_MAX,
+     .takes_form = true,
+     .is_change = true,
+     .runs_on = HTTP_ON_EXECUTOR,
+     .handler = server_answer_action},
+    {.methods = HTTP_GET,
+     .path = "/api/v1/stream",
+     .rights = SERVE_READ,
+     .runs_on = HTTP_ON_EXECUTOR,
+     .handler = server_answer_stream},
     {.methods = HTTP_GET,
      .path = "/api/v1/heap/*",
      .rights = SERVE_ADMIN,
@@ -302,6 +339,10 @@ enum quarry_status server_open_http(struct server *server, struct quarry_error *
         }
     }
     the_server = server;
+    server_open_stream(server);
+    if (!server_open_actions()) {
+        serve_log(SERVE_LOG_WARNING, "no random bytes: the console can change nothing");
+    }
     enum quarry_status status = http_open(&settings, error);
     server->has_http = status == QUARRY_OK;
     server_apply_http(server, config);

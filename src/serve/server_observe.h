@@ -9,5 +9,10 @@
 enum http_outcome server_answer_heap(struct http_call *call);
 enum http_outcome server_answer_doctor(struct http_call *call);
 enum http_outcome server_answer_pprof(struct http_call *call);
+enum http_outcome server_answer_stream(struct http_call *call);
+
+struct server;
+/* Before the HTTP door. */
+void server_open_stream(struct server *server);
 
 #endif

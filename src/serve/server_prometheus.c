@@ -9,6 +9,7 @@
 
 #include <os/os.h>
 #include <serve/api/api.h>
+#include <serve/api/running.h>
 #include <serve/prometheus/prometheus.h>
 #include <serve/server_state.h>
 #include <serve/server_told.h>
@@ -99,4 +100,27 @@ enum http_outcome server_answer_api(struct http_call *call)
     const enum http_outcome outcome = api_answer(call, &context);
     server_told_release(server, told);
     return outcome;
+}
+
+static enum http_outcome answer_list(struct http_call *call, bool is_active)
+{
+    const struct server *server = call->argument;
+
+    if (server->tsdb == NULL) {
+        http_say_text(call, 404, "there is no time-series store: tsdb.enabled is off\n");
+        return HTTP_DONE;
+    }
+    (is_active ? api_say_active_queries : api_say_top_queries)(call, &server->tsdb->memory,
+                                                               server->tsdb->running);
+    return HTTP_DONE;
+}
+
+enum http_outcome server_answer_active_queries(struct http_call *call)
+{
+    return answer_list(call, true);
+}
+
+enum http_outcome server_answer_top_queries(struct http_call *call)
+{
+    return answer_list(call, false);
 }

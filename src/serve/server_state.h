@@ -139,6 +139,9 @@ void server_change_asked(struct server *server);
 /* Reads all sources again, by the main thread, and waits for it. Threads: any other, but a
  * worker. Errors: those of reloading; QUARRY_BUSY, QUARRY_CANCELLED. */
 enum quarry_status server_ask_reload(struct server *server, struct quarry_error *error);
+/* The same with a value that holds besides, until the next reload. `value`: checked as a file's. */
+enum quarry_status server_ask_change(struct server *server, const char *key, const char *value,
+                                     struct quarry_error *error);
 /* Answers who has asked, and lets nobody ask any more. */
 void server_forget_change(struct server *server);
 

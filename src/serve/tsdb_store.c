@@ -24,6 +24,7 @@
 
 #include <promql/promql.h>
 
+#include <serve/api/running.h>
 #include <serve/log.h>
 
 /* Of the limit, for tsdb.memory = auto. */
@@ -261,6 +262,14 @@ static enum quarry_status make_export(struct serve_tsdb *tsdb, const struct serv
     return status;
 }
 
+static enum quarry_status make_running(struct serve_tsdb *tsdb, struct quarry_error *error)
+{
+    tsdb->running = api_running_create(&tsdb->memory);
+    return tsdb->running != NULL
+               ? QUARRY_OK
+               : error_set(error, QUARRY_NO_MEMORY, "no memory for the list of queries");
+}
+
 static enum quarry_status open_parts(struct serve_tsdb *tsdb, struct quarry_tsdb_options *options,
                                      const struct serve_config *config, uint64_t budget_bytes,
                                      struct quarry_error *error)
@@ -277,6 +286,9 @@ static enum quarry_status open_parts(struct serve_tsdb *tsdb, struct quarry_tsdb
     if (status == QUARRY_OK) {
         status = make_export(tsdb, config, options, error);
     }
+    if (status == QUARRY_OK) {
+        status = make_running(tsdb, error);
+    }
     return status == QUARRY_OK ? quarry_tsdb_open(options, &tsdb->tsdb, error) : status;
 }
 
@@ -288,6 +300,7 @@ static void close_parts(struct serve_tsdb *tsdb)
         serve_log(SERVE_LOG_WARNING, "the time-series store could not write all of its files");
     }
     serve_tsdb_export_destroy(tsdb->export);
+    api_running_destroy(&tsdb->memory, tsdb->running);
     tsdb_metadata_destroy(tsdb->metadata);
     promql_crew_destroy(tsdb->crew);
     quarry_lifetime_end(tsdb->lifetime);

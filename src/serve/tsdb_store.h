@@ -16,6 +16,8 @@
 #include <serve/tenants.h>
 #include <serve/tsdb_export.h>
 
+struct api_running;
+
 /* What its doors keep to. */
 struct serve_tsdb_limits {
     struct tsdb_label_limits labels;
@@ -37,6 +39,7 @@ struct serve_tsdb {
     struct quarry_lifetime *lifetime; /* of both memories */
     struct serve_tsdb_export *export; /* NULL: windows are purged without */
     struct promql_crew *crew;         /* threads that help queries; NULL: none */
+    struct api_running *running;      /* queries under way; in `memory`; NULL: nobody watches */
     struct serve_tsdb_limits limits;
 };
 

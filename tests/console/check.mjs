@@ -27,7 +27,7 @@ const HOSTILE = [0, 1, 2].flatMap((round) => SHAPES.map((shape, index) => shape.
 
 const folder = mkdtempSync(path.join(tmpdir(), "quarry-console-"));
 const server = spawn(quarry, ["serve", "--data", path.join(folder, "data"), "--memory", "256m", "--memcached", "127.0.0.1:0",
-    "--resp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--set", "cache.file=off", "--log-format", "json"],
+    "--resp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--set", "cache.file=off", "--set", "tsdb.query_memory=64m", "--log-format", "json"],
 { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
 let log = "";
 const doors = {};
@@ -90,7 +90,7 @@ async function fact(page, name) {
     return (await item.locator("dd").first().textContent()).trim();
 }
 
-const NAMES = ["overview", "map", "history", "classes", "stacks", "cache", "kv", "series"];
+const NAMES = ["overview", "map", "history", "classes", "stacks", "cache", "kv", "series", "server"];
 
 async function open(page, http, name) {
     await page.goto(`${http}/#${name}`);
@@ -99,11 +99,26 @@ async function open(page, http, name) {
     await page.waitForSelector("section h2", { timeout: PATIENCE_MS });
 }
 
+// A query that works long, with a name that would run, is shown and ended by its button.
+async function killed(page, http) {
+    const query = `${Array.from({ length: 9 }, (_, i) => `quantile_over_time(.1${i},vector(time())[5h:1s])`).join("+")} # ${HOSTILE[1]}`;
+    const asked = fetch(`${http}/api/v1/query_range`, { method: "POST", body: new URLSearchParams({ query, start: 100000, end: 110000, step: 1 }) });
+    const row = page.locator("table:has(caption:has-text('Under way')) tr", { hasText: "onerror" });
+    await row.locator("button:has-text('Kill')").click({ timeout: PATIENCE_MS });
+    await row.locator("button:has-text('End it')").click({ timeout: PATIENCE_MS });
+    const answer = await asked;
+    assert.equal(answer.status, 499);
+    assert.equal((await answer.json()).errorType, "canceled");
+    await page.waitForSelector("p.told:has-text('ends at its next look')", { timeout: PATIENCE_MS });
+    await page.waitForSelector("table:has(caption:has-text('slowest')) td:has-text('canceled')", { timeout: PATIENCE_MS });
+}
+
 const LOOKS = {
     async overview(page) {
         await page.waitForFunction(() => document.querySelectorAll(".bar span").length > 2, null, { timeout: PATIENCE_MS });
         await page.waitForSelector("text=/Nothing to change|too small|note|warning|critical/", { timeout: PATIENCE_MS });
         assert.equal(await fact(page, "limit"), "256 MiB");
+        await page.waitForFunction(() => !document.querySelector("main").textContent.includes("–/s"), null, { timeout: PATIENCE_MS }); // two events
     },
     async map(page) {
         await page.waitForFunction(() => document.querySelector("canvas.map").height > 100, null, { timeout: PATIENCE_MS });
@@ -134,7 +149,7 @@ const LOOKS = {
         await page.waitForSelector(".level", { timeout: PATIENCE_MS });
         assert.equal(await page.locator(".level").count(), 7);
     },
-    async series(page) {
+    async series(page, http) {
         await page.fill("textarea", "hostile");
         await page.click("button:has-text('Ask')");
         await page.waitForSelector(`td:has-text("onerror")`, { timeout: PATIENCE_MS });
@@ -143,6 +158,21 @@ const LOOKS = {
         await page.fill("textarea", "sum(");
         await page.click("button:has-text('Ask')");
         await page.waitForSelector("[role=alert]:has-text('parse error')", { timeout: PATIENCE_MS });
+        await killed(page, http);
+    },
+    async server(page) {
+        await page.waitForSelector("td:has-text('memory.limit')", { timeout: PATIENCE_MS });
+        await page.click("button:has-text('Give free memory back')");
+        await page.waitForSelector("[role=alert]:has-text('goes back to the kernel')", { timeout: PATIENCE_MS });
+        assert.equal(await page.locator("text=/bytes given back/").count(), 0); // not before it was confirmed
+        await page.click("button:has-text('Do it')");
+        await page.waitForSelector("text=/bytes given back/", { timeout: PATIENCE_MS });
+        for (const name of HOSTILE.slice(0, 5)) {
+            await page.fill("label:has-text('tenant') input", name);
+            await page.click("button:has-text('Flush a tenant')");
+            await page.click("button:has-text('Do it')");
+            await page.waitForFunction((text) => document.querySelector(".trouble")?.textContent.includes(text), name.slice(0, 60), { timeout: PATIENCE_MS });
+        }
     },
 };
 
@@ -158,21 +188,26 @@ try {
         const page = await context.newPage();
         const troubles = [];
         const strangers = [];
+        let streams = 0;
         await page.exposeFunction("hit", (number) => troubles.push(`a name ran: ${number}`));
         page.on("dialog", (dialog) => troubles.push(`dialog: ${dialog.message()}`));
         page.on("pageerror", (error) => troubles.push(error.message));
         page.on("console", (said) => said.type() === "error" && troubles.push(said.text()));
         page.on("request", (request) => new URL(request.url()).origin === http || request.url().startsWith("data:") || strangers.push(request.url()));
+        page.on("request", (request) => (streams += request.url() === `${http}/api/v1/stream`));
         for (const name of NAMES) {
             troubles.length = 0;
             await open(page, http, name);
             await LOOKS[name](page, http);
+            assert.ok(!(await page.textContent("main")).includes("NaN"), `${name} shows what is no number`);
             await page.screenshot({ path: path.join(pictures, `${name}-${colorScheme}.png`), fullPage: true });
-            // A refused expression is an answer with 400, which browsers tell of.
-            const left = troubles.filter((text) => !/status of 400/.test(text));
+            // A refused expression is an answer with 400, a tenant that is not there one with 404: browsers tell of them.
+            const refused = { series: /status of 400/, server: /status of 404/ }[name];
+            const left = troubles.filter((text) => !refused?.test(text));
             assert.deepEqual(left, [], name);
         }
         assert.deepEqual(strangers, []);
+        assert.ok(streams >= 4, `${streams} streams: Overview, Cache, Key-value and Series have one each`);
         await context.close();
     }
     console.log(`${NAMES.length} pages twice, ${HOSTILE.length} hostile names: nothing ran, nothing was asked of others`);

@@ -8,8 +8,8 @@ export class Refused extends Error {
     }
 }
 
-async function ask(path, signal) {
-    const answer = await fetch(path, { signal, headers: { "X-Requested-With": "console" } });
+async function ask(path, signal, options = {}) {
+    const answer = await fetch(path, { signal, ...options, headers: { "X-Requested-With": "console", ...options.headers } });
     if (!answer.ok) {
         const text = (await answer.text()).slice(0, 400);
         let message = text;
@@ -29,6 +29,13 @@ export async function askJson(path, signal) {
 
 export async function askBytes(path, signal) {
     return (await ask(path, signal)).arrayBuffer();
+}
+
+// Has an action done. Returns: what came of it, in words.
+export async function act(name, token, form) {
+    const options = { method: "POST", headers: { "X-Quarry-Token": token }, body: new URLSearchParams(form) };
+    const answer = await ask(`/api/v1/actions/${name}`, undefined, options);
+    return (await answer.json()).data.result;
 }
 
 // { name: [{ labels, value }] } of Prometheus' text format.

@@ -1,10 +1,10 @@
 // The cache: tenants, hits, what leaves.
-import { askMetrics, askRange, figure, rate, usePolled } from "./api.js";
+import { askRange, figure, rate, usePolled } from "./api.js";
 import { Chart } from "./chart.jsx";
 import { bytes, count, percent } from "./format.js";
 import { Fact, Facts, Table, Trouble } from "./parts.jsx";
+import { useMetrics } from "./stream.js";
 
-const LOOK_MS = 2000;
 const CHART_MS = 15000;
 const HOUR = 3600;
 const HITS = "sum by (tenant) (rate(quarry_cache_tenant_hits_total[2m])) / (sum by (tenant) (rate(quarry_cache_tenant_hits_total[2m])) + sum by (tenant) (rate(quarry_cache_tenant_misses_total[2m])))";
@@ -35,7 +35,7 @@ const COLUMNS = [
 ];
 
 export function Cache() {
-    const { value: now, before, error } = usePolled(askMetrics, LOOK_MS);
+    const { value: now, before, error } = useMetrics();
     const { value: ratios } = usePolled((signal) => askRange(HITS, HOUR, signal), CHART_MS);
     const series = (ratios ?? []).map((one) => ({ ...one, name: one.labels.tenant || "default" }));
     const of = (name) => bytes(figure(now, `quarry_cache_${name}_bytes`));

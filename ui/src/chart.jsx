@@ -33,7 +33,10 @@ function clock(times, step) {
     return times.map((time) => new Date(time * 1000).toLocaleTimeString([], parts));
 }
 
-function options(names, text, isStacked, width) {
+// Seconds at either side of a single point: uPlot would show the day behind it.
+const AROUND_ONE = 60;
+
+function options(names, text, isStacked, width, isOnePoint) {
     const style = getComputedStyle(document.documentElement);
     const ink = style.getPropertyValue("--ink").trim();
     const line = style.getPropertyValue("--line").trim();
@@ -47,13 +50,16 @@ function options(names, text, isStacked, width) {
             { ...axis, values: (_, times, __, ___, step) => clock(times, step) },
             { ...axis, size: 80, values: (_, ticks) => ticks.map(text), ...(text === bytes ? { incrs: POWERS } : {}) },
         ],
-        scales: { y: { range: (_, min, max) => [Math.min(0, min), max > 0 ? max * 1.05 : 1] } },
+        scales: {
+            x: { range: (_, min, max) => (isOnePoint ? [min - AROUND_ONE, min + AROUND_ONE] : [min, max]) },
+            y: { range: (_, min, max) => [Math.min(0, min), max > 0 ? max * 1.05 : 1] },
+        },
         series: [{ value: (_, time) => (time == null ? "–" : new Date(time * 1000).toLocaleString()) }, ...names.map((name, index) => ({
             label: name,
             stroke: colourOf(index),
             fill: isStacked ? `${colourOf(index)}55` : undefined,
             width: 1.5,
-            points: { show: false },
+            points: { show: isOnePoint },
             value: (plot, value, at, point) => {
                 const below = isStacked && at > 1 && point != null ? plot.data[at - 1][point] : 0;
                 return value == null ? "–" : text(value - (below ?? 0));
@@ -72,7 +78,7 @@ export function Chart({ series, text, isStacked = false, label }) {
         }
         const data = align(series);
         const plot = new uPlot(
-            options(series.map((one) => one.name), text, isStacked, box.clientWidth),
+            options(series.map((one) => one.name), text, isStacked, box.clientWidth, data[0].length === 1),
             isStacked ? stacked(data) : data, box);
         const watch = new ResizeObserver(() => plot.setSize({ width: box.clientWidth, height: 260 }));
         watch.observe(box);

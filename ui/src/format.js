@@ -27,11 +27,11 @@ export function count(value) {
     if (Math.abs(value) >= 1e4) {
         return `${(value / 1e3).toFixed(1)} k`;
     }
-    return Number.isInteger(value) ? String(value) : value.toPrecision(3);
+    return Number.isInteger(value) ? String(value) : Math.abs(value) >= 100 ? String(Math.round(value)) : value.toPrecision(3);
 }
 
 export function percent(part, whole) {
-    return whole > 0 ? `${((100 * part) / whole).toFixed(1)} %` : "–";
+    return whole > 0 && Number.isFinite(part) ? `${((100 * part) / whole).toFixed(1)} %` : "–";
 }
 
 export function seconds(value) {

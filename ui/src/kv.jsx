@@ -1,10 +1,10 @@
 // The key-value store: its levels, writes and stalls.
-import { askMetrics, askRange, figure, rate, usePolled } from "./api.js";
+import { askRange, figure, rate, usePolled } from "./api.js";
 import { Chart } from "./chart.jsx";
 import { bytes, count, seconds } from "./format.js";
 import { Fact, Facts, Trouble } from "./parts.jsx";
+import { useMetrics } from "./stream.js";
 
-const LOOK_MS = 2000;
 const CHART_MS = 15000;
 const HOUR = 3600;
 const WORK = 'label_replace(sum(rate(quarry_kv_flushed_bytes_total[2m])), "work", "flushes", "", "") or label_replace(sum(rate(quarry_kv_level_compaction_written_bytes_total[2m])), "work", "compactions", "", "") or label_replace(sum(rate(quarry_kv_log_bytes_total[2m])), "work", "log", "", "")';
@@ -29,7 +29,7 @@ function Levels({ now }) {
 }
 
 export function KeyValue() {
-    const { value: now, before, error } = usePolled(askMetrics, LOOK_MS);
+    const { value: now, before, error } = useMetrics();
     const { value: work } = usePolled((signal) => askRange(WORK, HOUR, signal), CHART_MS);
     const series = (work ?? []).map((one) => ({ ...one, name: one.labels.work }));
     const of = (name) => figure(now, `quarry_kv_${name}`);

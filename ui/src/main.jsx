@@ -8,6 +8,7 @@ import { KeyValue } from "./kv.jsx";
 import { HeapMap } from "./map.jsx";
 import { Overview } from "./overview.jsx";
 import { Query } from "./query.jsx";
+import { Server } from "./server.jsx";
 import { Stacks } from "./stacks.jsx";
 import "./style.css";
 
@@ -20,6 +21,7 @@ const PAGES = {
     cache: ["Cache", Cache],
     kv: ["Key-value", KeyValue],
     series: ["Series", Query],
+    server: ["Server", Server],
 };
 
 function chosenPage() {

@@ -1,9 +1,9 @@
 // Is it well? The budget by owner, what the doctor found, what the doors do.
-import { askJson, askMetrics, figure, rate, usePolled } from "./api.js";
+import { askJson, figure, rate, usePolled } from "./api.js";
 import { bytes, count, percent, seconds } from "./format.js";
 import { Bar, colourOf, Fact, Facts, Trouble } from "./parts.jsx";
+import { useMetrics, useSummary } from "./stream.js";
 
-const LOOK_MS = 2000;
 const DOCTOR_MS = 300000; // half a second of a CPU
 
 // Owners by the part of their name before a dot, most first; the smallest in one.
@@ -67,8 +67,8 @@ function Doors({ now, before }) {
 }
 
 export function Overview() {
-    const { value: summary, error } = usePolled((signal) => askJson("/api/v1/heap/summary", signal), LOOK_MS);
-    const { value: now, before, error: metricsError } = usePolled(askMetrics, LOOK_MS);
+    const { value: summary, error } = useSummary();
+    const { value: now, before, error: metricsError } = useMetrics();
     return (
         <>
             <section>

@@ -1,9 +1,10 @@
 // The time-series store: PromQL, with names to complete, and what has most series.
 import { useEffect, useState } from "preact/hooks";
-import { askJson, askMetrics, askRange, figure, usePolled } from "./api.js";
+import { act, askJson, askRange, figure, usePolled } from "./api.js";
 import { Chart } from "./chart.jsx";
 import { bytes, count } from "./format.js";
 import { Fact, Facts, Table, Trouble } from "./parts.jsx";
+import { useMetrics } from "./stream.js";
 
 const SPANS = { "15 minutes": 900, "1 hour": 3600, "6 hours": 21600, "24 hours": 86400 };
 const LOOK_MS = 5000;
@@ -110,7 +111,7 @@ const LISTS = {
 
 function Cardinality() {
     const { value } = usePolled((signal) => askJson("/api/v1/status/tsdb", signal), LOOK_MS);
-    const { value: now } = usePolled(askMetrics, LOOK_MS);
+    const { value: now } = useMetrics();
     return (
         <section>
             <h2>What there is</h2>
@@ -131,6 +132,61 @@ function Cardinality() {
     );
 }
 
+const AT_WORK_MS = 2000;
+
+function fieldsOf(one) {
+    const range = one.step > 0 ? `${(one.end - one.start) / 1000} s by ${one.step / 1000} s` : "at a time";
+    return { ...one, seconds: Number(one.duration.slice(0, -1)), range };
+}
+
+const QUERY_COLUMNS = [
+    { name: "query", value: (row) => row.query, isText: true },
+    { name: "over", value: (row) => row.range, isText: true },
+    { name: "seconds", value: (row) => row.seconds, text: (row) => row.seconds.toFixed(3) },
+    { name: "samples", value: (row) => row.samples, text: (row) => count(row.samples) },
+    { name: "memory", value: (row) => row.memory_bytes, text: (row) => bytes(row.memory_bytes) },
+    { name: "client", value: (row) => `${row.user} ${row.remote_addr}`.trim(), isText: true },
+];
+const ENDED_COLUMN = { name: "outcome", value: (row) => row.outcome, isText: true };
+
+// Which queries keep the server busy, and which did: for administrators, who may end one.
+function AtWork() {
+    const { value: active, error } = usePolled((signal) => askJson("/api/v1/status/active_queries", signal), AT_WORK_MS);
+    const { value: top } = usePolled((signal) => askJson("/api/v1/status/top_queries", signal), LOOK_MS);
+    const [asked, setAsked] = useState("");
+    const [told, setTold] = useState({});
+    const kill = async (id) => {
+        setAsked("");
+        setTold({});
+        try {
+            const offered = await askJson("/api/v1/actions");
+            setTold({ text: `${id}: ${await act("cancel_query", offered.data.token, { id })}` });
+        } catch (failure) {
+            setTold({ error: failure });
+        }
+    };
+    const button = ({ id }) => (asked === id
+        ? <><button onClick={() => kill(id)}>End it</button> <button onClick={() => setAsked("")}>Leave it</button></>
+        : <button onClick={() => setAsked(id)}>Kill</button>);
+    const running = (active?.data ?? []).map(fieldsOf);
+    const ended = (top?.data ?? []).map(fieldsOf);
+    return (
+        <section>
+            <h2>Queries</h2>
+            <Trouble error={error ?? told.error} />
+            {told.text && <p class="told">{told.text}</p>}
+            {active && running.length === 0 && <p class="quiet">None is under way.</p>}
+            {running.length > 0 && (
+                <Table caption="Under way" rows={running} sortedBy="seconds"
+                    columns={[...QUERY_COLUMNS, { name: "end", value: (row) => row.id, text: button }]} />
+            )}
+            {ended.length > 0 && (
+                <Table caption="The slowest of the last ten minutes" rows={ended} sortedBy="seconds" columns={[...QUERY_COLUMNS, ENDED_COLUMN]} />
+            )}
+        </section>
+    );
+}
+
 export function Query() {
     const [asked, setAsked] = useState(null);
     return (
@@ -140,6 +196,7 @@ export function Query() {
                 <Asking onAsk={setAsked} />
                 {asked && <Answer asked={asked} />}
             </section>
+            <AtWork />
             <Cardinality />
         </>
     );

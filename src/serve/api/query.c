@@ -8,6 +8,7 @@
 #include <serve/api/handlers.h>
 #include <serve/api/params.h>
 #include <serve/api/result.h>
+#include <serve/api/running.h>
 
 #include <os/os.h>
 #include <promql/promql.h>
@@ -25,6 +26,7 @@ struct query {
     struct promql_source source; /* over it */
     struct promql_result result;
     struct api_result_writer writer;
+    struct api_running_query running; /* listed while it is evaluated */
     bool has_result;
 };
 
@@ -134,6 +136,7 @@ static bool read_options(struct http_call *call, struct api_request *request, st
         .lookback_ms = lookback_ms,
         .deadline_ns = os_monotonic_ns(os_real()) + (uint64_t)timeout_ms * Q_MS_NS,
         .cancel = call->is_cancelled,
+        .progress = &query->running.progress,
         .compat_2_42 = is_2_42,
     };
     return true;
@@ -169,10 +172,25 @@ static enum http_outcome fail_query(struct http_call *call, const struct promql_
     }
 }
 
+static struct quarry_tsdb_slice text_of(const struct http_call *call)
+{
+    struct http_slice text = {"", 0};
+
+    (void)http_param(call, "query", &text);
+    return (struct quarry_tsdb_slice){text.bytes, text.count};
+}
+
+static void begin_running(const struct http_call *call, const struct api_request *request,
+                          struct query *query, struct promql_steps steps)
+{
+    api_running_begin(request->context.store->running, &query->running, call, text_of(call), steps);
+}
+
 static enum http_outcome answer(struct http_call *call, struct api_request *request,
                                 struct query *query)
 {
     query->has_result = true;
+    api_running_end(request->context.store->running, &query->running, &query->result);
     if (query->result.error != PROMQL_ERROR_NONE) {
         return fail_query(call, &query->result);
     }
@@ -202,14 +220,6 @@ static struct query *begin_query(struct http_call *call, struct api_request *req
     return query;
 }
 
-static struct quarry_tsdb_slice text_of(const struct http_call *call)
-{
-    struct http_slice text = {"", 0};
-
-    (void)http_param(call, "query", &text);
-    return (struct quarry_tsdb_slice){text.bytes, text.count};
-}
-
 enum http_outcome api_query(struct http_call *call, struct api_request *request)
 {
     struct query *query = begin_query(call, request);
@@ -220,6 +230,7 @@ enum http_outcome api_query(struct http_call *call, struct api_request *request)
         !read_options(call, request, query, &options)) {
         return HTTP_DONE;
     }
+    begin_running(call, request, query, (struct promql_steps){t_ms, t_ms, 0});
     (void)promql_query_instant_text(&options, text_of(call), t_ms, &query->result);
     return answer(call, request, query);
 }
@@ -265,6 +276,7 @@ enum http_outcome api_query_range(struct http_call *call, struct api_request *re
         return HTTP_DONE;
     }
     options.points_max = STEPS_MAX + 1;
+    begin_running(call, request, query, steps);
     (void)promql_query_range_text(&options, text_of(call), steps, &query->result);
     return answer(call, request, query);
 }

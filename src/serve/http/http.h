@@ -27,6 +27,7 @@
 #include <serve/buffers.h>
 #include <serve/door.h>
 #include <serve/http/text.h>
+#include <serve/peer.h>
 
 /* A stretch of bytes. Borrowed; `bytes` is never NULL. Not closed by a NUL. */
 struct http_slice {
@@ -112,7 +113,8 @@ struct http_call {
     struct http_slice path;  /* decoded */
     struct http_slice body;
     struct serve_identity identity;
-    void *argument; /* of the door's settings */
+    char peer[SERVE_PEER_TEXT_BYTES]; /* whose connection it is; of a long name the beginning */
+    void *argument;                   /* of the door's settings */
     /* Relaxed: who asked has gone; a long handler looks at it now and then, and returns. */
     const _Atomic bool *is_cancelled;
 
@@ -128,6 +130,9 @@ struct http_call {
     /* NULL: the answer is whole. Adds the next piece; sets `is_last` with the last one. */
     http_handler_function *more;
     bool is_last;
+    /* Of the executor's: how long the next piece is not asked for, once this one was taken. No
+     * thread waits meanwhile. It is asked for earlier when the door stops. 0: at once. */
+    uint64_t pause_ns;
     void *state;                               /* the handler's own, for `more` */
     void (*end_state)(struct http_call *call); /* lets it go, whatever happens; by any thread */
 };

@@ -22,6 +22,7 @@
  */
 #include <serve/http/phases.h>
 
+#include <stdio.h>
 #include <string.h>
 
 /* Answered before others have their turn. */
@@ -421,6 +422,8 @@ bool http_execute(struct http_turn *turn)
 {
     struct http_request *request = turn->state->request;
 
+    (void)snprintf(request->call.peer, sizeof request->call.peer, "%s",
+                   serve_connection_peer(turn->connection));
     if (request->call.route->runs_on == HTTP_ON_EXECUTOR) {
         return wait_for_executor(turn);
     }

@@ -42,6 +42,7 @@ struct http_request {
     struct serve_link link;
     struct serve_worker *worker;
     uint64_t connection_id;
+    uint64_t due_ns; /* monotonic; of one that pauses */
     enum http_outcome outcome;
     _Atomic bool is_cancelled; /* relaxed: looked at now and then */
 };

@@ -83,18 +83,16 @@ static void put_accounts(struct http_text *text, const struct quarry_account_sta
     http_text_say(text, "]");
 }
 
-static enum http_outcome answer_summary(struct http_call *call, struct quarry_memory *memory)
+bool observe_write_summary(struct http_text *text, struct quarry_memory *memory)
 {
-    struct http_text *text = &call->body_out;
     struct quarry_ledger ledger;
     size_t row_capacity = quarry_memory_ledger(memory, &ledger, NULL, 0) + MORE_ROWS;
     size_t state_capacity = quarry_memory_accounts(memory, NULL, 0) + MORE_ROWS;
     struct quarry_ledger_row *rows = calloc(row_capacity, sizeof *rows);
     struct quarry_account_state *states = calloc(state_capacity, sizeof *states);
+    bool is_told = rows != NULL && states != NULL;
 
-    if (rows == NULL || states == NULL) {
-        http_say_status(call, QUARRY_NO_MEMORY);
-    } else {
+    if (is_told) {
         size_t row_count = quarry_memory_ledger(memory, &ledger, rows, row_capacity);
         size_t state_count = quarry_memory_accounts(memory, states, state_capacity);
 
@@ -104,10 +102,19 @@ static enum http_outcome answer_summary(struct http_call *call, struct quarry_me
         put_rows(text, memory, rows, size_min(row_count, row_capacity));
         put_accounts(text, states, size_min(state_count, state_capacity));
         http_text_say(text, "}\n");
-        call->content_type = "application/json";
     }
     free(rows);
     free(states);
+    return is_told;
+}
+
+static enum http_outcome answer_summary(struct http_call *call, struct quarry_memory *memory)
+{
+    if (observe_write_summary(&call->body_out, memory)) {
+        call->content_type = "application/json";
+    } else {
+        http_say_status(call, QUARRY_NO_MEMORY);
+    }
     return HTTP_DONE;
 }
 

@@ -23,6 +23,9 @@ enum http_outcome observe_answer_pprof(struct http_call *call);
  */
 enum http_outcome observe_answer_heap(struct http_call *call, struct quarry_memory *memory);
 
+/* The summary: one line of JSON. False: no memory; nothing was added. Cost: some 10 us. */
+bool observe_write_summary(struct http_text *text, struct quarry_memory *memory);
+
 /* /api/v1/doctor: findings, with what mends each. */
 enum http_outcome observe_answer_doctor(struct http_call *call);
 

@@ -123,6 +123,9 @@ static enum http_outcome begin_pieces(struct http_call *call)
     Q_ASSERT(left != NULL);
     *left = number_of(call, "n");
     call->content_type = "text/plain";
+    if (http_rig_number_max == SIZE_MAX) { /* strangers' numbers are not waited for */
+        call->pause_ns = number_of(call, "pause_ms") * Q_MS_NS;
+    }
     call->state = left;
     call->end_state = end_pieces;
     call->more = more_pieces;

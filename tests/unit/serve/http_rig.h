@@ -9,7 +9,8 @@
  *     /params          GET, POST (a form); "name=value\n" of each parameter
  *     /item/<x>/of/<y>   GET; "x y\n"
  *     /big?n=N         GET; N bytes of a pattern, whole
- *     /pieces?n=N&size=S   GET; N pieces of S bytes, by the worker; /pieces-slow by the executor
+ *     /pieces?n=N&size=S   GET; N pieces of S bytes, by the worker; /pieces-slow by the executor,
+ *                      with &pause_ms=M after each
  *     /break           GET; two pieces, then a failure
  *     /change          POST; needs all rights, is_change; "changed\n"
  *     /who             GET; needs SERVE_READ; the name of who asks

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -760,6 +761,48 @@ static void opening_fails_as_a_whole(void **state)
     assert_true(failed > 3);
 }
 
+static void pieces_come_after_their_pauses(void **state)
+{
+    struct serve_connection *connection = http_rig_connect(NULL);
+    size_t bytes = 0, body_bytes = 0;
+    const char *answer =
+        ask_raw(connection, "GET /pieces-slow?n=4&size=3&pause_ms=2 HTTP/1.0\r\n\r\n", &bytes);
+    const char *body = body_of(answer, bytes, &body_bytes);
+
+    (void)state;
+    assert_int_equal(body_bytes, 12);
+    assert_memory_equal(body, "abcabcabcabc", 12);
+    fake_close(connection);
+}
+
+/* Beside one that is not due for an hour others are answered; and the door closes at once. */
+static void a_pause_keeps_no_thread_and_no_end(void **state)
+{
+    static const char slow[] =
+        "GET /pieces-slow?n=2&size=3&pause_ms=3600000 HTTP/1.1\r\nHost: a\r\n\r\n";
+    struct serve_connection *paused[3];
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        size_t bytes = 0;
+
+        paused[i] = http_rig_connect(NULL);
+        fake_send(paused[i], slow, sizeof slow - 1);
+        for (;;) {
+            fake_settle(paused[i]);
+            const char *answer = fake_answer(paused[i], &bytes);
+            if (bytes > 5 && memmem(answer, bytes, "abc\r\n", 5) != NULL) {
+                break;
+            }
+            (void)sched_yield();
+        }
+    }
+    expect_first("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 OK");
+    for (size_t i = 0; i < 3; i++) {
+        fake_close(paused[i]);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_rig, close_rig)
 
 int main(void)
@@ -767,6 +810,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(every_answer_keeps_browsers_from_mischief),
         TEST(dates_are_those_of_the_standard),
+        TEST(pieces_come_after_their_pauses),
+        TEST(a_pause_keeps_no_thread_and_no_end),
         TEST(parameters_are_decoded_those_of_the_form_first),
         TEST(as_many_parameters_as_allowed_and_no_more),
         TEST(segments_stand_for_themselves),
