@@ -36,6 +36,8 @@
 #define QUICK_STEPS     4u  /* an hour */
 #define LANES_MAX       64u
 #define RETENTION_HOURS 36u
+#define LOOKS_MAX       100
+#define LOOK_MS         50
 #define LANE            "lane=\"tsdb-sealed-"
 
 /* What a lane of a sealed window has and had at most. */
@@ -105,11 +107,12 @@ static void read_account(struct days *days, double ret_bytes[2])
     if (!bench_http_open(&http, &days->server)) {
         bench_worker_die("the server refuses a connection");
     }
+    /* First: a window that goes before the lanes are read has given its pages back by then. */
+    days->purged_count = (uint64_t)bench_look_metric(&http, "quarry_tsdb_purged_windows_total");
     read_lanes(days, &http);
     ret_bytes[0] = bench_look_metric(&http, "quarry_tsdb_bytes{part=\"open\"}") +
                    bench_look_metric(&http, "quarry_tsdb_bytes{part=\"sealed\"}");
     ret_bytes[1] = bench_look_metric(&http, "quarry_tsdb_used_bytes{");
-    days->purged_count = (uint64_t)bench_look_metric(&http, "quarry_tsdb_purged_windows_total");
     bench_http_close(&http);
 }
 
@@ -131,25 +134,45 @@ static int by_bytes(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-/* Adds the lanes of windows that were purged: of those that had something, as many as there were
- * purged that have least. Numbers begin anew with the process. */
+/* Of what was purged: what it had at most, and has now. */
+struct purged {
+    uint64_t bytes, kept_bytes;
+};
+
+/* Of lanes of windows that had something, as many as there were purged that have least. */
+static struct purged read_purged(struct days *days)
+{
+    struct purged purged = {0};
+    double bytes[2];
+
+    read_account(days, bytes);
+    uint64_t left = days->purged_count;
+    struct lane lanes[LANES_MAX];
+    memcpy(lanes, days->lane, sizeof lanes);
+    qsort(lanes, LANES_MAX, sizeof *lanes, by_bytes);
+    for (size_t i = 0; i < LANES_MAX && left > 0; i++) {
+        purged.bytes += lanes[i].most_bytes;
+        purged.kept_bytes += lanes[i].now_bytes;
+        left -= lanes[i].most_bytes > 0;
+    }
+    return purged;
+}
+
+/* Adds windows that were purged. One that a request still looks at gives its pages back when that
+ * has ended: it is looked for again, a while long. Lanes' numbers begin anew with the process. */
 static void keep_purged(struct days *days)
 {
-    double bytes[2];
-    uint64_t before = days->numbers[HOURS_PURGED_WINDOWS];
-
     if (days->job->kind != BENCH_SERVER_QUARRY) {
         return;
     }
-    read_account(days, bytes);
-    uint64_t left = days->purged_count;
-    qsort(days->lane, LANES_MAX, sizeof *days->lane, by_bytes);
-    for (size_t i = 0; i < LANES_MAX && left > 0; i++) {
-        days->numbers[HOURS_PURGED_BYTES] += days->lane[i].most_bytes;
-        days->numbers[HOURS_KEPT_BYTES] += days->lane[i].now_bytes;
-        left -= days->lane[i].most_bytes > 0;
+    struct purged purged = read_purged(days);
+    for (int i = 0; i < LOOKS_MAX && purged.kept_bytes != 0; i++) {
+        (void)usleep(LOOK_MS * 1000);
+        purged = read_purged(days);
     }
-    days->numbers[HOURS_PURGED_WINDOWS] = before + days->purged_count;
+    days->numbers[HOURS_PURGED_BYTES] += purged.bytes;
+    days->numbers[HOURS_KEPT_BYTES] += purged.kept_bytes;
+    days->numbers[HOURS_PURGED_WINDOWS] += days->purged_count;
     memset(days->lane, 0, sizeof days->lane);
 }
 
