@@ -3,12 +3,15 @@
  *
  *   one look     doctor_examine on the figures of now
  *   --watch      two looks, two seconds apart: what grows is seen too
+ *   --server     no look of ours: a server examines itself and is asked what it found
  *
  * Findings come by bytes, most first, each as its number, its sentences and an arrow with the
  * advice.
  */
 #include <cli/cli.h>
 #include <cli/doctor.h>
+#include <cli/doctor_server.h>
+#include <cli/doctor_text.h>
 #include <cli/heap_json.h>
 #include <cli/heap_text.h>
 #include <cli/process.h>
@@ -18,41 +21,116 @@
 #include <string.h>
 
 #define WATCH_NS         (2 * Q_SECOND_NS)
-#define LINE_WIDTH       96u
-#define LINE_INDENT      3u
 #define STACK_FRAMES_MAX 6u
 
 static const char doctor_help[] =
     "usage: quarry doctor PID [--watch] [--json]\n"
+    "       quarry doctor --server URL [--user NAME [--password-file FILE]] [--json]\n"
     "\n"
     "Says what holds memory in a process under Quarry's malloc, why, and what to change: "
     "fragmentation\n"
     "and who pins it, caches, free memory on its way back, rounding, the limit, the peak.\n"
     "\n"
-    "  --watch   looks twice, two seconds apart, and names what grows\n"
-    "  --json    one object on one line\n"
+    "  --watch               looks twice, two seconds apart, and names what grows\n"
+    "  --json                one object on one line\n"
+    "  --pid PID             the same as PID alone\n"
+    "  --server URL          asks a server what it finds in its own heap: http://HOST:PORT\n"
+    "  --user NAME           logs in at the server\n"
+    "  --password-file FILE  its first line is the password\n"
     "\n"
     "Heaps under 5 MiB are too small to judge.\n"
     "\n"
     "Exit status: 0 when there is nothing to change; 3 when there is a warning or worse; 1 when\n"
-    "something failed; 2 for a wrong command line; 4 when there is no such process, it does not "
-    "run\n"
-    "under Quarry, or it may not be looked at.\n";
+    "something failed; 2 for a wrong command line; 4 when there is no such process or server, the\n"
+    "process does not run under Quarry, or it may not be looked at; 75 when the server makes "
+    "another\n"
+    "report.\n";
 
 struct doctor_options {
     const char *pid;
+    struct doctor_server server; /* without URL: a process is looked at */
     bool is_json, is_watching;
 };
 
 /* ---- options -------------------------------------------------------------------------------- */
 
-enum option_code { OPTION_JSON = 256, OPTION_WATCH };
+enum option_code {
+    OPTION_JSON = 256,
+    OPTION_WATCH,
+    OPTION_PID,
+    OPTION_SERVER,
+    OPTION_USER,
+    OPTION_PASSWORD_FILE,
+};
 
 static const struct option long_options[] = {
     {"json", no_argument, NULL, OPTION_JSON},
     {"watch", no_argument, NULL, OPTION_WATCH},
+    {"pid", required_argument, NULL, OPTION_PID},
+    {"server", required_argument, NULL, OPTION_SERVER},
+    {"user", required_argument, NULL, OPTION_USER},
+    {"password-file", required_argument, NULL, OPTION_PASSWORD_FILE},
     {NULL, 0, NULL, 0},
 };
+
+static void take_option(int code, struct doctor_options *options)
+{
+    switch (code) {
+    case OPTION_JSON:
+        options->is_json = true;
+        break;
+    case OPTION_WATCH:
+        options->is_watching = true;
+        break;
+    case OPTION_PID:
+        options->pid = optarg;
+        break;
+    case OPTION_SERVER:
+        options->server.url = optarg;
+        break;
+    case OPTION_USER:
+        options->server.user = optarg;
+        break;
+    default:
+        options->server.password_path = optarg;
+        break;
+    }
+}
+
+/* Of a server: what makes sense together. `has_process`: one was named too. */
+static int check_server(const struct doctor_options *options, bool has_process)
+{
+    const struct doctor_server *server = &options->server;
+
+    if (server->url == NULL && (server->user != NULL || server->password_path != NULL)) {
+        return cli_usage_error("doctor", "--user and --password-file go with --server");
+    }
+    if (server->url != NULL && has_process) {
+        return cli_usage_error("doctor", "either a process or a server");
+    }
+    if (server->url != NULL && options->is_watching) {
+        return cli_usage_error("doctor", "--watch goes with a process");
+    }
+    if (server->password_path != NULL && server->user == NULL) {
+        return cli_usage_error("doctor", "--password-file goes with --user");
+    }
+    return CLI_OK;
+}
+
+static int take_process(int word_count, char **words, struct doctor_options *options)
+{
+    const int count = word_count + (options->pid != NULL ? 1 : 0);
+
+    if (options->server.url == NULL && count != 1) {
+        return cli_usage_error("doctor", count == 0 ? "a process number is missing"
+                                                    : "one process at a time");
+    }
+    if (word_count > 0) {
+        options->pid = words[0];
+    }
+    options->server.is_json = options->is_json;
+    return check_server(options, count > 0);
+}
 
 static int parse_options(int argument_count, char **arguments, struct doctor_options *options)
 {
@@ -61,40 +139,18 @@ static int parse_options(int argument_count, char **arguments, struct doctor_opt
     *options = (struct doctor_options){0};
     opterr = 0;
     while ((code = getopt_long(argument_count, arguments, ":", long_options, NULL)) != -1) {
-        if (code == OPTION_JSON) {
-            options->is_json = true;
-        } else if (code == OPTION_WATCH) {
-            options->is_watching = true;
-        } else {
+        if (code == '?') {
             return cli_usage_error("doctor", "there is no option '%s'", arguments[optind - 1]);
         }
+        if (code == ':') {
+            return cli_usage_error("doctor", "'%s' wants a value", arguments[optind - 1]);
+        }
+        take_option(code, options);
     }
-    if (argument_count - optind != 1) {
-        return cli_usage_error("doctor", argument_count == optind ? "a process number is missing"
-                                                                  : "one process at a time");
-    }
-    options->pid = arguments[optind];
-    return CLI_OK;
+    return take_process(argument_count - optind, arguments + optind, options);
 }
 
 /* ---- text ----------------------------------------------------------------------------------- */
-
-/* Prints words in lines of LINE_WIDTH; `first` stands before the first line. */
-static void print_wrapped(const char *first, const char *text)
-{
-    size_t column = (size_t)printf("%-*s", (int)LINE_INDENT, first);
-
-    while (*text != '\0') {
-        size_t length = strcspn(text, " ");
-        if (column > LINE_INDENT && column + 1 + length > LINE_WIDTH) {
-            printf("\n%*s", (int)LINE_INDENT, "");
-            column = LINE_INDENT;
-        }
-        column += (size_t)printf("%s%.*s", column > LINE_INDENT ? " " : "", (int)length, text);
-        text += length + strspn(text + length, " ");
-    }
-    putchar('\n');
-}
 
 static void print_text(const struct process *process, struct symbols *symbols,
                        const struct doctor_report *report)
@@ -117,10 +173,8 @@ static void print_text(const struct process *process, struct symbols *symbols,
     }
     for (uint32_t i = 0; i < report->count; i++) {
         const struct doctor_finding *finding = &report->finding[i];
-        printf("\n%u. %s: %s, %s\n", i + 1, doctor_severity_names[finding->severity],
-               finding->cause, size_format(finding->bytes, bytes));
-        print_wrapped("", finding->text);
-        print_wrapped("=>", finding->advice);
+        doctor_text_finding(i + 1, doctor_severity_names[finding->severity], finding->cause,
+                            finding->bytes, finding->text, finding->advice);
         if (finding->stack != DOCTOR_NO_STACK) {
             heap_text_frames(stdout, symbols, &process->snapshot.stacks[finding->stack], "      ",
                              STACK_FRAMES_MAX);
@@ -223,6 +277,9 @@ static int run_doctor(int argument_count, char **arguments)
     struct process process;
     int code = parse_options(argument_count, arguments, &options);
 
+    if (code == CLI_OK && options.server.url != NULL) {
+        return doctor_server_ask(&options.server);
+    }
     if (code == CLI_OK) {
         code = process_open("doctor", options.pid, &process);
     }
@@ -242,7 +299,7 @@ static int run_doctor(int argument_count, char **arguments)
 
 const struct cli_command cli_command_doctor = {
     .name = "doctor",
-    .summary = "says what holds a process' memory, why, and what to change",
+    .summary = "says what holds a process' or a server's memory, why, and what to change",
     .help = doctor_help,
     .run = run_doctor,
 };

@@ -5,9 +5,12 @@
 """
 
 import gzip
+import http.server
 import json
 import os
 import shutil
+import socket
+import socketserver
 import subprocess
 import sys
 import tempfile
@@ -59,6 +62,33 @@ def packed(data):
         value, at = varint(data, at)
         values.append(value)
     return values
+
+
+class Planted:
+    """A server that answers anything with one text."""
+
+    def __init__(self, status, text):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, *_):
+                pass
+
+        self.server = socketserver.TCPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
+
+    def __enter__(self):
+        self.thread.start()
+        return f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
 
 
 class Observe(unittest.TestCase):
@@ -173,6 +203,62 @@ class Reports(Observe):
         answer = self.report("/api/v1/doctor")
         if answer is not None:
             self.assertIn("findings", json.loads(answer[1]))
+
+    def run_doctor(self, *words):
+        return subprocess.run([*self.server.program, "doctor", *words], capture_output=True, text=True,
+                              timeout=PATIENCE_S)
+
+    def test_doctor_from_outside(self):
+        """Its exit code and texts are those of the findings; without a heap the refusal is told."""
+        url = f"http://{self.address}"
+        shown = self.run_doctor("--server", url, "--json")
+        if IS_SANITIZED:
+            self.assertEqual(shown.returncode, 1, shown.stderr)
+            self.assertIn("answered 500", shown.stderr)
+            return
+        told = json.loads(shown.stdout)
+        self.assertEqual(told["pid"], self.server.process.pid)
+        is_ill = any(finding["severity"] != "note" for finding in told["findings"])
+        self.assertEqual(shown.returncode, 3 if is_ill else 0)
+        text = self.run_doctor("--server", url)
+        self.assertIn(text.returncode, (0, 3), text.stderr)
+        self.assertIn(f"process {self.server.process.pid}\n", text.stdout)
+
+    def test_doctor_without_a_server(self):
+        with socket.socket() as nobody:
+            nobody.bind(("127.0.0.1", 0))  # bound, and listened to by nobody
+            shown = self.run_doctor("--server", f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        self.assertEqual((shown.returncode, shown.stdout), (4, ""))
+        for words in (["--server", "nonsense"], ["--server", "http://x", "1"], ["--user", "x", "1"],
+                      ["--server", "http://x", "--watch"], ["--server"], ["--pid", "1", "2"],
+                      ["--server", "http://x", "--password-file", "x"]):
+            self.assertEqual(self.run_doctor(*words).returncode, 2, words)
+
+    def test_doctor_of_planted_answers(self):
+        """Severities decide the exit code; texts are made fit for a terminal; what is no doctor's answer fails."""
+        def finding(severity):
+            return {"severity": severity, "cause": "fragmentation", "bytes": 3 << 20,
+                    "text": "spans are \x1b[31mpinned", "advice": "quarry heap 7"}
+
+        def answer(*findings):
+            return 200, json.dumps({"view": "doctor", "pid": 7, "committed_bytes": 64 << 20,
+                                    "object_bytes": 1 << 20, "findings": findings})
+
+        ill, text = "1. warning: fragmentation, 3 MiB", "spans are ?[31mpinned"
+        for planted, code, words in ((answer(), 0, ["Nothing is wrong."]),
+                                     (answer(finding("note")), 0, ["1. note:"]),
+                                     (answer(finding("warning")), 3, [ill, text, "=> quarry heap 7"]),
+                                     (answer(finding("note"), finding("critical")), 3, ["2. critical:"]),
+                                     ((200, "{}"), 1, ["no answer of a doctor"]),
+                                     ((200, '{"view": "doctor", "find'), 1, ["no answer of a doctor"]),
+                                     ((200, ""), 1, ["no answer of a doctor"]),
+                                     ((403, "not you\n"), 1, ["answered 403: not you"]),
+                                     ((503, "come again\n"), 75, ["answered 503: come again"])):
+            with self.subTest(planted), Planted(*planted) as url:
+                shown = self.run_doctor("--server", url)
+                self.assertEqual(shown.returncode, code, shown.stdout + shown.stderr)
+                for word in words:
+                    self.assertIn(word, " ".join((shown.stdout + shown.stderr).split()))
 
     def test_command_line(self):
         words = self.ask("/debug/pprof/cmdline")[2].split(b"\0")
