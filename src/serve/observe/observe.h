@@ -26,4 +26,7 @@ enum http_outcome observe_answer_heap(struct http_call *call, struct quarry_memo
 /* /api/v1/doctor: findings, with what mends each. */
 enum http_outcome observe_answer_doctor(struct http_call *call);
 
+/* /api/v1/check/memory: whether the ledger explains what the kernel says is resident. */
+enum http_outcome observe_answer_check_memory(struct http_call *call);
+
 #endif
