@@ -38,7 +38,7 @@ add_link_options(-Wl,--as-needed)
 find_program(QUARRY_LLD ld.lld)
 set(QUARRY_TEST_LINK)
 if(QUARRY_LLD AND NOT QUARRY_COVERAGE)
-  set(QUARRY_TEST_LINK -fuse-ld=lld)
+  set(QUARRY_TEST_LINK -fuse-ld=lld -Wl,--build-id=sha1)
 endif()
 # x86-64-v2 (every x86 server since 2009) has POPCNT, which the bitmaps live on.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")

@@ -30,6 +30,7 @@ struct cli_command {
 extern const struct cli_command cli_command_bench;
 extern const struct cli_command cli_command_cache;
 extern const struct cli_command cli_command_completion;
+extern const struct cli_command cli_command_check;
 extern const struct cli_command cli_command_config;
 extern const struct cli_command cli_command_doctor;
 extern const struct cli_command cli_command_heap;

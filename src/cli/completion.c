@@ -66,6 +66,7 @@ static const struct place places[] = {
      "sample=BYTES help",
      "PID"},
     {"doctor", NULL, "json watch pid=PID server=URL user=NAME password-file=FILE help", "PID"},
+    {"check", "memory", "pid=PID server=URL user=NAME password-file=FILE json help", ""},
     {"map", NULL, "demo once json ascii seconds=N save=FILE help", "FILE"},
     {"bench", "pages",
      BENCH_OPTIONS " instructions rows=PATTERN iterations=N spike-bytes=BYTES spike-seconds=N", ""},

@@ -14,7 +14,6 @@
 #include <cli/doctor.h>
 #include <cli/doctor_text.h>
 #include <cli/json_read.h>
-#include <cli/tsdb_http.h>
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -124,30 +123,46 @@ static int print_answer(const struct doctor_server *server, const struct tsdb_ht
     return code;
 }
 
-static int refuse(const struct doctor_server *server, const struct tsdb_http_answer *answer)
+static int refuse(const char *command, const struct doctor_server *server,
+                  const struct tsdb_http_answer *answer)
 {
     char reason[REASON_BYTES];
 
     (void)snprintf(reason, sizeof reason, "%s", answer->bytes == NULL ? "" : answer->bytes);
     reason[strcspn(reason, "\r\n")] = '\0';
-    (void)cli_failure(COMMAND, "%s: answered %u: %s", server->url, answer->code,
+    (void)cli_failure(command, "%s: answered %u: %s", server->url, answer->code,
                       cli_make_printable(reason));
     return answer->code == HTTP_UNAVAILABLE ? CLI_BUSY : CLI_FAILED;
 }
 
 int doctor_server_ask(const struct doctor_server *server)
 {
+    struct tsdb_http_answer answer;
+    int code = doctor_server_fetch(COMMAND, server, "/api/v1/doctor", &answer);
+
+    if (code == CLI_OK) {
+        code = print_answer(server, &answer);
+        tsdb_http_answer_free(&answer);
+    }
+    return code;
+}
+
+int doctor_server_fetch(const char *command, const struct doctor_server *server, const char *path,
+                        struct tsdb_http_answer *ret_answer)
+{
     struct tsdb_http http;
     struct tsdb_http_answer answer;
-    int code = tsdb_http_open(&http, COMMAND, server->url, server->user, server->password_path);
+    int code = tsdb_http_open(&http, command, server->url, server->user, server->password_path);
 
     if (code != CLI_OK) {
         return code;
     }
-    code = tsdb_http_ask(&http, "/api/v1/doctor", NULL, NULL, 0, &answer);
-    if (code == CLI_OK) {
-        code = answer.code == HTTP_OK ? print_answer(server, &answer) : refuse(server, &answer);
+    code = tsdb_http_ask(&http, path, NULL, NULL, 0, &answer);
+    if (code == CLI_OK && answer.code != HTTP_OK) {
+        code = refuse(command, server, &answer);
         tsdb_http_answer_free(&answer);
+    } else if (code == CLI_OK) {
+        *ret_answer = answer;
     }
     tsdb_http_close(&http);
     return code;

@@ -4,7 +4,7 @@
 #ifndef QUARRY_CLI_DOCTOR_SERVER_H
 #define QUARRY_CLI_DOCTOR_SERVER_H
 
-#include <base/base.h>
+#include <cli/tsdb_http.h>
 
 struct doctor_server {
     const char *url;           /* borrowed; "http://127.0.0.1:9090" */
@@ -19,5 +19,13 @@ struct doctor_server {
  * being made), CLI_USAGE (it is no address), CLI_FAILED (refused, or no answer of a doctor).
  */
 int doctor_server_ask(const struct doctor_server *server);
+
+/*
+ * Asks for another report that a server makes about itself. `command`: for messages.
+ * `ret_answer`: own, when CLI_OK; end it with tsdb_http_answer_free.
+ * Returns: the same but for CLI_FOUND; CLI_OK is an answer 200.
+ */
+int doctor_server_fetch(const char *command, const struct doctor_server *server, const char *path,
+                        struct tsdb_http_answer *ret_answer);
 
 #endif

@@ -56,6 +56,11 @@ uint64_t json_read_u64(const struct json_value *value)
     return number > 0 ? (uint64_t)number : 0;
 }
 
+bool json_read_bool(const struct json_value *value)
+{
+    return json_is_true(of(value));
+}
+
 double json_read_double(const struct json_value *value)
 {
     return json_number_value(of(value));

@@ -22,6 +22,8 @@ const struct json_value *json_read_item(const struct json_value *array, size_t i
 size_t json_read_count(const struct json_value *array);
 /* Of a whole number; 0 where it is none or below 0. */
 uint64_t json_read_u64(const struct json_value *value);
+/* False where it is none. */
+bool json_read_bool(const struct json_value *value);
 double json_read_double(const struct json_value *value);
 /* Returns: NULL: it is no text. May have NULs in it. */
 const char *json_read_text(const struct json_value *value, size_t *ret_length);

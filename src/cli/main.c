@@ -33,10 +33,10 @@ static const struct cli_command command_version = {
 };
 
 static const struct cli_command *const commands[] = {
-    &cli_command_serve,      &cli_command_memcached, &cli_command_cache, &cli_command_kv,
-    &cli_command_tsdb,       &cli_command_run,       &cli_command_top,   &cli_command_heap,
-    &cli_command_doctor,     &cli_command_map,       &cli_command_bench, &cli_command_config,
-    &cli_command_completion, &command_help,          &command_version,
+    &cli_command_serve,  &cli_command_memcached,  &cli_command_cache, &cli_command_kv,
+    &cli_command_tsdb,   &cli_command_run,        &cli_command_top,   &cli_command_heap,
+    &cli_command_doctor, &cli_command_check,      &cli_command_map,   &cli_command_bench,
+    &cli_command_config, &cli_command_completion, &command_help,      &command_version,
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

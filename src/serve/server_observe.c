@@ -24,6 +24,11 @@ enum http_outcome server_answer_doctor(struct http_call *call)
     return observe_answer_doctor(call);
 }
 
+enum http_outcome server_answer_check_memory(struct http_call *call)
+{
+    return observe_answer_check_memory(call);
+}
+
 enum http_outcome server_answer_pprof(struct http_call *call)
 {
     return observe_answer_pprof(call);

@@ -6,14 +6,20 @@
  *   make_temporary   400,000 objects of 200 bytes, all freed
  *   parse_config     12,122 objects of 200 bytes among them, kept
  *
+ * Called with "past", it keeps the first 100 rows only, and maps and touches 64 MiB past its
+ * malloc.
+ *
  * It takes its time, for the heap samples at most a thousand allocations a second, and the fewer
  * there are the less exact are sums.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#define PAST_BYTES ((size_t)64 << 20)
+#define PAST_ROWS  100
 #define ROWS       900
 #define TEMPORARY  400000
 #define KEPT_EVERY 33
@@ -62,15 +68,31 @@ static NOINLINE void *make_temporary(void)
     return object;
 }
 
-int main(void)
+static void plant_rows(int count)
 {
-    char byte;
-    int kept_count = 0;
-
-    for (int i = 0; i < ROWS; i++) {
+    for (int i = 0; i < count; i++) {
         rows[i] = load_row();
         (void)usleep(ROW_PAUSE);
     }
+}
+
+static void plant_past_the_malloc(void)
+{
+    void *pages =
+        mmap(NULL, PAST_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (pages == MAP_FAILED) {
+        exit(1);
+    }
+    memset(pages, 1, PAST_BYTES);
+    plant_rows(PAST_ROWS);
+}
+
+static void plant(void)
+{
+    int kept_count = 0;
+
+    plant_rows(ROWS);
     for (int i = 0; i < TEMPORARY; i++) {
         if (i % KEPT_EVERY == 0) {
             kept[kept_count++] = parse_config();
@@ -83,7 +105,18 @@ int main(void)
     for (int i = 0; i < TEMPORARY; i++) {
         free(temporary[i]);
     }
+}
+
+int main(int argument_count, char **arguments)
+{
+    char byte;
+
+    if (argument_count > 1 && strcmp(arguments[1], "past") == 0) {
+        plant_past_the_malloc();
+    } else {
+        plant();
+    }
     puts("ready");
     (void)fflush(stdout);
-    return read(STDIN_FILENO, &byte, 1) == 0 && kept[kept_count - 1] != NULL ? 0 : 1;
+    return read(STDIN_FILENO, &byte, 1) == 0 ? 0 : 1;
 }

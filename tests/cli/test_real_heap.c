@@ -24,6 +24,8 @@
 #define LIVE_BYTES  ((uint64_t)900 * 65536 + (uint64_t)KEPT_COUNT * 208)
 #define LIVE_COUNT  (900 + KEPT_COUNT)
 #define FREED_BYTES ((uint64_t)400000 * 208)
+/* That it maps past its malloc, when it is called so. */
+#define PAST_BYTES  ((uint64_t)64 << 20)
 #define PROFILE_MAX ((size_t)1 << 22)
 
 static struct fake program;
@@ -165,6 +167,44 @@ static void its_map_shows_pages_in_use(void **state)
     run_free(&run);
 }
 
+static void the_ledger_explains_what_is_resident(void **state)
+{
+    struct run run = RUN("check", "memory", "--pid", program.pid_text, "--json");
+    uint64_t committed_bytes, wanted_bytes, unexplained_bytes;
+
+    (void)state;
+    assert_int_equal(run.exit_code, 0);
+    assert_true(json_is_valid(run.out, run.out + strlen(run.out)));
+    assert_has(run.out, "\"is_explained\":true");
+    assert_true(json_number(run.out, "committed_bytes", &committed_bytes));
+    assert_true(json_number(run.out, "wanted_bytes", &wanted_bytes));
+    assert_true(json_number(run.out, "unexplained_bytes", &unexplained_bytes));
+    assert_true(committed_bytes >= LIVE_BYTES && wanted_bytes >= LIVE_BYTES);
+    assert_true(100 * unexplained_bytes <= 3 * wanted_bytes);
+    run_free(&run);
+}
+
+static void memory_past_the_ledger_is_found(void **state)
+{
+    struct fake past = fake_start_program(
+        (const char *const[]){QUARRY_CLI_PATH, "run", REAL_PROGRAM_PATH, "past", NULL});
+    struct run run = RUN("check", "memory", "--pid", past.pid_text, "--json");
+    uint64_t ledger_bytes, unexplained_bytes;
+
+    (void)state;
+    assert_int_equal(run.exit_code, 3);
+    assert_has(run.out, "\"is_explained\":false");
+    assert_true(json_number(run.out, "ledger_bytes", &ledger_bytes));
+    assert_true(json_number(run.out, "unexplained_bytes", &unexplained_bytes));
+    assert_true(unexplained_bytes + ledger_bytes >= PAST_BYTES);
+    run_free(&run);
+    run = RUN("check", "memory", "--pid", past.pid_text);
+    assert_int_equal(run.exit_code, 3);
+    assert_has(run.out, "resident and not explained\n\nBAD: ");
+    run_free(&run);
+    fake_stop(&past);
+}
+
 static void a_report_follows_its_end(void **state)
 {
     const struct run_options options = {.stdin_path = "/dev/null"};
@@ -198,6 +238,8 @@ int main(void)
         cmocka_unit_test(a_profile_sums_up_to_the_live_bytes_within_5_percent),
         cmocka_unit_test(counted_figures_are_the_programs),
         cmocka_unit_test(its_map_shows_pages_in_use),
+        cmocka_unit_test(the_ledger_explains_what_is_resident),
+        cmocka_unit_test(memory_past_the_ledger_is_found),
         cmocka_unit_test(a_report_follows_its_end),
         cmocka_unit_test(a_limit_makes_allocations_fail),
     };

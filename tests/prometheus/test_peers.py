@@ -169,7 +169,8 @@ class Conversations(unittest.TestCase):
             answers = []
             for door in (prometheus.door, door_of(server)):
                 series = wire.series_1([(NAME, "m"), ("job", "x")], samples)
-                self.assertEqual(door.write(wire.write_1(series))[0], 204)
+                status, headers, text = door.write(wire.write_1(series))
+                self.assertEqual(status, 204, f"{headers} {text}")
                 status, headers, answer = door.ask("POST", "/api/v1/read", body)
                 answers.append((status, headers["Content-Type"], answer))
             self.assertEqual(*answers)

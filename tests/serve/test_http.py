@@ -198,6 +198,9 @@ class Answering(unittest.TestCase):
                 self.assertEqual(len(server.lines("request")), 1)
 
 
+HEAP_FAMILY = re.compile(r"quarry_(alloc|span|spans|class|fragmentation|thread_cache)_|quarry_spans$")
+
+
 class Metrics(unittest.TestCase):
     def test_content_type_is_exact(self):
         with serve() as server:
@@ -223,6 +226,8 @@ class Metrics(unittest.TestCase):
             written = re.findall(r"^\| `((?:quarry|prometheus|process)_\w+)` \| (\w+) \|", document.read(), re.MULTILINE)
         with serve(resp=FREE, memcached=FREE) as server:
             told = re.findall(r"^# TYPE (\w+) (\w+)$", metrics(server), re.MULTILINE)
+        if ("quarry_spans", "gauge") not in told:  # a sanitizer's build has the sanitizer's malloc
+            written = [family for family in written if not HEAP_FAMILY.match(family[0])]
         self.assertEqual(sorted(told), sorted(written))
 
     def test_labels_are_those_of_the_page_and_series_are_bounded(self):

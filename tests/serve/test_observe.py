@@ -260,6 +260,91 @@ class Reports(Observe):
                 for word in words:
                     self.assertIn(word, " ".join((shown.stdout + shown.stderr).split()))
 
+    def run_check(self, *words):
+        return subprocess.run([*self.server.program, "check", "memory", *words], capture_output=True, text=True,
+                              timeout=PATIENCE_S)
+
+    def check_explained(self, url, pid):
+        """The ledger explains the process, and its table adds up. Returns: the figures."""
+        shown = self.run_check("--server", url, "--json")
+        if IS_SANITIZED:
+            self.assertEqual(shown.returncode, 1, shown.stderr)
+            self.assertIn("answered 500", shown.stderr)
+            return None
+        self.assertEqual(shown.returncode, 0, shown.stdout + shown.stderr)
+        told = json.loads(shown.stdout)
+        self.assertEqual((told["pid"], told["is_explained"]), (pid, True))
+        self.assertGreaterEqual(told["explained_percent"], 97)
+        self.assertEqual(sum(told["kernel"].values()), told["resident_bytes"])
+        self.assertEqual(sum(row["bytes"] for row in told["owners"]), told["committed_bytes"])
+        self.assertEqual(told["wanted_bytes"] - told["unexplained_bytes"] + told["untouched_bytes"],
+                         told["ledger_bytes"])
+        return told
+
+    def test_memory_is_explained_when_loaded(self):
+        told = self.check_explained(f"http://{self.address}", self.server.process.pid)
+        if told is not None:
+            self.assertGreaterEqual(told["wanted_bytes"], VALUES * VALUE_BYTES)
+            text = self.run_check("--pid", str(self.server.process.pid))
+            self.assertEqual(text.returncode, 0, text.stdout + text.stderr)
+            self.assertIn("% explained", text.stdout)
+
+    def test_memory_is_explained_when_idle(self):
+        with Server(http="127.0.0.1:0") as idle:
+            self.check_explained(f"http://{idle.doors()[-1]['address']}", idle.process.pid)
+            idle.end()
+
+    def test_memory_of_a_cache_in_a_file_is_explained(self):
+        """Pages of the cache's file are the ledger's: they are charged as any others are."""
+        with Server("--durability", "process", http="127.0.0.1:0",
+                    environment={"QUARRY_CACHE_FILE": "data"}) as filed:
+            with filed.connect() as link:
+                for i in range(VALUES):
+                    link.send(f"set key{i} 0 0 {VALUE_BYTES} noreply\r\n{'v' * VALUE_BYTES}\r\n")
+                link.ask("version\r\n")
+            told = self.check_explained(f"http://{filed.doors()[-1]['address']}", filed.process.pid)
+            if told is not None:
+                self.assertGreater(told["kernel"]["shared_bytes"], 1 << 20)
+            filed.end()
+
+    def test_check_of_planted_answers(self):
+        """Judged by its figures, not by what it says of itself; what is no check's answer fails."""
+        def answer(private, ledger, **more):
+            figures = {"view": "check-memory", "pid": 7, "committed_bytes": ledger, "ledger_bytes": ledger,
+                       "resident_bytes": private, "is_explained": True, "kernel": {"private_bytes": private},
+                       "owners": [{"owner": "ca\x1bche", "bytes": ledger}]}
+            return 200, json.dumps({**figures, **more})
+
+        for planted, code, words in ((answer(100 << 20, 100 << 20), 0, ["good: 100.0 % explained", "ca?che"]),
+                                     (answer(100 << 20, 97 << 20), 0, ["3 MiB resident and not", "97.0 %"]),
+                                     (answer(1000 << 20, 969 << 20), 3, ["BAD: 96.9 %"]),
+                                     (answer(0, 0), 0, ["100.0 %"]),
+                                     (answer(2**63 - 1, 1, kernel={"private_bytes": 2**63 - 1,
+                                                                   "shared_bytes": 2**63 - 1}), 3, ["BAD: 0.0 %"]),
+                                     (answer(1, 1, is_stale=True), 0, ["older figures"]),
+                                     (answer(1, 1, view="doctor"), 1, ["no answer of a check"]),
+                                     (answer(1, 1, kernel=None, owners=[]), 1, ["no answer of a check"]),
+                                     (answer(1, 1, owners=[{"owner": "x", "bytes": 1}] * 9999), 0, ["good"]),
+                                     ((200, "{"), 1, ["no answer of a check"]),
+                                     ((200, ""), 1, ["no answer of a check"]),
+                                     ((404, "no such page\n"), 1, ["answered 404: no such page"]),
+                                     ((503, "come again\n"), 75, ["answered 503: come again"])):
+            with self.subTest(planted[1][:200]), Planted(*planted) as url:
+                shown = self.run_check("--server", url)
+                self.assertEqual(shown.returncode, code, shown.stdout + shown.stderr)
+                for word in words:
+                    self.assertIn(word, " ".join((shown.stdout + shown.stderr).split()))
+
+    def test_check_wants_one_thing_to_look_at(self):
+        for words in ([], ["--pid", "1", "--server", "http://x"], ["--pid", "x"], ["x", "--pid", "1"],
+                      ["--pid", "1", "--user", "x"], ["--server", "http://x", "--password-file", "x"],
+                      ["--pid"], ["--nonsense"], ["--server", "nonsense"]):
+            self.assertEqual(self.run_check(*words).returncode, 2, words)
+        with socket.socket() as nobody:
+            nobody.bind(("127.0.0.1", 0))  # bound, and listened to by nobody
+            shown = self.run_check("--server", f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        self.assertEqual((shown.returncode, shown.stdout), (4, ""))
+
     def test_command_line(self):
         words = self.ask("/debug/pprof/cmdline")[2].split(b"\0")
         self.assertIn(b"serve", words)
@@ -276,7 +361,7 @@ class Reports(Observe):
         """As it is loaded, a byte behind the function's begin: a return address."""
         program = os.readlink(f"/proc/{self.server.process.pid}/exe")
         names = subprocess.run(["nm", program], capture_output=True, text=True, check=True).stdout
-        offset = next(int(line.split()[0], 16) for line in names.splitlines() if line.endswith(" T main"))
+        offset = next(int(line.split()[0], 16) for line in names.splitlines() if line.lower().endswith(" t main"))
         with open(f"/proc/{self.server.process.pid}/maps") as maps:
             base = next(int(line.split("-")[0], 16) for line in maps if line.rstrip().endswith(program))
         return base + offset + 1

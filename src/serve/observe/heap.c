@@ -186,6 +186,16 @@ enum http_outcome observe_answer_doctor(struct http_call *call)
                           (struct observe_order){.words = words, .takes_findings = true});
 }
 
+enum http_outcome observe_answer_check_memory(struct http_call *call)
+{
+    char pid[PID_BYTES];
+
+    snprintf(pid, sizeof pid, "%" PRIu32, (uint32_t)getpid());
+    const char *const words[] = {"check", "memory", "--pid", pid, "--json", NULL};
+    return observe_answer(call, "application/json",
+                          (struct observe_order){.words = words, .takes_findings = true});
+}
+
 enum http_outcome observe_answer_heap(struct http_call *call, struct quarry_memory *memory)
 {
     struct http_slice name = http_segment(call, 0);

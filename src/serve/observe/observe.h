@@ -29,4 +29,7 @@ bool observe_write_summary(struct http_text *text, struct quarry_memory *memory)
 /* /api/v1/doctor: findings, with what mends each. */
 enum http_outcome observe_answer_doctor(struct http_call *call);
 
+/* /api/v1/check/memory: whether the ledger explains what the kernel says is resident. */
+enum http_outcome observe_answer_check_memory(struct http_call *call);
+
 #endif
