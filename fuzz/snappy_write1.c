@@ -121,7 +121,9 @@ static void read_series(struct tsdb_slice body, const struct tsdb_write_reader *
     }
     Q_ASSERT(!series->is_guess);
     check_key(series->labels);
-    if (guessed.labels.count == series->labels.count) {
+    /* As many bytes elsewhere are another key: the guess was wrong. */
+    if (guessed.labels.count == series->labels.count &&
+        guessed.labels.bytes == series->labels.bytes) {
         Q_ASSERT(guessed.sample.bits == series->sample.bits &&
                  guessed.sample.t_ms == series->sample.t_ms);
     }

@@ -455,6 +455,7 @@ struct quarry_tsdb_query {
     const struct quarry_tsdb_matcher *matchers; /* all of them match; 0: every series */
     size_t matcher_count;
     int64_t min_ms, max_ms; /* both included */
+    bool has_no_limit;      /* options.query_series_count is not for it */
 };
 
 /*

@@ -54,7 +54,7 @@ struct serve_tsdb_export {
     _Atomic uint32_t state; /* enum state */
 
     struct os_mutex mutex;
-    /* guarded by mutex */
+    /* Read with the mutex, changed with it by the thread that reads configurations. */
     struct tenant *tenants; /* own */
     size_t tenant_count;
 };
@@ -153,8 +153,8 @@ static void state_set(struct serve_tsdb_export *export, enum state state)
     os_futex_wake(&export->state, UINT32_MAX);
 }
 
+/* By the thread that reads configurations: nobody else changes them. */
 static bool tenant_is_known(const struct serve_tsdb_export *export, uint16_t number)
-    Q_REQUIRES(&export->mutex)
 {
     for (size_t i = 0; i < export->tenant_count; i++) {
         if (export->tenants[i].number == number) {
@@ -164,25 +164,29 @@ static bool tenant_is_known(const struct serve_tsdb_export *export, uint16_t num
     return false;
 }
 
-/* Adds one that is new. Returns: false: there is no memory. */
+/* Adds one that is new, by the same thread. Returns: false: there is no memory. */
 static bool tenant_add(struct serve_tsdb_export *export, uint16_t number, const char *name)
 {
-    bool is_added = true;
+    const size_t count = export->tenant_count;
 
-    os_mutex_lock(&export->mutex);
-    if (!tenant_is_known(export, number)) {
-        struct tenant *more =
-            realloc(export->tenants, (export->tenant_count + 1) * sizeof *export->tenants);
-        is_added = more != NULL;
-        if (is_added) {
-            export->tenants = more;
-            more[export->tenant_count] = (struct tenant){.number = number};
-            (void)snprintf(more[export->tenant_count].name, sizeof more->name, "%s", name);
-            export->tenant_count++;
-        }
+    if (tenant_is_known(export, number)) {
+        return true;
     }
+    struct tenant *more = malloc((count + 1) * sizeof *more), *before = export->tenants;
+    if (more == NULL) {
+        return false;
+    }
+    if (count != 0) {
+        memcpy(more, before, count * sizeof *more);
+    }
+    more[count] = (struct tenant){.number = number};
+    (void)snprintf(more[count].name, sizeof more->name, "%s", name);
+    os_mutex_lock(&export->mutex);
+    export->tenants = more;
+    export->tenant_count = count + 1;
     os_mutex_unlock(&export->mutex);
-    return is_added;
+    free(before);
+    return true;
 }
 
 void serve_tsdb_export_tenants(struct serve_tsdb_export *export, struct serve_tenants *tenants,
@@ -240,8 +244,10 @@ static enum quarry_status write_tenant(struct serve_tsdb_export *export,
                                        const struct quarry_tsdb_leaving *leaving,
                                        struct report *report, struct quarry_error *error)
 {
-    const struct quarry_tsdb_query query = {
-        .tenant = tenant->number, .min_ms = leaving->start_ms, .max_ms = leaving->end_ms - 1};
+    const struct quarry_tsdb_query query = {.tenant = tenant->number,
+                                            .min_ms = leaving->start_ms,
+                                            .max_ms = leaving->end_ms - 1,
+                                            .has_no_limit = true};
     char path[SERVE_PATH_BYTES];
     const struct store_blocks_options options = {
         .tsdb = leaving->tsdb,

@@ -121,9 +121,10 @@ static void offer_answer(struct quarry_tsdb *tsdb, int32_t number, enum quarry_s
 {
     struct tsdb_view *view = tsdb_view_acquire(&tsdb->views);
     struct tsdb_window *window = tsdb_view_find(view, number);
-    bool is_taken = status == QUARRY_OK;
+    /* One that has gone meanwhile, after the longest wait, was not taken whole. */
+    bool is_taken = status == QUARRY_OK && window != NULL;
 
-    if (window != NULL && is_taken) {
+    if (is_taken) {
         (void)offer_raise(window, TSDB_OFFER_TAKEN);
     } else if (window != NULL && offer_raise(window, TSDB_OFFER_FAILED) == TSDB_OFFER_WANTED) {
         (void)offer_raise(window, TSDB_OFFER_OVER);

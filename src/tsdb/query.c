@@ -92,7 +92,7 @@ static enum quarry_status select_set(struct quarry_tsdb *tsdb,
                                      const struct matchers *matchers,
                                      struct quarry_tsdb_set **ret_set, struct quarry_error *error)
 {
-    uint64_t series_max = tsdb->options.query_series_count;
+    uint64_t series_max = query->has_no_limit ? 0 : tsdb->options.query_series_count;
     struct tsdb_view *view = tsdb_view_acquire(&tsdb->views);
     struct tsdb_ids ids = {.memory = matchers->memory};
     enum quarry_status status = find(tsdb, query, matchers, view, &ids);

@@ -24,7 +24,7 @@ KV_VERBS = ("get put del delrange exists merge batch batchput scan keys dump loa
 # the cursor stands behind.
 LINES = [
     ("quarry se", "serve"),
-    ("quarry c", "cache completion config"),
+    ("quarry c", "cache check completion config"),
     ("quarry --v", "--version"),
     ("quarry nonsense --", "--help --version"),
     ("quarry kv ", KV_VERBS),

@@ -94,8 +94,8 @@ class Purge(unittest.TestCase):
                 self.until(server, "exported_windows_total", 1)  # once more, to the same name
                 self.assertEqual(self.compare(out, 4), before)
                 self.fill(server, 6)
-                self.compare(out, 5)
                 self.until(server, "exported_windows_total", 2)
+                self.compare(out, 5)
                 shutil.rmtree(out)
                 with open(out, "w"):
                     pass  # where a folder should be

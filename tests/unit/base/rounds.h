@@ -8,7 +8,11 @@
 #ifndef QUARRY_TESTS_UNIT_BASE_ROUNDS_H
 #define QUARRY_TESTS_UNIT_BASE_ROUNDS_H
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) ||                               \
+    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define ROUNDS(plain, sanitized) (sanitized)
 #else
 #define ROUNDS(plain, sanitized) (plain)
