@@ -16,7 +16,7 @@ quarry_shared_library(quarry MAP ${PROJECT_SOURCE_DIR}/cmake/quarry.map
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT program)
 if(TARGET quarry_cli)
   install(TARGETS quarry_cli RUNTIME COMPONENT program)
-  if(NOT QUARRY_SANITIZE)
+  if(NOT QUARRY_SANITIZE AND NOT QUARRY_CHECK_ONLY)
     set(completion_dir ${PROJECT_BINARY_DIR}/src/cli/completion)
     install(FILES ${completion_dir}/quarry DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
             COMPONENT program)
