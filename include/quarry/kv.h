@@ -569,8 +569,8 @@ QUARRY_EXPORT void quarry_kv_iterator_destroy(struct quarry_kv_iterator *iterato
 /*
  * Move it: to the first key, the last one, the first at or after a key, the last at or before it,
  * the next, the one before. Returns: whether it is at a key. False at the end, and after an error:
- * ask quarry_kv_iterator_status. `next` and `previous` are for an iterator that is at a key. What is
- * sought may be a part of the key or value that it shows.
+ * ask quarry_kv_iterator_status. `next` and `previous` are for an iterator that is at a key. What
+ * is sought may be a part of the key or value that it shows.
  */
 QUARRY_EXPORT bool quarry_kv_iterator_first(struct quarry_kv_iterator *iterator);
 QUARRY_EXPORT bool quarry_kv_iterator_last(struct quarry_kv_iterator *iterator);
