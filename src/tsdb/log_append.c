@@ -16,6 +16,8 @@
  *   1. What the table of a segment says has been appended to it: where that fails, nothing is
  *      appended to the segment any more.
  *   2. The labels of a series are in a segment before, or in the record of, its first sample.
+ *   3. A batch is whole in the segment that its ticket names. A sync takes no lock, and may break
+ * the segment while the batch is being appended to it: then all of it goes to another one.
  *
  * Locking: `mutex`, for a whole batch.
  * Cost: 166 instructions a sample of node_exporter-like data in batches of 500, labels aside.
@@ -262,15 +264,24 @@ static enum quarry_status append_locked(struct tsdb_log *log, const struct tsdb_
                                         struct tsdb_log_ticket *ret_ticket,
                                         struct quarry_error *error) Q_REQUIRES(&log->mutex)
 {
-    struct appending appending = {.log = log, .batch = batch, .error = error};
-    enum quarry_status status = log_take_entry(log, batch->window, &appending.entry, error);
+    struct appending appending = {.log = log, .batch = batch};
+    enum quarry_status status = QUARRY_OK;
+    bool is_outrun;
 
+    /* Again for each sync that fails meanwhile, of a segment with something in it. */
+    do {
+        status = log_take_entry(log, batch->window, &appending.entry, error);
+        if (status != QUARRY_OK) {
+            return status;
+        }
+        appending.error = error;
+        status = append_all(&appending);
+        is_outrun = status != QUARRY_OK && log_segment_is_outrun(appending.entry->segment);
+        if (status != QUARRY_OK) {
+            give_up(&appending);
+        }
+    } while (is_outrun);
     if (status != QUARRY_OK) {
-        return status;
-    }
-    status = append_all(&appending);
-    if (status != QUARRY_OK) {
-        give_up(&appending);
         return status;
     }
     log->stats.sample_count += batch->sample_count + batch->histogram_count;

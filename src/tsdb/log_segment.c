@@ -52,6 +52,7 @@ struct log_segment {
     struct log_identity identity;
 
     /* of who appends */
+    bool has_failed;      /* to append, which broke it */
     bool is_preallocated; /* false: the file system cannot, or it is finished */
     uint64_t allocated_end;
     uint64_t at;   /* where the record that is being appended has come to */
@@ -288,12 +289,18 @@ enum quarry_status log_segment_append(struct log_segment *segment, const struct 
     }
     status = put_record(segment, &rest, &own);
     if (status != QUARRY_OK) {
+        segment->has_failed = true;
         (void)break_segment(segment, status, &own);
         return log_segment_status(segment, error);
     }
     /* Release: pairs with the acquire in sync_once: what is below is with the kernel. */
     atomic_store_release_u64(&segment->end, segment->at);
     return QUARRY_OK;
+}
+
+bool log_segment_is_outrun(struct log_segment *segment)
+{
+    return log_segment_status(segment, NULL) != QUARRY_OK && !segment->has_failed;
 }
 
 void log_segment_finish(struct log_segment *segment)

@@ -36,6 +36,9 @@ enum quarry_status log_segment_create(const struct log_segment_options *options,
 enum quarry_status log_segment_append(struct log_segment *segment, const struct tsdb_slice *parts,
                                       size_t part_count, struct quarry_error *error);
 
+/* Whether it is broken, and by a sync: what has not been appended may go to another segment. */
+bool log_segment_is_outrun(struct log_segment *segment);
+
 /*
  * Waits until the segment up to `end` would survive a loss of power, and its name.
  * Errors: that of the sync, told to all who wait. Threads: any, beside one that appends.
