@@ -499,6 +499,14 @@ QUARRY_EXPORT void quarry_kv_value_release(struct quarry_kv_value *value);
  */
 QUARRY_EXPORT void quarry_kv_prefetch(struct quarry_kv *kv, const struct quarry_kv_slice *keys,
                                       size_t key_count);
+/*
+ * Likewise for keys that this thread is going to put: their places are looked for side by side, and
+ * found again when the puts come. The first 16 are; others, and puts that never come, cost nothing
+ * more. Only in time does it make a difference. Threads: any. Cost: of each key some 40
+ * instructions, or the search that its put is then spared; a dozen overlapping cache misses.
+ */
+QUARRY_EXPORT void quarry_kv_prefetch_puts(struct quarry_kv *kv, const struct quarry_kv_slice *keys,
+                                           size_t key_count);
 
 /*
  * Reads a value into the caller's memory.

@@ -112,9 +112,12 @@ enum quarry_status keyspace_read(struct keyspace *keyspace, const struct keyspac
                                  struct keyspace_value *ret_value, struct quarry_error *error);
 /* Up to so many keys that are to be read soon are fetched into the CPU's caches at once. */
 #define KEYSPACE_PREFETCHED_MAX 16u
-/* See quarry_kv_prefetch. `count`: up to KEYSPACE_PREFETCHED_MAX; long keys are passed over. */
+/* See quarry_kv_prefetch, and quarry_kv_prefetch_puts. `count`: up to KEYSPACE_PREFETCHED_MAX; long
+ * keys are passed over. */
 void keyspace_prefetch(struct keyspace *keyspace, const struct keyspace_scope *scope,
                        const struct quarry_kv_slice *keys, size_t count);
+void keyspace_prefetch_puts(struct keyspace *keyspace, const struct keyspace_scope *scope,
+                            const struct quarry_kv_slice *keys, size_t count);
 /*
  * Reads many keys at one moment. `ret_statuses`, `ret_values`: for each, QUARRY_OK or
  * QUARRY_NOT_FOUND. After any other status none is held.

@@ -44,11 +44,16 @@ enum quarry_status keyspace_read(struct keyspace *keyspace, const struct keyspac
 /* Of keys that are fetched ahead, scope included. */
 #define PREFETCHED_BYTES 64u
 
-void keyspace_prefetch(struct keyspace *keyspace, const struct keyspace_scope *scope,
-                       const struct quarry_kv_slice *keys, size_t count)
-{
-    struct quarry_kv_slice whole[KEYSPACE_PREFETCHED_MAX];
+/* Short keys as they are in the store. */
+struct whole_keys {
+    struct quarry_kv_slice keys[KEYSPACE_PREFETCHED_MAX];
     char rooms[KEYSPACE_PREFETCHED_MAX][PREFETCHED_BYTES];
+    size_t count;
+};
+
+static void make_whole(const struct keyspace_scope *scope, const struct quarry_kv_slice *keys,
+                       size_t count, struct whole_keys *ret_whole)
+{
     size_t found = 0;
 
     Q_ASSERT(count <= KEYSPACE_PREFETCHED_MAX);
@@ -57,13 +62,31 @@ void keyspace_prefetch(struct keyspace *keyspace, const struct keyspace_scope *s
             keys[i].byte_count > PREFETCHED_BYTES - KEYSPACE_PREFIX_BYTES) {
             continue;
         }
-        keyspace_put_prefix(rooms[found], scope);
-        memcpy(rooms[found] + KEYSPACE_PREFIX_BYTES, keys[i].bytes, keys[i].byte_count);
-        whole[found] =
-            (struct quarry_kv_slice){rooms[found], keys[i].byte_count + KEYSPACE_PREFIX_BYTES};
-        found++;
+        char *room = ret_whole->rooms[found];
+        keyspace_put_prefix(room, scope);
+        memcpy(room + KEYSPACE_PREFIX_BYTES, keys[i].bytes, keys[i].byte_count);
+        ret_whole->keys[found++] =
+            (struct quarry_kv_slice){room, keys[i].byte_count + KEYSPACE_PREFIX_BYTES};
     }
-    quarry_kv_prefetch(keyspace->kv, whole, found);
+    ret_whole->count = found;
+}
+
+void keyspace_prefetch(struct keyspace *keyspace, const struct keyspace_scope *scope,
+                       const struct quarry_kv_slice *keys, size_t count)
+{
+    struct whole_keys whole;
+
+    make_whole(scope, keys, count, &whole);
+    quarry_kv_prefetch(keyspace->kv, whole.keys, whole.count);
+}
+
+void keyspace_prefetch_puts(struct keyspace *keyspace, const struct keyspace_scope *scope,
+                            const struct quarry_kv_slice *keys, size_t count)
+{
+    struct whole_keys whole;
+
+    make_whole(scope, keys, count, &whole);
+    quarry_kv_prefetch_puts(keyspace->kv, whole.keys, whole.count);
 }
 
 /* ---- many ----------------------------------------------------------------------------------- */

@@ -77,6 +77,8 @@ static const uint64_t reserve_bytes[KV_RESERVES] = {
 
 Q_STATIC_ASSERT(KV_SEQUENCE_MAX <= UINT64_MAX >> SLOT_SHIFT, "a sequence fits a slot");
 
+static _Thread_local struct kv_memtable_splice thread_splice;
+
 enum quarry_status kv_commit_create(struct quarry_kv *kv, struct kv_commit **ret_commit)
 {
     struct kv_commit *commit =
@@ -405,10 +407,14 @@ static void count_write(struct quarry_kv *kv, const struct kv_write *write)
 /* It is in the order of writes: inserts it, and has it be seen. */
 static inline void finish_write(struct quarry_kv *kv, struct kv_write *write)
 {
-    static _Thread_local struct kv_memtable_splice splice;
-
-    kv_memtable_apply(write->layer->memtable, &write->plan, &splice);
+    kv_memtable_apply(write->layer->memtable, &write->plan, &thread_splice);
     kv_commit_publish(kv, write->ticket, write->end_sequence);
+}
+
+void kv_commit_seek_ahead(const struct kv_memtable *memtable, const struct kv_slice *keys,
+                          size_t count)
+{
+    kv_memtable_seek_ahead(memtable, keys, count, &thread_splice);
 }
 
 static enum quarry_status make_durable(struct quarry_kv *kv, const struct kv_write *write,

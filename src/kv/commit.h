@@ -19,6 +19,13 @@ enum quarry_status kv_commit(struct quarry_kv *kv, const struct quarry_kv_write_
                              struct kv_slice data, struct quarry_error *error);
 
 /*
+ * Where keys belong that this thread is going to put; see kv_memtable_seek_ahead. `memtable`: the
+ * newest that the caller knows.
+ */
+void kv_commit_seek_ahead(const struct kv_memtable *memtable, const struct kv_slice *keys,
+                          size_t count);
+
+/*
  * Makes the mutable layer immutable, if anything is in it, begins a log and a memtable, publishes
  * the view, and wakes the background. Nobody is writing to what was the mutable one any more. Waits
  * where there are too many immutable ones.

@@ -47,6 +47,9 @@
 /* Changes of a batch whose places in the table of keys are fetched together: a miss takes as long
  * as some ten insertions in order. */
 #define CHANGES_AHEAD 8u
+/* Nodes up to this height get no short cuts where there is an older one of their key: one in e^3 is
+ * higher. */
+#define LOW_HEIGHT 3u
 
 /* ---- beginning and ending ------------------------------------------------------------------- */
 
@@ -301,25 +304,34 @@ static void write_node(const struct kv_list *list, uint32_t offset, uint64_t seq
     }
 }
 
-/* Before an older node of the key, if there is one. A higher node has to be looked for a place at
- * all levels anyway. */
+/* Before an older node of the key, if there is one. */
 static bool insert_before_older(struct kv_memtable *memtable, uint32_t offset, uint32_t height,
                                 uint32_t tag)
 {
     const struct kv_node *node = kv_node_at(&memtable->points, offset);
 
-    if (height != 1 || !memtable->has_hash) {
+    if (height > LOW_HEIGHT || !memtable->has_hash) {
         return false;
     }
     uint32_t older = kv_hash_find(&memtable->hash, tag, kv_node_key(node), node->prefix);
     return older != 0 && kv_list_insert_before(&memtable->points, offset, older);
 }
 
+/* Where the thread looked for its place ahead. */
+static bool insert_at_place(struct kv_memtable *memtable, uint32_t offset, uint32_t height,
+                            uint32_t tag, struct kv_memtable_splice *splice)
+{
+    const struct kv_memtable_place *place = kv_memtable_take_place(splice, tag);
+
+    return place != NULL && kv_list_insert_at(&memtable->points, offset, height, place);
+}
+
 static void link_point(struct kv_memtable *memtable, uint32_t offset, uint32_t height, uint32_t tag,
                        struct kv_memtable_splice *splice)
 {
     if (!kv_list_insert_near(&memtable->points, offset, height, splice) &&
-        !insert_before_older(memtable, offset, height, tag)) {
+        !insert_before_older(memtable, offset, height, tag) &&
+        !insert_at_place(memtable, offset, height, tag, splice)) {
         kv_list_insert_far(&memtable->points, offset, height, splice);
     }
     if (memtable->has_hash) {
@@ -427,10 +439,7 @@ void kv_memtable_apply(struct kv_memtable *memtable, const struct kv_memtable_pl
         own.memtable_id = 0;
         splice = &own;
     }
-    if (splice->memtable_id != memtable->id) {
-        kv_list_splice_init(&memtable->points, splice);
-        splice->memtable_id = memtable->id;
-    }
+    kv_memtable_splice_turn(memtable, splice);
     if (plan->byte_count != 0) {
         apply_changes(memtable, plan, splice);
     }
@@ -618,10 +627,20 @@ static void iterator_seek_before(struct kv_iterator *iterator, struct kv_key key
     show(of(iterator), before);
 }
 
+/* The node after the one that is shown is fetched meanwhile: its links, its key, and some of its
+ * value, of which the lines behind come by themselves. */
 static void iterator_next(struct kv_iterator *iterator)
 {
+    const struct kv_list *list = &of(iterator)->memtable->points;
+
     Q_DCHECK(iterator->is_valid);
-    show(of(iterator), kv_list_next(&of(iterator)->memtable->points, of(iterator)->node));
+    show(of(iterator), kv_list_next(list, of(iterator)->node));
+    if (iterator->is_valid) {
+        const char *after = list->base + kv_list_next(list, of(iterator)->node);
+        __builtin_prefetch(after);
+        __builtin_prefetch(after + Q_CACHE_LINE_BYTES);
+        __builtin_prefetch(after + 2 * Q_CACHE_LINE_BYTES);
+    }
 }
 
 static void iterator_previous(struct kv_iterator *iterator)

@@ -24,8 +24,16 @@
  *
  * Splices are kept between insertions. If the next key is after the last one, and before what
  * followed it at one of the lowest levels, the search begins there: a sorted batch costs two
- * comparisons a key. Else, if somebody knows an older node of the same key, a node without short
- * cuts goes right before that one. Otherwise the search begins at the top.
+ * comparisons a key. Else, if somebody knows an older node of the same key, the new one goes right
+ * before that one, and gets no short cuts: those to the oldest of its key are as good. One node in
+ * e^3 gets them all the same, lest a key that is written all the time be a list to walk along.
+ * Otherwise the search begins at the top.
+ *
+ * A search at random waits for memory most of its time, once for each node of the lower levels.
+ * Those of several keys can take turns: each looks at the node that it asked for last, asks for the
+ * next, and lets the others go on. What it finds is a *place*, a splice of the lowest levels, which
+ * stays true whatever is inserted meanwhile, for nothing is removed: it only may be no longer
+ * narrow, and linking searches on from it then.
  *
  * A search remembers how many bytes of the key sought each of the two nodes that it lies between
  * begins with. All between them begin with the lesser of the two, which is not compared again: one
@@ -238,6 +246,95 @@ static void search_all(const struct kv_list *list, const struct kv_list_target *
     }
 }
 
+/* One of the searches that take turns. */
+struct search {
+    const struct kv_list_target *target;
+    struct kv_memtable_place *place;
+    uint32_t level;  /* at which it is */
+    uint32_t before; /* as in search_level */
+    uint32_t known;
+    uint32_t next; /* to be looked at: asked for */
+    struct bounds bounds;
+};
+
+/* Asks for both lines that a node's links, prefix and key may be in. */
+static inline void fetch_node(const struct kv_list *list, uint32_t offset)
+{
+    __builtin_prefetch(list->base + offset);
+    __builtin_prefetch(list->base + offset + KV_NODE_BYTES + 16);
+}
+
+/* Down from `level` to where another node is to be looked at. Returns: false: the place is found.
+ */
+static bool find_next(const struct kv_list *list, struct search *search)
+{
+    for (;;) {
+        /* Acquire: pairs with the release in link_level. */
+        uint32_t next =
+            atomic_load_acquire_u32(kv_node_next(kv_node_at(list, search->before), search->level));
+        if (next != search->known && next != 0) {
+            search->next = next;
+            fetch_node(list, next);
+            return true;
+        }
+        search->known = next;
+        if (search->level < KV_MEMTABLE_PLACE_LEVELS) {
+            search->place->previous[search->level] = search->before;
+            search->place->next[search->level] = next;
+        }
+        if (search->level-- == 0) {
+            return false;
+        }
+    }
+}
+
+/* Looks at the node that was asked for. Returns: as find_next. */
+static bool step(const struct kv_list *list, struct search *search)
+{
+    struct bounds *bounds = &search->bounds;
+    uint32_t common = bounds->before < bounds->next ? bounds->before : bounds->next;
+
+    if (is_before_from(list, search->next, search->target, &common)) {
+        bounds->before = common;
+        search->before = search->next;
+    } else {
+        bounds->next = common;
+        search->known = search->next;
+    }
+    return find_next(list, search);
+}
+
+void kv_list_search_many(const struct kv_list *list, const struct kv_list_target *targets,
+                         size_t count, struct kv_memtable_place *ret_places)
+{
+    struct search searches[KV_MEMTABLE_AHEAD];
+    size_t left = 0;
+    /* Relaxed: as in kv_list_seek. */
+    uint32_t height = atomic_load_relaxed_u32(&list->height);
+
+    Q_DCHECK(count <= KV_MEMTABLE_AHEAD);
+    for (size_t i = 0; i < count; i++) {
+        searches[left] = (struct search){.target = &targets[i],
+                                         .place = &ret_places[i],
+                                         .level = height - 1,
+                                         .before = list->head};
+        for (uint32_t level = height; level < KV_MEMTABLE_PLACE_LEVELS; level++) {
+            ret_places[i].previous[level] = list->head;
+            ret_places[i].next[level] = 0;
+        }
+        left += find_next(list, &searches[left]);
+    }
+    while (left != 0) {
+        for (size_t i = 0; i < left;) {
+            if (step(list, &searches[i])) {
+                i++;
+            } else {
+                searches[i] = searches[--left];
+            }
+        }
+    }
+}
+
 /* From where the last insertion was. Returns: false: the target is not near behind it. */
 static bool search_near(const struct kv_list *list, const struct kv_list_target *target,
                         struct kv_memtable_splice *splice)
@@ -407,6 +504,19 @@ bool kv_list_insert_before(struct kv_list *list, uint32_t offset, uint32_t older
     splice.next[0] = older;
     link_bottom(list, offset, &target, &splice);
     return true;
+}
+
+bool kv_list_insert_at(struct kv_list *list, uint32_t offset, uint32_t height,
+                       const struct kv_memtable_place *place)
+{
+    struct kv_memtable_splice splice;
+
+    if (height > KV_MEMTABLE_PLACE_LEVELS) {
+        return false;
+    }
+    memcpy(splice.previous, place->previous, sizeof(place->previous));
+    memcpy(splice.next, place->next, sizeof(place->next));
+    return kv_list_insert_near(list, offset, height, &splice);
 }
 
 void kv_list_insert_far(struct kv_list *list, uint32_t offset, uint32_t height,

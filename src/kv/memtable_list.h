@@ -141,6 +141,14 @@ static inline bool kv_node_has_key(const struct kv_list *list, const struct kv_n
 enum quarry_status kv_list_init(struct kv_list *list, struct quarry_arena *arena,
                                 const struct quarry_kv_comparator *comparator);
 
+/*
+ * Where keys belong, searched for side by side: while one search waits for memory, the others go
+ * on. `ret_places`: of each target, for kv_list_insert_at. `count`: up to KV_MEMTABLE_AHEAD.
+ * Threads: any. Cost: that of the searches, and of hardly more misses than one of them has.
+ */
+void kv_list_search_many(const struct kv_list *list, const struct kv_list_target *targets,
+                         size_t count, struct kv_memtable_place *ret_places);
+
 /* A splice that is nowhere. */
 void kv_list_splice_init(const struct kv_list *list, struct kv_memtable_splice *splice);
 
@@ -152,7 +160,13 @@ void kv_list_splice_init(const struct kv_list *list, struct kv_memtable_splice *
  */
 bool kv_list_insert_near(struct kv_list *list, uint32_t offset, uint32_t height,
                          struct kv_memtable_splice *splice);
-/* Links a node of height 1 before `older`, one of the same key. Returns: false: it belongs
+/*
+ * Links a node where a search that may be long ago found its place. Returns: false: it belongs
+ * elsewhere, or is too high, and is not linked. Threads: any. Cost: two nodes are looked at.
+ */
+bool kv_list_insert_at(struct kv_list *list, uint32_t offset, uint32_t height,
+                       const struct kv_memtable_place *place);
+/* Links a node before `older`, one of the same key, without short cuts. Returns: false: it belongs
  * elsewhere, and is not linked. Threads: any. Cost: three nodes are looked at. */
 bool kv_list_insert_before(struct kv_list *list, uint32_t offset, uint32_t older);
 /* Links a node that kv_list_insert_near would not. Threads: any. */

@@ -37,4 +37,19 @@ struct kv_memtable {
     uint64_t fragments_range_count;
 };
 
+/* Makes a splice one of this memtable; what was of another is forgotten. */
+static inline void kv_memtable_splice_turn(const struct kv_memtable *memtable,
+                                           struct kv_memtable_splice *splice)
+{
+    if (splice->memtable_id != memtable->id) {
+        kv_list_splice_init(&memtable->points, splice);
+        splice->memtable_id = memtable->id;
+        splice->place_count = 0;
+    }
+}
+
+/* The place that was looked for ahead for a key; NULL: there is none. Once for each. */
+const struct kv_memtable_place *kv_memtable_take_place(struct kv_memtable_splice *splice,
+                                                       uint32_t tag);
+
 #endif

@@ -1,5 +1,5 @@
 /*
- * Fetching ahead: what gets will touch, into the caches of the CPU.
+ * Fetching ahead: what gets and puts will touch, into the caches of the CPU.
  *
  *     all keys    where the memtables' tables and the filters of files have them
  *     all keys    the entry in a memtable; else the slot of the block that a file would have it in
@@ -11,11 +11,14 @@
  * the next one looks at it. Everything is a guess: an entry that was evicted, a filter that lies, a
  * file that is not open cost a line that is not used.
  *
+ * A put is the search of a place in the memtable: see memtable_ahead.c.
+ *
  * GET of 10^6 keys in memory by RESP, 16 at once: 1.85 to 1.3 us of CPU.
  *
  * Locking: none; the passes are in one epoch, so that tables stay where they are. Cost: some 150
  * instructions a key.
  */
+#include <kv/commit.h>
 #include <kv/lookup.h>
 #include <kv/memtable_hash.h>
 
@@ -122,6 +125,30 @@ static void prefetch_some(struct quarry_kv *kv, const struct quarry_kv_slice *ke
     fetch_block(kv, wanted, count, BLOCK_PREFETCH_HEADER);
     fetch_block(kv, wanted, count, BLOCK_PREFETCH_EXTRA);
     kv_view_leave(kv);
+}
+
+/* Places in the memtable, as it is now; one that is full meanwhile makes them useless. */
+static void prefetch_puts(struct quarry_kv *kv, const struct quarry_kv_slice *keys, size_t count)
+{
+    struct kv_slice sought[KV_MEMTABLE_AHEAD];
+    const struct kv_view *view = kv_view_enter(kv);
+
+    for (size_t i = 0; i < count; i++) {
+        sought[i] = kv_slice(keys[i].bytes, keys[i].byte_count);
+    }
+    if (view->layer_count != 0 && view->layers[0]->memtable != NULL) {
+        kv_commit_seek_ahead(view->layers[0]->memtable, sought, count);
+    }
+    kv_view_leave(kv);
+}
+
+void quarry_kv_prefetch_puts(struct quarry_kv *kv, const struct quarry_kv_slice *keys,
+                             size_t key_count)
+{
+    if (key_count != 0) {
+        /* Only the last ones would be remembered. */
+        prefetch_puts(kv, keys, size_min(key_count, KV_MEMTABLE_AHEAD));
+    }
 }
 
 void quarry_kv_prefetch(struct quarry_kv *kv, const struct quarry_kv_slice *keys, size_t key_count)

@@ -1,13 +1,14 @@
 /*
- * Looking ahead: what the next requests in the buffer will read.
+ * Looking ahead: what the next requests in the buffer will read, and where they will write.
  *
  *     *2 $3 GET $20 key… *2 $3 GET $20 key… *2 $3 GET …  up to 16 requests, or 4 KiB
  *     └ at                                  └ ahead
  *
- * A pipeline of GETs lies in the buffer before the first one is executed, and each of them waits
- * for memory most of its time. Their keys are taken out by a reader that knows the plain form of a
- * request alone, and fetched together (quarry_kv_prefetch); then each is parsed and executed as
- * ever. What is found here decides nothing: anything that looks odd ends the look.
+ * A pipeline of GETs or SETs lies in the buffer before the first one is executed, and each of them
+ * waits for memory most of its time. Their keys are taken out by a reader that knows the plain form
+ * of a request alone, and fetched together (quarry_kv_prefetch, quarry_kv_prefetch_puts); then each
+ * is parsed and executed as ever. What is found here decides nothing: anything that looks odd ends
+ * the look.
  *
  * Locking: none. Cost: 40 instructions a request, and the store's fetching.
  */
@@ -57,9 +58,20 @@ static bool reads_its_key(struct quarry_kv_slice name)
            (name.byte_count == 4 && (resp_is(name, "incr") || resp_is(name, "decr")));
 }
 
+static bool puts_its_key(struct quarry_kv_slice name)
+{
+    return name.byte_count == 3 && resp_is(name, "set");
+}
+
+/* Keys that are about to be read, or to be put. */
+struct keys {
+    struct quarry_kv_slice slices[KEYSPACE_PREFETCHED_MAX];
+    size_t count;
+};
+
 /* Returns: behind the request; NULL: it is none of the plain ones, or not whole. */
-static const char *take_request(const char *at, const char *end, struct quarry_kv_slice *keys,
-                                size_t *count)
+static const char *take_request(const char *at, const char *end, struct keys *reads,
+                                struct keys *puts)
 {
     struct quarry_kv_slice name, word;
     size_t word_count = 0;
@@ -70,7 +82,9 @@ static const char *take_request(const char *at, const char *end, struct quarry_k
     }
     at = take_word(at, end, &word);
     if (at != NULL && reads_its_key(name)) {
-        keys[(*count)++] = word;
+        reads->slices[reads->count++] = word;
+    } else if (at != NULL && puts_its_key(name)) {
+        puts->slices[puts->count++] = word;
     }
     for (size_t i = 2; i < word_count && at != NULL; i++) {
         at = take_word(at, end, &word);
@@ -80,19 +94,22 @@ static const char *take_request(const char *at, const char *end, struct quarry_k
 
 void resp_look_ahead(struct resp_turn *turn)
 {
-    struct quarry_kv_slice keys[KEYSPACE_PREFETCHED_MAX];
+    const struct keyspace_scope *scope = &turn->state->session.scope;
     const char *at = turn->at, *next = at;
     const char *end = turn->at + size_min((size_t)(turn->end - turn->at), AHEAD_BYTES_MAX);
-    size_t count = 0;
+    struct keys reads, puts;
 
+    reads.count = puts.count = 0;
     for (size_t i = 0; i < KEYSPACE_PREFETCHED_MAX && next != NULL; i++) {
         at = next;
-        next = take_request(at, end, keys, &count);
+        next = take_request(at, end, &reads, &puts);
     }
     /* At least behind the first request: it is not looked at again. */
     turn->ahead = size_max((size_t)(at - turn->at), 1) + turn->at;
-    if (count > 1) {
-        keyspace_prefetch(resp_the_door.settings.keyspace, &turn->state->session.scope, keys,
-                          count);
+    if (reads.count > 1) {
+        keyspace_prefetch(resp_the_door.settings.keyspace, scope, reads.slices, reads.count);
+    }
+    if (puts.count > 1) {
+        keyspace_prefetch_puts(resp_the_door.settings.keyspace, scope, puts.slices, puts.count);
     }
 }

@@ -69,6 +69,7 @@ static void check_all(const struct quarry_kv_read_options *options, const struct
         order[i] = (uint32_t)rig_below(RIG_KEYS);
         keys[i] = (struct quarry_kv_slice){rig.keys[order[i]].bytes, rig.keys[order[i]].count};
         quarry_kv_prefetch(rig.kv, keys, rig_below(2) == 0 ? i : 0); /* changes no answer */
+        quarry_kv_prefetch_puts(rig.kv, keys, rig_below(2) == 0 ? i : 0);
         check_get(options, i, rig_expected(state, i));
         check_read(options, i, rig_expected(state, i));
     }

@@ -303,6 +303,95 @@ static void keys_in_order_in_reverse_and_interleaved_are_found(void **state)
     }
 }
 
+/* ---- looking ahead -------------------------------------------------------------------------- */
+
+#define AHEAD_KEYS 50000u
+
+struct ahead_rig {
+    struct kv_memtable *memtable;
+    struct quarry_kv_batch *batch;
+    struct kv_memtable_splice splice;
+    uint64_t random, sequence, newest[AHEAD_KEYS];
+};
+
+/* Keys, like those of a store, begin alike. */
+static struct kv_slice ahead_key(uint32_t number, char room[32])
+{
+    return kv_slice(room, (size_t)snprintf(room, 32, "0:key:%0*u", (int)(number % 9), number));
+}
+
+static void put_ahead(struct ahead_rig *rig, uint32_t number)
+{
+    char room[32];
+    struct kv_slice key = ahead_key(number, room);
+
+    quarry_kv_batch_clear(rig->batch);
+    quarry_kv_batch_put(rig->batch, key.bytes, key.count, key.bytes, key.count);
+    memtable_write(rig->memtable, rig->batch, ++rig->sequence, &rig->splice);
+    rig->newest[number] = rig->sequence;
+}
+
+/* Looks for some places, and puts these keys, some of them, others as well, or ones in between. */
+static void seek_and_put(struct ahead_rig *rig)
+{
+    char rooms[KV_MEMTABLE_AHEAD][32];
+    struct kv_slice keys[KV_MEMTABLE_AHEAD] = {{NULL, 0}};
+    uint32_t numbers[KV_MEMTABLE_AHEAD];
+    size_t count = random_u64(&rig->random) % (KV_MEMTABLE_AHEAD + 1);
+    uint64_t manner = random_u64(&rig->random) % 4;
+
+    for (size_t i = 0; i < count; i++) {
+        uint64_t jump = random_u64(&rig->random);
+        /* Anywhere, or beside the last one. */
+        numbers[i] =
+            (uint32_t)(i == 0 || manner < 2 ? jump : numbers[i - 1] + jump % 3) % AHEAD_KEYS;
+        keys[i] = ahead_key(numbers[i], rooms[i]);
+    }
+    kv_memtable_seek_ahead(rig->memtable, keys, count, &rig->splice);
+    for (size_t i = 0; i < count; i++) {
+        if (manner % 2 == 0 || random_u64(&rig->random) % 2 == 0) {
+            put_ahead(rig, numbers[i]);
+        }
+        if (manner % 2 == 1) {
+            put_ahead(rig, (numbers[i] + (uint32_t)(random_u64(&rig->random) % 2)) % AHEAD_KEYS);
+        }
+    }
+}
+
+static void places_that_were_looked_for_ahead_are_where_keys_belong(void **state)
+{
+    struct ahead_rig *rig = calloc(1, sizeof(*rig));
+    struct kv_memtable *other = memtable_make(Q_MIB(1), false);
+    struct kv_memtable_found found;
+    uint64_t taken_count = 0;
+    char room[32];
+
+    (void)state;
+    assert_non_null(rig);
+    rig->memtable = memtable_make(Q_MIB(64), false);
+    rig->batch = batch_make(false);
+    while (rig->sequence < 4 * AHEAD_KEYS) {
+        seek_and_put(rig);
+        taken_count += rig->splice.place_next != 0;
+        if (rig->sequence % 1000 == 0) {
+            /* What is known of another memtable is of no use to this one, nor to itself again. */
+            struct kv_slice key = ahead_key(7, room);
+            kv_memtable_seek_ahead(other, &key, 1, &rig->splice);
+        }
+    }
+    assert_true(taken_count > 1000);
+    kv_memtable_validate(rig->memtable);
+    for (uint32_t i = 0; i < AHEAD_KEYS; i++) {
+        bool is_there = kv_memtable_get(rig->memtable, ahead_key(i, room), KV_SEQUENCE_MAX, &found);
+        assert_int_equal(is_there, rig->newest[i] != 0);
+        assert_true(!is_there || found.trailer == kv_trailer(rig->newest[i], KV_TYPE_PUT));
+    }
+    quarry_kv_batch_destroy(rig->batch);
+    kv_memtable_release(rig->memtable);
+    kv_memtable_release(other);
+    free(rig);
+}
+
 static void an_iterator_finds_both_ends_and_turns_around(void **state)
 {
     struct kv_memtable *memtable = memtable_make(Q_KIB(256), false);
@@ -391,7 +480,7 @@ static void another_comparator_orders_keys(void **state)
     struct quarry_kv_batch *batch = batch_make(false);
     struct kv_memtable_iterator iterator;
     struct kv_memtable_found found;
-    char key[8];
+    char key[16];
 
     (void)state;
     assert_int_equal(kv_memtable_create(&options, &memtable, NULL), QUARRY_OK);
@@ -424,6 +513,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(without_a_table_of_keys_all_is_the_same, mem_rig_set_up,
                                         mem_rig_tear_down),
         cmocka_unit_test_setup_teardown(keys_in_order_in_reverse_and_interleaved_are_found,
+                                        mem_rig_set_up, mem_rig_tear_down),
+        cmocka_unit_test_setup_teardown(places_that_were_looked_for_ahead_are_where_keys_belong,
                                         mem_rig_set_up, mem_rig_tear_down),
         cmocka_unit_test_setup_teardown(an_iterator_finds_both_ends_and_turns_around,
                                         mem_rig_set_up, mem_rig_tear_down),

@@ -52,6 +52,18 @@ static void fill_batch(struct quarry_kv_batch *batch, uint32_t writer, uint64_t 
     }
 }
 
+/* The batch's own key and the next ones, between which others insert meanwhile. */
+static void look_ahead(uint32_t writer, uint64_t number, struct kv_memtable_splice *splice)
+{
+    struct kv_slice keys[KV_MEMTABLE_AHEAD];
+    char rooms[KV_MEMTABLE_AHEAD][32];
+
+    for (uint64_t i = 0; i < KV_MEMTABLE_AHEAD; i++) {
+        keys[i] = own_key(writer, number + i, rooms[i]);
+    }
+    kv_memtable_seek_ahead(memtable, keys, KV_MEMTABLE_AHEAD, splice);
+}
+
 static void *write_batches(void *argument)
 {
     uint32_t writer = (uint32_t)(uintptr_t)argument;
@@ -61,6 +73,9 @@ static void *write_batches(void *argument)
     for (uint64_t i = 0; i < BATCHES; i++) {
         struct kv_memtable_plan plan;
         fill_batch(batch, writer, i);
+        if (i % KV_MEMTABLE_AHEAD == 0 && i / KV_MEMTABLE_AHEAD % 2 == 0) {
+            look_ahead(writer, i, &splice);
+        }
         Q_ASSERT(kv_memtable_plan(kv_batch_slice(batch), &plan, NULL) == QUARRY_OK);
         pthread_mutex_lock(&commit);
         Q_ASSERT(kv_memtable_prepare(memtable, &plan, next_sequence) == QUARRY_OK);

@@ -351,7 +351,7 @@ static void check_ingested(struct kv_table *table, void *argument)
 
 static void files_that_rocksdb_has_ingested_are_read(void **state)
 {
-    char *fault = NULL, path[512], key[8];
+    char *fault = NULL, path[512], key[16];
     const struct rocksdb_setup setup = {.format_version = 5, .checksum = 1, .bits = 10};
     rocksdb_options_t *options = rocksdb_setup_options(&setup);
     rocksdb_writeoptions_t *writing = rocksdb_writeoptions_create();
