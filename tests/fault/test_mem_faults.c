@@ -15,13 +15,14 @@
 #include <os/os_sim.h>
 
 #include "unit/base/cmocka_all.h"
+#include "unit/base/rounds.h"
 
 #define LIMIT_BYTES   Q_MIB(64)
 #define SPACE_BYTES   Q_GIB(8)
 #define OS_PAGE_BYTES Q_KIB(4)
 /* Far above the number of calls in a run: a sweep that gets there does not end. */
 #define CALLS_MAX 10000u
-#define OBJECTS   400u
+#define OBJECTS   ROUNDS(200u, 150u)
 #define LIFETIMES 2u
 #define LOST_MAX  16u
 

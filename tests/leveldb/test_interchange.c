@@ -14,10 +14,11 @@
 #include <unistd.h>
 
 #include "engine.h"
+#include "unit/base/rounds.h"
 
 /* Keys are numbers up to here, written in one of several ways. */
 #define NUMBERS 3000u
-#define TURNS   200u
+#define TURNS   ROUNDS(100u, 40u)
 
 static struct engine engines[2];
 static char folder[64];

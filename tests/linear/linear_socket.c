@@ -13,8 +13,9 @@
 #include <stdlib.h>
 
 #include "linear/history.h"
+#include "unit/base/rounds.h"
 
-#define OPERATIONS   120000u
+#define OPERATIONS   ROUNDS(120000u, 40000u)
 #define PIECE        250000u
 #define SEED_DEFAULT 6u
 

@@ -14,8 +14,9 @@
 
 #include "linear/cache_options.h"
 #include "linear/history.h"
+#include "unit/base/rounds.h"
 
-static uint64_t operation_count = 100000;
+static uint64_t operation_count = ROUNDS(100000, 40000);
 static uint64_t seconds;
 
 static void run(const struct linear_cache_options *cache, uint32_t thread_count, uint32_t key_count,

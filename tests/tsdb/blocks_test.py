@@ -251,7 +251,7 @@ def deletions(tool, directory):
 def main():
     options = argparse.ArgumentParser()
     options.add_argument("tool")
-    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--rounds", type=int, default=2)
     arguments = options.parse_args()
     directory = tempfile.mkdtemp(prefix="quarry-blocks-")
     try:

@@ -13,16 +13,13 @@
 #include <os/os.h>
 
 #include "unit/base/random.h"
+#include "unit/base/rounds.h"
 
 #define THREADS 8u
 #define KEYS    700u /* three times what fits */
 #define HELD    8u
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define STEPS 6000u
-#else
-#define STEPS 30000u
-#endif
+#define STEPS ROUNDS(20000u, 3000u)
 
 struct actor {
     pthread_t thread;

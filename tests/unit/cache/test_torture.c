@@ -20,17 +20,15 @@
 #include <cache/policy.h>
 #include <cache/policy_parts.h>
 
+#include "unit/base/rounds.h"
+
 #define VALUE_MAX   Q_MIB(1)
 #define WRITERS_MAX 2u
 #define SAMPLES_MAX 2000000u
 #define LIMIT_NS    200000u
 #define TIMED_EVERY 16u
 #define SIZES_SHORT 3u
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define SHORT_BYTES Q_MIB(8)
-#else
-#define SHORT_BYTES Q_MIB(24)
-#endif
+#define SHORT_BYTES ROUNDS(Q_MIB(24), Q_MIB(8))
 
 /* ---- samples -------------------------------------------------------------------------------- */
 
@@ -268,7 +266,7 @@ static void torture(uint32_t writer_count, bool has_file)
 
     begin(has_file);
     for (uint32_t i = 0; i < (is_long ? sizeof(sizes) / sizeof(sizes[0]) : SIZES_SHORT); i++) {
-        phase(writer_count, sizes[i], 2 * cache_bytes / (sizes[i] + 60));
+        phase(writer_count, sizes[i], ROUNDS(2, 1) * cache_bytes / (sizes[i] + 60));
     }
     end();
 }

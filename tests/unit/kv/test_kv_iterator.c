@@ -272,7 +272,7 @@ static void live_and_walk(const struct rig_options *options)
 static void every_walk_shows_what_the_model_has(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= ROUNDS(60, 20); seed++) {
+    for (uint64_t seed = 1; seed <= ROUNDS(30, 10); seed++) {
         const struct rig_options options = {
             .seed = seed,
             .prefix_bytes = seed % 3 == 0 ? 2 : 0,
@@ -469,7 +469,7 @@ static void an_iterator_over_a_batch_shows_both(void **state)
     struct rig_state expected;
 
     (void)state;
-    for (uint64_t seed = 1; seed <= ROUNDS(30, 10); seed++) {
+    for (uint64_t seed = 1; seed <= ROUNDS(16, 6); seed++) {
         const struct rig_options options = {.seed = seed};
         rig_begin(&options);
         rig_live(200);
@@ -520,7 +520,7 @@ static void an_iterator_over_a_batch_shows_both(void **state)
 static void walks_go_on_when_the_budget_refuses_everything(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= ROUNDS(20, 8); seed++) {
+    for (uint64_t seed = 1; seed <= ROUNDS(12, 5); seed++) {
         const struct rig_options options = {.seed = seed, .pins_bytes = seed % 2};
         rig_begin(&options);
         rig_live(400);
