@@ -65,7 +65,7 @@ static const struct place places[] = {
      "profile=heap|allocs|lifetimes|fragmentation pprof=FILE json top=N symbol=ADDRESSES "
      "sample=BYTES help",
      "PID"},
-    {"doctor", NULL, "json watch pid=PID server=URL user=NAME password-file=FILE help", "PID"},
+    {"doctor", NULL, "json watch heap pid=PID server=URL user=NAME password-file=FILE help", "PID"},
     {"check", "memory", "pid=PID server=URL user=NAME password-file=FILE json help", ""},
     {"map", NULL, "demo once json ascii seconds=N save=FILE help", "FILE"},
     {"bench", "pages",
