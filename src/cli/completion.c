@@ -60,7 +60,7 @@ static const struct place places[] = {
     {"cache", "flush", CACHE_OPTIONS " yes", ""},
     {"cache", "dump", CACHE_OPTIONS " limit=N", ""},
     {"run", NULL, "limit=BYTES report?=FILE sample=BYTES hardened help", "PROGRAM FILE..."},
-    {"top", NULL, "interval=S once json ascii help", "PID"},
+    {"top", NULL, "server=URL user=NAME password-file=FILE interval=S once json ascii help", "PID"},
     {"heap", NULL,
      "profile=heap|allocs|lifetimes|fragmentation pprof=FILE json top=N symbol=ADDRESSES "
      "sample=BYTES help",
