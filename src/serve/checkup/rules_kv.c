@@ -157,7 +157,7 @@ const struct checkup_rule checkup_rules_kv[] = {
      "larger."},
     {"kv-snapshot-age", snapshot_is_old,
      "What was deleted or overwritten since is still on the disk, and is read over.",
-     "End the reader that holds it: CLIENT LIST shows connections by age (a SNAPSHOT, a MULTI, a "
+     "End the reader that holds it: CLIENT LIST shows connections by age (KV.SNAPSHOT, a "
      "backup)."},
     {"kv-obsolete-files", files_are_kept, "They go when the last reader of them ends.",
      "End long scans and backups, or wait for them: quarry kv stats"},

@@ -323,6 +323,28 @@ static void each_rule_has_a_plant_and_says_what_mends_it(void **state)
     assert_true(count <= CHECKUP_FINDINGS_MAX);
 }
 
+static void the_page_has_each_rule_and_what_mends_it(void **state)
+{
+    static char page[1 << 16], wanted[512];
+    FILE *file = fopen(QUARRY_DOCTOR_PAGE, "r");
+
+    (void)state;
+    assert_non_null(file);
+    page[fread(page, 1, sizeof page - 1, file)] = '\0';
+    fclose(file);
+    for (size_t part = 0; part < CHECKUP_PARTS; part++) {
+        for (const struct checkup_rule *rule = checkup_rules[part]; rule->id != NULL; rule++) {
+            snprintf(wanted, sizeof wanted, "\n| `%s` | ", rule->id);
+            const char *row = strstr(page, wanted);
+            snprintf(wanted, sizeof wanted, " | %s |\n", rule->mends);
+            const char *mends = row == NULL ? NULL : strstr(row, wanted);
+            if (mends == NULL || mends > strchr(row + 1, '\n')) {
+                fail_msg("docs/doctor.md says nothing, or another thing, of %s", rule->id);
+            }
+        }
+    }
+}
+
 static void what_is_worst_comes_first(void **state)
 {
     (void)state;
@@ -493,6 +515,7 @@ int main(void)
         cmocka_unit_test(a_server_that_is_well_has_no_findings),
         cmocka_unit_test(each_plant_is_found_and_nothing_else),
         cmocka_unit_test(each_rule_has_a_plant_and_says_what_mends_it),
+        cmocka_unit_test(the_page_has_each_rule_and_what_mends_it),
         cmocka_unit_test(what_is_worst_comes_first),
         cmocka_unit_test(everything_at_once_has_room),
         cmocka_unit_test(parts_that_are_not_asked_or_not_there_say_nothing),
