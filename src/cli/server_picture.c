@@ -159,7 +159,7 @@ static void draw_bar(struct drawing *d, uint32_t width)
     for (size_t i = 0; i < PART_COUNT; i++) {
         end_bytes += d->value[parts[i].figure];
         double share = whole > 0 ? end_bytes / whole : 0;
-        uint32_t end = (uint32_t)((share < 1 ? share : 1) * width + 0.5);
+        uint32_t end = share > 0 ? (uint32_t)((share < 1 ? share : 1) * width + 0.5) : 0;
         for (; column < end; column++) {
             canvas_put(d->canvas, d->row, BAR_COLUMN + column, parts[i].colour,
                        d->picture->is_ascii ? parts[i].ascii : parts[i].unicode);
