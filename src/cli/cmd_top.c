@@ -200,6 +200,15 @@ static int print_picture(const struct top_options *options, const struct top_pic
     return code == CLI_OK ? cli_finish_output("top") : code;
 }
 
+/* Returns: what is found, until the next call. */
+static const struct doctor_report *examine(const struct process *process, struct symbols *symbols)
+{
+    static struct doctor_report report; /* too large for a stack */
+
+    doctor_examine(process, symbols, NULL, &report);
+    return &report;
+}
+
 static int show_once(const struct top_options *options, const struct process *process,
                      struct symbols *symbols)
 {
@@ -215,6 +224,7 @@ static int show_once(const struct top_options *options, const struct process *pr
     const struct top_picture picture = {
         .process = process,
         .symbols = symbols,
+        .report = examine(process, symbols),
         .note = note,
         .allocations_per_s = -1.0,
         .is_ascii = options->is_ascii,
@@ -251,24 +261,25 @@ static enum quarry_status draw_screen(const struct top_options *options,
                                       const struct process *process, struct symbols *symbols,
                                       struct rate *rate, struct canvas *canvas)
 {
+    enum quarry_status status = symbols_update(symbols, &process->snapshot);
     uint32_t width, height;
     char note[NOTE_BYTES];
 
     rate_update(rate, &process->snapshot);
     format_clock(process->snapshot.head->refresh_wall_ns, "q quits  ", note);
-    const struct top_picture picture = {
-        .process = process,
-        .symbols = symbols,
-        .note = note,
-        .allocations_per_s = rate->per_s,
-        .is_ascii = options->is_ascii,
-    };
     screen_size(&width, &height);
-    enum quarry_status status = symbols_update(symbols, &process->snapshot);
     if (status == QUARRY_OK) {
         status = canvas_reset(canvas, width, height);
     }
     if (status == QUARRY_OK) {
+        const struct top_picture picture = {
+            .process = process,
+            .symbols = symbols,
+            .report = examine(process, symbols),
+            .note = note,
+            .allocations_per_s = rate->per_s,
+            .is_ascii = options->is_ascii,
+        };
         status = top_picture_draw(canvas, &picture);
     }
     if (status == QUARRY_OK) {

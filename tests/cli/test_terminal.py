@@ -266,7 +266,7 @@ class Views(OnTerminal):
         if IS_SANITIZED:
             self.skipTest("the server is not on Quarry's malloc")
         pid = str(self.server.process.pid)
-        wanted = {"top": (f"process {pid}", "owner ", "lifetime"), "map": (f"process {pid}", "given back")}
+        wanted = {"top": (f"process {pid}", "findings", "owner ", "lifetime"), "map": (f"process {pid}", "given back")}
         terminals = [(command, size, self.start(command, pid, size=size)) for command in wanted for size in SIZES]
         for command, size, terminal in terminals:  # all at once: names are looked up for a second
             with self.subTest((command, size)):

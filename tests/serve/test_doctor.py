@@ -159,6 +159,29 @@ class Ill(unittest.TestCase):
         self.assertNotIn(b"key1", ask(self.address, "/api/v1/doctor")[1])
 
 
+class Crowded(unittest.TestCase):
+    """What has to be looked for: a label, a key."""
+
+    def test_what_has_to_be_looked_for_is_found(self):
+        with Server("--set", "tsdb.self_scrape=off", http="127.0.0.1:0") as server:
+            address = next(door["address"] for door in server.doors() if door["protocol"] == "http")
+            now = int(time.time() * 1000)
+            lines = "".join(f'planted{{user_id="{i}",job="api"}} 1 {now}\n' for i in range(12000))
+            self.assertLess(ask(address, "/api/v1/import/prometheus", lines.encode())[0], 300)
+            with server.connect() as link:
+                link.send("set hot 0 0 5 noreply\r\nvalue\r\n")
+                for _ in range(40):  # so many at a time that answers do not fill the socket
+                    link.send("get hot\r\n" * 1000)
+                    for _ in range(1000):
+                        self.assertEqual([link.line() for _ in range(3)][1], "value")
+            found = findings(address)[1]
+            self.assertIn("Label 'user_id' has 12000 values, with 12000 series", found["tsdb-label"]["text"])
+            self.assertGreater(found["tsdb-label"]["bytes"], 0)
+            self.assertIn("of one key", found["cache-hot-key"]["text"])
+            self.assertNotIn("hot'", found["cache-hot-key"]["text"])
+            server.end()
+
+
 class Well(unittest.TestCase):
     def test_a_server_that_is_well_has_nothing_of_its_own(self):
         """But for what the machine is like, and how busy it is."""
