@@ -67,7 +67,10 @@ static const struct place places[] = {
      "PID"},
     {"doctor", NULL, "json watch heap pid=PID server=URL user=NAME password-file=FILE help", "PID"},
     {"check", "memory", "pid=PID server=URL user=NAME password-file=FILE json help", ""},
-    {"map", NULL, "server=URL user=NAME password-file=FILE by=WHAT demo once json ascii seconds=N save=FILE help", "FILE"},
+    {"map", NULL,
+     "server=URL user=NAME password-file=FILE by=WHAT demo once json ascii seconds=N save=FILE "
+     "help",
+     "FILE"},
     {"bench", "pages",
      BENCH_OPTIONS " instructions rows=PATTERN iterations=N spike-bytes=BYTES spike-seconds=N", ""},
     {"bench", "malloc", BENCH_OPTIONS " row=PATTERN instructions story=restart programs", ""},

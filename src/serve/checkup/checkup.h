@@ -34,8 +34,8 @@ enum checkup_huge_pages {
 
 /* The machine, and what a process may have of it. 0 and "": not known, and nothing is said. */
 struct checkup_host {
-    uint64_t ram_bytes, swapped_bytes;              /* swapped: of the process */
-    uint64_t cgroup_limit_bytes, cgroup_used_bytes; /* limit 0: none */
+    uint64_t ram_bytes, cgroup_limit_bytes;         /* limit 0: none */
+    uint64_t resident_bytes, swapped_bytes;         /* of the process; files of the disk left out */
     uint64_t overcommit_mode;                       /* vm.overcommit_memory */
     uint64_t commit_limit_bytes, commit_used_bytes; /* what mode 2 lets all processes have */
     uint64_t file_count, file_limit;                /* of the process */

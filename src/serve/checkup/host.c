@@ -5,7 +5,7 @@
  *   overcommit                /proc/sys/vm/overcommit_memory; CommitLimit, Committed_AS of meminfo
  *   huge pages                /sys/kernel/mm/transparent_hugepage/enabled: the word in brackets
  *   files                     /proc/PID/limits, the names in /proc/PID/fd
- *   swapped, root             /proc/PID/status: VmSwap, Uid (the effective one)
+ *   resident, swapped, root   /proc/PID/status: RssAnon, RssShmem, VmSwap, Uid (the effective one)
  *   backlog, clock            /proc/sys/net/core/somaxconn, current_clocksource
  *
  * A container may hide any of them: what cannot be read is not known, and no rule speaks of it.
@@ -144,7 +144,6 @@ static void read_machine(const char *root, struct checkup_host *host)
     os_machine_read(root, &machine);
     host->ram_bytes = machine.ram_bytes;
     host->cgroup_limit_bytes = machine.cgroup_limit_bytes;
-    host->cgroup_used_bytes = machine.cgroup_used_bytes;
     host->cpu_count = machine.cpu_count;
     host->cpu_quota_milli = machine.cpu_quota_milli;
     host->overcommit_mode = read_number(root, "/proc/sys/vm/overcommit_memory");
@@ -166,6 +165,8 @@ void checkup_read_host(const char *root, uint32_t pid, struct checkup_host *ret_
         (void)snprintf(place.process, sizeof place.process, "/proc/%" PRIu32, pid);
     }
     read_machine(root, ret_host);
+    ret_host->resident_bytes = sat_add_u64(read_kib(root, place.process, "/status", "RssAnon:"),
+                                           read_kib(root, place.process, "/status", "RssShmem:"));
     ret_host->swapped_bytes = read_kib(root, place.process, "/status", "VmSwap:");
     ret_host->file_limit = read_field(root, place.process, "/limits", "Max open files", 0);
     ret_host->file_count = count_files(&place);

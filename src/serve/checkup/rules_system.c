@@ -43,18 +43,20 @@ static enum checkup_severity budget_is_all(const struct checkup_facts *facts,
     return CHECKUP_WARNING;
 }
 
+/* What the cgroup has in all is no figure for this: the kernel fills it with files, and gives them
+ * up first. */
 static enum checkup_severity cgroup_is_full(const struct checkup_facts *facts,
                                             struct checkup_finding *finding)
 {
     const struct checkup_host *host = &facts->now->host;
-    char used[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES];
+    char resident[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES];
 
-    if (checkup_part_of(host->cgroup_used_bytes, host->cgroup_limit_bytes) < CGROUP_PART) {
+    if (checkup_part_of(host->resident_bytes, host->cgroup_limit_bytes) < CGROUP_PART) {
         return CHECKUP_FINE;
     }
-    checkup_say(finding, host->cgroup_used_bytes, "%s of the cgroup's %s are used.",
-                size_format(host->cgroup_used_bytes, used),
-                size_format(host->cgroup_limit_bytes, limit));
+    checkup_say(
+        finding, host->resident_bytes, "%s of the process are resident, of the cgroup's %s.",
+        size_format(host->resident_bytes, resident), size_format(host->cgroup_limit_bytes, limit));
     return CHECKUP_WARNING;
 }
 

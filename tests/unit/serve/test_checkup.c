@@ -34,7 +34,7 @@ static void plant_health(void)
         .has_tsdb = true,
         .host = {.ram_bytes = Q_GIB(8),
                  .cgroup_limit_bytes = Q_GIB(4),
-                 .cgroup_used_bytes = Q_GIB(2),
+                 .resident_bytes = Q_GIB(2),
                  .overcommit_mode = 1,
                  .commit_limit_bytes = Q_GIB(4),
                  .commit_used_bytes = Q_GIB(4),
@@ -144,7 +144,7 @@ struct plant {
     }
 
 PLANT(budget, now.wanted.budget_bytes = Q_GIB(4) - 1)
-PLANT(cgroup, now.host.cgroup_used_bytes = Q_GIB(4) - Q_MIB(1))
+PLANT(cgroup, now.host.resident_bytes = Q_GIB(4) - Q_MIB(1))
 PLANT(overcommit, now.host.overcommit_mode = 2)
 PLANT(huge_pages, now.host.huge_pages = CHECKUP_HUGE_ALWAYS)
 PLANT(files, now.host.file_limit = 1024)
@@ -203,7 +203,8 @@ PLANT(targets, now.tsdb.target_down_count = 3; strcpy(now.tsdb.down_job, "node")
 
 static const struct plant plants[] = {
     {"budget-of-machine", plant_budget, CHECKUP_WARNING, "of the 4 GiB that the process may have"},
-    {"cgroup-limit", plant_cgroup, CHECKUP_WARNING, "of the cgroup's 4 GiB are used"},
+    {"cgroup-limit", plant_cgroup, CHECKUP_WARNING,
+     "of the process are resident, of the cgroup's 4 GiB"},
     {"overcommit", plant_overcommit, CHECKUP_WARNING, "1 GiB are left of memory.limit"},
     {"huge-pages", plant_huge_pages, CHECKUP_NOTE, "'always'"},
     {"files", plant_files, CHECKUP_WARNING, "1024 files may be open, 100 are, and 10128 may"},
@@ -441,7 +442,8 @@ static void the_machine_is_read_from_its_files(void **state)
     put_file("/proc/sys/net/core/somaxconn", "128\n");
     put_file("/sys/kernel/mm/transparent_hugepage/enabled", "[always] madvise never\n");
     put_file("/sys/devices/system/clocksource/clocksource0/current_clocksource", "hpet\n");
-    put_file("/proc/77/status", "Pid:\t77\nUid:\t1000\t0\t0\t0\nVmSwap:\t    2048 kB\n");
+    put_file("/proc/77/status", "Pid:\t77\nUid:\t1000\t0\t0\t0\nRssAnon:\t1024 kB\n"
+                                "RssShmem:\t 512 kB\nVmSwap:\t    2048 kB\n");
     put_file("/proc/77/limits", "Limit  Soft Limit\nMax open files            1024   "
                                 "4096                 files     \n");
     put_file("/proc/77/fd/0", "");
@@ -455,6 +457,7 @@ static void the_machine_is_read_from_its_files(void **state)
     assert_int_equal(host.huge_pages, CHECKUP_HUGE_ALWAYS);
     assert_string_equal(host.clock, "hpet");
     assert_int_equal(host.swapped_bytes, Q_MIB(2));
+    assert_int_equal(host.resident_bytes, Q_KIB(1536));
     assert_int_equal(host.file_limit, 1024);
     assert_int_equal(host.file_count, 2);
     assert_true(host.is_root);
