@@ -1,15 +1,9 @@
 /*
- * Checkups of the server: two looks are kept, a third is taken when somebody asks.
+ * Checkups of the server: looks at an interval, one more when somebody asks, and the machine's at
+ * the start.
  *
- *     start       5 min       10 min      asked
- *       │           │           │           │
- *    earlier ──▸ later
- *                earlier ──▸ later          now      now is judged from `earlier`
- *
- * So what is told of counters is of the last five to ten minutes, or since the start, and is gone
- * when it has been well for so long.
- *
- * Locking: a leaf, held for copies of figures alone.
+ * Locking: a leaf, held for copies of figures alone. What the main thread has written it reads
+ * without.
  */
 #include <serve/server_checkup.h>
 
@@ -21,8 +15,6 @@
 void server_checkup_init(struct server *server)
 {
     os_mutex_init(&server->checkup.mutex, OS_RANK_LEAF, 0);
-    server->checkup.earlier_ns = server->begin_ns;
-    server->checkup.later_ns = server->begin_ns;
 }
 
 void server_checkup_note(struct server *server)
@@ -41,26 +33,18 @@ void server_checkup_note(struct server *server)
     os_mutex_unlock(&checkup->mutex);
 }
 
-/* The later look becomes the earlier one, and `now` the later. */
-static void shift(struct server_checkup *checkup, const struct checkup_look *now, uint64_t now_ns)
-{
-    os_mutex_lock(&checkup->mutex);
-    checkup->earlier = checkup->later;
-    checkup->earlier_ns = checkup->later_ns;
-    checkup->later = *now;
-    checkup->later_ns = now_ns;
-    os_mutex_unlock(&checkup->mutex);
-}
-
 void server_checkup_turn(struct server *server, uint64_t now_ns)
 {
-    /* What the main thread wrote it may read without the lock. */
-    if (now_ns - server->checkup.later_ns >= SERVER_CHECKUP_INTERVAL_NS) {
-        struct checkup_look now = {0};
+    struct server_checkup *checkup = &server->checkup;
+    struct checkup_look now = {0};
 
-        server_look_at_counts(server, &now);
-        shift(&server->checkup, &now, now_ns);
+    if (!checkup_history_is_due(&checkup->history, now_ns)) {
+        return;
     }
+    server_look_at_counts(server, &now);
+    os_mutex_lock(&checkup->mutex);
+    checkup_history_add(&checkup->history, &now, now_ns);
+    os_mutex_unlock(&checkup->mutex);
 }
 
 /* ---- the start ------------------------------------------------------------------------------ */
@@ -95,13 +79,14 @@ static void log_machine(struct server *server)
 
 void server_checkup_begin(struct server *server)
 {
+    struct server_checkup *checkup = &server->checkup;
     struct checkup_look now = {0};
-    uint64_t now_ns = os_monotonic_ns(os_real());
 
     server_checkup_note(server);
     server_look_at_counts(server, &now);
-    shift(&server->checkup, &now, now_ns); /* twice: what was before the start is no news */
-    shift(&server->checkup, &now, now_ns);
+    os_mutex_lock(&checkup->mutex);
+    checkup_history_begin(&checkup->history, &now, os_monotonic_ns(os_real()));
+    os_mutex_unlock(&checkup->mutex);
     log_machine(server);
 }
 
@@ -127,8 +112,9 @@ enum quarry_status server_checkup_examine(struct server *server, const _Atomic(b
     os_mutex_lock(&checkup->mutex);
     examination->now.wanted = checkup->wanted;
     examination->now.kv.write_buffer_bytes = checkup->write_buffer_bytes;
-    examination->before = checkup->earlier;
-    examination->facts.over_ns = sat_sub_u64(os_monotonic_ns(os_real()), checkup->earlier_ns);
+    examination->before = checkup->history.earlier;
+    examination->facts.over_ns =
+        sat_sub_u64(os_monotonic_ns(os_real()), checkup->history.earlier_ns);
     os_mutex_unlock(&checkup->mutex);
     examination->facts.now = &examination->now;
     examination->facts.before = &examination->before;

@@ -6,7 +6,7 @@
 
 #include <os/os.h>
 
-#include <serve/checkup/checkup.h>
+#include <serve/checkup/history.h>
 
 struct server;
 
@@ -15,14 +15,8 @@ struct server_checkup {
     struct os_mutex mutex; /* a leaf; guards all below */
     struct checkup_wanted wanted;
     uint64_t write_buffer_bytes; /* kv.write_buffer; 0: auto */
-    /* Two looks at what is counted: a checkup judges by the earlier one, which is half an interval
-     * old at least. */
-    struct checkup_look earlier, later;
-    uint64_t earlier_ns, later_ns; /* monotonic */
+    struct checkup_history history;
 };
-
-/* How long looks are apart: findings are about so long, and up to twice that. */
-#define SERVER_CHECKUP_INTERVAL_NS (300 * Q_SECOND_NS)
 
 /* Before anything asks. */
 void server_checkup_init(struct server *server);

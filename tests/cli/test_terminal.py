@@ -13,6 +13,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -348,11 +349,14 @@ class Life(OnTerminal):
                       ["map", "--server", "http://x", "--demo"], ["map", "--by", "colour", "1"],
                       ["map", "--user", "x", "1"]):
             self.run_plain(*words, code=2)
+        nobody = socket.socket()
+        self.addCleanup(nobody.close)
+        nobody.bind(("127.0.0.1", 0))  # bound, and listened to by nobody
         for command in ("top", "map"):  # a door, and none of HTTP; nobody at all
             door = self.server.doors()[0]["address"]
             self.assertNotEqual(subprocess.run([*self.server.program, command, "--server", f"http://{door}"],
                                                capture_output=True, timeout=PATIENCE_S).returncode, 0)
-            self.run_plain(command, "--server", "http://127.0.0.1:1", code=4)
+            self.run_plain(command, "--server", f"http://127.0.0.1:{nobody.getsockname()[1]}", code=4)
 
 
 if __name__ == "__main__":

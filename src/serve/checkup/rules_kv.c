@@ -117,7 +117,8 @@ static enum checkup_severity memtables_pile_up(const struct checkup_facts *facts
     }
     checkup_say(finding, kv->memtable_bytes,
                 "%" PRIu64 " memtables hold %s, with kv.write_buffer at %s.", kv->memtable_count,
-                size_format(kv->memtable_bytes, text), size_format(kv->write_buffer_bytes, buffer));
+                size_format(kv->memtable_bytes, text),
+                kv->write_buffer_bytes == 0 ? "auto" : size_format(kv->write_buffer_bytes, buffer));
     return CHECKUP_WARNING;
 }
 

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include <serve/checkup/checkup.h>
+#include <serve/checkup/history.h>
 #include <serve/checkup/rules.h>
 
 #define MINUTE_NS (60 * Q_SECOND_NS)
@@ -394,6 +395,29 @@ static void parts_that_are_not_asked_or_not_there_say_nothing(void **state)
     assert_int_equal(report.count, 0);
 }
 
+/* What is counted once is told for an interval at least, and not after two of them. */
+static void what_is_over_is_forgotten(void **state)
+{
+    static struct checkup_history history;
+    const struct checkup_facts facts = {
+        .now = &now, .before = &history.earlier, .over_ns = MINUTE_NS};
+    const uint64_t begin_ns = 7 * Q_SECOND_NS, step_ns = CHECKUP_INTERVAL_NS;
+
+    (void)state;
+    plant_health();
+    checkup_history_begin(&history, &now, begin_ns);
+    assert_false(checkup_history_is_due(&history, begin_ns + step_ns - 1));
+    assert_true(checkup_history_is_due(&history, begin_ns + step_ns));
+    plant_refused();
+    for (uint64_t step = 1; step <= 3; step++) {
+        checkup_examine(&facts, 1u << CHECKUP_CACHE, &report);
+        assert_int_equal(report.count, step <= 2 ? 1 : 0);
+        checkup_history_add(&history, &now, begin_ns + step * step_ns);
+        assert_int_equal(history.earlier_ns, begin_ns + (step - 1) * step_ns);
+        assert_false(checkup_history_is_due(&history, begin_ns + step * step_ns));
+    }
+}
+
 /* ---- the machine ---------------------------------------------------------------------------- */
 
 static char root[64];
@@ -522,6 +546,7 @@ int main(void)
         cmocka_unit_test(what_is_worst_comes_first),
         cmocka_unit_test(everything_at_once_has_room),
         cmocka_unit_test(parts_that_are_not_asked_or_not_there_say_nothing),
+        cmocka_unit_test(what_is_over_is_forgotten),
         cmocka_unit_test(the_machine_is_read_from_its_files),
         cmocka_unit_test(a_machine_that_says_nothing_is_not_known),
         cmocka_unit_test(this_process_is_known),
