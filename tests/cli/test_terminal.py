@@ -210,17 +210,15 @@ class Terminal:
 class OnTerminal(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.server = Server(http="127.0.0.1:0", resp="127.0.0.1:0").ready()
+        cls.server = Server(http="127.0.0.1:0", resp="127.0.0.1:0")
+        cls.addClassCleanup(cls.server.__exit__)
+        cls.server.ready()
         cls.address = next(door["address"] for door in cls.server.doors() if door["protocol"] == "http")
         cls.url = f"http://{cls.address}"
         with cls.server.connect() as link:
             for i in range(5000):
                 link.send(f"set key{i} 0 0 1000 noreply\r\n{'v' * 1000}\r\n")
             link.ask("version\r\n")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.server.__exit__()
 
     def start(self, *words, size=SMALL, name="xterm-256color"):
         terminal = Terminal([*self.server.program, *words], size, name)

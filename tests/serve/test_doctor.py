@@ -68,12 +68,16 @@ class Ill(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.nobody = socket.socket()  # bound, and listened to by nobody
+        cls.addClassCleanup(cls.nobody.close)
         cls.nobody.bind(("127.0.0.1", 0))
         cls.folder = tempfile.TemporaryDirectory(prefix="quarry-doctor-")
+        cls.addClassCleanup(cls.folder.cleanup)
         config = os.path.join(cls.folder.name, "quarry.conf")
         with open(config, "w") as file:
             file.write(CONFIG.format(target=f"127.0.0.1:{cls.nobody.getsockname()[1]}", connections=CONNECTIONS))
-        cls.server = Server("--config", config, http="127.0.0.1:0", resp="127.0.0.1:0").ready()
+        cls.server = Server("--config", config, http="127.0.0.1:0", resp="127.0.0.1:0")
+        cls.addClassCleanup(cls.server.__exit__)  # also where the planting fails
+        cls.server.ready()
         cls.address = next(door["address"] for door in cls.server.doors() if door["protocol"] == "http")
         cls.fill_cache()
         cls.send_samples()
@@ -82,9 +86,6 @@ class Ill(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         cls.server.end()
-        cls.server.__exit__()
-        cls.nobody.close()
-        cls.folder.cleanup()
 
     @classmethod
     def fill_cache(cls):
