@@ -10,11 +10,15 @@
 #define TEXT_BYTES_MAX 512
 
 const struct canvas_look canvas_looks[CANVAS_COLOURS] = {
-    [CANVAS_PLAIN] = {-1, -1, false},   [CANVAS_STRONG] = {-1, -1, true},
-    [CANVAS_DIM] = {245, -1, false},    [CANVAS_IN_USE] = {34, 2, false},
-    [CANVAS_PARTLY] = {148, 3, false},  [CANVAS_CACHED] = {37, 6, false},
-    [CANVAS_FREE] = {214, 3, true},     [CANVAS_METADATA] = {133, 5, false},
-    [CANVAS_RELEASED] = {67, 4, false},
+    [CANVAS_PLAIN] = {-1, -1, false},     [CANVAS_STRONG] = {-1, -1, true},
+    [CANVAS_DIM] = {245, -1, false},      [CANVAS_IN_USE] = {34, 2, false},
+    [CANVAS_PARTLY] = {148, 3, false},    [CANVAS_CACHED] = {37, 6, false},
+    [CANVAS_FREE] = {214, 3, true},       [CANVAS_METADATA] = {133, 5, false},
+    [CANVAS_RELEASED] = {67, 4, false},   [CANVAS_KIND] = {34, 2, false},
+    [CANVAS_KIND + 1] = {39, 4, false},   [CANVAS_KIND + 2] = {208, 3, false},
+    [CANVAS_KIND + 3] = {170, 5, false},  [CANVAS_KIND + 4] = {44, 6, false},
+    [CANVAS_KIND + 5] = {196, 1, false},  [CANVAS_KIND + 6] = {228, 3, true},
+    [CANVAS_KIND_LAST] = {250, 7, false},
 };
 
 enum quarry_status canvas_reset(struct canvas *canvas, uint32_t width, uint32_t height)

@@ -20,8 +20,12 @@ enum canvas_colour {
     CANVAS_FREE,
     CANVAS_METADATA,
     CANVAS_RELEASED,
+    CANVAS_KIND, /* the first of CANVAS_KINDS, for what only has to differ */
+    CANVAS_KIND_LAST = CANVAS_KIND + 7,
     CANVAS_COLOURS,
 };
+
+#define CANVAS_KINDS ((uint32_t)(CANVAS_KIND_LAST - CANVAS_KIND) + 1)
 
 /* The colours by number, in 256 colours and in the 8 that every terminal has; -1: its own. */
 struct canvas_look {

@@ -10,6 +10,7 @@
  */
 #include <cli/cli.h>
 #include <cli/doctor.h>
+#include <cli/doctor_machine.h>
 #include <cli/doctor_server.h>
 #include <cli/doctor_text.h>
 #include <cli/heap_json.h>
@@ -24,17 +25,20 @@
 #define STACK_FRAMES_MAX 6u
 
 static const char doctor_help[] =
-    "usage: quarry doctor PID [--watch] [--json]\n"
+    "usage: quarry doctor PID [--watch] [--heap] [--json]\n"
     "       quarry doctor --server URL [--user NAME [--password-file FILE]] [--json]\n"
     "\n"
     "Says what holds memory in a process under Quarry's malloc, why, and what to change: "
     "fragmentation\n"
-    "and who pins it, caches, free memory on its way back, rounding, the limit, the peak.\n"
+    "and who pins it, caches, free memory on its way back, rounding, the limit, the peak; and what "
+    "of\n"
+    "the machine is in its way. Of a server, its doors and stores too.\n"
     "\n"
     "  --watch               looks twice, two seconds apart, and names what grows\n"
+    "  --heap                the heap alone, and not the machine\n"
     "  --json                one object on one line\n"
     "  --pid PID             the same as PID alone\n"
-    "  --server URL          asks a server what it finds in its own heap: http://HOST:PORT\n"
+    "  --server URL          asks a server what it finds in itself: http://HOST:PORT\n"
     "  --user NAME           logs in at the server\n"
     "  --password-file FILE  its first line is the password\n"
     "\n"
@@ -49,7 +53,7 @@ static const char doctor_help[] =
 struct doctor_options {
     const char *pid;
     struct doctor_server server; /* without URL: a process is looked at */
-    bool is_json, is_watching;
+    bool is_json, is_watching, is_heap_alone;
 };
 
 /* ---- options -------------------------------------------------------------------------------- */
@@ -57,6 +61,7 @@ struct doctor_options {
 enum option_code {
     OPTION_JSON = 256,
     OPTION_WATCH,
+    OPTION_HEAP,
     OPTION_PID,
     OPTION_SERVER,
     OPTION_USER,
@@ -66,6 +71,7 @@ enum option_code {
 static const struct option long_options[] = {
     {"json", no_argument, NULL, OPTION_JSON},
     {"watch", no_argument, NULL, OPTION_WATCH},
+    {"heap", no_argument, NULL, OPTION_HEAP},
     {"pid", required_argument, NULL, OPTION_PID},
     {"server", required_argument, NULL, OPTION_SERVER},
     {"user", required_argument, NULL, OPTION_USER},
@@ -81,6 +87,9 @@ static void take_option(int code, struct doctor_options *options)
         break;
     case OPTION_WATCH:
         options->is_watching = true;
+        break;
+    case OPTION_HEAP:
+        options->is_heap_alone = true;
         break;
     case OPTION_PID:
         options->pid = optarg;
@@ -108,8 +117,8 @@ static int check_server(const struct doctor_options *options, bool has_process)
     if (server->url != NULL && has_process) {
         return cli_usage_error("doctor", "either a process or a server");
     }
-    if (server->url != NULL && options->is_watching) {
-        return cli_usage_error("doctor", "--watch goes with a process");
+    if (server->url != NULL && (options->is_watching || options->is_heap_alone)) {
+        return cli_usage_error("doctor", "--watch and --heap go with a process");
     }
     if (server->password_path != NULL && server->user == NULL) {
         return cli_usage_error("doctor", "--password-file goes with --user");
@@ -153,7 +162,7 @@ static int parse_options(int argument_count, char **arguments, struct doctor_opt
 /* ---- text ----------------------------------------------------------------------------------- */
 
 static void print_text(const struct process *process, struct symbols *symbols,
-                       const struct doctor_report *report)
+                       const struct doctor_report *report, const struct checkup_report *machine)
 {
     const struct figures figures = figures_of(&process->snapshot);
     char committed[SIZE_TEXT_BYTES], objects[SIZE_TEXT_BYTES], bytes[SIZE_TEXT_BYTES];
@@ -168,7 +177,7 @@ static void print_text(const struct process *process, struct symbols *symbols,
     if (report->is_too_small) {
         printf("\nToo small to judge: from %s on there is something to say.\n",
                size_format(DOCTOR_SMALL_BYTES, bytes));
-    } else if (report->count == 0) {
+    } else if (report->count + machine->count == 0) {
         puts("\nNothing is wrong.");
     }
     for (uint32_t i = 0; i < report->count; i++) {
@@ -180,6 +189,7 @@ static void print_text(const struct process *process, struct symbols *symbols,
                              STACK_FRAMES_MAX);
         }
     }
+    doctor_machine_print(machine, report->count);
 }
 
 /* ---- JSON ----------------------------------------------------------------------------------- */
@@ -189,6 +199,7 @@ static void put_finding(struct json *json, const struct process *process, struct
 {
     json_object(json, NULL);
     json_string(json, "cause", finding->cause);
+    json_string(json, "part", "heap");
     json_string(json, "severity", doctor_severity_names[finding->severity]);
     json_u64(json, "bytes", finding->bytes);
     json_string(json, "text", finding->text);
@@ -200,7 +211,7 @@ static void put_finding(struct json *json, const struct process *process, struct
 }
 
 static void print_json(const struct process *process, struct symbols *symbols,
-                       const struct doctor_report *report)
+                       const struct doctor_report *report, const struct checkup_report *machine)
 {
     const struct figures figures = figures_of(&process->snapshot);
     struct json json = json_begin(stdout);
@@ -218,6 +229,7 @@ static void print_json(const struct process *process, struct symbols *symbols,
     for (uint32_t i = 0; i < report->count; i++) {
         put_finding(&json, process, symbols, &report->finding[i]);
     }
+    doctor_machine_put(&json, machine);
     json_array_end(&json);
     json_object_end(&json);
     json_finish(&json);
@@ -225,9 +237,9 @@ static void print_json(const struct process *process, struct symbols *symbols,
 
 /* ---- the round ------------------------------------------------------------------------------ */
 
-static int exit_code_of(const struct doctor_report *report)
+static int exit_code_of(const struct doctor_report *report, const struct checkup_report *machine)
 {
-    bool has_warning = false;
+    bool has_warning = doctor_machine_has_warning(machine);
 
     for (uint32_t i = 0; i < report->count; i++) {
         has_warning = has_warning || report->finding[i].severity >= DOCTOR_WARNING;
@@ -238,21 +250,25 @@ static int exit_code_of(const struct doctor_report *report)
 static int examine(const struct doctor_options *options, const struct process *process,
                    const struct doctor_before *before)
 {
-    static struct doctor_report report; /* too large for a stack */
+    static struct doctor_report report; /* too large for a stack, both */
+    static struct checkup_report machine;
     struct symbols *symbols;
 
     if (symbols_create(&process->snapshot, process->pid, &symbols) != QUARRY_OK) {
         return cli_failure("doctor", "no memory for symbols");
     }
     doctor_examine(process, symbols, before, &report);
+    if (!options->is_heap_alone) {
+        doctor_machine_examine(process->pid, &machine);
+    }
     if (options->is_json) {
-        print_json(process, symbols, &report);
+        print_json(process, symbols, &report, &machine);
     } else {
-        print_text(process, symbols, &report);
+        print_text(process, symbols, &report, &machine);
     }
     symbols_destroy(symbols);
     int code = cli_finish_output("doctor");
-    return code == CLI_OK ? exit_code_of(&report) : code;
+    return code == CLI_OK ? exit_code_of(&report, &machine) : code;
 }
 
 static int watch(const struct doctor_options *options, struct process *process)

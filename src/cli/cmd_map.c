@@ -2,6 +2,7 @@
  * `quarry map`: a heap map from a file, of a process, or of the demonstration.
  *
  *   FILE              read, drawn once                              map_file, map_picture
+ *   --server URL      likewise, of a server                         map_server
  *   PID               a terminal: once a second until q             process, screen
  *                     no terminal: drawn once
  *   --demo            a terminal: ten frames a second until q       screen
@@ -15,13 +16,13 @@
 #include <cli/demo.h>
 #include <cli/map_file.h>
 #include <cli/map_json.h>
+#include <cli/map_options.h>
 #include <cli/map_picture.h>
 #include <cli/map_rates.h>
+#include <cli/map_server.h>
 #include <cli/process.h>
 #include <cli/screen.h>
 
-#include <getopt.h>
-#include <langinfo.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -30,47 +31,12 @@
 
 #define DEFAULT_SECONDS      10u
 #define DEFAULT_ONCE_SECONDS 3u
-#define SECONDS_MAX          86400u
 #define LIVE_FRAME_MS        100u
 #define PROCESS_FRAME_MS     1000u
 #define PLAIN_WIDTH          80u
 #define PLAIN_HEIGHT         24u
 #define NOTE_BYTES           64u
 #define TITLE_BYTES          80u
-
-static const char map_help[] =
-    "usage: quarry map FILE [--json] [--ascii]\n"
-    "       quarry map PID [--once] [--json] [--ascii] [--save FILE]\n"
-    "       quarry map --demo [--seconds N] [--once] [--json] [--ascii] [--save FILE]\n"
-    "\n"
-    "Draws a map of a page heap: a cell for each chunk of 4 MiB of each lane, as high as it is in\n"
-    "use, in the colour of what the rest of it is.\n"
-    "\n"
-    "FILE is a snapshot (docs/formats/heap-map.md); '-' is stdin. PID is a process under Quarry's\n"
-    "malloc, drawn once a second on a terminal until q is pressed; ./123 is a file of that name.\n"
-    "\n"
-    "  --demo        run a heap with a budget of 256 MiB in this process and show it at work. On "
-    "a\n"
-    "                terminal it runs until q is pressed; elsewhere it prints a frame each second\n"
-    "                and ends\n"
-    "  --seconds N   end after N seconds (10 where there is no terminal)\n"
-    "  --once        one frame, after 3 seconds or those of --seconds\n"
-    "  --json        one object a line instead of pictures\n"
-    "  --ascii       no block elements; the default where the locale is not UTF-8\n"
-    "  --save FILE   write the last frame's snapshot there\n"
-    "\n"
-    "Exit status: 0; 1 when the file cannot be read or is no heap map; 2 for a wrong command "
-    "line;\n"
-    "4 when there is no such process, it does not run under Quarry, or it may not be looked at.\n";
-
-struct map_options {
-    const char *file;
-    const char *pid;
-    const char *save;
-    uint32_t seconds; /* 0: not said */
-    bool is_demo, is_once, is_json, is_ascii;
-    bool is_terminal; /* stdout */
-};
 
 /* Everything that is shown at one time. `reading` and `live` are NULL for a map from a file. */
 struct frame {
@@ -81,129 +47,12 @@ struct frame {
     char note[NOTE_BYTES];
 };
 
-/* ---- options -------------------------------------------------------------------------------- */
-
-static int parse_seconds(const char *text, uint32_t *ret_seconds)
-{
-    uint32_t seconds = 0;
-    const char *at = text;
-
-    for (; *at >= '0' && *at <= '9' && seconds <= SECONDS_MAX; at++) {
-        seconds = seconds * 10 + (uint32_t)(*at - '0');
-    }
-    if (*at != '\0' || seconds == 0 || seconds > SECONDS_MAX) {
-        return cli_usage_error("map", "--seconds takes a number from 1 to %u, not '%s'",
-                               SECONDS_MAX, text);
-    }
-    *ret_seconds = seconds;
-    return CLI_OK;
-}
-
-enum option_code {
-    OPTION_DEMO = 256,
-    OPTION_ONCE,
-    OPTION_JSON,
-    OPTION_ASCII,
-    OPTION_SECONDS,
-    OPTION_SAVE
-};
-
-static const struct option long_options[] = {
-    {"demo", no_argument, NULL, OPTION_DEMO},
-    {"once", no_argument, NULL, OPTION_ONCE},
-    {"json", no_argument, NULL, OPTION_JSON},
-    {"ascii", no_argument, NULL, OPTION_ASCII},
-    {"seconds", required_argument, NULL, OPTION_SECONDS},
-    {"save", required_argument, NULL, OPTION_SAVE},
-    {NULL, 0, NULL, 0},
-};
-
-static int set_option(struct map_options *options, int code, const char *given)
-{
-    switch (code) {
-    case OPTION_DEMO:
-        options->is_demo = true;
-        return CLI_OK;
-    case OPTION_ONCE:
-        options->is_once = true;
-        return CLI_OK;
-    case OPTION_JSON:
-        options->is_json = true;
-        return CLI_OK;
-    case OPTION_ASCII:
-        options->is_ascii = true;
-        return CLI_OK;
-    case OPTION_SECONDS:
-        return parse_seconds(optarg, &options->seconds);
-    case OPTION_SAVE:
-        options->save = optarg;
-        return CLI_OK;
-    case ':':
-        return cli_usage_error("map", "'%s' takes a value", given);
-    default:
-        return cli_usage_error("map", "there is no option '%s'", given);
-    }
-}
-
-static int check_options(const struct map_options *options, int file_count)
-{
-    bool has_source = options->file != NULL || options->pid != NULL;
-
-    if (file_count > 1) {
-        return cli_usage_error("map", "one file at a time");
-    }
-    if (options->is_demo && has_source) {
-        return cli_usage_error("map", "either a file or --demo");
-    }
-    if (!options->is_demo && !has_source) {
-        return cli_usage_error("map", "a file is missing, or a process, or --demo");
-    }
-    if (options->file != NULL && (options->is_once || options->save != NULL)) {
-        return cli_usage_error("map", "--once, --seconds and --save go with --demo");
-    }
-    if (!options->is_demo && options->seconds > 0) {
-        return cli_usage_error("map", "--once, --seconds and --save go with --demo");
-    }
-    return CLI_OK;
-}
-
-/* Digits are a process; a file of such a name is given with its folder. */
-static void set_source(struct map_options *options, const char *given)
-{
-    uint32_t pid;
-
-    if (given != NULL && process_parse_pid(given, &pid)) {
-        options->pid = given;
-    } else {
-        options->file = given;
-    }
-}
-
-static int parse_options(int argument_count, char **arguments, struct map_options *options)
-{
-    int status = CLI_OK, code = 0;
-
-    *options = (struct map_options){
-        .is_ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0,
-        .is_terminal = isatty(STDOUT_FILENO) == 1,
-    };
-    opterr = 0;
-    while (status == CLI_OK &&
-           (code = getopt_long(argument_count, arguments, ":", long_options, NULL)) != -1) {
-        status = set_option(options, code, arguments[optind - 1]);
-    }
-    if (status != CLI_OK) {
-        return status;
-    }
-    set_source(options, arguments[optind]);
-    return check_options(options, argument_count - optind);
-}
-
 /* ---- frames
  * -----------------------------------------------------------------------------------------------
  */
 
-static void draw_frame(struct canvas *canvas, const struct frame *frame, bool is_ascii)
+static void draw_frame(struct canvas *canvas, const struct frame *frame,
+                       const struct map_options *options)
 {
     const struct map_picture picture = {
         .view = frame->view,
@@ -211,7 +60,8 @@ static void draw_frame(struct canvas *canvas, const struct frame *frame, bool is
         .note = frame->note,
         .live = frame->live,
         .sentence = frame->reading != NULL ? frame->reading->sentence : "",
-        .is_ascii = is_ascii,
+        .by = options->by,
+        .is_ascii = options->is_ascii,
     };
 
     map_picture_draw(canvas, &picture);
@@ -244,7 +94,7 @@ static int print_frame(const struct map_options *options, const struct frame *fr
     if (canvas_reset(&canvas, width, height) != QUARRY_OK) {
         return cli_failure("map", "no memory for a picture");
     }
-    draw_frame(&canvas, frame, options->is_ascii);
+    draw_frame(&canvas, frame, options);
     canvas_print(&canvas, stdout, options->is_terminal && getenv("NO_COLOR") == NULL);
     canvas_fini(&canvas);
     return cli_finish_output("map");
@@ -337,7 +187,7 @@ static enum quarry_status draw_process(const struct map_options *options,
     if (canvas_reset(canvas, width, height) != QUARRY_OK) {
         return error_set(error, QUARRY_NO_MEMORY, "no memory for a picture");
     }
-    draw_frame(canvas, &taken.frame, options->is_ascii);
+    draw_frame(canvas, &taken.frame, options);
     screen_show(canvas);
     return QUARRY_OK;
 }
@@ -409,6 +259,28 @@ static int show_process(const struct map_options *options)
     }
     process_close(&process);
     return code;
+}
+
+/* ---- a server ------------------------------------------------------------------------------- */
+
+static int show_server(const struct map_options *options)
+{
+    bool is_plain =
+        options->is_once || options->is_json || !options->is_terminal || isatty(STDIN_FILENO) != 1;
+    struct map_server map = {
+        .url = options->server,
+        .user = options->user,
+        .password_path = options->password_path,
+        .save = options->save,
+        .by = options->by,
+        .is_live = !is_plain,
+        .is_json = options->is_json,
+        .is_ascii = options->is_ascii,
+        .is_coloured = options->is_terminal && getenv("NO_COLOR") == NULL,
+    };
+
+    plain_size(options, &map.width, &map.height);
+    return map_server_show(&map);
 }
 
 /* ---- the demonstration ---------------------------------------------------------------------- */
@@ -498,7 +370,7 @@ static int show_live(const struct map_options *options, struct demo *demo, struc
     if (canvas_reset(canvas, width, height) != QUARRY_OK) {
         return cli_failure("map", "no memory for a picture");
     }
-    draw_frame(canvas, &taken->frame, options->is_ascii);
+    draw_frame(canvas, &taken->frame, options);
     screen_show(canvas);
     return CLI_OK;
 }
@@ -539,10 +411,13 @@ static int show_demo(const struct map_options *options)
 static int run_map(int argument_count, char **arguments)
 {
     struct map_options options;
-    int code = parse_options(argument_count, arguments, &options);
+    int code = map_options_parse(argument_count, arguments, &options);
 
     if (code != CLI_OK) {
         return code;
+    }
+    if (options.server != NULL) {
+        return show_server(&options);
     }
     if (options.pid != NULL) {
         return show_process(&options);

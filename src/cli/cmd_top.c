@@ -1,5 +1,5 @@
 /*
- * `quarry top PID`: a heap's figures, again and again.
+ * `quarry top PID`: a heap's figures, again and again. With --server: top_server.c.
  *
  *   on a terminal            the screen, drawn anew each interval until q is pressed
  *   elsewhere, or --once     one picture as text
@@ -14,6 +14,7 @@
 #include <cli/process.h>
 #include <cli/screen.h>
 #include <cli/top_picture.h>
+#include <cli/top_server.h>
 
 #include <getopt.h>
 #include <langinfo.h>
@@ -32,38 +33,56 @@
 
 static const char top_help[] =
     "usage: quarry top PID [--interval S] [--once] [--json] [--ascii]\n"
+    "       quarry top --server URL [--user NAME [--password-file FILE]] [--interval S] [--once]\n"
+    "                  [--json] [--ascii]\n"
     "\n"
     "Shows what a process under Quarry's malloc does with its memory, live: the budget, "
     "fragmentation\n"
     "by owner and lifetime, size classes with their waste, the stacks that hold most, and those "
     "that\n"
-    "pin most free memory.\n"
+    "pin most free memory. Of a server: the budget by owner, requests, hits, times, its stores, "
+    "and\n"
+    "what its doctor finds.\n"
     "\n"
+    "  --server URL  a server's HTTP door: http://HOST:PORT\n"
+    "  --user NAME   logs in at the server\n"
+    "  --password-file FILE  its first line is the password\n"
     "  --interval S  seconds between looks (1)\n"
     "  --once        one picture; the default where there is no terminal\n"
     "  --json        one object on one line\n"
     "  --ascii       no block elements; the default where the locale is not UTF-8\n"
     "\n"
-    "q ends it.\n"
+    "q ends it; r looks at once, and for findings too.\n"
     "\n"
     "Exit status: 0; 1 when something failed; 2 for a wrong command line; 4 when there is no such\n"
-    "process, it does not run under Quarry, or it may not be looked at.\n";
+    "process or server, it does not run under Quarry, or it may not be looked at.\n";
 
 struct top_options {
-    const char *pid;
+    const char *pid, *server, *user, *password_path;
     uint32_t interval_s;
     bool is_once, is_json, is_ascii, is_terminal;
 };
 
 /* ---- options -------------------------------------------------------------------------------- */
 
-enum option_code { OPTION_INTERVAL = 256, OPTION_ONCE, OPTION_JSON, OPTION_ASCII };
+enum option_code {
+    OPTION_INTERVAL = 256,
+    OPTION_ONCE,
+    OPTION_JSON,
+    OPTION_ASCII,
+    OPTION_SERVER,
+    OPTION_USER,
+    OPTION_PASSWORD_FILE,
+};
 
 static const struct option long_options[] = {
     {"interval", required_argument, NULL, OPTION_INTERVAL},
     {"once", no_argument, NULL, OPTION_ONCE},
     {"json", no_argument, NULL, OPTION_JSON},
     {"ascii", no_argument, NULL, OPTION_ASCII},
+    {"server", required_argument, NULL, OPTION_SERVER},
+    {"user", required_argument, NULL, OPTION_USER},
+    {"password-file", required_argument, NULL, OPTION_PASSWORD_FILE},
     {NULL, 0, NULL, 0},
 };
 
@@ -81,11 +100,39 @@ static int set_option(struct top_options *options, int code, const char *given)
     case OPTION_ASCII:
         options->is_ascii = true;
         return CLI_OK;
+    case OPTION_SERVER:
+        options->server = optarg;
+        return CLI_OK;
+    case OPTION_USER:
+        options->user = optarg;
+        return CLI_OK;
+    case OPTION_PASSWORD_FILE:
+        options->password_path = optarg;
+        return CLI_OK;
     case ':':
         return cli_usage_error("top", "'%s' takes a value", given);
     default:
         return cli_usage_error("top", "there is no option '%s'", given);
     }
+}
+
+/* A process or a server; who logs in does so at a server. */
+static int check_options(const struct top_options *options, int word_count)
+{
+    if (options->server == NULL && word_count != 1) {
+        return cli_usage_error("top", word_count == 0 ? "a process number is missing"
+                                                      : "one process at a time");
+    }
+    if (options->server != NULL && word_count != 0) {
+        return cli_usage_error("top", "either a process or a server");
+    }
+    if (options->server == NULL && (options->user != NULL || options->password_path != NULL)) {
+        return cli_usage_error("top", "--user and --password-file go with --server");
+    }
+    if (options->password_path != NULL && options->user == NULL) {
+        return cli_usage_error("top", "--password-file goes with --user");
+    }
+    return CLI_OK;
 }
 
 static int parse_options(int argument_count, char **arguments, struct top_options *options)
@@ -102,12 +149,8 @@ static int parse_options(int argument_count, char **arguments, struct top_option
            (code = getopt_long(argument_count, arguments, ":", long_options, NULL)) != -1) {
         status = set_option(options, code, arguments[optind - 1]);
     }
-    if (status == CLI_OK && argument_count - optind != 1) {
-        return cli_usage_error("top", argument_count == optind ? "a process number is missing"
-                                                               : "one process at a time");
-    }
     options->pid = arguments[optind];
-    return status;
+    return status == CLI_OK ? check_options(options, argument_count - optind) : status;
 }
 
 /* ---- one picture ---------------------------------------------------------------------------- */
@@ -157,6 +200,15 @@ static int print_picture(const struct top_options *options, const struct top_pic
     return code == CLI_OK ? cli_finish_output("top") : code;
 }
 
+/* Returns: what is found, until the next call. */
+static const struct doctor_report *examine(const struct process *process, struct symbols *symbols)
+{
+    static struct doctor_report report; /* too large for a stack */
+
+    doctor_examine(process, symbols, NULL, &report);
+    return &report;
+}
+
 static int show_once(const struct top_options *options, const struct process *process,
                      struct symbols *symbols)
 {
@@ -172,6 +224,7 @@ static int show_once(const struct top_options *options, const struct process *pr
     const struct top_picture picture = {
         .process = process,
         .symbols = symbols,
+        .report = examine(process, symbols),
         .note = note,
         .allocations_per_s = -1.0,
         .is_ascii = options->is_ascii,
@@ -208,24 +261,25 @@ static enum quarry_status draw_screen(const struct top_options *options,
                                       const struct process *process, struct symbols *symbols,
                                       struct rate *rate, struct canvas *canvas)
 {
+    enum quarry_status status = symbols_update(symbols, &process->snapshot);
     uint32_t width, height;
     char note[NOTE_BYTES];
 
     rate_update(rate, &process->snapshot);
     format_clock(process->snapshot.head->refresh_wall_ns, "q quits  ", note);
-    const struct top_picture picture = {
-        .process = process,
-        .symbols = symbols,
-        .note = note,
-        .allocations_per_s = rate->per_s,
-        .is_ascii = options->is_ascii,
-    };
     screen_size(&width, &height);
-    enum quarry_status status = symbols_update(symbols, &process->snapshot);
     if (status == QUARRY_OK) {
         status = canvas_reset(canvas, width, height);
     }
     if (status == QUARRY_OK) {
+        const struct top_picture picture = {
+            .process = process,
+            .symbols = symbols,
+            .report = examine(process, symbols),
+            .note = note,
+            .allocations_per_s = rate->per_s,
+            .is_ascii = options->is_ascii,
+        };
         status = top_picture_draw(canvas, &picture);
     }
     if (status == QUARRY_OK) {
@@ -293,12 +347,31 @@ static int show(const struct top_options *options, struct process *process)
     return code;
 }
 
+static int show_server(const struct top_options *options)
+{
+    const struct top_server top = {
+        .url = options->server,
+        .user = options->user,
+        .password_path = options->password_path,
+        .interval_s = options->interval_s,
+        .is_live = options->is_terminal && !options->is_once && !options->is_json,
+        .is_json = options->is_json,
+        .is_ascii = options->is_ascii,
+        .is_coloured = options->is_terminal && getenv("NO_COLOR") == NULL,
+    };
+
+    return top_server_show(&top);
+}
+
 static int run_top(int argument_count, char **arguments)
 {
     struct top_options options;
     struct process process;
     int code = parse_options(argument_count, arguments, &options);
 
+    if (code == CLI_OK && options.server != NULL) {
+        return show_server(&options);
+    }
     if (code == CLI_OK) {
         code = process_open("top", options.pid, &process);
     }
@@ -318,7 +391,7 @@ static int run_top(int argument_count, char **arguments)
 
 const struct cli_command cli_command_top = {
     .name = "top",
-    .summary = "shows the heap of a process, live",
+    .summary = "shows the heap of a process, or what a server does, live",
     .help = top_help,
     .run = run_top,
 };

@@ -72,7 +72,7 @@ static void print_finding(uint32_t number, const struct json_value *finding)
 static void print_text(const struct doctor_server *server, const struct json_value *document,
                        const struct json_value *findings)
 {
-    char committed[SIZE_TEXT_BYTES], objects[SIZE_TEXT_BYTES];
+    char committed[SIZE_TEXT_BYTES], objects[SIZE_TEXT_BYTES], fault[REASON_BYTES];
     const size_t count = json_read_count(findings);
 
     printf("server %s: process %" PRIu64 "\n", server->url,
@@ -80,8 +80,11 @@ static void print_text(const struct doctor_server *server, const struct json_val
     printf("%s committed, %s of it live objects\n",
            size_format(json_read_u64(json_read_member(document, "committed_bytes")), committed),
            size_format(json_read_u64(json_read_member(document, "object_bytes")), objects));
+    if (take_text(document, "heap_fault", fault, sizeof fault)[0] != '\0') {
+        printf("The heap was not examined: %s\n", fault);
+    }
     if (json_read_u64(json_read_member(document, "committed_bytes")) < DOCTOR_SMALL_BYTES) {
-        printf("\nToo small to judge: from %s on there is something to say.\n",
+        printf("\nThe heap is too small to judge: from %s on there is something to say.\n",
                size_format(DOCTOR_SMALL_BYTES, committed));
     } else if (count == 0) {
         puts("\nNothing is wrong.");

@@ -32,7 +32,8 @@ void doctor_text_finding(uint32_t number, const char *severity, const char *caus
 {
     char size[SIZE_TEXT_BYTES];
 
-    printf("\n%u. %s: %s, %s\n", number, severity, cause, size_format(bytes, size));
+    printf("\n%u. %s: %s%s%s\n", number, severity, cause, bytes == 0 ? "" : ", ",
+           bytes == 0 ? "" : size_format(bytes, size));
     print_wrapped("", text);
     print_wrapped("=>", advice);
 }

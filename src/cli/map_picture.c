@@ -67,6 +67,9 @@ struct drawing {
     uint32_t cells_width;  /* cells in a row */
     uint32_t cell_chunks;  /* chunks in a cell */
     uint32_t lane_gap;     /* blank rows between lanes */
+    /* Owners by pages, most first: each has a colour, and the others the last one. */
+    uint32_t kind_owner[CANVAS_KINDS - 1];
+    uint32_t kind_count;
 };
 
 /* Between a lane's name, its size and its cells. */
@@ -279,12 +282,92 @@ static void choose_scale(struct drawing *d, uint32_t row_count)
     d->lane_gap = all_rows(d, d->cell_chunks) + view->lane_count - 1 <= row_count ? 1 : 0;
 }
 
+/* ---- colours by owner and lifetime ---------------------------------------------------------- */
+
+/* Pages by the owner that has most of each chunk. Owners there is no room for here are "others". */
+#define COUNTED_OWNERS 256u
+
+static void rank_owner(struct drawing *d, const uint64_t *pages, uint32_t owner)
+{
+    uint32_t at = d->kind_count;
+
+    while (at > 0 && pages[d->kind_owner[at - 1]] < pages[owner]) {
+        at--;
+    }
+    if (at == CANVAS_KINDS - 1) {
+        return;
+    }
+    uint32_t kept = (uint32_t)size_min(d->kind_count, CANVAS_KINDS - 2);
+    memmove(&d->kind_owner[at + 1], &d->kind_owner[at], (kept - at) * sizeof d->kind_owner[0]);
+    d->kind_owner[at] = owner;
+    d->kind_count = kept + 1;
+}
+
+static void choose_kinds(struct drawing *d)
+{
+    const struct page_heap_map_view *view = d->picture->view;
+    uint64_t pages[COUNTED_OWNERS] = {0};
+
+    for (uint32_t i = 0; i < view->chunk_count; i++) {
+        struct page_heap_map_entry entry = page_heap_map_entry_at(view, i);
+        if (entry.owner != 0 && entry.owner < COUNTED_OWNERS) {
+            pages[entry.owner] += entry.in_use;
+        }
+    }
+    for (uint32_t owner = 1; owner < COUNTED_OWNERS; owner++) {
+        if (pages[owner] > 0) {
+            rank_owner(d, pages, owner);
+        }
+    }
+}
+
+static enum canvas_colour colour_of_owner(const struct drawing *d, uint32_t owner)
+{
+    for (uint32_t i = 0; i < d->kind_count; i++) {
+        if (d->kind_owner[i] == owner) {
+            return (enum canvas_colour)(CANVAS_KIND + i);
+        }
+    }
+    return CANVAS_KIND_LAST;
+}
+
+/* Of the fullest chunk of a cell. */
+static uint32_t main_owner(const struct drawing *d, uint32_t first, uint32_t count)
+{
+    uint32_t most = 0;
+    uint32_t owner = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct page_heap_map_entry entry = page_heap_map_entry_at(d->picture->view, first + i);
+        if (entry.in_use > most) {
+            most = entry.in_use;
+            owner = entry.owner;
+        }
+    }
+    return owner;
+}
+
+/* Of a cell with something in use. `lane`: by its place among them. */
+static enum canvas_colour colour_of_cell(const struct drawing *d, const struct map_pages *pages,
+                                         uint32_t lane, uint32_t first, uint32_t count)
+{
+    switch (d->picture->by) {
+    case MAP_BY_OWNER:
+        return colour_of_owner(d, main_owner(d, first, count));
+    case MAP_BY_LIFETIME:
+        return (enum canvas_colour)(CANVAS_KIND + lane % CANVAS_KINDS);
+    case MAP_BY_FILL:
+        break;
+    }
+    return pages->free_backed * 8 >= map_pages_all(pages) ? CANVAS_PARTLY : CANVAS_IN_USE;
+}
+
 static void draw_cell(struct drawing *d, uint32_t row, uint32_t column,
-                      const struct map_pages *pages)
+                      const struct map_pages *pages, enum canvas_colour in_use_colour)
 {
     uint64_t all = map_pages_all(pages);
     uint64_t in_use = pages->in_use + pages->cached;
-    enum canvas_colour colour = CANVAS_IN_USE;
+    enum canvas_colour colour = in_use_colour;
     uint32_t glyph;
 
     if (in_use == 0) {
@@ -294,14 +377,13 @@ static void draw_cell(struct drawing *d, uint32_t row, uint32_t column,
     } else {
         /* Seven heights for "some", the eighth for "all". */
         glyph = d->glyphs->level[in_use == all ? 8 : 1 + in_use * 7 / all];
-        colour = pages->free_backed * 8 >= all ? CANVAS_PARTLY : CANVAS_IN_USE;
     }
     for (uint32_t i = 0; i < d->cell_columns; i++) {
         canvas_put(d->canvas, row, column + i, colour, glyph);
     }
 }
 
-static void draw_lane(struct drawing *d, const struct page_heap_map_lane *lane)
+static void draw_lane(struct drawing *d, const struct page_heap_map_lane *lane, uint32_t index)
 {
     uint32_t first_column = d->name_width + BYTES_WIDTH + 2 * GAP;
     struct map_pages sum = map_pages_of(d->picture->view, lane->first_entry, lane->grown_chunks);
@@ -316,7 +398,8 @@ static void draw_lane(struct drawing *d, const struct page_heap_map_lane *lane)
         uint32_t count = (uint32_t)size_min_u64(d->cell_chunks, lane->grown_chunks - i);
         struct map_pages pages = map_pages_of(d->picture->view, lane->first_entry + i, count);
         draw_cell(d, d->row + cell / d->cells_width,
-                  first_column + cell % d->cells_width * d->cell_columns, &pages);
+                  first_column + cell % d->cells_width * d->cell_columns, &pages,
+                  colour_of_cell(d, &pages, index, lane->first_entry + i, count));
     }
     d->row += lane_rows(d, lane->grown_chunks, d->cell_chunks) + d->lane_gap;
 }
@@ -351,7 +434,7 @@ static void draw_lanes(struct drawing *d, uint32_t row_count)
             draw_lanes_left_out(d, i);
             return;
         }
-        draw_lane(d, &lane);
+        draw_lane(d, &lane, i);
     }
     d->row -= d->lane_gap; /* after the last */
 }
@@ -369,6 +452,23 @@ static void draw_scale_text(struct drawing *d, char *text, size_t bytes)
                    "a cell is %s, lowest address left:", format_pages(d, cell_pages, size));
 }
 
+/* What the colours of cells in use are. */
+static void draw_kinds(struct drawing *d)
+{
+    const struct page_heap_map_view *view = d->picture->view;
+    uint32_t block = d->glyphs->level[8];
+
+    if (d->picture->by == MAP_BY_LIFETIME) {
+        flow_item(d, CANVAS_PLAIN, 0, "a colour is a lane", "");
+        return;
+    }
+    for (uint32_t i = 0; i < d->kind_count; i++) {
+        struct page_heap_map_owner owner = page_heap_map_owner_at(view, d->kind_owner[i]);
+        flow_item(d, (enum canvas_colour)(CANVAS_KIND + i), block, owner.name, "");
+    }
+    flow_item(d, CANVAS_KIND_LAST, block, "others", "");
+}
+
 /* The two blocks between which the heights lie, then what other cells mean. */
 static void draw_legend(struct drawing *d)
 {
@@ -382,16 +482,22 @@ static void draw_legend(struct drawing *d)
     }
     d->column++;
     flow_item(d, CANVAS_PLAIN, 0, "share in use", "");
-    flow_item(d, CANVAS_PARTLY, d->glyphs->level[4], "rest free, still backed", "");
+    if (d->picture->by == MAP_BY_FILL) {
+        flow_item(d, CANVAS_PARTLY, d->glyphs->level[4], "rest free, still backed", "");
+    } else {
+        draw_kinds(d);
+    }
     flow_item(d, CANVAS_FREE, d->glyphs->free, "all free, still backed", "");
     flow_item(d, CANVAS_RELEASED, d->glyphs->released, "given back", "");
     flow_end(d);
 }
 
-/* Rows that the legend takes at this width. */
-static uint32_t legend_rows(uint32_t width)
+/* Rows that the legend takes at this width; names of owners may need two more. */
+static uint32_t legend_rows(uint32_t width, enum map_by by)
 {
-    return width >= 140 ? 1 : width >= 76 ? 2 : width >= 54 ? 3 : 4;
+    uint32_t rows = width >= 140 ? 1 : width >= 76 ? 2 : width >= 54 ? 3 : 4;
+
+    return by == MAP_BY_OWNER ? rows + 2 : rows;
 }
 
 void map_picture_draw(struct canvas *canvas, const struct map_picture *picture)
@@ -405,6 +511,9 @@ void map_picture_draw(struct canvas *canvas, const struct map_picture *picture)
         .cell_chunks = 1,
     };
 
+    if (picture->by == MAP_BY_OWNER) {
+        choose_kinds(&d);
+    }
     draw_title(&d);
     draw_budget(&d);
     draw_states(&d);
@@ -413,7 +522,8 @@ void map_picture_draw(struct canvas *canvas, const struct map_picture *picture)
     }
     d.row++;
     /* Below the lanes: a blank row, the legend, a blank row and the sentence. */
-    uint32_t below = 1 + legend_rows(canvas->width) + (picture->sentence[0] != '\0' ? 2 : 0);
+    uint32_t below =
+        1 + legend_rows(canvas->width, picture->by) + (picture->sentence[0] != '\0' ? 2 : 0);
     uint32_t row_count = canvas->height > d.row + below ? canvas->height - d.row - below : 1;
     draw_lanes(&d, row_count);
     d.row++;

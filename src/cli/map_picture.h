@@ -17,12 +17,20 @@ struct map_live {
     uint64_t refused_count;       /* allocations, so far */
 };
 
+/* What the colour of a cell says. Its height is always how much is in use. */
+enum map_by {
+    MAP_BY_FILL,     /* what the rest of it is: in use, free, given back */
+    MAP_BY_OWNER,    /* who has most of it */
+    MAP_BY_LIFETIME, /* the lane: what dies together lies in one */
+};
+
 struct map_picture {
     const struct page_heap_map_view *view;
     const char *title;           /* of the picture, at the top left */
     const char *note;            /* at the top right */
     const struct map_live *live; /* NULL: none of it is known */
     const char *sentence;        /* what is happening, at the bottom; may be empty */
+    enum map_by by;
     bool is_ascii;
 };
 

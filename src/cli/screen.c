@@ -114,5 +114,8 @@ enum screen_event screen_wait(uint32_t timeout_ms)
     if (is_asked_to_end || key == 'q' || key == 'Q' || key == KEY_ESCAPE) {
         return SCREEN_QUIT;
     }
+    if (key == 'r' || key == ' ') {
+        return SCREEN_AGAIN;
+    }
     return key == KEY_RESIZE ? SCREEN_RESIZED : SCREEN_NOTHING;
 }

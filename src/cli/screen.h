@@ -10,6 +10,7 @@ enum screen_event {
     SCREEN_NOTHING,
     SCREEN_QUIT, /* q, Escape, Ctrl-C or SIGTERM */
     SCREEN_RESIZED,
+    SCREEN_AGAIN, /* r or the space bar: now, and not when the time has come */
 };
 
 /* Takes the terminal over. Returns: false when it cannot be, and nothing has changed. */

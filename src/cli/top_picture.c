@@ -7,6 +7,7 @@
  *   allocations 120,000/s ...
  *   pressure none  set aside 4 MiB of 4 MiB ...                 where there is a budget of accounts
  *
+ *   findings
  *   owner   lifetime   spans   live   large   fragmentation   sparse
  *   ...                                             the tables share the rows that are left
  *
@@ -28,7 +29,7 @@
 #define BAR_OF_LIMIT  16u /* the bar is the limit from 1 / 16 of it on */
 #define BAR_TEXT_MIN  30u
 #define BAR_WIDTH_MIN 10u
-#define TABLES        5u
+#define TABLES        6u
 #define STACK_COLUMN  26u
 
 enum part {
@@ -42,7 +43,7 @@ enum part {
     PARTS
 };
 
-enum table { TABLE_ROWS, TABLE_ACCOUNTS, TABLE_CLASSES, TABLE_LIVE, TABLE_PINNED };
+enum table { TABLE_FINDINGS, TABLE_ROWS, TABLE_ACCOUNTS, TABLE_CLASSES, TABLE_LIVE, TABLE_PINNED };
 
 struct part_look {
     const char *name;
@@ -217,6 +218,25 @@ static void draw_heading(struct drawing *d, const char *text)
     (void)canvas_text(d->canvas, d->row++, 0, CANVAS_STRONG, "%s", text);
 }
 
+/* A line each: what is cut, `quarry doctor` says in full. */
+static void draw_findings(struct drawing *d, uint32_t row_max)
+{
+    const struct doctor_report *report = d->picture->report;
+
+    draw_heading(d, "findings");
+    if (report->count == 0) {
+        (void)canvas_text(d->canvas, d->row++, 0, CANVAS_DIM, "%s",
+                          report->is_too_small ? "too small to judge" : "nothing is wrong");
+    }
+    for (uint32_t i = 0; i < report->count && i < row_max; i++) {
+        const struct doctor_finding *finding = &report->finding[i];
+        uint32_t column = canvas_text(
+            d->canvas, d->row, 0, finding->severity == DOCTOR_NOTE ? CANVAS_DIM : CANVAS_STRONG,
+            "%s %s: ", doctor_severity_names[finding->severity], finding->cause);
+        (void)canvas_text(d->canvas, d->row++, column, CANVAS_PLAIN, "%.500s", finding->text);
+    }
+}
+
 static void draw_rows(struct drawing *d, uint32_t row_max)
 {
     uint32_t index[MEM_STATS_ROWS_MAX];
@@ -337,6 +357,7 @@ static void draw_tables(struct drawing *d, const struct stack_list *live,
 {
     uint32_t index[MEM_STATS_CLASSES_MAX];
     const uint32_t wanted[TABLES] = {
+        [TABLE_FINDINGS] = (uint32_t)size_max(d->picture->report->count, 1),
         [TABLE_ROWS] = d->snapshot->row_count,
         [TABLE_ACCOUNTS] = d->snapshot->account_count,
         [TABLE_CLASSES] = heap_text_sort_classes(d->snapshot, index),
@@ -348,6 +369,7 @@ static void draw_tables(struct drawing *d, const struct stack_list *live,
     uint32_t used = d->row + 2 * table_count; /* a blank row and a heading for each */
 
     share_rows(d->canvas->height > used ? d->canvas->height - used : 0, wanted, given);
+    draw_findings(d, given[TABLE_FINDINGS]);
     draw_rows(d, given[TABLE_ROWS]);
     draw_accounts(d, given[TABLE_ACCOUNTS]);
     draw_classes(d, given[TABLE_CLASSES]);

@@ -5,14 +5,16 @@
 #define QUARRY_CLI_TOP_PICTURE_H
 
 #include <cli/canvas.h>
+#include <cli/doctor.h>
 #include <cli/process.h>
 #include <cli/symbols.h>
 
 struct top_picture {
     const struct process *process;
     struct symbols *symbols;
-    const char *note;         /* at the top right */
-    double allocations_per_s; /* below 0: not known */
+    const struct doctor_report *report; /* what the doctor finds in it */
+    const char *note;                   /* at the top right */
+    double allocations_per_s;           /* below 0: not known */
     bool is_ascii;
 };
 

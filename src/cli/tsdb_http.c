@@ -156,7 +156,9 @@ static void set_options(const struct tsdb_http *http, struct tsdb_http_answer *a
     (void)curl_easy_setopt(easy, CURLOPT_PROXY, "");
     (void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S);
-    (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT, ANSWER_TIMEOUT_S);
+    (void)curl_easy_setopt(easy, CURLOPT_TIMEOUT,
+                           http->quiet_timeout_s != 0 ? (long)http->quiet_timeout_s
+                                                      : ANSWER_TIMEOUT_S);
     (void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     (void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
     (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, answer);
@@ -194,6 +196,15 @@ static CURLcode perform(const struct tsdb_http *http, const char *url, const cha
     return code;
 }
 
+static void tell_failure(struct tsdb_http *http, const char *why)
+{
+    if (http->quiet_timeout_s == 0) {
+        (void)cli_failure(http->command, "%s: %s", http->url, why);
+    } else {
+        (void)snprintf(http->fault, sizeof http->fault, "%s", why);
+    }
+}
+
 int tsdb_http_ask(struct tsdb_http *http, const char *path, const char *type, const char *body,
                   size_t body_bytes, struct tsdb_http_answer *ret_answer)
 {
@@ -203,7 +214,8 @@ int tsdb_http_ask(struct tsdb_http *http, const char *path, const char *type, co
 
     *ret_answer = (struct tsdb_http_answer){.written_count = UINT64_MAX};
     if (url == NULL) {
-        return cli_failure(http->command, "no memory");
+        tell_failure(http, "no memory");
+        return CLI_FAILED;
     }
     set_options(http, ret_answer);
     (void)curl_easy_setopt(http->easy, CURLOPT_ERRORBUFFER, why);
@@ -211,8 +223,7 @@ int tsdb_http_ask(struct tsdb_http *http, const char *path, const char *type, co
     free(url);
     if (code != CURLE_OK) {
         tsdb_http_answer_free(ret_answer);
-        (void)cli_failure(http->command, "%s: %s", http->url,
-                          why[0] != '\0' ? why : curl_easy_strerror(code));
+        tell_failure(http, why[0] != '\0' ? why : curl_easy_strerror(code));
         return CLI_NO_CONNECTION;
     }
     (void)curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &status);

@@ -11,11 +11,17 @@
 /* All of an answer: more is refused. */
 #define TSDB_HTTP_ANSWER_MAX Q_GIB(1)
 
+#define TSDB_HTTP_FAULT_BYTES 200u
+
 struct tsdb_http {
     const char *command, *url; /* borrowed; "http://127.0.0.1:9090" */
     const char *user;          /* borrowed; NULL: nobody logs in */
     char *password;            /* own; wiped when it is closed */
     void *easy;                /* own; libcurl's */
+    /* For who has the terminal: at most so long for an answer, and then nothing is said on stderr;
+     * it is in `fault`. 0: a command's own patience, and its words. */
+    uint32_t quiet_timeout_s;
+    char fault[TSDB_HTTP_FAULT_BYTES];
 };
 
 struct tsdb_http_answer {

@@ -5,20 +5,14 @@
  * have before it kills it: the tightest cgroup's limit, or RAM. The tenth is for what no budget
  * sees: page tables, socket buffers, and whatever else lives in the cgroup.
  *
- * Warnings are for what an operator can change and would want to know before the first bad night.
- * Each names the figure that was found and what to do. What is as it should be says nothing.
+ * What else of it may be in the way is the matter of checkup/.
  *
  * Locking: none. Cost: some files of /proc, once.
  */
 #include <serve/host.h>
 
-#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/resource.h>
-#include <unistd.h>
-
-#include <serve/log.h>
 
 /* Of nobody's memory: where the machine says nothing. */
 #define BUDGET_FALLBACK_BYTES Q_GIB(1)
@@ -54,7 +48,7 @@ void serve_budget_choose(const struct serve_config *config, const struct os_mach
              size_format(most, text));
 }
 
-static uint64_t files_wanted(const struct serve_config *config)
+uint64_t serve_host_files_wanted(const struct serve_config *config)
 {
     bool scrapes = serve_config_group_count(config, SERVE_SCRAPES) > 0;
 
@@ -65,7 +59,7 @@ static uint64_t files_wanted(const struct serve_config *config)
 uint64_t serve_host_raise_files(const struct serve_config *config)
 {
     struct rlimit limit;
-    uint64_t wanted = files_wanted(config);
+    uint64_t wanted = serve_host_files_wanted(config);
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
         return 0;
@@ -78,76 +72,4 @@ uint64_t serve_host_raise_files(const struct serve_config *config)
         }
     }
     return limit.rlim_cur;
-}
-
-/* ---- warnings ------------------------------------------------------------------------------- */
-
-/* A number that a file of /proc or /sys begins with. Returns: false when it cannot be read. */
-static bool read_number(const char *path, uint64_t *ret_number)
-{
-    char text[32] = {0};
-    FILE *file = fopen(path, "re");
-
-    if (file == NULL) {
-        return false;
-    }
-    bool is_read = fgets(text, sizeof text, file) != NULL && text[0] >= '0' && text[0] <= '9';
-    (void)fclose(file);
-    *ret_number = strtoull(text, NULL, 10);
-    return is_read;
-}
-
-static void warn_of_memory(const struct os_machine *machine, const struct serve_budget *budget)
-{
-    uint64_t most = machine->ram_bytes;
-
-    if (machine->cgroup_limit_bytes != 0 && (most == 0 || machine->cgroup_limit_bytes < most)) {
-        most = machine->cgroup_limit_bytes;
-    }
-    if (most != 0 && budget->bytes > most / 20 * 19) {
-        serve_log(SERVE_LOG_WARNING,
-                  "memory.limit leaves less than a twentieth of what there is for all else: the "
-                  "kernel may kill the server; lower it, or leave it at auto",
-                  serve_log_bytes("limit_bytes", budget->bytes),
-                  serve_log_bytes("there_is_bytes", most));
-    }
-}
-
-static void warn_of_files(const struct serve_config *config, uint64_t file_limit)
-{
-    if (file_limit != 0 && file_limit < files_wanted(config)) {
-        serve_log(SERVE_LOG_WARNING,
-                  "fewer files may be open than net.connections_max needs: raise the limit "
-                  "(LimitNOFILE of the unit, ulimit -n), or lower the setting",
-                  serve_log_count("limit", file_limit),
-                  serve_log_count("needed", files_wanted(config)));
-    }
-}
-
-static void warn_of_backlog(const struct serve_config *config)
-{
-    uint64_t most = 0, wanted = serve_config_number(config, SERVE_NET_BACKLOG);
-
-    if (read_number("/proc/sys/net/core/somaxconn", &most) && most < wanted) {
-        serve_log(SERVE_LOG_WARNING,
-                  "the kernel cuts net.backlog: raise net.core.somaxconn (sysctl), or lower it",
-                  serve_log_count("somaxconn", most), serve_log_count("backlog", wanted));
-    }
-}
-
-static void warn_of_user(void)
-{
-    if (geteuid() == 0) {
-        serve_log(SERVE_LOG_WARNING,
-                  "runs as root, which it has no need of: start it as a user of its own");
-    }
-}
-
-void serve_host_warn(const struct serve_config *config, const struct os_machine *machine,
-                     const struct serve_budget *budget, uint64_t file_limit)
-{
-    warn_of_memory(machine, budget);
-    warn_of_files(config, file_limit);
-    warn_of_backlog(config);
-    warn_of_user();
 }

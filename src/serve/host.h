@@ -24,8 +24,7 @@ void serve_budget_choose(const struct serve_config *config, const struct os_mach
  */
 uint64_t serve_host_raise_files(const struct serve_config *config);
 
-/* Logs what is likely to hurt, each with what to do about it. `file_limit`: of the call above. */
-void serve_host_warn(const struct serve_config *config, const struct os_machine *machine,
-                     const struct serve_budget *budget, uint64_t file_limit);
+/* As many as may have to be open, by a configuration. */
+uint64_t serve_host_files_wanted(const struct serve_config *config);
 
 #endif

@@ -40,6 +40,7 @@ static struct {
     _Atomic(uint32_t) is_journal, has_colours;
     char path[PATH_BYTES]; /* "" for stderr; of the one thread that opens */
     struct os_mutex mutex;
+    uint64_t left_out_count;      /* of all places, ever; guarded by mutex */
     struct serve_log_site *sites; /* guarded by mutex */
 } the_log = {
     .level = SERVE_LOG_INFO,
@@ -190,6 +191,7 @@ static bool may_write(struct serve_log_site *site, enum serve_log_level level, u
     site->level = level;
     *ret_left_out = is_within ? site->left_out_count : 0;
     site->left_out_count = is_within ? 0 : site->left_out_count + 1;
+    the_log.left_out_count += is_within ? 0 : 1;
     site->count += is_within;
     os_mutex_unlock(&the_log.mutex);
     return is_within;
@@ -243,6 +245,14 @@ static const struct serve_log_site *take_left_out(uint64_t now_ns, struct serve_
     }
     os_mutex_unlock(&the_log.mutex);
     return site;
+}
+
+uint64_t serve_log_left_out_count(void)
+{
+    os_mutex_lock(&the_log.mutex);
+    uint64_t count = the_log.left_out_count;
+    os_mutex_unlock(&the_log.mutex);
+    return count;
 }
 
 void serve_log_tell_left_out(uint64_t now_ns)

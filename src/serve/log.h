@@ -59,6 +59,8 @@ void serve_log_close(void);
  * each second or so. `now_ns`: monotonic.
  */
 void serve_log_tell_left_out(uint64_t now_ns);
+/* How many lines were left out, ever. Threads: any. */
+uint64_t serve_log_left_out_count(void);
 
 enum serve_log_kind { SERVE_LOG_TEXT = 1, SERVE_LOG_COUNT, SERVE_LOG_BYTES, SERVE_LOG_SECONDS };
 

@@ -123,6 +123,8 @@
     X(quarry_http_duration_seconds, SUMMARY, DOORS, "route",                                       \
       "From the end of a request's header to that of its answer.")                                 \
     X(quarry_resp_commands_total, COUNTER, DOORS, "", "Commands of the RESP door.")                \
+    X(quarry_resp_duration_seconds, HISTOGRAM, DOORS, "le",                                        \
+      "How long commands of the RESP door took, all of them together.")                            \
     /* ---- CACHE */                                                                               \
     X(quarry_cache_size_bytes, GAUGE, CACHE, "", "What the cache may have.")                       \
     X(quarry_cache_charged_bytes, GAUGE, CACHE, "", "What it has.")                                \

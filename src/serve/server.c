@@ -156,8 +156,8 @@ static enum quarry_status begin(struct server *server, struct quarry_error *erro
         server_open_http, server_listen,   server_open_scrape,
     };
     enum quarry_status status = QUARRY_OK;
-    uint64_t file_limit = serve_host_raise_files(server->config);
 
+    (void)serve_host_raise_files(server->config);
     os_machine_read("", &server->machine);
     server->started_ram_bytes = server->machine.ram_bytes;
     serve_budget_choose(server->config, &server->machine, &server->budget);
@@ -169,7 +169,7 @@ static enum quarry_status begin(struct server *server, struct quarry_error *erro
         return status;
     }
     server_log_banner(server);
-    serve_host_warn(server->config, &server->machine, &server->budget, file_limit);
+    server_checkup_begin(server);
     return start_net(server, error);
 }
 
@@ -338,6 +338,7 @@ static void serve(struct server *server)
         serve_log_tell_left_out(now_ns);
         feed_watchdog(server, &watchdog, now_ns);
         serve_cache_tell_disk(server->cache, &server->cache_disk_limit);
+        server_checkup_turn(server, now_ns);
     }
 }
 
@@ -384,6 +385,7 @@ enum quarry_status serve_server_run(const struct serve_server_options *options,
         return status;
     }
     os_mutex_init(&server.asked_mutex, OS_RANK_LEAF, 0);
+    server_checkup_init(&server);
     block_signals(&before);
     status = begin(&server, error);
     if (status == QUARRY_OK) {

@@ -358,6 +358,39 @@ static void write_http(struct serve_metrics *metrics)
     }
 }
 
+/* Every octave of the counts is a bucket. Calls may be counted meanwhile: the last is all that were
+ * seen in buckets. */
+static void write_resp(struct serve_metrics *metrics)
+{
+    uint64_t counts[RESP_BUCKETS] = {0}, duration_ns = 0, below = 0;
+    struct resp_command_counts command;
+    struct resp_histogram histogram;
+    char end[32];
+
+    for (size_t i = 0; i < resp_command_count(); i++) {
+        resp_counts_read(resp_command_at(i), &command);
+        if (command.calls > 0) {
+            resp_counts_read_histogram(resp_command_at(i), &histogram);
+            duration_ns += command.duration_ns;
+            for (uint32_t j = 0; j < RESP_BUCKETS; j++) {
+                counts[j] += histogram.buckets[j];
+            }
+        }
+    }
+    serve_metric_one(metrics, METRIC_quarry_resp_commands_total, resp_counts_total());
+    serve_metric_family(metrics, METRIC_quarry_resp_duration_seconds);
+    for (uint32_t i = 0; i < RESP_BUCKETS; i++) {
+        below += counts[i];
+        if (i % RESP_BUCKETS_OCTAVE == 0 && i + 1 < RESP_BUCKETS) {
+            (void)snprintf(end, sizeof end, "%.9g", seconds(resp_histogram_end_ns(i)));
+            serve_metric_part_u64(metrics, "_bucket", below, "le", end, NULL);
+        }
+    }
+    serve_metric_part_u64(metrics, "_bucket", below, "le", "+Inf", NULL);
+    serve_metric_part_double(metrics, "_sum", seconds(duration_ns), NULL);
+    serve_metric_part_u64(metrics, "_count", below, NULL);
+}
+
 static void write_doors(struct serve_metrics *metrics, struct server *server)
 {
     write_listeners(metrics, server);
@@ -365,7 +398,7 @@ static void write_doors(struct serve_metrics *metrics, struct server *server)
         write_http(metrics);
     }
     if (server->has_resp) {
-        serve_metric_one(metrics, METRIC_quarry_resp_commands_total, resp_counts_total());
+        write_resp(metrics);
     }
 }
 

@@ -19,11 +19,6 @@ enum http_outcome server_answer_heap(struct http_call *call)
     return observe_answer_heap(call, server->memory);
 }
 
-enum http_outcome server_answer_doctor(struct http_call *call)
-{
-    return observe_answer_doctor(call);
-}
-
 enum http_outcome server_answer_check_memory(struct http_call *call)
 {
     return observe_answer_check_memory(call);

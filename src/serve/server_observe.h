@@ -7,10 +7,11 @@
 #include <serve/http/http.h>
 
 enum http_outcome server_answer_heap(struct http_call *call);
-enum http_outcome server_answer_doctor(struct http_call *call);
 enum http_outcome server_answer_check_memory(struct http_call *call);
 enum http_outcome server_answer_pprof(struct http_call *call);
 enum http_outcome server_answer_stream(struct http_call *call);
+/* server_doctor.c */
+enum http_outcome server_answer_doctor(struct http_call *call);
 
 struct server;
 /* Before the HTTP door. */

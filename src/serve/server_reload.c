@@ -139,6 +139,7 @@ static void adopt(struct server *server, struct serve_config *config,
     }
     server->config = config;
     server_note_settings(server);
+    server_checkup_note(server);
     server_tell_config(server);
     serve_log(SERVE_LOG_INFO, "the configuration was read again",
               serve_log_count("users", serve_users_count(server->users)),

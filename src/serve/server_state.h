@@ -17,6 +17,7 @@
 #include <serve/resp/admin.h>
 #include <serve/scrape/scrape.h>
 #include <serve/server.h>
+#include <serve/server_checkup.h>
 #include <serve/tenant_numbers.h>
 #include <serve/tenants.h>
 #include <serve/tsdb_store.h>
@@ -73,6 +74,7 @@ struct server {
     struct resp_settings told_settings;   /* likewise: what CONFIG GET tells */
     struct server_override overrides[SERVER_OVERRIDES_MAX]; /* by CONFIG SET; of the main thread */
     uint32_t override_count;
+    struct server_checkup checkup; /* see server_checkup.h */
     struct server_told *told; /* guarded by asked_mutex; own: see server_told.h. NULL: none yet */
 
     _Atomic(uint64_t) connections_max; /* as in force, for the doors; relaxed */

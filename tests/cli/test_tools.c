@@ -440,8 +440,8 @@ static void the_doctor_names_rounding_and_churn(void **state)
 static void the_doctor_says_when_nothing_is_wrong(void **state)
 {
     struct fake fake = fake_start("healthy");
-    struct run text = RUN_TO(0, "doctor", fake.pid_text);
-    struct run json = JSON_TO(0, "doctor", fake.pid_text, "--json");
+    struct run text = RUN_TO(0, "doctor", fake.pid_text, "--heap");
+    struct run json = JSON_TO(0, "doctor", fake.pid_text, "--heap", "--json");
 
     (void)state;
     assert_has(text.out, "Nothing is wrong.");
@@ -451,11 +451,29 @@ static void the_doctor_says_when_nothing_is_wrong(void **state)
     fake_stop(&fake);
 }
 
+/* What the machine is like is nobody's plant: whatever is found is of it, and the heap is well. */
+static void the_doctor_looks_at_the_machine_too(void **state)
+{
+    struct fake fake = fake_start("healthy");
+    struct run run = run_quarry(&(struct run_options){0},
+                                (const char *const[]){"doctor", fake.pid_text, "--json", NULL});
+
+    (void)state;
+    assert_true(run.exit_code == 0 || run.exit_code == 3);
+    assert_true(json_is_valid(run.out, run.out + strlen(run.out)));
+    assert_has_not(run.out, "\"part\":\"heap\"");
+    assert_true(has(run.out, "\"findings\":[]") || has(run.out, "\"part\":\"system\""));
+    assert_int_equal(run.exit_code == 3, has(run.out, "\"severity\":\"warning\"") ||
+                                             has(run.out, "\"severity\":\"critical\""));
+    run_free(&run);
+    fake_stop(&fake);
+}
+
 static void the_doctor_does_not_judge_small_heaps(void **state)
 {
     struct fake fake = fake_start("small");
-    struct run text = RUN_TO(0, "doctor", fake.pid_text);
-    struct run json = JSON_TO(0, "doctor", fake.pid_text, "--json");
+    struct run text = RUN_TO(0, "doctor", fake.pid_text, "--heap");
+    struct run json = JSON_TO(0, "doctor", fake.pid_text, "--heap", "--json");
 
     (void)state;
     assert_has(text.out, "Too small to judge");
@@ -504,9 +522,10 @@ static void the_doctor_knows_what_it_cannot_know(void **state)
 static void the_doctor_sees_growth_when_it_looks_twice(void **state)
 {
     struct fake fake = fake_start("growing");
-    struct run once = JSON_TO(0, "doctor", fake.pid_text, "--json");
-    struct run twice = run_quarry(&(struct run_options){0},
-                                  (const char *const[]){"doctor", fake.pid_text, "--watch", NULL});
+    struct run once = JSON_TO(0, "doctor", fake.pid_text, "--heap", "--json");
+    struct run twice =
+        run_quarry(&(struct run_options){0},
+                   (const char *const[]){"doctor", fake.pid_text, "--heap", "--watch", NULL});
 
     (void)state;
     assert_has_not(once.out, "leak_buffer");
@@ -644,6 +663,7 @@ int main(void)
         cmocka_unit_test(the_doctor_names_the_stack_that_pins_most),
         cmocka_unit_test(the_doctor_names_rounding_and_churn),
         cmocka_unit_test(the_doctor_says_when_nothing_is_wrong),
+        cmocka_unit_test(the_doctor_looks_at_the_machine_too),
         cmocka_unit_test(the_doctor_does_not_judge_small_heaps),
         cmocka_unit_test(the_doctor_sees_limits_caches_peaks_and_modes),
         cmocka_unit_test(the_doctor_knows_what_it_cannot_know),

@@ -265,6 +265,12 @@ static const char no_room[] = "the report is longer than an answer may be: memor
 static const char too_late[] = "the report was not ready after 20 s; is the machine overloaded?\n";
 static const char busy[] = "another report is being made; ask again\n";
 
+void observe_say_busy(struct http_call *call)
+{
+    http_say_field(call, "Retry-After", "1");
+    http_say_text(call, 503, busy);
+}
+
 enum http_outcome observe_answer(struct http_call *call, const char *content_type,
                                  struct observe_order order)
 {
@@ -279,8 +285,7 @@ enum http_outcome observe_answer(struct http_call *call, const char *content_typ
         http_say_text(call, 500, said[0] == '\0' ? "the report failed\n" : said);
         break;
     case OBSERVE_BUSY:
-        http_say_field(call, "Retry-After", "1");
-        http_say_text(call, 503, busy);
+        observe_say_busy(call);
         break;
     case OBSERVE_LATE:
         http_say_text(call, 504, too_late);

@@ -39,6 +39,9 @@ struct observe_order {
 enum observe_outcome observe_run(const struct observe_order *order, struct http_text *report,
                                  char *ret_said);
 
+/* Answers that another report is being made. */
+void observe_say_busy(struct http_call *call);
+
 /* The same as an answer of HTTP: its report, or what went wrong. */
 enum http_outcome observe_answer(struct http_call *call, const char *content_type,
                                  struct observe_order order);

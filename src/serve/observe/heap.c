@@ -176,14 +176,15 @@ static enum http_outcome answer_figures(struct http_call *call)
     return observe_answer(call, "application/json", (struct observe_order){.words = words});
 }
 
-enum http_outcome observe_answer_doctor(struct http_call *call)
+enum observe_outcome observe_examine_heap(struct http_call *call, char *ret_said)
 {
     char pid[PID_BYTES];
 
     snprintf(pid, sizeof pid, "%" PRIu32, (uint32_t)getpid());
-    const char *const words[] = {"doctor", pid, "--json", NULL};
-    return observe_answer(call, "application/json",
-                          (struct observe_order){.words = words, .takes_findings = true});
+    const char *const words[] = {"doctor", pid, "--heap", "--json", NULL};
+    const struct observe_order order = {
+        .words = words, .is_cancelled = call->is_cancelled, .takes_findings = true};
+    return observe_run(&order, &call->body_out, ret_said);
 }
 
 enum http_outcome observe_answer_check_memory(struct http_call *call)

@@ -10,6 +10,7 @@
 #include <quarry/memory.h>
 
 #include <serve/http/http.h>
+#include <serve/observe/child.h>
 
 /*
  * /debug/pprof/ and /debug/pprof/NAME: heap, allocs, lifetimes and fragmentation as gzipped
@@ -26,8 +27,11 @@ enum http_outcome observe_answer_heap(struct http_call *call, struct quarry_memo
 /* The summary: one line of JSON. False: no memory; nothing was added. Cost: some 10 us. */
 bool observe_write_summary(struct http_text *text, struct quarry_memory *memory);
 
-/* /api/v1/doctor: findings, with what mends each. */
-enum http_outcome observe_answer_doctor(struct http_call *call);
+/*
+ * What a child's doctor finds in the heap, as JSON into the answer's text. `ret_said`: of
+ * OBSERVE_SAID_BYTES: why it could not. Returns: as observe_run.
+ */
+enum observe_outcome observe_examine_heap(struct http_call *call, char *ret_said);
 
 /* /api/v1/check/memory: whether the ledger explains what the kernel says is resident. */
 enum http_outcome observe_answer_check_memory(struct http_call *call);

@@ -49,7 +49,7 @@ static void what_was_set_is_the_budget(void **state)
     assert_string_equal(budget(Q_GIB(1), 0).why, "test");
 }
 
-/* ---- files and warnings --------------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------------- */
 
 static void open_files_are_raised_towards_what_is_needed(void **state)
 {
@@ -66,40 +66,6 @@ static void open_files_are_raised_towards_what_is_needed(void **state)
     put("net.connections_max", "10");
     assert_int_equal(serve_host_raise_files(config), wanted);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-}
-
-static char log_path[128], logged[1 << 14];
-
-static const char *warnings(uint64_t ram_bytes, uint64_t file_limit)
-{
-    const struct os_machine machine = {.ram_bytes = ram_bytes};
-    struct serve_budget chosen;
-
-    snprintf(log_path, sizeof log_path, "%s/log", folder());
-    (void)remove(log_path);
-    const struct serve_log_options options = {.level = SERVE_LOG_WARNING, .path = log_path};
-    assert_int_equal(serve_log_open(&options, &error), QUARRY_OK);
-    serve_budget_choose(config, &machine, &chosen);
-    serve_host_warn(config, &machine, &chosen, file_limit);
-    serve_log_close();
-    FILE *file = fopen(log_path, "r");
-    assert_non_null(file);
-    logged[fread(logged, 1, sizeof logged - 1, file)] = '\0';
-    fclose(file);
-    return logged;
-}
-
-static void what_will_hurt_is_said_with_what_to_do(void **state)
-{
-    (void)state;
-    put("memory.limit", "1g");
-    put("net.connections_max", "5000");
-    assert_has(warnings(Q_GIB(1), 1024), "the kernel may kill the server");
-    assert_has(logged, "raise the limit (LimitNOFILE");
-    assert_has(logged, "limit=1024 needed=5128");
-    warnings(Q_GIB(2), 5128);
-    assert_null(strstr(logged, "kernel may kill"));
-    assert_null(strstr(logged, "LimitNOFILE"));
 }
 
 /* ---- the data folder ------------------------------------------------------------------------ */
@@ -185,7 +151,6 @@ int main(void)
         TEST(a_machine_that_says_nothing_gets_a_modest_one),
         TEST(what_was_set_is_the_budget),
         TEST(open_files_are_raised_towards_what_is_needed),
-        TEST(what_will_hurt_is_said_with_what_to_do),
         TEST(a_folder_is_made_and_locked),
         TEST(one_folder_by_two_names_is_one),
         TEST(two_folders_have_two_files),
