@@ -38,8 +38,13 @@ static const struct bench_column columns[COLUMN_COUNT] = {
 };
 static const enum bench_server_kind kinds[COLUMN_COUNT] = {BENCH_SERVER_QUARRY, BENCH_SERVER_REDIS};
 
+/* Fewer are lost in what a server has anyway; more than these do not fit in 32 bits. */
+#define KEYS_MIN 1000u
+#define KEYS_MAX 4000000000u
+
 /* Where stores are made; the sitting's own. */
 static const char *parent;
+static uint64_t key_count; /* of memory_10m; 0: as many as usual */
 
 static struct bench_load_question question_of(const struct bench_sheet *sheet,
                                               const struct bench_load_row *row, size_t column)
@@ -72,7 +77,10 @@ static bool measure(const struct bench_sheet *sheet, const struct bench_sheet_ro
     uint64_t numbers[BENCH_LOAD_NUMBERS];
     double n[BENCH_LOAD_NUMBERS];
 
-    question.given = row->needs_maximum ? redis_maximum(sheet) : 0;
+    question.given = row->kind == BENCH_LOAD_RESIDENT ? key_count : 0;
+    if (row->needs_maximum) {
+        question.given = redis_maximum(sheet);
+    }
     if ((row->needs_maximum && question.given == 0) || !bench_load_ask(&question, numbers)) {
         return false;
     }
@@ -152,7 +160,7 @@ static const char help_head[] =
     "\n"
     "SYNOPSIS\n"
     "    quarry bench resp [--json] [--quick] [--against redis] [--rows PATTERN] [--rounds N]\n"
-    "                      [--directory PATH]\n"
+    "                      [--keys N] [--directory PATH]\n"
     "\n"
     "DESCRIPTION\n"
     "    Starts each server with one worker thread on a CPU of its own, is its client on another\n"
@@ -202,7 +210,8 @@ static void print_help(FILE *file)
 
     (void)fputs(help_head, file);
     bench_sheet_options_help(file, false);
-    (void)fputs("    --directory PATH    in which stores are made ($TMPDIR, or /var/tmp): on the "
+    (void)fputs("    --keys N            of memory_10m, from 1000 (10000000; 100000 with --quick)\n"
+                "    --directory PATH    in which stores are made ($TMPDIR, or /var/tmp): on the "
                 "disk\n"
                 "                        that is to be measured, with room for 4 GB\n"
                 "\n"
@@ -253,15 +262,17 @@ static int sit(struct bench_sheet *sheet, const struct bench_sheet_options *opti
     return code;
 }
 
-static enum quarry_status take_parent(int *argc, char **argv, struct quarry_error *error)
+static enum quarry_status take_own(int *argc, char **argv, struct quarry_error *error)
 {
-    (void)error;
+    const char *keys = bench_command_line_take(argc, argv, "keys");
     const char *told = bench_command_line_take(argc, argv, "directory");
     const char *temporary = getenv("TMPDIR");
 
     parent = temporary != NULL ? temporary : "/var/tmp";
     parent = told != NULL ? told : parent;
-    return QUARRY_OK;
+    return keys == NULL
+               ? QUARRY_OK
+               : bench_command_line_number("keys", keys, KEYS_MIN, KEYS_MAX, &key_count, error);
 }
 
 int bench_resp_main(int argc, char **argv)
@@ -270,7 +281,7 @@ int bench_resp_main(int argc, char **argv)
         .name = "resp",
         .column = columns,
         .column_count = COLUMN_COUNT,
-        .take = take_parent,
+        .take = take_own,
         .print_help = print_help,
         .sit = sit,
     };
