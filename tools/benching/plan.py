@@ -81,8 +81,9 @@ STEPS = (
     once("tsdb", "hours_*", *ROUND, sizes=FULL),
     Step("promql", "*", ("--series", "100000", *ROUND), sizes=USUAL),
     Step("promql", "*", ROUND, sizes=FULL),
-    *(Step(bench, "*", ("--quick", *ROUND), sizes=QUICK) for bench in BENCHES if bench not in ("cache", "resp")),
+    *(Step(bench, "*", ("--quick", *ROUND), sizes=QUICK) for bench in BENCHES if bench not in ("cache", "resp", "tsdb")),
     *(Step("cache", rows, ("--quick", *ROUND), sizes=QUICK) for rows in ("[gs]et_*_tcp", "mix_*", "bytes_*")),
+    *(Step("tsdb", rows, ("--quick", *ROUND), sizes=QUICK) for rows in ("target_*", "memory_*", "restart_*")),
     *(Step("resp", rows, ("--quick", *ROUND), sizes=QUICK) for rows in ("[gs]et_p*_tcp", "*power*", "memory_*")),
 )
 
