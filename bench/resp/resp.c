@@ -179,13 +179,10 @@ static const char help_head[] =
     "\n";
 
 static const char help_tail[] =
-    "\n"
-    "OUTPUT\n"
-    "    Every line has bench, row and subject. The first line has row \"machine\", the second\n"
-    "    \"directory\". Others have, by kind of row: server_cpu_us_per_operation,\n"
-    "    operations_per_second, hit_percent, server_busy_percent, client_busy_percent;\n"
-    "    system_calls_per_operation. Of the first also _min and _spread_percent; is_best, ratio,\n"
-    "    best_peer. A subject that is missing has \"absent\": true and \"reason\".\n"
+    "\n" BENCH_SHEET_HELP_JSON
+    "    The second line has row \"directory\". Figures, by kind of row:\n"
+    "    server_cpu_us_per_operation, operations_per_second, hit_percent,\n"
+    "    server_busy_percent, client_busy_percent; system_calls_per_operation.\n"
     "    set_power_50: wall_us_per_operation (of all connections together),\n"
     "    operations_per_second, server_cpu_us_per_operation, server_busy_percent.\n"
     "    syncs_power_50: syncs_per_operation (under strace, which slows both down).\n"
@@ -194,11 +191,7 @@ static const char help_tail[] =
     "    memory_10m: resident_bytes, peak_bytes, limit_bytes, disk_bytes, server_cpu_us_per_set,\n"
     "    server_cpu_us_per_get, items.\n"
     "    tool: server_cpu_us_per_operation, operations_per_second, p50_us, p99_us, worst_us.\n"
-    "\n"
-    "EXIT CODE\n"
-    "    0 measured, losses or not; 1 a measurement failed; 2 a wrong command line\n"
-    "\n"
-    "EXAMPLES\n"
+    "\n" BENCH_HELP_EXIT "EXAMPLES\n"
     "    quarry bench resp --quick\n"
     "    quarry bench resp --rows '[gs]et_p16_*' --against redis\n"
     "    quarry bench resp --rows memory_10m --directory /srv/scratch\n";
