@@ -2,7 +2,7 @@
 
 A step is one command line. Steps are run in turn, pass after pass, one round each, so that what disturbs the machine
 for a while disturbs all rows alike and a row's rounds lie far apart. A step that says much by itself, or takes long,
-is run in the first pass alone.
+is run in the first pass alone. Of size full every row is measured; the others leave out what takes long.
 """
 
 from dataclasses import dataclass, replace
@@ -35,44 +35,47 @@ def once(bench, rows, *options, **more):
 ROUND = ("--rounds", "1")
 FULL = ("full",)
 USUAL = ("usual",)
-QUICK = ("quick",)  # not every row
+QUICK = ("quick",)
+KV_ROWS = ("[!bor]*", "overwrite", "read*")
 
 STEPS = (
     Step("pages", "[!s]*", ROUND),
-    once("pages", "spike_*", *ROUND),
+    once("pages", "spike_*", *ROUND, "--spike-bytes", "256m", sizes=USUAL),
+    once("pages", "spike_*", *ROUND, sizes=FULL),
     Step("malloc", "[!s]*", ROUND),
     Step("malloc", "sh8", ROUND),
-    once("malloc", "spike_*", *ROUND),
+    once("malloc", "spike_*", *ROUND, sizes=FULL),
     Step("malloc", "", ("--programs", *ROUND), tells="program_*"),
-    once("malloc", "", "--story", "restart", tells="restart_*"),
+    once("malloc", "", "--story", "restart", tells="restart_*", sizes=FULL),
     Step("slab", "[!w]*", ROUND),
     once("slab", "w*", *ROUND),
     once("blocks", "miss_*", *ROUND),
     Step("blocks", "[!m]*", ROUND),
-    Step("cache", "[gs]et_*", ROUND),
+    Step("cache", "[gs]et_*_tcp", ROUND),
+    Step("cache", "[gs]et_*_unix", ROUND, sizes=FULL),
     Step("cache", "mix_*", ROUND),
     Step("cache", "open_*", ROUND),
-    once("cache", "[cbkti]*", *ROUND),
-    once("cache", "miss_*", *ROUND),
-    once("cache", "s[hl]*", *ROUND),
+    once("cache", "[cb]*", *ROUND),
+    once("cache", "[kti]*", *ROUND, sizes=FULL),
+    once("cache", "miss_*", *ROUND, sizes=FULL),
+    once("cache", "s[hl]*", *ROUND, sizes=FULL),
     once("cache", "long", *ROUND, sizes=FULL),
-    Step("kv", "[!bor]*", ROUND),
-    Step("kv", "overwrite", ROUND),
-    Step("kv", "read*", ROUND),
+    *(Step("kv", rows, ("--keys", "300000", *ROUND), sizes=USUAL) for rows in KV_ROWS),
+    *(Step("kv", rows, ROUND, sizes=FULL) for rows in KV_ROWS),
     once("kv", "recover_wal", *ROUND),
-    once("kv", "open_files", *ROUND),
-    once("kv", "budget_*", "--database", "1g", *ROUND, sizes=USUAL),
+    once("kv", "open_files", *ROUND, sizes=FULL),
     once("kv", "budget_*", *ROUND, sizes=FULL),
-    Step("resp", "*_p*_tcp", ROUND),
-    Step("resp", "*_p*_unix", ROUND),
+    Step("resp", "[gsm]*_p*_tcp", ROUND),
+    Step("resp", "i*_p*_tcp", ROUND, sizes=FULL),
+    Step("resp", "*_p*_unix", ROUND, sizes=FULL),
     Step("resp", "*power*", ROUND),
     Step("resp", "open_*", ROUND),
-    Step("resp", "tool_*", ROUND),
+    Step("resp", "tool_[gs]*", ROUND),
+    Step("resp", "tool_[im]*", ROUND, sizes=FULL),
     once("resp", "calls_*", *ROUND),
     once("resp", "memory_*", *ROUND),
     Step("tsdb", "target_*", ROUND),
     once("tsdb", "*_10k_*", *ROUND),
-    once("tsdb", "*_100k_b10000_c8", *ROUND, sizes=USUAL),
     once("tsdb", "*_100k_*", *ROUND, sizes=FULL),
     once("tsdb", "*_1m_*", *ROUND, sizes=FULL),
     once("tsdb", "memory_*", *ROUND),
