@@ -1,6 +1,7 @@
 # The commands of daily work; tools/ says how each is done. `run` and `test` work from a fresh clone
 # on a Debian 12 that has git and make.
 TIME ?= 60
+SIZE ?= usual
 OPERATIONS ?= 10000000
 KILLS ?= 200
 SEEDS ?= 1000
@@ -17,12 +18,15 @@ TSDB_CAMPAIGNS = tsdb_kill tsdb_power
 
 RESP_CAMPAIGNS = resp_differential resp_kill resp_power
 
-.PHONY: $(KV_CAMPAIGNS) $(TSDB_CAMPAIGNS) $(RESP_CAMPAIGNS) promql_differential help deps run test bench console fuzz soak linear kills format lint coverage clean install uninstall packages packages_check
+.PHONY: $(KV_CAMPAIGNS) $(TSDB_CAMPAIGNS) $(RESP_CAMPAIGNS) promql_differential help deps run test bench bench-check console fuzz soak linear kills format lint coverage clean install uninstall packages packages_check
 
 help:
 	@echo 'make run             install what is missing, build, serve on 127.0.0.1:11211 (memcached), :6379 (Redis), :9090 (HTTP)'
 	@echo 'make test            install, build with gcc and clang, run all tests: release, ASan+UBSan, TSan'
-	@echo 'make bench           measure against the installed peers'
+	@echo 'make bench SIZE=usual'
+	@echo '                     measure against the peers, which are installed or unpacked: docs/bench/<date>.md'
+	@echo '                     (quick: minutes, no report; usual: an hour; full: a night)'
+	@echo 'make bench-check     measure again, and fail when a ratio fell by more than noise since the last report'
 	@echo 'make fuzz TIME=60    run each fuzz target for TIME seconds'
 	@echo 'make soak TIME=60    run the tests labelled soak for TIME seconds each'
 	@echo 'make linear OPERATIONS=10000000'
@@ -72,11 +76,12 @@ test:
 bench:
 	@tools/deps bench
 	@tools/build release 'release (gcc)'
-	@build/release/bin/quarry bench pages
-	@build/release/bin/quarry bench malloc
-	@build/release/bin/quarry bench slab
-	@build/release/bin/quarry bench blocks
-	@build/release/bin/quarry bench cache
+	@tools/bench report --size '$(SIZE)'
+
+bench-check:
+	@tools/deps bench
+	@tools/build release 'release (gcc)'
+	@tools/bench check
 
 console:
 	@cd ui && npm ci --ignore-scripts --no-audit --no-fund && node build.mjs

@@ -19,37 +19,21 @@
 
 struct benchmark {
     const char *name;
-    const char *summary;
     int (*run)(int argc, char **argv);
 };
 
-static const struct benchmark benchmarks[] = {
-    {"pages", "the page heap beside malloc libraries and mmap", bench_pages_main},
-    {"malloc", "malloc in Quarry and other libraries: twelve workloads", bench_malloc_main},
-    {"slab", "cells of a slab and arenas beside malloc", bench_slab_main},
-    {"blocks", "what caches of blocks keep, and how fast they are", bench_blocks_main},
-    {"cache", "the server beside memcached and Redis, from outside", bench_cache_main},
-    {"kv", "the ordered store beside RocksDB and LevelDB", bench_kv_main},
-    {"resp", "the ordered store behind RESP beside Redis", bench_resp_main},
-    {"tsdb", "the time-series store beside Prometheus and VictoriaMetrics", bench_tsdb_main},
-    {"promql", "queries, beside Prometheus and VictoriaMetrics", bench_promql_main},
-};
+#define BENCHMARK(name, blanks, summary) {#name, bench_##name##_main},
+static const struct benchmark benchmarks[] = {BENCH_LIST(BENCHMARK)};
+#undef BENCHMARK
 
-static void print_help(FILE *file)
-{
-    (void)fputs("NAME\n"
-                "    quarry bench - measure Quarry beside what else is installed\n"
-                "\n"
-                "SYNOPSIS\n"
-                "    quarry bench NAME [--json] [--quick] [option...]\n"
-                "    quarry bench NAME --help\n"
-                "\n"
-                "BENCHMARKS\n",
-                file);
-    for (size_t i = 0; i < sizeof benchmarks / sizeof benchmarks[0]; i++) {
-        (void)fprintf(file, "    %-10s  %s\n", benchmarks[i].name, benchmarks[i].summary);
-    }
-}
+static const char help[] = "NAME\n"
+                           "    quarry bench - measure Quarry beside what else is installed\n"
+                           "\n"
+                           "SYNOPSIS\n"
+                           "    quarry bench NAME [--json] [--quick] [option...]\n"
+                           "    quarry bench NAME --help\n"
+                           "\n"
+                           "BENCHMARKS\n" BENCH_LIST(BENCH_LIST_LINE);
 
 static bool is_help(const char *word)
 {
@@ -59,11 +43,11 @@ static bool is_help(const char *word)
 int bench_main(int argc, char **argv)
 {
     if (argc < 2) {
-        print_help(stderr);
+        (void)fputs(help, stderr);
         return 2;
     }
     if (is_help(argv[1])) {
-        print_help(stdout);
+        (void)fputs(help, stdout);
         return 0;
     }
     for (size_t i = 0; i < sizeof benchmarks / sizeof benchmarks[0]; i++) {

@@ -5,6 +5,24 @@
 #define QUARRY_BENCH_BENCH_H
 
 /*
+ * All benchmarks: name, blanks that make names alike long in a list, what it does.
+ * bench_NAME_main runs it.
+ */
+#define BENCH_LIST(X)                                                                              \
+    X(pages, "     ", "the page heap beside malloc libraries and mmap")                            \
+    X(malloc, "    ", "malloc beside glibc's, jemalloc, mimalloc and tcmalloc; real programs")     \
+    X(slab, "      ", "cells of a slab and arenas beside malloc")                                  \
+    X(blocks, "    ", "what caches of blocks keep, and how fast they are, beside RocksDB's")       \
+    X(cache, "     ", "the server beside memcached and Redis, from outside")                       \
+    X(kv, "        ", "the ordered store beside RocksDB and LevelDB")                              \
+    X(resp, "      ", "the ordered store behind RESP beside Redis, from outside")                  \
+    X(tsdb, "      ", "the time-series store beside Prometheus and VictoriaMetrics")               \
+    X(promql, "    ", "queries, beside Prometheus and VictoriaMetrics")
+
+/* A line of such a list, for a text that is put together when it is compiled. */
+#define BENCH_LIST_LINE(name, blanks, summary) "    " #name blanks "  " summary "\n"
+
+/*
  * Runs one benchmark, or prints help.
  *
  * `argc`, `argv`: as main has them, without the program's name: argv[0] is "bench". Borrowed.

@@ -12,6 +12,12 @@
 
 struct option; /* of <getopt.h> */
 
+/* Of every benchmark's manual. */
+#define BENCH_HELP_EXIT                                                                            \
+    "EXIT CODE\n"                                                                                  \
+    "    0 measured, losses or not; 1 a measurement failed; 2 a wrong command line\n"              \
+    "\n"
+
 /* Stores one option in `options`. `key` is the option's, `value` its argument, borrowed from argv.
  */
 typedef enum quarry_status bench_option_apply(void *options, int key, const char *value,

@@ -165,6 +165,7 @@ static void pairs_json(const struct bench_report *report, const char *row,
             bench_json_number(&json, "cpu_ns_per_pair", result[i].cpu.median);
             bench_json_number(&json, "cpu_min_ns_per_pair", result[i].cpu.min);
             bench_json_number(&json, "cpu_spread_percent", result[i].cpu.spread_percent);
+            bench_json_text(&json, "ranked", "wall_ns_per_pair cpu_ns_per_pair");
             bench_ratio_json(&json, report, result, i, figure_wall, 0);
         }
         bench_json_end(&json);
@@ -221,6 +222,7 @@ static void counts_json_line(const struct bench_report *report, const char *row,
         bool has_callgrind = result[subject].instructions > 0;
         bench_figure *figure = has_callgrind ? figure_instructions : figure_perf;
         bench_json_number(&json, "instructions_per_pair", figure(&result[subject], 0));
+        bench_json_text(&json, "ranked", "instructions_per_pair");
         bench_json_text(&json, "counted_by", has_callgrind ? "callgrind" : "perf_event");
         if (has_callgrind && result[subject].perf_instructions > 0) {
             bench_json_number(&json, "perf_instructions_per_pair",

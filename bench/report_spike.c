@@ -68,6 +68,7 @@ static void point_json(const struct bench_report *report, const char *row,
         bench_json_integer(&json, "committed_peak_bytes", point->peak_bytes);
         bench_json_integer(&json, "limit_bytes", point->limit_bytes);
     }
+    bench_json_text(&json, "ranked", "rss_bytes");
     bench_ratio_json(&json, report, result, subject, figure_rss, index);
     bench_json_end(&json);
 }

@@ -308,6 +308,27 @@ static void ratio_json(struct bench_json *json, const struct bench_sheet *sheet,
     }
 }
 
+/* Which figures are compared, the main one first: what a reader of many sheets goes by. */
+static void ranked_json(struct bench_json *json, const struct bench_sheet_row *row, size_t column)
+{
+    char text[BENCH_FIGURES_MAX * 32] = "";
+
+    if ((row->reference & BENCH_COLUMN(column)) != 0) {
+        bench_json_bool(json, "is_reference", true);
+        return;
+    }
+    for (size_t f = 0; f < row->form_count; f++) {
+        if (row->form[f].is_ranked) {
+            size_t used = strlen(text);
+            (void)snprintf(text + used, sizeof text - used, "%s%s", used > 0 ? " " : "",
+                           row->form[f].key);
+        }
+    }
+    if (text[0] != '\0') {
+        bench_json_text(json, "ranked", text);
+    }
+}
+
 /* How far the rounds of the first figure are apart. */
 static void spread_json(struct bench_json *json, const char *key,
                         const struct bench_summary *summary)
@@ -341,6 +362,7 @@ static void cell_json(const struct bench_sheet *sheet, const struct bench_sheet_
     if (!row->is_exact) {
         spread_json(&json, row->form[0].key, &its->figure[0]);
     }
+    ranked_json(&json, row, column);
     ratio_json(&json, sheet, row, cell, column);
     bench_json_end(&json);
 }

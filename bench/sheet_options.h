@@ -6,7 +6,18 @@
 
 #include <quarry/status.h>
 
+#include <bench/command_line.h>
 #include <bench/sheet.h>
+
+/* What --json prints of every sheet: the beginning of that part of the manual. */
+#define BENCH_SHEET_HELP_JSON                                                                      \
+    "JSON\n"                                                                                       \
+    "    Every line has bench, row and subject; the first line has row \"machine\". ranked: the\n" \
+    "    figures of which less is better, the main one first, which is_best, ratio and "           \
+    "best_peer\n"                                                                                  \
+    "    are about. Of the first figure also _min and _spread_percent, but where a row is\n"       \
+    "    measured once. A subject that does other work has \"is_reference\": true and is in no\n"  \
+    "    ratio; one that is missing has \"absent\": true and \"reason\".\n"
 
 struct bench_sheet_options {
     bool is_json;

@@ -244,17 +244,12 @@ static const char help_head[] =
     "\n";
 
 static const char help_tail[] =
-    "\n"
-    "OUTPUT\n"
-    "    Every line has bench, row and subject. The first line has row \"machine\". Others have, "
-    "by\n"
-    "    kind of row: server_cpu_us_per_operation, operations_per_second, hit_percent,\n"
-    "    server_busy_percent, client_busy_percent; system_calls_per_operation; p50_us to "
-    "p9999_us,\n"
-    "    worst_us; bytes_per_item, overhead_bytes_per_item, resident_bytes_per_item, items;\n"
-    "    miss_ratio, resident_bytes, limit_bytes, late_ms, runs. Of the first also _min and\n"
-    "    _spread_percent; is_best, ratio, best_peer. A subject that is missing has\n"
-    "    \"absent\": true and \"reason\".\n"
+    "\n" BENCH_SHEET_HELP_JSON
+    "    Figures, by kind of row: server_cpu_us_per_operation, operations_per_second,\n"
+    "    hit_percent, server_busy_percent, client_busy_percent; system_calls_per_operation;\n"
+    "    p50_us to p9999_us, worst_us; bytes_per_item, overhead_bytes_per_item,\n"
+    "    resident_bytes_per_item, items; miss_ratio, resident_bytes, limit_bytes, late_ms,\n"
+    "    runs.\n"
     "    shift: worst_us, p99_us, p999_us, hit_below_ms (the longest time with hits below 90 % of\n"
     "    those alone), hit_alone_percent, hit_least_percent (of 50 ms), errors, stored_bytes.\n"
     "    tenants: p99_alone_us, p99_beside_us, worst_beside_us, hit_alone_percent,\n"
@@ -266,11 +261,7 @@ static const char help_tail[] =
     "    last was), readers_cut, readers_cut_ms, resident_peak_bytes.\n"
     "    kill: ready_ms, ready_worst_ms, hit_before_percent, hit_after_percent (the least),\n"
     "    checked_values, kills.\n"
-    "\n"
-    "EXIT CODE\n"
-    "    0 measured, losses or not; 1 a measurement failed; 2 a wrong command line\n"
-    "\n"
-    "EXAMPLES\n"
+    "\n" BENCH_HELP_EXIT "EXAMPLES\n"
     "    quarry bench cache --quick\n"
     "    quarry bench cache --rows '*_p16_tcp' --against memcached\n"
     "    quarry bench cache --rows long --minutes 10\n";

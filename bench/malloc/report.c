@@ -246,6 +246,7 @@ static void row_json(const struct bench_malloc_report *report, const char *row,
         bench_json_number(&json, "wall_min_ns_per_pair", its->figure[BENCH_WALL].min);
         bench_json_number(&json, "wall_spread_percent", its->figure[BENCH_WALL].spread_percent);
     }
+    bench_json_text(&json, "ranked", "wall_ns_per_pair rss_byte_seconds");
     bench_malloc_ratio_json(&json, &wall, subject, &bench_ratio_plain);
     bench_malloc_ratio_json(&json, &rss, subject, &bench_ratio_rss);
     bench_json_end(&json);
@@ -320,6 +321,7 @@ static void program_json(const struct bench_malloc_report *report, const char *r
         figure_json(&json, &program_forms[i],
                     result[subject].figure[program_forms[i].figure].median);
     }
+    bench_json_text(&json, "ranked", "wall_seconds peak_rss_bytes");
     bench_malloc_ratio_json(&json, &wall, subject, &bench_ratio_plain);
     bench_malloc_ratio_json(&json, &peak, subject, &bench_ratio_rss);
     bench_json_end(&json);
@@ -358,6 +360,7 @@ static void count_json(const struct bench_malloc_report *report, const char *row
         bench_json_begin(report->file, BENCH_NAME, row, bench_malloc_subject_at(subject)->name);
 
     bench_json_number(&json, "instructions_per_pair", figures.value[subject]);
+    bench_json_text(&json, "ranked", "instructions_per_pair");
     bench_json_text(&json, "counted_by", "callgrind");
     bench_malloc_ratio_json(&json, &figures, subject, &bench_ratio_plain);
     bench_json_end(&json);

@@ -65,6 +65,7 @@ static void point_json(const struct bench_malloc_report *report,
     bench_json_integer(&json, "fill_wall_ns", idle->spike.fill_ns);
     bench_json_integer(&json, "free_wall_ns", idle->spike.free_ns);
     bench_json_integer(&json, "idle_cpu_ns", idle->spike.idle_cpu_ns);
+    bench_json_text(&json, "ranked", "rss_bytes");
     bench_malloc_ratio_json(&json, &figures, subject, &bench_ratio_plain);
     bench_json_end(&json);
 }

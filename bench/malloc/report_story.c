@@ -166,6 +166,11 @@ static void phase_json(const struct bench_malloc_report *report, const char *nam
         bench_json_number(&json, "page_waste_per_live_mean", pages.mean);
         bench_json_number(&json, "page_waste_per_live_worst", pages.worst);
     }
+    if (teller->options.has_lifetimes) {
+        bench_json_bool(&json, "is_reference", true); /* Quarry's too, and another program */
+    } else {
+        bench_json_text(&json, "ranked", "waste_per_live_mean");
+    }
     bench_malloc_ratio_json(&json, means, subject, &bench_ratio_plain);
     bench_json_end(&json);
 }

@@ -270,20 +270,11 @@ static const char help_head[] =
     "\n";
 
 static const char help_tail[] =
-    "\n"
-    "OUTPUT\n"
-    "    Every line has bench, row and subject. The first line has row \"machine\". Others have\n"
-    "    p50_ms, p99_ms (from the request to the answer's last byte; of the dashboard all panels\n"
-    "    together), server_cpu_ms_per_query, peak_bytes (the most that was resident, less what "
-    "was\n"
-    "    before), answer_points, answer_bytes; is_best, ratio, best_peer. A subject that is "
-    "missing\n"
-    "    has \"absent\": true and \"reason\".\n"
-    "\n"
-    "EXIT CODE\n"
-    "    0 measured, losses or not; 1 a measurement failed; 2 a wrong command line\n"
-    "\n"
-    "EXAMPLES\n"
+    "\n" BENCH_SHEET_HELP_JSON
+    "    Figures: p50_ms, p99_ms (from the request to the answer's last byte; of the\n"
+    "    dashboard all panels together), server_cpu_ms_per_query, peak_bytes (the most that\n"
+    "    was resident, less what was before), answer_points, answer_bytes.\n"
+    "\n" BENCH_HELP_EXIT "EXAMPLES\n"
     "    quarry bench promql --quick\n"
     "    quarry bench promql --rows 'regex_*' --series 100000 --against prometheus\n";
 

@@ -1,5 +1,6 @@
 /*
- * Memory for 10^7 keys: Quarry in a budget of 256 MiB for everything, redis with all that it wants.
+ * Memory for 10^7 keys, or as many as are asked for: Quarry in a budget of 256 MiB for everything,
+ * redis with all that it wants.
  *
  *   sets of every key │ until the server rests │ 10^5 gets of any key, each a hit │ memory, disk
  *
@@ -120,6 +121,9 @@ bool bench_load_resident(const struct bench_load_job *job, uint64_t *ret_numbers
         return false;
     }
     ret_numbers[RESIDENT_ITEMS] = job->is_quick ? KEYS_QUICK : KEYS_FULL;
+    if (job->given > 0) {
+        ret_numbers[RESIDENT_ITEMS] = job->given;
+    }
     ret_numbers[RESIDENT_GETS] = job->is_quick ? GETS_QUICK : GETS_FULL;
     bench_links_open(&links, &server, BENCH_POPULATION_LINKS);
     store_all(&server, &links, job->row, ret_numbers);

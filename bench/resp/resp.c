@@ -38,8 +38,13 @@ static const struct bench_column columns[COLUMN_COUNT] = {
 };
 static const enum bench_server_kind kinds[COLUMN_COUNT] = {BENCH_SERVER_QUARRY, BENCH_SERVER_REDIS};
 
+/* Fewer are lost in what a server has anyway; more than these do not fit in 32 bits. */
+#define KEYS_MIN 1000u
+#define KEYS_MAX 4000000000u
+
 /* Where stores are made; the sitting's own. */
 static const char *parent;
+static uint64_t key_count; /* of memory_10m; 0: as many as usual */
 
 static struct bench_load_question question_of(const struct bench_sheet *sheet,
                                               const struct bench_load_row *row, size_t column)
@@ -72,7 +77,10 @@ static bool measure(const struct bench_sheet *sheet, const struct bench_sheet_ro
     uint64_t numbers[BENCH_LOAD_NUMBERS];
     double n[BENCH_LOAD_NUMBERS];
 
-    question.given = row->needs_maximum ? redis_maximum(sheet) : 0;
+    question.given = row->kind == BENCH_LOAD_RESIDENT ? key_count : 0;
+    if (row->needs_maximum) {
+        question.given = redis_maximum(sheet);
+    }
     if ((row->needs_maximum && question.given == 0) || !bench_load_ask(&question, numbers)) {
         return false;
     }
@@ -152,7 +160,7 @@ static const char help_head[] =
     "\n"
     "SYNOPSIS\n"
     "    quarry bench resp [--json] [--quick] [--against redis] [--rows PATTERN] [--rounds N]\n"
-    "                      [--directory PATH]\n"
+    "                      [--keys N] [--directory PATH]\n"
     "\n"
     "DESCRIPTION\n"
     "    Starts each server with one worker thread on a CPU of its own, is its client on another\n"
@@ -171,13 +179,10 @@ static const char help_head[] =
     "\n";
 
 static const char help_tail[] =
-    "\n"
-    "OUTPUT\n"
-    "    Every line has bench, row and subject. The first line has row \"machine\", the second\n"
-    "    \"directory\". Others have, by kind of row: server_cpu_us_per_operation,\n"
-    "    operations_per_second, hit_percent, server_busy_percent, client_busy_percent;\n"
-    "    system_calls_per_operation. Of the first also _min and _spread_percent; is_best, ratio,\n"
-    "    best_peer. A subject that is missing has \"absent\": true and \"reason\".\n"
+    "\n" BENCH_SHEET_HELP_JSON
+    "    The second line has row \"directory\". Figures, by kind of row:\n"
+    "    server_cpu_us_per_operation, operations_per_second, hit_percent,\n"
+    "    server_busy_percent, client_busy_percent; system_calls_per_operation.\n"
     "    set_power_50: wall_us_per_operation (of all connections together),\n"
     "    operations_per_second, server_cpu_us_per_operation, server_busy_percent.\n"
     "    syncs_power_50: syncs_per_operation (under strace, which slows both down).\n"
@@ -186,11 +191,7 @@ static const char help_tail[] =
     "    memory_10m: resident_bytes, peak_bytes, limit_bytes, disk_bytes, server_cpu_us_per_set,\n"
     "    server_cpu_us_per_get, items.\n"
     "    tool: server_cpu_us_per_operation, operations_per_second, p50_us, p99_us, worst_us.\n"
-    "\n"
-    "EXIT CODE\n"
-    "    0 measured, losses or not; 1 a measurement failed; 2 a wrong command line\n"
-    "\n"
-    "EXAMPLES\n"
+    "\n" BENCH_HELP_EXIT "EXAMPLES\n"
     "    quarry bench resp --quick\n"
     "    quarry bench resp --rows '[gs]et_p16_*' --against redis\n"
     "    quarry bench resp --rows memory_10m --directory /srv/scratch\n";
@@ -202,7 +203,8 @@ static void print_help(FILE *file)
 
     (void)fputs(help_head, file);
     bench_sheet_options_help(file, false);
-    (void)fputs("    --directory PATH    in which stores are made ($TMPDIR, or /var/tmp): on the "
+    (void)fputs("    --keys N            of memory_10m, from 1000 (10000000; 100000 with --quick)\n"
+                "    --directory PATH    in which stores are made ($TMPDIR, or /var/tmp): on the "
                 "disk\n"
                 "                        that is to be measured, with room for 4 GB\n"
                 "\n"
@@ -253,15 +255,17 @@ static int sit(struct bench_sheet *sheet, const struct bench_sheet_options *opti
     return code;
 }
 
-static enum quarry_status take_parent(int *argc, char **argv, struct quarry_error *error)
+static enum quarry_status take_own(int *argc, char **argv, struct quarry_error *error)
 {
-    (void)error;
+    const char *keys = bench_command_line_take(argc, argv, "keys");
     const char *told = bench_command_line_take(argc, argv, "directory");
     const char *temporary = getenv("TMPDIR");
 
     parent = temporary != NULL ? temporary : "/var/tmp";
     parent = told != NULL ? told : parent;
-    return QUARRY_OK;
+    return keys == NULL
+               ? QUARRY_OK
+               : bench_command_line_number("keys", keys, KEYS_MIN, KEYS_MAX, &key_count, error);
 }
 
 int bench_resp_main(int argc, char **argv)
@@ -270,7 +274,7 @@ int bench_resp_main(int argc, char **argv)
         .name = "resp",
         .column = columns,
         .column_count = COLUMN_COUNT,
-        .take = take_parent,
+        .take = take_own,
         .print_help = print_help,
         .sit = sit,
     };

@@ -5,6 +5,7 @@
  *                               N requests each before an answer is waited for
  *   calls_VERB_pN               the same, short, under strace
  *   set_power_50                50 connections, each waits until its set outlives a power cut
+ *   set_power_50_p16            the same, 16 sets each before an answer is waited for
  *   syncs_power_50              the same, short, under strace: how many share a sync
  *   open_60, open_80            nine gets to one set at a constant rate, by redis' maximum
  *   memory_10m                  10^7 keys in 256 MiB
@@ -45,11 +46,12 @@
                    .kind = BENCH_LOAD_CALLS, .set_permille = (sets), .pipeline = (pipeline_),      \
                    .is_tcp = true                                                                  \
     }
-#define POWER(name_, kind_, title_)                                                                \
+#define POWER(name_, kind_, pipeline_, title_)                                                     \
     {                                                                                              \
-        .name = (name_), .title = (title_), .kind = (kind_), .set_permille = 1000, .pipeline = 1,  \
-        .is_tcp = true, .key_bytes = KEY_BYTES, .value_bytes = VALUE_BYTES,                        \
-        .key_count = KEYS / 10, .store = BENCH_STORE_POWER, .link_count = POWER_LINKS              \
+        .name = (name_), .title = (title_), .kind = (kind_), .set_permille = 1000,                 \
+        .pipeline = (pipeline_), .is_tcp = true, .key_bytes = KEY_BYTES,                           \
+        .value_bytes = VALUE_BYTES, .key_count = KEYS / 10, .store = BENCH_STORE_POWER,            \
+        .link_count = POWER_LINKS                                                                  \
     }
 #define OPEN(percent_)                                                                             \
     {                                                                                              \
@@ -63,7 +65,7 @@
         STORE_ROW, .name = "tool_" #verb "_p" #pipeline_, .kind = BENCH_LOAD_TOOL,                 \
                    .title = "redis-benchmark -t " #verb " -P " #pipeline_, .pipeline = (pipeline_) \
     }
-#define TOOLS(verb) TOOL(verb, 1), TOOL(verb, 16)
+#define TOOLS(verb) TOOL(verb, 1), TOOL(verb, 16), TOOL(verb, 64)
 
 static const struct bench_load_row rows[] = {
     SOCKETS("get", BENCH_VERB_MIX, 0, "GET"),
@@ -73,10 +75,13 @@ static const struct bench_load_row rows[] = {
     SOCKETS("mset", BENCH_VERB_MSET, 0, "MSET of 10"),
     CALLS(get, 0, 1),
     CALLS(get, 0, 16),
+    CALLS(get, 0, 64),
     CALLS(set, 1000, 1),
     CALLS(set, 1000, 16),
-    POWER("set_power_50", BENCH_LOAD_CLOSED, "SET by 50, power beside appendfsync always"),
-    POWER("syncs_power_50", BENCH_LOAD_SYNCS, "the same: syncs"),
+    CALLS(set, 1000, 64),
+    POWER("set_power_50", BENCH_LOAD_CLOSED, 1, "SET by 50, power beside appendfsync always"),
+    POWER("set_power_50_p16", BENCH_LOAD_CLOSED, 16, "the same, 16 at once"),
+    POWER("syncs_power_50", BENCH_LOAD_SYNCS, 1, "the first of these: syncs"),
     OPEN(60),
     OPEN(80),
     {STORE_ROW, .name = "memory_10m",

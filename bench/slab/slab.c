@@ -263,20 +263,11 @@ static const char help_head[] =
     "\n";
 
 static const char help_tail[] =
-    "\n"
-    "JSON\n"
-    "    Every line has bench, row and subject. The first line has row \"machine\". Others have, "
-    "by\n"
-    "    kind of row: wall_ns_per_pair, cpu_ns_per_pair, peak_rss_bytes; cell_waste_percent,\n"
-    "    resident_waste_percent; wall_us_per_page, pages_per_second, lock_cpu_us_max,\n"
-    "    checked_words; instructions_per_pair; of the first also _min and _spread_percent; "
-    "is_best,\n"
-    "    ratio, best_peer. A subject that is missing has \"absent\": true and \"reason\".\n"
-    "\n"
-    "EXIT CODE\n"
-    "    0 measured, losses or not; 1 a measurement failed; 2 a wrong command line\n"
-    "\n"
-    "ENVIRONMENT\n"
+    "\n" BENCH_SHEET_HELP_JSON
+    "    Figures, by kind of row: wall_ns_per_pair, cpu_ns_per_pair, peak_rss_bytes;\n"
+    "    cell_waste_percent, resident_waste_percent; wall_us_per_page, pages_per_second,\n"
+    "    lock_cpu_us_max, checked_words; instructions_per_pair.\n"
+    "\n" BENCH_HELP_EXIT "ENVIRONMENT\n"
     "    What peers read (MALLOC_ARENA_MAX, MALLOC_CONF, MIMALLOC_…, TCMALLOC_…) is passed on to\n"
     "    them. LD_PRELOAD is not.\n"
     "\n"

@@ -174,14 +174,11 @@ static const char help_head[] =
     "\n";
 
 static const char help_tail[] =
-    "\n"
-    "OUTPUT\n"
-    "    Every line has bench, row and subject. The first line has row \"machine\", the second\n"
-    "    \"directory\". Others have, by kind of row: server_cpu_ns_per_sample,\n"
-    "    samples_per_cpu_second, samples_per_second, client_busy_percent,\n"
-    "    server_cpu_ns_per_new_series, resident_bytes, resident_bytes_per_series,\n"
-    "    body_bytes_per_sample; is_best, ratio, best_peer. A subject that is missing has\n"
-    "    \"absent\": true and \"reason\".\n"
+    "\n" BENCH_SHEET_HELP_JSON
+    "    The second line has row \"directory\". Figures, by kind of row:\n"
+    "    server_cpu_ns_per_sample, samples_per_cpu_second, samples_per_second,\n"
+    "    client_busy_percent, server_cpu_ns_per_new_series, resident_bytes,\n"
+    "    resident_bytes_per_series, body_bytes_per_sample.\n"
     "    memory_series_1m: resident_bytes_per_series, resident_bytes, peak_bytes, series.\n"
     "    memory_samples_node: sealed_resident_bytes_per_sample, open_resident_bytes_per_sample,\n"
     "    resident_bytes, peak_bytes; of Quarry sealed_ and open_store_bytes_per_sample.\n"
@@ -193,11 +190,7 @@ static const char help_tail[] =
     "restart_ms;\n"
     "    of Quarry waste_percent, purged_pages_kept_percent, purged_windows. Before it, row\n"
     "    hours_36_hour: hour, resident_bytes; of Quarry page_bytes, live_bytes.\n"
-    "\n"
-    "EXIT CODE\n"
-    "    0 measured, losses or not; 1 a measurement failed; 2 a wrong command line\n"
-    "\n"
-    "EXAMPLES\n"
+    "\n" BENCH_HELP_EXIT "EXAMPLES\n"
     "    quarry bench tsdb --quick\n"
     "    quarry bench tsdb --rows 'node_100k_*' --against victoria-metrics\n"
     "    quarry bench tsdb --json --rows hours_36 >hours.json; bench/plot_tsdb hours.json\n";

@@ -14,13 +14,9 @@ static const char help[] =
     "\n"
     "Measures Quarry beside what else is installed, every row, losses included.\n"
     "\n"
-    "Benchmarks:\n"
-    "  pages      the page heap against mmap and the page-multiples of glibc, jemalloc,\n"
-    "             mimalloc and tcmalloc; and how memory comes back after a spike\n"
-    "  malloc     malloc against glibc, jemalloc, mimalloc, tcmalloc and tbbmalloc: workloads,\n"
-    "             spikes, a restarted store, real programs; time and resident memory\n"
-    "\n"
-    "--json prints one object a line; --quick takes a fraction of the time.\n";
+    "Benchmarks:\n" BENCH_LIST(
+        BENCH_LIST_LINE) "\n"
+                         "--json prints one object a line; --quick takes a fraction of the time.\n";
 
 const struct cli_command cli_command_bench = {
     .name = "bench",

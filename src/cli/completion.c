@@ -81,7 +81,7 @@ static const struct place places[] = {
      BENCH_OPTIONS " rows=PATTERN instructions keys=N value-bytes=N compression=NAME "
                    "database=BYTES log=BYTES files=N directory=DIR",
      ""},
-    {"bench", "resp", BENCH_OPTIONS " rows=PATTERN directory=DIR", ""},
+    {"bench", "resp", BENCH_OPTIONS " rows=PATTERN keys=N directory=DIR", ""},
     {"bench", "tsdb", BENCH_OPTIONS " rows=PATTERN directory=DIR", ""},
     {"bench", "promql", BENCH_OPTIONS " rows=PATTERN series=N directory=DIR", ""},
     {"config", "show", "origin json " SERVE_OPTIONS, ""},

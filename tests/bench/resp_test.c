@@ -175,12 +175,12 @@ static void latencies_rise_with_the_quantile(void **state)
 static void many_keys_stay_within_the_memory_that_was_given(void **state)
 {
     (void)state;
-    sit("memory_10m", 1);
+    sit("memory_10m' --keys '120000", 1);
     const struct flat_json *ours = line_of("memory_10m", "quarry");
     const struct flat_json *theirs = line_of("memory_10m", "redis");
 
     assert_non_null(ours);
-    assert_true(figure(ours, "items") == 100000);
+    assert_true(figure(ours, "items") == 120000);
     assert_true(figure(ours, "limit_bytes") == 268435456);
     assert_true(figure(ours, "peak_bytes") >= figure(ours, "resident_bytes"));
 #ifndef __SANITIZE_ADDRESS__ /* whose own memory is in none of it */
@@ -240,10 +240,10 @@ static void help_names_every_row(void **state)
 {
     (void)state;
     static const char *const rows[] = {
-        "get_p1_tcp",    "get_p16_unix", "set_p64_tcp",   "mix_p1_unix",  "incr_p16_tcp",
-        "mset_p64_unix", "calls_get_p1", "calls_set_p16", "set_power_50", "syncs_power_50",
-        "open_60",       "open_80",      "memory_10m",    "tool_get_p1",  "tool_set_p16",
-        "tool_incr_p16", "tool_mset_p1",
+        "get_p1_tcp",    "get_p16_unix", "set_p64_tcp",      "mix_p1_unix",   "incr_p16_tcp",
+        "mset_p64_unix", "calls_get_p1", "calls_set_p16",    "set_power_50",  "syncs_power_50",
+        "calls_get_p64", "tool_set_p64", "set_power_50_p16", "open_60",       "open_80",
+        "memory_10m",    "tool_get_p1",  "tool_set_p16",     "tool_incr_p16", "tool_mset_p1",
     };
     assert_help_names("resp", rows, sizeof rows / sizeof rows[0]);
 }
@@ -255,6 +255,7 @@ static void a_wrong_command_line_is_told_and_exits_with_2(void **state)
         {"resp --bogus", "--bogus"},
         {"resp --rounds 0", "from 1"},
         {"resp --against memcached", "memcached: there are redis"},
+        {"resp --keys 5", "from 1000"},
         {"resp --instructions", "counts no instructions"},
         {"resp extra", "'extra'"},
     };

@@ -114,6 +114,7 @@ static void the_median_is_compared_with_the_best_of_the_others(void **state)
     assert_true(number(&line[0], "wall_ns_spread_percent") == 10);
     assert_true(number(&line[0], "ratio") > 0.952 && number(&line[0], "ratio") < 0.953);
     assert_string_equal(flat_json_text(&line[0], "best_peer"), "two");
+    assert_string_equal(flat_json_text(&line[0], "ranked"), "wall_ns");
     assert_true(flat_json_find(&line[0], "is_best")->is_true);
     assert_false(flat_json_find(&line[0], "is_loss")->is_true);
     assert_true(number(&line[1], "ratio") > 0.64 && number(&line[1], "ratio") < 0.65);
@@ -136,6 +137,9 @@ static void a_reference_is_in_no_ratio(void **state)
     assert_int_equal(run_json(&sheet, &row, line), 4);
     assert_string_equal(flat_json_text(&line[0], "best_peer"), "two");
     assert_null(flat_json_find(&line[3], "ratio"));
+    assert_null(flat_json_find(&line[3], "ranked"));
+    assert_true(flat_json_find(&line[3], "is_reference")->is_true);
+    assert_null(flat_json_find(&line[1], "is_reference"));
     assert_false(flat_json_find(&line[3], "is_best")->is_true);
     (void)fclose(file);
 }

@@ -69,6 +69,22 @@ static void help_is_the_same_however_it_is_asked_for(void **state)
     run_free(&third);
 }
 
+static void help_of_bench_names_all_benchmarks(void **state)
+{
+    (void)state;
+    struct run help = RUN("help", "bench"), own = RUN("bench", "--help");
+    static const char *const names[] = {"\n    pages ",  "\n    malloc ", "\n    slab ",
+                                        "\n    blocks ", "\n    cache ",  "\n    kv ",
+                                        "\n    resp ",   "\n    tsdb ",   "\n    promql "};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        assert_has(help.out, names[i]);
+        assert_has(own.out, names[i]);
+    }
+    run_free(&help);
+    run_free(&own);
+}
+
 static void help_of_a_command_names_its_options(void **state)
 {
     struct run help = RUN("help", "map"), option = RUN("map", "--help");
@@ -509,6 +525,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_arguments_it_says_what_there_is),
         cmocka_unit_test(help_is_the_same_however_it_is_asked_for),
+        cmocka_unit_test(help_of_bench_names_all_benchmarks),
         cmocka_unit_test(help_of_a_command_names_its_options),
         cmocka_unit_test(the_version_is_one_line),
         cmocka_unit_test(an_unknown_command_is_told_its_nearest),
