@@ -9,6 +9,9 @@
 #include <serve/config_load.h>
 #include <serve/net.h>
 
+/* What the kernel calls the process that makes a server's reports, its child. */
+#define SERVE_REPORTER_NAME "quarry-reports"
+
 struct serve_server_options {
     const char *version;                 /* "0.1.0"; static storage */
     const struct serve_sources *sources; /* borrowed for the call: read again at each reload */

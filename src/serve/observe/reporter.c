@@ -40,6 +40,7 @@
 #include <unistd.h>
 
 #include <serve/observe/child.h>
+#include <serve/server.h>
 
 /* For a process that does nothing else: twice the patience with a child. */
 #define PATIENCE_SECONDS 40
@@ -226,7 +227,7 @@ static int strip(int link)
         _exit(1);
     }
     (void)syscall(SYS_close_range, LINK_FD + 1, ~0u, 0);
-    (void)prctl(PR_SET_NAME, "quarry-reports", 0, 0, 0);
+    (void)prctl(PR_SET_NAME, SERVE_REPORTER_NAME, 0, 0, 0);
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     (void)sigfillset(&signals); /* its end comes with the server's */
