@@ -30,7 +30,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <os/sanitizer.h>
+#include <os/os.h>
 
 #define CALL_CREATE   444
 #define CALL_ADD_RULE 445

@@ -32,6 +32,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <serve/confine.h>
@@ -278,6 +279,19 @@ static bool has_abstract_manager(void)
     return path != NULL && path[0] == '@';
 }
 
+/* Landlock is of a thread and of those that it starts: a heap that has grown large by now has one.
+ */
+static void warn_of_threads(void)
+{
+    struct stat facts;
+
+    /* A folder has as many links as it has folders in it, and two. */
+    if (stat("/proc/self/task", &facts) == 0 && facts.st_nlink > 3) {
+        serve_log(SERVE_LOG_WARNING, "threads that were there before are not confined to folders",
+                  serve_log_count("threads", (uint64_t)facts.st_nlink - 3));
+    }
+}
+
 static enum quarry_status confine_files(struct server *server, struct quarry_error *error)
 {
     struct confine_files files;
@@ -293,6 +307,7 @@ static enum quarry_status confine_files(struct server *server, struct quarry_err
     status = confine_files_apply(&files, error);
     if (status == QUARRY_OK) {
         note(server, "landlock %d", abi);
+        warn_of_threads();
     }
     return status;
 }

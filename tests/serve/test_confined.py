@@ -43,6 +43,7 @@ class Confined(unittest.TestCase):
             said = server.wait_for("confined")["by"]
             server.ready()
             self.assertIn("seccomp errno", said)
+            self.assertEqual(server.lines("threads that were there before are not confined to folders"), [])
             pid = server.process.pid
             for thread in os.listdir(f"/proc/{pid}/task"):
                 found = facts(pid, thread)
