@@ -229,6 +229,10 @@ enum quarry_status confine_calls_apply(enum confine_calls how, struct quarry_err
     if (result > 0) { /* the thread that has a filter which is not this one's */
         return error_set(error, QUARRY_BUSY, "thread %ld has a filter of its own", result);
     }
-    return error_set_os(error, errno == ENOSYS || errno == EINVAL ? QUARRY_UNSUPPORTED : QUARRY_IO,
-                        errno, "the kernel takes no filter of system calls");
+    const int why = errno;
+    return error_set_os(error,
+                        why == EPERM || why == EACCES    ? QUARRY_PERMISSION
+                        : why == ENOSYS || why == EINVAL ? QUARRY_UNSUPPORTED
+                                                         : QUARRY_IO,
+                        why, "the kernel takes no filter of system calls");
 }
