@@ -156,6 +156,7 @@ static int serve(struct running *running, struct serve_config *config)
         .ready = ready,
         .argument = running,
         .ends_by_usr1 = options->is_restartable,
+        .written_path = options->pid_path,
     };
     enum quarry_status status = serve_server_run(&server, &error);
 

@@ -32,7 +32,7 @@
 #define SERVE_OPTIONS                                                                              \
     "config=FILE memory=BYTES data=DIR durability=none|process|power memcached=ADDRESS "           \
     "resp=ADDRESS http=ADDRESS threads=N insecure log-format=auto|human|logfmt|json "              \
-    "log-level=debug|info|warning|error set=SETTING"
+    "log-level=debug|info|warning|error user=NAME set=SETTING"
 #define CACHE_OPTIONS "addr=ADDRESS user=NAME password-file=FILE json"
 #define BENCH_OPTIONS "json quick against=LIST rounds=N help"
 

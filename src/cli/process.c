@@ -15,6 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <serve/serve.h>
+
 #define ANSWER_WAIT_NS (1500 * Q_MS_NS)
 #define ANSWER_LOOK_NS (20 * Q_MS_NS)
 /* A process that is asked again and again is at most this far behind. */
@@ -53,6 +55,22 @@ static bool is_same_program(uint32_t pid)
            memcmp(own, other, (size_t)own_length) == 0;
 }
 
+/* A server has a child of its own, which makes its reports. */
+static bool is_reporter(unsigned long pid)
+{
+    char path[PATH_BYTES], name[PATH_BYTES] = "";
+
+    (void)snprintf(path, sizeof(path), "/proc/%lu/comm", pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        return false;
+    }
+    bool is_ours =
+        fgets(name, sizeof(name), file) != NULL && strcmp(name, SERVE_REPORTER_NAME "\n") == 0;
+    (void)fclose(file);
+    return is_ours;
+}
+
 /* The program that a `quarry run` runs, which is its only child; or `pid` itself. */
 static uint32_t resolve_run(uint32_t pid)
 {
@@ -71,7 +89,7 @@ static uint32_t resolve_run(uint32_t pid)
     children[length] = '\0';
     unsigned long child = strtoul(children, &end, 10);
     bool is_only = end > children && end[strspn(end, " \n")] == '\0';
-    return is_only && child <= PID_MAX ? (uint32_t)child : pid;
+    return is_only && child <= PID_MAX && !is_reporter(child) ? (uint32_t)child : pid;
 }
 
 /* ---- attaching ------------------------------------------------------------------------------ */

@@ -33,6 +33,7 @@ static const struct option_name names[] = {
     {"insecure", "server.insecure", "on"},
     {"log-format", "log.format", NULL},
     {"log-level", "log.level", NULL},
+    {"user", "security.user", NULL},
     {"set", NULL, NULL},
 };
 #define NAME_COUNT (sizeof names / sizeof names[0])
@@ -41,8 +42,9 @@ static const struct option_name names[] = {
 static const char *origin_of(size_t which)
 {
     static const char *const origins[NAME_COUNT] = {
-        "--config", "--memory",  "--data",     "--durability", "--memcached", "--resp",
-        "--http",   "--threads", "--insecure", "--log-format", "--log-level", "--set",
+        "--config",    "--memory", "--data",    "--durability", "--memcached",
+        "--resp",      "--http",   "--threads", "--insecure",   "--log-format",
+        "--log-level", "--user",   "--set",
     };
 
     Q_ASSERT(which < NAME_COUNT && strcmp(origins[which] + 2, names[which].name) == 0);

@@ -21,6 +21,7 @@
     "  --insecure              allows doors beyond this machine without users\n"                   \
     "  --log-format FORMAT     auto, human, logfmt, json\n"                                        \
     "  --log-level LEVEL       debug, info, warning, error\n"                                      \
+    "  --user NAME             becomes that user, where root starts it\n"                          \
     "  --set SECTION.KEY=VALUE any setting; 'quarry config show' has them all\n"
 
 /*

@@ -201,7 +201,16 @@
     X(SERVE_LOG_FORMAT, "log.format", CHOICE, "auto", 0, 0, LIVE, "auto|human|logfmt|json",        \
       "auto: human on a terminal, else logfmt")                                                    \
     X(SERVE_LOG_FILE, "log.file", TEXT, "", 0, 900, START, "",                                     \
-      "instead of stderr; SIGUSR1 opens it anew")
+      "instead of stderr; SIGUSR1 opens it anew")                                                  \
+    X(SERVE_SECURITY_USER, "security.user", TEXT, "", 0, 64, START, "",                            \
+      "whom the server becomes when root starts it; empty: it stays who it is")                    \
+    X(SERVE_SECURITY_SECCOMP, "security.seccomp", CHOICE, "errno", 0, 0, START, "off|errno|kill",  \
+      "system calls that a server has no use for: allowed; fail; end the server")                  \
+    X(SERVE_SECURITY_LANDLOCK, "security.landlock", BOOL, "on", 0, 1, START, "",                   \
+      "leaves the server its own folders and ports alone, where the kernel has Landlock")          \
+    X(SERVE_SECURITY_READ, "security.read", TEXT, "", 0, 900, START, "",                           \
+      "folders and files that may be read besides, with commas between: of what a reload will "    \
+      "name")
 
 /* Of a section [tenant NAME]. */
 #define SERVE_TENANT_SETTINGS(X)                                                                   \

@@ -1,10 +1,10 @@
 /*
  * The server: its parts begun in order, a main thread that waits for signals, and the end.
  *
- *   begin   folder ▸ limit ▸ cache ▸ tenants ▸ stores ▸ users ▸ certificates ▸ net ▸ doors ▸ listen
- *           ▸ scraper ▸ start
+ *   begin   user ▸ maker of reports ▸ folder ▸ CONFINE FILES ▸ limit ▸ cache ▸ tenants ▸ stores ▸
+ *           users ▸ certificates ▸ net ▸ doors ▸ listen ▸ scraper ▸ CONFINE CALLS ▸ start
  *   end     drain ▸ workers ▸ scraper ▸ users ▸ net ▸ doors ▸ certificates ▸ stores ▸ tenants ▸
- * cache ▸ folder
+ * cache ▸ folder ▸ maker of reports
  *
  * The folder is first, so that of two servers on one folder the second has touched nothing;
  * listening is last, so that who can connect is served. Sockets wait in the kernel from listen to
@@ -37,10 +37,13 @@
 #include <serve/kv_store.h>
 #include <serve/log.h>
 #include <serve/notify.h>
+#include <serve/observe/reporter.h>
+#include <serve/server_confine.h>
 #include <serve/server_scrape.h>
 #include <serve/server_state.h>
 #include <serve/server_told.h>
 #include <serve/threads.h>
+#include <serve/tsdb_export.h>
 
 /* How often the main thread looks around, and how often while it waits for connections to end. */
 #define TICK_NS       (1 * Q_SECOND_NS)
@@ -148,12 +151,28 @@ static enum quarry_status open_data_dir(struct server *server, struct quarry_err
                                serve_config_text(server->config, SERVE_SERVER_DATA), error);
 }
 
+/* While there is one thread, and nothing is confined. */
+static enum quarry_status start_reporter(struct server *server, struct quarry_error *error)
+{
+    return serve_config_wants_http(server->config) ? reporter_start(error) : QUARRY_OK;
+}
+
+/* Its folder may have to be made where nothing can be any more later. */
+static enum quarry_status prepare_export(struct server *server, struct quarry_error *error)
+{
+    const char *path = serve_config_text(server->config, SERVE_TSDB_EXPORT_ON_PURGE);
+
+    return path[0] != '\0' ? serve_tsdb_export_prepare(path, error) : QUARRY_OK;
+}
+
 static enum quarry_status begin(struct server *server, struct quarry_error *error)
 {
     static enum quarry_status (*const steps[])(struct server *, struct quarry_error *) = {
-        open_data_dir,    open_memory,     open_cache,         open_store,        open_series,
-        open_users,       server_tls_open, open_net,           server_open_doors, server_open_resp,
-        server_open_http, server_listen,   server_open_scrape,
+        start_reporter,       open_data_dir,    prepare_export, server_confine_files,
+        open_memory,          open_cache,       open_store,     open_series,
+        open_users,           server_tls_open,  open_net,       server_open_doors,
+        server_open_resp,     server_open_http, server_listen,  server_open_scrape,
+        server_confine_calls,
     };
     enum quarry_status status = QUARRY_OK;
 
@@ -201,6 +220,7 @@ static void end(struct server *server)
         quarry_memory_destroy(server->memory);
     }
     serve_data_dir_close(&server->data_dir);
+    reporter_stop();
     server_told_release(server, server->told);
     if (server->config != server->started) {
         serve_config_destroy(server->config);
@@ -373,13 +393,17 @@ enum quarry_status serve_server_run(const struct serve_server_options *options,
         .config = options->config,
         .started = options->config,
         .ends_by_usr1 = options->ends_by_usr1,
+        .written_path = options->written_path,
         .begin_ns = os_monotonic_ns(os_real()),
         .data_dir = {.lock_fd = -1},
     };
     sigset_t before;
 
     Q_ASSERT(options->config != NULL && options->sources != NULL);
-    enum quarry_status status = open_log(&server, error);
+    enum quarry_status status = server_become_user(server.config, error);
+    if (status == QUARRY_OK) {
+        status = open_log(&server, error);
+    }
     if (status != QUARRY_OK) {
         serve_config_destroy(server.config);
         return status;

@@ -9,6 +9,9 @@
 #include <serve/config_load.h>
 #include <serve/net.h>
 
+/* What the kernel calls the process that makes a server's reports, its child. */
+#define SERVE_REPORTER_NAME "quarry-reports"
+
 struct serve_server_options {
     const char *version;                 /* "0.1.0"; static storage */
     const struct serve_sources *sources; /* borrowed for the call: read again at each reload */
@@ -18,8 +21,9 @@ struct serve_server_options {
      * NULL.
      */
     void (*ready)(void *argument, struct serve_listener *const *listeners, uint32_t count);
-    void *argument;    /* of ready */
-    bool ends_by_usr1; /* as by TERM, instead of opening the log again */
+    void *argument;           /* of ready */
+    bool ends_by_usr1;        /* as by TERM, instead of opening the log again */
+    const char *written_path; /* a file that `ready` makes, and its caller removes; NULL: none */
 };
 
 /*

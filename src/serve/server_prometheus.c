@@ -76,6 +76,7 @@ static struct api_context context_of(const struct server *server, const struct h
         .retention_ms = retention_ms(server->started),
         .is_admin_allowed = serve_config_number(server->started, SERVE_TSDB_ADMIN_API) != 0,
         .data_path = server->data_dir.path[0] != '\0' ? server->data_dir.path : NULL,
+        .confined = server->confined,
         .configuration = told != NULL ? told->yaml : NULL,
         .flags = told != NULL ? told->flags : NULL,
         .memory_bytes = told != NULL ? told->memory_bytes : 0,

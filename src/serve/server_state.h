@@ -37,6 +37,8 @@ struct server {
     const char *version;
     const struct serve_sources *sources;
     bool ends_by_usr1;
+    const char *written_path;     /* a file that is written besides; NULL: none */
+    char confined[96];            /* by what, for people */
     struct serve_config *config;  /* own; the one in force. Of the main thread */
     struct serve_config *started; /* own where another: what START settings are still as in */
     uint64_t begin_ns;            /* monotonic */

@@ -114,12 +114,8 @@ enum quarry_status serve_tsdb_export_create(struct tsdb_memory *memory, const ch
                                             struct serve_tsdb_export **ret_export,
                                             struct quarry_error *error)
 {
-    enum quarry_status status = have_directory(path, error);
-    struct serve_tsdb_export *export = status == QUARRY_OK ? calloc(1, sizeof *export) : NULL;
+    struct serve_tsdb_export *export = calloc(1, sizeof *export);
 
-    if (status != QUARRY_OK) {
-        return status;
-    }
     if (export != NULL) {
         export->path = strdup(path);
         export->tenants = calloc(1, sizeof *export->tenants); /* the default one */

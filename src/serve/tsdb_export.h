@@ -11,10 +11,17 @@
 struct serve_tsdb_export;
 
 /*
- * Makes the folder where it is absent; the one above has to be there.
+ * Has a folder that can be written to: makes it where it is absent (the one above has to be there),
+ * tries it with a file, and takes away the halves of blocks that a process left which was killed.
+ * Errors: NOT_FOUND, PERMISSION, NO_SPACE, IO. Threads: before there is an export.
+ */
+enum quarry_status serve_tsdb_export_prepare(const char *path, struct quarry_error *error);
+
+/*
+ * Begins to export to a folder that was prepared.
  *
  * `memory`: blocks are made in it; borrowed, as `path` is for the call. `ret_export`: own.
- * Errors: QUARRY_NO_MEMORY, those of <quarry/vfs.h>.
+ * Errors: QUARRY_NO_MEMORY.
  */
 enum quarry_status serve_tsdb_export_create(struct tsdb_memory *memory, const char *path,
                                             struct serve_tsdb_export **ret_export,

@@ -24,6 +24,7 @@ struct api_context {
     int64_t retention_ms;  /* how long samples are kept at most */
     bool is_admin_allowed; /* /api/v1/admin/tsdb */
     const char *data_path; /* NULL: nothing is kept */
+    const char *confined;  /* what keeps the server from what it has no use for, for people */
 
     /* What is in force, for the call. NULL: there was no memory to write it down. */
     const char *configuration; /* YAML */

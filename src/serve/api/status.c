@@ -80,9 +80,12 @@ enum http_outcome api_runtime_info(struct http_call *call, struct api_request *r
     http_text_format(
         text,
         ",\"corruptionCount\":%" PRIu64 ",\"goroutineCount\":%" PRIu32 ",\"GOMAXPROCS\":%" PRIu32
-        ",\"GOMEMLIMIT\":%" PRIu64 ",\"GOGC\":\"\",\"GODEBUG\":\"\",\"storageRetention\":\"%s\"}",
+        ",\"GOMEMLIMIT\":%" PRIu64 ",\"GOGC\":\"\",\"GODEBUG\":\"\",\"storageRetention\":\"%s\"",
         stats.loss_count, count_threads(), context->worker_count, context->memory_bytes,
         api_duration_text((uint64_t)context->retention_ms, retention));
+    http_text_say(text, ",\"confined\":");
+    api_put_words(text, context->confined != NULL ? context->confined : "");
+    http_text_say(text, "}");
     api_end_data(call);
     return HTTP_DONE;
 }

@@ -1,14 +1,15 @@
 /*
  * Reports by a child.
  *
- *     server ── /proc/self/exe heap PID --json ──> child ── reads the statistics segment
- *        └────── pipe: the report <───────────────────┘     and the files of the program
+ *     server ── order ──> reporter ── /proc/self/exe heap PID --json ──> child ── reads the
+ *        └──── pipe: the report <──────────────────────────────────────────┘   statistics segment
+ *                                                             and the files of the program
  *
  * Names for addresses need the debug information of the program: hundreds of megabytes that a
  * process with a budget must not take for somebody's curiosity. A child has them instead, for the
  * moment of a report. It is the first whom the kernel ends when the machine runs out of memory. It
  * reads figures from outside, as `quarry heap PID` does from a terminal, so a report that fails
- * fails alone.
+ * fails alone. The server itself may run nothing: reporter.c does.
  *
  * Rejected: libbacktrace in the server (its memory is mapped past every allocator), and threads
  * that symbolise in the background (the same memory, for ever).
@@ -22,12 +23,11 @@
  */
 #include <serve/http/http.h>
 #include <serve/observe/child.h>
+#include <serve/observe/reporter.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -42,8 +42,6 @@
 #define LOOK_MS     100
 #define PIECE_BYTES 16384u
 
-extern char **environ;
-
 /* Taken by who runs a child. */
 static _Atomic(bool) is_running;
 
@@ -52,57 +50,11 @@ struct child {
     struct http_text *report;
     char *said;
     size_t said_bytes;
-    pid_t pid;
     int output, errors; /* the reading ends; -1: closed */
     uint64_t deadline_ns;
 };
 
 /* ---- beginning ------------------------------------------------------------------------------ */
-
-/* What the child has open, and which signals reach it: all, whatever this thread keeps out. */
-static int spawn(struct child *child, int output, int errors)
-{
-    char *arguments[OBSERVE_WORDS_MAX + 2] = {"quarry"};
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t attributes;
-    sigset_t signals;
-    uint32_t count = 1;
-
-    for (const char *const *word = child->order->words; *word != NULL; word++) {
-        Q_ASSERT(count <= OBSERVE_WORDS_MAX);
-        arguments[count++] = (char *)(uintptr_t)*word; /* execve changes none of them */
-    }
-    (void)posix_spawn_file_actions_init(&files);
-    (void)posix_spawnattr_init(&attributes);
-    (void)posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
-    (void)posix_spawn_file_actions_adddup2(&files, output, 1);
-    (void)posix_spawn_file_actions_adddup2(&files, errors, 2);
-    (void)posix_spawn_file_actions_addclosefrom_np(&files, 3);
-    (void)sigemptyset(&signals);
-    (void)posix_spawnattr_setsigmask(&attributes, &signals);
-    (void)sigfillset(&signals);
-    (void)posix_spawnattr_setsigdefault(&attributes, &signals);
-    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    int status =
-        posix_spawn(&child->pid, "/proc/self/exe", &files, &attributes, arguments, environ);
-    (void)posix_spawnattr_destroy(&attributes);
-    (void)posix_spawn_file_actions_destroy(&files);
-    return status;
-}
-
-/* The kernel ends it before the server, where one of the two must go. */
-static void volunteer(pid_t pid)
-{
-    char path[64];
-
-    (void)snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int)pid);
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        ssize_t written = write(fd, "1000", 4);
-        (void)written; /* it has ended already: then it needs no memory either */
-        (void)close(fd);
-    }
-}
 
 static void close_end(int *fd)
 {
@@ -122,7 +74,7 @@ static int begin(struct child *child)
     if (pipe2(output, O_CLOEXEC) != 0 || pipe2(errors, O_CLOEXEC) != 0) {
         status = errno;
     } else {
-        status = spawn(child, output[1], errors[1]);
+        status = reporter_run(child->order->words, output[1], errors[1]);
     }
     close_end(&output[1]);
     close_end(&errors[1]);
@@ -131,7 +83,6 @@ static int begin(struct child *child)
         close_end(&errors[0]);
         return status;
     }
-    volunteer(child->pid);
     child->output = output[0];
     child->errors = errors[0];
     return 0;
@@ -201,20 +152,14 @@ static enum observe_outcome read_all(struct child *child)
 
 static enum observe_outcome end(struct child *child, enum observe_outcome outcome)
 {
-    int status = 0;
-
     close_end(&child->output);
     close_end(&child->errors);
-    if (outcome != OBSERVE_DONE) {
-        (void)kill(child->pid, SIGKILL);
-    }
-    while (waitpid(child->pid, &status, 0) < 0 && errno == EINTR) {
-    }
+    const int status = reporter_wait(outcome != OBSERVE_DONE);
     if (outcome != OBSERVE_DONE) {
         return outcome;
     }
     bool is_fine =
-        WIFEXITED(status) &&
+        status >= 0 && WIFEXITED(status) &&
         (WEXITSTATUS(status) == 0 || (child->order->takes_findings && WEXITSTATUS(status) == 3));
     return is_fine ? OBSERVE_DONE : OBSERVE_REFUSED;
 }

@@ -23,6 +23,8 @@ enum observe_outcome {
     OBSERVE_CANCELLED,
 };
 
+struct http_call;
+
 struct observe_order {
     const char *const *words;          /* closed by NULL; OBSERVE_WORDS_MAX at most */
     const _Atomic(bool) *is_cancelled; /* relaxed: nobody waits for it any more */

@@ -1,0 +1,358 @@
+/*
+ * The maker of reports.
+ *
+ *     server ── order: words, two ends of pipes ──> reporter ── quarry heap PID ──> child
+ *        │ <───────── 0 or an errno ─────────────────┘  │ <──── its end ───────────┘
+ *        │ ────────── cut (may be) ──────────────────>  │
+ *        └ <───────── its status ───────────────────────┘
+ *
+ * A server that is confined runs no program, and what it began would be confined with it: no
+ * libraries could be loaded. So a process is made of it while it is still free and has one thread.
+ * It holds nothing of the server's but its end of a pair of sockets, does nothing until it is
+ * asked, and ends when the other end is closed, however the server ends.
+ *
+ * It believes the server nothing: who has the server would have its rights otherwise. It runs this
+ * program alone, with a first word that is on a list; all of these read. It cannot be traced
+ * (PR_SET_DUMPABLE), gains no rights by running something, and its children neither.
+ *
+ * Invariants:
+ *   1. There is one child at most.
+ *   2. After an order there is one answer; after a 0, one status.
+ *
+ * Locking: none; see reporter_run.
+ */
+#include <serve/observe/reporter.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <serve/observe/child.h>
+#include <serve/server.h>
+
+/* For a process that does nothing else: twice the patience with a child. */
+#define PATIENCE_SECONDS 40
+#define CUT              "cut"
+/* What is kept open: the standard three, as nothing, and the pair's end. */
+#define LINK_FD 3
+
+extern char **environ;
+
+/* The server's side. Of the thread that runs a child, and of the first at start and stop. */
+static int own_link = -1;
+static pid_t reporter_pid;
+
+union rights {
+    struct cmsghdr header;
+    char room[CMSG_SPACE(2 * sizeof(int))];
+};
+
+/* ---- the reporter's side ----------------------------------------------------------------------
+ */
+
+/* One order; one that makes no sense has no words. Returns: bytes of words; 0: the server has
+ * ended; -1: it is no order, but a cut that came after the end. */
+static ssize_t receive(int link, char *order, int ret_fds[2])
+{
+    union rights rights = {.room = {0}};
+    struct iovec part = {.iov_base = order, .iov_len = REPORTER_ORDER_BYTES};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = rights.room,
+                             .msg_controllen = sizeof rights.room};
+    ssize_t count;
+
+    ret_fds[0] = ret_fds[1] = -1;
+    do {
+        count = recvmsg(link, &message, MSG_CMSG_CLOEXEC);
+    } while (count < 0 && errno == EINTR);
+    if (count <= 0) {
+        return 0;
+    }
+    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (header == NULL || header->cmsg_type != SCM_RIGHTS ||
+        header->cmsg_len != CMSG_LEN(2 * sizeof(int))) {
+        return -1;
+    }
+    memcpy(ret_fds, CMSG_DATA(header), 2 * sizeof(int));
+    if ((message.msg_flags & MSG_TRUNC) != 0 || order[count - 1] != '\0') {
+        order[0] = '\0';
+        return 1;
+    }
+    return count;
+}
+
+/* What only reads, and is made for this. */
+static bool is_allowed(const char *word)
+{
+    static const char *const allowed[] = {"heap", "doctor", "check", "map", "top"};
+
+    for (size_t i = 0; i < sizeof allowed / sizeof allowed[0]; i++) {
+        if (strcmp(word, allowed[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Takes words apart. Returns: false: there are too many, or the first is none of ours. */
+static bool read_words(char *order, size_t bytes, char *arguments[OBSERVE_WORDS_MAX + 2])
+{
+    size_t count = 1;
+
+    arguments[0] = "quarry";
+    for (size_t at = 0; at < bytes; at += strlen(order + at) + 1) {
+        if (count > OBSERVE_WORDS_MAX) {
+            return false;
+        }
+        arguments[count++] = order + at;
+    }
+    arguments[count] = NULL;
+    return count > 1 && is_allowed(arguments[1]);
+}
+
+/* What the child has open, and which signals reach it: all. */
+static int spawn(char *const *arguments, const int fds[2], pid_t *ret_pid)
+{
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t attributes;
+    sigset_t signals;
+
+    (void)posix_spawn_file_actions_init(&files);
+    (void)posix_spawnattr_init(&attributes);
+    (void)posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+    (void)posix_spawn_file_actions_adddup2(&files, fds[0], 1);
+    (void)posix_spawn_file_actions_adddup2(&files, fds[1], 2);
+    (void)posix_spawn_file_actions_addclosefrom_np(&files, 3);
+    (void)sigemptyset(&signals);
+    (void)posix_spawnattr_setsigmask(&attributes, &signals);
+    (void)sigfillset(&signals);
+    (void)posix_spawnattr_setsigdefault(&attributes, &signals);
+    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    int status = posix_spawn(ret_pid, "/proc/self/exe", &files, &attributes, arguments, environ);
+    (void)posix_spawnattr_destroy(&attributes);
+    (void)posix_spawn_file_actions_destroy(&files);
+    return status;
+}
+
+/* The kernel ends it before the server, where one of the two must go. */
+static void volunteer(pid_t pid)
+{
+    char path[64];
+
+    (void)snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int)pid);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        ssize_t written = write(fd, "1000", 4);
+        (void)written; /* it has ended already: then it needs no memory either */
+        (void)close(fd);
+    }
+}
+
+static void answer(int link, int number)
+{
+    if (send(link, &number, sizeof number, MSG_NOSIGNAL) != sizeof number) {
+        _exit(0); /* the server has ended */
+    }
+}
+
+/* Waits until the child has ended, or the server wants it to. Returns: its status. */
+static int watch(int link, int ended, pid_t pid)
+{
+    int status = 0;
+
+    for (;;) {
+        struct pollfd fds[] = {{.fd = link, .events = POLLIN}, {.fd = ended, .events = POLLIN}};
+        struct signalfd_siginfo facts;
+        char word[sizeof CUT];
+
+        (void)poll(fds, 2, -1);
+        if (fds[0].revents != 0) {
+            ssize_t count = recv(link, word, sizeof word, 0);
+            (void)kill(pid, SIGKILL);
+            if (count <= 0) {
+                _exit(0);
+            }
+        }
+        if (fds[1].revents != 0) {
+            ssize_t count = read(ended, &facts, sizeof facts);
+            (void)count; /* what it is about is asked of the child */
+        }
+        if (waitpid(pid, &status, WNOHANG) == pid) {
+            return status;
+        }
+    }
+}
+
+static void obey(int link, int ended, char *order, size_t bytes, const int fds[2])
+{
+    char *arguments[OBSERVE_WORDS_MAX + 2];
+    pid_t pid = -1;
+    int status = EINVAL;
+
+    if (read_words(order, bytes, arguments)) {
+        status = spawn(arguments, fds, &pid);
+    }
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+    answer(link, status);
+    if (status == 0) {
+        volunteer(pid);
+        answer(link, watch(link, ended, pid));
+    }
+}
+
+/* Lets go of all that it was born with. */
+static int strip(int link)
+{
+    sigset_t signals;
+
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; null >= 0 && fd < LINK_FD; fd++) {
+        (void)dup2(null, fd);
+    }
+    if (dup3(link, LINK_FD, O_CLOEXEC) != LINK_FD && link != LINK_FD) {
+        _exit(1);
+    }
+    (void)syscall(SYS_close_range, LINK_FD + 1, ~0u, 0);
+    (void)prctl(PR_SET_NAME, SERVE_REPORTER_NAME, 0, 0, 0);
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    (void)sigfillset(&signals); /* its end comes with the server's */
+    (void)sigprocmask(SIG_SETMASK, &signals, NULL);
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGCHLD);
+    return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static Q_NORETURN void report(int link)
+{
+    char order[REPORTER_ORDER_BYTES];
+    int fds[2];
+    int ended = strip(link);
+    ssize_t bytes;
+
+    while (ended >= 0 && (bytes = receive(LINK_FD, order, fds)) != 0) {
+        if (bytes > 0) {
+            obey(LINK_FD, ended, order, (size_t)bytes, fds);
+        }
+    }
+    _exit(0);
+}
+
+/* ---- the server's side ------------------------------------------------------------------------
+ */
+
+enum quarry_status reporter_start(struct quarry_error *error)
+{
+    const struct timeval patience = {.tv_sec = PATIENCE_SECONDS};
+    int ends[2];
+
+    Q_ASSERT(own_link < 0);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+        return error_set_os(error, QUARRY_IO, errno, "no sockets for the maker of reports");
+    }
+    (void)setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    reporter_pid = fork();
+    if (reporter_pid == 0) {
+        report(ends[1]);
+    }
+    const int why = errno;
+    (void)close(ends[1]);
+    if (reporter_pid < 0) {
+        (void)close(ends[0]);
+        return error_set_os(error, why == ENOMEM ? QUARRY_NO_MEMORY : QUARRY_IO, why,
+                            "no process for reports");
+    }
+    own_link = ends[0];
+    return QUARRY_OK;
+}
+
+void reporter_stop(void)
+{
+    if (own_link < 0) {
+        return;
+    }
+    (void)close(own_link);
+    own_link = -1;
+    while (waitpid(reporter_pid, NULL, 0) < 0 && errno == EINTR) {
+    }
+}
+
+/* Returns: what the reporter says; -1: nothing, and it is not asked any more (invariant 2). */
+static int hear(void)
+{
+    int number = 0;
+    ssize_t count;
+
+    do {
+        count = recv(own_link, &number, sizeof number, 0);
+    } while (count < 0 && errno == EINTR);
+    if (count == sizeof number) {
+        return number;
+    }
+    (void)close(own_link);
+    own_link = -1;
+    return -1;
+}
+
+static bool send_order(const char *order, size_t bytes, const int fds[2])
+{
+    union rights rights = {.room = {0}};
+    struct iovec part = {.iov_base = (char *)(uintptr_t)order, .iov_len = bytes};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = rights.room,
+                             .msg_controllen = sizeof rights.room};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(2 * sizeof(int));
+    memcpy(CMSG_DATA(header), fds, 2 * sizeof(int));
+    return sendmsg(own_link, &message, MSG_NOSIGNAL) == (ssize_t)bytes;
+}
+
+int reporter_run(const char *const *words, int output, int errors)
+{
+    const int fds[2] = {output, errors};
+    char order[REPORTER_ORDER_BYTES];
+    size_t bytes = 0;
+
+    for (; *words != NULL; words++) {
+        const size_t length = strlen(*words) + 1;
+        if (length > sizeof order - bytes) {
+            return E2BIG;
+        }
+        memcpy(order + bytes, *words, length);
+        bytes += length;
+    }
+    if (own_link < 0 || !send_order(order, bytes, fds)) {
+        return ECHILD;
+    }
+    const int answered = hear();
+    return answered < 0 ? ECHILD : answered;
+}
+
+int reporter_wait(bool is_cut)
+{
+    if (own_link < 0) {
+        return -1;
+    }
+    if (is_cut) {
+        (void)send(own_link, CUT, sizeof CUT, MSG_NOSIGNAL);
+    }
+    return hear();
+}
