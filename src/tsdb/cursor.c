@@ -96,9 +96,12 @@ static enum quarry_status open_begin(struct quarry_tsdb_cursor *cursor,
                                      const struct tsdb_window *window)
 {
     const struct tsdb_open *open = tsdb_window_open(window);
-    enum quarry_status status = tsdb_open_read_begin(&cursor->open, memory_of(cursor->set),
-                                                     &open->shard[tsdb_shard_of(cursor->id)],
-                                                     tsdb_open_chain(open, cursor->id));
+    const struct tsdb_memory *memory = memory_of(cursor->set);
+    enum quarry_status status =
+        tsdb_open_base(open) != NULL
+            ? tsdb_open_read_begin_filling(&cursor->open, memory, open, cursor->id, cursor->from_ms)
+            : tsdb_open_read_begin(&cursor->open, memory, &open->shard[tsdb_shard_of(cursor->id)],
+                                   tsdb_open_chain(open, cursor->id));
 
     cursor->source = status == QUARRY_OK ? SOURCE_OPEN : SOURCE_NONE;
     return status;
