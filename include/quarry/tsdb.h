@@ -256,7 +256,8 @@ struct quarry_tsdb_leaving {
  * Returns: QUARRY_OK: taken. Any other: a window that was offered ahead of time is offered once
  * more when it must go, and goes then whatever is said. Threads: a thread of the store's; one call
  * at a time. Where there is none, and while a directory is read, whoever purges; in the latter case
- * the call must not wait for quarry_tsdb_ready.
+ * the call must not wait for quarry_tsdb_ready. And the thread in quarry_tsdb_close, for what is
+ * due by then: what the function needs is there until that has returned.
  */
 typedef enum quarry_status quarry_tsdb_purge_function(void *argument,
                                                       const struct quarry_tsdb_leaving *leaving);

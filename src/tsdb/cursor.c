@@ -78,7 +78,9 @@ void quarry_tsdb_cursor_series(struct quarry_tsdb_cursor *cursor, size_t index)
     cursor->id = cursor->set->ids.ids[index];
     cursor->window_at = 0;
     cursor->source = SOURCE_NONE;
+    quarry_epoch_enter(cursor->set->tsdb->epoch); /* for the table of series */
     int64_t kept_ms = tsdb_metric_min_ms(cursor->set->tsdb, cursor->id);
+    quarry_epoch_leave(cursor->set->tsdb->epoch);
     cursor->from_ms = kept_ms > cursor->set->min_ms ? kept_ms : cursor->set->min_ms;
     cursor->is_at_end = false;
 }

@@ -68,7 +68,8 @@ struct tsdb_window {
     struct tsdb_memory *memory;
     struct quarry_account *open_account, *sealed_account;
 
-    uint32_t fill_number;   /* const: how often it has been filled; of its lanes' names */
+    uint32_t fill_number;             /* const: how often it has been filled; of its lanes' names */
+    _Atomic uint64_t offered_samples; /* how many it had when it was offered last */
     _Atomic uint32_t offer; /* enum tsdb_offer: whether it was offered before it is purged */
     /* views that list it, and the window whose base it is; guarded by the views' mutex */
     uint32_t view_count;

@@ -265,7 +265,7 @@ static void options_that_make_no_sense_are_told(void **state)
     rig.options.window_count = QUARRY_TSDB_WINDOWS_MAX + 1;
     assert_int_equal(quarry_tsdb_open(&rig.options, &rig.tsdb, &error), QUARRY_BAD_INPUT);
     rig.options = sound;
-    rig.options.out_of_order_ms = rig.options.window_ms + 1;
+    rig.options.out_of_order_ms = 8 * rig.options.window_ms + 1;
     assert_int_equal(quarry_tsdb_open(&rig.options, &rig.tsdb, &error), QUARRY_BAD_INPUT);
     rig.options = sound;
     rig.options.in_order_ms = -1;
