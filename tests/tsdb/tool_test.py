@@ -252,7 +252,7 @@ class ServerTarget(Case):
             self.assertIn("--server", error)
             quarry("verify", "--dir", directory, code=75)
             # More pages, of which one line is refused.
-            stale = f'more{{machine="h"}} 5 {(end - 86400) * 1000}\n'
+            stale = f'more{{machine="h"}} 5 {(end - 2 * 86400) * 1000}\n'
             page = self.write("more", "".join(f'more{{machine="h"}} {at} {(end + at) * 1000}\n'
                                               for at in range(0, 3600, 60)) + stale)
             told = json_of("import", page, "--server", url)

@@ -4,6 +4,7 @@
  */
 #include "unit/tsdb/store_rig.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -269,6 +270,162 @@ static void filling_costs_what_comes(void **state)
     rig_assert_valid();
 }
 
+/* ---- histograms ----------------------------------------------------------------------------- */
+
+static void histogram_put(int64_t t_ms, bool is_live)
+{
+    const uint64_t counts[] = {(uint64_t)t_ms % 977, 3};
+    const struct quarry_tsdb_span span = {-1, COUNT_OF(counts)};
+    const struct quarry_tsdb_histogram histogram = {.t_ms = t_ms,
+                                                    .schema = 3,
+                                                    .sum_bits = (uint64_t)t_ms * 3,
+                                                    .count = counts[0] + counts[1],
+                                                    .positive = {&span, counts, 1, 2}};
+    const struct quarry_tsdb_entry entry = {
+        .labels = rig_labels(0), .histograms = &histogram, .histogram_count = 1};
+    const struct quarry_tsdb_request request = {
+        .fills_past = !is_live, .entries = &entry, .entry_count = 1};
+
+    assert_int_equal(quarry_tsdb_append(rig.tsdb, &request, &rig_result), QUARRY_OK);
+}
+
+/* Of the times that are a multiple of 1,000: at 0 of 4 and 2 histograms, at 1 a float, at 3
+ * nothing. */
+static void mixture_check(void)
+{
+    const struct quarry_tsdb_query query = {.min_ms = T0, .max_ms = T0 + WINDOW - 1};
+    struct quarry_tsdb_set *set = NULL;
+    struct quarry_tsdb_cursor *cursor = NULL;
+    struct quarry_tsdb_block block;
+    int64_t next_ms = T0;
+
+    assert_int_equal(quarry_tsdb_select(rig.tsdb, &query, &set, NULL), QUARRY_OK);
+    assert_int_equal(quarry_tsdb_cursor_create(set, &cursor), QUARRY_OK);
+    assert_int_equal(quarry_tsdb_set_count(set), 1);
+    quarry_tsdb_cursor_series(cursor, 0);
+    while (quarry_tsdb_cursor_next(cursor, &block) == QUARRY_OK) {
+        for (uint32_t i = 0; i < block.count; i++) {
+            int64_t kind = (next_ms - T0) / 1000 % 4;
+            assert_true(block.t_ms[i] == next_ms);
+            assert_int_equal(block.histograms != NULL, kind != 1);
+            assert_true(block.bits[i] == (kind == 1 ? 7 : (uint64_t)next_ms * 3));
+            if (kind != 1) {
+                assert_int_equal(block.histograms[i].positive.buckets[0], next_ms % 977);
+            }
+            next_ms += kind == 2 ? 2000 : 1000;
+        }
+    }
+    assert_true(next_ms == T0 + WINDOW);
+    quarry_tsdb_cursor_destroy(cursor);
+    quarry_tsdb_set_close(set);
+    rig_assert_valid();
+}
+
+static void histograms_and_floats_fill(void **state)
+{
+    struct quarry_tsdb_sample sample = {0, 7};
+
+    (void)state;
+    rig_open();
+    for (int64_t t_ms = T0; t_ms < T0 + WINDOW; t_ms += 4000) {
+        histogram_put(t_ms, true);
+    }
+    histogram_put(T0 + 3 * WINDOW, true);
+    rig_turns();
+    for (int64_t t_ms = T0 + WINDOW - 2000; t_ms > T0; t_ms -= 4000) {
+        histogram_put(t_ms, false);
+        sample.t_ms = t_ms - 1000;
+        assert_int_equal(fill_many(0, &sample, 1), QUARRY_OK);
+    }
+    mixture_check();
+    rig_turns();
+    assert_true(all_is_sealed());
+    mixture_check();
+}
+
+/* ---- threads -------------------------------------------------------------------------------- */
+
+#define FILLERS 3u
+#define FILLED  ROUNDS(1200u, 240u) /* samples of each, over four windows */
+
+static _Atomic uint32_t fillers_left;
+
+static uint64_t bits_at(uint32_t number, int64_t t_ms)
+{
+    return (uint64_t)t_ms * 2654435761u + number;
+}
+
+/* Its own series, over and over the windows that are sealed. */
+static void *fill_steps(void *argument)
+{
+    uint32_t number = (uint32_t)(uintptr_t)argument;
+
+    for (uint32_t i = 0; i < FILLED; i++) {
+        int64_t t_ms = T0 + (i % 4) * WINDOW + 1 + i;
+        const struct quarry_tsdb_sample sample = {t_ms, bits_at(number, t_ms)};
+        const struct quarry_tsdb_entry entry = {
+            .labels = rig_labels(number), .samples = &sample, .sample_count = 1};
+        const struct quarry_tsdb_request request = {
+            .fills_past = true, .entries = &entry, .entry_count = 1};
+        struct quarry_tsdb_result result;
+        enum quarry_status status;
+        do { /* while others seal it is refused for a moment, now and then */
+            status = quarry_tsdb_append(rig.tsdb, &request, &result);
+        } while (status == QUARRY_NO_MEMORY);
+        Q_ASSERT(status == QUARRY_OK);
+    }
+    (void)atomic_sub_acq_rel_u32(&fillers_left, 1);
+    return NULL;
+}
+
+/* Reads a series: what is there is right, and rises. Returns: how many. */
+static size_t series_read(uint32_t number)
+{
+    static struct quarry_tsdb_sample samples[FILLED + 400];
+    size_t count = rig_read(number, INT64_MIN, INT64_MAX, samples, COUNT_OF(samples));
+
+    assert_true(count <= COUNT_OF(samples));
+    for (size_t i = 0; i < count; i++) {
+        assert_true(samples[i].bits == bits_at(number, samples[i].t_ms));
+        assert_true(i == 0 || samples[i].t_ms > samples[i - 1].t_ms);
+    }
+    return count;
+}
+
+/* With a thread that seals at once what is filled. */
+static void threads_fill_while_it_is_sealed_and_read(void **state)
+{
+    pthread_t threads[FILLERS];
+    uint32_t live_count = 5 * WINDOW / STEP;
+    size_t before[FILLERS] = {0};
+
+    (void)state;
+    rig.options.has_no_thread = false;
+    rig_open();
+    for (uint32_t i = 0; i < live_count; i++) {
+        for (uint32_t number = 0; number < FILLERS; number++) {
+            int64_t t_ms = T0 + i * STEP;
+            assert_int_equal(rig_append(number, t_ms, bits_at(number, t_ms)), QUARRY_OK);
+        }
+    }
+    atomic_store_relaxed_u32(&fillers_left, FILLERS);
+    for (uint32_t i = 0; i < FILLERS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, fill_steps, (void *)(uintptr_t)i), 0);
+    }
+    while (atomic_load_relaxed_u32(&fillers_left) != 0) {
+        for (uint32_t number = 0; number < FILLERS; number++) {
+            size_t count = series_read(number);
+            assert_true(count >= before[number]); /* nothing goes while it is sealed anew */
+            before[number] = count;
+        }
+    }
+    for (uint32_t i = 0; i < FILLERS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_int_equal(series_read(i), live_count + FILLED);
+    }
+    assert_true(rig_stats().filling_count >= 4);
+}
+
 /* ---- with a directory ----------------------------------------------------------------------- */
 
 static void open_and_wait(void)
@@ -335,6 +492,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_not_kept_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_sender_that_catches_up_fills, set_up, tear_down),
         cmocka_unit_test_setup_teardown(filling_costs_what_comes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(histograms_and_floats_fill, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(threads_fill_while_it_is_sealed_and_read, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(what_was_filled_survives, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
