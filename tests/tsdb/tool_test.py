@@ -281,6 +281,15 @@ class Peers(Case):
         self.assertEqual(before, self.dump(out))
         listed = prometheus.run(prometheus.program("promtool"), "tsdb", "list", out)
         self.assertEqual(len(listed.splitlines()), 1 + 10, listed)
+        # One by one, the newest first: a window is sealed when its older half comes.
+        newest = f"{self.folder}/newest"
+        blocks = sorted((json.load(open(f"{made}/{name}/meta.json"))["minTime"], name) for name in os.listdir(made))
+        for _, name in reversed(blocks):
+            words = () if os.path.isdir(newest) else ("--create",)
+            self.assertEqual(json_of("import", f"{made}/{name}", "--dir", newest, *words)["refused"], {})
+        shutil.rmtree(out)
+        quarry("export", "blocks", out, "--dir", newest)
+        self.assertEqual(before, self.dump(out))
 
     def test_a_data_directory_with_its_head_and_back(self):
         data, out = f"{self.folder}/data", f"{self.folder}/out"

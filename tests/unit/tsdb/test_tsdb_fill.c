@@ -117,7 +117,7 @@ static void check(void)
     assert_int_equal(lost_count, 0);
 }
 
-/* Whether a moment, and the windows of all others, is sealed. */
+/* Whether all windows are sealed, but the newest two. */
 static bool all_is_sealed(void)
 {
     struct quarry_tsdb_window windows[KEPT + 2];
@@ -138,7 +138,7 @@ static void samples_of_any_window_that_is_kept_come_back(void **state)
     (void)state;
     rig_open();
     live_steps(9 * WINDOW / STEP);
-    for (uint32_t round = 0; round < ROUNDS(60u, 20u); round++) {
+    for (uint32_t round = 0; round < ROUNDS(42u, 21u); round++) {
         fill_some((uint32_t)(random_u64(&dice) % 60));
         check(); /* merged */
         for (uint64_t turns = random_u64(&dice) % 200; turns > 0; turns--) {
@@ -456,7 +456,7 @@ static void what_was_filled_survives(void **state)
     rig.options.log_segment_bytes = Q_KIB(16);
     open_and_wait();
     live_steps(9 * WINDOW / STEP);
-    for (uint32_t round = 0; round < ROUNDS(60u, 20u); round++) {
+    for (uint32_t round = 0; round < ROUNDS(30u, 10u); round++) {
         fill_some((uint32_t)(random_u64(&dice) % 60));
         for (uint64_t turns = random_u64(&dice) % 300; turns > 0; turns--) {
             (void)quarry_tsdb_turn(rig.tsdb); /* some of it sealed, or written */
