@@ -131,11 +131,10 @@ static enum quarry_status result_status(const struct quarry_tsdb_result *result)
 
 /* ---- windows -------------------------------------------------------------------------------- */
 
-/* The newest window that a sample of the request, or of the store, is in. */
-static bool newest_window(const struct tsdb_append *append, int32_t *ret_number)
+/* The newest time of a request's samples that may be taken; no lower than one that is given. */
+static int64_t newest_ms(const struct tsdb_append *append, int64_t max_ms)
 {
     const struct quarry_tsdb_request *request = append->request;
-    int64_t max_ms = tsdb_time_ms(append->tsdb);
 
     for (size_t i = 0; i < request->entry_count; i++) {
         struct tsdb_points points = {.entry = &request->entries[i]};
@@ -146,6 +145,14 @@ static bool newest_window(const struct tsdb_append *append, int32_t *ret_number)
             }
         }
     }
+    return max_ms;
+}
+
+/* The newest window that a sample of the request, or of the store, is in. */
+static bool newest_window(const struct tsdb_append *append, int32_t *ret_number)
+{
+    int64_t max_ms = newest_ms(append, tsdb_time_ms(append->tsdb));
+
     return max_ms != TSDB_TIME_NONE &&
            tsdb_window_number(max_ms, append->tsdb->options.window_ms, ret_number);
 }
@@ -415,16 +422,17 @@ static void rules_widen(struct tsdb_append *append)
 {
     const struct quarry_tsdb_options *options = &append->tsdb->options;
     int64_t time_ms = tsdb_time_ms(append->tsdb), kept_ms;
-    int32_t newest;
+    int32_t newest, now;
 
     if (newest_window(append, &newest) &&
         !__builtin_mul_overflow((int64_t)newest - options->window_count, options->window_ms,
                                 &kept_ms)) {
         append->rules.late_min_ms =
             kept_ms < append->rules.late_min_ms ? kept_ms : append->rules.late_min_ms;
-        append->is_past =
-            time_ms != TSDB_TIME_NONE && (int64_t)newest * options->window_ms <= time_ms;
     }
+    append->is_past = time_ms != TSDB_TIME_NONE &&
+                      tsdb_window_number(time_ms, options->window_ms, &now) &&
+                      newest_ms(append, INT64_MIN) < now * options->window_ms;
 }
 
 static void rules_make(struct tsdb_append *append)

@@ -80,7 +80,7 @@ struct tsdb_append {
     size_t histogram_bytes;                /* and what they may need in the log */
     bool has_bad_histograms;
     bool fills;   /* windows that are sealed, too */
-    bool is_past; /* it brings nothing that is of a newer window than the store's */
+    bool is_past; /* it brings nothing of the store's newest window, or a newer one */
 
     /* of one attempt */
     struct tsdb_view *view;

@@ -270,6 +270,39 @@ static void filling_costs_what_comes(void **state)
     rig_assert_valid();
 }
 
+/* Memory runs out: what is of the newest window has the oldest go, what is older is refused. */
+static void no_window_goes_for_samples_of_the_past(void **state)
+{
+    struct quarry_tsdb_sample samples[100];
+    enum quarry_status status = QUARRY_OK;
+
+    (void)state;
+    rig.options.memory_bytes = Q_MIB(8);
+    rig_open();
+    live_steps(4 * WINDOW / STEP);
+    for (uint32_t i = 0; status == QUARRY_OK; i++) {
+        for (uint32_t k = 0; k < COUNT_OF(samples); k++) {
+            samples[k] = (struct quarry_tsdb_sample){
+                T0 + (int64_t)(random_u64(&dice) % (uint64_t)WINDOW), random_u64(&dice)};
+        }
+        assert_true(i < 20000);
+        status = fill_many(i % 1000, samples, COUNT_OF(samples));
+    }
+    assert_int_equal(status, QUARRY_NO_MEMORY);
+    assert_int_equal(rig_stats().purged_window_count, 0);
+    rig_assert_valid();
+    for (uint32_t i = 0; rig_stats().purged_window_count == 0; i++) {
+        for (uint32_t k = 0; k < COUNT_OF(samples); k++) {
+            samples[k] =
+                (struct quarry_tsdb_sample){now_ms + i * INT64_C(100) + k, random_u64(&dice)};
+        }
+        assert_true(i < 5000);
+        assert_int_equal(fill_many(i % 1000, samples, COUNT_OF(samples)), QUARRY_OK);
+    }
+    assert_int_equal(rig_stats().early_window_count, 1);
+    rig_assert_valid();
+}
+
 /* ---- histograms ----------------------------------------------------------------------------- */
 
 static void histogram_put(int64_t t_ms, bool is_live)
@@ -492,6 +525,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_not_kept_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_sender_that_catches_up_fills, set_up, tear_down),
         cmocka_unit_test_setup_teardown(filling_costs_what_comes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_window_goes_for_samples_of_the_past, set_up, tear_down),
         cmocka_unit_test_setup_teardown(histograms_and_floats_fill, set_up, tear_down),
         cmocka_unit_test_setup_teardown(threads_fill_while_it_is_sealed_and_read, set_up,
                                         tear_down),
