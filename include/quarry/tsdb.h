@@ -40,10 +40,13 @@
  *     otherwise, t < time - in_order_ms                OUT_OF_BOUNDS
  *     otherwise                                        OUT_OF_ORDER
  *
- * Of several samples of one moment the one that came in order is the series', else the first that
- * came. Values keep their bits, those of NaNs and of stale markers (QUARRY_TSDB_STALE_BITS) too.
- * Histograms follow the same rules; one is never the same as a float. One that breaks the rules of
- * quarry_tsdb_histogram_check is refused before its time is looked at.
+ * A window that is sealed is *filled* when samples of it are taken: they lie beside it, are read
+ * merged with it, and are sealed into it when no more come.
+ *
+ * Of several samples of one moment the one that was sealed is the series', then the one that came
+ * in order, else the first that came. Values keep their bits, those of NaNs and of stale markers
+ * (QUARRY_TSDB_STALE_BITS) too. Histograms follow the same rules; one is never the same as a float.
+ * One that breaks the rules of quarry_tsdb_histogram_check is refused before its time is looked at.
  *
  * *Exemplars* are samples that stand for others: a value, when, and labels that lead elsewhere, to
  * a trace for example. Of each tenant a store keeps the newest ones; with a directory they are
@@ -253,7 +256,8 @@ struct quarry_tsdb_leaving {
  * Returns: QUARRY_OK: taken. Any other: a window that was offered ahead of time is offered once
  * more when it must go, and goes then whatever is said. Threads: a thread of the store's; one call
  * at a time. Where there is none, and while a directory is read, whoever purges; in the latter case
- * the call must not wait for quarry_tsdb_ready.
+ * the call must not wait for quarry_tsdb_ready. And the thread in quarry_tsdb_close, for what is
+ * due by then: what the function needs is there until that has returned.
  */
 typedef enum quarry_status quarry_tsdb_purge_function(void *argument,
                                                       const struct quarry_tsdb_leaving *leaving);
@@ -269,8 +273,12 @@ struct quarry_tsdb_options {
     int64_t window_ms;    /* length of a window; 0: 4 h; 1 s to 31 days */
     /* Windows that are kept after the newest one; 0: 8. At most QUARRY_TSDB_WINDOWS_MAX. */
     uint32_t window_count;
-    /* Span behind the store's time in which late samples are taken; 0: 10 min; below 0: none. */
+    /* Span behind the store's time in which late samples are taken, up to all that is kept; 0: 10
+     * min; below 0: none. With more than a window, windows that are sealed by then are filled. */
     int64_t out_of_order_ms;
+    /* A window that is filled is sealed anew when nothing has come to it for so long; 0: 5 s; below
+     * 0: in the next turn. */
+    int64_t fill_quiet_ms;
     /* Span in which a series that lags may go on in order; 0: 1 h, or a window where that is less.
      */
     int64_t in_order_ms;
@@ -398,6 +406,9 @@ struct quarry_tsdb_request {
     /* Good samples are taken beside bad ones, as in remote write 2.0; else all or none, as in 1.0.
      * Entries with bad labels are left out in both, and fail nobody else. */
     bool is_partial;
+    /* Samples of any time that is kept are taken, as if options.out_of_order_ms were all of it: for
+     * what is imported. No window is purged for samples that are older than the newest one. */
+    bool fills_past;
     const struct quarry_tsdb_entry *entries;
     size_t entry_count;
     quarry_tsdb_resolve_function *resolve; /* may be NULL when all entries have labels */
@@ -655,6 +666,7 @@ struct quarry_tsdb_stats {
     uint64_t early_shard_count;    /* of those, before their time, for want of memory */
     uint64_t purged_window_count;  /* ever */
     uint64_t early_window_count;   /* of those, before their time: samples were lost */
+    uint64_t filling_count;        /* sealed windows that were opened to be filled, ever */
     uint64_t offered_window_count; /* that options.before_purge took, ever */
     uint64_t offer_failed_count;   /* calls of it that failed */
     uint64_t untaken_window_count; /* of those purged, that it has not taken */

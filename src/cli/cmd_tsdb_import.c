@@ -1,11 +1,11 @@
 /*
  * `quarry tsdb import`: samples of others into a directory.
  *
- * A store takes samples of a window while it is open (a server those of the last hour), so all
- * sources are walked over once for each window, the oldest first, and give the samples that are in
- * it; blocks say themselves whether they have any. What is older than the windows that are kept
- * would be purged as soon as it is in: it is counted and left out. Between windows the store's
- * turns are taken, which seals what is done.
+ * All sources are walked over once for each window, the oldest first, and give the samples that are
+ * in it; blocks say themselves whether they have any. So a window is sealed once, and what has not
+ * been brought before takes a bit or two a sample meanwhile; a window that was sealed is filled.
+ * What is older than the windows that are kept would be purged as soon as it is in: it is counted
+ * and left out. Between windows the store's turns are taken, which seals what is done.
  *
  * Locking: none. Memory: a batch, and what reading a source takes.
  */

@@ -76,7 +76,7 @@ static enum quarry_status append(struct tsdb_batch *batch, const struct quarry_t
                                  size_t count)
 {
     const struct quarry_tsdb_request request = {
-        .is_partial = true, .entries = entries, .entry_count = count};
+        .is_partial = true, .fills_past = true, .entries = entries, .entry_count = count};
     struct quarry_tsdb_result result = {0};
     const enum quarry_status status = quarry_tsdb_append(batch->tsdb, &request, &result);
     const uint64_t refused_count = count_result(batch, &result);

@@ -158,6 +158,7 @@ static enum quarry_status open_store(struct tsdb_target *target, struct quarry_e
         .window_count = command->window_count,
         .in_order_ms = target->window_ms,
         .out_of_order_ms = target->window_ms,
+        .fill_quiet_ms = -1,
         .keeps_oldest = true,
         .has_no_thread = true,
         .directory = command->directory,

@@ -86,17 +86,19 @@ static void check_folder(const struct serve_config *config, struct serve_told *t
     }
 }
 
-/* Samples can be late by a window: older ones have none to go to. */
+/* Samples can be late by what is kept: older ones have no window to go to. */
 static void check_window(const struct serve_config *config, struct serve_told *told)
 {
     char value[SERVE_VALUE_TEXT_BYTES], window[SERVE_VALUE_TEXT_BYTES];
+    uint64_t count = serve_config_number(config, SERVE_TSDB_WINDOWS);
 
+    /* At most 24 windows of 31 days: no overflow. */
     if (serve_config_number(config, SERVE_TSDB_OUT_OF_ORDER) >
-        serve_config_number(config, SERVE_TSDB_WINDOW)) {
+        serve_config_number(config, SERVE_TSDB_WINDOW) * count) {
         serve_told_say(told, QUARRY_BAD_INPUT,
-                       "%s: tsdb.out_of_order = %.32s is above tsdb.window = %.32s (%s)",
+                       "%s: tsdb.out_of_order = %.32s is above %u times tsdb.window = %.32s (%s)",
                        serve_config_origin(config, SERVE_TSDB_OUT_OF_ORDER),
-                       serve_config_format(config, SERVE_TSDB_OUT_OF_ORDER, value),
+                       serve_config_format(config, SERVE_TSDB_OUT_OF_ORDER, value), (unsigned)count,
                        serve_config_format(config, SERVE_TSDB_WINDOW, window),
                        serve_config_origin(config, SERVE_TSDB_WINDOW));
     }

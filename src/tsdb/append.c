@@ -131,11 +131,10 @@ static enum quarry_status result_status(const struct quarry_tsdb_result *result)
 
 /* ---- windows -------------------------------------------------------------------------------- */
 
-/* The newest window that a sample of the request, or of the store, is in. */
-static bool newest_window(const struct tsdb_append *append, int32_t *ret_number)
+/* The newest time of a request's samples that may be taken; no lower than one that is given. */
+static int64_t newest_ms(const struct tsdb_append *append, int64_t max_ms)
 {
     const struct quarry_tsdb_request *request = append->request;
-    int64_t max_ms = tsdb_time_ms(append->tsdb);
 
     for (size_t i = 0; i < request->entry_count; i++) {
         struct tsdb_points points = {.entry = &request->entries[i]};
@@ -146,15 +145,26 @@ static bool newest_window(const struct tsdb_append *append, int32_t *ret_number)
             }
         }
     }
+    return max_ms;
+}
+
+/* The newest window that a sample of the request, or of the store, is in. */
+static bool newest_window(const struct tsdb_append *append, int32_t *ret_number)
+{
+    int64_t max_ms = newest_ms(append, tsdb_time_ms(append->tsdb));
+
     return max_ms != TSDB_TIME_NONE &&
            tsdb_window_number(max_ms, append->tsdb->options.window_ms, ret_number);
 }
 
-static bool window_exists(struct tsdb_append *append, int32_t number)
+/* Whether a window is there, and whether it is to be filled before samples can come to it. */
+static bool window_exists(struct tsdb_append *append, int32_t number, bool *ret_is_sealed)
 {
     struct tsdb_view *view = tsdb_view_acquire(&append->tsdb->views);
-    bool exists = tsdb_view_find(view, number) != NULL;
+    const struct tsdb_window *window = tsdb_view_find(view, number);
+    bool exists = window != NULL;
 
+    *ret_is_sealed = exists && atomic_load_acquire_u64(&window->sealed_mask) != 0;
     tsdb_view_release(&append->tsdb->views, view);
     return exists;
 }
@@ -165,17 +175,20 @@ static enum quarry_status window_have(struct tsdb_append *append, int64_t t_ms, 
 {
     const struct quarry_tsdb_options *options = &append->tsdb->options;
     int32_t number;
+    bool is_sealed;
 
     if (t_ms > append->rules.max_ms || t_ms < tsdb_rules_min_ms(&append->rules) ||
         !tsdb_window_number(t_ms, options->window_ms, &number) || number == *last) {
         return QUARRY_OK;
     }
     *last = number;
-    if ((int64_t)number < (int64_t)newest - options->window_count ||
-        window_exists(append, number)) {
+    if ((int64_t)number < (int64_t)newest - options->window_count) {
         return QUARRY_OK;
     }
-    return tsdb_turn_make_window(append->tsdb, number);
+    if (!window_exists(append, number, &is_sealed)) {
+        return tsdb_turn_make_window(append->tsdb, number);
+    }
+    return append->fills && is_sealed ? tsdb_turn_fill_window(append->tsdb, number) : QUARRY_OK;
 }
 
 /* Makes the windows that the samples fall in, and are not there. */
@@ -280,6 +293,7 @@ static void attempt_begin(struct tsdb_append *append)
     append->taken_max_ms = INT64_MIN;
     append->late_count = append->repeated_count = append->raced_count = 0;
     append->refused_shards = 0;
+    append->is_outrun = false;
     append->logged_count = append->logged_histogram_count = append->ticket_count = 0;
     memset(append->usable, 0, sizeof append->usable);
     memset(append->refused_before, 0, sizeof append->refused_before);
@@ -343,7 +357,8 @@ void tsdb_append_attempts(struct tsdb_append *append)
             return;
         }
         if (step == TSDB_APPEND_AGAIN) {
-            os_yield(); /* who removes it is about to be done */
+            append->is_last = append->is_last || (append->is_outrun && i >= ATTEMPTS_MAX);
+            os_yield(); /* who removes it, or seals it, is about to be done */
             continue;
         }
         if (append->is_last) { /* all or nothing, and there is no room for all */
@@ -352,7 +367,7 @@ void tsdb_append_attempts(struct tsdb_append *append)
             return;
         }
         enum tsdb_relief relief =
-            step == TSDB_APPEND_NO_SERIES ? TSDB_RELIEF_SEAL : TSDB_RELIEF_PURGE;
+            step == TSDB_APPEND_NO_SERIES || append->is_past ? TSDB_RELIEF_SEAL : TSDB_RELIEF_PURGE;
         append->is_last = i >= ATTEMPTS_MAX || !tsdb_turn_relieve(append->tsdb, relief);
     }
 }
@@ -402,6 +417,24 @@ static bool request_begin(const struct quarry_tsdb_request *request, uint64_t *r
     return count != 0 || has_exemplars;
 }
 
+/* Takes whatever is in a window that is kept. For what is of the past no window is purged. */
+static void rules_widen(struct tsdb_append *append)
+{
+    const struct quarry_tsdb_options *options = &append->tsdb->options;
+    int64_t time_ms = tsdb_time_ms(append->tsdb), kept_ms;
+    int32_t newest, now;
+
+    if (newest_window(append, &newest) &&
+        !__builtin_mul_overflow((int64_t)newest - options->window_count, options->window_ms,
+                                &kept_ms)) {
+        append->rules.late_min_ms =
+            kept_ms < append->rules.late_min_ms ? kept_ms : append->rules.late_min_ms;
+    }
+    append->is_past = time_ms != TSDB_TIME_NONE &&
+                      tsdb_window_number(time_ms, options->window_ms, &now) &&
+                      newest_ms(append, INT64_MIN) < now * options->window_ms;
+}
+
 static void rules_make(struct tsdb_append *append)
 {
     struct quarry_tsdb *tsdb = append->tsdb;
@@ -411,6 +444,13 @@ static void rules_make(struct tsdb_append *append)
     append->rules =
         tsdb_rules_at(time_ms == TSDB_TIME_NONE ? append->first_ms : time_ms, append->wall_ms,
                       options->in_order_ms, options->out_of_order_ms, options->future_ms);
+    append->fills = append->request->fills_past || options->out_of_order_ms > tsdb->grace_ms;
+    if (append->fills) {
+        append->now_ns = os_monotonic_ns(os_real());
+    }
+    if (append->request->fills_past) {
+        rules_widen(append);
+    }
 }
 
 static void append_run(struct tsdb_append *append, uint64_t count)

@@ -72,17 +72,21 @@ struct tsdb_append {
     struct quarry_tsdb_result *result;
     struct tsdb_tenant *tenant;
     int64_t wall_ms;
+    uint64_t now_ns;  /* of the monotonic clock, where windows may be filled */
     int64_t first_ms; /* of the request's first sample */
     struct tsdb_rules rules;
     struct tsdb_histogram_scratch scratch; /* for its largest histogram */
     size_t histogram_count;                /* sound ones, */
     size_t histogram_bytes;                /* and what they may need in the log */
     bool has_bad_histograms;
+    bool fills;   /* windows that are sealed, too */
+    bool is_past; /* it brings nothing of the store's newest window, or a newer one */
 
     /* of one attempt */
     struct tsdb_view *view;
     bool lacks_window;    /* one that samples are in could not be made */
     bool is_last;         /* what has no room is refused, and not tried again */
+    bool is_outrun;       /* a window that was to be filled is being sealed */
     int64_t taken_max_ms; /* of what was appended; INT64_MIN: nothing */
     uint64_t late_count, repeated_count, raced_count;
 

@@ -5,6 +5,8 @@
  *     samples     up to TSDB_REPLAY_SAMPLES_MAX at once, an entry each
  *     histogram   one at a time: its bytes are decoded, looked at, and appended
  *
+ * What is of a window that was read from its file fills it.
+ *
  * A sample of a moment that another value came for before is passed over: both were acknowledged.
  *
  * Invariants
@@ -51,6 +53,8 @@ uint64_t tsdb_append_replayed(struct quarry_tsdb *tsdb, const struct tsdb_log_sa
                                  .result = &room->result,
                                  .first_ms = samples[0].t_ms,
                                  .rules = rules_of_replay,
+                                 .fills = true,
+                                 .now_ns = os_monotonic_ns(os_real()),
                                  .known_ids = room->ids,
                                  .items = room->items,
                                  .order = room->order,
@@ -101,6 +105,8 @@ static enum quarry_status histogram_put(struct quarry_tsdb *tsdb, struct histogr
                                  .result = &room->result,
                                  .first_ms = room->histogram.t_ms,
                                  .rules = rules_of_replay,
+                                 .fills = true,
+                                 .now_ns = os_monotonic_ns(os_real()),
                                  .known_ids = &room->id,
                                  .items = &room->item,
                                  .order = &room->order,

@@ -153,7 +153,8 @@ static void needs_add(struct needs *needs, uint32_t id, uint32_t index,
 static enum quarry_tsdb_refusal refusal_closed(const struct tsdb_append *append, uint32_t index,
                                                int64_t t_ms)
 {
-    return index == TSDB_VIEW_WINDOWS_MAX && append->lacks_window
+    return (index == TSDB_VIEW_WINDOWS_MAX && append->lacks_window) ||
+                   (index != TSDB_VIEW_WINDOWS_MAX && append->fills)
                ? QUARRY_TSDB_NO_MEMORY
                : tsdb_rules_refusal(&append->rules, t_ms);
 }
@@ -177,6 +178,7 @@ static void item_prepare(struct tsdb_append *append, const struct tsdb_append_it
             continue;
         }
         if (judgement.verdict != TSDB_VERDICT_REFUSED && !is_open) {
+            append->is_outrun |= append->fills && index < TSDB_VIEW_WINDOWS_MAX;
             judgement.refusal = refusal_closed(append, index, point.t_ms);
         }
         if (judgement.refusal != QUARRY_TSDB_TAKEN) {
@@ -292,6 +294,7 @@ enum tsdb_append_step tsdb_append_prepare(struct tsdb_append *append, uint32_t s
 
     os_mutex_lock(mutex);
     bool is_whole = shard_judge_locked(append, shard, &needs);
+    is_whole = is_whole && (append->is_last || !append->is_outrun);
     if (is_whole) {
         needs_promise_locked(append, shard, &needs, ends);
     }
@@ -352,6 +355,19 @@ static void late_apply(struct tsdb_append *append, struct tsdb_open_shard *shard
     append->late_count++;
 }
 
+/* What follows from a sample that was appended. */
+static void series_raise(struct tsdb_append *append, struct tsdb_series *series,
+                         const struct tsdb_window *window, int64_t t_ms)
+{
+    /* Not always higher than before: windows of long ago may be filled. */
+    if (series->last_window < window->number) {
+        series->last_window = window->number;
+    }
+    if (t_ms > append->taken_max_ms) {
+        append->taken_max_ms = t_ms;
+    }
+}
+
 /* Appends one sample that was judged. */
 static void sample_apply(struct tsdb_append *append, uint32_t index, uint32_t id,
                          struct tsdb_series *series, enum tsdb_verdict verdict,
@@ -363,6 +379,11 @@ static void sample_apply(struct tsdb_append *append, uint32_t index, uint32_t id
     uint32_t *promise = &promised_of(append, tsdb_shard_of(id))[index];
     struct tsdb_chain *chain = tsdb_open_chain(open, id);
 
+    series_raise(append, series, window, point->t_ms);
+    if (Q_UNLIKELY(tsdb_open_base(open) != NULL)) {
+        atomic_store_relaxed_u64(&open->filled_ns, append->now_ns); /* only a number */
+        verdict = TSDB_VERDICT_LATE;
+    }
     if (verdict == TSDB_VERDICT_LATE) {
         late_apply(append, shard, chain, point, promise);
         return;
@@ -373,10 +394,6 @@ static void sample_apply(struct tsdb_append *append, uint32_t index, uint32_t id
     } else {
         tsdb_shard_append(shard, chain, &series->head,
                           (struct tsdb_sample){point->t_ms, point->bits}, promise);
-    }
-    series->last_window = window->number; /* in order: no lower than before */
-    if (point->t_ms > append->taken_max_ms) {
-        append->taken_max_ms = point->t_ms;
     }
 }
 

@@ -78,7 +78,9 @@ void quarry_tsdb_cursor_series(struct quarry_tsdb_cursor *cursor, size_t index)
     cursor->id = cursor->set->ids.ids[index];
     cursor->window_at = 0;
     cursor->source = SOURCE_NONE;
+    quarry_epoch_enter(cursor->set->tsdb->epoch); /* for the table of series */
     int64_t kept_ms = tsdb_metric_min_ms(cursor->set->tsdb, cursor->id);
+    quarry_epoch_leave(cursor->set->tsdb->epoch);
     cursor->from_ms = kept_ms > cursor->set->min_ms ? kept_ms : cursor->set->min_ms;
     cursor->is_at_end = false;
 }
@@ -96,9 +98,12 @@ static enum quarry_status open_begin(struct quarry_tsdb_cursor *cursor,
                                      const struct tsdb_window *window)
 {
     const struct tsdb_open *open = tsdb_window_open(window);
-    enum quarry_status status = tsdb_open_read_begin(&cursor->open, memory_of(cursor->set),
-                                                     &open->shard[tsdb_shard_of(cursor->id)],
-                                                     tsdb_open_chain(open, cursor->id));
+    const struct tsdb_memory *memory = memory_of(cursor->set);
+    enum quarry_status status =
+        tsdb_open_base(open) != NULL
+            ? tsdb_open_read_begin_filling(&cursor->open, memory, open, cursor->id, cursor->from_ms)
+            : tsdb_open_read_begin(&cursor->open, memory, &open->shard[tsdb_shard_of(cursor->id)],
+                                   tsdb_open_chain(open, cursor->id));
 
     cursor->source = status == QUARRY_OK ? SOURCE_OPEN : SOURCE_NONE;
     return status;

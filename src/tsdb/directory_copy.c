@@ -2,7 +2,8 @@
  * A copy of a store that is open: files of windows by second names, the log byte by byte, the
  * registry anew.
  *
- * Files of windows never change, so that two directories may have the same one. While the copy is
+ * Files of windows never change, and are replaced whole, so that two directories may have the same
+ * one. While the copy is
  * made no file work is done (durable.c): no window is written, and none of the log dropped, so that
  * each sample is in what is copied, in a file or in the log. A store is opened on the copy as on
  * its own directory after a loss of power.

@@ -24,7 +24,9 @@
  * Opening is in durable_open.c, and what follows it in recover.c.
  *
  * Invariants
- *   1. The log of a window goes when its file is durable, or the window was purged.
+ *   1. The log of a window goes when its file is durable, or the window was purged. What fills it
+ *      afterwards is logged in segments of its own, of which the file says that they are behind it,
+ *      and these go when the file has been written anew.
  *   2. A window is not made while a file has its number: what the file means is decided by then.
  *   3. After a sync that failed nothing is acknowledged any more.
  *
@@ -240,7 +242,24 @@ bool tsdb_durable_is_lacking(const struct tsdb_durable *durable, int64_t number)
     return false;
 }
 
-/* Whether the log of a window is not wanted: it has a file, was purged, or never was one. */
+void tsdb_durable_begin_filling(struct tsdb_durable *durable, int32_t number)
+{
+    tsdb_log_end_segment(durable->log, number);
+}
+
+/* Whether a window has been filled since its file was written. With the turn's mutex. */
+static bool window_is_refilled(struct quarry_tsdb *tsdb, int32_t number)
+{
+    struct tsdb_view *view = tsdb_view_acquire(&tsdb->views);
+    const struct tsdb_window *window = tsdb_view_find(view, number);
+    bool is_refilled = window != NULL && window->is_refilled;
+
+    tsdb_view_release(&tsdb->views, view);
+    return is_refilled;
+}
+
+/* Whether the log of a window is not wanted: it has a file, was purged, or never was one. With the
+ * turn's mutex. */
 static bool log_is_gone(struct tsdb_durable *durable, int64_t window)
 {
     int32_t newest = INT32_MIN;
@@ -253,7 +272,8 @@ static bool log_is_gone(struct tsdb_durable *durable, int64_t window)
     if (tsdb_durable_is_lacking(durable, window)) {
         return window < (int64_t)newest - durable->tsdb->options.window_count;
     }
-    return file == NULL ? !has : file->is_loaded;
+    return file == NULL ? !has
+                        : file->is_loaded && !window_is_refilled(durable->tsdb, (int32_t)window);
 }
 
 /* Drops the log of one window that has a file, or is no more. */
@@ -278,14 +298,16 @@ static bool sweep_log(struct tsdb_durable *durable)
     return is_done;
 }
 
-/* The oldest window that is sealed and has no file; pinned by the view. */
-static const struct tsdb_window *window_to_save(struct tsdb_durable *durable,
-                                                const struct tsdb_view *view)
+/* The oldest window that is sealed and has no file, or one of what it was before it was filled;
+ * pinned by the view. With the turn's mutex. */
+static struct tsdb_window *window_to_save(struct tsdb_durable *durable,
+                                          const struct tsdb_view *view)
 {
     for (uint32_t i = 0; i < view->window_count; i++) {
-        const struct tsdb_window *window = view->windows[i];
+        struct tsdb_window *window = view->windows[i];
+        const struct tsdb_durable_file *file = tsdb_durable_file_of(durable, window->number);
         if (atomic_load_acquire_u64(&window->sealed_mask) == UINT64_MAX &&
-            tsdb_durable_file_of(durable, window->number) == NULL &&
+            (file == NULL || (file->is_loaded && window->is_refilled)) &&
             !tsdb_durable_is_lacking(durable, window->number)) {
             return window;
         }
@@ -298,22 +320,55 @@ static void count(_Atomic uint64_t *counter)
     (void)atomic_add_relaxed_u64(counter, 1);
 }
 
+/* A window to be saved, as nobody may fill it without another segment of the log: NULL: none. */
+static struct tsdb_window *save_begin(struct tsdb_durable *durable, struct tsdb_view **ret_view,
+                                      struct tsdb_window_mark *ret_mark)
+{
+    struct quarry_tsdb *tsdb = durable->tsdb;
+
+    os_mutex_lock(&tsdb->turn_mutex);
+    *ret_view = tsdb_view_acquire(&tsdb->views);
+    struct tsdb_window *window = window_to_save(durable, *ret_view);
+    if (window != NULL) {
+        *ret_mark = (struct tsdb_window_mark){
+            .log_from = tsdb_log_next_sequence(durable->log, window->number),
+            .log_was_whole =
+                tsdb_durable_file_of(durable, window->number) == NULL && !window->is_refilled};
+    }
+    os_mutex_unlock(&tsdb->turn_mutex);
+    return window;
+}
+
+/* The window has a file, or another one. */
+static void save_end(struct tsdb_durable *durable, struct tsdb_window *window, uint64_t salt)
+{
+    os_mutex_lock(&durable->tsdb->turn_mutex);
+    struct tsdb_durable_file *file = tsdb_durable_file_of(durable, window->number);
+    if (file == NULL) {
+        file = tsdb_durable_file_add(durable, window->number, salt);
+    }
+    file->salt = salt;
+    file->is_loaded = true;
+    file->is_covered = false;
+    window->is_refilled = false;
+    os_mutex_unlock(&durable->tsdb->turn_mutex);
+}
+
 /* Writes the file of one window. */
 static bool save_window(struct tsdb_durable *durable)
 {
     struct quarry_tsdb *tsdb = durable->tsdb;
-    struct tsdb_view *view = tsdb_view_acquire(&tsdb->views);
-    const struct tsdb_window *window = window_to_save(durable, view);
+    struct tsdb_window_mark mark;
+    struct tsdb_view *view;
+    struct tsdb_window *window = save_begin(durable, &view, &mark);
     enum quarry_status status = QUARRY_NOT_FOUND;
     uint64_t salt = 0;
 
     if (window != NULL && durable->file_count < TSDB_DURABLE_FILES_MAX) {
-        status = tsdb_window_save(durable, window, &salt, NULL);
+        status = tsdb_window_save(durable, window, &mark, &salt, NULL);
     }
     if (status == QUARRY_OK) {
-        os_mutex_lock(&tsdb->turn_mutex);
-        tsdb_durable_file_add(durable, window->number, salt)->is_loaded = true;
-        os_mutex_unlock(&tsdb->turn_mutex);
+        save_end(durable, window, salt);
         count(&durable->counters.saved_count);
     } else if (window != NULL) {
         count(&durable->counters.save_failed_count);

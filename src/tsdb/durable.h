@@ -22,13 +22,15 @@
 /* The file of a window. */
 struct tsdb_durable_file {
     int32_t number;
-    uint64_t salt;   /* of its header: tells it from another that had the name */
-    bool is_loaded;  /* its window is in memory, or has been */
-    bool is_skipped; /* it found no room: it is left as it is */
-    bool is_broken;  /* its head cannot be read: it is left as it is */
-    bool is_partial; /* series were left out that it may have samples of */
-    bool is_covered; /* the snapshot has its series: each id that lives is what the file means */
-    uint64_t *ids;   /* own; else the ids that mean the same here and there, a bit for each */
+    uint64_t salt;     /* of its header: tells it from another that had the name */
+    bool is_loaded;    /* its window is in memory, or has been */
+    bool is_skipped;   /* it found no room: it is left as it is */
+    bool is_broken;    /* its head cannot be read: it is left as it is */
+    bool is_partial;   /* series were left out that it may have samples of */
+    bool has_mark;     /* it says what of the log is behind it: */
+    uint64_t log_from; /* segments of its window from here on; below, it has all of them */
+    bool is_covered;   /* the snapshot has its series: each id that lives is what the file means */
+    uint64_t *ids;     /* own; else the ids that mean the same here and there, a bit for each */
     size_t id_words;
 };
 
@@ -128,6 +130,9 @@ bool tsdb_durable_has_file(const struct tsdb_durable *durable, int32_t number);
  * else. With the turn's mutex. */
 int32_t tsdb_durable_floor(const struct tsdb_durable *durable);
 
+/* What is appended to a window from here on is in no file of it. With the turn's mutex. */
+void tsdb_durable_begin_filling(struct tsdb_durable *durable, int32_t number);
+
 /* Changes with each series that is made or removed. */
 uint64_t tsdb_durable_stamp(struct quarry_tsdb *tsdb);
 /* Something was lost: counted, kept, told. */
@@ -177,7 +182,12 @@ enum tsdb_section_kind {
     TSDB_SECTION_OPEN_CHUNKLETS = 8,
     TSDB_SECTION_OPEN_HEADS = 9,
     TSDB_SECTION_EXEMPLARS = 16, /* of windows: chunks of exemplars */
+    TSDB_SECTION_LOG = 17,       /* of windows: what of their log is in the file */
 };
+
+/* Of that section: the number of the first segment that is not, and whether those below have all of
+ * the window's samples. */
+#define TSDB_WINDOW_LOG_BYTES 16u
 
 /* Of the info of a snapshot, and for each file that it covers. */
 #define TSDB_SNAPSHOT_INFO_BYTES 24u
@@ -190,10 +200,17 @@ enum tsdb_section_kind {
 /* Of an info of a window: its length and its bytes in use, then six numbers for each shard. */
 #define TSDB_WINDOW_INFO_BYTES (16 + 48 * TSDB_SHARD_COUNT)
 
+/* What of a window's log a file has. */
+struct tsdb_window_mark {
+    uint64_t log_from;
+    bool log_was_whole;
+};
+
 /* Writes the file of a window that is sealed. `window`: borrowed, pinned by a view.
  * `ret_salt`: of the file. Errors: those of tsdb_section_file_write. With `mutex`. */
 enum quarry_status tsdb_window_save(struct tsdb_durable *durable, const struct tsdb_window *window,
-                                    uint64_t *ret_salt, struct quarry_error *error);
+                                    const struct tsdb_window_mark *mark, uint64_t *ret_salt,
+                                    struct quarry_error *error);
 
 /*
  * Reads the series of a window's file into the registry, as far as they go there with their ids.
@@ -211,6 +228,8 @@ struct tsdb_window_loaded {
     uint64_t lost_bytes;
     uint64_t left_out_samples; /* of series that are left out */
     int64_t max_ms;            /* of its samples; INT64_MIN: none */
+    bool has_mark;
+    struct tsdb_window_mark mark; /* if it has one */
 };
 /*
  * Reads a window's file into memory. What is damaged is left out.

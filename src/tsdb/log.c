@@ -464,6 +464,40 @@ uint64_t tsdb_log_next_sequence(struct tsdb_log *log, int64_t window)
     return sequence;
 }
 
+bool tsdb_log_oldest_sequence(struct tsdb_log *log, int64_t window, uint64_t *ret_sequence)
+{
+    bool has = false;
+
+    os_mutex_lock(&log->mutex);
+    for (const struct log_entry *entry = log->newest; entry != NULL; entry = entry->older) {
+        if (entry->window == window) {
+            *ret_sequence = entry->sequence;
+            has = true;
+        }
+    }
+    os_mutex_unlock(&log->mutex);
+    return has;
+}
+
+void tsdb_log_end_segment(struct tsdb_log *log, int64_t window)
+{
+    os_mutex_lock(&log->mutex);
+    struct log_entry *entry = current_of(log, window);
+    if (entry != NULL) {
+        log_leave_entry(log, entry, NULL);
+    }
+    os_mutex_unlock(&log->mutex);
+}
+
+void tsdb_log_reserve(struct tsdb_log *log, uint64_t sequence)
+{
+    os_mutex_lock(&log->mutex);
+    if (sequence > log->last_sequence) {
+        log->last_sequence = sequence - 1;
+    }
+    os_mutex_unlock(&log->mutex);
+}
+
 enum quarry_status tsdb_log_replay_from(struct tsdb_log *log, int64_t window, uint64_t from,
                                         const struct tsdb_log_visitor *visitor,
                                         struct tsdb_log_replayed *ret_replayed,

@@ -246,6 +246,16 @@ enum quarry_status tsdb_log_replay_from(struct tsdb_log *log, int64_t window, ui
  */
 uint64_t tsdb_log_next_sequence(struct tsdb_log *log, int64_t window);
 
+/* The number of a window's oldest segment. Returns: false: it has none. Threads: any. */
+bool tsdb_log_oldest_sequence(struct tsdb_log *log, int64_t window, uint64_t *ret_sequence);
+
+/* What is appended to a window from here on goes to another segment than what was. Threads: any. */
+void tsdb_log_end_segment(struct tsdb_log *log, int64_t window);
+
+/* New segments have numbers from `sequence` on: those below it have been said to be in a window's
+ * file. Threads: any. */
+void tsdb_log_reserve(struct tsdb_log *log, uint64_t sequence);
+
 /*
  * The next window that has segments: the smallest that is `from` or larger.
  * Returns: false: there is none. Threads: any.

@@ -10,14 +10,16 @@
  * change any more, so that nothing is missed, and who purges later finds it done. Only where time
  * leaps, or memory runs out faster than windows are taken, does a request wait; it holds nothing
  * while it does (append.c), and no longer than options.purge_wait_ms. A window that is purged
- * without having been taken is counted.
+ * without having been taken is counted. One that was taken while it was open, and stayed after all,
+ * is offered once more when it is sealed; if it goes before, what came since counts as not taken.
+ * A window that is filled is a new one here, too.
  *
  * The thread is one of its own: the other one has the log to sync meanwhile, and windows to seal.
  * Where there is none, and while the directory is read, who purges calls the function.
  *
  * Invariants: 1. The function is called by one thread at a time, which holds no lock but, while the
- * directory is read, the one of work on files. 2. A window's state only rises, but that WANTED
- * comes before TAKEN. 3. No view is held during the call: a window that is purged meanwhile, for
+ * directory is read, the one of work on files. 2. A window's state only rises, but that PART may
+ * become OVER. 3. No view is held during the call: a window that is purged meanwhile, for
  * want of patience, gives its memory back.
  *
  * Rejected: keeping purged windows until they have been taken, which has memory of a window more
@@ -46,7 +48,7 @@ static enum tsdb_offer offer_state(const struct tsdb_window *window)
 
 static bool state_is_over(enum tsdb_offer state)
 {
-    return state == TSDB_OFFER_TAKEN || state == TSDB_OFFER_OVER;
+    return state == TSDB_OFFER_TAKEN || state == TSDB_OFFER_PART || state == TSDB_OFFER_OVER;
 }
 
 /* Moves a window from any state below another one to that. Returns: what it was. */
@@ -65,6 +67,42 @@ bool tsdb_offer_is_over(const struct quarry_tsdb *tsdb, const struct tsdb_window
     return tsdb->options.before_purge == NULL || state_is_over(offer_state(window));
 }
 
+/* Whether all shards are sealed, so that nothing comes to it any more but what fills it. */
+static bool is_whole(const struct tsdb_window *window)
+{
+    return atomic_load_acquire_u64(&window->sealed_mask) == UINT64_MAX; /* pairs with seal.c */
+}
+
+/* Samples of a window; late ones and duplicates among them while it is open. */
+static uint64_t sample_count(struct quarry_tsdb *tsdb, const struct tsdb_window *window)
+{
+    uint64_t count = 0;
+
+    quarry_epoch_enter(tsdb->epoch);
+    const struct tsdb_open *open = tsdb_window_open(window);
+    const struct tsdb_window *base = open == NULL ? NULL : tsdb_open_base(open);
+    for (uint32_t i = 0; i < TSDB_SHARD_COUNT; i++) {
+        if (tsdb_window_is_sealed(window, i)) {
+            count += window->sealed_shard[i].sample_count;
+        } else if (open != NULL) {
+            count += atomic_load_relaxed_u64(&open->shard[i].sample_count);
+            count += base == NULL ? 0 : base->sealed_shard[i].sample_count;
+        }
+    }
+    quarry_epoch_leave(tsdb->epoch);
+    return count;
+}
+
+/* Whether somebody has all that is in a window. */
+static bool is_taken_whole(struct quarry_tsdb *tsdb, const struct tsdb_window *window)
+{
+    enum tsdb_offer state = offer_state(window);
+
+    return state == TSDB_OFFER_TAKEN ||
+           (state == TSDB_OFFER_PART &&
+            sample_count(tsdb, window) <= atomic_load_relaxed_u64(&window->offered_samples));
+}
+
 uint32_t tsdb_offer_untaken_count(struct quarry_tsdb *tsdb, int32_t number_min)
 {
     uint32_t count = 0;
@@ -74,8 +112,7 @@ uint32_t tsdb_offer_untaken_count(struct quarry_tsdb *tsdb, int32_t number_min)
     }
     struct tsdb_view *view = tsdb_view_acquire(&tsdb->views);
     for (uint32_t i = 0; i < view->window_count; i++) {
-        count += view->windows[i]->number < number_min &&
-                 offer_state(view->windows[i]) != TSDB_OFFER_TAKEN;
+        count += view->windows[i]->number < number_min && !is_taken_whole(tsdb, view->windows[i]);
     }
     tsdb_view_release(&tsdb->views, view);
     return count;
@@ -98,8 +135,9 @@ static bool is_next(struct quarry_tsdb *tsdb, const struct tsdb_view *view)
     const struct tsdb_window *oldest = view->windows[0];
     int64_t age = (int64_t)view->windows[view->window_count - 1]->number - oldest->number;
 
-    return offer_state(oldest) == TSDB_OFFER_NONE &&
-           atomic_load_acquire_u64(&oldest->sealed_mask) == UINT64_MAX && /* pairs with seal.c */
+    enum tsdb_offer state = offer_state(oldest);
+
+    return (state == TSDB_OFFER_NONE || state == TSDB_OFFER_PART) && is_whole(oldest) &&
            (age >= tsdb->options.window_count || memory_is_short(tsdb));
 }
 
@@ -116,18 +154,42 @@ static struct tsdb_window *offer_pick(struct quarry_tsdb *tsdb, const struct tsd
 
 /* ---- offering ------------------------------------------------------------------------------- */
 
+/* It was not taken: once more when it must go, if that has not come. */
+static void offer_fail(struct tsdb_window *window)
+{
+    uint32_t part = TSDB_OFFER_PART;
+
+    if (offer_raise(window, TSDB_OFFER_FAILED) == TSDB_OFFER_WANTED) {
+        (void)offer_raise(window, TSDB_OFFER_OVER);
+    }
+    /* What was taken while it was open is all that is: or it would be offered for ever. */
+    (void)atomic_cas_acq_rel_u32(&window->offer, &part, TSDB_OFFER_OVER);
+}
+
+/* A window as it was when it was offered. */
+struct offered {
+    int32_t number;
+    uint32_t fill_number;
+    bool is_whole;
+    uint64_t sample_count;
+};
+
 /* What the function said of a window, which may be gone by now. */
-static void offer_answer(struct quarry_tsdb *tsdb, int32_t number, enum quarry_status status)
+static void offer_answer(struct quarry_tsdb *tsdb, const struct offered *offered,
+                         enum quarry_status status)
 {
     struct tsdb_view *view = tsdb_view_acquire(&tsdb->views);
-    struct tsdb_window *window = tsdb_view_find(view, number);
-    /* One that has gone meanwhile, after the longest wait, was not taken whole. */
-    bool is_taken = status == QUARRY_OK && window != NULL;
+    struct tsdb_window *window = tsdb_view_find(view, offered->number);
+    /* One that has gone meanwhile, after the longest wait, was not taken whole; nor one that is
+     * filled by now. */
+    bool is_there = window != NULL && window->fill_number == offered->fill_number;
+    bool is_taken = status == QUARRY_OK && is_there;
 
     if (is_taken) {
-        (void)offer_raise(window, TSDB_OFFER_TAKEN);
-    } else if (window != NULL && offer_raise(window, TSDB_OFFER_FAILED) == TSDB_OFFER_WANTED) {
-        (void)offer_raise(window, TSDB_OFFER_OVER);
+        atomic_store_relaxed_u64(&window->offered_samples, offered->sample_count);
+        (void)offer_raise(window, offered->is_whole ? TSDB_OFFER_TAKEN : TSDB_OFFER_PART);
+    } else if (is_there) {
+        offer_fail(window);
     }
     tsdb_view_release(&tsdb->views, view);
     (void)atomic_add_relaxed_u64(
@@ -147,14 +209,16 @@ static bool offer_one(struct quarry_tsdb *tsdb)
     struct tsdb_view *view = tsdb_view_acquire(&tsdb->views);
     const struct tsdb_window *window = offer_pick(tsdb, view);
     struct quarry_tsdb_leaving leaving = {.tsdb = tsdb};
-    int32_t number = window == NULL ? 0 : window->number;
+    struct offered offered = {.number = 0};
     if (window != NULL) {
+        offered = (struct offered){window->number, window->fill_number, is_whole(window),
+                                   sample_count(tsdb, window)};
         leaving.start_ms = window->start_ms;
         leaving.end_ms = window->end_ms;
     }
     tsdb_view_release(&tsdb->views, view);
     if (window != NULL) {
-        offer_answer(tsdb, number, options->before_purge(options->purge_argument, &leaving));
+        offer_answer(tsdb, &offered, options->before_purge(options->purge_argument, &leaving));
     }
     /* Release: pairs with the exchange above. */
     atomic_store_release_bool(&tsdb->is_offering, false);

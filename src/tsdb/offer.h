@@ -12,6 +12,8 @@ enum tsdb_offer {
     TSDB_OFFER_FAILED, /* ahead of time: it is tried once more when it must go */
     TSDB_OFFER_WANTED, /* it must go, and somebody waits */
     TSDB_OFFER_OVER,   /* it failed, or took too long: it may go all the same */
+    TSDB_OFFER_PART, /* taken while it was open: it may go; if it does not, again once it is sealed
+                      */
     TSDB_OFFER_TAKEN,
 };
 

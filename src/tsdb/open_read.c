@@ -9,6 +9,9 @@
  * may grow: its last chunklet is read as it was at that moment. Where kinds of chunklets change,
  * decoding begins anew, as encoding did; a writer's state between them is passed over.
  *
+ * Of a window that is filled (turn.c) the first stream is what lay sealed before, and there is no
+ * chain; all that came since is late.
+ *
  * At the same moment the sample that came in order is given, and the late one is left out. Sealing
  * reads through here as well, so that a window says the same before and after.
  *
@@ -29,6 +32,7 @@ enum quarry_status tsdb_open_read_begin(struct tsdb_open_read *read,
     read->count = 0;
     read->late_at = 0;
     read->has_histogram = false;
+    read->has_base = false;
     /* Acquire: pairs with the release in shard.c. */
     read->next = chain == NULL ? TSDB_CHUNKLET_NONE : atomic_load_acquire_u32(&chain->first);
     tsdb_reader_init(&read->reader);
@@ -36,8 +40,29 @@ enum quarry_status tsdb_open_read_begin(struct tsdb_open_read *read,
     return tsdb_late_collect(&read->late, memory, shard, chain);
 }
 
+enum quarry_status tsdb_open_read_begin_filling(struct tsdb_open_read *read,
+                                                const struct tsdb_memory *memory,
+                                                const struct tsdb_open *open, uint32_t id,
+                                                int64_t min_ms)
+{
+    uint32_t shard = tsdb_shard_of(id);
+    enum quarry_status status =
+        tsdb_open_read_begin(read, memory, &open->shard[shard], tsdb_open_chain(open, id));
+
+    Q_DCHECK(read->next == TSDB_CHUNKLET_NONE);
+    read->has_base = true;
+    read->base_batch.memory = memory;
+    tsdb_histogram_batch_begin(&read->base_batch);
+    read->base_at = 0;
+    tsdb_sealed_read_begin(&read->base, tsdb_open_base(open), shard, tsdb_local_of(id), min_ms);
+    return status;
+}
+
 void tsdb_open_read_fini(struct tsdb_open_read *read, const struct tsdb_memory *memory)
 {
+    if (read->base_batch.memory != NULL) {
+        tsdb_histogram_batch_fini(&read->base_batch);
+    }
     tsdb_late_fini(&read->late, memory);
     tsdb_histogram_chain_fini(&read->histograms, memory);
     tsdb_histogram_chain_fini(&read->late_histograms, memory);
@@ -97,11 +122,37 @@ static enum quarry_status histogram_take(struct tsdb_open_read *read)
     return status;
 }
 
+/* Has the next sample of the base, if there is one. A histogram lies in the batch meanwhile. */
+static enum quarry_status base_have(struct tsdb_open_read *read)
+{
+    struct tsdb_histogram_batch *batch = &read->base_batch;
+    uint32_t count = 0;
+
+    if (read->base_at == batch->count) {
+        read->at = read->count = read->base_at = 0;
+        enum quarry_status status =
+            tsdb_sealed_read_take(&read->base, read->t_ms, read->bits, batch, &count);
+        if (status != QUARRY_OK) {
+            tsdb_histogram_batch_begin(batch);
+            return status;
+        }
+        read->count = batch->count == 0 ? count : 0;
+    }
+    if (read->base_at < batch->count) {
+        read->histograms.last = batch->items[read->base_at++];
+        read->has_histogram = true;
+    }
+    return QUARRY_OK;
+}
+
 /* Has the next sample in order, if there is one: a float, or a histogram. */
 static enum quarry_status order_have(struct tsdb_open_read *read)
 {
     enum quarry_status status = QUARRY_OK;
 
+    if (read->has_base) {
+        return read->at < read->count || read->has_histogram ? QUARRY_OK : base_have(read);
+    }
     while (status == QUARRY_OK && read->at == read->count && !read->has_histogram) {
         if (read->histograms.left > 0) {
             status = histogram_take(read);

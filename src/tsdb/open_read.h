@@ -8,6 +8,7 @@
 #include <tsdb/histogram_batch.h>
 #include <tsdb/histogram_chain.h>
 #include <tsdb/out_of_order.h>
+#include <tsdb/sealed.h>
 #include <tsdb/window.h>
 
 #define TSDB_BLOCK_SAMPLES QUARRY_TSDB_BLOCK_SAMPLES
@@ -25,6 +26,11 @@ struct tsdb_open_read {
     /* histograms in order: `histograms.last` is not given yet if `has_histogram` */
     struct tsdb_histogram_chain histograms;
     bool has_histogram;
+    /* in place of a chain: what lay sealed before, of a window that is filled */
+    bool has_base;
+    struct tsdb_sealed_read base;
+    struct tsdb_histogram_batch base_batch;
+    uint32_t base_at; /* histograms of the batch that were taken */
     struct tsdb_late late;
     size_t late_at;
     struct tsdb_histogram_chain late_histograms; /* its rooms alone */
@@ -41,6 +47,16 @@ enum quarry_status tsdb_open_read_begin(struct tsdb_open_read *read,
                                         const struct tsdb_memory *memory,
                                         const struct tsdb_open_shard *shard,
                                         const struct tsdb_chain *chain);
+/*
+ * The same for a series of a filling: what its base has of the series is what came in order, from a
+ * time on; what came since is late.
+ *
+ * `open`: borrowed as long as `read` is used; it has a base.
+ */
+enum quarry_status tsdb_open_read_begin_filling(struct tsdb_open_read *read,
+                                                const struct tsdb_memory *memory,
+                                                const struct tsdb_open *open, uint32_t id,
+                                                int64_t min_ms);
 void tsdb_open_read_fini(struct tsdb_open_read *read, const struct tsdb_memory *memory);
 
 /*

@@ -12,8 +12,9 @@
  * one. So a store that has less memory than before gives windows up as it would have, and does not
  * run out of it.
  *
- * A window may have both a file and a log: the process ended between the two. The file is taken,
- * unless something of it is damaged: then it is put away, and the log is replayed.
+ * A window may have both a file and a log. The process ended between the two: the file is taken,
+ * unless something of it is damaged: then it is put away, and the log is replayed. Or the window
+ * was filled since: what is in segments that the file says are behind it fills it again.
  *
  * A window that finds no room is not read, the oldest ones first as they come last. Its file stays,
  * and its ids stay reserved (tsdb_durable_floor).
@@ -58,11 +59,34 @@ static struct tsdb_durable_file *file_next(struct tsdb_durable *durable)
     return newest;
 }
 
-static bool has_log(struct tsdb_durable *durable, int32_t number)
+/* Whether a window's log has all that its file has. */
+static bool has_whole_log(struct tsdb_durable *durable, int32_t number,
+                          const struct tsdb_window_loaded *loaded)
 {
-    int64_t found;
+    uint64_t oldest = 0;
 
-    return tsdb_log_next_window(durable->log, number, &found) && found == number;
+    if (!tsdb_log_oldest_sequence(durable->log, number, &oldest)) {
+        return false;
+    }
+    return !loaded->has_mark || (loaded->mark.log_was_whole && oldest < loaded->mark.log_from);
+}
+
+/* What of the log is behind a file that is loaded. Files of before have none. */
+static void mark_keep(struct tsdb_durable *durable, struct tsdb_durable_file *file,
+                      const struct tsdb_window_loaded *loaded)
+{
+    file->has_mark = loaded->has_mark;
+    file->log_from = loaded->mark.log_from;
+    if (loaded->has_mark) {
+        tsdb_log_reserve(durable->log, loaded->mark.log_from);
+    }
+}
+
+/* Whether the log has more of a window than its file. */
+static bool has_more_log(struct tsdb_durable *durable, const struct tsdb_durable_file *file)
+{
+    return file->is_loaded && file->has_mark &&
+           tsdb_log_next_sequence(durable->log, file->number) > file->log_from;
 }
 
 /* Takes a file away, in whose place the log is. Errors: it is still there. */
@@ -132,7 +156,7 @@ static void file_load(struct tsdb_durable *durable, struct tsdb_durable_file *fi
     }
     if (status == QUARRY_CORRUPT || is_damaged) {
         tsdb_durable_file_lost(durable, file->number, loaded.lost_samples);
-        if (has_log(durable, file->number)) {
+        if (has_whole_log(durable, file->number, &loaded)) {
             if (loaded.window != NULL) {
                 tsdb_window_destroy(loaded.window);
             }
@@ -141,6 +165,7 @@ static void file_load(struct tsdb_durable *durable, struct tsdb_durable_file *fi
         }
     }
     if (status == QUARRY_OK) {
+        mark_keep(durable, file, &loaded);
         status = window_show(durable, file, &loaded);
     }
     if (status == QUARRY_CORRUPT) {
@@ -304,6 +329,16 @@ static enum quarry_status lacking_add(struct tsdb_durable *durable, int64_t wind
     return QUARRY_OK;
 }
 
+/* The first segment of a window that is behind what was read of it. */
+static uint64_t replay_from(struct tsdb_durable *durable, int64_t window)
+{
+    const struct tsdb_durable_image *image = tsdb_durable_image_of(durable, window);
+    const struct tsdb_durable_file *file = tsdb_durable_file_of(durable, (int32_t)window);
+    uint64_t from = image == NULL ? 0 : image->from;
+
+    return file != NULL ? file->log_from : from;
+}
+
 static void window_replay(struct tsdb_durable *durable, int64_t window)
 {
     struct replaying replaying = {.durable = durable, .window = window};
@@ -314,9 +349,8 @@ static void window_replay(struct tsdb_durable *durable, int64_t window)
                                              .exemplar = exemplar_meet,
                                              .lost = log_lost};
     struct tsdb_log_replayed replayed;
-    const struct tsdb_durable_image *image = tsdb_durable_image_of(durable, window);
     enum quarry_status status = tsdb_log_replay_from(
-        durable->log, window, image == NULL ? 0 : image->from, &visitor, &replayed, NULL);
+        durable->log, window, replay_from(durable, window), &visitor, &replayed, NULL);
 
     if (status == QUARRY_OK && replaying.refused_count != 0) {
         status = lacking_add(durable, window);
@@ -334,7 +368,8 @@ static void window_replay(struct tsdb_durable *durable, int64_t window)
     }
 }
 
-/* The next window of the log that has no file; those that have one are done. */
+/* The next window of the log that has no file, or one that the log is behind; those of other files
+ * are done. */
 static bool log_next(struct tsdb_durable *durable, int64_t *ret_window)
 {
     while (tsdb_log_next_window(durable->log, durable->replay_from, ret_window)) {
@@ -350,7 +385,8 @@ static bool log_next(struct tsdb_durable *durable, int64_t *ret_window)
         if (file != NULL && file->is_broken) {
             file_put_away(durable, file);
         }
-        if (tsdb_durable_file_of(durable, (int32_t)window) == NULL) {
+        file = tsdb_durable_file_of(durable, (int32_t)window);
+        if (file == NULL || has_more_log(durable, file)) {
             return true;
         }
     }

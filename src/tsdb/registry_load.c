@@ -420,7 +420,7 @@ static enum quarry_status bring_at_once(struct bringing *bringing)
         status = tsdb_registry_bulk_finish(&bringing->bulk);
     }
     if (status == QUARRY_OK) {
-        return tenants_count(tsdb);
+        return QUARRY_OK;
     }
     tsdb_registry_bulk_abandon(&bringing->bulk);
     bringing->is_at_once = false;
@@ -433,6 +433,10 @@ static enum quarry_status bring(struct bringing *bringing)
 
     if (tsdb_registry_count(bringing->durable->tsdb->registry) == 0) {
         status = bring_at_once(bringing);
+        if (status == QUARRY_OK) {
+            /* Not one by one if it fails: the series are known by now, and would not be counted. */
+            return tenants_count(bringing->durable->tsdb);
+        }
     }
     return status == QUARRY_NO_MEMORY ? series_all_take(bringing) : status;
 }

@@ -15,6 +15,11 @@
  * a shard more often than not; so an entry's times are first compared with those of the entry
  * before. If they differ they are encoded, and looked up by their bytes among all of the shard's.
  *
+ * A window that is filled (turn.c) has a base: what of it lay sealed before. A shard of it is the
+ * base's shard and what came since, merged as late samples are; when it is published, the base's
+ * bytes of that shard go back as its chunklets do, unless an older view still has the base. So
+ * filling takes what came, and a shard more than the window, too.
+ *
  * Whether it is worth it is not asked: a column is never longer than 9 bytes a value, and a shard
  * that has no samples is sealed as nothing.
  *
@@ -262,13 +267,23 @@ static bool piece_is_whole(const struct tsdb_sealing *sealing, const struct piec
            sealing->histograms->byte_count > TSDB_SEALED_HISTOGRAM_BYTES;
 }
 
-static enum quarry_status series_seal(struct tsdb_sealing *sealing, struct tsdb_window *window,
-                                      const struct tsdb_open_shard *shard, uint32_t local,
-                                      const struct tsdb_chain *chain)
+/* Begins with a series: its chains, and what of it lay sealed before. */
+static enum quarry_status series_read(struct tsdb_sealing *sealing, const struct tsdb_open *open,
+                                      uint32_t id)
 {
+    return tsdb_open_base(open) != NULL
+               ? tsdb_open_read_begin_filling(sealing->read, sealing->memory, open, id, INT64_MIN)
+               : tsdb_open_read_begin(sealing->read, sealing->memory,
+                                      &open->shard[tsdb_shard_of(id)], tsdb_open_chain(open, id));
+}
+
+static enum quarry_status series_seal(struct tsdb_sealing *sealing, struct tsdb_window *window,
+                                      const struct tsdb_open *open, uint32_t id)
+{
+    uint32_t local = tsdb_local_of(id);
     struct piece piece = {.count = 0};
     uint32_t taken = 0;
-    enum quarry_status status = tsdb_open_read_begin(sealing->read, sealing->memory, shard, chain);
+    enum quarry_status status = series_read(sealing, open, id);
 
     tsdb_sealing_histograms_begin(sealing->histograms);
     while (status == QUARRY_OK) {
@@ -296,26 +311,53 @@ static enum quarry_status series_seal(struct tsdb_sealing *sealing, struct tsdb_
 static bool chain_is_empty(const struct tsdb_chain *chain)
 {
     /* Relaxed: the shard is closed. */
-    return atomic_load_relaxed_u32(&chain->first) == TSDB_CHUNKLET_NONE &&
-           atomic_load_relaxed_u32(&chain->late) == TSDB_CHUNKLET_NONE;
+    return chain == NULL || (atomic_load_relaxed_u32(&chain->first) == TSDB_CHUNKLET_NONE &&
+                             atomic_load_relaxed_u32(&chain->late) == TSDB_CHUNKLET_NONE);
 }
 
-/* All of a shard's chains, by rising local number. */
+/* A walk over the series that a shard of a base has. */
+struct base_walk {
+    const struct tsdb_window *base; /* NULL: none */
+    const struct tsdb_sealed_shard *sealed;
+    uint32_t next;
+};
+
+static bool base_is_at_end(const struct base_walk *walk)
+{
+    return walk->base == NULL || walk->next == walk->sealed->entry_count;
+}
+
+/* Whether it has a series; passes it. Locals are asked for one after another. */
+static bool base_take(struct base_walk *walk, uint32_t local)
+{
+    bool has = false;
+
+    while (!base_is_at_end(walk) &&
+           tsdb_sealed_entry_at(walk->base, walk->sealed, walk->next)->local == local) {
+        walk->next++;
+        has = true;
+    }
+    return has;
+}
+
+/* All of a shard's series, by rising local number. */
 static enum quarry_status chains_seal(struct quarry_tsdb *tsdb, struct tsdb_window *window,
                                       const struct tsdb_open *open, uint32_t shard)
 {
+    struct base_walk walk = {.base = tsdb_open_base(open)};
     enum quarry_status status = QUARRY_OK;
-    const struct tsdb_chain *chain;
 
+    walk.sealed = walk.base == NULL ? NULL : &walk.base->sealed_shard[shard];
     for (uint32_t local = 0; status == QUARRY_OK; local++) {
         uint32_t id = local * TSDB_SHARD_COUNT + shard;
-        chain = tsdb_open_chain(open, id);
-        if (chain == NULL) {
+        const struct tsdb_chain *chain = tsdb_open_chain(open, id);
+        if (chain == NULL && base_is_at_end(&walk)) {
             break;
         }
+        bool has_base = base_take(&walk, local);
         /* What its metric does not keep any longer is left out. */
-        if (!chain_is_empty(chain) && tsdb_metric_min_ms(tsdb, id) < window->end_ms) {
-            status = series_seal(&tsdb->sealing, window, &open->shard[shard], local, chain);
+        if ((has_base || !chain_is_empty(chain)) && tsdb_metric_min_ms(tsdb, id) < window->end_ms) {
+            status = series_seal(&tsdb->sealing, window, open, id);
         }
     }
     return status;
@@ -457,6 +499,25 @@ static bool stamp_passes(struct quarry_tsdb *tsdb, uint64_t stamp)
     return ref_epoch_is_past(tsdb->epoch, stamp);
 }
 
+/* Gives back what of a base was a shard's, which readers have left: but bytes that a shard that is
+ * still read lies among, in a file that was written so. */
+static void base_trim(struct quarry_tsdb *tsdb, const struct tsdb_window *window, uint32_t shard)
+{
+    struct tsdb_open *open = tsdb_window_open(window);
+    const struct tsdb_base *base = &open->base;
+
+    if (base->window == NULL || !tsdb_views_is_base_alone(&tsdb->views, base->window)) {
+        return;
+    }
+    for (uint32_t i = 0; i < TSDB_SHARD_COUNT; i++) {
+        if (!tsdb_window_is_sealed(window, i) && base->from[i] < base->to[shard] &&
+            base->from[shard] < base->to[i]) {
+            return;
+        }
+    }
+    tsdb_space_trim(&base->window->sealed, base->from[shard], base->to[shard]);
+}
+
 bool tsdb_seal_settle(struct quarry_tsdb *tsdb)
 {
     struct tsdb_sealing *sealing = &tsdb->sealing;
@@ -468,6 +529,7 @@ bool tsdb_seal_settle(struct quarry_tsdb *tsdb)
         }
         struct tsdb_open *open = tsdb_window_open(window);
         tsdb_space_give(&open->shard[sealing->pending_shard].chunklets); /* invariant 4 */
+        base_trim(tsdb, window, sealing->pending_shard);
         sealing->pending = NULL;
         if (atomic_load_relaxed_u64(&window->sealed_mask) == UINT64_MAX) {
             open_end(tsdb, window);
@@ -477,6 +539,7 @@ bool tsdb_seal_settle(struct quarry_tsdb *tsdb)
         if (!stamp_passes(tsdb, sealing->ended_stamp)) {
             return false;
         }
+        tsdb_views_end_base(&tsdb->views, sealing->ended);
         tsdb_open_destroy(sealing->ended_window, sealing->ended);
         sealing->ended = NULL;
     }
@@ -490,6 +553,7 @@ bool tsdb_seal_settle(struct quarry_tsdb *tsdb)
 void tsdb_sealing_fini(struct tsdb_sealing *sealing, struct tsdb_views *views)
 {
     if (sealing->ended != NULL) {
+        tsdb_views_end_base(views, sealing->ended);
         tsdb_open_destroy(sealing->ended_window, sealing->ended);
         sealing->ended = NULL;
     }

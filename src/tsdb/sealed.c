@@ -181,3 +181,39 @@ enum quarry_status tsdb_sealed_read_take(struct tsdb_sealed_read *read, int64_t 
     }
     return status;
 }
+
+/* ---- where it lies -------------------------------------------------------------------------- */
+
+struct extent {
+    uint64_t from, to;
+};
+
+static void extent_add(struct extent *extent, uint64_t at, uint64_t byte_count)
+{
+    if (byte_count != 0) {
+        extent->from = at < extent->from ? at : extent->from;
+        extent->to = at + byte_count > extent->to ? at + byte_count : extent->to;
+    }
+}
+
+void tsdb_sealed_extent(const struct tsdb_window *window, uint32_t shard, uint64_t *ret_from,
+                        uint64_t *ret_to)
+{
+    const struct tsdb_sealed_shard *sealed = &window->sealed_shard[shard];
+    struct extent extent = {UINT64_MAX, 0};
+
+    extent_add(&extent, sealed->entries_at,
+               (uint64_t)sealed->entry_count * sizeof(struct tsdb_sealed_entry));
+    extent_add(&extent, sealed->times_at,
+               (uint64_t)sealed->times_count * sizeof(struct tsdb_sealed_times));
+    for (uint32_t i = 0; i < sealed->entry_count; i++) {
+        const struct tsdb_sealed_entry *entry = tsdb_sealed_entry_at(window, sealed, i);
+        extent_add(&extent, entry->values_at, entry->value_bytes);
+    }
+    for (uint32_t i = 0; i < sealed->times_count; i++) {
+        const struct tsdb_sealed_times *times = tsdb_sealed_times_at(window, sealed, i);
+        extent_add(&extent, times->at, times->byte_count);
+    }
+    *ret_from = extent.to == 0 ? 0 : extent.from;
+    *ret_to = extent.to;
+}

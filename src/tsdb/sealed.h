@@ -87,6 +87,10 @@ enum quarry_status tsdb_sealed_read_take(struct tsdb_sealed_read *read, int64_t 
                                          uint64_t *ret_bits, struct tsdb_histogram_batch *batch,
                                          uint32_t *ret_count);
 
+/* Where the bytes of a shard begin and end; both 0: it has none. Cost: a look at each entry. */
+void tsdb_sealed_extent(const struct tsdb_window *window, uint32_t shard, uint64_t *ret_from,
+                        uint64_t *ret_to);
+
 /* An entry of a shard, and one of its times. */
 static inline const struct tsdb_sealed_entry *
 tsdb_sealed_entry_at(const struct tsdb_window *window, const struct tsdb_sealed_shard *shard,

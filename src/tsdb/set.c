@@ -3,8 +3,10 @@
  *
  * A set pins a view: the windows that were there when it was made stay until it is closed, and with
  * them, by the floor (view.c), every series that has one of them. So its ids, and the labels that
- * they lead to, need no epoch: a query may take minutes. Series without a window in the view are
- * left out when the set is made: nothing would keep them.
+ * they lead to, stay without an epoch: a query may take minutes. Series without a window in the
+ * view are left out when the set is made: nothing would keep them. The tables that lead from an id
+ * to its record may be replaced by larger ones meanwhile: looking something up takes an epoch, for
+ * that moment.
  *
  * A set costs 4 bytes a series, and as many more while it is sorted; labels stay where they are.
  */
@@ -77,7 +79,10 @@ size_t quarry_tsdb_set_labels(const struct quarry_tsdb_set *set, size_t index,
     struct tsdb_label all[TSDB_LABELS_MAX];
 
     Q_ASSERT(index < set->ids.count);
+    /* The series stays, but the table that it is found by may be replaced. */
+    quarry_epoch_enter(set->tsdb->epoch);
     size_t count = tsdb_registry_labels(set->tsdb->registry, set->ids.ids[index], all);
+    quarry_epoch_leave(set->tsdb->epoch);
     if (capacity != 0) {
         memcpy(labels, all, size_min(count, capacity) * sizeof(*labels));
     }

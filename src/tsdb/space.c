@@ -184,3 +184,31 @@ void tsdb_space_give(struct tsdb_space *space)
     }
     tsdb_space_forget(space);
 }
+
+/* Pages within one segment. */
+static void segment_trim(struct tsdb_space *space, uint32_t segment, uint64_t from, uint64_t to)
+{
+    uint64_t start = tsdb_space_segment_start(segment), unbacked_pages = 0;
+    void *base = atomic_load_relaxed_ptr(&space->segment[segment]); /* its threads made it */
+
+    if (base == NULL || to <= from) {
+        return;
+    }
+    (void)page_lane_unback(lane_of(space), base, (from - start) >> PAGE_SHIFT,
+                           (to - from) >> PAGE_SHIFT, &unbacked_pages);
+    if (unbacked_pages != 0) {
+        (void)atomic_sub_relaxed_u64(&space->charged_bytes, unbacked_pages << PAGE_SHIFT);
+        quarry_account_uncharge(space->account, unbacked_pages << PAGE_SHIFT);
+    }
+}
+
+void tsdb_space_trim(struct tsdb_space *space, uint64_t from, uint64_t to)
+{
+    for (uint32_t i = 0; i < TSDB_SPACE_SEGMENTS; i++) {
+        uint64_t start = tsdb_space_segment_start(i);
+        uint64_t end = start + tsdb_space_segment_bytes(i);
+        /* Segments begin and end at pages. */
+        segment_trim(space, i, size_max_u64(start, size_align_up_u64(from, PAGE_BYTES)),
+                     size_min_u64(end, to & ~(uint64_t)(PAGE_BYTES - 1)));
+    }
+}

@@ -88,6 +88,14 @@ static inline void *tsdb_space_at(const struct tsdb_space *space, uint64_t offse
  */
 void tsdb_space_give(struct tsdb_space *space);
 
+/*
+ * Gives the whole pages within [from, to) back, whose bytes nobody reads any more; nothing is put
+ * there again. What the kernel refuses to take stays, and stays charged.
+ *
+ * Threads: none uses these pages. Cost: a system call for each segment.
+ */
+void tsdb_space_trim(struct tsdb_space *space, uint64_t from, uint64_t to);
+
 /* Takes the charge of a space away whose lane ends whole: nothing of it is touched. */
 void tsdb_space_forget(struct tsdb_space *space);
 

@@ -48,6 +48,7 @@ static void read_counters(struct quarry_tsdb *tsdb, struct quarry_tsdb_stats *st
     READ(early_shard_count);
     READ(purged_window_count);
     READ(early_window_count);
+    READ(filling_count);
     READ(offered_window_count);
     READ(offer_failed_count);
     READ(untaken_window_count);
@@ -130,6 +131,19 @@ static void read_open(const struct tsdb_open_shard *shard, struct quarry_tsdb_wi
     row->open_used_bytes += atomic_load_relaxed_u64(&shard->used_bytes);
 }
 
+/* A shard of a window that is filled: what lay sealed before is there as well. */
+static void read_filling(const struct tsdb_open *open, uint32_t shard,
+                         struct quarry_tsdb_window *row)
+{
+    const struct tsdb_window *base = tsdb_open_base(open);
+
+    read_open(&open->shard[shard], row);
+    if (base != NULL) {
+        row->series_count += base->sealed_shard[shard].series_count;
+        row->sample_count += base->sealed_shard[shard].sample_count;
+    }
+}
+
 static void read_window(struct quarry_tsdb *tsdb, const struct tsdb_window *window,
                         struct quarry_tsdb_window *row)
 {
@@ -142,7 +156,7 @@ static void read_window(struct quarry_tsdb *tsdb, const struct tsdb_window *wind
         if (tsdb_window_is_sealed(window, i)) {
             read_sealed(window, i, row);
         } else if (open != NULL) {
-            read_open(&open->shard[i], row);
+            read_filling(open, i, row);
         }
         if (open != NULL) {
             row->open_bytes += atomic_load_relaxed_u64(&open->shard[i].chunklets.charged_bytes);
@@ -155,6 +169,13 @@ static void read_window(struct quarry_tsdb *tsdb, const struct tsdb_window *wind
     }
     row->sealed_bytes = atomic_load_relaxed_u64(&window->sealed.charged_bytes);
     row->sealed_used_bytes = atomic_load_relaxed_u64(&window->sealed_used_bytes);
+    const struct tsdb_window *base = open == NULL ? NULL : tsdb_open_base(open);
+    if (base != NULL) {
+        uint64_t base_bytes = atomic_load_relaxed_u64(&base->sealed.charged_bytes);
+        row->sealed_bytes += base_bytes;
+        row->sealed_used_bytes +=
+            size_min_u64(base_bytes, atomic_load_relaxed_u64(&base->sealed_used_bytes));
+    }
     quarry_epoch_leave(tsdb->epoch);
 }
 

@@ -23,14 +23,15 @@
 #define NAME_DEFAULT   "tsdb"
 #define NAME_BYTES_MAX 12u
 
-#define WINDOW_MS_DEFAULT    INT64_C(14400000)
-#define WINDOW_MS_MIN        INT64_C(1000)
-#define WINDOW_MS_MAX        INT64_C(2678400000)
-#define WINDOW_COUNT_DEFAULT 8u
-#define LATE_MS_DEFAULT      INT64_C(600000)
-#define IN_ORDER_MS_DEFAULT  INT64_C(3600000)
-#define FUTURE_MS_DEFAULT    INT64_C(600000)
-#define SNAPSHOT_MS_DEFAULT  INT64_C(300000)
+#define WINDOW_MS_DEFAULT     INT64_C(14400000)
+#define WINDOW_MS_MIN         INT64_C(1000)
+#define WINDOW_MS_MAX         INT64_C(2678400000)
+#define WINDOW_COUNT_DEFAULT  8u
+#define LATE_MS_DEFAULT       INT64_C(600000)
+#define IN_ORDER_MS_DEFAULT   INT64_C(3600000)
+#define FUTURE_MS_DEFAULT     INT64_C(600000)
+#define SNAPSHOT_MS_DEFAULT   INT64_C(300000)
+#define FILL_QUIET_MS_DEFAULT INT64_C(5000)
 /* What a client waits for an answer without giving up, and a disk needs for a window of ten million
  * samples. */
 #define PURGE_WAIT_MS_DEFAULT INT64_C(10000)
@@ -76,6 +77,8 @@ static struct quarry_tsdb_options options_whole(const struct quarry_tsdb_options
     if (options->query_bytes == 0) {
         whole.query_bytes = options->memory_bytes / QUERY_PART;
     }
+    whole.fill_quiet_ms =
+        options->fill_quiet_ms < 0 ? 0 : or_default(options->fill_quiet_ms, FILL_QUIET_MS_DEFAULT);
     whole.snapshot_ms = or_default(options->snapshot_ms, SNAPSHOT_MS_DEFAULT);
     whole.purge_wait_ms =
         options->purge_wait_ms < 0 ? 0 : or_default(options->purge_wait_ms, PURGE_WAIT_MS_DEFAULT);
@@ -112,11 +115,13 @@ static enum quarry_status options_check(const struct quarry_tsdb_options *option
         return error_set(error, QUARRY_BAD_INPUT, "%s: there is no durability %d", options->name,
                          (int)options->durability);
     }
+    /* At most 24 windows of 31 days: no overflow. */
+    int64_t kept_ms = options->window_ms * (int64_t)options->window_count;
     if (options->in_order_ms < 0 || options->in_order_ms > options->window_ms ||
-        options->out_of_order_ms > options->window_ms || options->future_ms < 0) {
+        options->out_of_order_ms > kept_ms || options->future_ms < 0) {
         return error_set(error, QUARRY_BAD_INPUT,
-                         "%s: samples can be late by a window, %lld ms, at the most", options->name,
-                         (long long)options->window_ms);
+                         "%s: samples can be late by what is kept, %lld ms, at the most",
+                         options->name, (long long)kept_ms);
     }
     return QUARRY_OK;
 }
@@ -227,6 +232,8 @@ static void fill_in(struct quarry_tsdb *tsdb, const struct ground *ground,
     memcpy(tsdb->small, ground->small, sizeof tsdb->small);
     tsdb->lifetime = ground->lifetime;
     tsdb->grace_ms = late_ms > options->in_order_ms ? late_ms : options->in_order_ms;
+    /* What is later fills windows that are sealed by then. */
+    tsdb->grace_ms = tsdb->grace_ms > options->window_ms ? options->window_ms : tsdb->grace_ms;
     tsdb->window_options = (struct tsdb_window_options){
         .memory = options->memory,
         .small = &tsdb->small[TSDB_PART_META],

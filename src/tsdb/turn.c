@@ -19,6 +19,11 @@
  * Before a window is purged it is offered, where somebody wants to know (offer.c); that is waited
  * for without the mutex.
  *
+ * A window that is sealed is filled by a new one in its place, whose base it becomes (window.h): a
+ * request that may bring samples of so long ago asks for it. It takes them as late ones, whatever
+ * the order, and is sealed anew, base and all, when nothing has come for options.fill_quiet_ms or
+ * memory is wanted. What comes while it is being sealed waits for that, and fills it once more.
+ *
  * The newest window is never sealed and never purged: it is what known series go on in.
  *
  * Locking: turn_mutex, which all of this holds; memory is taken under it, so its rank is below all
@@ -56,6 +61,25 @@ static bool window_is_open(const struct tsdb_window *window)
     return atomic_load_acquire_u64(&window->sealed_mask) != UINT64_MAX;
 }
 
+/* Whether it was sealed, and is filled. */
+static bool window_is_filling(const struct tsdb_window *window)
+{
+    const struct tsdb_open *open = tsdb_window_open(window);
+
+    return window_is_open(window) && open != NULL && tsdb_open_base(open) != NULL;
+}
+
+/* Whether nothing has come to a filling for a while, or some of it is sealed already. */
+static bool filling_is_due(const struct quarry_tsdb *tsdb, const struct tsdb_window *window)
+{
+    const struct tsdb_open *open = tsdb_window_open(window);
+    /* Relaxed: only a number. */
+    uint64_t quiet_ns = os_monotonic_ns(os_real()) - atomic_load_relaxed_u64(&open->filled_ns);
+
+    return atomic_load_acquire_u64(&window->sealed_mask) != 0 ||
+           quiet_ns >= (uint64_t)tsdb->options.fill_quiet_ms * Q_MS_NS;
+}
+
 /* When a window is due. Saturates. */
 static int64_t window_due_ms(const struct quarry_tsdb *tsdb, const struct tsdb_window *window)
 {
@@ -64,17 +88,20 @@ static int64_t window_due_ms(const struct quarry_tsdb *tsdb, const struct tsdb_w
     return __builtin_add_overflow(window->end_ms, tsdb->grace_ms, &due_ms) ? INT64_MAX : due_ms;
 }
 
-/* The oldest window that is open and whose end has passed by `grace_ms`; NULL: none. Not the
- * newest. */
+/* The oldest window that is open and whose end has passed by `grace_ms`, but the newest; or that is
+ * filled, and is quiet; NULL: none. */
 static struct tsdb_window *window_ended(struct quarry_tsdb *tsdb, const struct tsdb_view *view,
                                         bool is_due)
 {
     int64_t time_ms = tsdb_time_ms(tsdb);
 
-    for (uint32_t i = 0; i + 1 < view->window_count; i++) {
+    for (uint32_t i = 0; i < view->window_count; i++) {
         struct tsdb_window *window = view->windows[i];
         int64_t end_ms = is_due ? window_due_ms(tsdb, window) : window->end_ms;
-        if (window_is_open(window) && time_ms >= end_ms) {
+        bool has_ended = window_is_filling(window)
+                             ? !is_due || filling_is_due(tsdb, window)
+                             : i + 1 < view->window_count && time_ms >= end_ms;
+        if (window_is_open(window) && has_ended) {
             return window;
         }
     }
@@ -88,7 +115,8 @@ static void due_update(struct quarry_tsdb *tsdb)
     int64_t due_ms = INT64_MAX;
 
     for (uint32_t i = 0; i + 1 < view->window_count; i++) {
-        if (window_is_open(view->windows[i]) && window_due_ms(tsdb, view->windows[i]) < due_ms) {
+        if (window_is_open(view->windows[i]) && !window_is_filling(view->windows[i]) &&
+            window_due_ms(tsdb, view->windows[i]) < due_ms) {
             due_ms = window_due_ms(tsdb, view->windows[i]);
         }
     }
@@ -187,7 +215,7 @@ static uint32_t open_window_count(struct quarry_tsdb *tsdb)
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < view->window_count; i++) {
-        count += window_is_open(view->windows[i]);
+        count += window_is_open(view->windows[i]) && !window_is_filling(view->windows[i]);
     }
     tsdb_view_release(&tsdb->views, view);
     return count;
@@ -293,6 +321,81 @@ enum quarry_status tsdb_turn_make_window(struct quarry_tsdb *tsdb, int32_t numbe
     if (tsdb->background != NULL) {
         tsdb_background_wake(tsdb->background); /* series may have lost their last window */
     }
+    return status;
+}
+
+/* ---- filling -------------------------------------------------------------------------------- */
+
+/* Has a window take the place of one that is sealed. */
+static enum quarry_status fill_begin(struct quarry_tsdb *tsdb, struct tsdb_window *base)
+    Q_REQUIRES(&tsdb->turn_mutex)
+{
+    struct tsdb_window *filling = NULL;
+    enum quarry_status status =
+        tsdb_window_create(&tsdb->window_options, base->number, &filling, NULL);
+
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    struct tsdb_open *open = tsdb_window_open(filling);
+    for (uint32_t i = 0; i < TSDB_SHARD_COUNT; i++) {
+        tsdb_sealed_extent(base, i, &open->base.from[i], &open->base.to[i]);
+    }
+    atomic_store_relaxed_u64(&open->filled_ns, os_monotonic_ns(os_real()));
+    filling->is_refilled = true;
+    filling->fill_number = base->fill_number + 1;
+    if (tsdb->durable != NULL) { /* before anybody can append */
+        tsdb_durable_begin_filling(tsdb->durable, base->number);
+    }
+    status = tsdb_views_fill(&tsdb->views, filling, base);
+    if (status != QUARRY_OK) {
+        tsdb_window_destroy(filling);
+        return status;
+    }
+    (void)atomic_add_relaxed_u64(&tsdb->counters.filling_count, 1);
+    return QUARRY_OK;
+}
+
+/* One step on the way to a filling. */
+static enum piece fill_step(struct quarry_tsdb *tsdb, int32_t number,
+                            enum quarry_status *ret_status) Q_REQUIRES(&tsdb->turn_mutex)
+{
+    if (!tsdb_seal_settle(tsdb)) {
+        return PIECE_LATER;
+    }
+    struct tsdb_view *view = tsdb_view_acquire(&tsdb->views);
+    struct tsdb_window *window = tsdb_view_find(view, number);
+    enum piece piece = PIECE_NONE;
+    bool is_given = false;
+
+    if (window != NULL && !window_is_open(window)) {
+        *ret_status = fill_begin(tsdb, window);
+    } else if (window != NULL && atomic_load_acquire_u64(&window->sealed_mask) != 0) {
+        piece = window_seal(tsdb, view, window);
+        is_given = piece == PIECE_DONE; /* to the sealing */
+    }
+    if (!is_given) {
+        tsdb_view_release(&tsdb->views, view);
+    }
+    return piece;
+}
+
+enum quarry_status tsdb_turn_fill_window(struct quarry_tsdb *tsdb, int32_t number)
+{
+    enum quarry_status status = QUARRY_OK;
+    enum piece piece = PIECE_DONE;
+
+    os_mutex_lock(&tsdb->turn_mutex);
+    for (uint32_t waits = 0; piece != PIECE_NONE && status == QUARRY_OK;) {
+        piece = fill_step(tsdb, number, &status);
+        if (piece == PIECE_FAILED) {
+            status = QUARRY_NO_MEMORY;
+        } else if (piece == PIECE_LATER) {
+            status = ++waits > HELP_WAITS_MAX ? QUARRY_BUSY : QUARRY_OK;
+            os_yield();
+        }
+    }
+    os_mutex_unlock(&tsdb->turn_mutex);
     return status;
 }
 

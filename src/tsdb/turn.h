@@ -33,4 +33,14 @@ bool tsdb_turn_is_due(struct quarry_tsdb *tsdb);
 /* When there is nothing to do: how long until there may be, unless somebody wakes the thread. */
 uint64_t tsdb_turn_wait_ns(struct quarry_tsdb *tsdb);
 
+/*
+ * Has a window that is sealed be open again, so that it is filled; what of it is being sealed is
+ * sealed first. One that is open, or is not there, stays as it is.
+ *
+ * Errors: those of making a window; QUARRY_BUSY: requests are in a shard that is to be sealed.
+ * Threads: outside the epoch, without a view. Cost: a look at all series of the window, or sealing
+ * the rest of it.
+ */
+enum quarry_status tsdb_turn_fill_window(struct quarry_tsdb *tsdb, int32_t number);
+
 #endif

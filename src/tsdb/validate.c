@@ -67,11 +67,10 @@ static enum quarry_status chain_count(struct check *check, const struct tsdb_ope
     return QUARRY_OK;
 }
 
-static enum quarry_status chain_read(struct check *check, const struct tsdb_open_shard *shard,
-                                     const struct tsdb_chain *chain)
+/* What is read of a series, from where reading has begun. */
+static enum quarry_status read_check(struct check *check)
 {
-    const struct tsdb_memory *memory = &check->tsdb->small[TSDB_PART_QUERY];
-    enum quarry_status status = tsdb_open_read_begin(&check->read, memory, shard, chain);
+    enum quarry_status status = QUARRY_OK;
     int64_t last_ms = INT64_MIN;
     uint32_t count = 1;
 
@@ -81,6 +80,34 @@ static enum quarry_status chain_read(struct check *check, const struct tsdb_open
         status = block_check(check, count, &last_ms);
     }
     return status != QUARRY_OK ? status : tsdb_open_read_status(&check->read);
+}
+
+static enum quarry_status chain_read(struct check *check, const struct tsdb_open_shard *shard,
+                                     const struct tsdb_chain *chain)
+{
+    const struct tsdb_memory *memory = &check->tsdb->small[TSDB_PART_QUERY];
+    enum quarry_status status = tsdb_open_read_begin(&check->read, memory, shard, chain);
+
+    return status == QUARRY_OK ? read_check(check) : status;
+}
+
+/* A shard of a filling as readers see it: what lay sealed before, merged with what came. */
+static enum quarry_status filling_check(struct check *check, const struct tsdb_open *open,
+                                        uint32_t shard)
+{
+    const struct tsdb_memory *memory = &check->tsdb->small[TSDB_PART_QUERY];
+    const struct tsdb_window *base = tsdb_open_base(open);
+    const struct tsdb_sealed_shard *sealed = &base->sealed_shard[shard];
+    enum quarry_status status = QUARRY_OK;
+
+    for (uint32_t i = 0; i < sealed->entry_count && status == QUARRY_OK; i++) {
+        uint32_t id = tsdb_sealed_entry_at(base, sealed, i)->local * TSDB_SHARD_COUNT + shard;
+        status = tsdb_open_read_begin_filling(&check->read, memory, open, id, INT64_MIN);
+        if (status == QUARRY_OK) {
+            status = read_check(check);
+        }
+    }
+    return status;
 }
 
 static enum quarry_status open_check(struct check *check, const struct tsdb_open *open,
@@ -177,6 +204,9 @@ static void charges_add(struct check *check, const struct tsdb_open *open)
     if (open == NULL) {
         return;
     }
+    if (tsdb_open_base(open) != NULL) {
+        check->sealed_bytes += atomic_load_relaxed_u64(&tsdb_open_base(open)->sealed.charged_bytes);
+    }
     check->open_bytes += atomic_load_relaxed_u64(&open->chains.charged_bytes);
     for (uint32_t i = 0; i < TSDB_SHARD_COUNT; i++) {
         check->open_bytes += atomic_load_relaxed_u64(&open->shard[i].chunklets.charged_bytes);
@@ -195,6 +225,9 @@ static enum quarry_status window_check(struct check *check)
             CHECK(open != NULL, "window %d: shard %u is neither open nor sealed",
                   check->window->number, i);
             status = open_check(check, open, i);
+            if (status == QUARRY_OK && tsdb_open_base(open) != NULL) {
+                status = filling_check(check, open, i);
+            }
         }
     }
     charges_add(check, open);

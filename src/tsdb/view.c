@@ -12,7 +12,8 @@
  * lets go, by whoever that is.
  *
  * Invariants
- *   1. view_count of a window is the number of views in the list that have it.
+ *   1. view_count of a window is the number of views in the list that have it, and one more while
+ *      another window has it as its base.
  *   2. A view without pins is not in the list.
  *   3. No series whose last window is at or above the floor, the lowest number in any view, is
  *      removed: so what a query has found stays while it looks.
@@ -97,6 +98,17 @@ static bool unpin_locked(struct tsdb_views *views, struct tsdb_view *view,
     return true;
 }
 
+/* Ends a window that nobody lists, and what it filled. */
+static void window_end(struct tsdb_views *views, struct tsdb_window *window)
+{
+    struct tsdb_open *open = tsdb_window_open(window);
+
+    if (open != NULL) {
+        tsdb_views_end_base(views, open);
+    }
+    tsdb_window_destroy(window);
+}
+
 void tsdb_view_release(struct tsdb_views *views, struct tsdb_view *view)
 {
     struct tsdb_window *ended[TSDB_VIEW_WINDOWS_MAX];
@@ -106,7 +118,7 @@ void tsdb_view_release(struct tsdb_views *views, struct tsdb_view *view)
     bool is_last = unpin_locked(views, view, ended, &ended_count);
     os_mutex_unlock(&views->mutex);
     for (uint32_t i = 0; i < ended_count; i++) {
-        tsdb_window_destroy(ended[i]);
+        window_end(views, ended[i]);
     }
     if (is_last) {
         tsdb_memory_give(views->memory, view);
@@ -166,6 +178,58 @@ enum quarry_status tsdb_views_change(struct tsdb_views *views, struct tsdb_windo
     tsdb_view_release(views, old);
     *ret_purged_count = purged_count;
     return QUARRY_OK;
+}
+
+/* ---- fillings ------------------------------------------------------------------------------- */
+
+enum quarry_status tsdb_views_fill(struct tsdb_views *views, struct tsdb_window *filling,
+                                   struct tsdb_window *base)
+{
+    struct tsdb_view *view = view_make(views), *old = tsdb_view_acquire(views);
+
+    Q_ASSERT(filling->number == base->number && tsdb_window_open(base) == NULL);
+    if (view == NULL) {
+        tsdb_view_release(views, old);
+        return QUARRY_NO_MEMORY;
+    }
+    (void)view_copy(view, old, INT32_MIN);
+    for (uint32_t i = 0; i < view->window_count; i++) {
+        if (view->windows[i] == base) {
+            view->windows[i] = filling;
+        }
+    }
+    os_mutex_lock(&views->mutex);
+    tsdb_window_open(filling)->base.window = base; /* seen with the view, by its mutex */
+    base->view_count++;
+    list_add(views, view);
+    os_mutex_unlock(&views->mutex);
+    tsdb_view_release(views, old);
+    tsdb_view_release(views, old);
+    return QUARRY_OK;
+}
+
+void tsdb_views_end_base(struct tsdb_views *views, struct tsdb_open *open)
+{
+    struct tsdb_window *base = open->base.window;
+
+    if (base == NULL) {
+        return;
+    }
+    open->base.window = NULL;
+    os_mutex_lock(&views->mutex);
+    bool is_last = --base->view_count == 0;
+    os_mutex_unlock(&views->mutex);
+    if (is_last) {
+        tsdb_window_destroy(base);
+    }
+}
+
+bool tsdb_views_is_base_alone(struct tsdb_views *views, const struct tsdb_window *base)
+{
+    os_mutex_lock(&views->mutex);
+    bool is_alone = base->view_count == 1;
+    os_mutex_unlock(&views->mutex);
+    return is_alone;
 }
 
 int32_t tsdb_views_floor(struct tsdb_views *views)

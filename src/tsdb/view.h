@@ -63,6 +63,20 @@ static inline struct tsdb_window *tsdb_view_find(const struct tsdb_view *view, i
 enum quarry_status tsdb_views_change(struct tsdb_views *views, struct tsdb_window *added,
                                      int32_t number_min, uint32_t *ret_purged_count);
 
+/*
+ * Makes a view with a window in place of the one of its number, which becomes its base and lives as
+ * long as that or a view wants it.
+ *
+ * `filling`: given, unless it fails; open, without samples. Errors: QUARRY_NO_MEMORY: as it was.
+ * Threads: as above.
+ */
+enum quarry_status tsdb_views_fill(struct tsdb_views *views, struct tsdb_window *filling,
+                                   struct tsdb_window *base);
+/* Lets go of the base of an open half, if it has one. Threads: nobody reads it any more. */
+void tsdb_views_end_base(struct tsdb_views *views, struct tsdb_open *open);
+/* Whether a base is nobody's but the window's that is filled, so that its bytes may go. */
+bool tsdb_views_is_base_alone(struct tsdb_views *views, const struct tsdb_window *base);
+
 /* The lowest window number that anybody looks at; INT32_MAX: there is no window. Cost: a lock, and
  * O(views). */
 int32_t tsdb_views_floor(struct tsdb_views *views);

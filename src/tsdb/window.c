@@ -97,8 +97,13 @@ enum quarry_status tsdb_window_begin_sealed(struct tsdb_window *window, const ch
     if (window->sealed_lane != NULL) {
         return QUARRY_OK;
     }
+    char part[8] = "sealed";
+
+    if (window->fill_number != 0) { /* its lane lives beside that of what it was before */
+        (void)snprintf(part, sizeof part, "s%x", window->fill_number & 0xfff);
+    }
     enum quarry_status status =
-        lane_make(memory, name, "sealed", window->number, &window->sealed_lane, NULL);
+        lane_make(memory, name, part, window->number, &window->sealed_lane, NULL);
     if (status == QUARRY_OK) {
         /* Whoever reads figures looks at the space's charges meanwhile, and at nothing else. */
         window->sealed.lane = window->sealed_lane;
@@ -110,6 +115,7 @@ enum quarry_status tsdb_window_begin_sealed(struct tsdb_window *window, const ch
 
 void tsdb_open_destroy(struct tsdb_window *window, struct tsdb_open *open)
 {
+    Q_ASSERT(open->base.window == NULL);
     quarry_lane_destroy(open->lane);
     tsdb_space_forget(&open->chains);
     for (uint32_t i = 0; i < TSDB_SHARD_COUNT; i++) {

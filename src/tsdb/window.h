@@ -32,10 +32,22 @@ struct tsdb_open_shard {
     struct tsdb_space chunklets; /* any thread may back more of it */
 };
 
+/*
+ * What of a window that is filled lay sealed before: its shards are read, and sealed anew with what
+ * came, and go then.
+ */
+struct tsdb_base {
+    struct tsdb_window *window; /* NULL: the open half is not of a filling; sealed whole */
+    /* where the bytes of each shard lie; by the thread that has the turn */
+    uint64_t from[TSDB_SHARD_COUNT], to[TSDB_SHARD_COUNT];
+};
+
 /* What a window has while one of its shards is open. */
 struct tsdb_open {
     struct quarry_lane *lane;
-    struct tsdb_space chains; /* struct tsdb_chain by series id */
+    struct tsdb_base base;      /* const until no reader is in the open half any more */
+    _Atomic uint64_t filled_ns; /* of the monotonic clock: when something came to a filling */
+    struct tsdb_space chains;   /* struct tsdb_chain by series id */
     struct tsdb_open_shard shard[TSDB_SHARD_COUNT];
 };
 
@@ -56,8 +68,14 @@ struct tsdb_window {
     struct tsdb_memory *memory;
     struct quarry_account *open_account, *sealed_account;
 
+    uint32_t fill_number;             /* const: how often it has been filled; of its lanes' names */
+    _Atomic uint64_t offered_samples; /* how many it had when it was offered last */
     _Atomic uint32_t offer; /* enum tsdb_offer: whether it was offered before it is purged */
-    uint32_t view_count;    /* views that list it; guarded by the store's windows_mutex */
+    /* views that list it, and the window whose base it is; guarded by the views' mutex */
+    uint32_t view_count;
+    /* its file, if it has one, is of what it was before it was filled; guarded by the turn's mutex
+     */
+    bool is_refilled;
 
     /* NULL once all shards are sealed. Readers load it within an epoch. */
     _Atomic(void *) open;
@@ -109,7 +127,7 @@ void tsdb_window_destroy(struct tsdb_window *window);
 enum quarry_status tsdb_window_begin_sealed(struct tsdb_window *window, const char *name,
                                             struct quarry_memory *memory);
 
-/* Ends the open half: all shards are sealed, and no reader is in it any more. */
+/* Ends the open half: all shards are sealed, and no reader is in it any more; it has no base. */
 void tsdb_open_destroy(struct tsdb_window *window, struct tsdb_open *open);
 
 static inline struct tsdb_open *tsdb_window_open(const struct tsdb_window *window)
@@ -122,6 +140,13 @@ static inline struct tsdb_open *tsdb_window_open(const struct tsdb_window *windo
 static inline bool tsdb_window_is_sealed(const struct tsdb_window *window, uint32_t shard)
 {
     return (atomic_load_acquire_u64(&window->sealed_mask) >> shard & 1) != 0;
+}
+
+/* What lay sealed before of a window that is filled; NULL: there is none. Threads: within the epoch
+ * in which `open` was found, or with a promise in one of its shards. */
+static inline struct tsdb_window *tsdb_open_base(const struct tsdb_open *open)
+{
+    return open->base.window;
 }
 
 /* A chunklet of a shard by its number, which is not NONE; backed. */

@@ -64,7 +64,7 @@ static bool window_may(struct tsdb_durable *durable, const struct tsdb_window *w
     if (open == NULL) {
         return true; /* it is sealed, and needs none */
     }
-    if (atomic_load_relaxed_u64(&window->sealed_mask) != 0 ||
+    if (atomic_load_relaxed_u64(&window->sealed_mask) != 0 || tsdb_open_base(open) != NULL ||
         tsdb_durable_is_lacking(durable, window->number) ||
         tsdb_durable_file_of(durable, window->number) != NULL) {
         return false;

@@ -82,6 +82,26 @@ enum quarry_status tsdb_window_file_length(struct tsdb_section_file *sections, i
     return status;
 }
 
+/* What of the log is in the file. */
+static bool mark_read(struct tsdb_section_file *sections, struct tsdb_window_mark *ret_mark)
+{
+    uint8_t bytes[TSDB_WINDOW_LOG_BYTES];
+    uint64_t lost_bytes = 0;
+
+    for (size_t i = 0; i < tsdb_section_file_count(sections); i++) {
+        const struct tsdb_section_info section = tsdb_section_file_info(sections, i);
+        if (section.kind == TSDB_SECTION_LOG && section.byte_count == sizeof bytes &&
+            tsdb_section_file_read(sections, i, bytes, lost_whole, &lost_bytes, NULL) ==
+                QUARRY_OK) {
+            *ret_mark =
+                (struct tsdb_window_mark){.log_from = endian_load_le_u64(bytes),
+                                          .log_was_whole = endian_load_le_u64(bytes + 8) != 0};
+            return true;
+        }
+    }
+    return false;
+}
+
 static void lost_bytes_of_space(void *argument, const struct tsdb_section_info *info,
                                 uint64_t offset, uint64_t byte_count)
 {
@@ -382,6 +402,7 @@ static enum quarry_status window_read(struct loading *loading, struct tsdb_windo
         return status;
     }
     exemplars_enter(loading);
+    loaded->has_mark = mark_read(loading->sections, &loaded->mark);
     loaded->max_ms = INT64_MIN;
     uint64_t kept_count = 0;
     for (uint32_t i = 0; i < TSDB_SHARD_COUNT; i++) {

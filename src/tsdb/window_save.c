@@ -1,11 +1,16 @@
 /*
  * Writing a sealed window.
  *
- *     info │ bytes of segment 0 │ of segment 1 │ … │ chunks of series │ of exemplars │ info again
+ *     info │ log │ bytes of segment 0 │ of segment 1 │ … │ chunks of series │ of exemplars │ info
+ * again
  *
  * The window's bytes are written as they lie in memory: places in them are offsets, and the space
  * fills each of its segments from the beginning, so that a segment is one piece of which only the
  * end is to be found. Then the series that have samples in it, so that the file can be read alone.
+ *
+ * A window that was filled is written again, whole, over its file. What of the log is in the file
+ * is said in it (`log`): the segments of the window below a number; and of its first file, that all
+ * of its samples were in these.
  *
  * Invariants
  *   1. What is written does not change: the window is sealed, and pinned.
@@ -150,6 +155,8 @@ static enum quarry_status chunks_make(struct tsdb_durable *durable,
 struct plan {
     uint8_t info[TSDB_WINDOW_INFO_BYTES];
     struct tsdb_slice info_piece, bytes[TSDB_SPACE_SEGMENTS];
+    uint8_t log[TSDB_WINDOW_LOG_BYTES];
+    struct tsdb_slice log_piece;
     struct tsdb_series_chunks chunks;
     struct tsdb_exemplar_chunks exemplars;
     struct tsdb_section *sections;
@@ -180,8 +187,16 @@ static void plan_bytes(struct plan *plan, const struct tsdb_window *window)
     }
 }
 
+static void plan_mark(struct plan *plan, const struct tsdb_window_mark *mark)
+{
+    endian_store_le_u64(plan->log, mark->log_from);
+    endian_store_le_u64(plan->log + 8, mark->log_was_whole);
+    plan->log_piece = (struct tsdb_slice){(const char *)plan->log, sizeof plan->log};
+    plan_add(plan, TSDB_SECTION_LOG, 0, &plan->log_piece);
+}
+
 static enum quarry_status plan_make(struct tsdb_durable *durable, const struct tsdb_window *window,
-                                    struct plan *plan)
+                                    const struct tsdb_window_mark *mark, struct plan *plan)
 {
     enum quarry_status status = chunks_make(durable, window, &plan->chunks);
 
@@ -190,7 +205,7 @@ static enum quarry_status plan_make(struct tsdb_durable *durable, const struct t
     }
     if (status == QUARRY_OK) {
         plan->sections =
-            tsdb_memory_take(plan->chunks.memory, (2 + TSDB_SPACE_SEGMENTS + plan->chunks.count +
+            tsdb_memory_take(plan->chunks.memory, (3 + TSDB_SPACE_SEGMENTS + plan->chunks.count +
                                                    plan->exemplars.count) *
                                                       sizeof(*plan->sections));
     }
@@ -200,6 +215,7 @@ static enum quarry_status plan_make(struct tsdb_durable *durable, const struct t
     info_put(window, plan->info);
     plan->info_piece = (struct tsdb_slice){(const char *)plan->info, sizeof plan->info};
     plan_add(plan, TSDB_SECTION_INFO, 0, &plan->info_piece);
+    plan_mark(plan, mark);
     plan_bytes(plan, window);
     for (size_t i = 0; i < plan->chunks.count; i++) {
         plan_add(plan, TSDB_SECTION_SERIES, (uint32_t)i, &plan->chunks.chunks[i]);
@@ -226,7 +242,8 @@ static enum quarry_status salt_read(const struct tsdb_section_place *place, uint
 }
 
 enum quarry_status tsdb_window_save(struct tsdb_durable *durable, const struct tsdb_window *window,
-                                    uint64_t *ret_salt, struct quarry_error *error)
+                                    const struct tsdb_window_mark *mark, uint64_t *ret_salt,
+                                    struct quarry_error *error)
 {
     const struct tsdb_section_place place = tsdb_durable_place(durable, window->number);
     struct tsdb_memory *memory = &durable->tsdb->small[TSDB_PART_QUERY];
@@ -237,7 +254,7 @@ enum quarry_status tsdb_window_save(struct tsdb_durable *durable, const struct t
     }
     tsdb_series_chunks_init(&plan->chunks, memory);
     plan->exemplars.memory = plan->exemplars.bytes.memory = memory;
-    enum quarry_status status = plan_make(durable, window, plan);
+    enum quarry_status status = plan_make(durable, window, mark, plan);
     if (status == QUARRY_OK) {
         status = tsdb_section_file_write(&place, plan->sections, plan->count, error);
     }

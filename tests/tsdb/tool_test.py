@@ -252,7 +252,7 @@ class ServerTarget(Case):
             self.assertIn("--server", error)
             quarry("verify", "--dir", directory, code=75)
             # More pages, of which one line is refused.
-            stale = f'more{{machine="h"}} 5 {(end - 86400) * 1000}\n'
+            stale = f'more{{machine="h"}} 5 {(end - 2 * 86400) * 1000}\n'
             page = self.write("more", "".join(f'more{{machine="h"}} {at} {(end + at) * 1000}\n'
                                               for at in range(0, 3600, 60)) + stale)
             told = json_of("import", page, "--server", url)
@@ -281,6 +281,16 @@ class Peers(Case):
         self.assertEqual(before, self.dump(out))
         listed = prometheus.run(prometheus.program("promtool"), "tsdb", "list", out)
         self.assertEqual(len(listed.splitlines()), 1 + 10, listed)
+        # One by one, the newest first: a window is sealed when its older half comes.
+        newest = f"{self.folder}/newest"
+        blocks = sorted((json.load(open(f"{made}/{name}/meta.json"))["minTime"], name) for name in os.listdir(made)
+                        if os.path.exists(f"{made}/{name}/meta.json"))
+        for _, name in reversed(blocks):
+            words = () if os.path.isdir(newest) else ("--create",)
+            self.assertEqual(json_of("import", f"{made}/{name}", "--dir", newest, *words)["refused"], {})
+        shutil.rmtree(out)
+        quarry("export", "blocks", out, "--dir", newest)
+        self.assertEqual(before, self.dump(out))
 
     def test_a_data_directory_with_its_head_and_back(self):
         data, out = f"{self.folder}/data", f"{self.folder}/out"

@@ -108,6 +108,7 @@ static enum quarry_status flush(struct page *page)
     const struct quarry_tsdb_request appended = {
         .tenant = request->tenant,
         .is_partial = true,
+        .fills_past = true,
         .entries = page->entries,
         .entry_count = page->line_count,
         .resolve = resolve,

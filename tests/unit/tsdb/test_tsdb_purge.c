@@ -156,6 +156,31 @@ static void for_want_of_memory_the_oldest_is_offered_first(void **state)
     assert_true(taken.count >= stats.early_window_count);
 }
 
+/* What another thread would do meanwhile. */
+static enum quarry_status take_and_append(void *argument, const struct quarry_tsdb_leaving *leaving)
+{
+    ((struct taken *)argument)->count++;
+    return rig_append(0, leaving->end_ms - 1, 1);
+}
+
+static void what_comes_to_a_window_that_was_taken_open_is_counted(void **state)
+{
+    (void)state;
+    rig.options.in_order_ms = WINDOW;
+    rig.options.out_of_order_ms = WINDOW;
+    open_taking(4);
+    rig_close();
+    rig.options.before_purge = take_and_append;
+    rig_open();
+    fill_window(0, 1);
+    fill_window(1, 1);
+    assert_int_equal(quarry_tsdb_purge_oldest(rig.tsdb), QUARRY_OK);
+    struct quarry_tsdb_stats stats = rig_stats();
+    assert_int_equal(stats.offered_window_count, 1);
+    assert_int_equal(stats.purged_window_count, 1);
+    assert_int_equal(stats.untaken_window_count, 1);
+}
+
 /* ---- threads -------------------------------------------------------------------------------- */
 
 static _Atomic uint32_t may_go;
@@ -222,6 +247,8 @@ int main(void)
                                         rig_set_up, rig_tear_down),
         cmocka_unit_test_setup_teardown(for_want_of_memory_the_oldest_is_offered_first, rig_set_up,
                                         rig_tear_down),
+        cmocka_unit_test_setup_teardown(what_comes_to_a_window_that_was_taken_open_is_counted,
+                                        rig_set_up, rig_tear_down),
         cmocka_unit_test_setup_teardown(who_is_not_answered_in_time_is_passed_over, rig_set_up,
                                         rig_tear_down),
         cmocka_unit_test_setup_teardown(a_request_waits_for_the_thread, rig_set_up, rig_tear_down),
