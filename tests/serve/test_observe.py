@@ -383,10 +383,10 @@ class Reports(Observe):
 
     def work(self, stop):
         """Keeps the server at work until `stop`."""
+        load = "".join(f"set key{i} 0 0 100 noreply\r\n{'w' * 100}\r\n" for i in range(5000))
         with self.server.connect() as link:
             while not stop.is_set():
-                for i in range(200):
-                    link.send(f"set key{i} 0 0 {VALUE_BYTES} noreply\r\n{'v' * VALUE_BYTES}\r\n")
+                link.send(load)
                 link.ask("version")
 
     def cpu_profile(self):
