@@ -438,6 +438,18 @@ class Reports(Observe):
         self.assertTrue(any(name.startswith("quarry-net-") for _, name in labels), labels)
         self.assertGreater(build_ids, 0)
 
+    def test_samples_that_are_none_are_refused(self):
+        if IS_SANITIZED:
+            return
+        heap = [*self.server.program, "heap", str(self.server.process.pid), "--pprof", "-", "--cpu", "-"]
+        head = "quarry-cpu 1 10000000 1 2 0\n"
+        for text, code in ((head + "@a b\n1" + " ff" * 32 + "\n", 0), ("", 1), (head[:-1], 1), (head + "1 fg\n", 1),
+                           (head + "18446744073709551616 ff\n", 1), (head + "1" + " ff" * 33 + "\n", 1),
+                           (head + "1 " + "f" * 2000 + "\n", 1)):
+            shown = subprocess.run(heap, input=text.encode(), capture_output=True, timeout=PATIENCE_S)
+            self.assertEqual(shown.returncode, code, (text, shown.stderr))
+            self.assertEqual(shown.stdout[:2], b"" if code else b"\x1f\x8b")
+
     def begin_long_profile(self, address):
         """Returns: the connection, when the answer has begun."""
         link = socket.create_connection(address.rsplit(":", 1), timeout=PATIENCE_S)
