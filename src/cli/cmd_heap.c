@@ -5,6 +5,7 @@
  *   --profile KIND   the stacks of that profile instead
  *   --json           all of it as one object                         heap_json
  *   --pprof FILE     the profile as pprof reads it                   profile
+ *   --cpu FILE       samples of CPU time instead of the heap's, for --pprof
  *   --symbol LIST    names of addresses, as pprof asks for them
  *   --sample BYTES   changes the mean distance between samples, in the process, at once
  */
@@ -28,6 +29,7 @@
 static const char heap_help[] =
     "usage: quarry heap PID [--profile KIND] [--top N] [--json]\n"
     "       quarry heap PID --pprof FILE [--profile KIND]\n"
+    "       quarry heap PID --pprof FILE --cpu FILE\n"
     "       quarry heap PID --symbol ADDRESS[+ADDRESS...]\n"
     "       quarry heap PID --sample BYTES\n"
     "\n"
@@ -44,6 +46,7 @@ static const char heap_help[] =
     "                  names up\n"
     "  --json          one object on one line\n"
     "  --pprof FILE    writes the profile for pprof: gzipped protobuf; '-' is stdout\n"
+    "  --cpu FILE      the profile is of CPU time: samples that a server took; '-' is stdin\n"
     "  --symbol LIST   the functions at addresses, a line each: ADDRESS NAME\n"
     "  --sample BYTES  from now on the process samples every so many bytes on average, like 512K;\n"
     "                  0 stops sampling\n"
@@ -57,6 +60,7 @@ static const char heap_help[] =
 struct heap_options {
     const char *pid;
     const char *pprof;  /* NULL: none */
+    const char *cpu;    /* NULL: it is the heap's */
     const char *symbol; /* NULL: none are asked for */
     const char *sample; /* NULL: as it is */
     uint64_t sample_mean_bytes;
@@ -73,6 +77,7 @@ enum option_code {
     OPTION_JSON,
     OPTION_TOP,
     OPTION_SYMBOL,
+    OPTION_CPU,
     OPTION_SAMPLE
 };
 
@@ -81,6 +86,7 @@ static const struct option long_options[] = {
     {"profile", required_argument, NULL, OPTION_PROFILE},
     {"json", no_argument, NULL, OPTION_JSON},
     {"top", required_argument, NULL, OPTION_TOP},
+    {"cpu", required_argument, NULL, OPTION_CPU},
     {"symbol", required_argument, NULL, OPTION_SYMBOL},
     {"sample", required_argument, NULL, OPTION_SAMPLE},
     {NULL, 0, NULL, 0},
@@ -112,6 +118,9 @@ static int set_option(struct heap_options *options, int code, const char *given)
         return CLI_OK;
     case OPTION_TOP:
         return option_count("heap", "--top", optarg, 0, TOP_MAX, &options->top);
+    case OPTION_CPU:
+        options->cpu = optarg;
+        return CLI_OK;
     case OPTION_SYMBOL:
         options->symbol = optarg;
         return CLI_OK;
@@ -133,6 +142,9 @@ static int check_options(const struct heap_options *options, int pid_count)
     }
     if (options->pprof != NULL && options->is_json) {
         return cli_usage_error("heap", "either --pprof or --json");
+    }
+    if (options->cpu != NULL && (options->pprof == NULL || options->has_kind)) {
+        return cli_usage_error("heap", "--cpu goes with --pprof, and without --profile");
     }
     if (options->symbol != NULL &&
         (options->pprof != NULL || options->is_json || options->has_kind)) {
@@ -270,6 +282,8 @@ static int show(const struct heap_options *options, const struct process *proces
             (void)snprintf(error.text, sizeof error.text, "--symbol is addresses like 0x1a+0x2b");
             status = QUARRY_BAD_INPUT;
         }
+    } else if (options->cpu != NULL) {
+        status = profile_write_cpu(options->pprof, options->cpu, process, symbols, &error);
     } else if (options->pprof != NULL) {
         status = profile_write(options->pprof, options->kind, process, symbols, &error);
     } else if (options->is_json) {

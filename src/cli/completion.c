@@ -62,7 +62,7 @@ static const struct place places[] = {
     {"run", NULL, "limit=BYTES report?=FILE sample=BYTES hardened help", "PROGRAM FILE..."},
     {"top", NULL, "server=URL user=NAME password-file=FILE interval=S once json ascii help", "PID"},
     {"heap", NULL,
-     "profile=heap|allocs|lifetimes|fragmentation pprof=FILE json top=N symbol=ADDRESSES "
+     "profile=heap|allocs|lifetimes|fragmentation pprof=FILE json top=N cpu=FILE symbol=ADDRESSES "
      "sample=BYTES help",
      "PID"},
     {"doctor", NULL, "json watch heap pid=PID server=URL user=NAME password-file=FILE help", "PID"},

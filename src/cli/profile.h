@@ -1,5 +1,5 @@
 /*
- * Profiles of a heap for pprof.
+ * Profiles for pprof: of a heap, and of CPU time.
  */
 #ifndef QUARRY_CLI_PROFILE_H
 #define QUARRY_CLI_PROFILE_H
@@ -25,5 +25,14 @@ extern const char *const profile_kind_names[PROFILE_KINDS];
 enum quarry_status profile_write(const char *path, enum profile_kind kind,
                                  const struct process *process, struct symbols *symbols,
                                  struct quarry_error *error);
+
+/*
+ * The same of CPU time: of samples as a server tells them (serve/observe/cpu.h).
+ *
+ * `samples`: a file; "-" is stdin. Errors: also BAD_INPUT, with the line.
+ */
+enum quarry_status profile_write_cpu(const char *path, const char *samples,
+                                     const struct process *process, struct symbols *symbols,
+                                     struct quarry_error *error);
 
 #endif

@@ -330,28 +330,36 @@ static Quarry__Pprof__Sample *sample_create(struct profile_build *build, uint32_
     return sample;
 }
 
-Quarry__Pprof__Sample *profile_add_sample(struct profile_build *build,
-                                          const struct mem_stats_stack *stack,
-                                          const uint64_t *values)
+Quarry__Pprof__Sample *profile_add_pcs(struct profile_build *build, const uint64_t *pcs,
+                                       uint32_t depth, const uint64_t *values)
 {
-    const struct mem_stats_snapshot *snapshot = &build->process->snapshot;
-    Quarry__Pprof__Sample *sample = sample_create(build, stack->depth);
-    const char *owner = mem_stats_owner_name(snapshot, stack->owner);
-    const char *lifetime = mem_stats_lifetime_name(snapshot, stack->lifetime);
+    Quarry__Pprof__Sample *sample = sample_create(build, depth);
 
     if (sample == NULL) {
         return NULL;
     }
-    for (uint32_t i = 0; i < stack->depth; i++) {
-        sample->location_id[sample->n_location_id++] = location_id(build, stack->pc[i]);
+    for (uint32_t i = 0; i < depth; i++) {
+        sample->location_id[sample->n_location_id++] = location_id(build, pcs[i]);
     }
     Q_ASSERT(build->sample_types.count <= PROFILE_VALUES_MAX);
     for (uint32_t i = 0; i < build->sample_types.count; i++) {
         sample->value[sample->n_value++] = (int64_t)size_min_u64(values[i], INT64_MAX);
     }
+    list_add(build, &build->samples, sample);
+    return sample;
+}
+
+Quarry__Pprof__Sample *profile_add_sample(struct profile_build *build,
+                                          const struct mem_stats_stack *stack,
+                                          const uint64_t *values)
+{
+    const struct mem_stats_snapshot *snapshot = &build->process->snapshot;
+    Quarry__Pprof__Sample *sample = profile_add_pcs(build, stack->pc, stack->depth, values);
+    const char *owner = mem_stats_owner_name(snapshot, stack->owner);
+    const char *lifetime = mem_stats_lifetime_name(snapshot, stack->lifetime);
+
     profile_label_text(build, sample, "owner", owner != NULL ? owner : "unknown");
     profile_label_text(build, sample, "lifetime", lifetime != NULL ? lifetime : "unknown");
-    list_add(build, &build->samples, sample);
     return sample;
 }
 

@@ -48,6 +48,9 @@ int64_t profile_string(struct profile_build *build, const char *text);
 /* Sample types are in the order of the values. */
 void profile_add_type(struct profile_build *build, const char *type, const char *unit);
 
+/* A sample of return addresses, innermost first, with as many values as there are types. */
+Quarry__Pprof__Sample *profile_add_pcs(struct profile_build *build, const uint64_t *pcs,
+                                       uint32_t depth, const uint64_t *values);
 /* A sample of a stack with as many values as there are types, labelled with owner and lifetime. */
 Quarry__Pprof__Sample *profile_add_sample(struct profile_build *build,
                                           const struct mem_stats_stack *stack,
@@ -61,5 +64,12 @@ void profile_label_number(struct profile_build *build, Quarry__Pprof__Sample *sa
 
 /* The message, complete but for period and default type. Borrowed from the build. */
 void profile_finish(struct profile_build *build, Quarry__Pprof__Profile *ret_profile);
+
+/*
+ * Writes the message as gzipped protobuf. `path`: created or replaced; "-" is stdout.
+ * Errors: NO_MEMORY, IO; the text names the file.
+ */
+enum quarry_status profile_save(const char *path, const Quarry__Pprof__Profile *profile,
+                                struct quarry_error *error);
 
 #endif

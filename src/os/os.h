@@ -326,16 +326,22 @@ void os_yield(void);
 struct os_thread; /* storage below */
 
 /*
- * Starts a thread named `name` (15 bytes at most) with all signals blocked, on a stack that the
- * caller owns until the thread has been joined: `stack_bytes` of committed memory at `stack`.
- * The C library takes memory from malloc for its thread storage: call it with no lock
- * held that malloc may want.
- * Errors: NO_MEMORY (also: a stack too small for the thread storage of all loaded libraries;
- * OS_THREAD_STACK_BYTES will do), TOO_MANY (the process' or the user's limit of threads).
+ * Starts a thread named `name` (15 bytes at most) with all signals blocked (but one:
+ * os_threads_admit), on a stack that the caller owns until the thread has been joined:
+ * `stack_bytes` of committed memory at `stack`. The C library takes memory from malloc for its
+ * thread storage: call it with no lock held that malloc may want. Errors: NO_MEMORY (also: a stack
+ * too small for the thread storage of all loaded libraries; OS_THREAD_STACK_BYTES will do),
+ * TOO_MANY (the process' or the user's limit of threads).
  */
 enum quarry_status os_thread_start(struct os_thread *thread, const char *name, void *stack,
                                    size_t stack_bytes, void (*run)(void *), void *argument);
 void os_thread_join(struct os_thread *thread);
+/*
+ * Threads that are started from now on let one signal in: that of a profiler, whose handler runs on
+ * the thread that it is about. For a program of our own, before it has threads; a library keeps all
+ * signals of the program it is in from its threads.
+ */
+void os_threads_admit(int signal);
 /*
  * From now on the calling thread works behind the others: it gets a third of the CPU that one of
  * them gets where they compete, and does not take it from one that runs just because it wakes. A

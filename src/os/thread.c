@@ -11,7 +11,7 @@
  * Invariants:
  *   1. All signals are blocked from the thread's first instruction: it inherits the mask of its
  *      creator, which blocks everything around the creation. A program's handlers never run on our
- *      threads.
+ *      threads. The one signal that may be let in is that of a program which is ours.
  *   2. A thread's number is never 0 and never changes, not by fork either. Numbers count up and
  *      come back after 2^32 - 1 threads; nobody has so many alive, but one that lives through
  *      all of them may meet its own number again.
@@ -39,6 +39,7 @@
 
 _Thread_local uint32_t os_thread_number;
 static _Atomic uint32_t last_thread_number;
+static _Atomic uint32_t admitted_signal; /* 0: none; relaxed: set before there are threads */
 
 static enum quarry_status create(struct os_thread *thread, const pthread_attr_t *attributes);
 static void *thread_main(void *argument);
@@ -126,12 +127,21 @@ bool os_thread_is_last(void)
     return bytes == 0 && count <= 4;
 }
 
+void os_threads_admit(int signal)
+{
+    Q_ASSERT(signal > 0);
+    atomic_store_relaxed_u32(&admitted_signal, (uint32_t)signal);
+}
+
 /* Invariant 1. */
 static enum quarry_status create(struct os_thread *thread, const pthread_attr_t *attributes)
 {
     sigset_t all;
     sigset_t before;
+    uint32_t admitted = atomic_load_relaxed_u32(&admitted_signal);
     (void)sigfillset(&all);
+    if (admitted != 0)
+        (void)sigdelset(&all, (int)admitted);
     int failed = pthread_sigmask(SIG_SETMASK, &all, &before);
     Q_ASSERT(failed == 0);
     int error = pthread_create(&thread->handle, attributes, thread_main, thread);

@@ -89,6 +89,9 @@
     X(rt_sigaction, ANY, "signals")                                                                \
     X(rt_sigprocmask, ANY, "the same")                                                             \
     X(rt_sigreturn, ANY, "the same")                                                               \
+    X(timer_create, ANY, "profiles of CPU time")                                                   \
+    X(timer_settime, ANY, "the same")                                                              \
+    X(timer_delete, ANY, "the same")                                                               \
     X(rt_sigtimedwait, ANY, "the main thread's wait")                                              \
     X(sigaltstack, ANY, "a thread begins")                                                         \
     X(restart_syscall, ANY, "waits that a stop has interrupted")                                   \

@@ -249,6 +249,7 @@ static void block_signals(sigset_t *ret_before)
     make_signal_set(&set);
     (void)pthread_sigmask(SIG_BLOCK, &set, ret_before);
     (void)sigaction(SIGPIPE, &ignore, NULL);
+    os_threads_admit(SIGPROF); /* observe/cpu.c */
 }
 
 /* Returns: a signal that has come; 0: none did. */

@@ -176,8 +176,11 @@ enum quarry_status tsdb_durable_log_exemplars(struct tsdb_append *append, uint32
                                          .describe = describe,
                                          .argument = &describing};
 
-    return tsdb_log_append(append->tsdb->durable->log, &batch,
-                           &append->tickets[append->ticket_count++], NULL);
+    enum quarry_status status = tsdb_log_append(append->tsdb->durable->log, &batch,
+                                                &append->tickets[append->ticket_count], NULL);
+    /* Samples are taken without them: only what is there is waited for. */
+    append->ticket_count += status == QUARRY_OK;
+    return status;
 }
 
 enum quarry_status tsdb_durable_wait(struct tsdb_append *append)

@@ -22,6 +22,8 @@
  *   2. synced_end <= end; what lies below it, and the file's name, were there when a sync began
  *      that succeeded.
  *   3. Bytes behind `end` are zeros, or of a record that failed, after which none comes.
+ *   4. A record that failed takes nothing from those before it: they can be synced as ever. A sync
+ *      that failed is told to all who wait, and is the last.
  *
  * Locking: appending is one at a time by its caller's lock. Syncing takes none: `end` is published
  * with release.
@@ -61,7 +63,8 @@ struct log_segment {
 
     /* atomic */
     _Atomic uint64_t end;
-    _Atomic bool is_broken;
+    _Atomic bool is_broken;    /* nothing is appended any more */
+    _Atomic bool is_sync_lost; /* a sync failed: is_broken as well; release: pairs with acquires */
     /* written once, before is_broken; guarded by error_mutex until then */
     struct os_mutex error_mutex;
     struct quarry_error error;
@@ -331,6 +334,7 @@ static void sync_once(struct log_segment *segment)
     (void)atomic_add_relaxed_u64(&segment->sync_count, 1);
     if (status != QUARRY_OK) {
         (void)break_segment(segment, status, &error);
+        atomic_store_release_bool(&segment->is_sync_lost, true);
         return;
     }
     /* Release: pairs with the acquire in log_segment_sync. */
@@ -341,7 +345,7 @@ static void sync_as_leader(struct log_segment *segment, uint64_t end)
 {
     /* Another may have synced between the look and the turn, or broken it. */
     if (atomic_load_acquire_u64(&segment->synced_end) < end &&
-        !atomic_load_acquire_bool(&segment->is_broken)) {
+        !atomic_load_acquire_bool(&segment->is_sync_lost)) {
         sync_once(segment);
     }
     /* Release: pairs with the acquire of the next one. */
@@ -364,9 +368,9 @@ enum quarry_status log_segment_sync(struct log_segment *segment, uint64_t end,
             (void)atomic_add_relaxed_u64(&segment->shared_count, has_waited);
             return QUARRY_OK;
         }
-        enum quarry_status status = log_segment_status(segment, error);
-        if (status != QUARRY_OK) {
-            return status;
+        /* A record that could not be appended leaves those before it as they are (invariant 1). */
+        if (atomic_load_acquire_bool(&segment->is_sync_lost)) {
+            return log_segment_status(segment, error);
         }
         if (atomic_cas_acquire_bool(&segment->is_syncing, &is_free, true)) {
             has_waited = false;

@@ -19,7 +19,7 @@ import unittest
 import urllib.error
 import urllib.request
 
-from server import Server, set_program
+from server import Server, cpu_seconds, set_program
 
 PATIENCE_S = 60
 # Sanitizers bring a malloc of their own: there is no heap of Quarry's to report about.
@@ -376,6 +376,102 @@ class Reports(Observe):
             thread.join()
         self.assertLessEqual(set(statuses), {500, 503} if IS_SANITIZED else {200, 503})
         self.assertIn(500 if IS_SANITIZED else 200, statuses)
+
+    def work(self, stop):
+        """Keeps the server at work until `stop`."""
+        load = "".join(f"set key{i} 0 0 100 noreply\r\n{'w' * 100}\r\n" for i in range(5000))
+        with self.server.connect() as link:
+            while not stop.is_set():
+                link.send(load)
+                link.ask("version")
+
+    def cpu_profile(self):
+        """One with samples in it: as many are taken as that needs."""
+        stop = threading.Event()
+        worker = threading.Thread(target=self.work, args=(stop,))
+        worker.start()
+        try:
+            for _ in range(30):
+                before = cpu_seconds(self.server)
+                status, _, packed_profile = self.ask("/debug/pprof/profile?seconds=1")
+                self.assertEqual(status, 200, packed_profile)
+                told = self.read_cpu_profile(gzip.decompress(packed_profile))
+                if told[1] > 0:
+                    return told, cpu_seconds(self.server) - before
+        finally:
+            stop.set()
+            worker.join()
+        self.fail("30 profiles of a server at work without a sample")
+
+    def read_cpu_profile(self, data):
+        """Checks it. Returns: its texts, its seconds of CPU time, its labels, how many build ids it has."""
+        self.check_profile(data)
+        strings = [value.decode() for number, value in fields(data) if number == 6]
+        whole = dict(fields(data))
+        types = [dict(fields(value)) for number, value in fields(data) if number == 1]
+        self.assertEqual([(strings[each[1]], strings[each[2]]) for each in types],
+                         [("samples", "count"), ("cpu", "nanoseconds")])
+        self.assertEqual(whole[12], 10_000_000)
+        self.assertGreaterEqual(whole[10], 1_000_000_000)
+        seconds, labels = 0, set()
+        for sample in (value for number, value in fields(data) if number == 2):
+            count, cpu_ns = packed(dict(fields(sample))[2])
+            self.assertEqual(cpu_ns, count * 10_000_000)
+            seconds += cpu_ns / 1e9
+            label = dict(fields(dict(fields(sample))[3]))
+            labels.add((strings[label[1]], strings[label[2]]))
+        mappings = [dict(fields(value)) for number, value in fields(data) if number == 3]
+        return strings, seconds, labels, sum(6 in mapping and mapping[6] != 0 for mapping in mappings)
+
+    def test_cpu_profile(self):
+        if IS_SANITIZED:
+            self.report("/debug/pprof/profile?seconds=1")
+            return
+        (strings, seconds, labels, build_ids), used = self.cpu_profile()
+        self.assertLessEqual(seconds, used + 0.02)  # samples are whole periods of what threads used
+        self.assertIn("worker_run", strings)
+        self.assertIn("thread", {key for key, _ in labels})
+        self.assertTrue(any(name.startswith("quarry-net-") for _, name in labels), labels)
+        self.assertGreater(build_ids, 0)
+
+    def test_samples_that_are_none_are_refused(self):
+        if IS_SANITIZED:
+            return
+        heap = [*self.server.program, "heap", str(self.server.process.pid), "--pprof", "-", "--cpu", "-"]
+        head = "quarry-cpu 1 10000000 1 2 0\n"
+        for text, code in ((head + "@a b\n1" + " ff" * 32 + "\n", 0), ("", 1), (head[:-1], 1), (head + "1 fg\n", 1),
+                           (head + "18446744073709551616 ff\n", 1), (head + "1" + " ff" * 33 + "\n", 1),
+                           (head + "1 " + "f" * 2000 + "\n", 1)):
+            shown = subprocess.run(heap, input=text.encode(), capture_output=True, timeout=PATIENCE_S)
+            self.assertEqual(shown.returncode, code, (text, shown.stderr))
+            self.assertEqual(shown.stdout[:2], b"" if code else b"\x1f\x8b")
+
+    def begin_long_profile(self, address):
+        """Returns: the connection, when the answer has begun."""
+        link = socket.create_connection(address.rsplit(":", 1), timeout=PATIENCE_S)
+        link.sendall(b"GET /debug/pprof/profile?seconds=300 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        self.assertIn(b" 200 ", link.recv(64))
+        return link
+
+    def test_cpu_profiles_go_one_at_a_time(self):
+        for seconds in ("0", "301", "1s", "-1", "", "99999999999999999999"):
+            self.assertEqual(self.ask(f"/debug/pprof/profile?seconds={seconds}")[0], 400, seconds)
+        if IS_SANITIZED:
+            return
+        with self.begin_long_profile(self.address):
+            self.assertEqual(self.ask("/debug/pprof/profile?seconds=1")[0], 409)
+        while True:  # who has gone leaves room: it is seen when something is written to him
+            status = self.ask("/debug/pprof/profile?seconds=1")[0]
+            if status == 200:
+                break
+            self.assertEqual(status, 409)
+
+    def test_a_server_that_ends_does_not_wait_for_a_profile(self):
+        if IS_SANITIZED:
+            self.skipTest("there is none")
+        with Server(http="127.0.0.1:0") as ending:
+            with self.begin_long_profile(ending.doors()[-1]["address"]):
+                ending.end()
 
     def test_no_child_is_left(self):
         """But the one that makes reports, which has none either."""

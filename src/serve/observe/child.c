@@ -2,8 +2,9 @@
  * Reports by a child.
  *
  *     server ── order ──> reporter ── /proc/self/exe heap PID --json ──> child ── reads the
- *        └──── pipe: the report <──────────────────────────────────────────┘   statistics segment
- *                                                             and the files of the program
+ *        ├──── pipe: the report <──────────────────────────────────────────┤   statistics segment
+ *        └ ─ ─ pipe: what it reads from stdin, of some reports ─ ─ ─ ─ ─ ─ >   and the files of
+ *                                                                              the program
  *
  * Names for addresses need the debug information of the program: hundreds of megabytes that a
  * process with a budget must not take for somebody's curiosity. A child has them instead, for the
@@ -51,6 +52,8 @@ struct child {
     char *said;
     size_t said_bytes;
     int output, errors; /* the reading ends; -1: closed */
+    int input;          /* the writing end, which does not wait; -1: closed */
+    size_t sent_bytes;  /* of the input */
     uint64_t deadline_ns;
 };
 
@@ -67,22 +70,28 @@ static void close_end(int *fd)
 /* Returns: 0, or an errno. */
 static int begin(struct child *child)
 {
+    int input[2] = {-1, -1};
     int output[2] = {-1, -1};
     int errors[2] = {-1, -1};
     int status = 0;
 
-    if (pipe2(output, O_CLOEXEC) != 0 || pipe2(errors, O_CLOEXEC) != 0) {
+    if (pipe2(output, O_CLOEXEC) != 0 || pipe2(errors, O_CLOEXEC) != 0 ||
+        (child->order->input != NULL &&
+         (pipe2(input, O_CLOEXEC) != 0 || fcntl(input[1], F_SETFL, O_NONBLOCK) != 0))) {
         status = errno;
     } else {
-        status = reporter_run(child->order->words, output[1], errors[1]);
+        status = reporter_run(child->order->words, input[0], output[1], errors[1]);
     }
+    close_end(&input[0]);
     close_end(&output[1]);
     close_end(&errors[1]);
     if (status != 0) {
+        close_end(&input[1]);
         close_end(&output[0]);
         close_end(&errors[0]);
         return status;
     }
+    child->input = input[1];
     child->output = output[0];
     child->errors = errors[0];
     return 0;
@@ -122,19 +131,36 @@ static void read_output(struct child *child)
     child->report->count += (size_t)count;
 }
 
+/* A child that does not read on has its reasons, and says them. */
+static void write_input(struct child *child)
+{
+    const struct observe_order *order = child->order;
+    ssize_t count = write(child->input, order->input + child->sent_bytes,
+                          order->input_bytes - child->sent_bytes);
+
+    child->sent_bytes += count > 0 ? (size_t)count : 0;
+    if (child->sent_bytes == order->input_bytes || (count < 0 && errno != EAGAIN)) {
+        close_end(&child->input);
+    }
+}
+
 /* Reads until both ends are closed. Returns: what stopped it. */
 static enum observe_outcome read_all(struct child *child)
 {
     while (child->output >= 0 || child->errors >= 0) {
         struct pollfd fds[] = {{.fd = child->output, .events = POLLIN},
-                               {.fd = child->errors, .events = POLLIN}};
+                               {.fd = child->errors, .events = POLLIN},
+                               {.fd = child->input, .events = POLLOUT}};
 
-        (void)poll(fds, 2, LOOK_MS);
+        (void)poll(fds, 3, LOOK_MS);
         if (fds[0].revents != 0) {
             read_output(child);
         }
         if (fds[1].revents != 0) {
             read_errors(child);
+        }
+        if (fds[2].revents != 0) {
+            write_input(child);
         }
         /* Relaxed: a flag, nothing hangs on it. */
         if (child->order->is_cancelled != NULL &&
@@ -152,6 +178,7 @@ static enum observe_outcome read_all(struct child *child)
 
 static enum observe_outcome end(struct child *child, enum observe_outcome outcome)
 {
+    close_end(&child->input);
     close_end(&child->output);
     close_end(&child->errors);
     const int status = reporter_wait(outcome != OBSERVE_DONE);
@@ -185,7 +212,7 @@ static bool take_turn(const struct observe_order *order)
 enum observe_outcome observe_run(const struct observe_order *order, struct http_text *report,
                                  char *ret_said)
 {
-    struct child child = {.order = order, .report = report, .said = ret_said};
+    struct child child = {.order = order, .report = report, .said = ret_said, .input = -1};
 
     ret_said[0] = '\0';
     if (!take_turn(order)) {

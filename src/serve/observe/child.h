@@ -28,7 +28,9 @@ struct http_call;
 struct observe_order {
     const char *const *words;          /* closed by NULL; OBSERVE_WORDS_MAX at most */
     const _Atomic(bool) *is_cancelled; /* relaxed: nobody waits for it any more */
-    bool takes_findings;               /* exit code 3, "there is something to say", is a success */
+    const char *input;                 /* what it reads from stdin; NULL: nothing */
+    size_t input_bytes;
+    bool takes_findings; /* exit code 3, "there is something to say", is a success */
 };
 
 /*

@@ -19,6 +19,12 @@
 enum http_outcome observe_answer_pprof(struct http_call *call);
 
 /*
+ * /debug/pprof/profile: where the CPUs' time goes during `seconds`. 409: somebody else's is being
+ * taken. No thread waits meanwhile.
+ */
+enum http_outcome observe_answer_cpu(struct http_call *call);
+
+/*
  * /api/v1/heap/NAME: summary (the ledger, now, cheap), figures (owners, classes and stacks; `top`
  * of each list), map (docs/formats/heap-map.md).
  */

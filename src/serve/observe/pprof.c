@@ -45,6 +45,9 @@ static enum http_outcome answer_index(struct http_call *call)
         http_text_format(text, "<li><a href=\"/debug/pprof/%s?debug=1\">%s</a>: %s</li>\n",
                          profiles[i].name, profiles[i].name, profiles[i].about);
     }
+    http_text_say(text,
+                  "<li><a href=\"/debug/pprof/profile\">profile</a>: where CPU time goes, for "
+                  "<code>?seconds=30</code></li>\n");
     http_text_say(text, "<li><a href=\"/debug/pprof/cmdline\">cmdline</a>: the command line</li>\n"
                         "<li>symbol: names of addresses</li>\n</ul>\n");
     call->content_type = "text/html; charset=utf-8";
@@ -161,6 +164,9 @@ enum http_outcome observe_answer_pprof(struct http_call *call)
     if (call->method == HTTP_POST) {
         http_say_text(call, 405, "POST is for symbol alone\n");
         return HTTP_DONE;
+    }
+    if (http_slice_equals(name, "profile")) {
+        return observe_answer_cpu(call);
     }
     if (http_slice_equals(name, "cmdline")) {
         return answer_command_line(call);

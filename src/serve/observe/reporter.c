@@ -1,7 +1,7 @@
 /*
  * The maker of reports.
  *
- *     server ── order: words, two ends of pipes ──> reporter ── quarry heap PID ──> child
+ *     server ── order: words, ends of pipes ──────> reporter ── quarry heap PID ──> child
  *        │ <───────── 0 or an errno ─────────────────┘  │ <──── its end ───────────┘
  *        │ ────────── cut (may be) ──────────────────>  │
  *        └ <───────── its status ───────────────────────┘
@@ -54,9 +54,12 @@ extern char **environ;
 static int own_link = -1;
 static pid_t reporter_pid;
 
+/* What comes with an order: what the child writes to, and what it reads from if it does. */
+enum { OUTPUT, ERRORS, INPUT, ENDS };
+
 union rights {
     struct cmsghdr header;
-    char room[CMSG_SPACE(2 * sizeof(int))];
+    char room[CMSG_SPACE(ENDS * sizeof(int))];
 };
 
 /* ---- the reporter's side ----------------------------------------------------------------------
@@ -64,7 +67,7 @@ union rights {
 
 /* One order; one that makes no sense has no words. Returns: bytes of words; 0: the server has
  * ended; -1: it is no order, but a cut that came after the end. */
-static ssize_t receive(int link, char *order, int ret_fds[2])
+static ssize_t receive(int link, char *order, int ret_fds[ENDS])
 {
     union rights rights = {.room = {0}};
     struct iovec part = {.iov_base = order, .iov_len = REPORTER_ORDER_BYTES};
@@ -74,7 +77,7 @@ static ssize_t receive(int link, char *order, int ret_fds[2])
                              .msg_controllen = sizeof rights.room};
     ssize_t count;
 
-    ret_fds[0] = ret_fds[1] = -1;
+    ret_fds[OUTPUT] = ret_fds[ERRORS] = ret_fds[INPUT] = -1;
     do {
         count = recvmsg(link, &message, MSG_CMSG_CLOEXEC);
     } while (count < 0 && errno == EINTR);
@@ -83,10 +86,11 @@ static ssize_t receive(int link, char *order, int ret_fds[2])
     }
     const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     if (header == NULL || header->cmsg_type != SCM_RIGHTS ||
-        header->cmsg_len != CMSG_LEN(2 * sizeof(int))) {
+        (header->cmsg_len != CMSG_LEN(INPUT * sizeof(int)) &&
+         header->cmsg_len != CMSG_LEN(ENDS * sizeof(int)))) {
         return -1;
     }
-    memcpy(ret_fds, CMSG_DATA(header), 2 * sizeof(int));
+    memcpy(ret_fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
     if ((message.msg_flags & MSG_TRUNC) != 0 || order[count - 1] != '\0') {
         order[0] = '\0';
         return 1;
@@ -124,7 +128,7 @@ static bool read_words(char *order, size_t bytes, char *arguments[OBSERVE_WORDS_
 }
 
 /* What the child has open, and which signals reach it: all. */
-static int spawn(char *const *arguments, const int fds[2], pid_t *ret_pid)
+static int spawn(char *const *arguments, const int fds[ENDS], pid_t *ret_pid)
 {
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
@@ -132,9 +136,13 @@ static int spawn(char *const *arguments, const int fds[2], pid_t *ret_pid)
 
     (void)posix_spawn_file_actions_init(&files);
     (void)posix_spawnattr_init(&attributes);
-    (void)posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
-    (void)posix_spawn_file_actions_adddup2(&files, fds[0], 1);
-    (void)posix_spawn_file_actions_adddup2(&files, fds[1], 2);
+    if (fds[INPUT] < 0) {
+        (void)posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+    } else {
+        (void)posix_spawn_file_actions_adddup2(&files, fds[INPUT], 0);
+    }
+    (void)posix_spawn_file_actions_adddup2(&files, fds[OUTPUT], 1);
+    (void)posix_spawn_file_actions_adddup2(&files, fds[ERRORS], 2);
     (void)posix_spawn_file_actions_addclosefrom_np(&files, 3);
     (void)sigemptyset(&signals);
     (void)posix_spawnattr_setsigmask(&attributes, &signals);
@@ -196,7 +204,7 @@ static int watch(int link, int ended, pid_t pid)
     }
 }
 
-static void obey(int link, int ended, char *order, size_t bytes, const int fds[2])
+static void obey(int link, int ended, char *order, size_t bytes, const int fds[ENDS])
 {
     char *arguments[OBSERVE_WORDS_MAX + 2];
     pid_t pid = -1;
@@ -205,8 +213,9 @@ static void obey(int link, int ended, char *order, size_t bytes, const int fds[2
     if (read_words(order, bytes, arguments)) {
         status = spawn(arguments, fds, &pid);
     }
-    (void)close(fds[0]);
-    (void)close(fds[1]);
+    for (size_t i = 0; i < ENDS && fds[i] >= 0; i++) {
+        (void)close(fds[i]);
+    }
     answer(link, status);
     if (status == 0) {
         volunteer(pid);
@@ -240,7 +249,7 @@ static int strip(int link)
 static Q_NORETURN void report(int link)
 {
     char order[REPORTER_ORDER_BYTES];
-    int fds[2];
+    int fds[ENDS];
     int ended = strip(link);
     ssize_t bytes;
 
@@ -308,26 +317,26 @@ static int hear(void)
     return -1;
 }
 
-static bool send_order(const char *order, size_t bytes, const int fds[2])
+static bool send_order(const char *order, size_t bytes, const int *fds, size_t fd_count)
 {
     union rights rights = {.room = {0}};
     struct iovec part = {.iov_base = (char *)(uintptr_t)order, .iov_len = bytes};
     struct msghdr message = {.msg_iov = &part,
                              .msg_iovlen = 1,
                              .msg_control = rights.room,
-                             .msg_controllen = sizeof rights.room};
+                             .msg_controllen = CMSG_SPACE(fd_count * sizeof(int))};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(2 * sizeof(int));
-    memcpy(CMSG_DATA(header), fds, 2 * sizeof(int));
+    header->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
+    memcpy(CMSG_DATA(header), fds, fd_count * sizeof(int));
     return sendmsg(own_link, &message, MSG_NOSIGNAL) == (ssize_t)bytes;
 }
 
-int reporter_run(const char *const *words, int output, int errors)
+int reporter_run(const char *const *words, int input, int output, int errors)
 {
-    const int fds[2] = {output, errors};
+    const int fds[ENDS] = {[OUTPUT] = output, [ERRORS] = errors, [INPUT] = input};
     char order[REPORTER_ORDER_BYTES];
     size_t bytes = 0;
 
@@ -339,7 +348,7 @@ int reporter_run(const char *const *words, int output, int errors)
         memcpy(order + bytes, *words, length);
         bytes += length;
     }
-    if (own_link < 0 || !send_order(order, bytes, fds)) {
+    if (own_link < 0 || !send_order(order, bytes, fds, input < 0 ? INPUT : ENDS)) {
         return ECHILD;
     }
     const int answered = hear();

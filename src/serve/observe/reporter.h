@@ -19,11 +19,11 @@ enum quarry_status reporter_start(struct quarry_error *error);
 void reporter_stop(void);
 
 /*
- * Has it run `quarry WORDS…`. `output`, `errors`: borrowed for the call; the child writes to them.
- * Returns: 0; or an errno, ECHILD where there is no such process any more.
- * Threads: one at a time, from here to reporter_wait's return.
+ * Has it run `quarry WORDS…`. All ends are borrowed for the call. `output`, `errors`: what the
+ * child writes to. `input`: what it reads from; -1: nothing. Returns: 0; or an errno, ECHILD where
+ * there is no such process any more. Threads: one at a time, from here to reporter_wait's return.
  */
-int reporter_run(const char *const *words, int output, int errors);
+int reporter_run(const char *const *words, int input, int output, int errors);
 /* Waits for the child's end; `is_cut`: kills it first. Returns: its status as of waitpid, -1:
  * nobody knows. */
 int reporter_wait(bool is_cut);

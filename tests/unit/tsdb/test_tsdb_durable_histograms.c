@@ -354,7 +354,7 @@ static void acknowledged_histograms_survive_a_loss_of_power(void **state)
 /* ---- exemplars ------------------------------------------------------------------------------ */
 
 /* An exemplar of a series at a step, beside a sample. */
-static void exemplar_put(uint32_t series, uint32_t step)
+static enum quarry_status exemplar_try(uint32_t series, uint32_t step)
 {
     char text[24];
     const struct quarry_tsdb_sample sample = {T0 + step * STEP_MS, step};
@@ -370,7 +370,12 @@ static void exemplar_put(uint32_t series, uint32_t step)
                                             .exemplar_count = 1};
     const struct quarry_tsdb_request request = {.entries = &entry, .entry_count = 1};
 
-    assert_int_equal(quarry_tsdb_append(rig.tsdb, &request, &rig_result), QUARRY_OK);
+    return quarry_tsdb_append(rig.tsdb, &request, &rig_result);
+}
+
+static void exemplar_put(uint32_t series, uint32_t step)
+{
+    assert_int_equal(exemplar_try(series, step), QUARRY_OK);
     assert_int_equal(rig_result.taken_exemplar_count, 1);
 }
 
@@ -497,6 +502,31 @@ static void without_memory_a_request_is_refused_whole(void **state)
     look(true);
 }
 
+/* Its samples were logged before, and are synced: nothing is in doubt but the exemplar. */
+static void an_exemplar_that_cannot_be_logged_costs_no_sample(void **state)
+{
+    const struct quarry_vfs_fault fault = {.operations = 1u << QUARRY_VFS_OP_WRITE,
+                                           .path_contains = ".log",
+                                           .first = 2, /* behind the record of the sample */
+                                           .count = 1,
+                                           .status = QUARRY_NO_SPACE,
+                                           .is_partial = true};
+    (void)state;
+    rig.options.durability = QUARRY_TSDB_DURABILITY_POWER;
+    open_whole();
+    exemplar_put(0, 0);
+    quarry_vfs_fault_set(vfs, 0, &fault);
+    assert_int_equal(exemplar_try(0, 1), QUARRY_OK);
+    quarry_vfs_fault_set(vfs, 0, NULL);
+    assert_int_equal(rig_result.taken_count, 1);
+    assert_int_equal(rig_result.taken_exemplar_count, 0);
+    assert_int_equal(rig_stats().log_status, QUARRY_OK);
+    exemplar_put(0, 2);
+    kill_and_reopen(0, 7);
+    assert_int_equal(rig_read(0, INT64_MIN, INT64_MAX, NULL, 0), 3);
+    assert_int_equal(rig_stats().exemplar_count, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -507,6 +537,7 @@ int main(void)
         TEST(exemplars_come_back_each_once),
         TEST(of_exemplars_that_come_back_the_newest_are_kept),
         TEST(without_memory_a_request_is_refused_whole),
+        TEST(an_exemplar_that_cannot_be_logged_costs_no_sample),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
