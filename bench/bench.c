@@ -15,6 +15,7 @@
 #include <bench/promql/promql.h>
 #include <bench/resp/resp.h>
 #include <bench/slab/slab.h>
+#include <bench/stories/stories.h>
 #include <bench/tsdb/tsdb.h>
 
 struct benchmark {
@@ -33,6 +34,7 @@ static const struct benchmark benchmarks[] = {
     {"resp", "the ordered store behind RESP beside Redis", bench_resp_main},
     {"tsdb", "the time-series store beside Prometheus and VictoriaMetrics", bench_tsdb_main},
     {"promql", "queries, beside Prometheus and VictoriaMetrics", bench_promql_main},
+    {"stories", "claims, each with a table and a plot", bench_stories_main},
 };
 
 static void print_help(FILE *file)

@@ -1,0 +1,214 @@
+/*
+ * The story of spikes: memory that a malloc holds between bursts, and what giving it back costs.
+ *
+ *   quarry   │█▁▁▁▁▁│█▁▁▁▁▁│█…        children, all at once, their bursts one after the other so
+ *   glibc     │█▁▁▁▁▁│█▁▁▁▁▁│█…       that none works while another does
+ *
+ * A burst every 4 minutes is what a server sees that renders, compacts or reloads. A sitting has no
+ * half hour for it: periods are compressed to 12 s, which is hard on those who wait before they
+ * give back; --seconds 240 is the real thing.
+ */
+#include <bench/stories/story.h>
+
+#include <inttypes.h>
+#include <math.h>
+#include <unistd.h>
+
+#include <base/base.h>
+
+#include <bench/child.h>
+#include <bench/malloc/run.h>
+#include <bench/malloc/subject.h>
+
+#define BURSTS         5u
+#define BURSTS_QUICK   2u
+#define BYTES          Q_MIB(192)
+#define BYTES_QUICK    Q_MIB(8)
+#define PERIOD_SECONDS 12u
+#define PERIOD_QUICK   1u
+#define HEAD_NUMBERS   2u
+#define LOOKS_MAX      480u
+#define NUMBER_BYTES   21u
+
+static const struct stories_column columns[] = {
+    {"rss_mean_mib", "resident, mean over time, MiB", 1, true},
+    {"rss_idle_mib", "before the next burst, mean, MiB", 1, true},
+    {"rss_peak_mib", "peak, MiB", 1, true},
+    {"cpu_ns_per_pair", "CPU of a malloc with its free, ns", 1, true},
+};
+
+/* The sitting. */
+struct spikes {
+    uint64_t burst_count, period_ms, bytes;
+    const char *absent_reason[BENCH_MALLOC_SUBJECTS];
+    struct bench_child child[BENCH_MALLOC_SUBJECTS];
+};
+
+/* Looks of a subject. */
+struct looks {
+    size_t count;
+    uint64_t number[HEAD_NUMBERS + 2 * LOOKS_MAX]; /* pairs cpu_ns, then ms and KiB */
+};
+
+static void start(struct spikes *spikes, size_t index)
+{
+    const struct bench_subject *subject = bench_malloc_subject_at(index);
+    char number[4][NUMBER_BYTES];
+    uint64_t delay_ms = spikes->period_ms * index / BENCH_MALLOC_SUBJECTS;
+    uint64_t given[] = {spikes->burst_count, spikes->period_ms, spikes->bytes, delay_ms};
+
+    for (size_t i = 0; i < 4; i++) {
+        (void)snprintf(number[i], sizeof number[i], "%" PRIu64, given[i]);
+    }
+    const char *argv[] = {bench_child_program(),
+                          "stories",
+                          "bursts",
+                          subject->name,
+                          number[0],
+                          number[1],
+                          number[2],
+                          number[3],
+                          NULL};
+    if (!bench_malloc_run_probe(subject)) {
+        spikes->absent_reason[index] = "not installed";
+    } else if (!bench_child_start(argv, bench_malloc_subject_preload(subject), false,
+                                  &spikes->child[index])) {
+        spikes->absent_reason[index] = "could not be started";
+    }
+}
+
+/* Reads numbers to the end. Returns: whether there were whole looks, and not too many. */
+static bool read_looks(int fd, struct looks *looks)
+{
+    static char text[2 * BENCH_CHILD_OUTPUT_BYTES];
+    size_t used = 0;
+    ssize_t got = 0;
+
+    while (used < sizeof text - 1 && (got = read(fd, text + used, sizeof text - 1 - used)) > 0) {
+        used += (size_t)got;
+    }
+    text[used] = '\0';
+    for (size_t count = LOOKS_MAX; count > 0; count--) {
+        if (bench_child_numbers(text, looks->number, HEAD_NUMBERS + 2 * count)) {
+            looks->count = count;
+            return got == 0;
+        }
+    }
+    return false;
+}
+
+static double look_seconds(const struct looks *looks, size_t index)
+{
+    return (double)looks->number[HEAD_NUMBERS + 2 * index] / 1000;
+}
+
+static double look_mib(const struct looks *looks, size_t index)
+{
+    return (double)looks->number[HEAD_NUMBERS + 2 * index + 1] / 1024;
+}
+
+/* The mean over time: each look holds until the next. */
+static double mean_mib(const struct looks *looks)
+{
+    double sum = 0;
+    double seconds = look_seconds(looks, looks->count - 1) - look_seconds(looks, 0);
+
+    for (size_t i = 0; i + 1 < looks->count; i++) {
+        sum += look_mib(looks, i) * (look_seconds(looks, i + 1) - look_seconds(looks, i));
+    }
+    return seconds > 0 ? sum / seconds : NAN;
+}
+
+static double peak_mib(const struct looks *looks)
+{
+    double peak = 0;
+
+    for (size_t i = 0; i < looks->count; i++) {
+        peak = fmax(peak, look_mib(looks, i));
+    }
+    return peak;
+}
+
+/* The mean of what is left at the end of each period. */
+static double idle_mib(const struct looks *looks, const struct spikes *spikes)
+{
+    double sum = 0;
+
+    for (uint64_t burst = 1; burst <= spikes->burst_count; burst++) {
+        double end = (double)(burst * spikes->period_ms) / 1000;
+        double last = 0;
+        for (size_t i = 0; i < looks->count && look_seconds(looks, i) < end + 0.005; i++) {
+            last = look_mib(looks, i);
+        }
+        sum += last;
+    }
+    return sum / (double)spikes->burst_count;
+}
+
+static void note_subject(struct stories_result *result, const struct spikes *spikes,
+                         const struct looks *looks, size_t index)
+{
+    const char *name = bench_malloc_subject_at(index)->name;
+    enum stories_ink ink = index == BENCH_QUARRY ? STORIES_QUARRY : STORIES_PEER + index - 1;
+    struct stories_row *row = &result->row[index];
+    struct stories_line *line = stories_plot_line(&result->plot, name, ink);
+
+    row->figure[0] = mean_mib(looks);
+    row->figure[1] = idle_mib(looks, spikes);
+    row->figure[2] = peak_mib(looks);
+    row->figure[3] = (double)looks->number[1] / (double)looks->number[0];
+    for (size_t i = 0; i < looks->count; i++) {
+        stories_line_add(line, look_seconds(looks, i), look_mib(looks, i));
+    }
+}
+
+/* Waits for a subject and takes what it says. Returns: whether that makes sense. */
+static bool finish(struct spikes *spikes, struct stories_result *result, size_t index)
+{
+    static struct looks looks;
+    struct stories_row *row =
+        stories_row_add(result, bench_malloc_subject_at(index)->name, index == BENCH_QUARRY);
+    struct rusage usage;
+
+    row->absent_reason = spikes->absent_reason[index];
+    if (row->absent_reason != NULL) {
+        return true;
+    }
+    bool is_read = read_looks(spikes->child[index].fd, &looks);
+    if (bench_child_wait(&spikes->child[index], &usage) != 0 || !is_read || looks.number[0] == 0) {
+        row->absent_reason = "its measurement failed";
+        return false;
+    }
+    note_subject(result, spikes, &looks, index);
+    return true;
+}
+
+bool stories_spikes(const struct stories_options *options, struct stories_result *result)
+{
+    static struct spikes spikes;
+    uint64_t usual_seconds = options->is_quick ? PERIOD_QUICK : PERIOD_SECONDS;
+    bool is_told = true;
+
+    spikes = (struct spikes){
+        .burst_count = options->is_quick ? BURSTS_QUICK : BURSTS,
+        .period_ms = 1000 * (options->seconds != 0 ? options->seconds : usual_seconds),
+        .bytes = (options->is_quick ? BYTES_QUICK : BYTES) * options->percent / 100,
+    };
+    spikes.bytes = size_max_u64(spikes.bytes, BYTES_QUICK);
+    result->column = columns;
+    result->column_count = sizeof columns / sizeof columns[0];
+    result->plot.title = "Resident memory through bursts that keep 2 % of what they fill";
+    result->plot.x_title = "time, seconds";
+    result->plot.y_title = "resident, MiB";
+    for (size_t i = 0; i < BENCH_MALLOC_SUBJECTS; i++) {
+        start(&spikes, i);
+    }
+    for (size_t i = 0; i < BENCH_MALLOC_SUBJECTS; i++) {
+        is_told = finish(&spikes, result, i) && is_told;
+    }
+    stories_note(result,
+                 "%" PRIu64 " bursts of %" PRIu64 " MiB in objects of 16 to 1,039 bytes, one every "
+                 "%.0f s, which stands for 4 minutes; a fiftieth survives each, scattered.",
+                 spikes.burst_count, spikes.bytes >> 20, (double)spikes.period_ms / 1000);
+    return is_told;
+}
