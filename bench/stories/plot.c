@@ -32,7 +32,8 @@
 #define RIGHT       700.0
 #define TOP         64.0
 #define BOTTOM      432.0
-#define NAME_GAP    17.0 /* between names, from line to line of text */
+#define NAME_GAP    17.0  /* between names, from line to line of text */
+#define SHORT_BY    300.0 /* what is left of the plot for a name */
 #define TICKS_WISH  6.0
 #define DOTS_AT     4u  /* lines of at most so many points show them */
 #define LOG_TICKS_2 2.1 /* axes of at most so many decades have ticks at 2 and 5 as well */
@@ -210,6 +211,12 @@ static void write_ticks(FILE *file, const struct axis *axis, bool is_x)
         }
         return;
     }
+    if (is_x && axis->scale == STORIES_LOG) {
+        for (double value = axis->low; value <= axis->high * (1 + 1e-9); value *= 2) {
+            write_tick(file, axis, is_x, value);
+        }
+        return;
+    }
     for (double decade = pow(10, floor(log10(axis->low))); decade <= axis->high; decade *= 10) {
         for (size_t i = 0; i < (is_fine ? 3u : 1u); i++) {
             double value = decade * parts[i];
@@ -284,6 +291,19 @@ static void place_names(struct ending *ending, size_t count)
     }
 }
 
+/* A line that ends long before the others has its name beside its end. */
+static bool write_short_name(FILE *file, const struct ending *ending)
+{
+    if (ending->x > RIGHT - SHORT_BY) {
+        return false;
+    }
+    (void)fprintf(file, "<text x=\"%.1f\" y=\"%.1f\"%s>", ending->x + 10, ending->y + 4.5,
+                  ending->line->ink <= STORIES_QUARRY_TOO ? " font-weight=\"bold\"" : "");
+    write_text(file, ending->line->name);
+    (void)fputs("</text>\n", file);
+    return true;
+}
+
 static void write_name(FILE *file, const struct ending *ending)
 {
     (void)fprintf(file, "<path class=\"lead i%u\" fill=\"none\" d=\"M%.1f %.1fL%.1f %.1fH%.1f\"/>",
@@ -325,7 +345,10 @@ void stories_plot_write(const struct stories_plot *plot, FILE *file)
                   TOP, BOTTOM, RIGHT);
     /* Quarry's, the first, lie above the others. */
     for (size_t l = plot->line_count; l-- > 0;) {
-        ending_count += write_line(file, &plot->line[l], &x, &y, &ending[ending_count]) ? 1 : 0;
+        if (write_line(file, &plot->line[l], &x, &y, &ending[ending_count]) &&
+            !write_short_name(file, &ending[ending_count])) {
+            ending_count++;
+        }
     }
     place_names(ending, ending_count);
     for (size_t i = 0; i < ending_count; i++) {
