@@ -26,6 +26,7 @@ struct bench_cache_options {
 struct bench_cache_hold {
     uint64_t handle; /* the driver's */
     void *base;      /* the payload */
+    uint32_t token;  /* the driver's, too */
 };
 
 /* Every function ends the process when memory is short. Threads: any, after `create`. */
@@ -49,6 +50,12 @@ struct bench_cache_driver {
      */
     struct bench_cache_hold (*get_or_load)(void *cache, struct bench_cache_key key, size_t bytes,
                                            void (*load)(void *context, void *base), void *context);
+    /*
+     * Has the cache tell of what is held and where that was acquired, as when it is closed. It is
+     * empty then. At least one block is held. Returns: how many it told of, since it records a
+     * sample; NULL: the cache does not know.
+     */
+    uint64_t (*tell_leaks)(void *cache);
 };
 
 /*

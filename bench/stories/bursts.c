@@ -17,8 +17,8 @@
  */
 #include <bench/stories/story.h>
 
-#include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -30,34 +30,26 @@
 #include <bench/malloc/clock.h>
 #include <bench/malloc/subject.h>
 #include <bench/malloc/worker.h>
+#include <bench/stories/looks.h>
 
 #define OBJECT_BYTES_MIN   16u
 #define OBJECT_BYTES_SPAN  1024u
 #define OBJECT_BYTES_MEAN  528u
 #define SURVIVOR_EVERY     50u
 #define LOOKS_A_BURST      40u
-#define LOOKS_MAX          480u /* of so many bytes that a child may print them */
 #define BURSTS_MAX         10u
 #define BYTES_MAX          Q_GIB(16)
 #define STRIDE             UINT64_C(7919) /* a prime: steps through all objects once */
 #define OPERATIONS_TO_LOOK 1024u
 #define SEED               UINT64_C(0x51c0ffee12345678)
 
-struct look {
-    uint64_t at_ms;
-    uint64_t resident_kib;
-};
-
 struct bursts {
     uint64_t burst_count, period_ns, object_count;
     void **object;   /* those of this burst */
     void **survivor; /* those of the last */
     uint64_t random;
-    int statm_fd;
-    uint64_t begin_ns, next_look_ns;
     uint64_t pair_count;
-    size_t look_count;
-    struct look look[LOOKS_MAX];
+    struct stories_looker looker;
 };
 
 static void *map_pointers(uint64_t count)
@@ -71,36 +63,11 @@ static void *map_pointers(uint64_t count)
     return base;
 }
 
-static uint64_t resident_kib(const struct bursts *bursts)
-{
-    char text[128] = "";
-    uint64_t page_kib = (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
-    ssize_t bytes = pread(bursts->statm_fd, text, sizeof text - 1, 0);
-    char *second = NULL;
-
-    if (bytes <= 0) {
-        bench_worker_die("no /proc/self/statm");
-    }
-    (void)strtoull(text, &second, 10);
-    return strtoull(second, NULL, 10) * page_kib;
-}
-
-static void look(struct bursts *bursts)
-{
-    uint64_t now_ns = os_monotonic_ns(os_real());
-
-    if (bursts->look_count < LOOKS_MAX) {
-        bursts->look[bursts->look_count++] =
-            (struct look){(now_ns - bursts->begin_ns) / Q_MS_NS, resident_kib(bursts)};
-    }
-    bursts->next_look_ns = now_ns + bursts->period_ns / LOOKS_A_BURST;
-}
-
 /* Looks, when it is time, on the way. */
 static void look_now_and_then(struct bursts *bursts, uint64_t operation)
 {
-    if (operation % OPERATIONS_TO_LOOK == 0 && os_monotonic_ns(os_real()) >= bursts->next_look_ns) {
-        look(bursts);
+    if (operation % OPERATIONS_TO_LOOK == 0) {
+        stories_look_in_time(&bursts->looker);
     }
 }
 
@@ -147,32 +114,22 @@ static void idle_until(struct bursts *bursts, uint64_t end_ns)
     for (uint64_t now_ns = os_monotonic_ns(os_real()); now_ns < end_ns;
          now_ns = os_monotonic_ns(os_real())) {
         uint64_t wake_ns =
-            size_min_u64(size_max_u64(bursts->next_look_ns, now_ns + Q_MS_NS), end_ns);
+            size_min_u64(size_max_u64(bursts->looker.next_ns, now_ns + Q_MS_NS), end_ns);
         (void)usleep((useconds_t)((wake_ns - now_ns) / 1000 + 1));
-        look(bursts);
+        stories_look(&bursts->looker);
     }
 }
 
 static void run(struct bursts *bursts)
 {
-    bursts->begin_ns = os_monotonic_ns(os_real());
-    look(bursts);
+    stories_looker_begin(&bursts->looker, bursts->period_ns / LOOKS_A_BURST);
     for (uint64_t burst = 0; burst < bursts->burst_count; burst++) {
         fill(bursts);
-        look(bursts);
+        stories_look(&bursts->looker);
         free_survivors(bursts);
         empty(bursts);
-        look(bursts);
-        idle_until(bursts, bursts->begin_ns + (burst + 1) * bursts->period_ns);
-    }
-}
-
-static void print(const struct bursts *bursts, uint64_t cpu_ns)
-{
-    (void)printf("%" PRIu64 " %" PRIu64 "\n", bursts->pair_count, cpu_ns);
-    for (size_t i = 0; i < bursts->look_count; i++) {
-        (void)printf("%" PRIu64 " %" PRIu64 "\n", bursts->look[i].at_ms,
-                     bursts->look[i].resident_kib);
+        stories_look(&bursts->looker);
+        idle_until(bursts, bursts->looker.begin_ns + (burst + 1) * bursts->period_ns);
     }
 }
 
@@ -199,13 +156,14 @@ int stories_child_bursts(int argc, char **argv)
     bursts = (struct bursts){.burst_count = n[0],
                              .period_ns = n[1] * Q_MS_NS,
                              .object_count = n[2] / OBJECT_BYTES_MEAN / STRIDE * STRIDE + 1,
-                             .random = SEED,
-                             .statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC)};
+                             .random = SEED};
     bursts.object = map_pointers(bursts.object_count);
     bursts.survivor = map_pointers(bursts.object_count);
     (void)usleep((useconds_t)n[3] * 1000);
     uint64_t cpu_ns = bench_clock_cpu_ns();
     run(&bursts);
-    print(&bursts, bench_clock_cpu_ns() - cpu_ns);
+    cpu_ns = bench_clock_cpu_ns() - cpu_ns;
+    (void)printf("%" PRIu64 " %" PRIu64 "\n", bursts.pair_count, cpu_ns);
+    stories_looker_print(&bursts.looker);
     return 0;
 }

@@ -12,13 +12,14 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <unistd.h>
+#include <stdio.h>
 
 #include <base/base.h>
 
 #include <bench/child.h>
 #include <bench/malloc/run.h>
 #include <bench/malloc/subject.h>
+#include <bench/stories/looks.h>
 
 #define BURSTS         5u
 #define BURSTS_QUICK   2u
@@ -26,8 +27,7 @@
 #define BYTES_QUICK    Q_MIB(8)
 #define PERIOD_SECONDS 12u
 #define PERIOD_QUICK   1u
-#define HEAD_NUMBERS   2u
-#define LOOKS_MAX      480u
+#define HEAD_NUMBERS   2u /* pairs, their nanoseconds of CPU */
 #define NUMBER_BYTES   21u
 
 static const struct stories_column columns[] = {
@@ -42,12 +42,6 @@ struct spikes {
     uint64_t burst_count, period_ms, bytes;
     const char *absent_reason[BENCH_MALLOC_SUBJECTS];
     struct bench_child child[BENCH_MALLOC_SUBJECTS];
-};
-
-/* Looks of a subject. */
-struct looks {
-    size_t count;
-    uint64_t number[HEAD_NUMBERS + 2 * LOOKS_MAX]; /* pairs cpu_ns, then ms and KiB */
 };
 
 static void start(struct spikes *spikes, size_t index)
@@ -77,68 +71,16 @@ static void start(struct spikes *spikes, size_t index)
     }
 }
 
-/* Reads numbers to the end. Returns: whether there were whole looks, and not too many. */
-static bool read_looks(int fd, struct looks *looks)
-{
-    static char text[2 * BENCH_CHILD_OUTPUT_BYTES];
-    size_t used = 0;
-    ssize_t got = 0;
-
-    while (used < sizeof text - 1 && (got = read(fd, text + used, sizeof text - 1 - used)) > 0) {
-        used += (size_t)got;
-    }
-    text[used] = '\0';
-    for (size_t count = LOOKS_MAX; count > 0; count--) {
-        if (bench_child_numbers(text, looks->number, HEAD_NUMBERS + 2 * count)) {
-            looks->count = count;
-            return got == 0;
-        }
-    }
-    return false;
-}
-
-static double look_seconds(const struct looks *looks, size_t index)
-{
-    return (double)looks->number[HEAD_NUMBERS + 2 * index] / 1000;
-}
-
-static double look_mib(const struct looks *looks, size_t index)
-{
-    return (double)looks->number[HEAD_NUMBERS + 2 * index + 1] / 1024;
-}
-
-/* The mean over time: each look holds until the next. */
-static double mean_mib(const struct looks *looks)
-{
-    double sum = 0;
-    double seconds = look_seconds(looks, looks->count - 1) - look_seconds(looks, 0);
-
-    for (size_t i = 0; i + 1 < looks->count; i++) {
-        sum += look_mib(looks, i) * (look_seconds(looks, i + 1) - look_seconds(looks, i));
-    }
-    return seconds > 0 ? sum / seconds : NAN;
-}
-
-static double peak_mib(const struct looks *looks)
-{
-    double peak = 0;
-
-    for (size_t i = 0; i < looks->count; i++) {
-        peak = fmax(peak, look_mib(looks, i));
-    }
-    return peak;
-}
-
 /* The mean of what is left at the end of each period. */
-static double idle_mib(const struct looks *looks, const struct spikes *spikes)
+static double idle_mib(const struct stories_looks *looks, const struct spikes *spikes)
 {
     double sum = 0;
 
     for (uint64_t burst = 1; burst <= spikes->burst_count; burst++) {
         double end = (double)(burst * spikes->period_ms) / 1000;
         double last = 0;
-        for (size_t i = 0; i < looks->count && look_seconds(looks, i) < end + 0.005; i++) {
-            last = look_mib(looks, i);
+        for (size_t i = 0; i < looks->count && looks->seconds[i] < end + 0.005; i++) {
+            last = looks->mib[i];
         }
         sum += last;
     }
@@ -146,26 +88,26 @@ static double idle_mib(const struct looks *looks, const struct spikes *spikes)
 }
 
 static void note_subject(struct stories_result *result, const struct spikes *spikes,
-                         const struct looks *looks, size_t index)
+                         const struct stories_looks *looks, size_t index)
 {
     const char *name = bench_malloc_subject_at(index)->name;
     enum stories_ink ink = index == BENCH_QUARRY ? STORIES_QUARRY : STORIES_PEER + index - 1;
     struct stories_row *row = &result->row[index];
     struct stories_line *line = stories_plot_line(&result->plot, name, ink);
 
-    row->figure[0] = mean_mib(looks);
+    row->figure[0] = stories_looks_mean_mib(looks);
     row->figure[1] = idle_mib(looks, spikes);
-    row->figure[2] = peak_mib(looks);
-    row->figure[3] = (double)looks->number[1] / (double)looks->number[0];
+    row->figure[2] = stories_looks_peak_mib(looks);
+    row->figure[3] = (double)looks->head[1] / (double)looks->head[0];
     for (size_t i = 0; i < looks->count; i++) {
-        stories_line_add(line, look_seconds(looks, i), look_mib(looks, i));
+        stories_line_add(line, looks->seconds[i], looks->mib[i]);
     }
 }
 
 /* Waits for a subject and takes what it says. Returns: whether that makes sense. */
 static bool finish(struct spikes *spikes, struct stories_result *result, size_t index)
 {
-    static struct looks looks;
+    static struct stories_looks looks;
     struct stories_row *row =
         stories_row_add(result, bench_malloc_subject_at(index)->name, index == BENCH_QUARRY);
     struct rusage usage;
@@ -174,8 +116,8 @@ static bool finish(struct spikes *spikes, struct stories_result *result, size_t 
     if (row->absent_reason != NULL) {
         return true;
     }
-    bool is_read = read_looks(spikes->child[index].fd, &looks);
-    if (bench_child_wait(&spikes->child[index], &usage) != 0 || !is_read || looks.number[0] == 0) {
+    bool is_read = stories_looks_read(spikes->child[index].fd, HEAD_NUMBERS, &looks);
+    if (bench_child_wait(&spikes->child[index], &usage) != 0 || !is_read || looks.head[0] == 0) {
         row->absent_reason = "its measurement failed";
         return false;
     }

@@ -41,6 +41,7 @@ static const struct story stories[] = {
     {"scaling", "1 KiB allocations by threads, with page caches and without", stories_scaling},
     {"restart", "36 simulated hours after a restart: what is held beyond what lives",
      stories_restart},
+    {"blocks", "a cache of blocks under churn: memory against budget, leaks", stories_blocks},
 };
 #define STORY_COUNT (sizeof stories / sizeof stories[0])
 
@@ -68,7 +69,8 @@ static const char help_tail[] =
     "OPTIONS\n"
     "    --json              one object a line instead of tables\n"
     "    --quick             some seconds each; figures mean little\n"
-    "    --seconds N         pauses: how long each server is measured (60); spikes: time from\n"
+    "    --seconds N         pauses: how long each server is measured (60); blocks: each cache\n"
+    "                        (60, of the hour that they stand for); spikes: time from\n"
     "                        burst to burst (12 for the four minutes that they stand for; 240 is\n"
     "                        the real time)\n"
     "    --scale PERCENT     size of what is measured (100), up to 1000\n"

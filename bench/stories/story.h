@@ -54,7 +54,7 @@ struct stories_result {
  */
 typedef bool stories_tell(const struct stories_options *options, struct stories_result *result);
 
-stories_tell stories_spikes, stories_scaling, stories_restart, stories_pauses;
+stories_tell stories_spikes, stories_scaling, stories_restart, stories_pauses, stories_blocks;
 
 /* A subject's process. Words after "stories". Returns: the exit code; 2: a wrong line. */
 typedef int stories_child(int argc, char **argv);

@@ -255,7 +255,11 @@ static void every_story_has_its_rows_and_its_plot(void **state)
     assert_true(figure_of("pauses", "quarry", "p50_us") <=
                 figure_of("pauses", "quarry", "worst_us"));
     assert_true(figure_of("pauses", "quarry", "resident_mib") > 0);
+    assert_true(figure_of("blocks", "quarry", "rss_per_budget_worst") > 1);
+    assert_true(figure_of("blocks", "quarry", "hit_percent") > 0);
+    assert_true(figure_of("blocks", "quarry", "found") <= figure_of("blocks", "quarry", "planted"));
     check_files("spikes", 0);
+    check_files("blocks", 1);
     check_files("scaling", 4);
     check_files("restart", 0);
     check_files("pauses", 0);
@@ -279,6 +283,8 @@ static void a_wrong_command_line_is_told_and_exits_with_2(void **state)
         "stories carve tree 0 1",
         "stories carve tree 9 1",
         "stories carve handover 1 1",
+        "stories churn 0 8388608",
+        "stories churn 1 1",
         "stories pauses prometheus quarry 1 1 1",
         "stories pauses quarry quarry 1 1 0",
     };
@@ -290,7 +296,7 @@ static void a_wrong_command_line_is_told_and_exits_with_2(void **state)
 static void help_names_every_story(void **state)
 {
     (void)state;
-    static const char *const names[] = {"pauses", "spikes", "scaling", "restart"};
+    static const char *const names[] = {"pauses", "spikes", "scaling", "restart", "blocks"};
     assert_help_names("stories", names, sizeof names / sizeof names[0]);
 }
 
