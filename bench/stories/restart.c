@@ -56,7 +56,7 @@ static void plan(struct restart *restart, const struct stories_options *options,
     restart->row[restart->count] = row;
     restart->ink[restart->count] = has_lifetimes ? STORIES_QUARRY
                                    : is_quarry   ? STORIES_QUARRY_TOO
-                                                 : STORIES_PEER + index - 1;
+                                                 : (enum stories_ink)(STORIES_PEER + index - 1);
     restart->teller[restart->count++] = (struct bench_malloc_teller){
         .subject = subject,
         .options = {.is_after = true,

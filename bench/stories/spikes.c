@@ -91,7 +91,8 @@ static void note_subject(struct stories_result *result, const struct spikes *spi
                          const struct stories_looks *looks, size_t index)
 {
     const char *name = bench_malloc_subject_at(index)->name;
-    enum stories_ink ink = index == BENCH_QUARRY ? STORIES_QUARRY : STORIES_PEER + index - 1;
+    enum stories_ink ink =
+        index == BENCH_QUARRY ? STORIES_QUARRY : (enum stories_ink)(STORIES_PEER + index - 1);
     struct stories_row *row = &result->row[index];
     struct stories_line *line = stories_plot_line(&result->plot, name, ink);
 
