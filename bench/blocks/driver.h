@@ -20,6 +20,9 @@ struct bench_cache_options {
     uint64_t capacity_bytes;
     size_t value_bytes; /* of each value, for caches that want to know */
     int shard_bits;     /* for caches that let it be chosen; −1: their own choice */
+    /* Limit of all memory, for caches that have one, with what gives back running; 0: the
+     * driver's, without. */
+    uint64_t memory_bytes;
 };
 
 /* A block that is held; `base` NULL: none. */

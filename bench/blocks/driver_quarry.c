@@ -56,9 +56,11 @@ static void *create(const struct bench_cache_options *options)
 {
     struct owner *owner = calloc(1, sizeof *owner);
     struct quarry_error error = {0};
+    uint64_t usual_bytes =
+        options->capacity_bytes + options->capacity_bytes / SPARE_PART + SPARE_BYTES;
     struct quarry_memory_options memory = {
-        .limit_bytes = options->capacity_bytes + options->capacity_bytes / SPARE_PART + SPARE_BYTES,
-        .has_no_thread = true};
+        .limit_bytes = options->memory_bytes != 0 ? options->memory_bytes : usual_bytes,
+        .has_no_thread = options->memory_bytes == 0};
     struct quarry_block_cache_options cache = {.name = "bench",
                                                .capacity_bytes = options->capacity_bytes};
 

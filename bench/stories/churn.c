@@ -31,6 +31,7 @@
 #define PHASES        6u
 #define LOOKS         240u
 #define KEYS_PART     2u /* keys' bytes ÷ the capacity */
+#define MEMORY_PART   4u /* limit of all memory ÷ the capacity: the peers have none */
 #define PLANT_EVERY   997u
 #define PLANTED_MAX   512u
 #define RECORD_EVERY  32u
@@ -124,8 +125,10 @@ int stories_churn_child(const struct bench_cache_driver *driver, int argc, char 
         capacity_bytes < Q_MIB(1) || capacity_bytes > CAPACITY_MAX) {
         return 2;
     }
-    struct bench_cache_options options = {
-        .capacity_bytes = capacity_bytes, .value_bytes = phase_bytes[0], .shard_bits = -1};
+    struct bench_cache_options options = {.capacity_bytes = capacity_bytes,
+                                          .value_bytes = phase_bytes[0],
+                                          .shard_bits = -1,
+                                          .memory_bytes = MEMORY_PART * capacity_bytes + Q_MIB(64)};
     ref_leak_set_every(RECORD_EVERY);
     churn = (struct churn){.driver = driver,
                            .cache = driver->create(&options),

@@ -35,7 +35,7 @@
 #define NAME_GAP    17.0  /* between names, from line to line of text */
 #define SHORT_BY    300.0 /* what is left of the plot for a name */
 #define TICKS_WISH  6.0
-#define DOTS_AT     4u  /* lines of at most so many points show them */
+#define DOTS_AT     4u  /* whole lines of at most so many points show them */
 #define LOG_TICKS_2 2.1 /* axes of at most so many decades have ticks at 2 and 5 as well */
 
 /* An axis: values from `low` to `high` lie between the coordinates `begin` and `end`. */
@@ -253,7 +253,8 @@ static bool write_line(FILE *file, const struct stories_line *line, const struct
         }
     }
     (void)fputs(has_point ? "\"/>\n" : "M0 0\"/>\n", file);
-    for (size_t i = 0; line->point_count <= DOTS_AT && i < line->point_count; i++) {
+    bool has_dots = !line->is_dashed && line->point_count <= DOTS_AT;
+    for (size_t i = 0; has_dots && i < line->point_count; i++) {
         const struct stories_point *point = &line->point[i];
         if (axis_holds(x, point->x) && axis_holds(y, point->y)) {
             (void)fprintf(file, "<circle class=\"dot i%u\" cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\"/>\n",
@@ -298,7 +299,7 @@ static bool write_short_name(FILE *file, const struct ending *ending)
         return false;
     }
     (void)fprintf(file, "<text x=\"%.1f\" y=\"%.1f\"%s>", ending->x + 10, ending->y + 4.5,
-                  ending->line->ink <= STORIES_QUARRY_TOO ? " font-weight=\"bold\"" : "");
+                  ending->line->ink <= STORIES_QUARRY_TOO ? " style=\"font-weight:bold\"" : "");
     write_text(file, ending->line->name);
     (void)fputs("</text>\n", file);
     return true;
@@ -310,7 +311,7 @@ static void write_name(FILE *file, const struct ending *ending)
                   (unsigned)ending->line->ink, ending->x, ending->y, RIGHT + 12, ending->name_y,
                   RIGHT + 20);
     (void)fprintf(file, "<text x=\"%.1f\" y=\"%.1f\"%s>", RIGHT + 24, ending->name_y + 4.5,
-                  ending->line->ink <= STORIES_QUARRY_TOO ? " font-weight=\"bold\"" : "");
+                  ending->line->ink <= STORIES_QUARRY_TOO ? " style=\"font-weight:bold\"" : "");
     write_text(file, ending->line->name);
     (void)fputs("</text>\n", file);
 }
