@@ -15,6 +15,7 @@
 #include <bench/promql/promql.h>
 #include <bench/resp/resp.h>
 #include <bench/slab/slab.h>
+#include <bench/stories/stories.h>
 #include <bench/tsdb/tsdb.h>
 
 struct benchmark {

@@ -17,7 +17,8 @@
     X(kv, "        ", "the ordered store beside RocksDB and LevelDB")                              \
     X(resp, "      ", "the ordered store behind RESP beside Redis, from outside")                  \
     X(tsdb, "      ", "the time-series store beside Prometheus and VictoriaMetrics")               \
-    X(promql, "    ", "queries, beside Prometheus and VictoriaMetrics")
+    X(promql, "    ", "queries, beside Prometheus and VictoriaMetrics")                            \
+    X(stories, "   ", "claims, each with a table and a plot")
 
 /* A line of such a list, for a text that is put together when it is compiled. */
 #define BENCH_LIST_LINE(name, blanks, summary) "    " #name blanks "  " summary "\n"

@@ -8,6 +8,7 @@
  *   quarry-bench-child cache …      one of `quarry bench cache`: the client, and a server beside it
  *   quarry-bench-child resp …       one of `quarry bench resp`: likewise
  *   quarry-bench-child tsdb …       one of `quarry bench tsdb`: likewise
+ *   quarry-bench-child stories …    one subject of `quarry bench stories`
  *
  * It is apart from `quarry` because it must not hold a malloc: a definition in the program itself
  * goes before any that is preloaded. It is for `quarry bench` to run; a person may run such a line
@@ -21,6 +22,7 @@
 #include <bench/malloc/measure.h>
 #include <bench/pages_child.h>
 #include <bench/slab/slab.h>
+#include <bench/stories/stories.h>
 #include <bench/tsdb/tsdb.h>
 
 struct measurement {
@@ -32,7 +34,7 @@ static const struct measurement measurements[] = {
     {"pages", bench_pages_child_main}, {"malloc", bench_malloc_child_main},
     {"slab", bench_slab_child_main},   {"blocks", bench_blocks_child_main},
     {"cache", bench_load_child_main},  {"resp", bench_load_child_main},
-    {"tsdb", bench_series_child_main},
+    {"tsdb", bench_series_child_main}, {"stories", bench_stories_child_main},
 };
 
 int main(int argc, char **argv)

@@ -63,12 +63,18 @@ void bench_histogram_merge(struct bench_histogram *into, const struct bench_hist
 uint64_t bench_histogram_quantile(const struct bench_histogram *histogram, uint32_t permyriad)
 {
     Q_ASSERT(permyriad >= 1 && permyriad <= 10000);
-    uint64_t wanted = size_ceil_div_u64(histogram->count * permyriad, 10000);
+
+    return bench_histogram_at_rank(histogram,
+                                   size_ceil_div_u64(histogram->count * permyriad, 10000));
+}
+
+uint64_t bench_histogram_at_rank(const struct bench_histogram *histogram, uint64_t rank)
+{
     uint64_t seen = 0;
 
-    for (uint32_t i = 0; wanted > 0 && i < BENCH_HISTOGRAM_BUCKETS; i++) {
+    for (uint32_t i = 0; rank > 0 && i < BENCH_HISTOGRAM_BUCKETS; i++) {
         seen += histogram->bucket[i];
-        if (seen >= wanted) {
+        if (seen >= rank) {
             return size_min_u64(bucket_end(i), histogram->max);
         }
     }

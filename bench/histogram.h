@@ -30,4 +30,11 @@ void bench_histogram_merge(struct bench_histogram *into, const struct bench_hist
  */
 uint64_t bench_histogram_quantile(const struct bench_histogram *histogram, uint32_t permyriad);
 
+/*
+ * The value at a rank, for shares that no permyriad tells: `rank` 1 is the smallest value, `count`
+ * the largest. Returns: as bench_histogram_quantile; 0 for rank 0 and for one above
+ * `count`.
+ */
+uint64_t bench_histogram_at_rank(const struct bench_histogram *histogram, uint64_t rank);
+
 #endif

@@ -440,7 +440,7 @@ int bench_cache_child(const struct bench_cache_driver *driver, int argc, char **
     (void)alarm(ALARM_SECONDS);
     job.capacity_bytes = is_quick != 0 ? row->quick_bytes : row->capacity_bytes;
     struct bench_cache_options options = {job.capacity_bytes, BENCH_CACHE_VALUE_BYTES,
-                                          row->shard_bits};
+                                          row->shard_bits, 0};
     job.cache = driver->create(&options);
     row->run(&job, &sample);
     driver->destroy(job.cache);

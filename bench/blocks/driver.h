@@ -20,12 +20,16 @@ struct bench_cache_options {
     uint64_t capacity_bytes;
     size_t value_bytes; /* of each value, for caches that want to know */
     int shard_bits;     /* for caches that let it be chosen; −1: their own choice */
+    /* Limit of all memory, for caches that have one, with what gives back running; 0: the
+     * driver's, without. */
+    uint64_t memory_bytes;
 };
 
 /* A block that is held; `base` NULL: none. */
 struct bench_cache_hold {
     uint64_t handle; /* the driver's */
     void *base;      /* the payload */
+    uint32_t token;  /* the driver's, too */
 };
 
 /* Every function ends the process when memory is short. Threads: any, after `create`. */
@@ -49,6 +53,12 @@ struct bench_cache_driver {
      */
     struct bench_cache_hold (*get_or_load)(void *cache, struct bench_cache_key key, size_t bytes,
                                            void (*load)(void *context, void *base), void *context);
+    /*
+     * Has the cache tell of what is held and where that was acquired, as when it is closed. It is
+     * empty then. At least one block is held. Returns: how many it told of, since it records a
+     * sample; NULL: the cache does not know.
+     */
+    uint64_t (*tell_leaks)(void *cache);
 };
 
 /*

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include <base/base.h>
+#include <ref/ref.h>
 
 #include <quarry/block.h>
 
@@ -42,21 +43,24 @@ static struct quarry_block_key key_of(const struct owner *owner, struct bench_ca
 
 static struct bench_cache_hold hold(const struct quarry_block *block)
 {
-    return (struct bench_cache_hold){.handle = block->ref, .base = block->data};
+    return (struct bench_cache_hold){
+        .handle = block->ref, .base = block->data, .token = block->token};
 }
 
 static struct quarry_block block_of(struct bench_cache_hold held)
 {
-    return (struct quarry_block){.data = held.base, .ref = held.handle};
+    return (struct quarry_block){.data = held.base, .ref = held.handle, .token = held.token};
 }
 
 static void *create(const struct bench_cache_options *options)
 {
     struct owner *owner = calloc(1, sizeof *owner);
     struct quarry_error error = {0};
+    uint64_t usual_bytes =
+        options->capacity_bytes + options->capacity_bytes / SPARE_PART + SPARE_BYTES;
     struct quarry_memory_options memory = {
-        .limit_bytes = options->capacity_bytes + options->capacity_bytes / SPARE_PART + SPARE_BYTES,
-        .has_no_thread = true};
+        .limit_bytes = options->memory_bytes != 0 ? options->memory_bytes : usual_bytes,
+        .has_no_thread = options->memory_bytes == 0};
     struct quarry_block_cache_options cache = {.name = "bench",
                                                .capacity_bytes = options->capacity_bytes};
 
@@ -162,6 +166,26 @@ static struct bench_cache_hold get_or_load(void *context, struct bench_cache_key
     return hold(&block);
 }
 
+static void count_leak(void *argument, const struct ref_leak *leak)
+{
+    uint64_t *count = argument;
+
+    *count += leak->pc_count > 0 ? 1 : 0;
+}
+
+/* Those whose stacks are known: closing tells of them, and says that it could not be. */
+static uint64_t tell_leaks(void *context)
+{
+    struct owner *owner = context;
+    uint64_t count = 0;
+
+    ref_leak_set_handler(count_leak, &count);
+    enum quarry_status status = quarry_block_cache_close(owner->cache);
+    ref_leak_set_handler(NULL, NULL);
+    Q_ASSERT(status == QUARRY_BUSY); /* or nothing was held, and the cache is gone */
+    return count;
+}
+
 const struct bench_cache_driver bench_cache_driver_quarry = {
     .name = "quarry",
     .create = create,
@@ -172,4 +196,5 @@ const struct bench_cache_driver bench_cache_driver_quarry = {
     .release = release,
     .erase = erase,
     .get_or_load = get_or_load,
+    .tell_leaks = tell_leaks,
 };

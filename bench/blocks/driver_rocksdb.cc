@@ -2,12 +2,14 @@
  * `quarry-bench-rocksdb`: RocksDB's block caches, through its own interface in C++.
  *
  *   quarry-bench-rocksdb lru|hyperclock ROW STEPS QUICK
+ *   quarry-bench-rocksdb lru|hyperclock churn SECONDS CAPACITY_BYTES
  *
  * It is a program of its own so that nothing else of Quarry needs the library or C++. Values are
  * what RocksDB's own benchmark puts in: new char[], charged with their size. Keys have 16 bytes,
  * which the cache without locks demands.
  */
 #include <bench/blocks/driver.h>
+#include <bench/stories/churn.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -75,8 +77,8 @@ void destroy(void *owner)
 
 bench_cache_hold hold(Cache *cache, Cache::Handle *handle)
 {
-    return {reinterpret_cast<uintptr_t>(handle),
-            handle == nullptr ? nullptr : cache->Value(handle)};
+    return {reinterpret_cast<uintptr_t>(handle), handle == nullptr ? nullptr : cache->Value(handle),
+            0};
 }
 
 bench_cache_hold lookup(void *owner, bench_cache_key key)
@@ -88,7 +90,7 @@ bench_cache_hold lookup(void *owner, bench_cache_key key)
 bench_cache_hold alloc(void * /*owner*/, size_t bytes)
 {
     char *value = new char[bytes];
-    return {0, value};
+    return {0, value, 0};
 }
 
 bench_cache_hold insert(void *owner, bench_cache_key key, bench_cache_hold value, size_t bytes)
@@ -112,8 +114,9 @@ void erase(void *owner, bench_cache_key key)
 }
 
 const bench_cache_driver drivers[] = {
-    {"lru", create_lru, destroy, lookup, alloc, insert, release, erase, nullptr},
-    {"hyperclock", create_hyperclock, destroy, lookup, alloc, insert, release, erase, nullptr},
+    {"lru", create_lru, destroy, lookup, alloc, insert, release, erase, nullptr, nullptr},
+    {"hyperclock", create_hyperclock, destroy, lookup, alloc, insert, release, erase, nullptr,
+     nullptr},
 };
 
 } // namespace
@@ -121,6 +124,10 @@ const bench_cache_driver drivers[] = {
 int main(int argc, char **argv)
 {
     for (const bench_cache_driver &driver : drivers) {
+        if (argc > 2 && std::strcmp(argv[1], driver.name) == 0 &&
+            std::strcmp(argv[2], "churn") == 0) {
+            return stories_churn_child(&driver, argc - 3, argv + 3);
+        }
         if (argc > 1 && std::strcmp(argv[1], driver.name) == 0) {
             return bench_cache_child(&driver, argc - 2, argv + 2);
         }

@@ -106,27 +106,42 @@ static uint64_t seconds_of(const struct bench_load_job *job)
     return job->is_quick ? SECONDS_QUICK : SECONDS;
 }
 
-bool bench_load_open(const struct bench_load_job *job, uint64_t *ret_numbers)
+/* Runs the job's loop. Returns: what bench_load_open does. */
+static bool run_job(const struct bench_load_job *job, struct open *open, uint64_t *ret_numbers)
 {
     static struct bench_population population;
-    static struct open open;
 
     if (!bench_population_init(&population, job)) {
         return false;
     }
     uint64_t cpu_ns = bench_server_cpu_ns(&population.server);
-    open = (struct open){.population = &population, .begin_ns = bench_load_now_ns()};
-    open.counted_from_ns = open.begin_ns + WARM_UP_NS;
-    open.end_ns = open.counted_from_ns + seconds_of(job) * Q_SECOND_NS;
-    open.interval_ns = 1e9 / ((double)job->given * job->row->percent / 100);
-    run(&open);
-    ret_numbers[OPEN_P50] = bench_histogram_quantile(&open.histogram, 5000);
-    ret_numbers[OPEN_P99] = bench_histogram_quantile(&open.histogram, 9900);
-    ret_numbers[OPEN_P999] = bench_histogram_quantile(&open.histogram, 9990);
-    ret_numbers[OPEN_P9999] = bench_histogram_quantile(&open.histogram, 9999);
-    ret_numbers[OPEN_WORST] = open.histogram.max;
-    ret_numbers[OPEN_OPERATIONS] = open.answered_count;
+    *open = (struct open){.population = &population, .begin_ns = bench_load_now_ns()};
+    open->counted_from_ns = open->begin_ns + WARM_UP_NS;
+    open->end_ns = open->counted_from_ns + seconds_of(job) * Q_SECOND_NS;
+    open->interval_ns = 1e9 / ((double)job->given * job->row->percent / 100);
+    run(open);
+    ret_numbers[OPEN_P50] = bench_histogram_quantile(&open->histogram, 5000);
+    ret_numbers[OPEN_P99] = bench_histogram_quantile(&open->histogram, 9900);
+    ret_numbers[OPEN_P999] = bench_histogram_quantile(&open->histogram, 9990);
+    ret_numbers[OPEN_P9999] = bench_histogram_quantile(&open->histogram, 9999);
+    ret_numbers[OPEN_WORST] = open->histogram.max;
+    ret_numbers[OPEN_OPERATIONS] = open->answered_count;
     ret_numbers[OPEN_CPU_NS] = bench_server_cpu_ns(&population.server) - cpu_ns;
     ret_numbers[OPEN_RSS] = bench_server_rss_bytes(&population.server);
     return bench_population_fini(&population);
+}
+
+bool bench_load_open(const struct bench_load_job *job, uint64_t *ret_numbers)
+{
+    static struct open open;
+
+    return run_job(job, &open, ret_numbers);
+}
+
+const struct bench_histogram *bench_load_open_curve(const struct bench_load_job *job,
+                                                    uint64_t *ret_numbers)
+{
+    static struct open open;
+
+    return run_job(job, &open, ret_numbers) ? &open.histogram : NULL;
 }

@@ -202,4 +202,12 @@ bench_load_run bench_load_syncs;
 bench_load_run bench_load_resident;
 bench_load_run bench_load_tool;
 
+/*
+ * As bench_load_open. Returns: the latencies of all requests, in static storage until it is called
+ * again; NULL when it failed.
+ */
+struct bench_histogram;
+const struct bench_histogram *bench_load_open_curve(const struct bench_load_job *job,
+                                                    uint64_t *ret_numbers);
+
 #endif

@@ -84,6 +84,8 @@ static const struct place places[] = {
     {"bench", "resp", BENCH_OPTIONS " rows=PATTERN keys=N directory=DIR", ""},
     {"bench", "tsdb", BENCH_OPTIONS " rows=PATTERN directory=DIR", ""},
     {"bench", "promql", BENCH_OPTIONS " rows=PATTERN series=N directory=DIR", ""},
+    {"bench", "stories", "json quick seconds=N scale=PERCENT folder=DIR help",
+     "pauses|spikes|scaling|restart|blocks"},
     {"config", "show", "origin json " SERVE_OPTIONS, ""},
     {"config", "check", "", "FILE"},
     {"config", "password", "", ""},

@@ -99,6 +99,20 @@ static void the_largest_value_has_a_bucket(void **state)
     assert_true(bench_histogram_quantile(&histogram, 10000) == UINT64_MAX);
 }
 
+static void a_rank_finds_what_no_share_tells(void **state)
+{
+    (void)state;
+    assert_int_equal(bench_histogram_at_rank(&histogram, 1), 0);
+    for (uint64_t value = 1; value <= 100; value++) {
+        bench_histogram_add(&histogram, value);
+    }
+    assert_int_equal(bench_histogram_at_rank(&histogram, 0), 0);
+    for (uint64_t rank = 1; rank <= 100; rank++) {
+        assert_int_equal(bench_histogram_at_rank(&histogram, rank), rank);
+    }
+    assert_int_equal(bench_histogram_at_rank(&histogram, 101), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -108,6 +122,7 @@ int main(void)
         cmocka_unit_test_setup(quantiles_of_many_values_are_told_to_a_hundredth, empty),
         cmocka_unit_test_setup(one_slow_value_in_a_thousand_is_above_p999_and_two_are_it, empty),
         cmocka_unit_test_setup(merging_is_as_if_one_had_seen_all, empty),
+        cmocka_unit_test_setup(a_rank_finds_what_no_share_tells, empty),
         cmocka_unit_test_setup(the_largest_value_has_a_bucket, empty),
     };
 
