@@ -62,8 +62,8 @@ deps:
 	@tools/deps
 
 run:
-	@tools/deps
-	@tools/build release 'release (gcc)'
+	@tools/deps run
+	@QUARRY_TARGET=product tools/build release 'release (gcc)'
 	@exec build/release/bin/quarry serve
 
 test:
@@ -137,8 +137,8 @@ promql_differential:
 
 PREFIX ?= /usr/local
 install:
-	@tools/deps
-	@tools/build release 'release (gcc)'
+	@tools/deps run
+	@QUARRY_TARGET=product tools/build release 'release (gcc)'
 	@DESTDIR='$(DESTDIR)' tools/install build/release '$(PREFIX)'
 
 uninstall:
