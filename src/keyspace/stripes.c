@@ -32,6 +32,8 @@
  */
 #include <keyspace/types.h>
 
+#include <base/pause.h>
+
 #define STRIPE_TAKEN    1u
 #define STRIPE_WAITS    2u
 #define STRIPE_SLEEPERS 4u
@@ -53,7 +55,7 @@ static Q_COLD bool try_take_slow(struct keyspace_stripe *stripe, uint32_t seen)
             }
             continue;
         }
-        __builtin_ia32_pause();
+        pause_cpu();
         seen = atomic_load_relaxed_u32(&stripe->word); /* a hint: the exchange decides */
     }
     return false;

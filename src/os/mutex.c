@@ -28,6 +28,7 @@
  * waiter stops everyone behind it); handing the mutex over on unlock (the same, and slower).
  * Source: the three-state futex mutex is the one of U. Drepper's paper "Futexes Are Tricky".
  */
+#include <base/pause.h>
 #include <os/kernel.h>
 #include <os/os.h>
 #include <os/text.h>
@@ -36,7 +37,6 @@
 #define SPIN_COUNT 100
 
 static bool spin_for(struct os_mutex *mutex);
-static void pause_cpu(void);
 static void forget_if_held(const struct os_mutex *mutex);
 
 void os_mutex_init(struct os_mutex *mutex, enum os_rank rank, uint32_t order)
@@ -83,15 +83,6 @@ static bool spin_for(struct os_mutex *mutex)
         pause_cpu();
     }
     return false;
-}
-
-static void pause_cpu(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("isb" ::: "memory");
-#endif
 }
 
 #ifdef QUARRY_DEBUG_CHECKS
