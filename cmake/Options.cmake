@@ -107,7 +107,7 @@ if(QUARRY_SANITIZE MATCHES thread)
     set(QUARRY_TEST_LAUNCHER setarch -R)
   endif()
 endif()
-# Another processor's programs are run by its emulator.
+# Another processor's programs are run by an emulator.
 if(CMAKE_CROSSCOMPILING)
-  set(QUARRY_TEST_LAUNCHER ${CMAKE_CROSSCOMPILING_EMULATOR})
+  set(QUARRY_TEST_LAUNCHER ${PROJECT_SOURCE_DIR}/tests/unit/emulated ${CMAKE_CROSSCOMPILING_EMULATOR})
 endif()

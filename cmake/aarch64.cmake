@@ -12,7 +12,7 @@ set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
 set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
 set(CMAKE_LIBRARY_ARCHITECTURE aarch64-linux-gnu)
 # Its tables grow with the address space that has been mapped, of which a heap reserves 64 GiB; with less a heap makes do.
-set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64 -R 16G -L ${CMAKE_SYSROOT})
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64 -R 64G -L ${CMAKE_SYSROOT})
 
 # Libraries are the other machine's, programs that the build runs are this one's.
 set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
