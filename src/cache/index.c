@@ -54,7 +54,6 @@
 
 #include <string.h>
 
-#include <base/pause.h>
 #include <cache/index_find.h>
 
 /* Of a table's slots, in 32nds, that are used at most but for what growth moves in. */

@@ -32,8 +32,6 @@
  */
 #include <keyspace/types.h>
 
-#include <base/pause.h>
-
 #define STRIPE_TAKEN    1u
 #define STRIPE_WAITS    2u
 #define STRIPE_SLEEPERS 4u

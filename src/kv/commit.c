@@ -55,7 +55,6 @@
  */
 #include <kv/commit.h>
 
-#include <base/pause.h>
 #include <os/os.h>
 
 #include <kv/background.h>

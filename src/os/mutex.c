@@ -28,7 +28,6 @@
  * waiter stops everyone behind it); handing the mutex over on unlock (the same, and slower).
  * Source: the three-state futex mutex is the one of U. Drepper's paper "Futexes Are Tricky".
  */
-#include <base/pause.h>
 #include <os/kernel.h>
 #include <os/os.h>
 #include <os/text.h>
