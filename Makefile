@@ -18,7 +18,7 @@ TSDB_CAMPAIGNS = tsdb_kill tsdb_power
 
 RESP_CAMPAIGNS = resp_differential resp_kill resp_power
 
-.PHONY: $(KV_CAMPAIGNS) $(TSDB_CAMPAIGNS) $(RESP_CAMPAIGNS) promql_differential pprof_check help deps run test bench bench-check console fuzz soak linear kills format lint coverage clean install uninstall packages packages_check
+.PHONY: $(KV_CAMPAIGNS) $(TSDB_CAMPAIGNS) $(RESP_CAMPAIGNS) promql_differential pprof_check help deps run test bench bench-check console fuzz soak linear kills format lint coverage clean install uninstall packages packages_check reproducible_check container_check aarch64_check
 
 help:
 	@echo 'make run             install what is missing, build, serve on 127.0.0.1:11211 (memcached), :6379 (Redis), :9090 (HTTP)'
@@ -60,6 +60,10 @@ help:
 	@echo '                     build and install; make uninstall, with the same DESTDIR, leaves nothing of it'
 	@echo 'make packages        build/packages/*.deb, read by lintian, and a tarball'
 	@echo 'make packages_check  install them in a fresh Debian, serve, purge, and see what is left (root)'
+	@echo 'make reproducible_check'
+	@echo '                     make the packages twice, elsewhere and later, and compare their bytes'
+	@echo 'make container_check do what Containerfile says in fresh Debians, and serve there (root)'
+	@echo 'make aarch64_check   build for 64-bit ARM, and run the unit tests in an emulator'
 	@echo 'make clean           remove build/'
 	@echo 'QUARRY_VERBOSE=1 shows what each step prints.'
 
@@ -67,8 +71,8 @@ deps:
 	@tools/deps
 
 run:
-	@tools/deps
-	@tools/build release 'release (gcc)'
+	@tools/deps run
+	@QUARRY_TARGET=product tools/build release 'release (gcc)'
 	@exec build/release/bin/quarry serve
 
 test:
@@ -146,14 +150,14 @@ pprof_check:
 
 PREFIX ?= /usr/local
 install:
-	@tools/deps
-	@tools/build release 'release (gcc)'
+	@tools/deps run
+	@QUARRY_TARGET=product tools/build release 'release (gcc)'
 	@DESTDIR='$(DESTDIR)' tools/install build/release '$(PREFIX)'
 
 uninstall:
 	@DESTDIR='$(DESTDIR)' tools/uninstall build/release
 
-packages packages_check:
+packages packages_check reproducible_check container_check aarch64_check:
 	@tools/$@
 
 format lint coverage:

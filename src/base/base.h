@@ -23,6 +23,7 @@
 #include <base/hash.h>
 #include <base/error.h>
 #include <base/nearest.h>
+#include <base/pause.h>
 
 /* Address ranges are reserved by the hundred GiB and 48-bit references sit in words. */
 Q_STATIC_ASSERT(sizeof(void *) == 8 && sizeof(size_t) == 8, "Quarry is for 64-bit machines");

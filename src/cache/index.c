@@ -63,13 +63,6 @@
 
 /* ---- locks ---------------------------------------------------------------------------------- */
 
-static inline void relax(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#endif
-}
-
 Q_COLD void cache_bucket_lock_slow(struct cache_bucket *bucket)
 {
     for (uint32_t spin = 0; spin < SPINS_MAX; spin++) {
@@ -78,7 +71,7 @@ Q_COLD void cache_bucket_lock_slow(struct cache_bucket *bucket)
         if (atomic_cas_acquire_u32(&bucket->lock, &expected, 1)) {
             return;
         }
-        relax();
+        pause_cpu();
     }
     /* Taken so, it may have sleepers that we do not know of: it stays 2 until it is unlocked. */
     while (atomic_exchange_acquire_u32(&bucket->lock, 2) != 0) {

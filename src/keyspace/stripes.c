@@ -53,7 +53,7 @@ static Q_COLD bool try_take_slow(struct keyspace_stripe *stripe, uint32_t seen)
             }
             continue;
         }
-        __builtin_ia32_pause();
+        pause_cpu();
         seen = atomic_load_relaxed_u32(&stripe->word); /* a hint: the exchange decides */
     }
     return false;

@@ -198,7 +198,7 @@ static Q_COLD void wait_until_visible(struct quarry_kv *kv, uint64_t ticket, uin
         if (kv_visible_sequence(kv) >= end) {
             return;
         }
-        __builtin_ia32_pause();
+        pause_cpu();
     }
     for (;;) {
         /* Acquire: pairs with the add in wake_waiting: read before the sequence is looked at. */

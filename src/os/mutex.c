@@ -36,7 +36,6 @@
 #define SPIN_COUNT 100
 
 static bool spin_for(struct os_mutex *mutex);
-static void pause_cpu(void);
 static void forget_if_held(const struct os_mutex *mutex);
 
 void os_mutex_init(struct os_mutex *mutex, enum os_rank rank, uint32_t order)
@@ -83,15 +82,6 @@ static bool spin_for(struct os_mutex *mutex)
         pause_cpu();
     }
     return false;
-}
-
-static void pause_cpu(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("isb" ::: "memory");
-#endif
 }
 
 #ifdef QUARRY_DEBUG_CHECKS
