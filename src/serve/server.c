@@ -46,8 +46,9 @@
 #include <serve/tsdb_export.h>
 
 /* How often the main thread looks around, and how often while it waits for connections to end. */
-#define TICK_NS       (1 * Q_SECOND_NS)
-#define DRAIN_TICK_NS (20 * Q_MS_NS)
+#define TICK_NS            (1 * Q_SECOND_NS)
+#define DRAIN_TICK_NS      (20 * Q_MS_NS)
+#define SERIES_PATIENCE_NS (2 * Q_SECOND_NS)
 
 /* ---- beginning ------------------------------------------------------------------------------ */
 
@@ -135,6 +136,11 @@ static enum quarry_status open_series(struct server *server, struct quarry_error
         serve_tsdb_apply(server->tsdb, server->tenants, NULL, server->config);
     }
     return status;
+}
+
+bool server_has_series(const struct server *server)
+{
+    return server->tsdb == NULL || quarry_tsdb_ready(server->tsdb->tsdb);
 }
 
 static enum quarry_status start_net(struct server *server, struct quarry_error *error)
@@ -385,6 +391,17 @@ static void drain(struct server *server)
               serve_log_seconds("seconds", os_monotonic_ns(os_real()) - begin_ns));
 }
 
+/* A log of time series that is short has been read before the server says that it is ready. Behind
+ * a long one only their writers wait. */
+static void wait_for_series(const struct server *server)
+{
+    uint64_t patience_end_ns = os_monotonic_ns(os_real()) + SERIES_PATIENCE_NS;
+
+    while (!server_has_series(server) && os_monotonic_ns(os_real()) < patience_end_ns) {
+        os_sleep_ns(Q_MS_NS);
+    }
+}
+
 enum quarry_status serve_server_run(const struct serve_server_options *options,
                                     struct quarry_error *error)
 {
@@ -416,6 +433,7 @@ enum quarry_status serve_server_run(const struct serve_server_options *options,
     if (status == QUARRY_OK) {
         server_note_settings(&server);
         server_tell_config(&server);
+        wait_for_series(&server);
         atomic_store_relaxed_bool(&server.is_ready, true);
         server_log_ready(&server);
         if (options->ready != NULL) {

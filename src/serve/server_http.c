@@ -42,8 +42,12 @@ static enum http_outcome answer_ready(struct http_call *call)
     /* Relaxed: who asks in the moment in which it changes may be told either. */
     bool is_ready = atomic_load_relaxed_bool(&server->is_ready);
 
-    http_say_text(call, is_ready ? 200 : 503,
-                  is_ready ? "Quarry is ready.\n" : "Quarry is not ready.\n");
+    if (is_ready && !server_has_series(server)) {
+        http_say_text(call, 503, "Quarry is reading the log of its time series.\n");
+    } else {
+        http_say_text(call, is_ready ? 200 : 503,
+                      is_ready ? "Quarry is ready.\n" : "Quarry is not ready.\n");
+    }
     return HTTP_DONE;
 }
 

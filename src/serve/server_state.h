@@ -109,6 +109,9 @@ const struct serve_identity *server_login_answered(struct server *server,
                                                    struct serve_connection *connection,
                                                    const struct serve_identity *identity);
 
+/* server.c: whether the log of the time series has been read, or there are none. Any thread. */
+bool server_has_series(const struct server *server);
+
 /* server_resp.c: the RESP door; its threads end before the net does. */
 enum quarry_status server_open_resp(struct server *server, struct quarry_error *error);
 void server_stop_resp(struct server *server);

@@ -9,7 +9,7 @@ import urllib.parse
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "serve"))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import wire  # noqa: E402
-from server import Server  # noqa: E402
+from server import PATIENCE_S, Server  # noqa: E402
 
 TYPE_1 = "application/x-protobuf"
 TYPE_2 = "application/x-protobuf;proto=io.prometheus.write.v2.Request"
@@ -88,7 +88,13 @@ def serve(*arguments, **options):
 
 
 def door_of(server):
-    return Door(next(door for door in server.doors() if door["protocol"] == "http")["address"])
+    """The server's door, once it takes samples: its log may be long."""
+    door = Door(next(door for door in server.doors() if door["protocol"] == "http")["address"])
+    end = time.monotonic() + PATIENCE_S
+    while door.ask("GET", "/-/ready")[0] == 503:
+        assert time.monotonic() < end, "the log of its time series takes too long"
+        time.sleep(0.01)
+    return door
 
 
 def now_ms():

@@ -294,7 +294,10 @@ void write_answer(struct write_request *request)
             say_retry(call, RETRY_ROOM_S);
         }
         http_say_text(call, (uint32_t)quarry_status_http(request->status), "");
-        http_text_format(&call->body_out, "%s\n", request->error.text);
+        http_text_format(&call->body_out, "%s\n",
+                         request->status == QUARRY_BUSY
+                             ? "the log is being read since the start: samples are taken after that"
+                             : request->error.text);
         return;
     }
     if (request->wrong_count > WRITE_TOLD_MAX) {
