@@ -406,7 +406,7 @@ class Bringing(unittest.TestCase):
             door, now = door_of(server), now_ms()
             self.assertEqual(door.bring(f"a 1 {now}\n")[0], 204)
             lines = [f"b{{i=\"{index}\"}} 1 {now}" for index in range(3000)]
-            status, text = door.bring("\n".join([*lines, f"a 1 {now - 3 * cases.HOUR}", "c 1"]) + "\n")
+            status, text = door.bring("\n".join([*lines, f"a 1 {now - 48 * cases.HOUR}", "c 1"]) + "\n")
             self.assertEqual((status, text), (400, 'too old sample for series {__name__="a"}\n'))
             self.assertEqual((len(door.find("b")), len(door.find("c"))), (3000, 1))
 
