@@ -31,9 +31,9 @@
  *
  * A search at random waits for memory most of its time, once for each node of the lower levels.
  * Those of several keys can take turns: each looks at the node that it asked for last, asks for the
- * next, and lets the others go on. What it finds is a *place*, a splice of the lowest levels, which
- * stays true whatever is inserted meanwhile, for nothing is removed: it only may be no longer
- * narrow, and linking searches on from it then.
+ * next, and lets the others go on. What it finds is a *place*, the nodes before it at the lowest
+ * levels: they are before it whatever is inserted meanwhile, for nothing is removed. Its neighbours
+ * are a few steps from there.
  *
  * A search remembers how many bytes of the key sought each of the two nodes that it lies between
  * begins with. All between them begin with the lesser of the two, which is not compared again: one
@@ -63,6 +63,9 @@
 /* How many levels a search climbs from where the last one ended. Each more is a comparison more
  * for keys at random that come after the last one. */
 #define CLIMB_LEVELS 4u
+/* How far a place may lie before a key: nodes that came between, most often none. Keys whose tags
+ * are alike by somebody's will are not walked to. */
+#define PLACE_STEPS_MAX 16u
 
 /* ---- comparing ------------------------------------------------------------------------------ */
 
@@ -280,7 +283,6 @@ static bool find_next(const struct kv_list *list, struct search *search)
         search->known = next;
         if (search->level < KV_MEMTABLE_PLACE_LEVELS) {
             search->place->previous[search->level] = search->before;
-            search->place->next[search->level] = next;
         }
         if (search->level-- == 0) {
             return false;
@@ -320,7 +322,6 @@ void kv_list_search_many(const struct kv_list *list, const struct kv_list_target
                                          .before = list->head};
         for (uint32_t level = height; level < KV_MEMTABLE_PLACE_LEVELS; level++) {
             ret_places[i].previous[level] = list->head;
-            ret_places[i].next[level] = 0;
         }
         left += find_next(list, &searches[left]);
     }
@@ -506,17 +507,44 @@ bool kv_list_insert_before(struct kv_list *list, uint32_t offset, uint32_t older
     return true;
 }
 
+/* A few steps along a level. Returns: false: what is sought is further on. */
+static bool walk_level(const struct kv_list *list, const struct kv_list_target *target,
+                       uint32_t level, struct kv_memtable_splice *splice)
+{
+    for (uint32_t step = 0; step < PLACE_STEPS_MAX; step++) {
+        /* Acquire: pairs with the release in link_level. */
+        uint32_t next =
+            atomic_load_acquire_u32(kv_node_next(kv_node_at(list, splice->previous[level]), level));
+        if (next == 0 || !is_before(list, next, target)) {
+            splice->next[level] = next;
+            return true;
+        }
+        splice->previous[level] = next;
+    }
+    return false;
+}
+
 bool kv_list_insert_at(struct kv_list *list, uint32_t offset, uint32_t height,
                        const struct kv_memtable_place *place)
 {
+    const struct kv_node *node = kv_node_at(list, offset);
+    const struct kv_list_target target = kv_list_target(list, kv_node_key(node), node->trailer);
     struct kv_memtable_splice splice;
 
-    if (height > KV_MEMTABLE_PLACE_LEVELS) {
+    /* What the lowest one is before, the others are too. */
+    if (height > KV_MEMTABLE_PLACE_LEVELS ||
+        (place->previous[0] != list->head && !is_before(list, place->previous[0], &target))) {
         return false;
     }
-    memcpy(splice.previous, place->previous, sizeof(place->previous));
-    memcpy(splice.next, place->next, sizeof(place->next));
-    return kv_list_insert_near(list, offset, height, &splice);
+    for (uint32_t level = 0; level < height; level++) {
+        splice.previous[level] = place->previous[level];
+        if (!walk_level(list, &target, level, &splice)) {
+            return false;
+        }
+    }
+    raise_height(list, height);
+    link_all(list, offset, height, &target, &splice);
+    return true;
 }
 
 void kv_list_insert_far(struct kv_list *list, uint32_t offset, uint32_t height,
