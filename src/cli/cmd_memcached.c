@@ -156,7 +156,7 @@ static int serve(struct running *running, struct serve_config *config)
         .ready = ready,
         .argument = running,
         .ends_by_usr1 = options->is_restartable,
-        .written_path = options->pid_path,
+        .written_paths = {options->pid_path, memcached_ports_path()},
     };
     enum quarry_status status = serve_server_run(&server, &error);
 

@@ -148,13 +148,20 @@ bool memcached_write_pid(const char *path)
     return is_written;
 }
 
+const char *memcached_ports_path(void)
+{
+    const char *path = getenv(PORT_FILE_VARIABLE);
+
+    return path != NULL && path[0] != '\0' ? path : NULL;
+}
+
 /* Whoever waits for the file finds all ports in it: it is moved to its name when it is whole. */
 bool memcached_write_ports(struct serve_listener *const *listeners, uint32_t count)
 {
-    const char *path = getenv(PORT_FILE_VARIABLE);
+    const char *path = memcached_ports_path();
     char other[PATH_BYTES];
 
-    if (path == NULL || path[0] == '\0') {
+    if (path == NULL) {
         return true;
     }
     int length = snprintf(other, sizeof other, "%s.lck", path);

@@ -35,7 +35,9 @@ void memcached_daemon_ready(struct memcached_daemon *daemon);
  * that appears whole. Returns: whether it could; said on stderr when not.
  */
 bool memcached_write_pid(const char *path);
-/* "TCP INET: 11211", a line each, to the file that MEMCACHED_PORT_FILENAME names. */
+/* The file that MEMCACHED_PORT_FILENAME names; NULL: none. */
+const char *memcached_ports_path(void);
+/* "TCP INET: 11211", a line each, to that file. */
 bool memcached_write_ports(struct serve_listener *const *listeners, uint32_t count);
 
 #endif

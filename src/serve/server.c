@@ -411,7 +411,7 @@ enum quarry_status serve_server_run(const struct serve_server_options *options,
         .config = options->config,
         .started = options->config,
         .ends_by_usr1 = options->ends_by_usr1,
-        .written_path = options->written_path,
+        .written_paths = {options->written_paths[0], options->written_paths[1]},
         .begin_ns = os_monotonic_ns(os_real()),
         .data_dir = {.lock_fd = -1},
     };

@@ -21,9 +21,9 @@ struct serve_server_options {
      * NULL.
      */
     void (*ready)(void *argument, struct serve_listener *const *listeners, uint32_t count);
-    void *argument;           /* of ready */
-    bool ends_by_usr1;        /* as by TERM, instead of opening the log again */
-    const char *written_path; /* a file that `ready` makes, and its caller removes; NULL: none */
+    void *argument;               /* of ready */
+    bool ends_by_usr1;            /* as by TERM, instead of opening the log again */
+    const char *written_paths[2]; /* files that `ready` makes, the caller's to remove; NULL: none */
 };
 
 /*

@@ -226,8 +226,10 @@ static void allow_written(struct confine_files *files, const struct server *serv
     if (log[0] != '\0') {
         allow_file(files, log, CONFINE_WRITE);
     }
-    if (server->written_path != NULL) {
-        allow_file(files, server->written_path, CONFINE_WRITE);
+    for (size_t i = 0; i < sizeof server->written_paths / sizeof server->written_paths[0]; i++) {
+        if (server->written_paths[i] != NULL) {
+            allow_file(files, server->written_paths[i], CONFINE_WRITE);
+        }
     }
 }
 

@@ -37,7 +37,7 @@ struct server {
     const char *version;
     const struct serve_sources *sources;
     bool ends_by_usr1;
-    const char *written_path;     /* a file that is written besides; NULL: none */
+    const char *written_paths[2]; /* files that are written besides; NULL: none */
     char confined[96];            /* by what, for people */
     struct serve_config *config;  /* own; the one in force. Of the main thread */
     struct serve_config *started; /* own where another: what START settings are still as in */
