@@ -307,7 +307,7 @@ static struct tsdb_window *window_to_save(struct tsdb_durable *durable,
         struct tsdb_window *window = view->windows[i];
         const struct tsdb_durable_file *file = tsdb_durable_file_of(durable, window->number);
         if (atomic_load_acquire_u64(&window->sealed_mask) == UINT64_MAX &&
-            (file == NULL || (file->is_loaded && window->is_refilled)) &&
+            (file == NULL || (file->is_loaded && !file->must_stay && window->is_refilled)) &&
             !tsdb_durable_is_lacking(durable, window->number)) {
             return window;
         }
@@ -434,7 +434,7 @@ static bool work(struct tsdb_durable *durable)
         return false;
     }
     if (now_ns >= durable->retry_due_ns) {
-        if (sweep_files(durable) || save_window(durable) || sweep_log(durable)) {
+        if (sweep_log(durable) || sweep_files(durable) || save_window(durable)) {
             return true;
         }
     }

@@ -27,6 +27,7 @@ struct tsdb_durable_file {
     bool is_skipped;   /* it found no room: it is left as it is */
     bool is_broken;    /* its head cannot be read: it is left as it is */
     bool is_partial;   /* series were left out that it may have samples of */
+    bool must_stay;    /* it has more than what was loaded of it: it is not written over */
     bool has_mark;     /* it says what of the log is behind it: */
     uint64_t log_from; /* segments of its window from here on; below, it has all of them */
     bool is_covered;   /* the snapshot has its series: each id that lives is what the file means */

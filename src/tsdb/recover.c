@@ -68,10 +68,10 @@ static bool has_whole_log(struct tsdb_durable *durable, int32_t number,
     if (!tsdb_log_oldest_sequence(durable->log, number, &oldest)) {
         return false;
     }
-    return !loaded->has_mark || (loaded->mark.log_was_whole && oldest < loaded->mark.log_from);
+    return loaded->has_mark && loaded->mark.log_was_whole && oldest < loaded->mark.log_from;
 }
 
-/* What of the log is behind a file that is loaded. Files of before have none. */
+/* What of the log is behind a file that is loaded: all, if it does not say. */
 static void mark_keep(struct tsdb_durable *durable, struct tsdb_durable_file *file,
                       const struct tsdb_window_loaded *loaded)
 {
@@ -85,8 +85,12 @@ static void mark_keep(struct tsdb_durable *durable, struct tsdb_durable_file *fi
 /* Whether the log has more of a window than its file. */
 static bool has_more_log(struct tsdb_durable *durable, const struct tsdb_durable_file *file)
 {
-    return file->is_loaded && file->has_mark &&
-           tsdb_log_next_sequence(durable->log, file->number) > file->log_from;
+    uint64_t oldest = 0;
+
+    if (!file->is_loaded || !tsdb_log_oldest_sequence(durable->log, file->number, &oldest)) {
+        return false;
+    }
+    return !file->has_mark || tsdb_log_next_sequence(durable->log, file->number) > file->log_from;
 }
 
 /* Takes a file away, in whose place the log is. Errors: it is still there. */
@@ -165,6 +169,7 @@ static void file_load(struct tsdb_durable *durable, struct tsdb_durable_file *fi
         }
     }
     if (status == QUARRY_OK) {
+        file->must_stay = is_damaged || loaded.left_out_samples != 0;
         mark_keep(durable, file, &loaded);
         status = window_show(durable, file, &loaded);
     }

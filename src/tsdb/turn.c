@@ -74,7 +74,9 @@ static bool filling_is_due(const struct quarry_tsdb *tsdb, const struct tsdb_win
 {
     const struct tsdb_open *open = tsdb_window_open(window);
     /* Relaxed: only a number. */
-    uint64_t quiet_ns = os_monotonic_ns(os_real()) - atomic_load_relaxed_u64(&open->filled_ns);
+    uint64_t now_ns = os_monotonic_ns(os_real());
+    uint64_t filled_ns = atomic_load_relaxed_u64(&open->filled_ns); /* by now, or just after */
+    uint64_t quiet_ns = now_ns > filled_ns ? now_ns - filled_ns : 0;
 
     return atomic_load_acquire_u64(&window->sealed_mask) != 0 ||
            quiet_ns >= (uint64_t)tsdb->options.fill_quiet_ms * Q_MS_NS;
