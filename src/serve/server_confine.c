@@ -24,6 +24,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <inttypes.h>
+#include <dlfcn.h>
 #include <limits.h>
 #include <netdb.h>
 #include <pwd.h>
@@ -176,6 +177,12 @@ static void allow_machine(struct confine_files *files)
         (void)confine_files_allow(files, read[i], CONFINE_READ);
     }
     (void)confine_files_allow(files, "/dev/null", CONFINE_WRITE);
+    /* Often links to somewhere else. */
+    static const char *const linked[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf",
+                                         "/etc/localtime", "/etc/ssl/certs/ca-certificates.crt"};
+    for (size_t i = 0; i < sizeof linked / sizeof linked[0]; i++) {
+        allow_file(files, linked[i], CONFINE_READ);
+    }
 }
 
 static void allow_groups(struct confine_files *files, const struct serve_config *config)
@@ -333,11 +340,37 @@ enum quarry_status server_confine_files(struct server *server, struct quarry_err
     return status == QUARRY_OK ? status : error_set(error, status, "%s", why.text);
 }
 
-/* Has libc load what it resolves names with, which it cannot any more after this. */
+/* The libraries of a line "hosts: files resolve [!UNAVAIL=return] dns". They stay. */
+static void load_modules(char *line)
+{
+    char *rest = NULL;
+
+    for (char *word = strtok_r(line, " \t\n", &rest); word != NULL && word[0] != '#';
+         word = strtok_r(NULL, " \t\n", &rest)) {
+        char name[64];
+        if (snprintf(name, sizeof name, "libnss_%s.so.2", word) < (int)sizeof name) {
+            (void)dlopen(name, RTLD_NOW); /* those of libc itself are nowhere */
+        }
+    }
+}
+
+/* Has libc load what it resolves names with, which it cannot any more after this. Asking for a name
+ * loads the modules up to the one that knows it. */
 static void load_resolvers(void)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
+    FILE *file = fopen("/etc/nsswitch.conf", "re");
+    char line[256];
+
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        if (strncmp(line, "hosts:", 6) == 0) {
+            load_modules(line + 6);
+        }
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
 
     if (getaddrinfo("localhost", NULL, &hints, &found) == 0) {
         freeaddrinfo(found);

@@ -160,6 +160,7 @@ enum http_outcome observe_answer_cpu(struct http_call *call)
     if (!try_child(call)) {
         return HTTP_DONE;
     }
+    http_text_empty(&call->body_out);
     struct taking *taking = calloc(1, sizeof *taking);
     enum quarry_status status =
         taking == NULL ? QUARRY_NO_MEMORY : cpu_begin(call->body_out.memory, &taking->samples);

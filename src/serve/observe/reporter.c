@@ -12,7 +12,8 @@
  * asked, and ends when the other end is closed, however the server ends.
  *
  * It believes the server nothing: who has the server would have its rights otherwise. It runs this
- * program alone, with a first word that is on a list; all of these read. It cannot be traced
+ * program alone, with words that have one of a few shapes, all of them reports about the server to
+ * the pipe that came along. It cannot be traced
  * (PR_SET_DUMPABLE), gains no rights by running something, and its children neither.
  *
  * Invariants:
@@ -85,12 +86,20 @@ static ssize_t receive(int link, char *order, int ret_fds[ENDS])
         return 0;
     }
     const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    if (header == NULL || header->cmsg_type != SCM_RIGHTS ||
-        (header->cmsg_len != CMSG_LEN(INPUT * sizeof(int)) &&
-         header->cmsg_len != CMSG_LEN(ENDS * sizeof(int)))) {
+    const size_t fd_count = header != NULL && header->cmsg_type == SCM_RIGHTS
+                                ? (header->cmsg_len - CMSG_LEN(0)) / sizeof(int)
+                                : 0;
+    int fds[sizeof rights.room / sizeof(int)];
+    if (fd_count != 0) {
+        memcpy(fds, CMSG_DATA(header), fd_count * sizeof(int));
+    }
+    if (fd_count != INPUT && fd_count != ENDS) {
+        for (size_t i = 0; i < fd_count; i++) {
+            (void)close(fds[i]);
+        }
         return -1;
     }
-    memcpy(ret_fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
+    memcpy(ret_fds, fds, fd_count * sizeof(int));
     if ((message.msg_flags & MSG_TRUNC) != 0 || order[count - 1] != '\0') {
         order[0] = '\0';
         return 1;
@@ -98,20 +107,65 @@ static ssize_t receive(int link, char *order, int ret_fds[ENDS])
     return count;
 }
 
-/* What only reads, and is made for this. */
-static bool is_allowed(const char *word)
-{
-    static const char *const allowed[] = {"heap", "doctor", "check", "map", "top"};
+/* Words of an order that are not always the same. */
+#define ANY_PID       "the server's number"
+#define ANY_NUMBER    "digits"
+#define ANY_NAME      "small letters"
+#define ANY_ADDRESSES "0x0,0x1"
 
-    for (size_t i = 0; i < sizeof allowed / sizeof allowed[0]; i++) {
-        if (strcmp(word, allowed[i]) == 0) {
+/* All orders that there are. */
+static const char *const shapes[][OBSERVE_WORDS_MAX] = {
+    {"heap", ANY_PID, "--json", "--top", ANY_NUMBER},
+    {"heap", ANY_PID, "--profile", ANY_NAME, "--top", ANY_NUMBER},
+    {"heap", ANY_PID, "--profile", ANY_NAME, "--pprof", "-"},
+    {"heap", ANY_PID, "--symbol", ANY_ADDRESSES},
+    {"heap", ANY_PID, "--cpu", "-", "--pprof", "-"},
+    {"doctor", ANY_PID, "--heap", "--json"},
+    {"check", "memory", "--pid", ANY_PID, "--json"},
+};
+
+static bool consists_of(const char *word, const char *letters)
+{
+    return word[0] != '\0' && word[strspn(word, letters)] == '\0';
+}
+
+static bool word_fits(const char *word, const char *shape)
+{
+    char pid[16];
+
+    if (strcmp(shape, ANY_PID) == 0) {
+        (void)snprintf(pid, sizeof pid, "%d", (int)getppid());
+        return strcmp(word, pid) == 0;
+    }
+    if (strcmp(shape, ANY_NUMBER) == 0) {
+        return consists_of(word, "0123456789");
+    }
+    if (strcmp(shape, ANY_NAME) == 0) {
+        return consists_of(word, "abcdefghijklmnopqrstuvwxyz");
+    }
+    if (strcmp(shape, ANY_ADDRESSES) == 0) {
+        return consists_of(word, "0123456789abcdefABCDEFx,+");
+    }
+    return strcmp(word, shape) == 0;
+}
+
+/* `words`: closed by NULL, without the program's name. */
+static bool is_allowed(char *const *words)
+{
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        size_t at = 0;
+        while (words[at] != NULL && at < OBSERVE_WORDS_MAX && shapes[i][at] != NULL &&
+               word_fits(words[at], shapes[i][at])) {
+            at++;
+        }
+        if (words[at] == NULL && at < OBSERVE_WORDS_MAX && shapes[i][at] == NULL) {
             return true;
         }
     }
     return false;
 }
 
-/* Takes words apart. Returns: false: there are too many, or the first is none of ours. */
+/* Takes words apart. Returns: false: there are too many, or they are no order. */
 static bool read_words(char *order, size_t bytes, char *arguments[OBSERVE_WORDS_MAX + 2])
 {
     size_t count = 1;
@@ -124,7 +178,7 @@ static bool read_words(char *order, size_t bytes, char *arguments[OBSERVE_WORDS_
         arguments[count++] = order + at;
     }
     arguments[count] = NULL;
-    return count > 1 && is_allowed(arguments[1]);
+    return is_allowed(arguments + 1);
 }
 
 /* What the child has open, and which signals reach it: all. */
@@ -198,8 +252,9 @@ static int watch(int link, int ended, pid_t pid)
             ssize_t count = read(ended, &facts, sizeof facts);
             (void)count; /* what it is about is asked of the child */
         }
-        if (waitpid(pid, &status, WNOHANG) == pid) {
-            return status;
+        const pid_t waited = waitpid(pid, &status, WNOHANG);
+        if (waited != 0) {
+            return waited == pid ? status : -1;
         }
     }
 }
@@ -223,19 +278,34 @@ static void obey(int link, int ended, char *order, size_t bytes, const int fds[E
     }
 }
 
+/* Where the kernel has no call for it. */
+static void close_from(int first)
+{
+    const long end = sysconf(_SC_OPEN_MAX);
+
+    for (int fd = first; fd < end; fd++) {
+        (void)close(fd);
+    }
+}
+
 /* Lets go of all that it was born with. */
-static int strip(int link)
+static int strip(int born_link)
 {
     sigset_t signals;
 
+    /* It may be one of the standard three, where those were closed. */
+    int link = fcntl(born_link, F_DUPFD_CLOEXEC, LINK_FD + 1);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int fd = 0; null >= 0 && fd < LINK_FD; fd++) {
         (void)dup2(null, fd);
     }
-    if (dup3(link, LINK_FD, O_CLOEXEC) != LINK_FD && link != LINK_FD) {
+    if (link < 0 || dup3(link, LINK_FD, O_CLOEXEC) != LINK_FD) {
         _exit(1);
     }
-    (void)syscall(SYS_close_range, LINK_FD + 1, ~0u, 0);
+    if (syscall(SYS_close_range, LINK_FD + 1, ~0u, 0) != 0) {
+        close_from(LINK_FD + 1);
+    }
+    (void)signal(SIGCHLD, SIG_DFL); /* ignored, it would come to nobody */
     (void)prctl(PR_SET_NAME, SERVE_REPORTER_NAME, 0, 0, 0);
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);

@@ -26,6 +26,7 @@
 #include <cmocka.h>
 
 #include <serve/confine.h>
+#include <serve/observe/reporter.h>
 
 /* In a child: ends it with this line's number unless what is said holds. */
 #define HOLDS(truth)                                                                               \
@@ -395,9 +396,43 @@ static void others_get_no_signals(void **state)
     expect_success(try_signals);
 }
 
+/* Who has the server has what the reporter believes it. */
+static void reports_about_others_and_to_files_are_refused(void **state)
+{
+    char own[16], path[96];
+    int ends[2];
+    const char *const orders[][7] = {
+        {"heap", own, "--pprof", path},
+        {"heap", own, "--profile", "heap", "--pprof", path},
+        {"heap", own, "--profile", "heap", "--pprof", "-", "--sample"},
+        {"heap", "1", "--json", "--top", "1"},
+        {"heap", own, "--json", "--top"},
+        {"heap", own, "--json", "--top", "-1"},
+        {"heap", own, "--symbol", "/etc/passwd"},
+        {"map", own, "--save", path},
+        {"doctor", "--server", "http://127.0.0.1:1", "--password-file", "/etc/passwd"},
+        {"serve"},
+        {""},
+    };
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/report", folder);
+    snprintf(own, sizeof own, "%d", (int)getpid());
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(reporter_start(NULL), QUARRY_OK);
+    for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
+        assert_int_not_equal(reporter_run(orders[i], -1, ends[1], ends[1]), 0);
+    }
+    reporter_stop();
+    assert_int_not_equal(access(path, F_OK), 0);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reports_about_others_and_to_files_are_refused),
         cmocka_unit_test(programs_and_processes_are_refused),
         cmocka_unit_test(memory_is_never_executed),
         cmocka_unit_test(sockets_are_of_three_families),
