@@ -133,7 +133,10 @@ Q_COLD static enum resp_next refuse_unknown(struct resp_turn *turn,
     }
     note_refused(&turn->state->session);
     resp_reply_here(turn, &reply);
-    if (word_count > 1 && resp_command_find(words[0], NULL) != NULL) {
+    const char *group = resp_unsupported(words[0]);
+
+    if (word_count > 1 && resp_command_find(words[0], NULL) != NULL &&
+        (group == NULL || strcmp(group, "scripting") != 0)) {
         char container[TOLD_BYTES_MAX + 1];
         for (int i = 0; i < length; i++) {
             container[i] = (char)(resp_lower(name[i]) & ~(resp_lower(name[i]) >= 'a' ? 0x20 : 0));
@@ -143,7 +146,6 @@ Q_COLD static enum resp_next refuse_unknown(struct resp_turn *turn,
                        (const char *)words[1].bytes, length, container);
         return resp_reply_done(turn, &reply);
     }
-    const char *group = resp_unsupported(words[0]);
     tell_words(words, word_count, told, sizeof told);
     resp_say_error(&reply, "ERR unknown command '%.*s', with args beginning with: %s%s%s%s", length,
                    name, told, group != NULL ? "(no " : "", group != NULL ? group : "",

@@ -107,7 +107,7 @@ enum resp_outcome resp_failover(struct resp_call *call)
     return RESP_ANSWERED;
 }
 
-/* ---- modules and clusters ------------------------------------------------------------------- */
+/* ---- modules -------------------------------------------------------------------------------- */
 
 enum resp_outcome resp_module_list(struct resp_call *call)
 {
@@ -130,6 +130,39 @@ enum resp_outcome resp_module_help(struct resp_call *call)
     resp_say_help(call, lines);
     return RESP_ANSWERED;
 }
+
+/* ---- scripts that are not there: who tidies up after tests asks for it ------------------------
+ */
+
+enum resp_outcome resp_scripts_flushed(struct resp_call *call)
+{
+    if (call->word_count > 3 || (call->word_count == 3 && !resp_is(call->words[2], "async") &&
+                                 !resp_is(call->words[2], "sync"))) {
+        resp_say_error(call->reply, resp_is(call->words[0], "function")
+                                        ? "ERR FUNCTION FLUSH only supports SYNC|ASYNC option"
+                                        : "ERR SCRIPT FLUSH only support SYNC|ASYNC option");
+    } else {
+        resp_say_ok(call->reply);
+    }
+    return RESP_ANSWERED;
+}
+
+enum resp_outcome resp_functions_listed(struct resp_call *call)
+{
+    resp_say_array(call->reply, 0);
+    return RESP_ANSWERED;
+}
+
+enum resp_outcome resp_scripts_looked_for(struct resp_call *call)
+{
+    resp_say_array(call->reply, call->word_count - 2);
+    for (size_t i = 2; i < call->word_count; i++) {
+        resp_say_integer(call->reply, 0);
+    }
+    return RESP_ANSWERED;
+}
+
+/* ---- clusters ------------------------------------------------------------------------------- */
 
 enum resp_outcome resp_cluster(struct resp_call *call)
 {

@@ -272,6 +272,24 @@
     X("module|help", resp_module_help, 2, RESP_ANY_TIME,                                          \
       0, 0, 0, "@slow", "5.0.0", "server", "O(1)",                                                \
       "Tells the subcommands")                                                                    \
+    X("function", resp_unknown_subcommand, -2, 0,                                                 \
+      0, 0, 0, "@slow", "7.0.0", "scripting", "Depends on the subcommand.",                       \
+      "Has subcommands only")                                                                     \
+    X("function|flush", resp_scripts_flushed, -2, RESP_NOSCRIPT,                                  \
+      0, 0, 0, "@write @slow @scripting", "7.0.0", "scripting", "O(1)",                           \
+      "Does nothing, as there are no functions")                                                  \
+    X("function|list", resp_functions_listed, -2, RESP_NOSCRIPT,                                  \
+      0, 0, 0, "@slow @scripting", "7.0.0", "scripting", "O(1)",                                  \
+      "Nothing, as there are no functions")                                                       \
+    X("script", resp_unknown_subcommand, -2, 0,                                                   \
+      0, 0, 0, "@slow", "2.6.0", "scripting", "Depends on the subcommand.",                       \
+      "Has subcommands only")                                                                     \
+    X("script|flush", resp_scripts_flushed, -2, RESP_NOSCRIPT,                                    \
+      0, 0, 0, "@slow @scripting", "2.6.0", "scripting", "O(1)",                                  \
+      "Does nothing, as there are no scripts")                                                    \
+    X("script|exists", resp_scripts_looked_for, -3, RESP_NOSCRIPT,                                \
+      0, 0, 0, "@slow @scripting", "2.6.0", "scripting", "O(N) with N digests",                   \
+      "That none of them does")                                                                   \
     X("cluster", resp_cluster, -2, 0,                                                             \
       0, 0, 0, "@slow", "3.0.0", "cluster", "Depends on the subcommand.",                         \
       "Refused, as there is no cluster")                                                          \
