@@ -222,9 +222,6 @@ static int set_protocol(struct memcached_line *line, const char *value)
                                      " -- should be one of auto, binary, or ascii",
                                      value);
     }
-    if (line->is_text_alone || line->is_binary_alone) {
-        memcached_line_note(line, false, "-B %s: each connection chooses its protocol", value);
-    }
     return 0;
 }
 

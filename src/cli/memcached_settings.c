@@ -223,6 +223,10 @@ static void put_rights(struct memcached_line *line)
         line->options->needs_users = line->has_sasl;
     }
     put(line, "-F, -X, -W, -A", "memcached.allow", "%s", allowed_words(line, words));
+    put(line, "-B", "memcached.protocol",
+        line->is_text_alone     ? "ascii"
+        : line->is_binary_alone ? "binary"
+                                : "auto");
     put(line, "-D", "memcached.prefixes", line->counts_prefixes ? "on" : "off");
 }
 

@@ -34,6 +34,8 @@
       "where the memcached door is besides, encrypted; it needs tls.certificate")                  \
     X(SERVE_MEMCACHED_UNIX_MODE, "memcached.unix_mode", CHOICE, "0600", 0, 0, START,               \
       "0600|0660|0666", "who may use its unix sockets")                                            \
+    X(SERVE_MEMCACHED_PROTOCOL, "memcached.protocol", CHOICE, "auto", 0, 0, START,                 \
+      "auto|ascii|binary", "what its clients speak; auto: the first byte of each decides")         \
     X(SERVE_MEMCACHED_ALLOW, "memcached.allow", WORDS, "flush,dump,watch", 0, 0, LIVE,             \
       "flush|dump|watch|shutdown",                                                                 \
       "commands that whoever has the right may use: flush_all, metadump and cachedump, watch, "    \

@@ -145,6 +145,20 @@ enum memcached_step memcached_say(struct memcached_turn *turn, const char *text)
 
 /* ---- phases --------------------------------------------------------------------------------- */
 
+/* Whoever begins as no packet does where only packets are spoken is closed by what reads them. */
+static uint8_t protocol_of(uint8_t first)
+{
+    switch (memcached.settings.speech) {
+    case MEMCACHED_SPEAKS_TEXT:
+        return MEMCACHED_TEXT;
+    case MEMCACHED_SPEAKS_BINARY:
+        return MEMCACHED_BINARY;
+    case MEMCACHED_SPEAKS_BOTH:
+        break;
+    }
+    return first == 0x80 ? MEMCACHED_BINARY : MEMCACHED_TEXT;
+}
+
 static enum memcached_step request_phase(struct memcached_turn *turn)
 {
     struct memcached_state *state = turn->state;
@@ -156,7 +170,7 @@ static enum memcached_step request_phase(struct memcached_turn *turn)
         return MEMCACHED_MORE;
     }
     if (Q_UNLIKELY(state->protocol == MEMCACHED_UNDECIDED)) {
-        state->protocol = (uint8_t)*turn->at == 0x80 ? MEMCACHED_BINARY : MEMCACHED_TEXT;
+        state->protocol = protocol_of((uint8_t)*turn->at);
     }
     if (state->protocol == MEMCACHED_BINARY) {
         return memcached_packet_phase(turn);
@@ -439,6 +453,38 @@ static void release(struct serve_connection *connection, const struct serve_borr
 {
     (void)connection;
     quarry_cache_unpin(token_address(borrowed, 0), borrowed->token[1]);
+}
+
+/* ---- what it is at --------------------------------------------------------------------------- */
+
+const char *memcached_at(struct serve_connection *connection)
+{
+    const struct memcached_state *state = serve_connection_state(connection);
+
+    switch ((enum memcached_phase)state->phase) {
+    case MEMCACHED_REQUEST:
+        return serve_out_waiting(connection) > 0 ? "conn_mwrite" : "conn_read";
+    case MEMCACHED_KEYS:
+    case MEMCACHED_LOGIN:
+    case MEMCACHED_ASKING:
+    case MEMCACHED_CONNECTIONS:
+        return "conn_parse_cmd";
+    case MEMCACHED_QUEUED:
+    case MEMCACHED_VALUE:
+    case MEMCACHED_VALUE_END:
+        return "conn_nread";
+    case MEMCACHED_SWALLOW:
+    case MEMCACHED_SWALLOW_LINE:
+        return "conn_swallow";
+    case MEMCACHED_SENDING:
+    case MEMCACHED_DUMP:
+        return "conn_mwrite";
+    case MEMCACHED_WATCHING:
+        return "conn_watch";
+    case MEMCACHED_PHASE_COUNT:
+        break;
+    }
+    Q_UNREACHABLE();
 }
 
 /* ---- what was asked of others ---------------------------------------------------------------- */

@@ -49,18 +49,19 @@ struct memcached_server_figures {
     uint64_t connection_bytes; /* of buffers */
     uint64_t accept_pauses, accept_pause_us;
     uint64_t idle_closed, too_slow_closed;
+    uint64_t idle_timeout_seconds; /* 0: none */
     bool is_accepting;
 };
 
 /* The longest address of a connection, in bytes; what is longer is cut. */
 #define MEMCACHED_ADDRESS_BYTES 120u
 
-/* A connection, as `stats conns` tells of it. */
+/* A connection, or a listening socket, as `stats conns` tells of it. */
 struct memcached_connection_figures {
     uint64_t id;
     uint64_t idle_seconds;
-    bool is_busy; /* in the middle of a request, or of an answer */
-    char peer[MEMCACHED_ADDRESS_BYTES], local[MEMCACHED_ADDRESS_BYTES];
+    const char *state; /* memcached's word for what it is at; static storage */
+    char peer[MEMCACHED_ADDRESS_BYTES], local[MEMCACHED_ADDRESS_BYTES]; /* local "": not told */
 };
 
 /* Where a server listens, for `stats settings`. */
@@ -104,6 +105,13 @@ struct memcached_hooks {
     void (*set_verbosity)(void *argument, uint32_t level);
 };
 
+/* What connections may speak. */
+enum memcached_speech {
+    MEMCACHED_SPEAKS_BOTH = 0, /* the first byte decides */
+    MEMCACHED_SPEAKS_TEXT,
+    MEMCACHED_SPEAKS_BINARY, /* a connection that begins otherwise is closed */
+};
+
 /* What the door is to be. Zero means the default of each. */
 struct memcached_settings {
     struct quarry_cache *cache; /* borrowed until memcached_close */
@@ -112,8 +120,10 @@ struct memcached_settings {
     bool refuses_flush;         /* flush_all is not allowed to anybody */
     bool refuses_dump;          /* nor stats cachedump and lru_crawler metadump */
     bool refuses_watch;
-    bool allows_shutdown; /* to those who have the right SERVE_ADMIN */
-    bool has_debug_commands;
+    bool allows_shutdown;    /* to those who have the right SERVE_ADMIN */
+    bool has_debug_commands; /* debugtime */
+    enum memcached_speech speech;
+    uint32_t backlog; /* for `stats settings` */
     struct memcached_hooks hooks;
 };
 
@@ -148,6 +158,9 @@ void memcached_certificates_done(struct serve_connection *connection, const char
 /* Says what came of ask_connections, likewise. `figures`: give; of malloc. */
 void memcached_connections_done(struct serve_connection *connection,
                                 struct memcached_connection_figures **figures, size_t count);
+
+/* What a connection of the door is at, in memcached's words. Static storage. By its worker. */
+const char *memcached_at(struct serve_connection *connection);
 
 /* Says where the server listens. `address`: copied. Threads: before there are connections. */
 void memcached_set_address(const struct memcached_address *address);

@@ -192,6 +192,7 @@ struct memcached_state {
     bool get_has_cas, get_touches;
     bool is_asking_quietly; /* in MEMCACHED_ASKING: a success is not answered */
     bool is_borrowing;      /* this turn has answered with bytes that lie in the cache */
+    bool has_erred;         /* it is closed for what it said */
     /* A login is being verified, or figures are told, for a packet of this opcode and opaque. */
     uint8_t login_opcode;
     uint32_t login_opaque;

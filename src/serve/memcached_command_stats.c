@@ -31,8 +31,10 @@ enum memcached_step memcached_tell_line(struct memcached_turn *turn, const char 
     return MEMCACHED_ON;
 }
 
+/* A prefix that nothing was done with since the counts began is not told of. */
 static enum memcached_step tell_prefix(struct memcached_turn *turn,
-                                       const struct quarry_cache_prefix *prefix)
+                                       const struct quarry_cache_prefix *prefix,
+                                       memcached_stat_function *tell)
 {
     static const char *const names[] = {" get ", " hit ", " set ", " del "};
     const uint64_t *counts = prefix->counts;
@@ -41,6 +43,10 @@ static enum memcached_step tell_prefix(struct memcached_turn *turn,
                                 counts[QUARRY_CACHE_USE_DELETE]};
     char line[3 * QUARRY_CACHE_PREFIX_BYTES_MAX + 128] = "PREFIX ";
     size_t prefix_bytes = strlen(prefix->text);
+
+    if ((figures[0] | figures[2] | figures[3]) == 0) {
+        return MEMCACHED_ON;
+    }
     /* One that cannot stand in a line as it is could pretend to be lines of others. */
     char *out = memcached_is_plain(prefix->text, prefix_bytes)
                     ? stpcpy(line + 7, prefix->text)
@@ -50,10 +56,11 @@ static enum memcached_step tell_prefix(struct memcached_turn *turn,
         out = memcached_write_u64(stpcpy(out, names[i]), figures[i]);
     }
     *out = '\0';
-    return memcached_say(turn, line);
+    return tell == NULL ? memcached_say(turn, line) : tell(turn, "detailed", line);
 }
 
-static enum memcached_step tell_prefixes(struct memcached_turn *turn)
+enum memcached_step memcached_tell_prefixes(struct memcached_turn *turn,
+                                            memcached_stat_function *tell)
 {
     struct quarry_cache_prefix prefixes[16];
     size_t first = 0;
@@ -61,13 +68,13 @@ static enum memcached_step tell_prefixes(struct memcached_turn *turn)
 
     while ((count = quarry_cache_read_prefixes(turn->tenant, first, prefixes, 16)) > 0) {
         for (size_t i = 0; i < count; i++) {
-            if (tell_prefix(turn, &prefixes[i]) != MEMCACHED_ON) {
+            if (tell_prefix(turn, &prefixes[i], tell) != MEMCACHED_ON) {
                 return MEMCACHED_CLOSE;
             }
         }
         first += count;
     }
-    return memcached_say(turn, "END");
+    return MEMCACHED_ON;
 }
 
 static enum memcached_step stats_detail(const struct memcached_line *line)
@@ -75,7 +82,9 @@ static enum memcached_step stats_detail(const struct memcached_line *line)
     bool is_on = memcached_line_is(line, 2, "on");
 
     if (memcached_line_is(line, 2, "dump")) {
-        return tell_prefixes(line->turn);
+        return memcached_tell_prefixes(line->turn, NULL) == MEMCACHED_ON
+                   ? memcached_say(line->turn, "END")
+                   : MEMCACHED_CLOSE;
     }
     if (!is_on && !memcached_line_is(line, 2, "off")) {
         return memcached_say(line->turn, "CLIENT_ERROR usage: stats detail on|off|dump");

@@ -10,6 +10,7 @@
 #include <serve/memcached_packet.h>
 #include <serve/memcached_packet_parts.h>
 #include <serve/memcached_stats.h>
+#include <serve/memcached_watch.h>
 
 /* ---- the server ----------------------------------------------------------------------------- */
 
@@ -46,6 +47,14 @@ enum memcached_step memcached_packet_stats(struct memcached_turn *turn,
     turn->state->login_opaque = packet->opaque;
     if (MEMCACHED_WORD_IS(packet->key, "reset")) {
         memcached_reset_stats(turn);
+    } else if (MEMCACHED_WORD_IS(packet->key, "detail on") ||
+               MEMCACHED_WORD_IS(packet->key, "detail off")) {
+        if (!memcached_may(turn, SERVE_ADMIN)) {
+            return memcached_packet_say_status(turn, packet, MEMCACHED_STATUS_LOGIN);
+        }
+        memcached_count_prefixes(MEMCACHED_WORD_IS(packet->key, "detail on"));
+    } else if (MEMCACHED_WORD_IS(packet->key, "detail dump")) {
+        step = memcached_tell_prefixes(turn, memcached_tell_packet);
     } else if (!memcached_tell_stats(turn, packet->key, memcached_tell_packet, &step)) {
         return memcached_packet_say_status(turn, packet, MEMCACHED_STATUS_NOT_FOUND);
     }

@@ -212,6 +212,9 @@ static void tell_general(struct telling *telling)
     quarry_cache_read_stats(memcached.settings.cache, &cache);
     tell_process(telling, &server);
     tell_requests(telling, &tenant, &sums);
+    if (server.idle_timeout_seconds > 0) {
+        tell_number(telling, "idle_kicks", server.idle_closed);
+    }
     tell_server(telling, &server, &sums, &cache);
     tell_items_in_all(telling, &tenant, &cache);
 }
@@ -232,6 +235,8 @@ static const char *or_null(const char *text)
 {
     return text[0] == '\0' ? "NULL" : text;
 }
+
+static const char *const speeches[] = {"auto-negotiate", "ascii", "binary"};
 
 /* What can be set, and what the names of memcached mean here. */
 static void tell_settings_of_server(struct telling *telling)
@@ -257,8 +262,8 @@ static void tell_settings_of_server(struct telling *telling)
     tell_yes(telling, "detail_enabled", atomic_load_relaxed_bool(&memcached.counts_prefixes));
     tell_number(telling, "reqs_per_event", MEMCACHED_TURN_REQUESTS);
     tell_yes(telling, "cas_enabled", true);
-    tell_number(telling, "tcp_backlog", 1024);
-    tell_text(telling, "binding_protocol", "auto-negotiate");
+    tell_number(telling, "tcp_backlog", settings->backlog);
+    tell_text(telling, "binding_protocol", speeches[settings->speech]);
     bool needs_login = serve_connection_needs_login(telling->turn->connection);
 
     tell_yes(telling, "auth_enabled_sasl", needs_login);
@@ -290,7 +295,8 @@ static void tell_settings_of_cache(struct telling *telling)
     tell_text(telling, "warm_max_factor", "2.00");
     tell_yes(telling, "temp_lru", atomic_load_relaxed_bool(&memcached.has_temporary_lru));
     TELL_FIGURES(telling, {"temporary_ttl", atomic_load_relaxed_u32(&memcached.temporary_ttl)},
-                 {"idle_timeout", 0}, {"watcher_logbuf_size", 16384}, {"worker_logbuf_size", 0},
+                 {"idle_timeout", read_server().idle_timeout_seconds},
+                 {"watcher_logbuf_size", 16384}, {"worker_logbuf_size", 0},
                  {"read_buf_mem_limit", 0});
     tell_yes(telling, "track_sizes", false);
     tell_yes(telling, "inline_ascii_response", false);
@@ -449,9 +455,10 @@ static void tell_connection(struct telling *telling,
     char seconds[MEMCACHED_NUMBER_BYTES + 1];
 
     tell_address(telling, connection->id, "addr", connection->peer);
-    tell_address(telling, connection->id, "listen_addr", connection->local);
-    tell_connection_text(telling, connection->id, "state",
-                         connection->is_busy ? "conn_mwrite" : "conn_read");
+    if (connection->local[0] != '\0') {
+        tell_address(telling, connection->id, "listen_addr", connection->local);
+    }
+    tell_connection_text(telling, connection->id, "state", connection->state);
     *memcached_write_u64(seconds, connection->idle_seconds) = '\0';
     tell_connection_text(telling, connection->id, "secs_since_last_cmd", seconds);
 }
@@ -465,7 +472,7 @@ static void tell_connections(struct telling *telling)
 
     if (!memcached_may(telling->turn, SERVE_ADMIN) || hooks->ask_connections == NULL) {
         struct memcached_connection_figures own = {.id = serve_connection_id(connection),
-                                                   .is_busy = true};
+                                                   .state = memcached_at(connection)};
 
         snprintf(own.peer, sizeof own.peer, "%s", serve_connection_peer(connection));
         snprintf(own.local, sizeof own.local, "%s", serve_connection_local(connection));
@@ -595,6 +602,7 @@ static void reset_worker(struct memcached_counters *worker)
 void memcached_reset_stats(struct memcached_turn *turn)
 {
     quarry_cache_reset_tenant(turn->tenant);
+    quarry_cache_reset_prefixes(turn->tenant);
     if (memcached_may(turn, SERVE_ADMIN)) {
         for (uint32_t i = 0; i < memcached.settings.worker_count; i++) {
             reset_worker(&memcached.workers[i]);

@@ -26,6 +26,13 @@ enum memcached_step memcached_tell_packet(struct memcached_turn *turn, const cha
 bool memcached_tell_stats(struct memcached_turn *turn, struct memcached_word group,
                           memcached_stat_function *tell, enum memcached_step *ret_step);
 
+/*
+ * Tells what was done by prefixes of keys: `tell` gets "PREFIX a get 1 …" as a value named
+ * "detailed"; NULL: lines of text, without the END.
+ */
+enum memcached_step memcached_tell_prefixes(struct memcached_turn *turn,
+                                            memcached_stat_function *tell);
+
 /* Begins the tenant's counts anew, and where the connection may administrate, the workers'. */
 void memcached_reset_stats(struct memcached_turn *turn);
 

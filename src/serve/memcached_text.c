@@ -283,7 +283,8 @@ static const struct command *find_command(struct memcached_word name)
 }
 
 /* A line that begins with nothing known: somebody's browser is not answered, and closed. */
-static void read_unknown(const struct memcached_words *words, struct memcached_request *request)
+static void read_unknown(const struct memcached_turn *turn, const struct memcached_words *words,
+                         struct memcached_request *request)
 {
     struct memcached_word last = words->at[words->count - 1];
     char first = words->at[0].text[0];
@@ -291,6 +292,7 @@ static void read_unknown(const struct memcached_words *words, struct memcached_r
     if (last.length >= 5 && memcmp(last.text, "HTTP/", 5) == 0 && words->count > 1 &&
         memchr("gsacidt", first, 7) == NULL) {
         request->kind = MEMCACHED_CLOSES;
+        turn->state->has_erred = true;
     } else {
         MEMCACHED_REQUEST_SAYS(request, "ERROR");
     }
@@ -312,7 +314,7 @@ static void read_words(const struct memcached_turn *turn, struct memcached_reque
     const struct command *command = find_command(words.at[0]);
 
     if (command == NULL) {
-        read_unknown(&words, request);
+        read_unknown(turn, &words, request);
     } else if (words.count < command->words_min || words.count > command->words_max ||
                (words.rest.length > 0 && command->words_max != ANY)) {
         MEMCACHED_REQUEST_SAYS(request, "ERROR");

@@ -7,7 +7,8 @@
  *
  * Events are written into the text of every watcher that asked for their kind; the first one into
  * an empty text posts a function to the watcher's worker, which sends what there is. When a text is
- * full, events are skipped and counted: watching must not hold up what is watched.
+ * full, events are skipped and counted: watching must not hold up what is watched. The next line
+ * that is told says first how many are missing before it: `skipped=12`.
  *
  * Invariants:
  *  1. While nobody watches and no prefixes are counted, a turn reads one word and no more; of 64
@@ -42,7 +43,8 @@ struct place {
     bool is_posted;
     uint32_t watched; /* of enum memcached_watched */
     uint32_t text_bytes;
-    uint64_t number; /* of its uses */
+    uint64_t number;  /* of its uses */
+    uint64_t skipped; /* lines since the last one that was written */
     uint64_t connection_id;
     struct serve_worker *worker;
     char text[TEXT_BYTES];
@@ -109,32 +111,41 @@ static void *argument_of(size_t index)
     return (void *)(uintptr_t)(places[index].number << PLACE_BITS | index);
 }
 
-/* Takes a watcher's lines. Returns: how many bytes; 0: it is another's by now. */
-static size_t take_text(size_t index, uint64_t number, char *out)
+/*
+ * Takes a watcher's lines; where it `may_not` be sent any, they stay, and the next event posts
+ * anew. Returns: how many bytes; 0: none, or it is another's by now.
+ */
+static size_t take_text(size_t index, uint64_t number, bool may_not, char *out)
 {
     struct place *place = &places[index];
     size_t byte_count = 0;
 
     os_mutex_lock(&mutex);
     if (place->is_used && place->number == number) {
-        byte_count = place->text_bytes;
-        memcpy(out, place->text, byte_count);
-        place->text_bytes = 0;
         place->is_posted = false;
+        byte_count = may_not ? 0 : place->text_bytes;
+        memcpy(out, place->text, byte_count);
+        place->text_bytes -= (uint32_t)byte_count;
     }
     os_mutex_unlock(&mutex);
     return byte_count;
 }
 
-static void count_lines(const char *text, size_t byte_count, uint64_t *counter)
+/* Counts lines that were sent to the place of an argument, or had to be dropped. */
+static void count_lines(uint64_t word, const char *text, size_t byte_count, bool is_sent)
 {
+    struct place *place = &places[word & ((1u << PLACE_BITS) - 1)];
     uint64_t lines = 0;
 
     for (size_t i = 0; i < byte_count; i++) {
         lines += text[i] == '\n' ? 1 : 0;
     }
     os_mutex_lock(&mutex);
-    *counter += lines;
+    sent_count += is_sent ? lines : 0;
+    skipped_count += is_sent ? 0 : lines;
+    if (!is_sent && place->is_used && place->number == word >> PLACE_BITS) {
+        place->skipped += lines;
+    }
     os_mutex_unlock(&mutex);
 }
 
@@ -146,15 +157,14 @@ static void send_lines(struct serve_connection *connection, void *argument)
     if (connection == NULL) {
         return;
     }
-    size_t byte_count = take_text(word & ((1u << PLACE_BITS) - 1), word >> PLACE_BITS, text);
+    bool is_slow = serve_out_waiting(connection) >= SERVE_OUT_WAITING_MAX;
+    size_t byte_count =
+        take_text(word & ((1u << PLACE_BITS) - 1), word >> PLACE_BITS, is_slow, text);
 
     if (byte_count == 0) {
         return;
     }
-    bool is_sent = serve_out_waiting(connection) < SERVE_OUT_WAITING_MAX &&
-                   serve_out_copy(connection, text, byte_count);
-
-    count_lines(text, byte_count, is_sent ? &sent_count : &skipped_count);
+    count_lines(word, text, byte_count, serve_out_copy(connection, text, byte_count));
     serve_connection_flush(connection);
 }
 
@@ -171,6 +181,43 @@ static void forget_post(const void *argument)
         place->is_posted = false;
     }
     os_mutex_unlock(&mutex);
+}
+
+static char *put(char *out, const char *text)
+{
+    size_t length = strlen(text);
+
+    memcpy(out, text, length);
+    return out + length;
+}
+
+static char *put_figure(char *out, const char *name, uint64_t number)
+{
+    return memcached_write_u64(put(out, name), number);
+}
+
+/* "skipped=", a number and a line end. */
+#define SKIPPED_BYTES_MAX (9 + MEMCACHED_NUMBER_BYTES)
+
+/* Writes a line behind what waits, and before it how many are missing. Locked. */
+static void add_line_locked(struct place *place, const char *line, size_t byte_count)
+{
+    size_t note_bytes = place->skipped > 0 ? SKIPPED_BYTES_MAX : 0;
+
+    if (place->text_bytes + note_bytes + byte_count > TEXT_BYTES) {
+        place->skipped++;
+        skipped_count++;
+        return;
+    }
+    if (place->skipped > 0) {
+        char *out = put_figure(place->text + place->text_bytes, "skipped=", place->skipped);
+
+        *out++ = '\n';
+        place->text_bytes = (uint32_t)(out - place->text);
+        place->skipped = 0;
+    }
+    memcpy(place->text + place->text_bytes, line, byte_count);
+    place->text_bytes += (uint32_t)byte_count;
 }
 
 /* Adds a line to all watchers of a kind. */
@@ -190,12 +237,7 @@ static void tell(uint32_t kind, const char *line, size_t byte_count)
         if (!place->is_used || (place->watched & kind) == 0) {
             continue;
         }
-        if (place->text_bytes + byte_count > TEXT_BYTES) {
-            skipped_count++;
-            continue;
-        }
-        memcpy(place->text + place->text_bytes, line, byte_count);
-        place->text_bytes += (uint32_t)byte_count;
+        add_line_locked(place, line, byte_count);
         if (!place->is_posted) {
             place->is_posted = true;
             posts[post_count].worker = place->worker;
@@ -209,19 +251,6 @@ static void tell(uint32_t kind, const char *line, size_t byte_count)
             forget_post(posts[i].argument);
         }
     }
-}
-
-static char *put(char *out, const char *text)
-{
-    size_t length = strlen(text);
-
-    memcpy(out, text, length);
-    return out + length;
-}
-
-static char *put_figure(char *out, const char *name, uint64_t number)
-{
-    return memcached_write_u64(put(out, name), number);
 }
 
 /* "ts=1764.000123 gid=17 type=item_get" */
@@ -368,12 +397,13 @@ void memcached_watch_connection(struct serve_connection *connection, bool has_co
     if (Q_LIKELY(!is_watched(MEMCACHED_WATCHES_CONNECTIONS))) {
         return;
     }
+    const struct memcached_state *state = serve_connection_state(connection);
     const char *peer = serve_connection_peer(connection);
     char *out = put(put_start(line, has_come ? "conn_new" : "conn_close"), " rip=");
 
     out = memcached_write_uri(out, peer, size_min(strlen(peer), PEER_BYTES_MAX));
-    out = put(out, strncmp(peer, "unix:", 5) == 0 ? " transport=unix" : " transport=tcp");
-    out = put(out, has_come ? "" : " reason=normal");
+    out = put(out, strncmp(peer, "unix:", 5) == 0 ? " transport=local" : " transport=tcp");
+    out = put(out, has_come ? "" : state->has_erred ? " reason=error" : " reason=normal");
     tell_line(MEMCACHED_WATCHES_CONNECTIONS, line,
               put_figure(out, " cfd=", serve_connection_id(connection)));
 }
@@ -396,6 +426,7 @@ bool memcached_watch_begin(struct memcached_turn *turn, uint32_t watched)
         place->is_posted = false;
         place->watched = watched;
         place->text_bytes = 0;
+        place->skipped = 0;
         place->number++;
         place->connection_id = serve_connection_id(turn->connection);
         place->worker = serve_connection_worker(turn->connection);

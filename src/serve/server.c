@@ -100,8 +100,7 @@ static enum quarry_status open_net(struct server *server, struct quarry_error *e
 
     server_net_limits(server->config, &options.limits);
     server_net_hooks(server, &options.hooks);
-    atomic_store_relaxed_u64(&server->connections_max,
-                             serve_config_number(server->config, SERVE_NET_CONNECTIONS_MAX));
+    server_note_limits(server, server->config);
     return serve_net_create(&options, &server->net, error);
 }
 

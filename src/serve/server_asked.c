@@ -97,19 +97,33 @@ static void gather(struct serve_connection *nobody, void *argument)
     }
 }
 
-/* `plan`: with what is asked for. False: no memory, or the net is ending; nothing is told. */
-static bool begin_gathering(struct serve_net *net, const struct gathering *plan)
+/* `plan`: with what is asked for, and `room` for notes besides. NULL: no memory. */
+static struct gathering *gathering_create(struct serve_net *net, const struct gathering *plan,
+                                          size_t room)
 {
     struct gathering *gathering = malloc(sizeof *gathering);
 
     if (gathering == NULL) {
-        return false;
+        return NULL;
     }
     *gathering = *plan;
     gathering->net = net;
-    gathering->capacity = serve_net_connection_count(net) + MORE_CONNECTIONS;
+    gathering->capacity = serve_net_connection_count(net) + MORE_CONNECTIONS + room;
     gathering->notes = calloc(gathering->capacity, gathering->note_bytes);
-    if (gathering->notes == NULL || !serve_post(serve_net_worker(net, 0), 0, gather, gathering)) {
+    if (gathering->notes == NULL) {
+        free(gathering);
+        return NULL;
+    }
+    return gathering;
+}
+
+/* `gathering`: give; NULL: no memory. False: nothing is told. */
+static bool begin_gathering(struct gathering *gathering)
+{
+    if (gathering == NULL) {
+        return false;
+    }
+    if (!serve_post(serve_net_worker(gathering->net, 0), 0, gather, gathering)) {
         gathering_free(gathering);
         return false;
     }
@@ -124,10 +138,28 @@ static bool write_figures(struct serve_connection *connection, void *note)
 
     figures->id = serve_connection_id(connection);
     figures->idle_seconds = serve_connection_idle_ns(connection) / Q_SECOND_NS;
-    figures->is_busy = serve_connection_is_busy(connection);
+    figures->state = serve_connection_door(connection) == &memcached_door ? memcached_at(connection)
+                     : serve_connection_is_busy(connection)               ? "conn_mwrite"
+                                                                          : "conn_read";
     (void)snprintf(figures->peer, sizeof figures->peer, "%s", serve_connection_peer(connection));
     (void)snprintf(figures->local, sizeof figures->local, "%s", serve_connection_local(connection));
     return true;
+}
+
+/* Listening sockets have the numbers from 1, which no connection has. */
+static void write_listeners(const struct server *server, struct gathering *gathering)
+{
+    struct memcached_connection_figures *figures = gathering->notes;
+
+    for (uint32_t i = 0; i < server->listener_count; i++) {
+        if (server->doors[i] == &memcached_door) {
+            figures->id = 1 + gathering->count++;
+            figures->state = "conn_listening";
+            (void)snprintf(figures->peer, sizeof figures->peer, "%s",
+                           serve_listener_name(server->listeners[i]));
+            figures++;
+        }
+    }
 }
 
 /* By the asker's worker. */
@@ -159,7 +191,12 @@ bool server_ask_connections(void *argument, struct serve_connection *connection)
                                    .write = write_figures,
                                    .done = post_gathered};
 
-    return begin_gathering(server->net, &plan);
+    struct gathering *gathering = gathering_create(server->net, &plan, server->listener_count);
+
+    if (gathering != NULL) {
+        write_listeners(server, gathering);
+    }
+    return begin_gathering(gathering);
 }
 
 /* ---- for the RESP door ---------------------------------------------------------------------- */
@@ -208,7 +245,7 @@ enum quarry_status server_list_clients(void *argument, struct resp_client **ret_
                                    .write = write_client,
                                    .done = wake_waiting};
 
-    if (!begin_gathering(server->net, &plan)) {
+    if (!begin_gathering(gathering_create(server->net, &plan, 0))) {
         return QUARRY_NO_MEMORY;
     }
     while (atomic_load_acquire_u32(&waiting.is_done) == 0) {

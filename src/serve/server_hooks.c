@@ -220,6 +220,7 @@ static void read_server(void *argument, struct memcached_server_figures *ret_fig
         .connection_bytes = counters.waiting_bytes,
         .accept_pauses = counters.no_descriptor_count,
         .idle_closed = counters.idle_count,
+        .idle_timeout_seconds = atomic_load_relaxed_u64(&server->idle_timeout_seconds),
         .too_slow_closed = counters.slow_reader_count + counters.slow_writer_count,
         .is_accepting = true,
     };
@@ -251,11 +252,21 @@ void server_allow(const struct serve_config *config)
         verbosity_of((enum serve_log_level)serve_config_number(config, SERVE_LOG_LEVEL)));
 }
 
+#ifdef QUARRY_DEBUG_CHECKS
+#define HAS_DEBUG_COMMANDS true
+#else
+#define HAS_DEBUG_COMMANDS false
+#endif
+
 enum quarry_status server_open_doors(struct server *server, struct quarry_error *error)
 {
     const struct memcached_settings settings = {
         .cache = server->cache,
         .worker_count = serve_net_worker_count(server->net),
+        .has_debug_commands = HAS_DEBUG_COMMANDS,
+        .speech =
+            (enum memcached_speech)serve_config_number(server->config, SERVE_MEMCACHED_PROTOCOL),
+        .backlog = (uint32_t)serve_config_number(server->config, SERVE_NET_BACKLOG),
         .hooks =
             {
                 .argument = server,

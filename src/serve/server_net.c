@@ -43,6 +43,15 @@ void server_net_limits(const struct serve_config *config, struct serve_limits *r
     }
 }
 
+void server_note_limits(struct server *server, const struct serve_config *config)
+{
+    /* Relaxed: each stands alone. */
+    atomic_store_relaxed_u64(&server->connections_max,
+                             serve_config_number(config, SERVE_NET_CONNECTIONS_MAX));
+    atomic_store_relaxed_u64(&server->idle_timeout_seconds,
+                             serve_config_number(config, SERVE_NET_IDLE_TIMEOUT) / Q_SECOND_NS);
+}
+
 /* ---- certificates --------------------------------------------------------------------------- */
 
 /* Options of TLS, and the texts that they borrow. */

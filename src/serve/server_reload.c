@@ -115,8 +115,7 @@ static void apply(struct server *server, struct serve_config *config)
 
     server_net_limits(config, &limits);
     serve_net_set_limits(server->net, &limits);
-    atomic_store_relaxed_u64(&server->connections_max,
-                             serve_config_number(config, SERVE_NET_CONNECTIONS_MAX));
+    server_note_limits(server, config);
     server_allow(config);
     server_apply_http(server, config);
     serve_tenants_apply(server->tenants, config);

@@ -79,11 +79,12 @@ struct server {
     struct server_checkup checkup; /* see server_checkup.h */
     struct server_told *told; /* guarded by asked_mutex; own: see server_told.h. NULL: none yet */
 
-    _Atomic(uint64_t) connections_max; /* as in force, for the doors; relaxed */
-    _Atomic(uint32_t) pong_count;      /* workers that have answered the last ping; relaxed */
-    _Atomic(bool) has_reload_failed;   /* the last one; relaxed */
-    _Atomic(bool) is_ready;            /* all doors serve, and it does not end; relaxed */
-    _Atomic(uint32_t) is_immediate;    /* the end shall not wait; relaxed, a signal follows it */
+    _Atomic(uint64_t) connections_max;      /* as in force, for the doors; relaxed */
+    _Atomic(uint64_t) idle_timeout_seconds; /* likewise; 0: none */
+    _Atomic(uint32_t) pong_count;           /* workers that have answered the last ping; relaxed */
+    _Atomic(bool) has_reload_failed;        /* the last one; relaxed */
+    _Atomic(bool) is_ready;                 /* all doors serve, and it does not end; relaxed */
+    _Atomic(uint32_t) is_immediate; /* the end shall not wait; relaxed, a signal follows it */
 };
 
 /* server_hooks.c: what the net and the doors ask of the server. `argument` is the server. */
@@ -154,6 +155,8 @@ void server_forget_change(struct server *server);
 
 /* server_net.c: limits and certificates by the configuration, and listening. */
 void server_net_limits(const struct serve_config *config, struct serve_limits *ret_limits);
+/* Has the doors tell the limits that are in force now. */
+void server_note_limits(struct server *server, const struct serve_config *config);
 enum quarry_status server_tls_open(struct server *server, struct quarry_error *error);
 enum quarry_status server_tls_reload(struct server *server, const struct serve_config *config,
                                      struct quarry_error *error);

@@ -248,9 +248,11 @@ static void sizes_and_counts_are_set(void **state)
 static void commands_are_allowed_and_refused(void **state)
 {
     static const struct want wants[] = {
-        {"-F", "memcached.allow", "dump,watch"}, {"-X", "memcached.allow", "flush,watch"},
-        {"-W", "memcached.allow", "flush,dump"}, {"-A", "memcached.allow", "all"},
-        {"-FXW", "memcached.allow", "none"},     {"-D :", "memcached.prefixes", "on"},
+        {"-F", "memcached.allow", "dump,watch"},     {"-X", "memcached.allow", "flush,watch"},
+        {"-W", "memcached.allow", "flush,dump"},     {"-A", "memcached.allow", "all"},
+        {"-FXW", "memcached.allow", "none"},         {"-D :", "memcached.prefixes", "on"},
+        {"-B ascii", "memcached.protocol", "ascii"}, {"-B binary", "memcached.protocol", "binary"},
+        {"-B auto", "memcached.protocol", "auto"},
     };
 
     (void)state;
@@ -508,7 +510,6 @@ static void what_is_ignored_is_noted(void **state)
         "-L",
         "-R 100",
         "-C",
-        "-B ascii",
         "-N 1",
         "-o hashpower=20",
         "-o ext_threads=2",

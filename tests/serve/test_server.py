@@ -451,11 +451,14 @@ class Watching(unittest.TestCase):
             wait_until_read(links[5].socket)
             for link in links[:2]:
                 found = self.tell(link, "conns")
-                peers = {value for name, value in found.items() if name.endswith(":addr")}
-                self.assertEqual(peers, {"tcp:127.0.0.1:%d" % other.socket.getsockname()[1]
-                                         for other in links})
+                door = "tcp:" + server.doors()[0]["address"]
+                peers = [value for name, value in found.items() if name.endswith(":addr")]
+                self.assertEqual(sorted(peers), sorted([door] + ["tcp:127.0.0.1:%d" % other.socket.getsockname()[1]
+                                                                 for other in links]))
+                self.assertEqual(found["1:addr"], door)
+                self.assertEqual(found["1:state"], "conn_listening")
                 states = [value for name, value in found.items() if name.endswith(":state")]
-                self.assertEqual(sorted(states), ["conn_mwrite"] * 2 + ["conn_read"] * 28)
+                self.assertEqual(sorted(states), ["conn_listening", "conn_nread", "conn_parse_cmd"] + ["conn_read"] * 28)
                 self.assertIn("tcp:" + server.doors()[0]["address"],
                               [found[name] for name in found if name.endswith(":listen_addr")])
                 self.assertRegex(link.ask("version"), "^VERSION")

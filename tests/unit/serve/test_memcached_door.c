@@ -125,14 +125,21 @@ static void a_watcher_is_told_of_connections_and_evictions(void **state)
     fake_close(rig_connect(&rig));
     told(watcher, " type=conn_new rip=127.0.0.1%3A40000 transport=tcp cfd=");
     told(watcher, " type=conn_close ");
+    told(watcher, " transport=tcp reason=normal cfd=");
+    struct serve_connection *browser = rig_connect(&rig);
+    fake_send(browser, "PUT / HTTP/1.1\r\n", 16);
+    assert_true(fake_is_closed(browser));
+    fake_close(browser);
+    told(watcher, " transport=tcp reason=error cfd=");
     memcached_observe(NULL, QUARRY_CACHE_EVENT_EVICTED, &item);
     told(watcher, " type=eviction key=gone fetch=no ttl=-1 la=5 clsid=3 size=77\n");
     memcached_observe(NULL, QUARRY_CACHE_EVENT_EXPIRED, &item);
     fake_close(watcher);
 }
 
-/* Checks that so many lines were told or left out, and some of each. */
-static void check_watch_figures(unsigned lines, unsigned watchers)
+/* Checks that so many lines were told or left out, and some of each. Returns: how many were left.
+ */
+static unsigned check_watch_figures(unsigned lines, unsigned watchers)
 {
     struct serve_connection *other = rig_connect(&rig);
     size_t byte_count;
@@ -154,6 +161,7 @@ static void check_watch_figures(unsigned lines, unsigned watchers)
     assert_int_equal(now, watchers);
     free(text);
     fake_close(other);
+    return skipped;
 }
 
 static void a_watcher_is_told_again_when_a_post_has_failed(void **state)
@@ -185,9 +193,20 @@ static void what_a_watcher_has_no_room_for_is_left_out(void **state)
     fake_settle(watcher);
     (void)fake_answer(watcher, &byte_count);
     assert_true(byte_count > 8000 && byte_count <= 16384);
-    check_watch_figures(1000, 1);
+    unsigned skipped = check_watch_figures(1000, 1);
+    char note[48];
+
+    fake_clear(watcher);
     says("get last\r\n", "END\r\n");
+    says("get later\r\n", "END\r\n");
+    fake_settle(watcher);
+    snprintf(note, sizeof note, "skipped=%u\nts=", skipped);
+    const char *answer = fake_answer(watcher, &byte_count);
+
+    assert_memory_equal(answer, note, strlen(note)); /* before the next line, once */
+    assert_null(memmem(answer + 1, byte_count - 1, "skipped", 7));
     told(watcher, "key=last");
+    told(watcher, "key=later");
     fake_close(watcher);
 }
 
@@ -421,7 +440,7 @@ static void give_connections(struct serve_connection *connection, void *argument
     for (size_t i = 0; i < count; i++) {
         figures[i].id = 100 + i;
         figures[i].idle_seconds = i;
-        figures[i].is_busy = i == 1;
+        figures[i].state = i == 1 ? "conn_mwrite" : "conn_read";
         snprintf(figures[i].peer, sizeof figures[i].peer, "10.0.0.1:%zu", i);
         snprintf(figures[i].local, sizeof figures[i].local, "unix:/q.sock");
     }
@@ -520,6 +539,103 @@ static void settings_say_where_the_server_listens(void **state)
     memcached_set_address(&(struct memcached_address){.port = 0});
 }
 
+static void idle(void *argument, struct memcached_server_figures *ret_figures)
+{
+    (void)argument;
+    ret_figures->idle_timeout_seconds = 7;
+    ret_figures->idle_closed = 3;
+}
+
+static void who_was_idle_is_counted_where_there_is_a_limit(void **state)
+{
+    struct memcached_settings settings = {.backlog = 99, .hooks = {.read_server = idle}};
+    size_t byte_count;
+
+    (void)state;
+    fake_send(rig.connection, "stats\r\n", 7);
+    const char *answer = fake_answer(rig.connection, &byte_count);
+    assert_null(memmem(answer, byte_count, "idle_kicks", 10));
+    rig_close(&rig);
+    rig_open_with(&rig, &settings, NULL);
+    says_something_with("stats\r\n", "STAT idle_kicks 3\r\n");
+    says_something_with("stats settings\r\n", "STAT idle_timeout 7\r\n");
+    says_something_with("stats settings\r\n", "STAT tcp_backlog 99\r\n");
+}
+
+static const char a_packet[] = "\x80\x0a\0\0\0\0\0\0\0\0\0\0oooo\0\0\0\0\0\0\0\0";
+
+static void a_door_for_packets_takes_no_lines(void **state)
+{
+    struct memcached_settings settings = {.speech = MEMCACHED_SPEAKS_BINARY};
+    struct serve_connection *other;
+    size_t byte_count;
+
+    (void)state;
+    rig_close(&rig);
+    rig_open_with(&rig, &settings, NULL);
+    other = rig_connect(&rig);
+    fake_send(rig.connection, "What is not a packet, of any length", 35);
+    assert_true(fake_is_closed(rig.connection));
+    fake_send(other, a_packet, 24);
+    (void)fake_answer(other, &byte_count);
+    assert_int_equal(byte_count, 24);
+    assert_false(fake_is_closed(other));
+    fake_close(other);
+}
+
+static void a_door_for_lines_takes_no_packets(void **state)
+{
+    struct memcached_settings settings = {.speech = MEMCACHED_SPEAKS_TEXT};
+
+    (void)state;
+    rig_close(&rig);
+    rig_open_with(&rig, &settings, NULL);
+    says_something_with("stats settings\r\n", "STAT binding_protocol ascii\r\n");
+    fake_clear(rig.connection);
+    fake_send(rig.connection, a_packet, 24);
+    fake_send(rig.connection, "\r\n", 2);
+    size_t byte_count;
+    const char *answer = fake_answer(rig.connection, &byte_count);
+
+    assert_int_equal(byte_count, 7);
+    assert_memory_equal(answer, "ERROR\r\n", 7);
+}
+
+/* "detail on" and its like, as a packet. */
+static const char *stat_packet(const char *group, size_t *ret_bytes)
+{
+    char packet[64] = "\x80\x10\0\0\0\0\0\0\0\0\0\0oooo";
+    size_t length = strlen(group);
+
+    packet[3] = packet[11] = (char)length;
+    memcpy(packet + 24, group, length);
+    fake_clear(rig.connection);
+    fake_send(rig.connection, packet, 24 + length);
+    return fake_answer(rig.connection, ret_bytes);
+}
+
+static void packets_count_by_prefixes_and_tell_them(void **state)
+{
+    static const char told_prefix[] = "detailedPREFIX a get 1 hit 0 set 0 del 0";
+    struct serve_connection *other = rig_connect(&rig);
+    size_t byte_count;
+
+    (void)state;
+    (void)stat_packet("detail on", &byte_count);
+    assert_int_equal(byte_count, 24);
+    rig_says(other, "get a:1\r\n", "END\r\n");
+    const char *answer = stat_packet("detail dump", &byte_count);
+
+    assert_int_equal(byte_count, 24 + strlen(told_prefix) + 24);
+    assert_memory_equal(answer + 24, told_prefix, strlen(told_prefix));
+    rig_says(other, "stats reset\r\n", "RESET\r\n");
+    (void)stat_packet("detail dump", &byte_count);
+    assert_int_equal(byte_count, 24); /* what nothing was done with is not told */
+    (void)stat_packet("detail off", &byte_count);
+    assert_int_equal(byte_count, 24);
+    fake_close(other);
+}
+
 static int shutdowns;
 
 static void shut_down(void *argument, bool is_graceful)
@@ -587,6 +703,10 @@ int main(void)
         TEST(connections_of_others_are_told_of_later),
         TEST(packets_ask_for_connections_too),
         TEST(settings_say_where_the_server_listens),
+        TEST(who_was_idle_is_counted_where_there_is_a_limit),
+        TEST(a_door_for_packets_takes_no_lines),
+        TEST(a_door_for_lines_takes_no_packets),
+        TEST(packets_count_by_prefixes_and_tell_them),
         TEST(shutdown_asks_the_server),
         TEST(the_door_is_opened_once_and_with_workers),
     };
