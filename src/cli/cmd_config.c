@@ -4,6 +4,7 @@
  *   show       all of them, as a file that could be read back; --origin says where each is from
  *   check      a file, with everything that is wrong in it
  *   password   the hash of a password, for [user NAME] and users.file
+ *   generate   files for the engines that make many nodes one service
  */
 #include <cli/cli.h>
 
@@ -12,6 +13,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <cli/config_generate.h>
 #include <cli/json_write.h>
 #include <cli/serve_options.h>
 
@@ -23,6 +25,8 @@ static const char config_help[] =
     "usage: quarry config show [--origin] [--json] [OPTION...]\n"
     "       quarry config check FILE\n"
     "       quarry config password\n"
+    "       quarry config generate nutcracker|haproxy|prometheus --nodes HOST:PORT,HOST:PORT,...\n"
+    "                    [--protocol PROTOCOL] [--listen ADDRESS:PORT]\n"
     "\n"
     "show prints the settings that `quarry serve` with the same options would have, as a file "
     "that\n"
@@ -35,6 +39,15 @@ static const char config_help[] =
     "check says everything that is wrong in a file.\n"
     "\n"
     "password reads a password, and prints its hash for a [user NAME] or a file of users.\n"
+    "\n"
+    "generate prints a configuration of another engine, for many nodes:\n"
+    "  nutcracker              a proxy in front of caches, or of stores by --protocol redis\n"
+    "  haproxy                 a balancer that knows which nodes are well\n"
+    "  prometheus              the parts of prometheus.yml that spread series over nodes, and ask "
+    "all\n"
+    "  --nodes LIST            HOST:PORT,HOST:PORT,...: the doors that clients would connect to\n"
+    "  --protocol PROTOCOL     theirs: memcached, redis or http\n"
+    "  --listen ADDRESS:PORT   where the engine listens\n"
     "\n"
     "docs/configuration.md has all settings. Exit status: 78 when something is wrong with them.\n"
     "\n"
@@ -268,7 +281,10 @@ static int run_config(int argument_count, char **arguments)
     static const struct {
         const char *name;
         cli_run_function *run;
-    } parts[] = {{"show", run_show}, {"check", run_check}, {"password", run_password}};
+    } parts[] = {{"show", run_show},
+                 {"check", run_check},
+                 {"password", run_password},
+                 {"generate", config_generate}};
 
     for (size_t i = 0; argument_count > 1 && i < sizeof parts / sizeof parts[0]; i++) {
         if (strcmp(arguments[1], parts[i].name) == 0) {
@@ -276,13 +292,14 @@ static int run_config(int argument_count, char **arguments)
         }
     }
     return argument_count < 2
-               ? cli_usage_error(COMMAND, "show, check or password?")
-               : cli_usage_error(COMMAND, "show, check or password, not '%s'", arguments[1]);
+               ? cli_usage_error(COMMAND, "show, check, password or generate?")
+               : cli_usage_error(COMMAND, "show, check, password or generate, not '%s'",
+                                 arguments[1]);
 }
 
 const struct cli_command cli_command_config = {
     .name = COMMAND,
-    .summary = "shows and checks the settings of a server; hashes passwords",
+    .summary = "shows and checks settings, hashes passwords, makes files for proxies",
     .help = config_help,
     .run = run_config,
 };

@@ -89,6 +89,8 @@ static const struct place places[] = {
     {"config", "show", "origin json " SERVE_OPTIONS, ""},
     {"config", "check", "", "FILE"},
     {"config", "password", "", ""},
+    {"config", "generate", "nodes=LIST protocol=memcached|redis|http listen=ADDRESS",
+     "nutcracker|haproxy|prometheus"},
     {"completion", NULL, "help", "bash|zsh|fish"},
     {"version", NULL, "help", ""},
     /* Options are in the verb's own table; what it takes is not told by words of its usage. */

@@ -74,7 +74,7 @@ LINES = [
     ("quarry memcached --protocol ", "ascii auto binary"),
     ("quarry heap 1 --profile f", "fragmentation"),
     ("quarry map a", "a.txt"),
-    ("quarry config ", "check password show"),
+    ("quarry config ", "check generate password show"),
     ("quarry config check a", "a.txt"),
     ("quarry config show --or", "--origin"),
     ("quarry bench p", "pages promql"),
