@@ -18,7 +18,7 @@ TSDB_CAMPAIGNS = tsdb_kill tsdb_power
 
 RESP_CAMPAIGNS = resp_differential resp_kill resp_power
 
-.PHONY: $(KV_CAMPAIGNS) $(TSDB_CAMPAIGNS) $(RESP_CAMPAIGNS) promql_differential pprof_check help deps run test bench bench-check console fuzz soak linear kills format lint coverage clean install uninstall packages packages_check reproducible_check container_check aarch64_check
+.PHONY: $(KV_CAMPAIGNS) $(TSDB_CAMPAIGNS) $(RESP_CAMPAIGNS) promql_differential peer_suites pprof_check help deps run test bench bench-check console fuzz soak linear kills format lint coverage clean install uninstall packages packages_check reproducible_check container_check aarch64_check
 
 help:
 	@echo 'make run             install what is missing, build, serve on 127.0.0.1:11211 (memcached), :6379 (Redis), :9090 (HTTP)'
@@ -50,6 +50,7 @@ help:
 	@echo '                     of a file system under it: what was acknowledged is there'
 	@echo 'make promql_differential EXPRESSIONS=20000'
 	@echo '                     ask so many random expressions of the server and of Prometheus 2.42'
+	@echo 'make peer_suites     run the tests that memcached, Redis and LevelDB come with; needs a network'
 	@echo 'make pprof_check     go tool pprof reads every profile; installs golang-go'
 	@echo 'make console         build ui/ into ui/dist, which the program is built with; needs node and npm'
 	@echo 'make coverage        lines of src/ that the tests run; src/page must have 90 %'
@@ -144,6 +145,9 @@ resp_power:
 
 promql_differential:
 	@tools/promql differential.py --expressions '$(EXPRESSIONS)'
+
+peer_suites:
+	@tools/suites
 
 pprof_check:
 	@tools/pprof
