@@ -8,7 +8,7 @@
  *     confine_files_allow_port(&files, 11211);
  *     confine_files_apply(&files, &error);          // this thread, and those that it starts
  *     ...
- *     confine_calls_apply(CONFINE_CALLS_ERRNO, &error);            // all threads
+ *     confine_calls_apply(CONFINE_SERVER, CONFINE_CALLS_ERRNO, &error);   // all threads
  *
  * Nothing of it can be taken back, by nobody.
  *
@@ -63,6 +63,12 @@ enum quarry_status confine_files_apply(struct confine_files *files, struct quarr
 /* Ends a list that is not applied. */
 void confine_files_drop(struct confine_files *files);
 
+/* Whose system calls. */
+enum confine_list {
+    CONFINE_SERVER, /* confine_calls.h */
+    CONFINE_REPORT, /* confine_report_calls.h: of a process that makes a report */
+};
+
 /* In the order of the words of security.seccomp. */
 enum confine_calls {
     CONFINE_CALLS_OFF,
@@ -71,9 +77,10 @@ enum confine_calls {
 };
 
 /*
- * Leaves all threads, now and later, the system calls of confine_calls.h. confine_privileges() was
- * called. Errors: UNSUPPORTED (kernel, or processor), IO.
+ * Leaves all threads, now and later, the system calls of a list. confine_privileges() was called.
+ * Errors: UNSUPPORTED (kernel, or processor), IO.
  */
-enum quarry_status confine_calls_apply(enum confine_calls how, struct quarry_error *error);
+enum quarry_status confine_calls_apply(enum confine_list list, enum confine_calls how,
+                                       struct quarry_error *error);
 
 #endif

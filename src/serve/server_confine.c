@@ -386,7 +386,7 @@ enum quarry_status server_confine_calls(struct server *server, struct quarry_err
 
     if (confine_is_possible() && how != CONFINE_CALLS_OFF) {
         load_resolvers();
-        status = confine_calls_apply((enum confine_calls)how, &why);
+        status = confine_calls_apply(CONFINE_SERVER, (enum confine_calls)how, &why);
         if (status == QUARRY_OK) {
             note(server, "%s", words[how]);
         } else {

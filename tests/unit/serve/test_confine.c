@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -26,6 +27,7 @@
 #include <cmocka.h>
 
 #include <serve/confine.h>
+#include <serve/confine_report.h>
 #include <serve/observe/reporter.h>
 
 /* In a child: ends it with this line's number unless what is said holds. */
@@ -119,7 +121,7 @@ static void confine_calls(enum confine_calls how)
     struct quarry_error error = {0};
 
     HOLDS(confine_privileges(&error) == QUARRY_OK);
-    enum quarry_status status = confine_calls_apply(how, &error);
+    enum quarry_status status = confine_calls_apply(CONFINE_SERVER, how, &error);
     if (status == QUARRY_UNSUPPORTED) {
         _exit(SKIPPED);
     }
@@ -170,7 +172,16 @@ static void try_sockets(void)
     HOLDS(socket(AF_PACKET, SOCK_RAW, 0) == -1 && errno == EAFNOSUPPORT);
     HOLDS(socket(AF_NETLINK, SOCK_RAW, 0) == -1 && errno == EAFNOSUPPORT);
     HOLDS(socket(AF_VSOCK, SOCK_STREAM, 0) == -1 && errno == EAFNOSUPPORT);
-    HOLDS(socket(AF_INET, SOCK_STREAM, 0) >= 0);
+    HOLDS(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP) == -1 && errno == ESOCKTNOSUPPORT);
+    HOLDS(socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP) == -1 && errno == EPROTONOSUPPORT);
+    HOLDS(socket(AF_INET, SOCK_STREAM, 262 /* MPTCP */) == -1 && errno == EPROTONOSUPPORT);
+    HOLDS(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP) >= 0);
+    int link = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+    HOLDS(link >= 0);
+    HOLDS(listen(link, 1) == -1 && errno == EPERM);
+    HOLDS(fcntl(link, F_SETOWN, getppid()) == -1 && errno == EINVAL);
+    HOLDS(fcntl(link, F_SETSIG, SIGKILL) == -1 && errno == EINVAL);
+    HOLDS(fcntl(link, F_SETFL, O_NONBLOCK) == 0 && fcntl(link, F_GETFL) >= 0);
     HOLDS(socket(AF_INET6, SOCK_STREAM, 0) >= 0 || errno == EAFNOSUPPORT);
     HOLDS(socket(AF_UNIX, SOCK_DGRAM, 0) >= 0);
 }
@@ -183,11 +194,16 @@ static void sockets_are_of_three_families(void **state)
 
 static void try_others(void)
 {
+    struct rlimit files;
+
     confine_calls(CONFINE_CALLS_ERRNO);
     HOLDS(ptrace(PTRACE_TRACEME, 0, NULL, NULL) == -1 && errno == EPERM);
     HOLDS(syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0) == -1 && errno == EPERM);
     HOLDS(kill(getppid(), 0) == -1 && errno == EPERM);
     HOLDS(kill(getpid(), 0) == 0);
+    HOLDS(prlimit(getppid(), RLIMIT_NOFILE, NULL, &files) == -1 && errno == EPERM);
+    HOLDS(prlimit(0, RLIMIT_NOFILE, NULL, &files) == 0);
+    HOLDS(prlimit(getpid(), RLIMIT_NOFILE, NULL, &files) == 0);
     HOLDS(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1 && errno == EINVAL);
     HOLDS(prctl(PR_SET_NAME, "confined", 0, 0, 0) == 0);
     HOLDS(syscall(SYS_unshare, 0) == -1 && errno == EPERM);
@@ -196,6 +212,49 @@ static void try_others(void)
     HOLDS(syscall(SYS_keyctl, 0, 0, 0, 0, 0) == -1 && errno == EPERM);
     HOLDS(syscall(SYS_io_uring_setup, 1, NULL) == -1 && errno == EPERM);
     HOLDS(syscall(SYS_setuid, getuid()) == -1 && errno == EPERM);
+}
+
+static void try_report(void)
+{
+    struct rlimit files;
+    char path[96];
+    int pipe_ends[2];
+
+    HOLDS(pipe(pipe_ends) == 0);
+    snprintf(path, sizeof path, "%s/file", inside);
+    HOLDS(setenv(SERVE_REPORT_VARIABLE, "11", 1) == 0);
+    HOLDS(serve_confine_report());
+    HOLDS(write(pipe_ends[1], "1", 1) == 1);
+    HOLDS(getrlimit(RLIMIT_FSIZE, &files) == 0 && files.rlim_max == 0);
+    if (prctl(PR_GET_SECCOMP) != 2) {
+        _exit(SKIPPED);
+    }
+    HOLDS(open(path, O_RDONLY) >= 0);
+    HOLDS(open(path, O_RDWR) == -1 && errno == EACCES);
+    HOLDS(open(path, O_WRONLY | O_APPEND) == -1 && errno == EACCES);
+    HOLDS(open(path, O_RDONLY | O_TRUNC) == -1 && errno == EACCES);
+    HOLDS(open(folder, O_TMPFILE | O_RDWR, 0600) == -1 && errno == EACCES);
+    HOLDS(unlink(path) == -1 && errno == EPERM);
+    HOLDS(socket(AF_UNIX, SOCK_STREAM, 0) == -1 && errno == EPERM);
+    HOLDS(execl("/bin/true", "true", (char *)NULL) == -1 && errno == EPERM);
+    HOLDS(fork() == -1 && errno == EPERM);
+    HOLDS(kill(getppid(), 0) == -1 && errno == EPERM);
+    HOLDS(setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}) == 0);
+    HOLDS(mprotect(NULL, 4096, PROT_EXEC) == -1 && errno == EPERM);
+    HOLDS(serve_confine_report_files());
+    HOLDS(open("/proc/self/status", O_RDONLY) >= 0);
+    HOLDS(open("/proc/self/exe", O_RDONLY) >= 0);
+    if (open(path, O_RDONLY) >= 0) {
+        _exit(SKIPPED); /* no Landlock */
+    }
+    HOLDS(errno == EACCES);
+    HOLDS(open("/etc/passwd", O_RDONLY) == -1 && errno == EACCES);
+}
+
+static void what_makes_a_report_reads_and_does_nothing_else(void **state)
+{
+    (void)state;
+    expect_success(try_report);
 }
 
 static void other_processes_and_the_kernel_are_out_of_reach(void **state)
@@ -396,6 +455,73 @@ static void others_get_no_signals(void **state)
     expect_success(try_signals);
 }
 
+static const struct reporter_options plain_reporter = {.calls = CONFINE_CALLS_OFF};
+
+/* The one child that this process has. */
+static pid_t find_reporter(void)
+{
+    char path[64];
+    long pid = 0;
+
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%ld", &pid), 1);
+    fclose(file);
+    return (pid_t)pid;
+}
+
+/* What an order says of which it is known that it is refused, by one who is there. */
+static int ask_for_nothing(int end)
+{
+    static const char *const words[] = {"", NULL};
+
+    return reporter_run(words, -1, end, end);
+}
+
+static void a_reporter_that_died_is_lost(void **state)
+{
+    siginfo_t facts;
+
+    (void)state;
+    assert_false(reporter_is_there());
+    assert_int_equal(reporter_start(&plain_reporter, NULL), QUARRY_OK);
+    assert_true(reporter_is_there());
+    assert_int_equal(ask_for_nothing(2), EINVAL);
+    const pid_t pid = find_reporter();
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitid(P_PID, (id_t)pid, &facts, WEXITED | WNOWAIT), 0);
+    assert_false(reporter_is_there());
+    assert_int_equal(ask_for_nothing(2), ECHILD);
+    reporter_stop();
+    assert_int_equal(waitpid(pid, NULL, 0), -1); /* it was waited for */
+    /* Another one starts from nothing. */
+    assert_int_equal(reporter_start(&plain_reporter, NULL), QUARRY_OK);
+    assert_int_equal(ask_for_nothing(2), EINVAL);
+    reporter_stop();
+}
+
+static void a_reporter_that_hangs_is_not_waited_for_without_end(void **state)
+{
+    const struct reporter_options options = {.calls = CONFINE_CALLS_OFF, .patience_ms = 1};
+    int status;
+
+    (void)state;
+    assert_int_equal(reporter_start(&options, NULL), QUARRY_OK);
+    const pid_t pid = find_reporter();
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    assert_true(WIFSTOPPED(status));
+    assert_true(reporter_is_there()); /* nobody knows yet */
+    assert_int_equal(ask_for_nothing(2), ECHILD);
+    assert_false(reporter_is_there());
+    assert_int_equal(ask_for_nothing(2), ECHILD);
+    assert_int_equal(reporter_wait(true), -1);
+    reporter_stop();
+    assert_int_equal(kill(pid, SIGCONT), 0); /* and it finds that it is not wanted any more */
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+}
+
 /* Who has the server has what the reporter believes it. */
 static void reports_about_others_and_to_files_are_refused(void **state)
 {
@@ -419,7 +545,8 @@ static void reports_about_others_and_to_files_are_refused(void **state)
     snprintf(path, sizeof path, "%s/report", folder);
     snprintf(own, sizeof own, "%d", (int)getpid());
     assert_int_equal(pipe(ends), 0);
-    assert_int_equal(reporter_start(NULL), QUARRY_OK);
+    assert_int_equal(reporter_start(&plain_reporter, NULL), QUARRY_OK);
+    assert_true(reporter_is_there());
     for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
         assert_int_not_equal(reporter_run(orders[i], -1, ends[1], ends[1]), 0);
     }
@@ -433,6 +560,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reports_about_others_and_to_files_are_refused),
+        cmocka_unit_test(a_reporter_that_died_is_lost),
+        cmocka_unit_test(a_reporter_that_hangs_is_not_waited_for_without_end),
+        cmocka_unit_test(what_makes_a_report_reads_and_does_nothing_else),
         cmocka_unit_test(programs_and_processes_are_refused),
         cmocka_unit_test(memory_is_never_executed),
         cmocka_unit_test(sockets_are_of_three_families),
