@@ -28,6 +28,8 @@
 enum confine_access {
     CONFINE_READ,    /* and list */
     CONFINE_WRITE,   /* read, make, rename, remove: files and folders */
+    CONFINE_LOG,     /* make files, and write to them */
+    CONFINE_OWN,     /* make, write and remove files */
     CONFINE_SOCKETS, /* make and remove sockets */
 };
 
@@ -55,6 +57,16 @@ enum quarry_status confine_files_begin(struct confine_files *files, bool has_abs
 /* Allows a folder with all that is in it, or a file. Returns: false: it is not there, or cannot be
  * allowed. */
 bool confine_files_allow(struct confine_files *files, const char *path, enum confine_access access);
+/*
+ * Allows a file that others replace, by renaming another over it or by changing links on the way to
+ * it: the folders where that is done, unless they are shared with things of others. Returns: false:
+ * they are, or are not there, and it is the file alone.
+ */
+bool confine_files_allow_replaced(struct confine_files *files, const char *file,
+                                  enum confine_access access);
+/* Whether a folder is `/`, right below it, a home or above one, or one in which anybody makes
+ * files. True where it is not there. */
+bool confine_folder_is_shared(const char *folder);
 /* Allows listening on a port; 0: on any that the kernel chooses. Returns: as above; true where the
  * kernel knows of no ports. */
 bool confine_files_allow_port(struct confine_files *files, uint16_t port);

@@ -72,7 +72,26 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    static const char *const files[] = {"inside/file", "outside/file", "inside", "outside", ""};
+    static const char *const files[] = {"inside/file",
+                                        "inside/current",
+                                        "inside/v1/away",
+                                        "inside/v1/key",
+                                        "inside/v1",
+                                        "inside/v2/key",
+                                        "inside/v2",
+                                        "inside",
+                                        "outside/file",
+                                        "outside/own/key",
+                                        "outside/own/key.1",
+                                        "outside/own",
+                                        "outside/far/v1/key",
+                                        "outside/far/v1",
+                                        "outside/far/v2/key",
+                                        "outside/far/v2",
+                                        "outside/far/key",
+                                        "outside/far",
+                                        "outside",
+                                        ""};
     char path[96];
 
     (void)state;
@@ -334,7 +353,7 @@ static int begin_files(struct confine_files *files)
 
 static int open_in(const char *where, const char *name, int flags)
 {
-    char path[96];
+    char path[192];
 
     snprintf(path, sizeof path, "%s/%s", where, name);
     int fd = open(path, flags | O_CLOEXEC, 0600);
@@ -366,6 +385,62 @@ static void try_written(void)
     HOLDS(symlink("/etc/passwd", to) == -1 && errno == EACCES);
     HOLDS(mkfifo(to, 0600) == -1 && errno == EACCES);
     HOLDS(unlink(from) == 0);
+}
+
+/* A link leads to v1 today, and to v2 tomorrow; of another the target has a neighbour. */
+static void try_replaced(void)
+{
+    static const char *const made[] = {"v1", "v2", "far", "far/v1", "far/v2", "own"};
+    struct confine_files files;
+    struct quarry_error error = {0};
+    char path[128], near[96], far[128];
+
+    for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", i < 2 ? inside : outside, made[i]);
+        HOLDS(mkdir(path, 0700) == 0 || errno == EEXIST);
+        HOLDS(open_in(path, "key", O_WRONLY | O_CREAT) >= 0);
+    }
+    snprintf(near, sizeof near, "%s/current", inside);
+    HOLDS(symlink("v1", near) == 0 || errno == EEXIST);
+    snprintf(path, sizeof path, "%s/far/v1", outside);
+    snprintf(far, sizeof far, "%s/v1/away", inside);
+    HOLDS(symlink(path, far) == 0 || errno == EEXIST);
+
+    (void)begin_files(&files);
+    snprintf(path, sizeof path, "%s/current/away/key", inside);
+    HOLDS(confine_files_allow_replaced(&files, path, CONFINE_READ));
+    snprintf(path, sizeof path, "%s/own/key", outside);
+    HOLDS(confine_files_allow_replaced(&files, path, CONFINE_LOG));
+    HOLDS(!confine_files_allow_replaced(&files, "/tmp/quarry-nothing", CONFINE_READ));
+    HOLDS(confine_files_apply(&files, &error) == QUARRY_OK);
+    HOLDS(open_in(inside, "v2/key", O_RDONLY) >= 0);
+    HOLDS(open_in(outside, "far/v2/key", O_RDONLY) >= 0);
+    HOLDS(open_in(outside, "far/v2/key", O_WRONLY) == -1 && errno == EACCES);
+    HOLDS(open_in(outside, "own/key", O_RDONLY) == -1 && errno == EACCES);
+    HOLDS(open_in(outside, "own/key.1", O_WRONLY | O_CREAT) >= 0);
+    snprintf(path, sizeof path, "%s/own/key", outside);
+    HOLDS(unlink(path) == -1 && errno == EACCES);
+    HOLDS(open_in(outside, "file", O_RDONLY) == -1 && errno == EACCES);
+}
+
+static void files_that_are_replaced_are_found_again(void **state)
+{
+    (void)state;
+    expect_success(try_replaced);
+}
+
+static void folders_of_others_are_known(void **state)
+{
+    (void)state;
+    assert_true(confine_folder_is_shared("/"));
+    assert_true(confine_folder_is_shared("/etc"));
+    assert_true(confine_folder_is_shared("/tmp"));
+    assert_true(confine_folder_is_shared("/nowhere/at/all"));
+    assert_false(confine_folder_is_shared(inside));
+    assert_int_equal(setenv("HOME", inside, 1), 0);
+    assert_true(confine_folder_is_shared(inside));
+    assert_true(confine_folder_is_shared(folder));
+    assert_false(confine_folder_is_shared(outside));
 }
 
 static void files_outside_are_out_of_reach(void **state)
@@ -570,6 +645,8 @@ int main(void)
         cmocka_unit_test(threads_before_and_after_are_confined),
         cmocka_unit_test(a_refusal_ends_who_asked_for_that),
         cmocka_unit_test(files_outside_are_out_of_reach),
+        cmocka_unit_test(files_that_are_replaced_are_found_again),
+        cmocka_unit_test(folders_of_others_are_known),
         cmocka_unit_test(what_is_read_is_neither_written_nor_run),
         cmocka_unit_test(ports_that_were_not_named_are_refused),
         cmocka_unit_test(others_get_no_signals),
