@@ -32,6 +32,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <termios.h>
@@ -69,6 +70,7 @@ enum check {
     DATA,
     OWN,
     SELF,
+    NICE,
     THREAD,
     FAMILY,
     COMMAND,
@@ -198,6 +200,18 @@ static void add_socket(struct program *program)
     add_return(program, SECCOMP_RET_ALLOW);
 }
 
+/* Of the thread that calls. */
+static void add_nice(struct program *program)
+{
+    static const uint32_t which = PRIO_PROCESS, who = 0;
+
+    add_load(program, argument_offset(0));
+    add_one_of(program, &which, 1, program->refusal);
+    add_load(program, argument_offset(1));
+    add_one_of(program, &who, 1, program->refusal);
+    add_return(program, SECCOMP_RET_ALLOW);
+}
+
 /* Whatever is no thread of this process, or enters another namespace. */
 static void add_thread(struct program *program)
 {
@@ -232,6 +246,9 @@ static void add_check(struct program *program, enum check check)
         break;
     case SELF:
         add_values(program, 0, own, 2, program->refusal);
+        break;
+    case NICE:
+        add_nice(program);
         break;
     case THREAD:
         add_thread(program);

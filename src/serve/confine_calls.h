@@ -6,8 +6,8 @@
  *   ANY      with any arguments           THREAD   clone: threads, no processes
  *   DATA     never PROT_EXEC              FAMILY   streams and datagrams of the internet and of
  *   OWN      signals to this process               this machine, by TCP and UDP
- *   SELF     this process, which 0        COMMAND  commands of fcntl that CONFINE_COMMANDS names
- *            is too                       OPTION   options of prctl that CONFINE_OPTIONS names
+ *   SELF     0, or this process           COMMAND  commands of fcntl that CONFINE_COMMANDS names
+ *   NICE     the thread itself            OPTION   options of prctl that CONFINE_OPTIONS names
  *                                         REQUEST  requests of ioctl that CONFINE_REQUESTS names
  *
  * The first rows are what a request costs. Where the tests are run with security.seccomp = kill, a
@@ -75,12 +75,11 @@
     X(wait4, ANY, "it waits for the process that makes reports")                                   \
     X(sched_yield, ANY, "threads that let others go first")                                        \
     X(sched_getaffinity, ANY, "how many processors there are")                                     \
-    X(sched_setaffinity, ANY, "threads that stay on theirs")                                       \
     X(sched_getparam, ANY, "attributes of threads")                                                \
     X(sched_getscheduler, ANY, "background work behind all other")                                 \
-    X(sched_setscheduler, ANY, "the same")                                                         \
+    X(sched_setscheduler, SELF, "the same")                                                        \
     X(getpriority, ANY, "the same")                                                                \
-    X(setpriority, ANY, "the same")                                                                \
+    X(setpriority, NICE, "the same")                                                               \
     X(getcpu, ANY, "which processor a thread is on")                                               \
     X(gettid, ANY, "which thread")                                                                 \
     X(getpid, ANY, "which process")                                                                \
@@ -123,13 +122,10 @@
     X(renameat2, ANY, "the same")                                                                  \
     X(linkat, ANY, "snapshots")                                                                    \
     X(mkdirat, ANY, "folders")                                                                     \
-    X(fchmod, ANY, "modes of files")                                                               \
-    X(fchmodat, ANY, "modes of unix sockets")                                                      \
     X(readlinkat, ANY, "the program's own path")                                                   \
     X(getdents64, ANY, "folders that are listed")                                                  \
     X(faccessat, ANY, "files that may be there")                                                   \
     X(faccessat2, ANY, "the same")                                                                 \
-    X(umask, ANY, "modes of unix sockets")                                                         \
     X(getcwd, ANY, "status pages; paths made whole")                                               \
     X(dup, ANY, "streams over a descriptor")                                                       \
     X(dup3, ANY, "the log's file anew")                                                            \
@@ -160,7 +156,6 @@
     X(link, ANY, "the same")                                                                       \
     X(mkdir, ANY, "folders")                                                                       \
     X(rmdir, ANY, "the same")                                                                      \
-    X(chmod, ANY, "modes of unix sockets")                                                         \
     X(readlink, ANY, "the program's own path")                                                     \
     X(dup2, ANY, "the log's file anew")                                                            \
     X(time, ANY, "clocks")

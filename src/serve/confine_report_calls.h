@@ -52,9 +52,9 @@
     X(sched_getaffinity, ANY, "how many processors there are")                                     \
     X(sched_getparam, ANY, "attributes of threads")                                                \
     X(sched_getscheduler, ANY, "background work behind all other")                                 \
-    X(sched_setscheduler, ANY, "the same")                                                         \
+    X(sched_setscheduler, SELF, "the same")                                                        \
     X(getpriority, ANY, "the same")                                                                \
-    X(setpriority, ANY, "the same")                                                                \
+    X(setpriority, NICE, "the same")                                                               \
     X(getcpu, ANY, "which processor a thread is on")                                               \
     X(gettid, ANY, "which thread")                                                                 \
     X(getpid, ANY, "which process")                                                                \

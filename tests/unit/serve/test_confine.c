@@ -224,6 +224,10 @@ static void try_others(void)
     HOLDS(prlimit(0, RLIMIT_NOFILE, NULL, &files) == 0);
     HOLDS(prlimit(getpid(), RLIMIT_NOFILE, NULL, &files) == 0);
     HOLDS(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1 && errno == EINVAL);
+    HOLDS(setpriority(PRIO_PROCESS, (id_t)getppid(), 0) == -1 && errno == EPERM);
+    HOLDS(setpriority(PRIO_PGRP, 0, 0) == -1 && errno == EPERM);
+    HOLDS(setpriority(PRIO_PROCESS, 0, 0) == 0);
+    HOLDS(chmod(inside, 0777) == -1 && errno == EPERM);
     HOLDS(prctl(PR_SET_NAME, "confined", 0, 0, 0) == 0);
     HOLDS(syscall(SYS_unshare, 0) == -1 && errno == EPERM);
     HOLDS(syscall(SYS_mount, NULL, NULL, NULL, 0, NULL) == -1 && errno == EPERM);
