@@ -268,6 +268,7 @@ static int32_t run_thread(struct cpu_samples *samples, const char *name)
 static void a_number_that_is_used_again_is_another_thread(void **state)
 {
     uint64_t count = 0;
+    bool is_reused = false;
 
     (void)state;
     for (uint32_t round = 0; count == 0 && round < REUSES_MAX; round++) {
@@ -279,11 +280,15 @@ static void a_number_that_is_used_again_is_another_thread(void **state)
         cpu_stop(samples);
         char *told = told_by(samples);
         count = first == second ? count_of(told, "second") : 0;
+        is_reused = is_reused || first == second;
         free(told);
         cpu_end(samples);
         if (!is_granted) {
             skip();
         }
+    }
+    if (!is_reused) {
+        skip(); /* others were faster each time */
     }
     assert_true(count > 0);
 }
