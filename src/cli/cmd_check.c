@@ -158,6 +158,9 @@ static int look_at_process(struct process *process, struct check_memory *check)
         code = look_at_kernel(process->pid, &check->kernel);
     }
     if (code == CLI_OK) {
+        code = process_confine(COMMAND);
+    }
+    if (code == CLI_OK) {
         code = refresh(process);
     }
     if (code == CLI_OK) {

@@ -302,7 +302,10 @@ static int run_doctor(int argument_count, char **arguments)
     if (code != CLI_OK) {
         return code;
     }
-    code = process_refresh(&process);
+    code = process_confine("doctor");
+    if (code == CLI_OK) {
+        code = process_refresh(&process);
+    }
     if (code == CLI_OK) {
         code = process_check_figures(&process);
     }

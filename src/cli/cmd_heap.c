@@ -325,7 +325,10 @@ static int run_heap(int argument_count, char **arguments)
     if (options.sample != NULL) {
         code = change_sampling(&options, &process);
     } else {
-        code = process_refresh(&process);
+        code = process_confine("heap");
+        if (code == CLI_OK) {
+            code = process_refresh(&process);
+        }
         if (code == CLI_OK) {
             code = process_check_figures(&process);
         }

@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <serve/serve.h>
+
 static cli_run_function run_help, run_version;
 
 static const struct cli_command command_help = {
@@ -237,6 +239,9 @@ static bool is_memcached(const char *path)
 
 int main(int argument_count, char **arguments)
 {
+    if (!serve_confine_report()) {
+        return cli_failure(NULL, "the kernel does not confine what makes a report");
+    }
     set_locale();
     if (argument_count > 0 && is_memcached(arguments[0])) {
         return cli_command_memcached.run(argument_count, arguments);

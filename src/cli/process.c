@@ -123,6 +123,13 @@ int process_open(const char *command, const char *pid_text, struct process *ret_
     return CLI_OK;
 }
 
+int process_confine(const char *command)
+{
+    return serve_confine_report_files()
+               ? CLI_OK
+               : cli_failure(command, "the kernel does not confine what makes a report");
+}
+
 void process_close(struct process *process)
 {
     mem_stats_detach(&process->reader);

@@ -31,6 +31,13 @@ int process_open(const char *command, const char *pid_text, struct process *ret_
 void process_close(struct process *process);
 
 /*
+ * Where a server wants to know this of itself: takes the right to files from this process, but for
+ * what names are read from. Nothing that shows memory of the process is opened behind it.
+ * Returns: an exit code.
+ */
+int process_confine(const char *command);
+
+/*
  * Asks the process for figures of now, and copies them. A process that does not answer within a
  * second and a half (it is stopped, or has ended) is shown as it last was.
  *

@@ -248,7 +248,9 @@ static void module_open(struct symbols *symbols, struct module *module)
         return;
     }
     if (module == symbols->module[0]) {
-        (void)module_try(module, "/proc/%u/exe", symbols->pid);
+        /* Of a report that the server asked for, it is the same program. */
+        (void)(module_try(module, "/proc/%u/exe", symbols->pid) ||
+               module_try(module, "%s", "/proc/self/exe"));
     }
 }
 

@@ -134,7 +134,7 @@ static enum quarry_status allocate(const struct os_file *file, int mode, uint64_
         return QUARRY_OK;
     if (!fits_offset(offset, bytes))
         return QUARRY_TOO_LARGE;
-    return status_of_file_error(os_kernel_retry(SYS_fallocate, file->fd, mode, offset, bytes));
+    return status_of_file_error(os_kernel_allocate(file->fd, mode, offset, bytes));
 }
 
 enum quarry_status os_linux_file_next_data(struct os *os, struct os_file *file, uint64_t offset,

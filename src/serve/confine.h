@@ -8,7 +8,7 @@
  *     confine_files_allow_port(&files, 11211);
  *     confine_files_apply(&files, &error);          // this thread, and those that it starts
  *     ...
- *     confine_calls_apply(CONFINE_CALLS_ERRNO, &error);            // all threads
+ *     confine_calls_apply(CONFINE_SERVER, CONFINE_CALLS_ERRNO, &error);   // all threads
  *
  * Nothing of it can be taken back, by nobody.
  *
@@ -28,6 +28,8 @@
 enum confine_access {
     CONFINE_READ,    /* and list */
     CONFINE_WRITE,   /* read, make, rename, remove: files and folders */
+    CONFINE_LOG,     /* make files, and write to them */
+    CONFINE_OWN,     /* make, write and remove files */
     CONFINE_SOCKETS, /* make and remove sockets */
 };
 
@@ -55,6 +57,16 @@ enum quarry_status confine_files_begin(struct confine_files *files, bool has_abs
 /* Allows a folder with all that is in it, or a file. Returns: false: it is not there, or cannot be
  * allowed. */
 bool confine_files_allow(struct confine_files *files, const char *path, enum confine_access access);
+/*
+ * Allows a file that others replace, by renaming another over it or by changing links on the way to
+ * it: the folders where that is done, unless they are shared with things of others. Returns: false:
+ * they are, or are not there, and it is the file alone.
+ */
+bool confine_files_allow_replaced(struct confine_files *files, const char *file,
+                                  enum confine_access access);
+/* Whether a folder is `/`, right below it, a home or above one, or one in which anybody makes
+ * files. True where it is not there. */
+bool confine_folder_is_shared(const char *folder);
 /* Allows listening on a port; 0: on any that the kernel chooses. Returns: as above; true where the
  * kernel knows of no ports. */
 bool confine_files_allow_port(struct confine_files *files, uint16_t port);
@@ -62,6 +74,12 @@ bool confine_files_allow_port(struct confine_files *files, uint16_t port);
 enum quarry_status confine_files_apply(struct confine_files *files, struct quarry_error *error);
 /* Ends a list that is not applied. */
 void confine_files_drop(struct confine_files *files);
+
+/* Whose system calls. */
+enum confine_list {
+    CONFINE_SERVER, /* confine_calls.h */
+    CONFINE_REPORT, /* confine_report_calls.h: of a process that makes a report */
+};
 
 /* In the order of the words of security.seccomp. */
 enum confine_calls {
@@ -71,9 +89,10 @@ enum confine_calls {
 };
 
 /*
- * Leaves all threads, now and later, the system calls of confine_calls.h. confine_privileges() was
- * called. Errors: UNSUPPORTED (kernel, or processor), IO.
+ * Leaves all threads, now and later, the system calls of a list. confine_privileges() was called.
+ * Errors: UNSUPPORTED (kernel, or processor), IO.
  */
-enum quarry_status confine_calls_apply(enum confine_calls how, struct quarry_error *error);
+enum quarry_status confine_calls_apply(enum confine_list list, enum confine_calls how,
+                                       struct quarry_error *error);
 
 #endif

@@ -25,11 +25,14 @@
 #include <serve/confine.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <termios.h>
@@ -40,7 +43,15 @@
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
 
+/* Later than some headers, and the same on all processors. */
+#ifndef SYS_landlock_create_ruleset
+#define SYS_landlock_create_ruleset 444
+#define SYS_landlock_add_rule       445
+#define SYS_landlock_restrict_self  446
+#endif
+
 #include <serve/confine_calls.h>
+#include <serve/confine_report_calls.h>
 
 #if defined(__x86_64__)
 #define OWN_PROCESSOR AUDIT_ARCH_X86_64
@@ -54,7 +65,20 @@
 #define OTHER_ABI     0x80000000u
 #endif
 
-enum check { ANY, DATA, OWN, THREAD, FAMILY, OPTION, REQUEST };
+enum check {
+    ANY,
+    DATA,
+    OWN,
+    SELF,
+    NICE,
+    THREAD,
+    FAMILY,
+    COMMAND,
+    OPTION,
+    REQUEST,
+    READING,
+    READING_AT,
+};
 
 struct row {
     uint32_t number;
@@ -62,20 +86,37 @@ struct row {
 };
 
 #define ROW(name, check, why) {SYS_##name, check},
-static const struct row rows[] = {CONFINE_CALLS(ROW)
+static const struct row server_rows[] = {CONFINE_CALLS(ROW)
 #if defined(__x86_64__)
-                                      CONFINE_CALLS_X86(ROW)
+                                             CONFINE_CALLS_X86(ROW)
+#endif
+};
+static const struct row report_rows[] = {CONFINE_REPORT_CALLS(ROW)
+#if defined(__x86_64__)
+                                             CONFINE_REPORT_CALLS_X86(ROW)
 #endif
 };
 #undef ROW
 
-#define ROW_COUNT (sizeof rows / sizeof rows[0])
-/* What a row takes at most: a comparison for each of a dozen values, and some around them. */
-#define ROW_STEPS   16u
-#define STEPS_MAX   (ROW_COUNT * 2u + 8u * ROW_STEPS)
+struct list {
+    const struct row *rows;
+    size_t count;
+};
+
+/* Of enum confine_list. */
+static const struct list lists[] = {
+    [CONFINE_SERVER] = {server_rows, sizeof server_rows / sizeof server_rows[0]},
+    [CONFINE_REPORT] = {report_rows, sizeof report_rows / sizeof report_rows[0]},
+};
+
+#define ROW_COUNT (sizeof server_rows / sizeof server_rows[0])
+/* What a row takes at most: a comparison for each of two dozen values, and some around them. */
+#define ROW_STEPS   28u
+#define STEPS_MAX   (ROW_COUNT * 2u + 14u * ROW_STEPS)
 #define QUIETLY(no) (SECCOMP_RET_ERRNO | (uint32_t)(no))
 
 Q_STATIC_ASSERT(STEPS_MAX <= BPF_MAXINSNS, "the kernel takes programs of so many steps");
+Q_STATIC_ASSERT(sizeof report_rows <= sizeof server_rows, "there is room for either list");
 
 struct program {
     struct sock_filter steps[STEPS_MAX];
@@ -123,11 +164,51 @@ static void add_values(struct program *program, uint32_t index, const uint32_t *
 }
 
 /* Allows an argument in which none of these bits is set. */
-static void add_without(struct program *program, uint32_t index, uint32_t bits)
+static void add_without(struct program *program, uint32_t index, uint32_t bits, uint32_t refusal)
 {
     add_load(program, argument_offset(index));
     add(program, BPF_JMP | BPF_JSET | BPF_K, bits, 0, 1);
-    add_return(program, program->refusal);
+    add_return(program, refusal);
+    add_return(program, SECCOMP_RET_ALLOW);
+}
+
+/* Goes on if the loaded value is one of these, otherwise refuses. */
+static void add_one_of(struct program *program, const uint32_t *values, uint8_t count,
+                       uint32_t refusal)
+{
+    for (uint8_t i = 0; i < count; i++) {
+        add(program, BPF_JMP | BPF_JEQ | BPF_K, values[i], (uint8_t)(count - i), 0);
+    }
+    add_return(program, refusal);
+}
+
+/* Streams and datagrams of three families, and no protocol but what these are by default. */
+static void add_socket(struct program *program)
+{
+    static const uint32_t families[] = CONFINE_FAMILIES;
+    static const uint32_t kinds[] = {SOCK_STREAM, SOCK_DGRAM};
+    static const uint32_t protocols[] = {0, IPPROTO_TCP, IPPROTO_UDP};
+
+    add_load(program, argument_offset(0));
+    add_one_of(program, families, sizeof families / sizeof families[0], QUIETLY(EAFNOSUPPORT));
+    add_load(program, argument_offset(1));
+    add(program, BPF_ALU | BPF_AND | BPF_K, (uint32_t) ~(SOCK_CLOEXEC | SOCK_NONBLOCK), 0, 0);
+    add_one_of(program, kinds, sizeof kinds / sizeof kinds[0], QUIETLY(ESOCKTNOSUPPORT));
+    add_load(program, argument_offset(2));
+    add_one_of(program, protocols, sizeof protocols / sizeof protocols[0],
+               QUIETLY(EPROTONOSUPPORT));
+    add_return(program, SECCOMP_RET_ALLOW);
+}
+
+/* Of the thread that calls. */
+static void add_nice(struct program *program)
+{
+    static const uint32_t which = PRIO_PROCESS, who = 0;
+
+    add_load(program, argument_offset(0));
+    add_one_of(program, &which, 1, program->refusal);
+    add_load(program, argument_offset(1));
+    add_one_of(program, &who, 1, program->refusal);
     add_return(program, SECCOMP_RET_ALLOW);
 }
 
@@ -147,33 +228,48 @@ static void add_thread(struct program *program)
 
 static void add_check(struct program *program, enum check check)
 {
-    static const uint32_t families[] = CONFINE_FAMILIES;
+    static const uint32_t commands[] = CONFINE_COMMANDS;
     static const uint32_t options[] = CONFINE_OPTIONS;
     static const uint32_t requests[] = CONFINE_REQUESTS;
-    const uint32_t own = (uint32_t)getpid();
+    const uint32_t own[] = {(uint32_t)getpid(), 0};
+    const uint32_t changing = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC;
 
     switch (check) {
     case ANY:
         add_return(program, SECCOMP_RET_ALLOW);
         break;
     case DATA:
-        add_without(program, 2, PROT_EXEC);
+        add_without(program, 2, PROT_EXEC, program->refusal);
         break;
     case OWN:
-        add_values(program, 0, &own, 1, program->refusal);
+        add_values(program, 0, own, 1, program->refusal);
+        break;
+    case SELF:
+        add_values(program, 0, own, 2, program->refusal);
+        break;
+    case NICE:
+        add_nice(program);
         break;
     case THREAD:
         add_thread(program);
         break;
     case FAMILY:
-        add_values(program, 0, families, sizeof families / sizeof families[0],
-                   QUIETLY(EAFNOSUPPORT));
+        add_socket(program);
+        break;
+    case COMMAND:
+        add_values(program, 1, commands, sizeof commands / sizeof commands[0], QUIETLY(EINVAL));
         break;
     case OPTION:
         add_values(program, 0, options, sizeof options / sizeof options[0], QUIETLY(EINVAL));
         break;
     case REQUEST:
         add_values(program, 1, requests, sizeof requests / sizeof requests[0], QUIETLY(ENOTTY));
+        break;
+    case READING:
+        add_without(program, 1, changing, QUIETLY(EACCES));
+        break;
+    case READING_AT:
+        add_without(program, 2, changing, QUIETLY(EACCES));
         break;
     }
 }
@@ -193,7 +289,7 @@ static void add_row(struct program *program, const struct row *row)
     program->steps[at].jf = (uint8_t)length;
 }
 
-static void make(struct program *program, enum confine_calls how)
+static void make(struct program *program, const struct list *list, enum confine_calls how)
 {
     program->count = 0;
     program->refusal =
@@ -204,15 +300,16 @@ static void make(struct program *program, enum confine_calls how)
     add_load(program, offsetof(struct seccomp_data, nr));
     add(program, BPF_JMP | BPF_JGE | BPF_K, OTHER_ABI, 0, 1);
     add_return(program, SECCOMP_RET_KILL_PROCESS);
-    for (size_t i = 0; i < ROW_COUNT; i++) {
-        add_row(program, &rows[i]);
+    for (size_t i = 0; i < list->count; i++) {
+        add_row(program, &list->rows[i]);
     }
     add(program, BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1);
     add_return(program, QUIETLY(ENOSYS));
     add_return(program, program->refusal);
 }
 
-enum quarry_status confine_calls_apply(enum confine_calls how, struct quarry_error *error)
+enum quarry_status confine_calls_apply(enum confine_list list, enum confine_calls how,
+                                       struct quarry_error *error)
 {
     struct program program;
 
@@ -220,7 +317,7 @@ enum quarry_status confine_calls_apply(enum confine_calls how, struct quarry_err
     if (OWN_PROCESSOR == 0) {
         return error_set(error, QUARRY_UNSUPPORTED, "no list of system calls for this processor");
     }
-    make(&program, how);
+    make(&program, &lists[list], how);
     const struct sock_fprog filter = {.len = program.count, .filter = program.steps};
     long result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &filter);
     if (result == 0) {

@@ -4,8 +4,10 @@
  *   X(name, check, "why")
  *
  *   ANY      with any arguments           THREAD   clone: threads, no processes
- *   DATA     never PROT_EXEC              FAMILY   sockets of the internet and of this machine
- *   OWN      signals to this process      OPTION   options of prctl that CONFINE_OPTIONS names
+ *   DATA     never PROT_EXEC              FAMILY   streams and datagrams of the internet and of
+ *   OWN      signals to this process               this machine, by TCP and UDP
+ *   SELF     0, or this process           COMMAND  commands of fcntl that CONFINE_COMMANDS names
+ *   NICE     the thread itself            OPTION   options of prctl that CONFINE_OPTIONS names
  *                                         REQUEST  requests of ioctl that CONFINE_REQUESTS names
  *
  * The first rows are what a request costs. Where the tests are run with security.seccomp = kill, a
@@ -48,7 +50,6 @@
     X(socketpair, FAMILY, "what curl wakes itself with")                                           \
     X(pipe2, ANY, "reports of heaps")                                                              \
     X(bind, ANY, "what curl and name resolution may; ports are Landlock's")                        \
-    X(listen, ANY, "addresses are bound before, and some listen later")                            \
     X(connect, ANY, "scraping")                                                                    \
     X(getsockname, ANY, "names of connections")                                                    \
     X(getpeername, ANY, "the same")                                                                \
@@ -74,12 +75,11 @@
     X(wait4, ANY, "it waits for the process that makes reports")                                   \
     X(sched_yield, ANY, "threads that let others go first")                                        \
     X(sched_getaffinity, ANY, "how many processors there are")                                     \
-    X(sched_setaffinity, ANY, "threads that stay on theirs")                                       \
     X(sched_getparam, ANY, "attributes of threads")                                                \
     X(sched_getscheduler, ANY, "background work behind all other")                                 \
-    X(sched_setscheduler, ANY, "the same")                                                         \
+    X(sched_setscheduler, SELF, "the same")                                                        \
     X(getpriority, ANY, "the same")                                                                \
-    X(setpriority, ANY, "the same")                                                                \
+    X(setpriority, NICE, "the same")                                                               \
     X(getcpu, ANY, "which processor a thread is on")                                               \
     X(gettid, ANY, "which thread")                                                                 \
     X(getpid, ANY, "which process")                                                                \
@@ -91,6 +91,7 @@
     X(rt_sigreturn, ANY, "the same")                                                               \
     X(timer_create, ANY, "profiles of CPU time")                                                   \
     X(timer_settime, ANY, "the same")                                                              \
+    X(timer_gettime, ANY, "the same")                                                              \
     X(timer_delete, ANY, "the same")                                                               \
     X(rt_sigtimedwait, ANY, "the main thread's wait")                                              \
     X(sigaltstack, ANY, "a thread begins")                                                         \
@@ -112,7 +113,7 @@
     X(fallocate, ANY, "room before it is written to")                                              \
     X(ftruncate, ANY, "the end of files")                                                          \
     X(flock, ANY, "the lock of a folder")                                                          \
-    X(fcntl, ANY, "locks of stores; sockets that do not wait")                                     \
+    X(fcntl, COMMAND, "locks of stores; sockets that do not wait")                                 \
     X(fadvise64, ANY, "files that are not read again")                                             \
     X(copy_file_range, ANY, "copies")                                                              \
     X(sendfile, ANY, "copies")                                                                     \
@@ -121,18 +122,15 @@
     X(renameat2, ANY, "the same")                                                                  \
     X(linkat, ANY, "snapshots")                                                                    \
     X(mkdirat, ANY, "folders")                                                                     \
-    X(fchmod, ANY, "modes of files")                                                               \
-    X(fchmodat, ANY, "modes of unix sockets")                                                      \
     X(readlinkat, ANY, "the program's own path")                                                   \
     X(getdents64, ANY, "folders that are listed")                                                  \
     X(faccessat, ANY, "files that may be there")                                                   \
     X(faccessat2, ANY, "the same")                                                                 \
-    X(umask, ANY, "modes of unix sockets")                                                         \
     X(getcwd, ANY, "status pages; paths made whole")                                               \
     X(dup, ANY, "streams over a descriptor")                                                       \
     X(dup3, ANY, "the log's file anew")                                                            \
     X(getrandom, ANY, "TLS; names of blocks")                                                      \
-    X(prlimit64, ANY, "stacks of threads; open files")                                             \
+    X(prlimit64, SELF, "stacks of threads; open files")                                            \
     X(getrusage, ANY, "figures of the process")                                                    \
     X(uname, ANY, "INFO")                                                                          \
     X(sysinfo, ANY, "memory of the machine")                                                       \
@@ -158,13 +156,13 @@
     X(link, ANY, "the same")                                                                       \
     X(mkdir, ANY, "folders")                                                                       \
     X(rmdir, ANY, "the same")                                                                      \
-    X(chmod, ANY, "modes of unix sockets")                                                         \
     X(readlink, ANY, "the program's own path")                                                     \
     X(dup2, ANY, "the log's file anew")                                                            \
     X(time, ANY, "clocks")
 /* clang-format on */
 
-/* Names of threads; of memory; whether there is a filter, which the heap asks; core dumps. */
+/* Names of threads and of memory. Whether there is a filter: the heap asks, before it uses a call
+ * that may end the process. Whether others may look into the process: libc asks. */
 #define CONFINE_OPTIONS                                                                            \
     {                                                                                              \
         PR_SET_NAME, PR_GET_NAME, PR_SET_VMA, PR_GET_SECCOMP, PR_GET_DUMPABLE                      \
@@ -174,6 +172,13 @@
 #define CONFINE_REQUESTS                                                                           \
     {                                                                                              \
         TCGETS, TIOCGWINSZ, FIONREAD, TIOCOUTQ, FIONBIO                                            \
+    }
+
+/* Nothing that has signals sent to others (F_SETOWN, F_SETSIG), leases, or changes of pipes. */
+#define CONFINE_COMMANDS                                                                           \
+    {                                                                                              \
+        F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW,  \
+            F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_GET_SEALS                                    \
     }
 
 #define CONFINE_FAMILIES                                                                           \

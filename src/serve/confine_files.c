@@ -158,6 +158,10 @@ static uint64_t rights_of(enum confine_access access)
     case CONFINE_WRITE:
         return read | sockets | MAY_WRITE_FILE | MAY_TRUNCATE | MAY_MAKE_FILE | MAY_MAKE_FOLDER |
                MAY_REMOVE_FOLDER | MAY_MOVE;
+    case CONFINE_LOG:
+        return MAY_WRITE_FILE | MAY_MAKE_FILE;
+    case CONFINE_OWN:
+        return MAY_WRITE_FILE | MAY_TRUNCATE | MAY_MAKE_FILE | MAY_REMOVE_FILE;
     case CONFINE_SOCKETS:
         return sockets;
     case CONFINE_READ:

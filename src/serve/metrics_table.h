@@ -22,6 +22,9 @@
     X(quarry_open_fds, GAUGE, PROCESS, "", "File descriptors that are open.")                      \
     X(quarry_max_fds, GAUGE, PROCESS, "", "File descriptors that may be open.")                    \
     X(quarry_threads, GAUGE, PROCESS, "", "Threads.")                                              \
+    X(quarry_reporter_up, GAUGE, PROCESS, "",                                                      \
+      "1 while the process that makes reports about the heap answers; 0: it has died or hangs, "   \
+      "and comes back with a start of the server.")                                                \
     X(process_cpu_seconds_total, COUNTER, PROCESS, "",                                             \
       "CPU time of all threads, under the name that all of Prometheus' clients have.")             \
     X(process_open_fds, GAUGE, PROCESS, "", "File descriptors that are open, likewise.")           \

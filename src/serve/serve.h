@@ -7,6 +7,7 @@
 
 #include <serve/config.h>
 #include <serve/config_load.h>
+#include <serve/confine_report.h>
 #include <serve/door.h>
 #include <serve/net.h>
 #include <serve/password.h>

@@ -159,7 +159,12 @@ static enum quarry_status open_data_dir(struct server *server, struct quarry_err
 /* While there is one thread, and nothing is confined. */
 static enum quarry_status start_reporter(struct server *server, struct quarry_error *error)
 {
-    return serve_config_wants_http(server->config) ? reporter_start(error) : QUARRY_OK;
+    const struct reporter_options options = {
+        .calls = (enum confine_calls)serve_config_number(server->config, SERVE_SECURITY_SECCOMP),
+        .has_files = serve_config_number(server->config, SERVE_SECURITY_LANDLOCK) != 0,
+    };
+
+    return serve_config_wants_http(server->config) ? reporter_start(&options, error) : QUARRY_OK;
 }
 
 /* Its folder may have to be made where nothing can be any more later. */

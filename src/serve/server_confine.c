@@ -10,9 +10,10 @@
  *
  * Which folders: those of what is written (data, exported windows, the cache's file, the log, unix
  * sockets), and those of what is read again while serving (configuration, certificates, users,
- * targets). Of a file that is the folder it lies in, and the one of what it links to: files are
- * replaced by renaming others over them. Folders that a later configuration names first are not
- * there after a reload; security.read names them ahead, or a restart takes them in.
+ * targets). Of a file that is the folder it lies in, and those of links on the way to it, for files
+ * are replaced (confine_paths.c); of one that lies in somebody's home or in /tmp, itself alone.
+ * Folders that a later configuration names first are not there after a reload; security.read names
+ * them ahead, or a restart takes them in.
  *
  * Where the kernel, the build or the operator leaves something out, a line of the log says what is
  * on and what is not.
@@ -118,20 +119,26 @@ static void cut_to_folder(char *path)
     }
 }
 
-/* A file's folder, and that of what it links to. */
-static void allow_file(struct confine_files *files, const char *file, enum confine_access access)
+/* A file that may be replaced. What that is not possible for is told: a reload will miss it. */
+static void allow_file(struct confine_files *files, const char *file, enum confine_access how)
 {
-    char path[PATH_MAX], real[PATH_MAX];
-
-    if (strlen(file) + 2 > sizeof path) {
-        return;
+    if (!confine_files_allow_replaced(files, file, how) && access(file, F_OK) == 0) {
+        serve_log(SERVE_LOG_INFO,
+                  "a file in a folder of others is allowed by itself: it is not found again once "
+                  "another has taken its place; security.read allows the folder",
+                  serve_log_text("file", file));
     }
-    memcpy(path, file, strlen(file) + 1);
-    cut_to_folder(path);
-    (void)confine_files_allow(files, path, access);
-    if (realpath(file, real) != NULL) {
-        cut_to_folder(real);
-        (void)confine_files_allow(files, real, access);
+}
+
+/* The folder of a file, or of a pattern. */
+static void allow_folder(struct confine_files *files, const char *file, enum confine_access access)
+{
+    char path[PATH_MAX];
+
+    if (strlen(file) + 2 <= sizeof path) {
+        memcpy(path, file, strlen(file) + 1);
+        cut_to_folder(path);
+        (void)confine_files_allow(files, path, access);
     }
 }
 
@@ -147,7 +154,9 @@ static void allow_list(struct confine_files *files, const char *list, bool are_f
         if (word[0] == '\0') {
             continue;
         }
-        if (!are_folders) {
+        if (!are_folders && strpbrk(word, "*?[") != NULL) {
+            allow_folder(files, word, CONFINE_READ); /* what fits a pattern is not there yet */
+        } else if (!are_folders) {
             allow_file(files, word, CONFINE_READ);
         } else if (!confine_files_allow(files, word, CONFINE_READ)) {
             serve_log(SERVE_LOG_WARNING, "security.read names what is not there",
@@ -181,7 +190,7 @@ static void allow_machine(struct confine_files *files)
     static const char *const linked[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf",
                                          "/etc/localtime", "/etc/ssl/certs/ca-certificates.crt"};
     for (size_t i = 0; i < sizeof linked / sizeof linked[0]; i++) {
-        allow_file(files, linked[i], CONFINE_READ);
+        (void)confine_files_allow_replaced(files, linked[i], CONFINE_READ);
     }
 }
 
@@ -231,11 +240,11 @@ static void allow_written(struct confine_files *files, const struct server *serv
         (void)confine_files_allow(files, export, CONFINE_WRITE);
     }
     if (log[0] != '\0') {
-        allow_file(files, log, CONFINE_WRITE);
+        allow_file(files, log, CONFINE_LOG);
     }
     for (size_t i = 0; i < sizeof server->written_paths / sizeof server->written_paths[0]; i++) {
         if (server->written_paths[i] != NULL) {
-            allow_file(files, server->written_paths[i], CONFINE_WRITE);
+            allow_folder(files, server->written_paths[i], CONFINE_OWN); /* it is not there yet */
         }
     }
 }
@@ -249,7 +258,7 @@ static void allow_address(struct confine_files *files, const char *address)
     static const char unix_prefix[] = "unix:";
 
     if (strncmp(address, unix_prefix, sizeof unix_prefix - 1) == 0) {
-        allow_file(files, address + sizeof unix_prefix - 1, CONFINE_SOCKETS);
+        allow_folder(files, address + sizeof unix_prefix - 1, CONFINE_SOCKETS);
         return;
     }
     const char *colon = strrchr(address, ':');
@@ -386,7 +395,7 @@ enum quarry_status server_confine_calls(struct server *server, struct quarry_err
 
     if (confine_is_possible() && how != CONFINE_CALLS_OFF) {
         load_resolvers();
-        status = confine_calls_apply((enum confine_calls)how, &why);
+        status = confine_calls_apply(CONFINE_SERVER, (enum confine_calls)how, &why);
         if (status == QUARRY_OK) {
             note(server, "%s", words[how]);
         } else {

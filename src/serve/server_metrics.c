@@ -24,6 +24,7 @@
 #include <serve/door_http.h>
 #include <serve/door_memcached.h>
 #include <serve/door_resp.h>
+#include <serve/observe/reporter.h>
 #include <serve/resp/counts.h>
 #include <serve/server_scrape.h>
 #include <serve/server_state.h>
@@ -75,6 +76,7 @@ static void write_process(struct serve_metrics *metrics, struct server *server)
     serve_metric_one(metrics, METRIC_quarry_open_fds, count_names("/proc/self/fd"));
     serve_metric_one(metrics, METRIC_quarry_max_fds, files.rlim_cur);
     serve_metric_one(metrics, METRIC_quarry_threads, count_names("/proc/self/task"));
+    serve_metric_one(metrics, METRIC_quarry_reporter_up, reporter_is_there() ? 1 : 0);
 }
 
 /* The names that all of Prometheus' clients have for the same. */

@@ -42,7 +42,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <os/os.h>
@@ -311,7 +310,7 @@ static void run(void *argument)
 {
     struct serve_users *users = argument;
 
-    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), THREAD_NICENESS);
+    (void)setpriority(PRIO_PROCESS, 0, THREAD_NICENESS); /* of this thread */
     while (atomic_load_acquire_u32(&users->is_ending) == 0) {
         uint32_t bell = atomic_load_acquire_u32(&users->bell); /* pairs with ring */
         uint64_t wait_ns = turn(users);

@@ -208,7 +208,7 @@ enum quarry_status vfs_posix_preallocate(struct quarry_vfs_file *base, uint64_t 
     if (!vfs_posix_fits(offset, byte_count)) {
         return vfs_failed_range(error, EFBIG, "preallocate", file->path, offset, byte_count);
     }
-    long result = os_kernel_retry(SYS_fallocate, file->fd, 0, offset, byte_count);
+    long result = os_kernel_allocate(file->fd, 0, offset, byte_count);
     if (result != 0) {
         return vfs_failed_range(error, (int)-result, "preallocate", file->path, offset, byte_count);
     }

@@ -12,9 +12,10 @@ import signal
 import sys
 import tempfile
 import unittest
+import urllib.error
 import urllib.request
 
-from server import Server, set_program
+from server import Server, client_tls, make_certificate, set_program
 
 # Builds with a sanitizer are not confined, and say so.
 IS_SANITIZED = os.environ.get("QUARRY_TEST_SANITIZED") == "1"
@@ -109,6 +110,44 @@ class Confined(unittest.TestCase):
                 write(named)
                 server.signal(signal.SIGHUP)
                 server.wait_for("the configuration was read again")
+
+    @unittest.skipIf(IS_SANITIZED, "not confined")
+    def test_certificates_come_by_a_link(self):
+        """A folder is replaced whole, by a link that is made to lead to another."""
+        with tempfile.TemporaryDirectory() as here:
+            for version in "v1", "v2":
+                os.mkdir(os.path.join(here, version))
+                make_certificate(os.path.join(here, version), "own")
+            current = os.path.join(here, "current")
+            os.symlink("v1", current)
+            with Server("--set", "memcached.listen_tls=127.0.0.1:0", "--set", f"tls.certificate={current}/own.pem",
+                        "--set", f"tls.key={current}/own.key") as server:
+                with server.connect(door=1, tls=client_tls(f"{here}/v1/own.pem")) as link:
+                    self.assertRegex(link.ask("version"), "^VERSION")
+                os.symlink("v2", current + ".new")
+                os.rename(current + ".new", current)
+                server.signal(signal.SIGHUP)
+                server.wait_for("the configuration was read again")
+                with server.connect(door=1, tls=client_tls(f"{here}/v2/own.pem")) as link:
+                    self.assertRegex(link.ask("version"), "^VERSION")
+
+    def test_a_lost_maker_of_reports_is_told(self):
+        with Server(http="127.0.0.1:0") as server:
+            server.ready()
+            pid = server.process.pid
+            self.assertIn(b"quarry_reporter_up 1\n", ask(server, "/metrics"))
+            with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
+                reporter = int(children.read())
+            os.kill(reporter, signal.SIGKILL)
+            while b"quarry_reporter_up 1\n" in ask(server, "/metrics"):
+                pass
+            self.assertEqual(len(server.lines("the maker of reports is lost: there are none until the server is "
+                                              "started again")), 1)
+            with self.assertRaises(urllib.error.HTTPError) as failure:
+                ask(server, "/debug/pprof/heap")
+            self.assertEqual(failure.exception.code, 500)
+            failure.exception.close()
+            self.assertEqual(server.end(), 0)
 
 
 @unittest.skipUnless(os.geteuid() == 0, "only root becomes somebody else")

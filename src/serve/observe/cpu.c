@@ -13,13 +13,15 @@
  * A stack is taken as the heap's samples take theirs (mem/unwind.h): by the tables of exceptions,
  * which the compiler makes exact for every instruction. Without a lock or memory: glibc 2.35 finds
  * a table without either. The first stack is taken by who begins, so that what libgcc does once is
- * done. Frames of the handler and of the kernel's way into it are left out.
+ * done. Frames of the handler and of the kernel's way into it are left out. Older libcs take a lock
+ * on the way: with them nothing is sampled.
  *
  * Equal stacks of a thread share a slot of a table that is open-addressed: 4,096 slots, claimed by
  * an exchange, never given back. Where 16 in a row are others' the sample is lost, and counted.
  *
  * Off, there are no timers and nothing costs anything. The handler stays installed after the first
- * time: a signal that is under way when timers go would end the process otherwise.
+ * time: a signal that is under way when timers go would end the process otherwise. It may come when
+ * sampling has begun again, and knows by its generation that it is of the time before.
  *
  * Invariants:
  *   1. There is one cpu_samples at most: `is_taken`.
@@ -60,6 +62,21 @@
 #define THREADS_MAX 512u
 #define NAME_BYTES  16u
 
+/* A timer's number: which thread, and in which round of sampling. */
+#define GENERATION_MASK 0x3fffffu
+
+/* Whether a stack is taken without a lock: a signal may come while its thread holds that one. */
+#if defined(__GLIBC_PREREQ)
+#if __GLIBC_PREREQ(2, 35)
+#define UNWINDS_WITHOUT_LOCKS 1
+#endif
+#endif
+#ifndef UNWINDS_WITHOUT_LOCKS
+#define UNWINDS_WITHOUT_LOCKS 0
+#endif
+
+Q_STATIC_ASSERT((uint64_t)THREADS_MAX *(GENERATION_MASK + 1) <= (uint64_t)INT32_MAX + 1,
+                "a timer's number is an int");
 Q_STATIC_ASSERT((SLOT_COUNT & (SLOT_COUNT - 1)) == 0, "slots are found by a mask");
 
 enum slot_state { SLOT_FREE = 0, SLOT_BUSY, SLOT_FULL };
@@ -83,6 +100,7 @@ struct cpu_samples {
     const struct serve_memory *memory;
     uint64_t began_wall_ns, began_ns, stopped_ns; /* of stopped_ns 0: it goes on */
     _Atomic uint64_t lost_count;
+    uint32_t generation;   /* const after begin */
     uint32_t thread_count; /* that have been; of who looks for threads */
     struct thread threads[THREADS_MAX];
     struct slot slots[SLOT_COUNT];
@@ -91,6 +109,7 @@ struct cpu_samples {
 static _Atomic bool is_taken;
 static _Atomic(uintptr_t) current; /* a struct cpu_samples; 0: the handler does nothing */
 static _Atomic uint32_t handler_count;
+static uint32_t last_generation; /* of who has `is_taken` */
 
 /* ---- on the thread that is interrupted ------------------------------------------------------ */
 
@@ -180,10 +199,11 @@ static void on_signal(int number, siginfo_t *info, void *context)
     (void)atomic_add_seq_cst_u32(&handler_count, 1);
     struct cpu_samples *samples = (struct cpu_samples *)atomic_load_seq_cst_uptr(&current);
     if (samples != NULL && info->si_code == SI_TIMER) {
-        uint32_t thread = (uint32_t)info->si_value.sival_int;
+        uint32_t tag = (uint32_t)info->si_value.sival_int;
+        uint32_t thread = tag % THREADS_MAX;
         uint64_t missed = info->si_overrun > 0 ? (uint64_t)info->si_overrun : 0;
 
-        if (thread < THREADS_MAX) {
+        if (tag / THREADS_MAX == samples->generation) {
             take_sample(samples, thread, 1 + missed, interrupted_pc(context));
         }
     }
@@ -229,12 +249,12 @@ static clockid_t clock_of_thread(int32_t id)
     return (clockid_t)((~(uint32_t)id << 3) | per_thread | scheduler);
 }
 
-static bool arm(struct thread *thread, uint32_t index)
+static bool arm(struct thread *thread, uint32_t number)
 {
     const struct itimerspec every = {{0, CPU_PERIOD_NS}, {0, CPU_PERIOD_NS}};
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGPROF};
 
-    event.sigev_value.sival_int = (int)index;
+    event.sigev_value.sival_int = (int)number;
     event._sigev_un._tid = thread->id;
     if (timer_create(clock_of_thread(thread->id), &event, &thread->timer) != 0) {
         return false;
@@ -244,6 +264,16 @@ static bool arm(struct thread *thread, uint32_t index)
         return false;
     }
     return true;
+}
+
+/* Whether the thread that it was made for still is: another may have its number. The clock of one
+ * that has ended stands, and a timer on it has nothing left to run. */
+static bool is_running(const struct thread *thread)
+{
+    struct itimerspec left;
+
+    return timer_gettime(thread->timer, &left) == 0 &&
+           (left.it_value.tv_sec != 0 || left.it_value.tv_nsec != 0);
 }
 
 static void disarm(struct thread *thread)
@@ -269,9 +299,12 @@ static void meet_thread(struct cpu_samples *samples, int32_t id)
 {
     struct thread *thread = find_thread(samples, id);
 
-    if (thread != NULL) {
+    if (thread != NULL && is_running(thread)) {
         thread->is_seen = true;
         return;
+    }
+    if (thread != NULL) {
+        disarm(thread);
     }
     if (!lets_signal_in(id)) {
         return;
@@ -283,7 +316,7 @@ static void meet_thread(struct cpu_samples *samples, int32_t id)
     thread = &samples->threads[samples->thread_count];
     *thread = (struct thread){.id = id, .is_seen = true};
     if (!read_thread_file(id, "comm", thread->name, sizeof thread->name) ||
-        !arm(thread, samples->thread_count)) {
+        !arm(thread, samples->generation * THREADS_MAX + samples->thread_count)) {
         thread->id = 0;
         return;
     }
@@ -332,6 +365,9 @@ enum quarry_status cpu_begin(const struct serve_memory *memory, struct cpu_sampl
     const struct mem_code_range none = {0, 0};
     uint64_t pcs[OWN_DEPTH_MAX];
 
+    if (!UNWINDS_WITHOUT_LOCKS) {
+        return QUARRY_UNSUPPORTED;
+    }
     if (atomic_exchange_acquire_bool(&is_taken, true)) { /* pairs with the release in cpu_end */
         return QUARRY_BUSY;
     }
@@ -341,6 +377,8 @@ enum quarry_status cpu_begin(const struct serve_memory *memory, struct cpu_sampl
         return QUARRY_NO_MEMORY;
     }
     samples->memory = memory;
+    last_generation = last_generation % GENERATION_MASK + 1; /* 0 is nobody's */
+    samples->generation = last_generation;
     samples->began_wall_ns = os_wall_ns(os_real());
     samples->began_ns = os_monotonic_ns(os_real());
     (void)mem_unwind(none, pcs, OWN_DEPTH_MAX); /* what happens once happens here */

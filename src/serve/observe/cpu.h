@@ -20,7 +20,8 @@ struct cpu_samples;
  *
  * `memory`: borrowed until the samples end: where they are kept, 1.2 MiB.
  * `ret_samples`: own; end it with cpu_end.
- * Errors: BUSY: there is one already; NO_MEMORY: also, the kernel has no more timers.
+ * Errors: BUSY: there is one already; NO_MEMORY: also, the kernel has no more timers; UNSUPPORTED:
+ * libc, older than glibc 2.35, takes a lock to walk along a stack.
  * Threads: any that may wait. Cost: some 20 us a thread; while it lasts 5 us a sample.
  */
 Q_NODISCARD enum quarry_status cpu_begin(const struct serve_memory *memory,

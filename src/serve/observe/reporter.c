@@ -9,18 +9,26 @@
  * A server that is confined runs no program, and what it began would be confined with it: no
  * libraries could be loaded. So a process is made of it while it is still free and has one thread.
  * It holds nothing of the server's but its end of a pair of sockets, does nothing until it is
- * asked, and ends when the other end is closed, however the server ends.
+ * asked, and ends when the other end is closed, however the server ends; where it cannot, for
+ * somebody has stopped it, the kernel ends it with the server.
+ *
+ * Nobody can begin another one: the server is confined by then. So one that has died, or does not
+ * answer, is lost until the server is started again: it is not asked any more, and the log and a
+ * metric say so.
  *
  * It believes the server nothing: who has the server would have its rights otherwise. It runs this
  * program alone, with words that have one of a few shapes, all of them reports about the server to
- * the pipe that came along. It cannot be traced
- * (PR_SET_DUMPABLE), gains no rights by running something, and its children neither.
+ * the pipe that came along. It cannot be traced (PR_SET_DUMPABLE), gains no rights by running
+ * something, and its children neither. They read what the server says of itself, and take from
+ * themselves all but that: serve/confine_report.h.
  *
  * Invariants:
  *   1. There is one child at most.
  *   2. After an order there is one answer; after a 0, one status.
+ *   3. Who is lost is not asked: an answer that came late would be taken for that to the next
+ * order.
  *
- * Locking: none; see reporter_run.
+ * Locking: none; see reporter_run. The state alone is looked at by any thread.
  */
 #include <serve/observe/reporter.h>
 
@@ -40,20 +48,31 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <serve/confine_report.h>
+#include <serve/log.h>
 #include <serve/observe/child.h>
 #include <serve/server.h>
 
-/* For a process that does nothing else: twice the patience with a child. */
-#define PATIENCE_SECONDS 40
-#define CUT              "cut"
+/* For a process that does nothing else. */
+#define PATIENCE_MS 20000u
+#define CUT         "cut"
 /* What is kept open: the standard three, as nothing, and the pair's end. */
 #define LINK_FD 3
 
-extern char **environ;
+#define ENVIRONMENT_MAX 1024u
 
-/* The server's side. Of the thread that runs a child, and of the first at start and stop. */
+enum state { NONE, THERE, LOST };
+
+/* The server's side; const from start to stop. */
 static int own_link = -1;
 static pid_t reporter_pid;
+static int patience_ms;
+/* Of enum state; relaxed: nothing hangs on it. */
+static _Atomic uint32_t state;
+
+/* The reporter's side: the environment of its children. */
+static char wish[] = SERVE_REPORT_VARIABLE "=00";
+static char *environment[ENVIRONMENT_MAX];
 
 /* What comes with an order: what the child writes to, and what it reads from if it does. */
 enum { OUTPUT, ERRORS, INPUT, ENDS };
@@ -203,7 +222,8 @@ static int spawn(char *const *arguments, const int fds[ENDS], pid_t *ret_pid)
     (void)sigfillset(&signals);
     (void)posix_spawnattr_setsigdefault(&attributes, &signals);
     (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    int status = posix_spawn(ret_pid, "/proc/self/exe", &files, &attributes, arguments, environ);
+    int status =
+        posix_spawn(ret_pid, "/proc/self/exe", &files, &attributes, arguments, environment);
     (void)posix_spawnattr_destroy(&attributes);
     (void)posix_spawn_file_actions_destroy(&files);
     return status;
@@ -288,10 +308,32 @@ static void close_from(int first)
     }
 }
 
+/* This one's, and the wish. What one of a thousand words says has no part in a report. */
+static void make_environment(const struct reporter_options *options)
+{
+    const size_t length = sizeof wish - 1;
+    size_t count = 0;
+
+    wish[length - 2] = (char)('0' + (int)options->calls);
+    wish[length - 1] = options->has_files ? '1' : '0';
+    environment[count++] = wish;
+    for (char **word = environ; *word != NULL && count < ENVIRONMENT_MAX - 1; word++) {
+        if (strncmp(*word, SERVE_REPORT_VARIABLE "=", sizeof SERVE_REPORT_VARIABLE) != 0) {
+            environment[count++] = *word;
+        }
+    }
+    environment[count] = NULL;
+}
+
 /* Lets go of all that it was born with. */
-static int strip(int born_link)
+static int strip(int born_link, pid_t server)
 {
     sigset_t signals;
+
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (getppid() != server) {
+        _exit(0);
+    }
 
     /* It may be one of the standard three, where those were closed. */
     int link = fcntl(born_link, F_DUPFD_CLOEXEC, LINK_FD + 1);
@@ -316,11 +358,11 @@ static int strip(int born_link)
     return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static Q_NORETURN void report(int link)
+static Q_NORETURN void report(int link, pid_t server)
 {
     char order[REPORTER_ORDER_BYTES];
     int fds[ENDS];
-    int ended = strip(link);
+    int ended = strip(link, server);
     ssize_t bytes;
 
     while (ended >= 0 && (bytes = receive(LINK_FD, order, fds)) != 0) {
@@ -334,19 +376,20 @@ static Q_NORETURN void report(int link)
 /* ---- the server's side ------------------------------------------------------------------------
  */
 
-enum quarry_status reporter_start(struct quarry_error *error)
+enum quarry_status reporter_start(const struct reporter_options *options,
+                                  struct quarry_error *error)
 {
-    const struct timeval patience = {.tv_sec = PATIENCE_SECONDS};
+    const pid_t server = getpid();
     int ends[2];
 
     Q_ASSERT(own_link < 0);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
         return error_set_os(error, QUARRY_IO, errno, "no sockets for the maker of reports");
     }
-    (void)setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     reporter_pid = fork();
     if (reporter_pid == 0) {
-        report(ends[1]);
+        make_environment(options);
+        report(ends[1], server);
     }
     const int why = errno;
     (void)close(ends[1]);
@@ -356,7 +399,21 @@ enum quarry_status reporter_start(struct quarry_error *error)
                             "no process for reports");
     }
     own_link = ends[0];
+    patience_ms = (int)(options->patience_ms == 0 ? PATIENCE_MS : options->patience_ms);
+    atomic_store_relaxed_u32(&state, THERE);
     return QUARRY_OK;
+}
+
+/* Waits until the link tells something. Returns: what, as of poll; 0: nothing in time. */
+static short wait_for_link(int patience)
+{
+    struct pollfd fd = {.fd = own_link, .events = POLLIN};
+    int count;
+
+    do {
+        count = poll(&fd, 1, patience);
+    } while (count < 0 && errno == EINTR);
+    return count > 0 ? fd.revents : 0;
 }
 
 void reporter_stop(void)
@@ -364,27 +421,57 @@ void reporter_stop(void)
     if (own_link < 0) {
         return;
     }
+    (void)shutdown(own_link, SHUT_WR);
+    short told = wait_for_link(patience_ms);
+    while ((told & POLLHUP) == 0 && (told & POLLIN) != 0) {
+        int number;
+        if (recv(own_link, &number, sizeof number, MSG_DONTWAIT) <= 0) {
+            break;
+        }
+        told = wait_for_link(patience_ms);
+    }
     (void)close(own_link);
     own_link = -1;
-    while (waitpid(reporter_pid, NULL, 0) < 0 && errno == EINTR) {
+    atomic_store_relaxed_u32(&state, NONE);
+    while ((told & POLLHUP) != 0 && waitpid(reporter_pid, NULL, 0) < 0 && errno == EINTR) {
     }
 }
 
-/* Returns: what the reporter says; -1: nothing, and it is not asked any more (invariant 2). */
+/* Invariant 3. */
+static void lose(const char *why)
+{
+    uint32_t before = THERE;
+
+    if (atomic_cas_relaxed_u32(&state, &before, LOST)) {
+        (void)shutdown(own_link, SHUT_WR); /* it ends when it can */
+        serve_log(SERVE_LOG_WARNING,
+                  "the maker of reports is lost: there are none until the server is started again",
+                  serve_log_text("why", why));
+    }
+}
+
+bool reporter_is_there(void)
+{
+    if (atomic_load_relaxed_u32(&state) == THERE && (wait_for_link(0) & POLLHUP) != 0) {
+        lose("it has ended");
+    }
+    return atomic_load_relaxed_u32(&state) == THERE;
+}
+
+/* Returns: what the reporter says; -1: nothing, and it is not asked any more (invariant 3). */
 static int hear(void)
 {
     int number = 0;
-    ssize_t count;
 
-    do {
-        count = recv(own_link, &number, sizeof number, 0);
-    } while (count < 0 && errno == EINTR);
-    if (count == sizeof number) {
-        return number;
+    if (wait_for_link(patience_ms) == 0) {
+        lose("it does not answer");
+        return -1;
     }
-    (void)close(own_link);
-    own_link = -1;
-    return -1;
+    if (recv(own_link, &number, sizeof number, MSG_DONTWAIT) != sizeof number) {
+        lose("it has ended");
+        return -1;
+    }
+    return number;
 }
 
 static bool send_order(const char *order, size_t bytes, const int *fds, size_t fd_count)
@@ -401,7 +488,7 @@ static bool send_order(const char *order, size_t bytes, const int *fds, size_t f
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
     memcpy(CMSG_DATA(header), fds, fd_count * sizeof(int));
-    return sendmsg(own_link, &message, MSG_NOSIGNAL) == (ssize_t)bytes;
+    return sendmsg(own_link, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)bytes;
 }
 
 int reporter_run(const char *const *words, int input, int output, int errors)
@@ -418,7 +505,7 @@ int reporter_run(const char *const *words, int input, int output, int errors)
         memcpy(order + bytes, *words, length);
         bytes += length;
     }
-    if (own_link < 0 || !send_order(order, bytes, fds, input < 0 ? INPUT : ENDS)) {
+    if (!reporter_is_there() || !send_order(order, bytes, fds, input < 0 ? INPUT : ENDS)) {
         return ECHILD;
     }
     const int answered = hear();
@@ -427,11 +514,11 @@ int reporter_run(const char *const *words, int input, int output, int errors)
 
 int reporter_wait(bool is_cut)
 {
-    if (own_link < 0) {
+    if (!reporter_is_there()) {
         return -1;
     }
     if (is_cut) {
-        (void)send(own_link, CUT, sizeof CUT, MSG_NOSIGNAL);
+        (void)send(own_link, CUT, sizeof CUT, MSG_NOSIGNAL | MSG_DONTWAIT);
     }
     return hear();
 }

@@ -2,15 +2,19 @@
 #include "cmocka_all.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 
+#include <os/kernel.h>
 #include <os/os.h>
 
 #include "child.h"
@@ -393,6 +397,42 @@ static void errors_of_the_disk_come_back_as_statuses(void **state)
     child_assert_succeeds(seeks_and_reads_with_error, &errors[1]);
 }
 
+static volatile sig_atomic_t alarm_count;
+
+static void on_alarm(int number)
+{
+    (void)number;
+    alarm_count = 1;
+}
+
+/* A file in memory, which an interrupted call takes all room back of
+ * (Linux before 6.13), under a storm of signals; they come again behind it. */
+static void room_is_made_however_many_signals_come(void **state)
+{
+    const struct sigaction action = {.sa_handler = on_alarm};
+    const struct itimerval often = {{0, 100}, {0, 100}}, never = {{0, 0}, {0, 0}};
+    const uint64_t bytes = (uint64_t)64 << 20;
+    struct sigaction before;
+    struct stat facts;
+    int fd = memfd_create("room", MFD_CLOEXEC);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+    const long result = os_kernel_allocate(fd, 0, 0, bytes);
+    alarm_count = 0;
+    while (alarm_count == 0) {
+        (void)usleep(100);
+    }
+    assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+    assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
+    assert_int_equal(result, 0);
+    assert_int_equal(fstat(fd, &facts), 0);
+    assert_int_equal(facts.st_blocks * 512, bytes);
+    close(fd);
+}
+
 int main(void)
 {
     os = os_real();
@@ -411,6 +451,7 @@ int main(void)
         cmocka_unit_test_teardown(punch_gives_blocks_back_and_leaves_zeros, remove_file),
         cmocka_unit_test_teardown(what_is_written_through_a_mapping_is_synced, remove_file),
         cmocka_unit_test_teardown(next_data_skips_holes, remove_file),
+        cmocka_unit_test(room_is_made_however_many_signals_come),
         cmocka_unit_test_teardown(errors_of_the_disk_come_back_as_statuses, remove_file),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

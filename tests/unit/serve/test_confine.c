@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -26,7 +27,7 @@
 #include <cmocka.h>
 
 #include <serve/confine.h>
-#include <serve/observe/reporter.h>
+#include <serve/confine_report.h>
 
 /* In a child: ends it with this line's number unless what is said holds. */
 #define HOLDS(truth)                                                                               \
@@ -70,7 +71,26 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    static const char *const files[] = {"inside/file", "outside/file", "inside", "outside", ""};
+    static const char *const files[] = {"inside/file",
+                                        "inside/current",
+                                        "inside/v1/away",
+                                        "inside/v1/key",
+                                        "inside/v1",
+                                        "inside/v2/key",
+                                        "inside/v2",
+                                        "inside",
+                                        "outside/file",
+                                        "outside/own/key",
+                                        "outside/own/key.1",
+                                        "outside/own",
+                                        "outside/far/v1/key",
+                                        "outside/far/v1",
+                                        "outside/far/v2/key",
+                                        "outside/far/v2",
+                                        "outside/far/key",
+                                        "outside/far",
+                                        "outside",
+                                        ""};
     char path[96];
 
     (void)state;
@@ -119,7 +139,7 @@ static void confine_calls(enum confine_calls how)
     struct quarry_error error = {0};
 
     HOLDS(confine_privileges(&error) == QUARRY_OK);
-    enum quarry_status status = confine_calls_apply(how, &error);
+    enum quarry_status status = confine_calls_apply(CONFINE_SERVER, how, &error);
     if (status == QUARRY_UNSUPPORTED) {
         _exit(SKIPPED);
     }
@@ -170,7 +190,16 @@ static void try_sockets(void)
     HOLDS(socket(AF_PACKET, SOCK_RAW, 0) == -1 && errno == EAFNOSUPPORT);
     HOLDS(socket(AF_NETLINK, SOCK_RAW, 0) == -1 && errno == EAFNOSUPPORT);
     HOLDS(socket(AF_VSOCK, SOCK_STREAM, 0) == -1 && errno == EAFNOSUPPORT);
-    HOLDS(socket(AF_INET, SOCK_STREAM, 0) >= 0);
+    HOLDS(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP) == -1 && errno == ESOCKTNOSUPPORT);
+    HOLDS(socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP) == -1 && errno == EPROTONOSUPPORT);
+    HOLDS(socket(AF_INET, SOCK_STREAM, 262 /* MPTCP */) == -1 && errno == EPROTONOSUPPORT);
+    HOLDS(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP) >= 0);
+    int link = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+    HOLDS(link >= 0);
+    HOLDS(listen(link, 1) == -1 && errno == EPERM);
+    HOLDS(fcntl(link, F_SETOWN, getppid()) == -1 && errno == EINVAL);
+    HOLDS(fcntl(link, F_SETSIG, SIGKILL) == -1 && errno == EINVAL);
+    HOLDS(fcntl(link, F_SETFL, O_NONBLOCK) == 0 && fcntl(link, F_GETFL) >= 0);
     HOLDS(socket(AF_INET6, SOCK_STREAM, 0) >= 0 || errno == EAFNOSUPPORT);
     HOLDS(socket(AF_UNIX, SOCK_DGRAM, 0) >= 0);
 }
@@ -183,12 +212,21 @@ static void sockets_are_of_three_families(void **state)
 
 static void try_others(void)
 {
+    struct rlimit files;
+
     confine_calls(CONFINE_CALLS_ERRNO);
     HOLDS(ptrace(PTRACE_TRACEME, 0, NULL, NULL) == -1 && errno == EPERM);
     HOLDS(syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0) == -1 && errno == EPERM);
     HOLDS(kill(getppid(), 0) == -1 && errno == EPERM);
     HOLDS(kill(getpid(), 0) == 0);
+    HOLDS(prlimit(getppid(), RLIMIT_NOFILE, NULL, &files) == -1 && errno == EPERM);
+    HOLDS(prlimit(0, RLIMIT_NOFILE, NULL, &files) == 0);
+    HOLDS(prlimit(getpid(), RLIMIT_NOFILE, NULL, &files) == 0);
     HOLDS(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1 && errno == EINVAL);
+    HOLDS(setpriority(PRIO_PROCESS, (id_t)getppid(), 0) == -1 && errno == EPERM);
+    HOLDS(setpriority(PRIO_PGRP, 0, 0) == -1 && errno == EPERM);
+    HOLDS(setpriority(PRIO_PROCESS, 0, 0) == 0);
+    HOLDS(chmod(inside, 0777) == -1 && errno == EPERM);
     HOLDS(prctl(PR_SET_NAME, "confined", 0, 0, 0) == 0);
     HOLDS(syscall(SYS_unshare, 0) == -1 && errno == EPERM);
     HOLDS(syscall(SYS_mount, NULL, NULL, NULL, 0, NULL) == -1 && errno == EPERM);
@@ -196,6 +234,49 @@ static void try_others(void)
     HOLDS(syscall(SYS_keyctl, 0, 0, 0, 0, 0) == -1 && errno == EPERM);
     HOLDS(syscall(SYS_io_uring_setup, 1, NULL) == -1 && errno == EPERM);
     HOLDS(syscall(SYS_setuid, getuid()) == -1 && errno == EPERM);
+}
+
+static void try_report(void)
+{
+    struct rlimit files;
+    char path[96];
+    int pipe_ends[2];
+
+    HOLDS(pipe(pipe_ends) == 0);
+    snprintf(path, sizeof path, "%s/file", inside);
+    HOLDS(setenv(SERVE_REPORT_VARIABLE, "11", 1) == 0);
+    HOLDS(serve_confine_report());
+    HOLDS(write(pipe_ends[1], "1", 1) == 1);
+    HOLDS(getrlimit(RLIMIT_FSIZE, &files) == 0 && files.rlim_max == 0);
+    if (prctl(PR_GET_SECCOMP) != 2) {
+        _exit(SKIPPED);
+    }
+    HOLDS(open(path, O_RDONLY) >= 0);
+    HOLDS(open(path, O_RDWR) == -1 && errno == EACCES);
+    HOLDS(open(path, O_WRONLY | O_APPEND) == -1 && errno == EACCES);
+    HOLDS(open(path, O_RDONLY | O_TRUNC) == -1 && errno == EACCES);
+    HOLDS(open(folder, O_TMPFILE | O_RDWR, 0600) == -1 && errno == EACCES);
+    HOLDS(unlink(path) == -1 && errno == EPERM);
+    HOLDS(socket(AF_UNIX, SOCK_STREAM, 0) == -1 && errno == EPERM);
+    HOLDS(execl("/bin/true", "true", (char *)NULL) == -1 && errno == EPERM);
+    HOLDS(fork() == -1 && errno == EPERM);
+    HOLDS(kill(getppid(), 0) == -1 && errno == EPERM);
+    HOLDS(setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}) == 0);
+    HOLDS(mprotect(NULL, 4096, PROT_EXEC) == -1 && errno == EPERM);
+    HOLDS(serve_confine_report_files());
+    HOLDS(open("/proc/self/status", O_RDONLY) >= 0);
+    HOLDS(open("/proc/self/exe", O_RDONLY) >= 0);
+    if (open(path, O_RDONLY) >= 0) {
+        _exit(SKIPPED); /* no Landlock */
+    }
+    HOLDS(errno == EACCES);
+    HOLDS(open("/etc/passwd", O_RDONLY) == -1 && errno == EACCES);
+}
+
+static void what_makes_a_report_reads_and_does_nothing_else(void **state)
+{
+    (void)state;
+    expect_success(try_report);
 }
 
 static void other_processes_and_the_kernel_are_out_of_reach(void **state)
@@ -275,7 +356,7 @@ static int begin_files(struct confine_files *files)
 
 static int open_in(const char *where, const char *name, int flags)
 {
-    char path[96];
+    char path[192];
 
     snprintf(path, sizeof path, "%s/%s", where, name);
     int fd = open(path, flags | O_CLOEXEC, 0600);
@@ -307,6 +388,62 @@ static void try_written(void)
     HOLDS(symlink("/etc/passwd", to) == -1 && errno == EACCES);
     HOLDS(mkfifo(to, 0600) == -1 && errno == EACCES);
     HOLDS(unlink(from) == 0);
+}
+
+/* A link leads to v1 today, and to v2 tomorrow; of another the target has a neighbour. */
+static void try_replaced(void)
+{
+    static const char *const made[] = {"v1", "v2", "far", "far/v1", "far/v2", "own"};
+    struct confine_files files;
+    struct quarry_error error = {0};
+    char path[128], near[96], far[128];
+
+    for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", i < 2 ? inside : outside, made[i]);
+        HOLDS(mkdir(path, 0700) == 0 || errno == EEXIST);
+        HOLDS(open_in(path, "key", O_WRONLY | O_CREAT) >= 0);
+    }
+    snprintf(near, sizeof near, "%s/current", inside);
+    HOLDS(symlink("v1", near) == 0 || errno == EEXIST);
+    snprintf(path, sizeof path, "%s/far/v1", outside);
+    snprintf(far, sizeof far, "%s/v1/away", inside);
+    HOLDS(symlink(path, far) == 0 || errno == EEXIST);
+
+    (void)begin_files(&files);
+    snprintf(path, sizeof path, "%s/current/away/key", inside);
+    HOLDS(confine_files_allow_replaced(&files, path, CONFINE_READ));
+    snprintf(path, sizeof path, "%s/own/key", outside);
+    HOLDS(confine_files_allow_replaced(&files, path, CONFINE_LOG));
+    HOLDS(!confine_files_allow_replaced(&files, "/tmp/quarry-nothing", CONFINE_READ));
+    HOLDS(confine_files_apply(&files, &error) == QUARRY_OK);
+    HOLDS(open_in(inside, "v2/key", O_RDONLY) >= 0);
+    HOLDS(open_in(outside, "far/v2/key", O_RDONLY) >= 0);
+    HOLDS(open_in(outside, "far/v2/key", O_WRONLY) == -1 && errno == EACCES);
+    HOLDS(open_in(outside, "own/key", O_RDONLY) == -1 && errno == EACCES);
+    HOLDS(open_in(outside, "own/key.1", O_WRONLY | O_CREAT) >= 0);
+    snprintf(path, sizeof path, "%s/own/key", outside);
+    HOLDS(unlink(path) == -1 && errno == EACCES);
+    HOLDS(open_in(outside, "file", O_RDONLY) == -1 && errno == EACCES);
+}
+
+static void files_that_are_replaced_are_found_again(void **state)
+{
+    (void)state;
+    expect_success(try_replaced);
+}
+
+static void folders_of_others_are_known(void **state)
+{
+    (void)state;
+    assert_true(confine_folder_is_shared("/"));
+    assert_true(confine_folder_is_shared("/etc"));
+    assert_true(confine_folder_is_shared("/tmp"));
+    assert_true(confine_folder_is_shared("/nowhere/at/all"));
+    assert_false(confine_folder_is_shared(inside));
+    assert_int_equal(setenv("HOME", inside, 1), 0);
+    assert_true(confine_folder_is_shared(inside));
+    assert_true(confine_folder_is_shared(folder));
+    assert_false(confine_folder_is_shared(outside));
 }
 
 static void files_outside_are_out_of_reach(void **state)
@@ -396,43 +533,10 @@ static void others_get_no_signals(void **state)
     expect_success(try_signals);
 }
 
-/* Who has the server has what the reporter believes it. */
-static void reports_about_others_and_to_files_are_refused(void **state)
-{
-    char own[16], path[96];
-    int ends[2];
-    const char *const orders[][7] = {
-        {"heap", own, "--pprof", path},
-        {"heap", own, "--profile", "heap", "--pprof", path},
-        {"heap", own, "--profile", "heap", "--pprof", "-", "--sample"},
-        {"heap", "1", "--json", "--top", "1"},
-        {"heap", own, "--json", "--top"},
-        {"heap", own, "--json", "--top", "-1"},
-        {"heap", own, "--symbol", "/etc/passwd"},
-        {"map", own, "--save", path},
-        {"doctor", "--server", "http://127.0.0.1:1", "--password-file", "/etc/passwd"},
-        {"serve"},
-        {""},
-    };
-
-    (void)state;
-    snprintf(path, sizeof path, "%s/report", folder);
-    snprintf(own, sizeof own, "%d", (int)getpid());
-    assert_int_equal(pipe(ends), 0);
-    assert_int_equal(reporter_start(NULL), QUARRY_OK);
-    for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
-        assert_int_not_equal(reporter_run(orders[i], -1, ends[1], ends[1]), 0);
-    }
-    reporter_stop();
-    assert_int_not_equal(access(path, F_OK), 0);
-    close(ends[0]);
-    close(ends[1]);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reports_about_others_and_to_files_are_refused),
+        cmocka_unit_test(what_makes_a_report_reads_and_does_nothing_else),
         cmocka_unit_test(programs_and_processes_are_refused),
         cmocka_unit_test(memory_is_never_executed),
         cmocka_unit_test(sockets_are_of_three_families),
@@ -440,6 +544,8 @@ int main(void)
         cmocka_unit_test(threads_before_and_after_are_confined),
         cmocka_unit_test(a_refusal_ends_who_asked_for_that),
         cmocka_unit_test(files_outside_are_out_of_reach),
+        cmocka_unit_test(files_that_are_replaced_are_found_again),
+        cmocka_unit_test(folders_of_others_are_known),
         cmocka_unit_test(what_is_read_is_neither_written_nor_run),
         cmocka_unit_test(ports_that_were_not_named_are_refused),
         cmocka_unit_test(others_get_no_signals),

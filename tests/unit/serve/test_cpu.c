@@ -14,12 +14,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <os/os.h>
 #include <serve/observe/cpu.h>
 
 /* Samples are waited for, however little of a CPU there is. */
 #define ROUNDS_MAX 6000
+/* Others may take the number that is wished for. */
+#define REUSES_MAX 300
 
 static struct serve_memory memory;
 
@@ -196,6 +200,99 @@ static void beginning_and_stopping_at_work(void **state)
     }
 }
 
+/* A signal of a timer of the time before, which came late. */
+static void send_stale(uint32_t thread)
+{
+    siginfo_t info = {.si_signo = SIGPROF, .si_code = SI_TIMER};
+
+    info.si_value.sival_int = (int)thread;
+    assert_int_equal(syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), SIGPROF, &info), 0);
+}
+
+static void signals_of_the_time_before_are_not_counted(void **state)
+{
+    struct cpu_samples *samples;
+
+    (void)state;
+    assert_int_equal(cpu_begin(&memory, &samples), QUARRY_OK);
+    for (uint32_t i = 0; i < 5000; i++) {
+        send_stale(0);
+    }
+    cpu_stop(samples);
+    char *told = told_by(samples);
+    cpu_end(samples);
+    assert_true(count_of(told, "test_serve_cpu") < 4000); /* what it used itself */
+    free(told);
+}
+
+/* Asks the kernel to give the next thread this number. False: it takes no wishes. */
+static bool wish_number(int32_t id)
+{
+    FILE *file = fopen("/proc/sys/kernel/ns_last_pid", "we");
+
+    if (file == NULL) {
+        return false;
+    }
+    (void)fprintf(file, "%d", (int)id - 1);
+    return fclose(file) == 0;
+}
+
+static _Atomic int32_t beside_id;
+
+static void run_numbered(void *argument)
+{
+    atomic_store_relaxed_i32(&beside_id, (int32_t)gettid());
+    run_beside(argument);
+}
+
+/* Starts one, and ends it when `samples` has seen it at work for a while. Returns: its number. */
+static int32_t run_thread(struct cpu_samples *samples, const char *name)
+{
+    static _Alignas(64) char stack[OS_THREAD_STACK_BYTES];
+    struct os_thread thread;
+
+    atomic_store_relaxed_bool(&is_over, false);
+    atomic_store_relaxed_i32(&beside_id, 0);
+    assert_int_equal(os_thread_start(&thread, name, stack, sizeof stack, run_numbered, NULL),
+                     QUARRY_OK);
+    while (atomic_load_relaxed_i32(&beside_id) == 0) {
+        os_sleep_ns(Q_US_NS);
+    }
+    cpu_look_for_threads(samples);
+    burn(50 * Q_MS_NS);
+    atomic_store_relaxed_bool(&is_over, true);
+    os_thread_join(&thread);
+    return atomic_load_relaxed_i32(&beside_id);
+}
+
+static void a_number_that_is_used_again_is_another_thread(void **state)
+{
+    uint64_t count = 0;
+    bool is_reused = false;
+
+    (void)state;
+    for (uint32_t round = 0; count == 0 && round < REUSES_MAX; round++) {
+        struct cpu_samples *samples;
+        assert_int_equal(cpu_begin(&memory, &samples), QUARRY_OK);
+        const int32_t first = run_thread(samples, "first");
+        const bool is_granted = wish_number(first);
+        const int32_t second = run_thread(samples, "second");
+        cpu_stop(samples);
+        char *told = told_by(samples);
+        count = first == second ? count_of(told, "second") : 0;
+        is_reused = is_reused || first == second;
+        free(told);
+        cpu_end(samples);
+        if (!is_granted) {
+            skip();
+        }
+    }
+    if (!is_reused) {
+        skip(); /* others were faster each time */
+    }
+    assert_true(count > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +301,8 @@ int main(void)
         cmocka_unit_test(there_is_one_at_a_time),
         cmocka_unit_test(without_memory_nothing_begins),
         cmocka_unit_test(beginning_and_stopping_at_work),
+        cmocka_unit_test(signals_of_the_time_before_are_not_counted),
+        cmocka_unit_test(a_number_that_is_used_again_is_another_thread),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
