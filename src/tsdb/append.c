@@ -31,6 +31,9 @@
 
 /* Entries of a request that needs no memory. Twice as many is 384 bytes more of stack. */
 #define STACK_ENTRIES 32u
+/* Of tables that have been outgrown, before the background is woken for them and not left to look
+ * for itself within a second: of 50,000 series that came since. */
+#define RETIRED_BYTES_MAX (UINT64_C(1) << 20)
 /* Attempts of one request; most of a window's shards can be sealed, and all windows purged. */
 #define ATTEMPTS_MAX 256u
 
@@ -453,6 +456,13 @@ static void rules_make(struct tsdb_append *append)
     }
 }
 
+/* Whether there is something to seal, or tables that new series have outgrown. */
+static bool turn_is_wanted(struct quarry_tsdb *tsdb)
+{
+    return tsdb_turn_is_due(tsdb) ||
+           tsdb_registry_retired_bytes(tsdb->registry) >= RETIRED_BYTES_MAX;
+}
+
 static void append_run(struct tsdb_append *append, uint64_t count)
 {
     struct quarry_tsdb *tsdb = append->tsdb;
@@ -464,7 +474,7 @@ static void append_run(struct tsdb_append *append, uint64_t count)
     }
     tsdb_append_attempts(append);
     tsdb_time_raise(tsdb, append->taken_max_ms);
-    if (tsdb->background != NULL && tsdb_turn_is_due(tsdb)) {
+    if (tsdb->background != NULL && turn_is_wanted(tsdb)) {
         tsdb_background_wake(tsdb->background);
     }
 }
