@@ -299,6 +299,7 @@ static void attempt_begin(struct tsdb_append *append)
     append->is_outrun = false;
     append->logged_count = append->logged_histogram_count = append->ticket_count = 0;
     memset(append->usable, 0, sizeof append->usable);
+    memset(append->frugal, 0, sizeof append->frugal);
     memset(append->refused_before, 0, sizeof append->refused_before);
     memset(append->promised, 0,
            (size_t)TSDB_SHARD_COUNT * append->view->window_count * sizeof(*append->promised));
@@ -308,7 +309,7 @@ static void attempt_begin(struct tsdb_append *append)
 static enum tsdb_append_step items_known(struct tsdb_append *append)
 {
     for (uint32_t i = 0; i < append->request->entry_count; i++) {
-        append->items[i] = (struct tsdb_append_item){.id = append->known_ids[i], .entry = i};
+        append->items[i] = tsdb_append_item_of(append->known_ids[i], i);
     }
     return TSDB_APPEND_GO_ON;
 }

@@ -78,6 +78,7 @@ struct code {
     uint64_t words[4];
 };
 Q_STATIC_ASSERT(CODE_BITS_MAX <= 8 * sizeof(struct code), "a code fits its room (invariant 2)");
+Q_STATIC_ASSERT(CODE_BITS_MAX == TSDB_HEAD_CODE_BITS_MAX, "what others count with");
 
 /* ---- codes ---------------------------------------------------------------------------------- */
 

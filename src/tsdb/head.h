@@ -39,6 +39,22 @@ static inline bool tsdb_head_is_histogram(const struct tsdb_head *head)
     return head->scale == TSDB_HEAD_HISTOGRAMS;
 }
 
+/*
+ * The longest code of a sample, in bits: a time, a value, and repeats before them. Put together in
+ * head.c, which asserts it.
+ */
+#define TSDB_HEAD_CODE_BITS_MAX 163u
+
+/* Whether the last chunklet of a chain has room for one float more, whatever it is. Threads: the
+ * writer. Cost: its cache line. */
+static inline bool tsdb_head_has_room(const struct tsdb_chunklet *tail)
+{
+    struct tsdb_chunklet_view view = tsdb_chunklet_look(tail);
+
+    return view.kind == TSDB_CHUNKLET_FLOATS && view.count < TSDB_CHUNKLET_SAMPLES_MAX &&
+           view.used_bits + TSDB_HEAD_CODE_BITS_MAX <= TSDB_CHUNKLET_PAYLOAD_BITS;
+}
+
 enum tsdb_appended {
     TSDB_APPENDED,         /* in the tail */
     TSDB_APPENDED_ONWARDS, /* the spare is the tail now */

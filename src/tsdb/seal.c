@@ -436,7 +436,7 @@ static bool shard_close(struct quarry_tsdb *tsdb, struct tsdb_open_shard *open, 
 
     os_mutex_lock(mutex);
     Q_ASSERT(!open->is_closed);
-    open->is_closed = open->promised_count == 0;
+    open->is_closed = open->holder_count == 0;
     bool is_closed = open->is_closed;
     os_mutex_unlock(mutex);
     return is_closed;
