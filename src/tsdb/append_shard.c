@@ -204,17 +204,19 @@ static enum quarry_tsdb_refusal refusal_closed(const struct tsdb_append *append,
  * fills before. */
 static bool item_has_room(const struct tsdb_append *append, const struct tsdb_append_item *item,
                           const struct tsdb_series *series, const struct needs *needs,
-                          uint32_t index)
+                          uint32_t index, const struct tsdb_point *point)
 {
     const struct tsdb_open *open = tsdb_window_open(append->view->windows[index]);
     const struct tsdb_chain *chain;
 
-    if ((needs->may_be_frugal >> index & 1) == 0 || tsdb_entry_count(entry_of(append, item)) != 1) {
+    if ((needs->may_be_frugal >> index & 1) == 0 || point->histogram != NULL ||
+        tsdb_entry_count(entry_of(append, item)) != 1) {
         return false;
     }
     chain = tsdb_open_chain(open, item->id);
     return chain != NULL &&
-           tsdb_shard_has_room(&open->shard[tsdb_shard_of(item->id)], chain, &series->head);
+           tsdb_shard_has_room(&open->shard[tsdb_shard_of(item->id)], chain, &series->head,
+                               (struct tsdb_sample){point->t_ms, point->bits});
 }
 
 /* Judges the samples of one entry. */
@@ -246,8 +248,7 @@ static void item_prepare(struct tsdb_append *append, struct tsdb_append_item *it
             continue;
         }
         item->is_frugal = is_first && judgement.verdict == TSDB_VERDICT_ORDER &&
-                          point.histogram == NULL &&
-                          item_has_room(append, item, series, needs, index);
+                          item_has_room(append, item, series, needs, index, &point);
         run.has_room = item->is_frugal;
         needs_add(needs, item->id, index, &point, &run);
         if (append->logged != NULL) {
@@ -453,8 +454,9 @@ static bool sample_apply(struct tsdb_append *append, uint32_t index,
         atomic_store_relaxed_u64(&open->filled_ns, append->now_ns); /* only a number */
         verdict = TSDB_VERDICT_LATE;
     }
-    if (item->is_frugal &&
-        !tsdb_shard_can_append(shard, chain, &series->head, verdict == TSDB_VERDICT_LATE)) {
+    if (item->is_frugal && !tsdb_shard_can_append(shard, chain, &series->head,
+                                                  (struct tsdb_sample){point->t_ms, point->bits},
+                                                  verdict == TSDB_VERDICT_LATE)) {
         return false;
     }
     series_raise(append, series, window, point->t_ms);

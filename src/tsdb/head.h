@@ -45,14 +45,27 @@ static inline bool tsdb_head_is_histogram(const struct tsdb_head *head)
  */
 #define TSDB_HEAD_CODE_BITS_MAX 163u
 
-/* Whether the last chunklet of a chain has room for one float more, whatever it is. Threads: the
- * writer. Cost: its cache line. */
-static inline bool tsdb_head_has_room(const struct tsdb_chunklet *tail)
+/*
+ * Whether a sample fits the chain's last chunklet: tsdb_head_append would need no spare.
+ *
+ * `tail`: borrowed, the chunklet that head->tail names. Threads: the chain's writer.
+ * Cost: its cache line; where it is nearly full, what appending costs.
+ */
+static inline bool tsdb_head_fits(const struct tsdb_head *head, const struct tsdb_chunklet *tail,
+                                  struct tsdb_sample sample);
+bool tsdb_head_fits_slow(const struct tsdb_head *head, struct tsdb_chunklet_view view,
+                         struct tsdb_sample sample);
+
+static inline bool tsdb_head_fits(const struct tsdb_head *head, const struct tsdb_chunklet *tail,
+                                  struct tsdb_sample sample)
 {
     struct tsdb_chunklet_view view = tsdb_chunklet_look(tail);
 
-    return view.kind == TSDB_CHUNKLET_FLOATS && view.count < TSDB_CHUNKLET_SAMPLES_MAX &&
-           view.used_bits + TSDB_HEAD_CODE_BITS_MAX <= TSDB_CHUNKLET_PAYLOAD_BITS;
+    if (view.kind != TSDB_CHUNKLET_FLOATS || view.count == TSDB_CHUNKLET_SAMPLES_MAX) {
+        return false;
+    }
+    return view.used_bits + TSDB_HEAD_CODE_BITS_MAX <= TSDB_CHUNKLET_PAYLOAD_BITS ||
+           tsdb_head_fits_slow(head, view, sample);
 }
 
 enum tsdb_appended {

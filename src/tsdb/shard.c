@@ -17,7 +17,7 @@
  * not need serves the next request.
  *
  * Of a scrape's samples one in a hundred needs a chunklet. So a request that is alone in a shard is
- * frugal: for a series that it brings one sample, whose chain has room for any, it promises none.
+ * frugal: for a series that it brings one sample, whose chain has room for it, it promises none.
  * Without that, pages were 1.3 MiB ahead of use in each open window when requests have 10,000
  * samples. Another one that comes between its promise and its use may fill that room; but it has
  * promised a chunklet for each of its own samples, one of which was then not needed. It leaves that
@@ -58,18 +58,18 @@ void tsdb_shard_release(struct tsdb_open_shard *shard, uint32_t count, bool is_f
 }
 
 bool tsdb_shard_has_room(const struct tsdb_open_shard *shard, const struct tsdb_chain *chain,
-                         const struct tsdb_head *head)
+                         const struct tsdb_head *head, struct tsdb_sample sample)
 {
     /* Relaxed: written under the mutex that is held. */
     return atomic_load_relaxed_u32(&chain->first) != TSDB_CHUNKLET_NONE &&
            !tsdb_head_is_histogram(head) &&
-           tsdb_head_has_room(tsdb_open_chunklet(shard, head->tail));
+           tsdb_head_fits(head, tsdb_open_chunklet(shard, head->tail), sample);
 }
 
 bool tsdb_shard_can_append(const struct tsdb_open_shard *shard, const struct tsdb_chain *chain,
-                           const struct tsdb_head *head, bool is_late)
+                           const struct tsdb_head *head, struct tsdb_sample sample, bool is_late)
 {
-    return shard->left_count > 0 || (!is_late && tsdb_shard_has_room(shard, chain, head));
+    return shard->left_count > 0 || (!is_late && tsdb_shard_has_room(shard, chain, head, sample));
 }
 
 struct tsdb_spare tsdb_shard_take(struct tsdb_open_shard *shard, uint32_t *promise)

@@ -22,7 +22,7 @@ static inline uint32_t tsdb_shard_need(size_t count)
 }
 
 /* Whether a request may be frugal: promise nothing for the only sample that it brings to a series
- * whose chain has room for any. Only one that is alone in the shard. Threads: its mutex is held. */
+ * whose chain has room for it. Only one that is alone in the shard. Threads: its mutex is held. */
 static inline bool tsdb_shard_may_be_frugal(const struct tsdb_open_shard *shard)
 {
     return shard->holder_count == 0;
@@ -44,11 +44,11 @@ void tsdb_shard_release(struct tsdb_open_shard *shard, uint32_t count, bool is_f
 /* Whether a float of a frugal request has room, or finds a chunklet that another one has left.
  * False only where that one came in between, to the same series. Threads: as below. */
 bool tsdb_shard_can_append(const struct tsdb_open_shard *shard, const struct tsdb_chain *chain,
-                           const struct tsdb_head *head, bool is_late);
+                           const struct tsdb_head *head, struct tsdb_sample sample, bool is_late);
 
-/* Whether a chain has room for a float in order, whatever it is. Threads: as below. */
+/* Whether a float in order fits its chain's last chunklet. Threads: as below. */
 bool tsdb_shard_has_room(const struct tsdb_open_shard *shard, const struct tsdb_chain *chain,
-                         const struct tsdb_head *head);
+                         const struct tsdb_head *head, struct tsdb_sample sample);
 
 /* Takes a chunklet of zeros that was promised, the one behind the last. Threads: as below. */
 struct tsdb_spare tsdb_shard_take(struct tsdb_open_shard *shard, uint32_t *promise);
