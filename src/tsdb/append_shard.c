@@ -155,24 +155,19 @@ static void log_add(struct tsdb_append *append, uint32_t id, uint32_t index,
 struct run {
     uint32_t index;
     size_t count;
-    bool has_room; /* in the chain's end, for the one that there is */
 };
 
 static void needs_add_run(struct needs *needs, uint32_t id, struct run *run)
 {
     if (run->count != 0) {
         needs->used |= UINT32_C(1) << run->index;
-        if (run->has_room) {
-            needs->frugal |= UINT32_C(1) << run->index;
-        } else {
-            needs->chunklets[run->index] += tsdb_shard_need(run->count);
-        }
+        needs->chunklets[run->index] += tsdb_shard_need(run->count);
         needs->id_max[run->index] = id > needs->id_max[run->index] ? id : needs->id_max[run->index];
     }
     run->count = 0;
 }
 
-/* A point that will be taken, in a window. */
+/* A point that will be taken, in a window, and is promised for. */
 static void needs_add(struct needs *needs, uint32_t id, uint32_t index,
                       const struct tsdb_point *point, struct run *run)
 {
@@ -200,20 +195,26 @@ static enum quarry_tsdb_refusal refusal_closed(const struct tsdb_append *append,
                : tsdb_rules_refusal(&append->rules, t_ms);
 }
 
-/* Whether the one sample of an entry has room in its series' chain, which nothing of this request
- * fills before. */
+/* Windows in which the sample of an entry may be frugal: its only one, and nothing of this request
+ * comes before it. */
+static uint32_t item_frugal_windows(const struct tsdb_append *append,
+                                    const struct tsdb_append_item *item, struct needs *needs)
+{
+    const struct quarry_tsdb_entry *entry = entry_of(append, item);
+    bool may = needs->may_be_frugal != 0 && needs_see(needs, item->id) &&
+               entry->sample_count == 1 && entry->histogram_count == 0;
+
+    return may ? needs->may_be_frugal : 0;
+}
+
+/* Whether the one sample of an entry has room in its series' chain. */
 static bool item_has_room(const struct tsdb_append *append, const struct tsdb_append_item *item,
-                          const struct tsdb_series *series, const struct needs *needs,
-                          uint32_t index, const struct tsdb_point *point)
+                          const struct tsdb_series *series, uint32_t index,
+                          const struct tsdb_point *point)
 {
     const struct tsdb_open *open = tsdb_window_open(append->view->windows[index]);
-    const struct tsdb_chain *chain;
+    const struct tsdb_chain *chain = tsdb_open_chain(open, item->id);
 
-    if ((needs->may_be_frugal >> index & 1) == 0 || point->histogram != NULL ||
-        tsdb_entry_count(entry_of(append, item)) != 1) {
-        return false;
-    }
-    chain = tsdb_open_chain(open, item->id);
     return chain != NULL &&
            tsdb_shard_has_room(&open->shard[tsdb_shard_of(item->id)], chain, &series->head,
                                (struct tsdb_sample){point->t_ms, point->bits});
@@ -226,7 +227,7 @@ static void item_prepare(struct tsdb_append *append, struct tsdb_append_item *it
     struct tsdb_points points = {.entry = entry_of(append, item)};
     struct tsdb_point point;
     struct run run = {.index = TSDB_VIEW_WINDOWS_MAX};
-    bool is_first = needs_see(needs, item->id);
+    uint32_t frugal = item_frugal_windows(append, item, needs);
 
     while (tsdb_points_next(&points, &point)) {
         if (tsdb_append_is_bad(append, &point)) {
@@ -247,10 +248,14 @@ static void item_prepare(struct tsdb_append *append, struct tsdb_append_item *it
             tsdb_append_refuse(append, item->entry, point.index, 1, judgement.refusal);
             continue;
         }
-        item->is_frugal = is_first && judgement.verdict == TSDB_VERDICT_ORDER &&
-                          item_has_room(append, item, series, needs, index, &point);
-        run.has_room = item->is_frugal;
-        needs_add(needs, item->id, index, &point, &run);
+        item->is_frugal = (frugal >> index & 1) != 0 && judgement.verdict == TSDB_VERDICT_ORDER &&
+                          item_has_room(append, item, series, index, &point);
+        if (item->is_frugal) {
+            needs->used |= UINT32_C(1) << index;
+            needs->frugal |= UINT32_C(1) << index;
+        } else {
+            needs_add(needs, item->id, index, &point, &run);
+        }
         if (append->logged != NULL) {
             log_add(append, item->id, index, &point);
         }
@@ -454,9 +459,10 @@ static bool sample_apply(struct tsdb_append *append, uint32_t index,
         atomic_store_relaxed_u64(&open->filled_ns, append->now_ns); /* only a number */
         verdict = TSDB_VERDICT_LATE;
     }
-    if (item->is_frugal && !tsdb_shard_can_append(shard, chain, &series->head,
-                                                  (struct tsdb_sample){point->t_ms, point->bits},
-                                                  verdict == TSDB_VERDICT_LATE)) {
+    if (item->is_frugal && Q_UNLIKELY(shard->is_disturbed) &&
+        !tsdb_shard_can_append(shard, chain, &series->head,
+                               (struct tsdb_sample){point->t_ms, point->bits},
+                               verdict == TSDB_VERDICT_LATE)) {
         return false;
     }
     series_raise(append, series, window, point->t_ms);

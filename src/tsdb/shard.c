@@ -34,6 +34,7 @@
 uint64_t tsdb_shard_promise(struct tsdb_open_shard *shard, uint32_t count, bool is_frugal)
 {
     Q_ASSERT(!is_frugal || tsdb_shard_may_be_frugal(shard));
+    shard->is_disturbed = shard->has_frugal;
     shard->has_frugal = shard->has_frugal || is_frugal;
     shard->holder_count++;
     shard->promised_count += count;
@@ -55,15 +56,6 @@ void tsdb_shard_release(struct tsdb_open_shard *shard, uint32_t count, bool is_f
     } else {
         shard->promised_count -= count;
     }
-}
-
-bool tsdb_shard_has_room(const struct tsdb_open_shard *shard, const struct tsdb_chain *chain,
-                         const struct tsdb_head *head, struct tsdb_sample sample)
-{
-    /* Relaxed: written under the mutex that is held. */
-    return atomic_load_relaxed_u32(&chain->first) != TSDB_CHUNKLET_NONE &&
-           !tsdb_head_is_histogram(head) &&
-           tsdb_head_fits(head, tsdb_open_chunklet(shard, head->tail), sample);
 }
 
 bool tsdb_shard_can_append(const struct tsdb_open_shard *shard, const struct tsdb_chain *chain,

@@ -47,8 +47,15 @@ bool tsdb_shard_can_append(const struct tsdb_open_shard *shard, const struct tsd
                            const struct tsdb_head *head, struct tsdb_sample sample, bool is_late);
 
 /* Whether a float in order fits its chain's last chunklet. Threads: as below. */
-bool tsdb_shard_has_room(const struct tsdb_open_shard *shard, const struct tsdb_chain *chain,
-                         const struct tsdb_head *head, struct tsdb_sample sample);
+static inline bool tsdb_shard_has_room(const struct tsdb_open_shard *shard,
+                                       const struct tsdb_chain *chain, const struct tsdb_head *head,
+                                       struct tsdb_sample sample)
+{
+    /* Relaxed: written under the mutex that is held. */
+    return atomic_load_relaxed_u32(&chain->first) != TSDB_CHUNKLET_NONE &&
+           !tsdb_head_is_histogram(head) &&
+           tsdb_head_fits(head, tsdb_open_chunklet(shard, head->tail), sample);
+}
 
 /* Takes a chunklet of zeros that was promised, the one behind the last. Threads: as below. */
 struct tsdb_spare tsdb_shard_take(struct tsdb_open_shard *shard, uint32_t *promise);

@@ -28,6 +28,7 @@ struct tsdb_open_shard {
     uint32_t left_count;     /* of these, what requests had over that ended beside a frugal one */
     uint32_t holder_count;   /* requests under way */
     bool has_frugal;         /* one of them counts on room in chains' ends: shard.c */
+    bool is_disturbed;       /* and others have come since */
     bool is_closed;          /* being sealed, or sealed: nothing is appended any more */
     /* atomic; written under the shard's mutex */
     _Atomic uint64_t sample_count;
