@@ -113,15 +113,17 @@ static uint32_t closed_windows(const struct tsdb_append *append, uint32_t shard)
     return closed;
 }
 
-/* Windows in which a request may be frugal: it is alone there, and its samples are not all late. */
+/* Windows in which a request may be frugal: it is alone there, its samples are not all late, and a
+ * chunklet for each would need another page. */
 static uint32_t frugal_windows(const struct tsdb_append *append, uint32_t shard, uint32_t closed)
 {
-    uint32_t frugal = 0;
+    uint32_t frugal = 0, count = append->start[shard + 1] - append->start[shard];
 
     for (uint32_t i = 0; i < append->view->window_count; i++) {
         const struct tsdb_open *open = tsdb_window_open(append->view->windows[i]);
         bool may = (closed >> i & 1) == 0 && tsdb_open_base(open) == NULL &&
-                   tsdb_shard_may_be_frugal(&open->shard[shard]);
+                   tsdb_shard_may_be_frugal(&open->shard[shard]) &&
+                   tsdb_shard_lacks(&open->shard[shard], count);
         frugal |= (may ? UINT32_C(1) : 0) << i;
     }
     return frugal;

@@ -28,6 +28,16 @@ static inline bool tsdb_shard_may_be_frugal(const struct tsdb_open_shard *shard)
     return shard->holder_count == 0;
 }
 
+/* Whether a chunklet for each of `count` samples is more than what is backed. Threads: as above. */
+static inline bool tsdb_shard_lacks(const struct tsdb_open_shard *shard, uint32_t count)
+{
+    uint64_t chunklet_count = (uint64_t)shard->used_count + shard->promised_count + count;
+
+    /* Relaxed: it only rises, and somebody looks again. */
+    return chunklet_count * TSDB_CHUNKLET_BYTES >
+           atomic_load_relaxed_u64(&shard->chunklets.backed_bytes);
+}
+
 /*
  * Sets chunklets aside for one request, 0 or more, and keeps the shard from being closed.
  *
