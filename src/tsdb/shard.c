@@ -16,8 +16,9 @@
  * a lock held. A promise is the worst that may be needed, a chunklet for each series; what it did
  * not need serves the next request.
  *
- * Of a scrape's samples one in a hundred needs a chunklet. So a request that is alone in a shard is
- * frugal: for a series that it brings one sample, whose chain has room for it, it promises none.
+ * Of a scrape's samples one in a hundred needs a chunklet. So a request that is alone in a shard,
+ * and for which a chunklet for each would be another page, is frugal: for a series that it brings
+ * one sample, whose chain has room for it, it promises none.
  * Without that, pages were 1.3 MiB ahead of use in each open window when requests have 10,000
  * samples. Another one that comes between its promise and its use may fill that room; but it has
  * promised a chunklet for each of its own samples, one of which was then not needed. It leaves that
