@@ -31,6 +31,9 @@
 
 /* Entries of a request that needs no memory. Twice as many is 384 bytes more of stack. */
 #define STACK_ENTRIES 32u
+/* Of tables that have been outgrown, before the background is woken for them and not left to look
+ * for itself within a second: of 50,000 series that came since. */
+#define RETIRED_BYTES_MAX (UINT64_C(1) << 20)
 /* Attempts of one request; most of a window's shards can be sealed, and all windows purged. */
 #define ATTEMPTS_MAX 256u
 
@@ -296,6 +299,7 @@ static void attempt_begin(struct tsdb_append *append)
     append->is_outrun = false;
     append->logged_count = append->logged_histogram_count = append->ticket_count = 0;
     memset(append->usable, 0, sizeof append->usable);
+    memset(append->frugal, 0, sizeof append->frugal);
     memset(append->refused_before, 0, sizeof append->refused_before);
     memset(append->promised, 0,
            (size_t)TSDB_SHARD_COUNT * append->view->window_count * sizeof(*append->promised));
@@ -305,7 +309,7 @@ static void attempt_begin(struct tsdb_append *append)
 static enum tsdb_append_step items_known(struct tsdb_append *append)
 {
     for (uint32_t i = 0; i < append->request->entry_count; i++) {
-        append->items[i] = (struct tsdb_append_item){.id = append->known_ids[i], .entry = i};
+        append->items[i] = tsdb_append_item_of(append->known_ids[i], i);
     }
     return TSDB_APPEND_GO_ON;
 }
@@ -453,6 +457,13 @@ static void rules_make(struct tsdb_append *append)
     }
 }
 
+/* Whether there is something to seal, or tables that new series have outgrown. */
+static bool turn_is_wanted(struct quarry_tsdb *tsdb)
+{
+    return tsdb_turn_is_due(tsdb) ||
+           tsdb_registry_retired_bytes(tsdb->registry) >= RETIRED_BYTES_MAX;
+}
+
 static void append_run(struct tsdb_append *append, uint64_t count)
 {
     struct quarry_tsdb *tsdb = append->tsdb;
@@ -464,7 +475,7 @@ static void append_run(struct tsdb_append *append, uint64_t count)
     }
     tsdb_append_attempts(append);
     tsdb_time_raise(tsdb, append->taken_max_ms);
-    if (tsdb->background != NULL && tsdb_turn_is_due(tsdb)) {
+    if (tsdb->background != NULL && turn_is_wanted(tsdb)) {
         tsdb_background_wake(tsdb->background);
     }
 }

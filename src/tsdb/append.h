@@ -11,8 +11,15 @@
 /* An entry, once its series is known. */
 struct tsdb_append_item {
     uint32_t id; /* TSDB_SERIES_NONE: refused, or without samples */
-    uint32_t entry;
+    uint32_t entry : 31;
+    uint32_t is_frugal : 1; /* nothing was promised for its one sample: its chain has room */
 };
+
+/* An entry as an item. `entry`: of those of a request, of which there are fewer than 2^31. */
+static inline struct tsdb_append_item tsdb_append_item_of(uint32_t id, uint32_t entry)
+{
+    return (struct tsdb_append_item){.id = id, .entry = entry & (UINT32_MAX >> 1)};
+}
 
 /* One sample of an entry, of either kind. */
 struct tsdb_point {
@@ -94,6 +101,7 @@ struct tsdb_append {
     uint32_t *order;                           /* their indexes, by shard */
     uint32_t start[TSDB_SHARD_COUNT + 1];      /* of each shard in `order` */
     uint32_t usable[TSDB_SHARD_COUNT];         /* bits of the view's windows that took promises */
+    uint32_t frugal[TSDB_SHARD_COUNT];         /* and of these, where frugal ones: shard.c */
     uint32_t *promised;                        /* chunklets, by shard and window of the view */
     uint64_t refused_before[TSDB_SHARD_COUNT]; /* samples that tsdb_append_prepare refused */
     uint64_t refused_shards;                   /* bits of shards without room: see is_last */

@@ -90,8 +90,8 @@ static struct tsdb_open_shard *shard_of(const struct tsdb_append *append,
 }
 
 /*
- * Judges one. What will be logged has its shard promise a chunklet, so that the window is not
- * sealed, nor its log dropped, before it was.
+ * Judges one. What will be logged has its shard promise nothing but to stay, so that the window is
+ * not sealed, nor its log dropped, before it was.
  */
 static enum tsdb_exemplar_verdict candidate_judge(struct tsdb_append *append,
                                                   struct candidate *candidate)
@@ -110,7 +110,7 @@ static enum tsdb_exemplar_verdict candidate_judge(struct tsdb_append *append,
     if (append->logged == NULL || shard == NULL || shard->is_closed) {
         candidate->index = TSDB_VIEW_WINDOWS_MAX;
     } else if (verdict == TSDB_EXEMPLAR_TAKEN) {
-        (void)tsdb_shard_promise(shard, 1);
+        (void)tsdb_shard_promise(shard, 0, false);
     }
     os_mutex_unlock(mutex);
     return verdict;
@@ -122,7 +122,7 @@ static void promise_release(const struct tsdb_append *append, const struct candi
 
     if (candidate->index != TSDB_VIEW_WINDOWS_MAX) {
         os_mutex_lock(mutex);
-        tsdb_shard_release(shard_of(append, candidate), 1);
+        tsdb_shard_release(shard_of(append, candidate), 0, false, false);
         os_mutex_unlock(mutex);
     }
 }

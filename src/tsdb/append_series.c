@@ -198,7 +198,7 @@ enum tsdb_append_step tsdb_append_find_series(struct tsdb_append *append)
         if (step != TSDB_APPEND_GO_ON) {
             return step;
         }
-        append->items[i] = (struct tsdb_append_item){.id = id, .entry = i};
+        append->items[i] = tsdb_append_item_of(id, i);
         if (id != TSDB_SERIES_NONE) {
             __builtin_prefetch(tsdb_registry_series(append->tsdb->registry, id), 1);
         }

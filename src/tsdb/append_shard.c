@@ -1,9 +1,9 @@
 /*
  * A request in one shard: judged first, appended afterwards.
  *
- *     prepare   lock ── judge each sample against its series' last one ── promise chunklets ──
- * unlock back what was promised, with no lock held apply     lock ── judge again, one after another
- * ── append ── unlock
+ *     prepare   lock ── judge each against its series' last one ── promise chunklets ── unlock
+ *               back what was promised, with no lock held
+ *     apply     lock ── judge again, one after another ── append ── unlock
  *
  * Judging comes first for all shards, so that a request of which nothing may be taken when
  * something is refused has changed nothing by then. In between another request may have appended to
@@ -14,7 +14,8 @@
  *
  * Invariants
  *   1. What apply takes, prepare has promised: rules do not change in between, a series' last
- * sample only rises, and windows that took no promise take no sample (`usable`).
+ *      sample only rises, and windows that took no promise take no sample (`usable`). A frugal
+ *      sample, whose chain had room (shard.c), takes nothing but what others have left behind.
  *   2. A shard with a promise is not closed (seal.c), so its windows are open in apply.
  *
  * Locking: the shard's mutex, twice for each shard that a request touches.
@@ -86,10 +87,18 @@ static const struct quarry_tsdb_entry *entry_of(const struct tsdb_append *append
 
 /* ---- preparing ------------------------------------------------------------------------------ */
 
+/* Bits for 2,048 series of a shard: of 150 in a request, 5 are taken for one that came before, and
+ * get a chunklet promised that they do not need. */
+#define SEEN_WORDS 32u
+
 /* What a shard's series will need, by window of the view. */
 struct needs {
     uint32_t chunklets[TSDB_VIEW_WINDOWS_MAX];
     uint32_t closed; /* bits of windows that take nothing in this shard */
+    uint32_t used;   /* bits of those that get something */
+    /* bits of those in which chains' room is counted on, as it may be, and as it is */
+    uint32_t may_be_frugal, frugal;
+    uint64_t seen[SEEN_WORDS]; /* bits of series that came before, by their local numbers' ends */
     uint32_t id_max[TSDB_VIEW_WINDOWS_MAX];
 };
 
@@ -102,6 +111,33 @@ static uint32_t closed_windows(const struct tsdb_append *append, uint32_t shard)
         closed |= (open == NULL || open->is_closed ? UINT32_C(1) : 0) << i;
     }
     return closed;
+}
+
+/* Windows in which a request may be frugal: it is alone there, its samples are not all late, and a
+ * chunklet for each would need another page. */
+static uint32_t frugal_windows(const struct tsdb_append *append, uint32_t shard, uint32_t closed)
+{
+    uint32_t frugal = 0, count = append->start[shard + 1] - append->start[shard];
+
+    for (uint32_t i = 0; i < append->view->window_count; i++) {
+        const struct tsdb_open *open = tsdb_window_open(append->view->windows[i]);
+        bool may = (closed >> i & 1) == 0 && tsdb_open_base(open) == NULL &&
+                   tsdb_shard_may_be_frugal(&open->shard[shard]) &&
+                   tsdb_shard_lacks(&open->shard[shard], count);
+        frugal |= (may ? UINT32_C(1) : 0) << i;
+    }
+    return frugal;
+}
+
+/* Whether this series did not come before in this request; it has now. */
+static bool needs_see(struct needs *needs, uint32_t id)
+{
+    uint32_t bit = tsdb_local_of(id) % (64 * SEEN_WORDS);
+    uint64_t *word = &needs->seen[bit / 64], mask = UINT64_C(1) << bit % 64;
+    bool is_first = (*word & mask) == 0;
+
+    *word |= mask;
+    return is_first;
 }
 
 /* Has a sample logged before it is appended. */
@@ -126,13 +162,14 @@ struct run {
 static void needs_add_run(struct needs *needs, uint32_t id, struct run *run)
 {
     if (run->count != 0) {
+        needs->used |= UINT32_C(1) << run->index;
         needs->chunklets[run->index] += tsdb_shard_need(run->count);
         needs->id_max[run->index] = id > needs->id_max[run->index] ? id : needs->id_max[run->index];
     }
     run->count = 0;
 }
 
-/* A point that will be taken, in a window. */
+/* A point that will be taken, in a window, and is promised for. */
 static void needs_add(struct needs *needs, uint32_t id, uint32_t index,
                       const struct tsdb_point *point, struct run *run)
 {
@@ -144,6 +181,7 @@ static void needs_add(struct needs *needs, uint32_t id, uint32_t index,
         run->count++;
         return;
     }
+    needs->used |= UINT32_C(1) << index;
     needs->chunklets[index] +=
         tsdb_shard_need_histogram(tsdb_histogram_bytes_need(point->histogram));
     needs->id_max[index] = id > needs->id_max[index] ? id : needs->id_max[index];
@@ -159,13 +197,39 @@ static enum quarry_tsdb_refusal refusal_closed(const struct tsdb_append *append,
                : tsdb_rules_refusal(&append->rules, t_ms);
 }
 
+/* Windows in which the sample of an entry may be frugal: its only one, and nothing of this request
+ * comes before it. */
+static uint32_t item_frugal_windows(const struct tsdb_append *append,
+                                    const struct tsdb_append_item *item, struct needs *needs)
+{
+    const struct quarry_tsdb_entry *entry = entry_of(append, item);
+    bool may = needs->may_be_frugal != 0 && needs_see(needs, item->id) &&
+               entry->sample_count == 1 && entry->histogram_count == 0;
+
+    return may ? needs->may_be_frugal : 0;
+}
+
+/* Whether the one sample of an entry has room in its series' chain. */
+static bool item_has_room(const struct tsdb_append *append, const struct tsdb_append_item *item,
+                          const struct tsdb_series *series, uint32_t index,
+                          const struct tsdb_point *point)
+{
+    const struct tsdb_open *open = tsdb_window_open(append->view->windows[index]);
+    const struct tsdb_chain *chain = tsdb_open_chain(open, item->id);
+
+    return chain != NULL &&
+           tsdb_shard_has_room(&open->shard[tsdb_shard_of(item->id)], chain, &series->head,
+                               (struct tsdb_sample){point->t_ms, point->bits});
+}
+
 /* Judges the samples of one entry. */
-static void item_prepare(struct tsdb_append *append, const struct tsdb_append_item *item,
+static void item_prepare(struct tsdb_append *append, struct tsdb_append_item *item,
                          const struct tsdb_series *series, struct needs *needs)
 {
     struct tsdb_points points = {.entry = entry_of(append, item)};
     struct tsdb_point point;
     struct run run = {.index = TSDB_VIEW_WINDOWS_MAX};
+    uint32_t frugal = item_frugal_windows(append, item, needs);
 
     while (tsdb_points_next(&points, &point)) {
         if (tsdb_append_is_bad(append, &point)) {
@@ -186,7 +250,14 @@ static void item_prepare(struct tsdb_append *append, const struct tsdb_append_it
             tsdb_append_refuse(append, item->entry, point.index, 1, judgement.refusal);
             continue;
         }
-        needs_add(needs, item->id, index, &point, &run);
+        item->is_frugal = (frugal >> index & 1) != 0 && judgement.verdict == TSDB_VERDICT_ORDER &&
+                          item_has_room(append, item, series, index, &point);
+        if (item->is_frugal) {
+            needs->used |= UINT32_C(1) << index;
+            needs->frugal |= UINT32_C(1) << index;
+        } else {
+            needs_add(needs, item->id, index, &point, &run);
+        }
         if (append->logged != NULL) {
             log_add(append, item->id, index, &point);
         }
@@ -220,7 +291,7 @@ static enum quarry_status needs_back(struct tsdb_append *append, uint32_t shard,
     enum quarry_status status = QUARRY_OK;
 
     for (uint32_t i = 0; i < append->view->window_count && status == QUARRY_OK; i++) {
-        if (needs->chunklets[i] == 0) {
+        if ((needs->used >> i & 1) == 0) {
             continue;
         }
         struct tsdb_open *open = tsdb_window_open(append->view->windows[i]);
@@ -240,19 +311,22 @@ static void needs_promise_locked(struct tsdb_append *append, uint32_t shard,
     uint32_t *promised = promised_of(append, shard);
 
     for (uint32_t i = 0; i < append->view->window_count; i++) {
-        if (needs->chunklets[i] != 0) {
-            ret_ends[i] = tsdb_shard_promise(open_shard(append, i, shard), needs->chunklets[i]);
+        if ((needs->used >> i & 1) != 0) {
+            ret_ends[i] = tsdb_shard_promise(open_shard(append, i, shard), needs->chunklets[i],
+                                             (needs->frugal >> i & 1) != 0);
             promised[i] = needs->chunklets[i];
-            append->usable[shard] |= UINT32_C(1) << i;
         }
     }
+    append->usable[shard] = needs->used;
+    append->frugal[shard] = needs->frugal;
 }
 
 static bool shard_judge_locked(struct tsdb_append *append, uint32_t shard, struct needs *needs)
 {
     needs->closed = closed_windows(append, shard);
+    needs->may_be_frugal = frugal_windows(append, shard, needs->closed);
     for (uint32_t i = append->start[shard]; i < append->start[shard + 1]; i++) {
-        const struct tsdb_append_item *item = &append->items[append->order[i]];
+        struct tsdb_append_item *item = &append->items[append->order[i]];
         const struct tsdb_series *series = tsdb_registry_series(append->tsdb->registry, item->id);
         if ((series->flags & TSDB_SERIES_GONE) != 0) {
             return false;
@@ -318,17 +392,18 @@ enum tsdb_append_step tsdb_append_prepare(struct tsdb_append *append, uint32_t s
 
 /* ---- applying ------------------------------------------------------------------------------- */
 
-static void promises_release_locked(struct tsdb_append *append, uint32_t shard)
+static void promises_release_locked(struct tsdb_append *append, uint32_t shard, bool has_appended)
 {
     uint32_t *promised = promised_of(append, shard);
 
     for (uint32_t i = 0; i < append->view->window_count; i++) {
-        if (promised[i] != 0) {
-            tsdb_shard_release(open_shard(append, i, shard), promised[i]);
+        if ((append->usable[shard] >> i & 1) != 0) {
+            tsdb_shard_release(open_shard(append, i, shard), promised[i],
+                               (append->frugal[shard] >> i & 1) != 0, has_appended);
             promised[i] = 0;
         }
     }
-    append->usable[shard] = 0;
+    append->usable[shard] = append->frugal[shard] = 0;
 }
 
 void tsdb_append_abandon(struct tsdb_append *append, uint32_t shard)
@@ -337,7 +412,7 @@ void tsdb_append_abandon(struct tsdb_append *append, uint32_t shard)
 
     if (append->usable[shard] != 0) {
         os_mutex_lock(mutex);
-        promises_release_locked(append, shard);
+        promises_release_locked(append, shard, false);
         os_mutex_unlock(mutex);
     }
 }
@@ -368,25 +443,34 @@ static void series_raise(struct tsdb_append *append, struct tsdb_series *series,
     }
 }
 
-/* Appends one sample that was judged. */
-static void sample_apply(struct tsdb_append *append, uint32_t index, uint32_t id,
-                         struct tsdb_series *series, enum tsdb_verdict verdict,
-                         const struct tsdb_point *point)
+/* Appends one sample that was judged. Returns: false: another request has left it no room, and it
+ * was not. */
+static bool sample_apply(struct tsdb_append *append, uint32_t index,
+                         const struct tsdb_append_item *item, struct tsdb_series *series,
+                         enum tsdb_verdict verdict, const struct tsdb_point *point)
 {
     const struct tsdb_window *window = append->view->windows[index];
     struct tsdb_open *open = tsdb_window_open(window);
-    struct tsdb_open_shard *shard = &open->shard[tsdb_shard_of(id)];
-    uint32_t *promise = &promised_of(append, tsdb_shard_of(id))[index];
-    struct tsdb_chain *chain = tsdb_open_chain(open, id);
+    struct tsdb_open_shard *shard = &open->shard[tsdb_shard_of(item->id)];
+    uint32_t none = 0; /* of a frugal one: what was promised is others' */
+    uint32_t *promise =
+        item->is_frugal ? &none : &promised_of(append, tsdb_shard_of(item->id))[index];
+    struct tsdb_chain *chain = tsdb_open_chain(open, item->id);
 
-    series_raise(append, series, window, point->t_ms);
     if (Q_UNLIKELY(tsdb_open_base(open) != NULL)) {
         atomic_store_relaxed_u64(&open->filled_ns, append->now_ns); /* only a number */
         verdict = TSDB_VERDICT_LATE;
     }
+    if (item->is_frugal && Q_UNLIKELY(shard->is_disturbed) &&
+        !tsdb_shard_can_append(shard, chain, &series->head,
+                               (struct tsdb_sample){point->t_ms, point->bits},
+                               verdict == TSDB_VERDICT_LATE)) {
+        return false;
+    }
+    series_raise(append, series, window, point->t_ms);
     if (verdict == TSDB_VERDICT_LATE) {
         late_apply(append, shard, chain, point, promise);
-        return;
+        return true;
     }
     if (Q_UNLIKELY(point->histogram != NULL)) {
         tsdb_shard_append_histogram(shard, chain, &series->head, point->histogram, &append->scratch,
@@ -395,6 +479,7 @@ static void sample_apply(struct tsdb_append *append, uint32_t index, uint32_t id
         tsdb_shard_append(shard, chain, &series->head,
                           (struct tsdb_sample){point->t_ms, point->bits}, promise);
     }
+    return true;
 }
 
 static void taken_add(struct tsdb_append *append, const struct tsdb_point *point)
@@ -421,10 +506,10 @@ static void item_apply(struct tsdb_append *append, const struct tsdb_append_item
             append->repeated_count++;
             taken_add(append, &point);
         } else if (judgement.verdict == TSDB_VERDICT_REFUSED || index >= TSDB_VIEW_WINDOWS_MAX ||
-                   (usable >> index & 1) == 0) {
+                   (usable >> index & 1) == 0 ||
+                   !sample_apply(append, index, item, series, judgement.verdict, &point)) {
             *refused_count += 1;
         } else {
-            sample_apply(append, index, item->id, series, judgement.verdict, &point);
             taken_add(append, &point);
         }
     }
@@ -442,7 +527,7 @@ void tsdb_append_apply(struct tsdb_append *append, uint32_t shard)
     for (uint32_t i = append->start[shard]; i < append->start[shard + 1]; i++) {
         item_apply(append, &append->items[append->order[i]], &refused_count);
     }
-    promises_release_locked(append, shard);
+    promises_release_locked(append, shard, true);
     os_mutex_unlock(mutex);
     Q_ASSERT(refused_count >= append->refused_before[shard]);
     append->raced_count += refused_count - append->refused_before[shard];

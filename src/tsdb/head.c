@@ -78,6 +78,7 @@ struct code {
     uint64_t words[4];
 };
 Q_STATIC_ASSERT(CODE_BITS_MAX <= 8 * sizeof(struct code), "a code fits its room (invariant 2)");
+Q_STATIC_ASSERT(CODE_BITS_MAX == TSDB_HEAD_CODE_BITS_MAX, "what others count with");
 
 /* ---- codes ---------------------------------------------------------------------------------- */
 
@@ -297,6 +298,22 @@ static void go_on(struct tsdb_head *head, struct tsdb_chunklet *tail, struct tsd
     }
 }
 
+/* Whether a sample is one that is counted alone. */
+static bool is_repeat(const struct tsdb_head *head, struct tsdb_sample sample)
+{
+    return sample.bits == head->bits && sample.t_ms == head_time_expected(head);
+}
+
+bool tsdb_head_fits_slow(const struct tsdb_head *head, struct tsdb_chunklet_view view,
+                         struct tsdb_sample sample)
+{
+    struct tsdb_head next = *head;
+    struct code code;
+
+    return is_repeat(head, sample) ||
+           view.used_bits + encode(&next, sample, &code) <= TSDB_CHUNKLET_PAYLOAD_BITS;
+}
+
 /* Appends what is no repeat to the tail. Returns whether it fits; else nothing has changed. */
 static bool append_code(struct tsdb_head *head, struct tsdb_chunklet *tail,
                         struct tsdb_chunklet_view view, struct tsdb_sample sample)
@@ -325,7 +342,7 @@ static bool append_to_tail(struct tsdb_head *head, struct tsdb_chunklet *tail,
     if (view.count == TSDB_CHUNKLET_SAMPLES_MAX) {
         return false;
     }
-    if (sample.bits != head->bits || sample.t_ms != head_time_expected(head)) {
+    if (!is_repeat(head, sample)) {
         return append_code(head, tail, view, sample);
     }
     head->t_ms = sample.t_ms;

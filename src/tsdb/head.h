@@ -39,6 +39,35 @@ static inline bool tsdb_head_is_histogram(const struct tsdb_head *head)
     return head->scale == TSDB_HEAD_HISTOGRAMS;
 }
 
+/*
+ * The longest code of a sample, in bits: a time, a value, and repeats before them. Put together in
+ * head.c, which asserts it.
+ */
+#define TSDB_HEAD_CODE_BITS_MAX 163u
+
+/*
+ * Whether a sample fits the chain's last chunklet: tsdb_head_append would need no spare.
+ *
+ * `tail`: borrowed, the chunklet that head->tail names. Threads: the chain's writer.
+ * Cost: its cache line; where it is nearly full, what appending costs.
+ */
+static inline bool tsdb_head_fits(const struct tsdb_head *head, const struct tsdb_chunklet *tail,
+                                  struct tsdb_sample sample);
+bool tsdb_head_fits_slow(const struct tsdb_head *head, struct tsdb_chunklet_view view,
+                         struct tsdb_sample sample);
+
+static inline bool tsdb_head_fits(const struct tsdb_head *head, const struct tsdb_chunklet *tail,
+                                  struct tsdb_sample sample)
+{
+    struct tsdb_chunklet_view view = tsdb_chunklet_look(tail);
+
+    if (view.kind != TSDB_CHUNKLET_FLOATS || view.count == TSDB_CHUNKLET_SAMPLES_MAX) {
+        return false;
+    }
+    return view.used_bits + TSDB_HEAD_CODE_BITS_MAX <= TSDB_CHUNKLET_PAYLOAD_BITS ||
+           tsdb_head_fits_slow(head, view, sample);
+}
+
 enum tsdb_appended {
     TSDB_APPENDED,         /* in the tail */
     TSDB_APPENDED_ONWARDS, /* the spare is the tail now */

@@ -9,6 +9,8 @@
  *   2. `stamp` is 0 before the first turn alone. Who keeps lists beside limbo moves them whenever a
  *      turn says so.
  *
+ *   3. `retired_bytes` is what both lists occupy.
+ *
  * Locking: the owner's.
  */
 #include <tsdb/limbo.h>
@@ -25,6 +27,8 @@ static void give_all(struct tsdb_limbo *limbo, struct tsdb_retired **list)
     while (*list != NULL) {
         struct tsdb_retired *first = *list;
         *list = first->next;
+        (void)atomic_sub_relaxed_u64(&limbo->retired_bytes,
+                                     tsdb_memory_usable(limbo->memory, first));
         tsdb_memory_give(limbo->memory, first);
     }
 }

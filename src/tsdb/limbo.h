@@ -23,7 +23,8 @@ struct tsdb_limbo {
     struct quarry_epoch *epoch;       /* const; borrowed */
     /* guarded by the owner's lock */
     struct tsdb_retired *fresh, *waiting;
-    uint64_t stamp; /* of what waits; 0: nothing does */
+    uint64_t stamp;                 /* of what waits; 0: nothing does */
+    _Atomic uint64_t retired_bytes; /* of both lists; read without the lock */
 };
 
 /*
@@ -35,11 +36,18 @@ void tsdb_limbo_init(struct tsdb_limbo *limbo, const struct tsdb_memory *memory,
 /* Gives all of it back at once: there are no readers any more. */
 void tsdb_limbo_fini(struct tsdb_limbo *limbo);
 
-/* `retired`: given; out of readers' reach by now. Errors: none. Cost: two stores. */
+/* `retired`: given; out of readers' reach by now. Errors: none. Cost: a look at its size. */
 static inline void tsdb_limbo_retire(struct tsdb_limbo *limbo, struct tsdb_retired *retired)
 {
+    atomic_bump_relaxed_u64(&limbo->retired_bytes, tsdb_memory_usable(limbo->memory, retired));
     retired->next = limbo->fresh;
     limbo->fresh = retired;
+}
+
+/* Bytes that wait for readers, and for turns. Threads: any. */
+static inline uint64_t tsdb_limbo_retired_bytes(const struct tsdb_limbo *limbo)
+{
+    return atomic_load_relaxed_u64(&limbo->retired_bytes); /* only a number */
 }
 
 /*

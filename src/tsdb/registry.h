@@ -218,12 +218,19 @@ enum quarry_status tsdb_registry_remove(struct tsdb_registry *registry, uint32_t
                                         tsdb_registry_may_remove *may_remove, void *argument);
 
 /*
- * Gives the memory of what was removed back, as far as readers have left. To be called now and then
- * where series are removed, twice for all of it.
+ * Gives the memory of what was removed back, and of tables that have been replaced by longer ones,
+ * as far as readers have left. To be called where there is some, twice for all of it.
  *
+ * Returns: false: a reader is in the epoch who may look at it; nothing has changed.
  * Cost: advances the epoch (some microseconds); O(what is given back).
  */
-void tsdb_registry_collect(struct tsdb_registry *registry);
+bool tsdb_registry_collect(struct tsdb_registry *registry);
+
+/* Bytes of tables that have been replaced and not been given back. Threads: any. Cost: a load. */
+static inline uint64_t tsdb_registry_retired_bytes(const struct tsdb_registry *registry)
+{
+    return tsdb_limbo_retired_bytes(&registry->limbo);
+}
 
 /* ---- all of them ---------------------------------------------------------------------------- */
 

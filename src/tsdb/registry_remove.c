@@ -104,13 +104,14 @@ static void free_waiting(struct tsdb_registry *registry)
     }
 }
 
-void tsdb_registry_collect(struct tsdb_registry *registry)
+bool tsdb_registry_collect(struct tsdb_registry *registry)
 {
     for (uint32_t i = 0; i < REF_EPOCH_ADVANCES; i++) {
         ref_epoch_advance(registry->limbo.epoch);
     }
     os_mutex_lock(&registry->mutex);
-    if (tsdb_limbo_turn(&registry->limbo)) {
+    bool has_turned = tsdb_limbo_turn(&registry->limbo);
+    if (has_turned) {
         free_waiting(registry);
         registry->waiting = registry->fresh;
         registry->fresh = TSDB_SERIES_NONE;
@@ -118,6 +119,7 @@ void tsdb_registry_collect(struct tsdb_registry *registry)
         tsdb_memo_shrink(&registry->memo);
     }
     os_mutex_unlock(&registry->mutex);
+    return has_turned;
 }
 
 /* ---- all of them ---------------------------------------------------------------------------- */

@@ -22,7 +22,7 @@ struct tsdb_removal {
 };
 
 /*
- * One slice, if windows have gone since the last walk.
+ * One slice, if windows have gone since the last walk; or what the registry's tables have outgrown.
  *
  * Returns: whether there was something to do. Threads: the turn's mutex is held.
  * Cost: TSDB_REMOVE_SLICE locks and cache lines, and what is removed.

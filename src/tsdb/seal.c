@@ -43,17 +43,19 @@
 
 #include <tsdb/store.h>
 
-/* Sealed bytes begin at multiples of it: entries and times hold 64-bit numbers. */
-#define SEALED_ALIGN 8u
+/* What tables begin at multiples of: their entries hold 64-bit numbers. Columns and times are bytes
+ * and follow each other: where each begins at 8, a series loses 4 of some 270 a window. */
+#define TABLE_ALIGN 8u
 
 /* ---- bytes ---------------------------------------------------------------------------------- */
 
-/* Takes `count` contiguous bytes of the sealed space. */
-static enum quarry_status sealed_take(struct tsdb_window *window, uint64_t count, uint64_t *ret_at)
+/* Takes `count` contiguous bytes of the sealed space, from a multiple of `align_bytes` on. */
+static enum quarry_status sealed_take(struct tsdb_window *window, uint64_t count,
+                                      uint64_t align_bytes, uint64_t *ret_at)
 {
     uint64_t at = 0;
     enum quarry_status status = tsdb_space_place(
-        &window->sealed, size_align_up_u64(window->sealed_end, SEALED_ALIGN), count, &at);
+        &window->sealed, size_align_up_u64(window->sealed_end, align_bytes), count, &at);
 
     if (status == QUARRY_OK) {
         status = tsdb_space_back(&window->sealed, at + count);
@@ -67,9 +69,9 @@ static enum quarry_status sealed_take(struct tsdb_window *window, uint64_t count
 }
 
 static enum quarry_status sealed_put(struct tsdb_window *window, const void *bytes, uint64_t count,
-                                     uint64_t *ret_at)
+                                     uint64_t align_bytes, uint64_t *ret_at)
 {
-    enum quarry_status status = sealed_take(window, count, ret_at);
+    enum quarry_status status = sealed_take(window, count, align_bytes, ret_at);
 
     if (status == QUARRY_OK) {
         memcpy(tsdb_space_at(&window->sealed, *ret_at), bytes, count);
@@ -138,7 +140,7 @@ static enum quarry_status times_add(struct tsdb_sealing *sealing, struct tsdb_wi
         tsdb_memory_grow(sealing->memory, &table, &all->capacity, all->count + 1, sizeof(times));
     all->table = table;
     if (status == QUARRY_OK) {
-        status = sealed_put(window, sealing->bytes, times.byte_count, &times.at);
+        status = sealed_put(window, sealing->bytes, times.byte_count, 1, &times.at);
     }
     if (status == QUARRY_OK) {
         all->table[all->count++] = times;
@@ -192,7 +194,7 @@ static enum quarry_status values_put(struct tsdb_sealing *sealing, struct tsdb_w
     }
     entry->value_bytes = (uint32_t)byte_count;
     entry->count = count | (has_histograms ? TSDB_SEALED_HISTOGRAMS : 0);
-    return sealed_put(window, bytes, byte_count, &entry->values_at);
+    return sealed_put(window, bytes, byte_count, 1, &entry->values_at);
 }
 
 /* Makes an entry of the first `count` samples. */
@@ -387,12 +389,14 @@ static enum quarry_status tables_put(struct tsdb_sealing *sealing, struct tsdb_w
     enum quarry_status status = QUARRY_OK;
 
     if (sealed.entry_count != 0) {
-        status = sealed_put(window, sealing->entries,
-                            sealed.entry_count * sizeof(*sealing->entries), &sealed.entries_at);
+        status =
+            sealed_put(window, sealing->entries, sealed.entry_count * sizeof(*sealing->entries),
+                       TABLE_ALIGN, &sealed.entries_at);
     }
     if (status == QUARRY_OK && sealed.times_count != 0) {
         status = sealed_put(window, sealing->times.table,
-                            sealed.times_count * sizeof(*sealing->times.table), &sealed.times_at);
+                            sealed.times_count * sizeof(*sealing->times.table), TABLE_ALIGN,
+                            &sealed.times_at);
     }
     if (status == QUARRY_OK) {
         window->sealed_shard[shard] = sealed;
@@ -432,7 +436,7 @@ static bool shard_close(struct quarry_tsdb *tsdb, struct tsdb_open_shard *open, 
 
     os_mutex_lock(mutex);
     Q_ASSERT(!open->is_closed);
-    open->is_closed = open->promised_count == 0;
+    open->is_closed = open->holder_count == 0;
     bool is_closed = open->is_closed;
     os_mutex_unlock(mutex);
     return is_closed;

@@ -21,23 +21,50 @@ static inline uint32_t tsdb_shard_need(size_t count)
     return count == 1 ? 1 : 2 + (uint32_t)(count / TSDB_SHARD_SAMPLES_MIN);
 }
 
+/* Whether a request may be frugal: promise nothing for the only sample that it brings to a series
+ * whose chain has room for it. Only one that is alone in the shard. Threads: its mutex is held. */
+static inline bool tsdb_shard_may_be_frugal(const struct tsdb_open_shard *shard)
+{
+    return shard->holder_count == 0;
+}
+
+/* Whether a chunklet for each of `count` samples is more than what is backed. Threads: as above. */
+static inline bool tsdb_shard_lacks(const struct tsdb_open_shard *shard, uint32_t count)
+{
+    uint64_t chunklet_count = (uint64_t)shard->used_count + shard->promised_count + count;
+
+    /* Relaxed: it only rises, and somebody looks again. */
+    return chunklet_count * TSDB_CHUNKLET_BYTES >
+           atomic_load_relaxed_u64(&shard->chunklets.backed_bytes);
+}
+
 /*
- * Sets chunklets aside for one request.
+ * Sets chunklets aside for one request, 0 or more, and keeps the shard from being closed.
  *
  * Returns: the offset that tsdb_space_back(&shard->chunklets, …) must have reached before they are
  * used, which is done without the lock. Threads: the shard's mutex is held.
  */
-static inline uint64_t tsdb_shard_promise(struct tsdb_open_shard *shard, uint32_t count)
-{
-    shard->promised_count += count;
-    return ((uint64_t)shard->used_count + shard->promised_count) * TSDB_CHUNKLET_BYTES;
-}
+uint64_t tsdb_shard_promise(struct tsdb_open_shard *shard, uint32_t count, bool is_frugal);
 
-/* Takes back what was promised and not used. Threads: the shard's mutex is held. */
-static inline void tsdb_shard_release(struct tsdb_open_shard *shard, uint32_t count)
+/* Ends a promise of which `count` are left: `has_appended`, or nothing of it was used, and it may
+ * not be backed. `is_frugal`: as it was made. Threads: the shard's mutex is held. */
+void tsdb_shard_release(struct tsdb_open_shard *shard, uint32_t count, bool is_frugal,
+                        bool has_appended);
+
+/* Whether a float of a frugal request has room, or finds a chunklet that another one has left.
+ * False only where that one came in between, to the same series. Threads: as below. */
+bool tsdb_shard_can_append(const struct tsdb_open_shard *shard, const struct tsdb_chain *chain,
+                           const struct tsdb_head *head, struct tsdb_sample sample, bool is_late);
+
+/* Whether a float in order fits its chain's last chunklet. Threads: as below. */
+static inline bool tsdb_shard_has_room(const struct tsdb_open_shard *shard,
+                                       const struct tsdb_chain *chain, const struct tsdb_head *head,
+                                       struct tsdb_sample sample)
 {
-    Q_ASSERT(shard->promised_count >= count);
-    shard->promised_count -= count;
+    /* Relaxed: written under the mutex that is held. */
+    return atomic_load_relaxed_u32(&chain->first) != TSDB_CHUNKLET_NONE &&
+           !tsdb_head_is_histogram(head) &&
+           tsdb_head_fits(head, tsdb_open_chunklet(shard, head->tail), sample);
 }
 
 /* Takes a chunklet of zeros that was promised, the one behind the last. Threads: as below. */

@@ -133,7 +133,7 @@ static enum quarry_status open_check(struct check *check, const struct tsdb_open
     if (status != QUARRY_OK) {
         return status;
     }
-    CHECK(chunklet_count == own->used_count && own->promised_count == 0,
+    CHECK(chunklet_count == own->used_count && own->promised_count + own->holder_count == 0,
           "window %d, shard %u: %llu chunklets in chains, %u handed out, %u promised",
           check->window->number, shard, (unsigned long long)chunklet_count, own->used_count,
           own->promised_count);

@@ -119,7 +119,7 @@ void tsdb_open_destroy(struct tsdb_window *window, struct tsdb_open *open)
     quarry_lane_destroy(open->lane);
     tsdb_space_forget(&open->chains);
     for (uint32_t i = 0; i < TSDB_SHARD_COUNT; i++) {
-        Q_ASSERT(open->shard[i].promised_count == 0);
+        Q_ASSERT(open->shard[i].holder_count == 0 && open->shard[i].promised_count == 0);
         tsdb_space_forget(&open->shard[i].chunklets);
     }
     tsdb_memory_give(window->memory, open);

@@ -25,6 +25,10 @@ struct tsdb_open_shard {
     /* guarded by the shard's mutex */
     uint32_t used_count;     /* chunklets handed out, the first ones */
     uint32_t promised_count; /* and set aside for requests under way */
+    uint32_t left_count;     /* of these, what requests had over that ended beside a frugal one */
+    uint32_t holder_count;   /* requests under way */
+    bool has_frugal;         /* one of them counts on room in chains' ends: shard.c */
+    bool is_disturbed;       /* and others have come since */
     bool is_closed;          /* being sealed, or sealed: nothing is appended any more */
     /* atomic; written under the shard's mutex */
     _Atomic uint64_t sample_count;

@@ -70,7 +70,7 @@ static bool window_may(struct tsdb_durable *durable, const struct tsdb_window *w
         return false;
     }
     for (uint32_t i = 0; i < TSDB_SHARD_COUNT; i++) {
-        if (open->shard[i].promised_count != 0 || !chunklets_are_floats(&open->shard[i])) {
+        if (open->shard[i].holder_count != 0 || !chunklets_are_floats(&open->shard[i])) {
             return false;
         }
     }
