@@ -115,6 +115,14 @@ typedef enum quarry_status quarry_slab_page_taken_function(void *argument,
  */
 typedef void quarry_slab_page_given_function(void *argument, const struct quarry_slab_page *page);
 
+/*
+ * Asked before memory for a page is, likewise: whether there may be one of so many bytes. Where
+ * not, a smaller one is asked for once.
+ *
+ * Returns: QUARRY_OK, or why there can be no page: what the take returns then.
+ */
+typedef enum quarry_status quarry_slab_page_wanted_function(void *argument, uint64_t bytes);
+
 /* What a slab is to be. `name` and `lane` are required; zero means the default of the rest. */
 struct quarry_slab_options {
     const char *name;         /* 1 to 31 bytes; borrowed for the call */
@@ -139,9 +147,10 @@ struct quarry_slab_options {
      * nothing else. NULL: with the pages. Borrowed until the slab is destroyed.
      */
     struct quarry_lane *record_lane;
-    quarry_slab_page_taken_function *page_taken; /* may be NULL */
-    quarry_slab_page_given_function *page_given; /* may be NULL */
-    void *page_argument;                         /* of both */
+    quarry_slab_page_taken_function *page_taken;   /* may be NULL */
+    quarry_slab_page_given_function *page_given;   /* may be NULL */
+    void *page_argument;                           /* of these three */
+    quarry_slab_page_wanted_function *page_wanted; /* may be NULL */
 };
 
 /*

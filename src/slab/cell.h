@@ -71,10 +71,11 @@ struct slab_page {
     /* guarded by the class' mutex */
     uint32_t free_count;
     uint32_t limbo_count;
-    uint32_t worn_count; /* cells that cannot be taken any more */
-    uint32_t first_word; /* no free bit below it */
-    uint32_t fill;       /* which of the class' lists it is in; SLAB_FILL_NONE: none */
-    uint32_t reserved;
+    uint32_t worn_count;    /* cells that cannot be taken any more */
+    uint32_t first_word;    /* no free bit below it */
+    uint32_t fill;          /* which of the class' lists it is in; SLAB_FILL_NONE: none */
+    uint32_t vain_log2 : 3; /* how often it could not be emptied, about */
+    uint32_t vain_until : 29;
     uint64_t limbo_stamp; /* of what was retired last; of a dead record: of its death */
     struct slab_page *next, *previous;             /* in the list of its fill, or of dead records */
     struct slab_page *limbo_next, *limbo_previous; /* among pages with cells in limbo */

@@ -176,6 +176,14 @@ static struct slab_shape shape_for_next(const struct slab_class *class, uint64_t
                                     : size_min_u64(bits_log2_floor_u64(firsts), SLAB_SHAPES - 1)];
 }
 
+/* Asks the owner before there is one. */
+static enum quarry_status page_ask(const struct quarry_slab *slab, struct slab_shape shape)
+{
+    return slab->page_wanted == NULL
+               ? QUARRY_OK
+               : slab->page_wanted(slab->page_argument, (uint64_t)shape.page_count << PAGE_SHIFT);
+}
+
 /* The memory of a page: its cells and its record. */
 static enum quarry_status page_memory_take(struct quarry_slab *slab, struct slab_shape shape,
                                            struct page_run *ret_run, void **ret_record)
@@ -237,8 +245,11 @@ static enum quarry_status page_add_shape(struct slab_class *class, struct slab_s
     struct quarry_slab *slab = class->slab;
     struct page_run run = {.base = NULL};
     void *record;
-    enum quarry_status status = page_memory_take(slab, shape, &run, &record);
+    enum quarry_status status = page_ask(slab, shape);
 
+    if (status == QUARRY_OK) {
+        status = page_memory_take(slab, shape, &run, &record);
+    }
     if (status != QUARRY_OK) {
         return status;
     }
