@@ -28,10 +28,11 @@
 #include <bench/malloc/worker.h>
 #include <bench/stories/looks.h>
 
-#define PHASES        6u
-#define LOOKS         240u
-#define KEYS_PART     2u /* keys' bytes ÷ the capacity */
-#define MEMORY_PART   4u /* limit of all memory ÷ the capacity: the peers have none */
+#define PHASES      6u
+#define LOOKS       240u
+#define KEYS_PART   2u  /* keys' bytes ÷ the capacity */
+#define MEMORY_PART 16u /* what all memory may have beside the capacity: the peers have no limit   \
+                         */
 #define PLANT_EVERY   997u
 #define PLANTED_MAX   512u
 #define RECORD_EVERY  32u
@@ -128,7 +129,8 @@ int stories_churn_child(const struct bench_cache_driver *driver, int argc, char 
     struct bench_cache_options options = {.capacity_bytes = capacity_bytes,
                                           .value_bytes = phase_bytes[0],
                                           .shard_bits = -1,
-                                          .memory_bytes = MEMORY_PART * capacity_bytes + Q_MIB(64)};
+                                          .memory_bytes = capacity_bytes +
+                                                          capacity_bytes / MEMORY_PART + Q_MIB(4)};
     ref_leak_set_every(RECORD_EVERY);
     churn = (struct churn){.driver = driver,
                            .cache = driver->create(&options),

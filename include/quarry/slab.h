@@ -137,6 +137,12 @@ struct quarry_slab_options {
      * bytes less for each on average.
      */
     bool is_fine;
+    /*
+     * Pages of sixteen cells, but of 64 KiB at least: larger ones only where a class has 4,096 of
+     * them. For cells that their owner often declines to move: each keeps a page from being given
+     * back. Costs 2 % more of ends that are too short for a cell.
+     */
+    bool has_small_pages;
     /* Keeps a call stack of each cell taken (debug builds, or a sample), told at destroy. */
     bool tracks_cells;
     /* Measures for how long locks are held: quarry_slab_stats.lock_cpu_ns_max and the one after it.

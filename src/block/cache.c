@@ -190,6 +190,7 @@ static enum quarry_status make_slab(struct quarry_block_cache *cache, const stru
         .lane = cache->lane,
         .account = cache->account,
         .epoch = cache->epoch,
+        .has_small_pages = true,
         .page_wanted = block_cache_on_page,
         .page_argument = cache,
     };

@@ -26,6 +26,8 @@
  */
 #define EVICT_AHEAD_BYTES ((uint64_t)256 << 10)
 #define EVICT_AHEAD_PART  32u
+/* And at least so many blocks of the size that is made. */
+#define EVICT_AHEAD_BLOCKS 8u
 
 /* What a cache may hold beside its capacity: a page of cells, and a 64th for their ends. */
 #define SLACK_BYTES SHRINK_BYTES_MIN
@@ -33,7 +35,7 @@
 /* What pages are gathered for at a time. */
 #define GATHER_BYTES SHRINK_BYTES_MIN
 /* For how many calls none are gathered after calls that found none, at most, as a power of two. */
-#define GATHER_VAIN_MAX 5u
+#define GATHER_VAIN_MAX 3u
 
 /* What this thread takes memory for. */
 static _Thread_local struct {
@@ -284,7 +286,8 @@ bool block_cache_make_way(struct quarry_block_cache *cache, uint64_t bytes)
         return true;
     }
     uint64_t ahead_bytes =
-        size_min_u64(block_cache_charged_bytes(cache) / EVICT_AHEAD_PART, EVICT_AHEAD_BYTES);
+        size_min_u64(block_cache_charged_bytes(cache) / EVICT_AHEAD_PART,
+                     size_max_u64(EVICT_AHEAD_BYTES, EVICT_AHEAD_BLOCKS * bytes));
     uint64_t evicted_bytes = evict_for_good(cache, size_max_u64(bytes, ahead_bytes));
     let_readers_pass(cache);
     return evicted_bytes != 0;

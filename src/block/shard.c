@@ -45,7 +45,7 @@
  * entered. A shard of 16 MiB is back after sixteen times what it lacks; asking in vain costs some
  * 256 KiB of all shards, so that a sixteenth has each 4 MiB that are entered ask once.
  */
-#define EASE_PART 16u
+#define EASE_PART 32u
 
 /* ---- events of the clock -------------------------------------------------------------------- */
 

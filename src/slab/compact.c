@@ -25,17 +25,20 @@
 #define LOOK_AT 8u
 /* How many are looked at under a lock, those that are passed over included: some ns for each. */
 #define LOOK_MAX 256u
-/* Pages that could not be emptied before a call gives up. */
-#define VAIN_MAX 16u
+/* How much a call does. */
+struct effort {
+    uint64_t quarters; /* how full a page is at most that is emptied, in quarters */
+    uint32_t vain_max; /* pages that could not be emptied before it gives up */
+};
+
+/* Whoever compacts has to have memory. */
+static const struct effort effort_full = {4, 16};
 /*
- * How full a page is at most that is emptied ahead of need, in quarters: three bytes are copied for
- * each that comes back. At all four an owner that replaces cells at random copies all of them all
- * the time for a few per cent more room.
+ * Ahead of need three bytes are copied for each that comes back. At four quarters an owner that
+ * replaces cells at random copies all of them all the time for a few per cent more room.
  */
-#define QUARTERS     4u
-#define QUARTERS_FEW 3u
-/* The counts of calls that pages keep have as many bits. */
-#define VAIN_UNTIL_MASK ((UINT32_C(1) << 29) - 1)
+static const struct effort effort_gather = {3, 8};
+#define QUARTERS 4u
 /* Of so many calls of slab_gather one takes from threads what they keep. */
 #define GIVE_UP_EVERY 16u
 
@@ -91,9 +94,9 @@ struct victim {
 static bool is_vain(const struct slab_class *class, const struct slab_page *page)
 {
     uint32_t now = atomic_load_relaxed_u32(&class->slab->compact_count);
-    uint32_t left = (page->vain_until - now) & VAIN_UNTIL_MASK;
+    uint32_t left = (page->vain_until - now) & SLAB_VAIN_UNTIL_MASK;
 
-    return left != 0 && left <= VAIN_UNTIL_MASK / 2;
+    return left != 0 && left <= SLAB_VAIN_UNTIL_MASK / 2;
 }
 
 /* Of the sparsest pages of a class that of the highest address; NULL: none is partly free. */
@@ -144,16 +147,17 @@ static struct victim victim_choose(struct quarry_slab *slab)
     return victim;
 }
 
-/* Empties pages that are at most `quarters` full. With the claim to move. */
-static uint64_t empty_pages(struct quarry_slab *slab, uint64_t wanted_bytes, uint64_t quarters,
+/* With the claim to move. */
+static uint64_t empty_pages(struct quarry_slab *slab, uint64_t wanted_bytes, struct effort effort,
                             quarry_slab_move_function *move, void *argument)
 {
     uint64_t bytes = 0;
     uint32_t vain_count = 0;
 
-    while (bytes < wanted_bytes && vain_count < VAIN_MAX) {
+    while (bytes < wanted_bytes && vain_count < effort.vain_max) {
         struct victim victim = victim_choose(slab);
-        if (victim.class == NULL || victim.live_bytes * QUARTERS > victim.page_bytes * quarters) {
+        if (victim.class == NULL ||
+            victim.live_bytes * QUARTERS > victim.page_bytes * effort.quarters) {
             break;
         }
         struct slab_mover mover = {
@@ -185,7 +189,7 @@ uint64_t quarry_slab_compact(struct quarry_slab *slab, uint64_t wanted_bytes,
 
     if (bytes < wanted_bytes && slab_moving_claim(slab)) {
         (void)atomic_add_relaxed_u32(&slab->compact_count, 1);
-        bytes += empty_pages(slab, wanted_bytes - bytes, QUARTERS, move, argument);
+        bytes += empty_pages(slab, wanted_bytes - bytes, effort_full, move, argument);
         slab_moving_release(slab);
     }
     return bytes;
@@ -200,7 +204,7 @@ uint64_t slab_gather(struct quarry_slab *slab, uint64_t wanted_bytes,
     uint32_t before = atomic_add_relaxed_u32(&slab->compact_count, 1);
     uint64_t bytes = before % GIVE_UP_EVERY == 0 ? quarry_slab_trim(slab) : trim_classes(slab);
     if (bytes < wanted_bytes) {
-        bytes += empty_pages(slab, wanted_bytes - bytes, QUARTERS_FEW, move, argument);
+        bytes += empty_pages(slab, wanted_bytes - bytes, effort_gather, move, argument);
     }
     slab_moving_release(slab);
     return bytes;

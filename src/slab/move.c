@@ -32,7 +32,7 @@
 /* Cells that are not live and cost as much as one that is moved. */
 #define SKIPPED_PER_CELL 64u
 /* For how many calls a page is left alone that could not be emptied, at most, as a power of two. */
-#define VAIN_LOG2_MAX 6u
+#define VAIN_LOG2_MAX 12u
 
 /* ---- one cell ------------------------------------------------------------------------------- */
 
@@ -268,8 +268,8 @@ static void page_mark_vain_locked(const struct slab_class *class, struct slab_pa
     /* Relaxed: a count of calls. */
     uint32_t now = atomic_load_relaxed_u32(&class->slab->compact_count);
 
-    page->vain_until = (now + (UINT32_C(1) << page->vain_log2)) & ((UINT32_C(1) << 29) - 1);
-    page->vain_log2 = (uint32_t)size_min(page->vain_log2 + 1, VAIN_LOG2_MAX) & 7u;
+    page->vain_until = (now + (UINT32_C(1) << page->vain_log2)) & SLAB_VAIN_UNTIL_MASK;
+    page->vain_log2 = (uint32_t)size_min(page->vain_log2 + 1, VAIN_LOG2_MAX) & 15u;
 }
 
 /* The page leaves if it has no live cell; else it is restored. */

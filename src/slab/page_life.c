@@ -15,6 +15,14 @@
 #include <slab/meta.h>
 #include <slab/table.h>
 
+/*
+ * Pages of a class from which on small ones grow. A ref numbers 65,536; with each doubling of the
+ * class there are 2,048 more at least, so that 32 doublings would do.
+ */
+#define SMALL_PAGES 4096u
+/* Cells of a small page. */
+#define SMALL_CELLS 8u
+
 /* ---- going ---------------------------------------------------------------------------------- */
 
 /* The generation that the page's cells have reached. */
@@ -167,13 +175,28 @@ void slab_page_init(struct slab_page *page, const struct slab_class *class, char
     }
 }
 
-/* A page is at most a sixteenth of what the class has, so that its free end is no more of it. */
+/* The largest shape of up to so many bytes; the first is of any. */
+static uint32_t shape_index(const struct quarry_slab *slab, uint64_t bytes)
+{
+    uint64_t firsts = bytes / ((uint64_t)slab_first_pages(slab) << PAGE_SHIFT);
+
+    return firsts == 0 ? 0 : (uint32_t)size_min_u64(bits_log2_floor_u64(firsts), SLAB_SHAPES - 1);
+}
+
+/*
+ * A page is at most a sixteenth of what the class has, so that its free end is no more of it. Small
+ * ones have some 16 cells, or 32, unless there would be too many of them.
+ */
 static struct slab_shape shape_for_next(const struct slab_class *class, uint64_t page_bytes)
 {
-    uint64_t firsts = page_bytes / 16 / ((uint64_t)SLAB_PAGE_PAGES_FIRST << PAGE_SHIFT);
+    uint32_t index = shape_index(class->slab, page_bytes / 16);
 
-    return class->shape[firsts == 0 ? 0
-                                    : size_min_u64(bits_log2_floor_u64(firsts), SLAB_SHAPES - 1)];
+    if (class->slab->has_small_pages) {
+        uint64_t bytes =
+            size_max_u64((uint64_t)SMALL_CELLS * class->cell_bytes, page_bytes / SMALL_PAGES);
+        index = (uint32_t)size_min(index, shape_index(class->slab, bytes));
+    }
+    return class->shape[index];
 }
 
 /* Asks the owner before there is one. */

@@ -95,6 +95,8 @@ struct slab_shape {
 #define SLAB_PAGE_PAGES_LARGE 128u
 /* Sizes of pages from first to large, each twice the one before. */
 #define SLAB_SHAPES 5u
+/* Of a slab of small pages: the first ones. */
+#define SLAB_PAGE_PAGES_SMALL 4u
 
 /*
  * The shape of a page of about `target` pages of 8 KiB that wastes least of its end: from 7/8 to

@@ -215,6 +215,7 @@ struct quarry_slab {
     uint32_t per_doubling; /* classes in a doubling to begin with */
     uint32_t grain_bytes;  /* least alignment of cells: 4 or 8 */
     bool is_adaptive;
+    bool has_small_pages;
     bool times_locks;
     bool is_forked; /* in a child of fork: pages that were on their way may be lost */
     struct page_heap *heap;
@@ -268,6 +269,12 @@ struct quarry_slab {
 /* In `bound`: none, and one whose class is made when it is first wanted. */
 #define SLAB_BOUND_NONE   0u
 #define SLAB_BOUND_UNMADE UINT16_MAX
+
+/* The first pages of a class have about so many pages of 8 KiB; each shape after it has twice. */
+static inline uint32_t slab_first_pages(const struct quarry_slab *slab)
+{
+    return slab->has_small_pages ? SLAB_PAGE_PAGES_SMALL : SLAB_PAGE_PAGES_FIRST;
+}
 
 static inline struct slab_class *slab_class_of(const struct quarry_slab *slab, uint32_t class_id)
 {
