@@ -20,8 +20,10 @@
  * class there are 2,048 more at least, so that 32 doublings would do.
  */
 #define SMALL_PAGES 4096u
-/* Cells of a small page. */
+/* Cells of a small page, about. */
 #define SMALL_CELLS 8u
+/* The part of one that its end may be; else the next larger shape is taken. */
+#define SMALL_WASTE_PART 32u
 
 /* ---- going ---------------------------------------------------------------------------------- */
 
@@ -183,18 +185,33 @@ static uint32_t shape_index(const struct quarry_slab *slab, uint64_t bytes)
     return firsts == 0 ? 0 : (uint32_t)size_min_u64(bits_log2_floor_u64(firsts), SLAB_SHAPES - 1);
 }
 
-/*
- * A page is at most a sixteenth of what the class has, so that its free end is no more of it. Small
- * ones have some 16 cells, or 32, unless there would be too many of them.
- */
+/* Whether a page has an end that is too short for a cell, and more than so much of it. */
+static bool is_wasteful(const struct slab_class *class, struct slab_shape shape)
+{
+    uint64_t bytes = (uint64_t)shape.page_count << PAGE_SHIFT;
+
+    return (bytes - (uint64_t)shape.cell_count * class->cell_bytes) * SMALL_WASTE_PART > bytes;
+}
+
+/* The least shape with few cells and a short end, unless there would be too many pages of it. */
+static uint32_t small_index(const struct slab_class *class, uint64_t page_bytes)
+{
+    uint64_t cells_bytes = (uint64_t)SMALL_CELLS * class->cell_bytes;
+    uint32_t index = shape_index(class->slab, size_max_u64(cells_bytes, page_bytes / SMALL_PAGES));
+
+    while (index < SLAB_SHAPES - 1 && is_wasteful(class, class->shape[index])) {
+        index++;
+    }
+    return index;
+}
+
+/* A page is at most a sixteenth of what the class has, so that its free end is no more of it. */
 static struct slab_shape shape_for_next(const struct slab_class *class, uint64_t page_bytes)
 {
     uint32_t index = shape_index(class->slab, page_bytes / 16);
 
     if (class->slab->has_small_pages) {
-        uint64_t bytes =
-            size_max_u64((uint64_t)SMALL_CELLS * class->cell_bytes, page_bytes / SMALL_PAGES);
-        index = (uint32_t)size_min(index, shape_index(class->slab, bytes));
+        index = (uint32_t)size_min(index, small_index(class, page_bytes));
     }
     return class->shape[index];
 }
