@@ -173,10 +173,9 @@ enum quarry_status quarry_block_alloc(struct quarry_block_cache *cache, size_t p
     size_t bytes = block_total_bytes(payload_bytes, extra_bytes);
     struct quarry_cell cell;
     /* What no shard would keep nothing makes way for. */
-    enum quarry_status status =
-        Q_LIKELY(bytes <= atomic_load_relaxed_u64(&cache->limits.max_bytes))
-            ? memory_exchange(cache, bytes, &cell)
-            : memory_take(cache, bytes, &cell);
+    enum quarry_status status = Q_LIKELY(bytes <= atomic_load_relaxed_u64(&cache->limits.max_bytes))
+                                    ? memory_exchange(cache, bytes, &cell)
+                                    : memory_take(cache, bytes, &cell);
     if (Q_UNLIKELY(status == QUARRY_NO_MEMORY)) {
         status = memory_take_slow(cache, bytes, &cell);
     }

@@ -1,6 +1,21 @@
 /*
  * Growing and shrinking a cache.
  *
+ * The capacity bounds what is held, whatever it is for: what the account has charged. A thread that
+ * makes a block asks before the slab takes a page for it (block_cache_on_page). Where that would be
+ * too much, it makes way: by pages of which a quarter is free or more, whose blocks move to others
+ * of their size; or by evicting some more blocks than it needs. The shards then keep as much less,
+ * for else each of them would fill what it has been told it may, hot blocks first, and the next
+ * block find none of it; they come to keep more again as blocks are entered (block_shard_squeeze).
+ *
+ *     capacity |—— blocks ——|—— free cells ——|— held by readers only —|— entries, tables —|
+ *              |<- shards ->|<------------------ squeezed ----------------------------- ->|
+ *
+ * Rejected: counting free cells and entries when a shard's limit is set. How many there are is told
+ * by stopping all threads; and most of them serve the next block, so that a cache which left room
+ * for them would be a tenth smaller than it need be. The account's ceiling as the bound: it refuses
+ * readers who hold a cache's worth of blocks, and a read shall not fail for want of memory.
+ *
  * Three things change its size. Whoever owns it sets its capacity, or reserves a part of it. The
  * memory's arbiter assigns a target, which the capacity of an elastic cache follows. And when
  * memory is short, the account asks for bytes: blocks are evicted, then the blocks that are left
