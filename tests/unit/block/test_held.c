@@ -7,12 +7,9 @@
 
 #include "unit/block/block_rig.h"
 
-#include <pthread.h>
-
 #define CAPACITY   Q_MIB(24)
 #define PHASES     6u
 #define PINS_MAX   64u
-#define THREADS    4u
 #define PIN_EVERY  97u
 #define MANY_BYTES (CAPACITY * 3 / 2)
 
@@ -205,48 +202,6 @@ static void pages_may_fail_at_any_time(void **state)
     cache_end();
 }
 
-/* ---- many threads --------------------------------------------------------------------------- */
-
-struct worker {
-    pthread_t thread;
-    uint32_t number;
-    uint64_t held_most;
-};
-
-static void *work(void *argument)
-{
-    struct worker *worker = argument;
-    uint64_t first = worker->number * UINT64_C(10000000);
-
-    for (uint64_t n = first; n < first + 2000; n++) {
-        uint32_t mean = phase_bytes[(worker->number + n / 500) % PHASES];
-        assert_int_equal(enter(n, bytes_of(mean, n)), QUARRY_OK);
-        (void)is_there(first + n % 64);
-        worker->held_most = size_max_u64(worker->held_most, block_cache_charged_bytes(cache));
-    }
-    return NULL;
-}
-
-static void threads_stay_within_the_capacity_together(void **state)
-{
-    (void)state;
-    struct worker workers[THREADS] = {0};
-
-    cache_begin(0, &options_churn);
-    for (uint32_t i = 0; i < THREADS; i++) {
-        workers[i].number = i;
-        assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
-    }
-    for (uint32_t i = 0; i < THREADS; i++) {
-        assert_int_equal(pthread_join(workers[i].thread, NULL), 0);
-        /* What a thread has in its hands while nothing else is left may come on top. */
-        assert_true(workers[i].held_most <= held_max(CAPACITY) + THREADS * Q_KIB(640));
-    }
-    assert_int_equal(atomic_load_relaxed_u64(&cache->growing_bytes), 0);
-    check_held(THREADS * Q_KIB(640));
-    cache_end();
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -255,7 +210,6 @@ int main(void)
         cmocka_unit_test(what_readers_hold_may_pass_the_capacity),
         cmocka_unit_test(a_capacity_that_falls_gives_pages_back),
         cmocka_unit_test(pages_may_fail_at_any_time),
-        cmocka_unit_test(threads_stay_within_the_capacity_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
