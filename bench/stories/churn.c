@@ -28,11 +28,10 @@
 #include <bench/malloc/worker.h>
 #include <bench/stories/looks.h>
 
-#define PHASES      6u
-#define LOOKS       240u
-#define KEYS_PART   2u  /* keys' bytes ÷ the capacity */
-#define MEMORY_PART 16u /* what all memory may have beside the capacity: the peers have no limit   \
-                         */
+#define PHASES        6u
+#define LOOKS         240u
+#define KEYS_PART     2u  /* keys' bytes ÷ the capacity */
+#define MEMORY_PART   16u /* of the capacity, which all memory has beside it; peers: no limit */
 #define PLANT_EVERY   997u
 #define PLANTED_MAX   512u
 #define RECORD_EVERY  32u

@@ -138,9 +138,10 @@ struct quarry_slab_options {
      */
     bool is_fine;
     /*
-     * Pages of sixteen cells, but of 64 KiB at least: larger ones only where a class has 4,096 of
-     * them. For cells that their owner often declines to move: each keeps a page from being given
-     * back. Costs 2 % more of ends that are too short for a cell.
+     * Pages of about eight cells, but of 24 KiB at least: larger ones only where their ends are too
+     * wasteful, or a class has 4,096 of them. For cells that their owner often declines to move:
+     * each keeps a page from being given back. Costs up to 3 % for ends that are too short for a
+     * cell. Not for a slab that is to adopt pages.
      */
     bool has_small_pages;
     /* Keeps a call stack of each cell taken (debug builds, or a sample), told at destroy. */

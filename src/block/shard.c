@@ -42,8 +42,8 @@
 
 /*
  * A shard that keeps less than its limits, for want of pages, keeps so much more for what is
- * entered. A shard of 16 MiB is back after sixteen times what it lacks; asking in vain costs some
- * 256 KiB of all shards, so that a sixteenth has each 4 MiB that are entered ask once.
+ * entered. One that lacks 1 MiB is back after 32 that were entered; asking in vain evicts 256 KiB
+ * of all shards, so that it is asked for each 8 MiB.
  */
 #define EASE_PART 32u
 
