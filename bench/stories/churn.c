@@ -30,8 +30,8 @@
 
 #define PHASES        6u
 #define LOOKS         240u
-#define KEYS_PART     2u /* keys' bytes ÷ the capacity */
-#define MEMORY_PART   4u /* limit of all memory ÷ the capacity: the peers have none */
+#define KEYS_PART     2u  /* keys' bytes ÷ the capacity */
+#define MEMORY_PART   16u /* of the capacity, which all memory has beside it; peers: no limit */
 #define PLANT_EVERY   997u
 #define PLANTED_MAX   512u
 #define RECORD_EVERY  32u
@@ -128,7 +128,8 @@ int stories_churn_child(const struct bench_cache_driver *driver, int argc, char 
     struct bench_cache_options options = {.capacity_bytes = capacity_bytes,
                                           .value_bytes = phase_bytes[0],
                                           .shard_bits = -1,
-                                          .memory_bytes = MEMORY_PART * capacity_bytes + Q_MIB(64)};
+                                          .memory_bytes = capacity_bytes +
+                                                          capacity_bytes / MEMORY_PART + Q_MIB(4)};
     ref_leak_set_every(RECORD_EVERY);
     churn = (struct churn){.driver = driver,
                            .cache = driver->create(&options),

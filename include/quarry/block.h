@@ -23,6 +23,14 @@
  * (`extra_bytes`), in one cell of a slab or, above the slab's largest, in a run of pages. The
  * cache counts these real bytes, and so does its account.
  *
+ * What a cache holds is bounded by its capacity: pages of cells with what is free in them, large
+ * blocks, entries and tables are at most the capacity, less what is reserved, a 64th more, 1 MiB,
+ * and what an empty cache has. When other sizes are wanted, pages are emptied, by evicting and by
+ * moving, and serve those. Blocks that readers hold cannot move: each keeps its page, of about
+ * eight cells and 24 KiB to 128 KiB as a rule, which counts. Only where nothing is left that nobody
+ * holds does the cache take more; and for a block that is larger than a shard, which it would not
+ * keep.
+ *
  * A lookup that finds its block takes no lock: it reads one line of a table and one of the block.
  *
  * Closing a cache while blocks are out is told, with where they were taken, and refused
@@ -154,7 +162,7 @@ QUARRY_EXPORT size_t quarry_block_bytes(const struct quarry_block *block);
 /* What a cache is to be. `name` is required; zero means the default of the rest. */
 struct quarry_block_cache_options {
     const char *name; /* of its account, lane and owner; 1 to 31 bytes; borrowed for the call */
-    uint64_t capacity_bytes;       /* of blocks; 0: 8 MiB */
+    uint64_t capacity_bytes;       /* of what it holds, see above; 0: 8 MiB */
     struct quarry_account *parent; /* its account is a part of; NULL: the whole memory */
     uint64_t floor_bytes;          /* of its account: what no other may take from it */
     uint64_t ceiling_bytes;        /* of its account; 0: none */
@@ -284,12 +292,15 @@ QUARRY_EXPORT uint64_t quarry_block_cache_evict_file(struct quarry_block_cache *
  * them back. Each shard has its part taken, rounded up. More may be reserved than there is; then a
  * shard keeps nothing.
  *
- * `bytes`: of a reservation, which is undone whole. Cost: evicts at once.
+ * `bytes`: of a reservation, which is undone whole. Cost: evicts at once, and gives pages back.
  */
 QUARRY_EXPORT void quarry_block_cache_reserve(struct quarry_block_cache *cache, uint64_t bytes);
 QUARRY_EXPORT void quarry_block_cache_unreserve(struct quarry_block_cache *cache, uint64_t bytes);
 
-/* Changes the capacity while running; lowered, it evicts at once. `capacity_bytes`: from 1. */
+/*
+ * Changes the capacity while running. Lowered, it evicts at once, and gives pages back.
+ * `capacity_bytes`: from 1.
+ */
 QUARRY_EXPORT void quarry_block_cache_set_capacity(struct quarry_block_cache *cache,
                                                    uint64_t capacity_bytes);
 

@@ -115,6 +115,14 @@ typedef enum quarry_status quarry_slab_page_taken_function(void *argument,
  */
 typedef void quarry_slab_page_given_function(void *argument, const struct quarry_slab_page *page);
 
+/*
+ * Asked before memory for a page is, likewise: whether there may be one of so many bytes. Where
+ * not, a smaller one is asked for once.
+ *
+ * Returns: QUARRY_OK, or why there can be no page: what the take returns then.
+ */
+typedef enum quarry_status quarry_slab_page_wanted_function(void *argument, uint64_t bytes);
+
 /* What a slab is to be. `name` and `lane` are required; zero means the default of the rest. */
 struct quarry_slab_options {
     const char *name;         /* 1 to 31 bytes; borrowed for the call */
@@ -129,6 +137,13 @@ struct quarry_slab_options {
      * bytes less for each on average.
      */
     bool is_fine;
+    /*
+     * Pages of about eight cells, but of 24 KiB at least: larger ones only where their ends are too
+     * wasteful, or a class has 4,096 of them. For cells that their owner often declines to move:
+     * each keeps a page from being given back. Costs up to 3 % for ends that are too short for a
+     * cell. Not for a slab that is to adopt pages.
+     */
+    bool has_small_pages;
     /* Keeps a call stack of each cell taken (debug builds, or a sample), told at destroy. */
     bool tracks_cells;
     /* Measures for how long locks are held: quarry_slab_stats.lock_cpu_ns_max and the one after it.
@@ -139,9 +154,10 @@ struct quarry_slab_options {
      * nothing else. NULL: with the pages. Borrowed until the slab is destroyed.
      */
     struct quarry_lane *record_lane;
-    quarry_slab_page_taken_function *page_taken; /* may be NULL */
-    quarry_slab_page_given_function *page_given; /* may be NULL */
-    void *page_argument;                         /* of both */
+    quarry_slab_page_taken_function *page_taken;   /* may be NULL */
+    quarry_slab_page_given_function *page_given;   /* may be NULL */
+    void *page_argument;                           /* of these three */
+    quarry_slab_page_wanted_function *page_wanted; /* may be NULL */
 };
 
 /*

@@ -86,8 +86,11 @@ static enum quarry_status large_take(struct quarry_block_cache *cache, size_t by
     uint64_t page_count = (bytes + QUARRY_PAGE_BYTES - 1) / QUARRY_PAGE_BYTES;
 
     block_large_collect(cache);
-    enum quarry_status status =
-        quarry_account_pages_alloc(cache->account, cache->lane, page_count, &ret_cell->data);
+    enum quarry_status status = block_cache_on_page(cache, page_count * QUARRY_PAGE_BYTES);
+    if (status == QUARRY_OK) {
+        status =
+            quarry_account_pages_alloc(cache->account, cache->lane, page_count, &ret_cell->data);
+    }
     if (status != QUARRY_OK) {
         return status;
     }
@@ -136,9 +139,11 @@ static enum quarry_status memory_exchange(struct quarry_block_cache *cache, size
 }
 
 /*
- * The memory is full, and other reclaimers have done what they could. What this cache holds it can
- * always exchange: some blocks go, and their cells come back as soon as readers have left them.
- * Where that finds no cell, of another size than most, the cache is to give whole pages first.
+ * The memory is full, or the cache holds all that it may, and other reclaimers have done what they
+ * could. What this cache holds it can always exchange: some blocks go, and their cells come back as
+ * soon as readers have left them, or whole pages, where most of their cells are free. Where that
+ * finds no cell, of another size than most, the cache is to give whole pages first. What is left
+ * then is held by readers: for their sake the cache may pass what it may hold.
  */
 static enum quarry_status memory_take_slow(struct quarry_block_cache *cache, size_t bytes,
                                            struct quarry_cell *ret_cell)
@@ -146,15 +151,16 @@ static enum quarry_status memory_take_slow(struct quarry_block_cache *cache, siz
     enum quarry_status status = QUARRY_NO_MEMORY;
 
     for (uint32_t i = 1; i <= EVICT_ROUNDS && status == QUARRY_NO_MEMORY; i++) {
-        if (block_cache_evict_ahead(cache, bytes * i) == 0) {
+        if (!block_cache_make_way(cache, bytes * i)) {
             break;
-        }
-        for (uint32_t j = 0; j < REF_EPOCH_ADVANCES; j++) {
-            ref_epoch_advance(cache->epoch);
         }
         status = memory_exchange(cache, bytes, ret_cell);
     }
-    return status == QUARRY_NO_MEMORY ? memory_take(cache, bytes, ret_cell) : status;
+    if (status != QUARRY_NO_MEMORY) {
+        return status;
+    }
+    block_cache_make_room(cache, bytes);
+    return memory_take(cache, bytes, ret_cell);
 }
 
 enum quarry_status quarry_block_alloc(struct quarry_block_cache *cache, size_t payload_bytes,
@@ -166,7 +172,10 @@ enum quarry_status quarry_block_alloc(struct quarry_block_cache *cache, size_t p
     }
     size_t bytes = block_total_bytes(payload_bytes, extra_bytes);
     struct quarry_cell cell;
-    enum quarry_status status = memory_exchange(cache, bytes, &cell);
+    /* What no shard would keep nothing makes way for. */
+    enum quarry_status status = Q_LIKELY(bytes <= atomic_load_relaxed_u64(&cache->limits.max_bytes))
+                                    ? memory_exchange(cache, bytes, &cell)
+                                    : memory_take(cache, bytes, &cell);
     if (Q_UNLIKELY(status == QUARRY_NO_MEMORY)) {
         status = memory_take_slow(cache, bytes, &cell);
     }

@@ -143,6 +143,7 @@ static enum quarry_status take_pages(struct quarry_memory *memory, const struct 
     cache->lane = lane;
     cache->heap = memory;
     cache->own_bytes = page_count * QUARRY_PAGE_BYTES;
+    atomic_store_relaxed_u64(&cache->held_max_bytes, UINT64_MAX); /* until it is made */
     *ret_cache = cache;
     return QUARRY_OK;
 }
@@ -185,7 +186,14 @@ static enum quarry_status make_slab(struct quarry_block_cache *cache, const stru
                                     struct quarry_error *error)
 {
     struct quarry_slab_options options = {
-        .name = plan->name, .lane = cache->lane, .account = cache->account, .epoch = cache->epoch};
+        .name = plan->name,
+        .lane = cache->lane,
+        .account = cache->account,
+        .epoch = cache->epoch,
+        .has_small_pages = true,
+        .page_wanted = block_cache_on_page,
+        .page_argument = cache,
+    };
     enum quarry_status status = quarry_slab_create(cache->heap, &options, &cache->slab, error);
 
     for (size_t i = 0; i < sizeof(usual_payloads) / sizeof(usual_payloads[0]); i++) {
@@ -205,6 +213,7 @@ static enum quarry_status make_shards(struct quarry_block_cache *cache, const st
     cache->lookups.mask = plan->stripe_count - 1;
     atomic_store_relaxed_u64(&cache->capacity_bytes, plan->capacity_bytes);
     atomic_store_relaxed_u64(&cache->limits.max_bytes, part == 0 ? 1 : part);
+    cache->memory.cache = cache;
     cache->memory.account = cache->account;
     cache->memory.lane = cache->lane;
     for (; cache->shard_count < plan->shard_count; cache->shard_count++) {
@@ -282,6 +291,8 @@ enum quarry_status quarry_block_cache_create(struct quarry_memory *memory,
         return error_set(error, status, "block cache '%s' could not be made: %s", plan.name,
                          quarry_status_name(status));
     }
+    cache->fixed_bytes = block_cache_charged_bytes(cache);
+    block_cache_bound(cache);
     block_cache_totals(cache, &totals);
     cache->made_ns = totals.time_ns;
     block_windows_init(&cache->windows, &totals);

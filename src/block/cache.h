@@ -34,6 +34,11 @@ struct quarry_block_cache {
     struct block_limits limits;
     _Atomic uint64_t capacity_bytes;
     _Atomic uint64_t reserved_bytes;
+    _Atomic uint64_t held_max_bytes; /* what may be charged, but for what readers hold */
+    _Atomic uint64_t growing_bytes;  /* allowed to threads that have perhaps not charged it yet */
+    _Atomic uint32_t gather_left;    /* calls until pages are gathered again */
+    _Atomic uint32_t gather_vain;    /* calls in a row that found none, as a power of two */
+    uint64_t fixed_bytes;            /* const: what an empty cache has charged */
 
     _Atomic uint64_t large_serial; /* of large blocks, ever */
     _Atomic uint64_t large_count;
@@ -125,19 +130,34 @@ enum quarry_status block_cache_enter(struct quarry_block_cache *cache,
 
 /* Evicts `bytes`, of all shards alike, and waits for nobody. Returns: bytes evicted. */
 uint64_t block_cache_evict(struct quarry_block_cache *cache, uint64_t bytes);
-/* Evicts at least `bytes`, and so much that not every block that is made has to ask. */
-uint64_t block_cache_evict_ahead(struct quarry_block_cache *cache, uint64_t bytes);
 /*
- * Between these the calling thread takes memory for a block that others can make way for: when the
- * account asks this cache, it gives what is free in it, evicts nothing and moves nothing. They do
- * not nest.
+ * Makes way for a block of `bytes` where there is no memory, or no more for this cache: by pages of
+ * which most is free, or by evicting as much, and so much more that not every block that is made
+ * has to ask; shards keep so much less from then on. Returns: whether anything is free now.
+ */
+bool block_cache_make_way(struct quarry_block_cache *cache, uint64_t bytes);
+/*
+ * Brings what the cache holds to `bytes` below what it may, as far as nobody holds it: with all
+ * that quarry_block_cache_shrink does.
+ */
+void block_cache_make_room(struct quarry_block_cache *cache, uint64_t bytes);
+/*
+ * Between these the calling thread takes memory for a block that others can make way for: the cache
+ * takes no page beyond what it may hold, and when the account asks this cache, it gives what is
+ * free in it, evicts nothing and moves nothing. They do not nest.
  */
 void block_cache_exchange_begin(const struct quarry_block_cache *cache);
-void block_cache_exchange_end(const struct quarry_block_cache *cache);
+void block_cache_exchange_end(struct quarry_block_cache *cache);
+/* Whether the calling thread may take a page or a run for the cache: a page_wanted function. */
+enum quarry_status block_cache_on_page(void *cache, uint64_t bytes);
 /* What the cache's account calls. `cache`: a struct quarry_block_cache. */
 uint64_t block_cache_on_reclaim(void *cache, uint64_t wanted_bytes);
 void block_cache_on_value(void *cache, struct quarry_account_value *ret_value);
 void block_cache_on_target(void *cache, uint64_t target_bytes);
+/* What the account has charged: blocks, free cells, tables. */
+uint64_t block_cache_charged_bytes(const struct quarry_block_cache *cache);
+/* What may be held is what the capacity and reservations say. */
+void block_cache_bound(struct quarry_block_cache *cache);
 /* Brings every shard to the limits. */
 void block_cache_aim(struct quarry_block_cache *cache);
 

@@ -5,7 +5,7 @@
  *
  * Locking: none; the figure is atomic.
  */
-#include <block/memory.h>
+#include <block/cache.h>
 
 #include <string.h>
 
@@ -15,6 +15,7 @@ void *block_memory_take(struct block_memory *memory, size_t bytes)
     void *base = NULL;
 
     Q_ASSERT(page_count != 0);
+    block_cache_make_room(memory->cache, page_count * QUARRY_PAGE_BYTES);
     if (quarry_account_pages_alloc(memory->account, memory->lane, page_count, &base) != QUARRY_OK) {
         return NULL;
     }

@@ -8,9 +8,12 @@
 
 #include <base/base.h>
 
+struct quarry_block_cache;
+
 struct block_memory {
-    struct quarry_account *account; /* borrowed */
-    struct quarry_lane *lane;       /* borrowed */
+    struct quarry_block_cache *cache; /* borrowed: makes room for what is taken */
+    struct quarry_account *account;   /* borrowed */
+    struct quarry_lane *lane;         /* borrowed */
     _Atomic uint64_t taken_bytes;
 };
 

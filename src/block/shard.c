@@ -40,6 +40,13 @@
 
 #include <block/copy.h>
 
+/*
+ * A shard that keeps less than its limits, for want of pages, keeps so much more for what is
+ * entered. One that lacks 1 MiB is back after 32 that were entered; asking in vain evicts 256 KiB
+ * of all shards, so that it is asked for each 8 MiB.
+ */
+#define EASE_PART 32u
+
 /* ---- events of the clock -------------------------------------------------------------------- */
 
 static uint64_t hash_of(const struct clock_pro_entry *entry)
@@ -435,6 +442,15 @@ static void prefetch_hand(const struct block_shard *shard, uint32_t number)
                        1);
 }
 
+/* Something was entered: the shard may keep a little more of what its limits say. */
+static void ease(struct block_shard *shard, uint64_t bytes)
+{
+    uint64_t eased_bytes = size_min_u64(shard->squeezed_bytes, bytes / EASE_PART + 1);
+
+    shard->squeezed_bytes -= eased_bytes;
+    shard->clock.max_bytes += eased_bytes;
+}
+
 enum quarry_status block_shard_put(struct block_shard *shard, const struct block_put *put,
                                    struct block_victims *victims)
 {
@@ -444,6 +460,9 @@ enum quarry_status block_shard_put(struct block_shard *shard, const struct block
         return QUARRY_NO_MEMORY;
     }
     enum quarry_status status = enter(shard, put);
+    if (shard->squeezed_bytes != 0) {
+        ease(shard, put->bytes);
+    }
     prefetch_hand(shard, shard->clock.hand_cold);
     prefetch_hand(shard, shard->clock.hand_test);
     bool has_old_tables = shard->old_tables != 0;
@@ -509,6 +528,8 @@ bool block_shard_aim(struct block_shard *shard, const struct block_limits *limit
     /* Relaxed: written before the lock was asked for by whoever wants them kept. */
     uint64_t max_bytes = atomic_load_relaxed_u64(&limits->max_bytes);
     uint64_t reserved_bytes = atomic_load_relaxed_u64(&limits->reserved_bytes);
+    shard->squeezed_bytes = size_min_u64(shard->squeezed_bytes, max_bytes / 2);
+    max_bytes -= shard->squeezed_bytes;
     uint64_t wanted = max_bytes > reserved_bytes ? max_bytes - reserved_bytes : 1;
     uint64_t resident = clock_pro_resident_bytes(&shard->clock);
     bool is_reached = resident <= sat_add_u64(wanted, BLOCK_TARGET_STEP_BYTES);
@@ -521,19 +542,42 @@ bool block_shard_aim(struct block_shard *shard, const struct block_limits *limit
     return is_reached;
 }
 
+/* Returns: bytes evicted. */
+static uint64_t shrink_locked(struct block_shard *shard, uint64_t bytes) Q_REQUIRES(&shard->mutex)
+{
+    uint64_t before = clock_pro_resident_bytes(&shard->clock);
+    uint64_t target = clock_pro_target(&shard->clock);
+    uint64_t wanted = sat_sub_u64(before, bytes);
+
+    if (wanted < target) {
+        clock_pro_shrink(&shard->clock, target - wanted);
+    }
+    return before - clock_pro_resident_bytes(&shard->clock);
+}
+
 uint64_t block_shard_shrink(struct block_shard *shard, uint64_t bytes,
                             struct block_victims *victims)
 {
     os_mutex_lock(&shard->mutex);
-    uint64_t before = clock_pro_resident_bytes(&shard->clock);
-    uint64_t target = clock_pro_target(&shard->clock);
-    uint64_t wanted = before > bytes ? before - bytes : 0;
-    if (wanted < target) {
-        clock_pro_shrink(&shard->clock, target - wanted);
-    }
-    uint64_t after = clock_pro_resident_bytes(&shard->clock);
+    uint64_t evicted_bytes = shrink_locked(shard, bytes);
     unlock(shard, victims);
-    return before - after;
+    return evicted_bytes;
+}
+
+uint64_t block_shard_squeeze(struct block_shard *shard, const struct block_limits *limits,
+                             uint64_t bytes, struct block_victims *victims)
+{
+    os_mutex_lock(&shard->mutex);
+    uint64_t evicted_bytes = shrink_locked(shard, bytes);
+    /* Relaxed both: as in block_shard_aim. */
+    uint64_t max_bytes = atomic_load_relaxed_u64(&limits->max_bytes);
+    uint64_t reserved_bytes = atomic_load_relaxed_u64(&limits->reserved_bytes);
+    /* Residents are below their target, not at it. */
+    uint64_t kept_bytes = clock_pro_resident_bytes(&shard->clock) + 1 + reserved_bytes;
+    shard->squeezed_bytes = size_min_u64(sat_sub_u64(max_bytes, kept_bytes), max_bytes / 2);
+    clock_pro_set_limits(&shard->clock, max_bytes - shard->squeezed_bytes, reserved_bytes);
+    unlock(shard, victims);
+    return evicted_bytes;
 }
 
 /* ---- finding and moving --------------------------------------------------------------------- */

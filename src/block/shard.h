@@ -34,6 +34,7 @@ struct block_shard {
     struct clock_pro clock; /* values are addresses of headers */
     struct block_files files;
     uint64_t used;                /* slots of the table */
+    uint64_t squeezed_bytes;      /* so much less than the limits say is kept, for want of pages */
     struct block_header *victims; /* the cache's references that are to go, by whoever unlocks */
     uint64_t kind_bytes[QUARRY_BLOCK_KINDS];
     struct block_pair counts[BLOCK_CELLS];     /* insertions, evictions; read by anybody */
@@ -106,6 +107,14 @@ bool block_shard_aim(struct block_shard *shard, const struct block_limits *limit
 /* Evicts `bytes` of what is resident. Returns: how many it did. */
 uint64_t block_shard_shrink(struct block_shard *shard, uint64_t bytes,
                             struct block_victims *victims);
+
+/*
+ * As block_shard_shrink, for want of pages: what is left then is what the shard keeps from now on,
+ * but for half of its limits, and a sixteenth of what is entered more each time. So a cache whose
+ * free cells do not fit comes to keep what does, and finds out when more would.
+ */
+uint64_t block_shard_squeeze(struct block_shard *shard, const struct block_limits *limits,
+                             uint64_t bytes, struct block_victims *victims);
 
 /* The block under a key, with a reference for the caller; NULL: none. Takes the lock. */
 struct block_header *block_shard_find(struct block_shard *shard, const struct quarry_block_key *key,

@@ -52,6 +52,9 @@ enum slab_page_state {
     SLAB_PAGE_LEAVING,    /* nor are there any: it goes when readers have left */
 };
 
+/* The counts of calls that pages keep have so many bits. */
+#define SLAB_VAIN_UNTIL_MASK ((UINT32_C(1) << 28) - 1)
+
 /* The record of a page; its cells are elsewhere. */
 struct slab_page {
     /* const while published */
@@ -71,10 +74,11 @@ struct slab_page {
     /* guarded by the class' mutex */
     uint32_t free_count;
     uint32_t limbo_count;
-    uint32_t worn_count; /* cells that cannot be taken any more */
-    uint32_t first_word; /* no free bit below it */
-    uint32_t fill;       /* which of the class' lists it is in; SLAB_FILL_NONE: none */
-    uint32_t reserved;
+    uint32_t worn_count;    /* cells that cannot be taken any more */
+    uint32_t first_word;    /* no free bit below it */
+    uint32_t fill;          /* which of the class' lists it is in; SLAB_FILL_NONE: none */
+    uint32_t vain_log2 : 4; /* how often it could not be emptied, about */
+    uint32_t vain_until : 28;
     uint64_t limbo_stamp; /* of what was retired last; of a dead record: of its death */
     struct slab_page *next, *previous;             /* in the list of its fill, or of dead records */
     struct slab_page *limbo_next, *limbo_previous; /* among pages with cells in limbo */

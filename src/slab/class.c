@@ -130,7 +130,7 @@ static void class_init(struct slab_class *class, struct quarry_slab *slab, uint3
         size_max_u64(SLAB_MAGAZINE_BYTES_MAX / cell_bytes, cell_bytes > Q_KIB(64) ? 1 : 2),
         SLAB_MAGAZINE_CELLS_MAX);
     for (uint32_t i = 0; i < SLAB_SHAPES; i++) {
-        class->shape[i] = slab_shape_choose(cell_bytes, SLAB_PAGE_PAGES_FIRST << i);
+        class->shape[i] = slab_shape_choose(cell_bytes, slab_first_pages(class->slab) << i);
     }
     class->table = &slab_table_none;
     class->random = id * 2654435769u + 1;

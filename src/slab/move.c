@@ -18,12 +18,6 @@
  *
  * No lock is held over more than a batch of cells, and none in the callback. One mover at a time,
  * by a flag: a second is turned away, not kept waiting.
- *
- * Compacting empties the sparsest pages, for the bytes to be copied are what it costs; only where
- * the class has free cells for them elsewhere, so that nothing is added. Whoever compacts may be in
- * a hurry, a read that has no memory: a page is left at the first cell that its owner declines, and
- * nobody is waited for. Rejected there: going over it again after yielding, as for a page that is
- * to be moved; where each page has a block that somebody holds, a read took 40 to 770 ms of that.
  */
 #include <slab/move.h>
 
@@ -37,8 +31,8 @@
 #define MOVE_ROUNDS_FEW 3u
 /* Cells that are not live and cost as much as one that is moved. */
 #define SKIPPED_PER_CELL 64u
-/* How many pages of a list are compared by address. */
-#define LOOK_AT 8u
+/* For how many calls a page is left alone that could not be emptied, at most, as a power of two. */
+#define VAIN_LOG2_MAX 12u
 
 /* ---- one cell ------------------------------------------------------------------------------- */
 
@@ -267,6 +261,17 @@ bool slab_mover_step(struct slab_mover *mover, uint32_t cell_count)
             (mover->declined_count != 0 && mover->round + 1 < mover_rounds(mover)));
 }
 
+/* Whoever compacts passes over the page: for one call, and twice as many each time. */
+static void page_mark_vain_locked(const struct slab_class *class, struct slab_page *page)
+    Q_REQUIRES(&class->mutex)
+{
+    /* Relaxed: a count of calls. */
+    uint32_t now = atomic_load_relaxed_u32(&class->slab->compact_count);
+
+    page->vain_until = (now + (UINT32_C(1) << page->vain_log2)) & SLAB_VAIN_UNTIL_MASK;
+    page->vain_log2 = (uint32_t)size_min(page->vain_log2 + 1, VAIN_LOG2_MAX) & 15u;
+}
+
 /* The page leaves if it has no live cell; else it is restored. */
 static bool page_try_leave(struct slab_class *class, struct slab_page *page)
 {
@@ -277,6 +282,7 @@ static bool page_try_leave(struct slab_class *class, struct slab_page *page)
     if (is_empty) {
         slab_page_leave_locked(class, page, &gone);
     } else {
+        page_mark_vain_locked(class, page);
         slab_page_restore_locked(class, page, &gone);
     }
     slab_unlock(class->slab, &class->mutex);
@@ -299,16 +305,15 @@ static enum quarry_status page_withdraw(struct slab_class *class, uint32_t index
     return is_active ? QUARRY_OK : QUARRY_NOT_FOUND;
 }
 
-/* Only one moves at a time. */
-static bool moving_claim(struct quarry_slab *slab)
+bool slab_moving_claim(struct quarry_slab *slab)
 {
     uint32_t expected = 0;
 
-    /* Pairs with the release in moving_release. */
+    /* Pairs with the release in slab_moving_release. */
     return atomic_cas_acquire_u32(&slab->is_moving, &expected, 1);
 }
 
-static void moving_release(struct quarry_slab *slab)
+void slab_moving_release(struct quarry_slab *slab)
 {
     atomic_store_release_u32(&slab->is_moving, 0);
 }
@@ -348,12 +353,12 @@ enum quarry_status slab_mover_begin(struct slab_mover *ret_mover, struct quarry_
     if (ret_mover->class == NULL) {
         return QUARRY_NOT_FOUND;
     }
-    if (!moving_claim(slab)) {
+    if (!slab_moving_claim(slab)) {
         return QUARRY_BUSY;
     }
     enum quarry_status status = mover_withdraw(ret_mover, page);
     if (status != QUARRY_OK) {
-        moving_release(slab);
+        slab_moving_release(slab);
     }
     return status;
 }
@@ -362,8 +367,20 @@ enum quarry_status slab_mover_end(struct slab_mover *mover)
 {
     enum quarry_status status = mover_finish(mover);
 
-    moving_release(mover->class->slab);
+    slab_moving_release(mover->class->slab);
     return status;
+}
+
+enum quarry_status slab_mover_empty(struct slab_mover *mover, uint32_t index)
+{
+    enum quarry_status status = mover_withdraw(mover, index);
+
+    if (status != QUARRY_OK) {
+        return status;
+    }
+    while (slab_mover_step(mover, UINT32_MAX)) {
+    }
+    return mover_finish(mover);
 }
 
 enum quarry_status quarry_slab_move_page(struct quarry_slab *slab, uint32_t class_id, uint32_t page,
@@ -392,22 +409,10 @@ void slab_move_after_fork(struct quarry_slab *slab)
             }
         }
     }
-    moving_release(slab);
+    slab_moving_release(slab);
 }
 
-/* ---- giving back ---------------------------------------------------------------------------- */
-
-/* Gives back what is empty of a class. */
-static uint64_t class_trim(struct slab_class *class)
-{
-    struct slab_gone gone = {.first = NULL};
-    uint64_t bytes = slab_limbo_settle(class);
-
-    slab_lock(class->slab, &class->mutex);
-    slab_spares_drop_locked(class, &gone);
-    slab_unlock(class->slab, &class->mutex);
-    return bytes + slab_pages_free(class->slab, &gone);
-}
+/* ---- looks for who chooses pages ------------------------------------------------------------ */
 
 size_t slab_peek_refs(struct quarry_slab *slab, uint32_t class_id, uint32_t page, uint32_t cell,
                       quarry_ref *refs, size_t ref_capacity)
@@ -446,149 +451,4 @@ size_t slab_least_free_above(struct quarry_slab *slab, size_t bytes)
         }
     }
     return least;
-}
-
-uint64_t slab_settle(struct quarry_slab *slab)
-{
-    uint64_t bytes = 0;
-
-    slab_limbo_advance(slab);
-    for (uint32_t id = 1; id < atomic_load_acquire_u32(&slab->class_count); id++) {
-        bytes += slab_limbo_settle(slab_class_of(slab, id));
-    }
-    slab_records_free(slab, false);
-    return bytes;
-}
-
-uint64_t quarry_slab_trim(struct quarry_slab *slab)
-{
-    struct slab_gone gone = {.first = NULL};
-
-    slab_threads_give_up(slab, &gone);
-    uint64_t bytes = slab_pages_free(slab, &gone);
-    if (slab->epoch != NULL) {
-        slab_limbo_advance(slab);
-    }
-    for (uint32_t id = 1; id < atomic_load_acquire_u32(&slab->class_count); id++) {
-        bytes += class_trim(slab_class_of(slab, id));
-    }
-    slab_records_free(slab, false);
-    return bytes;
-}
-
-/* A page that is worth emptying. */
-struct victim {
-    struct slab_class *class;
-    const struct slab_page *page; /* compared, never followed */
-    uint32_t index;
-    uint64_t live_bytes; /* to be copied */
-    uint64_t page_bytes; /* to be given back */
-};
-
-/*
- * Pages that could not be emptied in this call: a cell or two are pinned, and the owner declines
- * each time. Others of the class may go all the same; after so many the call gives up.
- */
-#define STUCK_MAX 16u
-
-struct stuck {
-    const struct slab_page *page[STUCK_MAX]; /* compared, never followed */
-    uint32_t count;
-};
-
-static bool is_stuck(const struct stuck *stuck, const struct slab_page *page)
-{
-    for (uint32_t i = 0; i < stuck->count; i++) {
-        if (stuck->page[i] == page) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Of the sparsest pages of a class that of the highest address; NULL: none is partly free. */
-static struct slab_page *class_sparsest(const struct slab_class *class, const struct stuck *stuck)
-{
-    for (uint32_t fill = SLAB_FILLS; fill-- > 0;) {
-        struct slab_page *best = NULL, *page = class->fill[fill];
-        for (uint32_t i = 0; page != NULL && i < LOOK_AT + STUCK_MAX; i++, page = page->next) {
-            if ((best == NULL || page->base > best->base) && !is_stuck(stuck, page)) {
-                best = page;
-            }
-        }
-        if (best != NULL) {
-            return best;
-        }
-    }
-    return NULL;
-}
-
-/* The class' best page, if it is better than what was found before and its cells fit elsewhere. */
-static void victim_consider(struct victim *victim, struct slab_class *class,
-                            const struct stuck *stuck)
-{
-    slab_lock(class->slab, &class->mutex);
-    const struct slab_page *page = class_sparsest(class, stuck);
-    if (page != NULL && class->free_count - page->free_count >= slab_page_out_count(page)) {
-        uint64_t live_bytes = (uint64_t)slab_page_out_count(page) * class->cell_bytes;
-        uint64_t page_bytes = (uint64_t)page->page_count << PAGE_SHIFT;
-        if (victim->class == NULL ||
-            live_bytes * victim->page_bytes < victim->live_bytes * page_bytes) {
-            *victim = (struct victim){class, page, page->index, live_bytes, page_bytes};
-        }
-    }
-    slab_unlock(class->slab, &class->mutex);
-}
-
-/* Over all classes. */
-static struct victim victim_choose(struct quarry_slab *slab, const struct stuck *stuck)
-{
-    struct victim victim = {.class = NULL};
-
-    for (uint32_t id = 1; id < atomic_load_acquire_u32(&slab->class_count); id++) {
-        victim_consider(&victim, slab_class_of(slab, id), stuck);
-    }
-    return victim;
-}
-
-/* Empties a page that has been withdrawn. */
-static enum quarry_status mover_run(struct slab_mover *mover)
-{
-    while (slab_mover_step(mover, UINT32_MAX)) {
-    }
-    return mover_finish(mover);
-}
-
-static uint64_t compact_moving(struct quarry_slab *slab, uint64_t wanted_bytes,
-                               quarry_slab_move_function *move, void *argument)
-{
-    struct stuck stuck = {.count = 0};
-    uint64_t bytes = 0;
-
-    while (bytes < wanted_bytes && stuck.count < STUCK_MAX) {
-        struct victim victim = victim_choose(slab, &stuck);
-        if (victim.class == NULL) {
-            break;
-        }
-        struct slab_mover mover = {
-            .class = victim.class, .move = move, .argument = argument, .is_brief = true};
-        if (mover_withdraw(&mover, victim.index) == QUARRY_OK && mover_run(&mover) == QUARRY_OK) {
-            bytes += victim.page_bytes;
-        } else {
-            stuck.page[stuck.count++] = victim.page;
-        }
-    }
-    return bytes;
-}
-
-uint64_t quarry_slab_compact(struct quarry_slab *slab, uint64_t wanted_bytes,
-                             quarry_slab_move_function *move, void *argument)
-{
-    uint64_t bytes = quarry_slab_trim(slab);
-
-    if (bytes < wanted_bytes && moving_claim(slab)) {
-        bytes += compact_moving(slab, wanted_bytes - bytes, move, argument);
-        moving_release(slab);
-    }
-    return bytes;
 }

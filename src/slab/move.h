@@ -56,6 +56,18 @@ bool slab_mover_step(struct slab_mover *mover, uint32_t cell_count);
 enum quarry_status slab_mover_end(struct slab_mover *mover);
 
 /*
+ * Whoever moves cells claims the slab for it, one at a time. Returns: false: another one moves.
+ * slab_mover_begin does it itself. Release: pairs with the acquire of the next claim.
+ */
+bool slab_moving_claim(struct quarry_slab *slab);
+void slab_moving_release(struct quarry_slab *slab);
+/*
+ * Empties a page at once, by a mover of which the class, the callback and the manner are set; the
+ * claim is the caller's. Returns: as quarry_slab_move_page.
+ */
+enum quarry_status slab_mover_empty(struct slab_mover *mover, uint32_t index);
+
+/*
  * Refs of some cells of a page that are in use, or with threads, from a cell on: a sample, for
  * which nobody is stopped. Inside the epoch. Returns: how many.
  */
@@ -77,13 +89,6 @@ size_t slab_least_free_above(struct quarry_slab *slab, size_t bytes);
  */
 void slab_class_read_stats(struct quarry_slab *slab, uint32_t class_id,
                            struct quarry_slab_stats *ret_stats);
-
-/*
- * Lets go of what waits for readers that have left: of all classes with such pages. Gives back the
- * pages that become empty by that. Unlike quarry_slab_trim no thread is stopped, and a class keeps
- * an empty page. Returns: bytes given back. Cost: a process barrier or two; O(classes).
- */
-uint64_t slab_settle(struct quarry_slab *slab);
 
 /* In the child of a fork: whoever was moving is gone. */
 void slab_move_after_fork(struct quarry_slab *slab);

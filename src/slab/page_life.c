@@ -15,6 +15,16 @@
 #include <slab/meta.h>
 #include <slab/table.h>
 
+/*
+ * Pages of a class from which on small ones grow. A ref numbers 65,536; with each doubling of the
+ * class there are 2,048 more at least, so that 32 doublings would do.
+ */
+#define SMALL_PAGES 4096u
+/* Cells of a small page, about. */
+#define SMALL_CELLS 8u
+/* The part of one that its end may be; else the next larger shape is taken. */
+#define SMALL_WASTE_PART 32u
+
 /* ---- going ---------------------------------------------------------------------------------- */
 
 /* The generation that the page's cells have reached. */
@@ -167,13 +177,51 @@ void slab_page_init(struct slab_page *page, const struct slab_class *class, char
     }
 }
 
+/* The largest shape of up to so many bytes; the first is of any. */
+static uint32_t shape_index(const struct quarry_slab *slab, uint64_t bytes)
+{
+    uint64_t firsts = bytes / ((uint64_t)slab_first_pages(slab) << PAGE_SHIFT);
+
+    return firsts == 0 ? 0 : (uint32_t)size_min_u64(bits_log2_floor_u64(firsts), SLAB_SHAPES - 1);
+}
+
+/* Whether a page has an end that is too short for a cell, and more than so much of it. */
+static bool is_wasteful(const struct slab_class *class, struct slab_shape shape)
+{
+    uint64_t bytes = (uint64_t)shape.page_count << PAGE_SHIFT;
+
+    return (bytes - (uint64_t)shape.cell_count * class->cell_bytes) * SMALL_WASTE_PART > bytes;
+}
+
+/* The least shape with few cells and a short end, unless there would be too many pages of it. */
+static uint32_t small_index(const struct slab_class *class, uint64_t page_bytes)
+{
+    uint64_t cells_bytes = (uint64_t)SMALL_CELLS * class->cell_bytes;
+    uint32_t index = shape_index(class->slab, size_max_u64(cells_bytes, page_bytes / SMALL_PAGES));
+
+    while (index < SLAB_SHAPES - 1 && is_wasteful(class, class->shape[index])) {
+        index++;
+    }
+    return index;
+}
+
 /* A page is at most a sixteenth of what the class has, so that its free end is no more of it. */
 static struct slab_shape shape_for_next(const struct slab_class *class, uint64_t page_bytes)
 {
-    uint64_t firsts = page_bytes / 16 / ((uint64_t)SLAB_PAGE_PAGES_FIRST << PAGE_SHIFT);
+    uint32_t index = shape_index(class->slab, page_bytes / 16);
 
-    return class->shape[firsts == 0 ? 0
-                                    : size_min_u64(bits_log2_floor_u64(firsts), SLAB_SHAPES - 1)];
+    if (class->slab->has_small_pages) {
+        index = (uint32_t)size_min(index, small_index(class, page_bytes));
+    }
+    return class->shape[index];
+}
+
+/* Asks the owner before there is one. */
+static enum quarry_status page_ask(const struct quarry_slab *slab, struct slab_shape shape)
+{
+    return slab->page_wanted == NULL
+               ? QUARRY_OK
+               : slab->page_wanted(slab->page_argument, (uint64_t)shape.page_count << PAGE_SHIFT);
 }
 
 /* The memory of a page: its cells and its record. */
@@ -237,8 +285,11 @@ static enum quarry_status page_add_shape(struct slab_class *class, struct slab_s
     struct quarry_slab *slab = class->slab;
     struct page_run run = {.base = NULL};
     void *record;
-    enum quarry_status status = page_memory_take(slab, shape, &run, &record);
+    enum quarry_status status = page_ask(slab, shape);
 
+    if (status == QUARRY_OK) {
+        status = page_memory_take(slab, shape, &run, &record);
+    }
     if (status != QUARRY_OK) {
         return status;
     }

@@ -46,8 +46,10 @@ static uint64_t shape_waste(struct slab_shape shape, size_t cell_bytes)
 struct slab_shape slab_shape_choose(size_t cell_bytes, uint32_t target)
 {
     uint32_t least = (uint32_t)(size_align_up(cell_bytes, PAGE_BYTES) >> PAGE_SHIFT);
-    uint32_t low = (uint32_t)size_max_u64(target - target / 8, least);
-    uint32_t high = (uint32_t)size_max_u64(target + target / 16, low);
+    uint32_t below = target < SLAB_PAGE_PAGES_FIRST ? 1 : target / 8;
+    uint32_t above = target < SLAB_PAGE_PAGES_FIRST ? 1 : target / 16;
+    uint32_t low = (uint32_t)size_max_u64(target - below, least);
+    uint32_t high = (uint32_t)size_max_u64(target + above, low);
     /* Of a few large cells each is a large part of the page: any length that they fill will do. */
     struct slab_shape best = shape_of(cell_bytes, cell_bytes > CELL_LARGE_BYTES ? least : low);
 

@@ -95,10 +95,12 @@ struct slab_shape {
 #define SLAB_PAGE_PAGES_LARGE 128u
 /* Sizes of pages from first to large, each twice the one before. */
 #define SLAB_SHAPES 5u
+/* Of a slab of small pages: the first ones, one page more or less. */
+#define SLAB_PAGE_PAGES_SMALL 4u
 
 /*
  * The shape of a page of about `target` pages of 8 KiB that wastes least of its end: from 7/8 to
- * 17/16 of the target, or the least that hold a cell.
+ * 17/16 of the target, one more or less of fewer than 8, or the least that hold a cell.
  */
 struct slab_shape slab_shape_choose(size_t cell_bytes, uint32_t target);
 

@@ -67,6 +67,8 @@ static void slab_init(struct quarry_slab *slab, struct page_heap *heap,
     slab->record_lane = (struct page_lane *)(void *)record_lane(options);
     slab->page_taken = options->page_taken;
     slab->page_given = options->page_given;
+    slab->has_small_pages = options->has_small_pages;
+    slab->page_wanted = options->page_wanted;
     slab->page_argument = options->page_argument;
     slab->account = options->account;
     slab->epoch = options->epoch;

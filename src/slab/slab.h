@@ -11,6 +11,7 @@
 #include <quarry/slab.h>
 
 #include <slab/cell.h>
+#include <slab/compact.h>
 #include <slab/move.h>
 #include <slab/take.h>
 

@@ -215,16 +215,18 @@ struct quarry_slab {
     uint32_t per_doubling; /* classes in a doubling to begin with */
     uint32_t grain_bytes;  /* least alignment of cells: 4 or 8 */
     bool is_adaptive;
+    bool has_small_pages;
     bool times_locks;
     bool is_forked; /* in a child of fork: pages that were on their way may be lost */
     struct page_heap *heap;
-    struct page_lane *lane;                      /* of pages */
-    struct page_lane *record_lane;               /* of everything else */
-    struct quarry_account *account;              /* NULL: none */
-    struct quarry_epoch *epoch;                  /* NULL: none */
-    struct ref_leaks *leaks;                     /* NULL: cells are not tracked */
-    quarry_slab_page_taken_function *page_taken; /* may be NULL */
-    quarry_slab_page_given_function *page_given; /* may be NULL */
+    struct page_lane *lane;                        /* of pages */
+    struct page_lane *record_lane;                 /* of everything else */
+    struct quarry_account *account;                /* NULL: none */
+    struct quarry_epoch *epoch;                    /* NULL: none */
+    struct ref_leaks *leaks;                       /* NULL: cells are not tracked */
+    quarry_slab_page_taken_function *page_taken;   /* may be NULL */
+    quarry_slab_page_given_function *page_given;   /* may be NULL */
+    quarry_slab_page_wanted_function *page_wanted; /* may be NULL */
     void *page_argument;
     char name[QUARRY_NAME_BYTES];
 
@@ -252,8 +254,9 @@ struct quarry_slab {
     uint64_t last_serial;
 
     /* atomic */
-    _Atomic uint32_t is_moving;   /* somebody is moving cells */
-    _Atomic uint32_t grown_class; /* that has got a page last; 0: none has */
+    _Atomic uint32_t is_moving;     /* somebody is moving cells */
+    _Atomic uint32_t compact_count; /* calls that compacted; it goes round */
+    _Atomic uint32_t grown_class;   /* that has got a page last; 0: none has */
     _Atomic uint64_t page_bytes;
     _Atomic uint64_t metadata_bytes;
     _Atomic uint64_t moved_count;
@@ -266,6 +269,12 @@ struct quarry_slab {
 /* In `bound`: none, and one whose class is made when it is first wanted. */
 #define SLAB_BOUND_NONE   0u
 #define SLAB_BOUND_UNMADE UINT16_MAX
+
+/* The first pages of a class have about so many pages of 8 KiB; each shape after it has twice. */
+static inline uint32_t slab_first_pages(const struct quarry_slab *slab)
+{
+    return slab->has_small_pages ? SLAB_PAGE_PAGES_SMALL : SLAB_PAGE_PAGES_FIRST;
+}
 
 static inline struct slab_class *slab_class_of(const struct quarry_slab *slab, uint32_t class_id)
 {
