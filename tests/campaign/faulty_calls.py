@@ -1,0 +1,146 @@
+#!/usr/bin/python3
+"""System calls that fail under the server, at random places: what was acknowledged stays, nothing wrong is answered.
+
+    faulty_calls.py PROGRAM SECONDS [SEED]
+
+strace puts the failures in: once at some call, at each n-th, or from some call on for good. The server may refuse
+writes, lose connections and refuse to start; then it is killed, and without failures everything that it
+acknowledged is there. Skipped where there is no strace, or it may not trace.
+"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+from stores import Everything, Server, Stores, Wrong, campaign, ends_well
+
+SKIPPED = 77
+# What the kernel may say of a call, and to whom: `net` calls are as often refused as the network is bad.
+FAULTS = (
+    ("write,pwrite64,pwritev,writev", ("EIO", "ENOSPC", "EINTR", "EAGAIN")),
+    ("fsync,fdatasync,msync,sync_file_range", ("EIO", "ENOSPC", "EINTR")),
+    ("openat", ("EIO", "ENOSPC", "EMFILE", "ENFILE", "EACCES", "EINTR", "ENOMEM")),
+    ("ftruncate,fallocate", ("EIO", "ENOSPC", "EINTR", "EOPNOTSUPP")),
+    ("rename,renameat,renameat2,unlink,unlinkat", ("EIO", "ENOSPC", "EROFS")),
+    ("pread64,preadv,read", ("EIO", "EINTR")),
+    ("accept4", ("EMFILE", "ENFILE", "ENOMEM", "ECONNABORTED", "EINTR", "EPROTO")),
+    ("recvfrom,recvmsg,read", ("ECONNRESET", "EINTR", "EAGAIN", "ENOMEM")),
+    ("sendmsg,sendto", ("EPIPE", "EINTR", "EAGAIN", "ENOMEM")),
+    ("mmap,mprotect,madvise", ("ENOMEM", "EAGAIN")),
+    ("epoll_wait,epoll_pwait,epoll_ctl", ("EINTR",)),
+    ("fstat,newfstatat,statfs,fstatfs,getdents64", ("EIO", "ENOMEM")),
+    ("clone3,clone", ("EAGAIN",)),
+)
+ROUND_FAULTS = 2
+LAPS = 3
+
+
+def draw_fault(chance):
+    """Returns: calls, what strace injects."""
+    calls, errors = chance.choice(FAULTS)
+    first = int(2 ** chance.uniform(0, 8))
+    when = chance.choice([f"{first}", f"{first}+", f"{first}+{chance.randrange(2, 40)}"])
+    return calls, f"error={chance.choice(errors)}:when={when}"
+
+
+def known_calls(calls):
+    """Those of this machine's: others have no names for some."""
+    return ",".join("?" + call for call in calls.split(","))
+
+
+def pid_of(strace):
+    """The server that it traces."""
+    with open(f"/proc/{strace}/task/{strace}/children", encoding="ascii") as children:
+        return int(children.read().split()[0])
+
+
+def kill_traced(server):
+    """Kills what is traced, then waits for strace, which says how that ended."""
+    try:
+        os.kill(pid_of(server.process.pid), signal.SIGKILL)
+    except (OSError, IndexError):
+        server.process.kill()
+    return server.wait()
+
+
+def live_with(fault, folder, stores, trace):
+    """A life of the server in which calls fail. Returns: whether it became ready."""
+    calls, inject = known_calls(fault[0]), fault[1]
+    program = Server.program
+    Server.program = ["strace", "-f", "-qq", "--signal=none", "-o", trace, "-e", f"trace={calls}",
+                      "-e", f"inject={calls}:{inject}"] + program
+    try:
+        # A call that strace takes away has the number -1 when the filter sees it, which is deadly there.
+        with Everything("--set", "security.seccomp=off", folder=folder) as server:
+            try:
+                server.ready()
+                for _ in range(LAPS):
+                    for store in stores.all:
+                        try:
+                            store.write(server, 20)
+                        except OSError:  # its connection was lost, or not made
+                            pass
+                is_ready = True
+            except AssertionError as wrong:  # not ready
+                if server.process.poll() is None:
+                    raise Wrong(f"{fault}: it neither serves nor ends:\n{server.log()[-2000:]}") from wrong
+                is_ready = False
+            status = server.process.poll()
+            if status is None:
+                kill_traced(server)
+            elif status == 127 and "error while loading shared libraries" in server.log():
+                pass  # it did not come to its first line
+            # strace ends as what it traces: by a signal of the same number, or with its status.
+            elif status != 1:
+                raise Wrong(f"{fault}: it ended with {status}:\n{server.log()[-2000:]}")
+            elif "quarry serve: " not in server.log():
+                raise Wrong(f"{fault}: it ended and does not say why:\n{server.log()[-2000:]}")
+    finally:
+        Server.program = program
+    return is_ready
+
+
+def injected_count(trace):
+    with open(trace, encoding="utf-8", errors="replace") as lines:
+        return sum("(INJECTED)" in line for line in lines)
+
+
+def run_round(folder, seed):
+    chance, stores = random.Random(seed), Stores(seed)
+    told = {"faulty lives": 0, "of them ready": 0, "calls that failed": 0, "values looked at": 0}
+    with tempfile.NamedTemporaryFile(prefix="quarry-trace-") as trace:
+        with Everything(folder=folder) as server:
+            server.wait_until_read()
+            stores.write(server)
+            server.process.kill()
+            server.wait()
+        for _ in range(ROUND_FAULTS):
+            fault = draw_fault(chance)
+            told["of them ready"] += live_with(fault, folder, stores, trace.name)
+            told["faulty lives"] += 1
+            told["calls that failed"] += injected_count(trace.name)
+            try:
+                with Everything(folder=folder) as server:
+                    told["values looked at"] += stores.check(server)
+                    stores.write(server)
+                    ends_well(server)
+            except (Wrong, AssertionError) as wrong:
+                raise Wrong(f"after {fault}: {wrong}") from wrong
+    told["acknowledged"] = stores.acknowledged()
+    return told
+
+
+def can_trace():
+    return shutil.which("strace") and subprocess.run(["strace", "-qq", "-o", os.devnull, "true"], check=False,
+                                                     capture_output=True).returncode == 0
+
+
+if __name__ == "__main__":
+    if not can_trace():
+        print("there is no strace, or it may not trace: skipped")
+        sys.exit(SKIPPED)
+    sys.exit(campaign(run_round, __doc__))
