@@ -20,6 +20,9 @@ from stores import Everything, Server, Stores, Wrong, campaign, ends_well
 
 SKIPPED = 77
 # What the kernel may say of a call. Not write and read: the server has them for event counters, which do not fail.
+MAPPING = "mmap,mprotect,madvise"
+# Of those, before main: the dynamic loader does not survive a mapping that fails.
+LOADER_CALLS = 250
 FAULTS = (
     ("pwrite64,pwritev,pwritev2,writev", ("EIO", "ENOSPC", "EINTR", "EAGAIN")),
     ("fsync,fdatasync,msync,sync_file_range", ("EIO", "ENOSPC", "EINTR")),
@@ -30,11 +33,13 @@ FAULTS = (
     ("accept4", ("EMFILE", "ENFILE", "ENOMEM", "ECONNABORTED", "EINTR", "EPROTO")),
     ("recvfrom,recvmsg", ("ECONNRESET", "EINTR", "EAGAIN", "ENOMEM")),
     ("sendmsg,sendto", ("EPIPE", "EINTR", "EAGAIN", "ENOMEM")),
-    ("mmap,mprotect,madvise", ("ENOMEM", "EAGAIN")),
+    (MAPPING, ("ENOMEM", "EAGAIN")),
     ("epoll_wait,epoll_pwait,epoll_ctl", ("EINTR",)),
     ("fstat,newfstatat,statfs,fstatfs,getdents64", ("EIO", "ENOMEM")),
     ("clone3,clone", ("EAGAIN",)),
 )
+# What no kernel says for ever.
+PASSING = ("EINTR", "EAGAIN", "ECONNABORTED")
 ROUND_FAULTS = 2
 LAPS = 3
 
@@ -42,9 +47,12 @@ LAPS = 3
 def draw_fault(chance):
     """Returns: calls, what strace injects."""
     calls, errors = chance.choice(FAULTS)
-    first = int(2 ** chance.uniform(0, 8))
-    when = chance.choice([f"{first}", f"{first}+", f"{first}+{chance.randrange(2, 40)}"])
-    return calls, f"error={chance.choice(errors)}:when={when}"
+    first = int(2 ** chance.uniform(0, 8)) + (LOADER_CALLS if calls == MAPPING else 0)
+    error = chance.choice(errors)
+    whens = [f"{first}", f"{first}+{chance.randrange(2, 40)}"]
+    if error not in PASSING:
+        whens.append(f"{first}+")
+    return calls, f"error={error}:when={chance.choice(whens)}"
 
 
 def known_calls(calls):

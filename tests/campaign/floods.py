@@ -4,7 +4,7 @@
     floods.py PROGRAM SECONDS [SEED]
 
 Each kind of flood comes alone. Meanwhile a good client is served at each door; what that costs the server is counted as
-its own time on the processor. Afterwards its descriptors and connections are as many as before.
+its own time on the processor. Afterwards it has as many sockets as before.
 """
 
 import resource
@@ -22,12 +22,26 @@ WIDTH = 3
 SHORT = ["--set", "net.line_timeout=1s", "--set", "net.body_grace=1s", "--set", "net.reader_timeout=1s"]
 
 
-def wait_for_calm(server, descriptors):
+def calm_count(server):
+    """Its sockets when nobody is connected but who asks."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        with server.connect() as link:
+            link.send("stats\r\n")
+            figures = dict(line.split(" ", 2)[1:] for line in iter(link.line, "END"))
+        if figures["curr_connections"] == "1":
+            return server.socket_count()
+        if time.monotonic() > end:
+            raise Wrong(f"{figures['curr_connections']} connections are open, and nobody has them")
+        time.sleep(0.02)
+
+
+def wait_for_calm(server, sockets):
     """Waits until what the flood has taken is given back."""
     end = time.monotonic() + PATIENCE_S
-    while (count := server.descriptor_count()) > descriptors:
+    while (count := server.socket_count()) > sockets:
         if time.monotonic() > end:
-            raise Wrong(f"{count} descriptors are open, {descriptors} were before the flood")
+            raise Wrong(f"{count} sockets are open, {sockets} were before the flood")
         time.sleep(0.02)
 
 
@@ -37,7 +51,7 @@ def run_round(folder, seed):
         server.wait_until_read()
         stores.write(server)
         stores.check(server)
-        descriptors = server.descriptor_count()
+        sockets = calm_count(server)
         for name in FLOODS:
             hostile = Hostile([server.pair(protocol) for protocol in ("memcached", "resp", "http")], seed)
             hostile.begin(*[getattr(hostile, name)] * WIDTH)
@@ -51,7 +65,7 @@ def run_round(folder, seed):
             finally:
                 hostile.end()
             acts += hostile.count
-            wait_for_calm(server, descriptors + 2)
+            wait_for_calm(server, sockets)
         if any(store.refused_count for store in stores.all):
             raise Wrong(f"good clients were refused: {[store.refusal for store in stores.all]}")
         found = stores.check(server)
