@@ -38,6 +38,8 @@ FAULTS = (
     ("fstat,newfstatat,statfs,fstatfs,getdents64", ("EIO", "ENOMEM")),
     ("clone3,clone", ("EAGAIN",)),
 )
+# Nobody is served without these: for ever they would be a long wait.
+OF_CLIENTS = ("accept4", "recvfrom,recvmsg", "sendmsg,sendto")
 # What no kernel says for ever.
 PASSING = ("EINTR", "EAGAIN", "ECONNABORTED")
 ROUND_FAULTS = 2
@@ -50,7 +52,7 @@ def draw_fault(chance):
     first = int(2 ** chance.uniform(0, 8)) + (LOADER_CALLS if calls == MAPPING else 0)
     error = chance.choice(errors)
     whens = [f"{first}", f"{first}+{chance.randrange(2, 40)}"]
-    if error not in PASSING:
+    if error not in PASSING and calls not in OF_CLIENTS:
         whens.append(f"{first}+")
     return calls, f"error={error}:when={chance.choice(whens)}"
 
@@ -75,6 +77,33 @@ def kill_traced(server):
     return server.wait()
 
 
+def live(server, fault, stores):
+    """Writes to it, whatever it answers. Returns: whether it became ready. Wrong: it ends otherwise than it should."""
+    is_ready = True
+    try:
+        server.ready()
+        for store in stores.all * LAPS:
+            try:
+                store.write(server, 20)
+            except TimeoutError:  # it is not served, nor will others be
+                break
+            except OSError:  # its connection was lost, or not made
+                pass
+    except AssertionError as wrong:
+        if server.process.poll() is None:
+            raise Wrong(f"{fault}: it neither serves nor ends:\n{server.log()[-2000:]}") from wrong
+        is_ready = False
+    status = server.process.poll()
+    if status == 127 and "error while loading shared libraries" in server.log():
+        return False  # it did not come to its first line
+    # strace ends as what it traces: by a signal of the same number, or with its status.
+    if status not in (None, 1):
+        raise Wrong(f"{fault}: it ended with {status}:\n{server.log()[-2000:]}")
+    if status == 1 and not server.log():
+        raise Wrong(f"{fault}: it ended and does not say why")
+    return is_ready
+
+
 def live_with(fault, folder, stores, trace):
     """A life of the server in which calls fail. Returns: whether it became ready."""
     calls, inject = known_calls(fault[0]), fault[1]
@@ -85,31 +114,12 @@ def live_with(fault, folder, stores, trace):
         # A call that strace takes away has the number -1 when the filter sees it, which is deadly there.
         with Everything("--set", "security.seccomp=off", folder=folder) as server:
             try:
-                server.ready()
-                for _ in range(LAPS):
-                    for store in stores.all:
-                        try:
-                            store.write(server, 20)
-                        except OSError:  # its connection was lost, or not made
-                            pass
-                is_ready = True
-            except AssertionError as wrong:  # not ready
-                if server.process.poll() is None:
-                    raise Wrong(f"{fault}: it neither serves nor ends:\n{server.log()[-2000:]}") from wrong
-                is_ready = False
-            status = server.process.poll()
-            if status is None:
-                kill_traced(server)
-            elif status == 127 and "error while loading shared libraries" in server.log():
-                pass  # it did not come to its first line
-            # strace ends as what it traces: by a signal of the same number, or with its status.
-            elif status != 1:
-                raise Wrong(f"{fault}: it ended with {status}:\n{server.log()[-2000:]}")
-            elif not server.log():
-                raise Wrong(f"{fault}: it ended and does not say why:\n{server.log()[-2000:]}")
+                return live(server, fault, stores)
+            finally:
+                if server.process.poll() is None:  # strace would leave it behind
+                    kill_traced(server)
     finally:
         Server.program = program
-    return is_ready
 
 
 def injected_count(trace):
