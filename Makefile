@@ -7,6 +7,8 @@ KILLS ?= 200
 SEEDS ?= 1000
 POINTS ?= 50000
 STORES ?= 1000
+SECONDS ?= 600
+SEED ?= 1
 CUTS ?= 200
 EXPRESSIONS ?= 20000
 SEQUENCES ?= 50000
@@ -18,7 +20,7 @@ TSDB_CAMPAIGNS = tsdb_kill tsdb_power
 
 RESP_CAMPAIGNS = resp_differential resp_kill resp_power
 
-.PHONY: $(KV_CAMPAIGNS) $(TSDB_CAMPAIGNS) $(RESP_CAMPAIGNS) promql_differential peer_suites pprof_check help deps run test bench bench-check console fuzz soak linear kills format lint coverage clean install uninstall packages packages_check reproducible_check container_check aarch64_check
+.PHONY: $(KV_CAMPAIGNS) $(TSDB_CAMPAIGNS) $(RESP_CAMPAIGNS) promql_differential peer_suites pprof_check help deps run test bench bench-check console fuzz soak linear kills campaign format lint coverage clean install uninstall packages packages_check reproducible_check container_check aarch64_check
 
 help:
 	@echo 'make run             install what is missing, build, serve on 127.0.0.1:11211 (memcached), :6379 (Redis), :9090 (HTTP)'
@@ -32,6 +34,9 @@ help:
 	@echo 'make linear OPERATIONS=10000000'
 	@echo '                     check histories of that many operations: of the server, of the library'
 	@echo 'make kills KILLS=200 kill the server, and the library, so often under load; check every value'
+	@echo 'make campaign NAME=full_disk SECONDS=600'
+	@echo '                     the whole server against faults, one of tests/campaign for so long: NAME is one of'
+	@echo '                     those, or all, each for so long'
 	@echo 'make kv_meta SEEDS=1000 OPERATIONS=10000'
 	@echo '                     so many random histories of the key-value store, beside a model and RocksDB'
 	@echo 'make kv_crash POINTS=50000'
@@ -103,6 +108,9 @@ linear:
 
 kills:
 	@tools/kills '$(KILLS)'
+
+campaign:
+	@tools/campaign '$(NAME)' '$(SECONDS)' '$(SEED)'
 
 # Fewer than of what costs less.
 kv_meta: OPERATIONS = 10000

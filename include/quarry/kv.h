@@ -193,7 +193,10 @@ struct quarry_kv_compaction_filter {
     bool (*drops)(void *argument, struct quarry_kv_slice key, struct quarry_kv_slice value);
 };
 
-/* What happens in a store. Called by background threads with no lock held; must not wait for it. */
+/*
+ * What happens in a store. Called with no lock held, by background threads, and of the disk's room
+ * by writers too; must not wait for the store.
+ */
 enum quarry_kv_event {
     QUARRY_KV_EVENT_FLUSHED,     /* a memtable has become files of level 0 */
     QUARRY_KV_EVENT_COMPACTED,   /* files have been merged, moved or dropped */
@@ -202,6 +205,8 @@ enum quarry_kv_event {
     QUARRY_KV_EVENT_RESUMED,     /* and is not any more */
     QUARRY_KV_EVENT_LOG_RETIRED, /* a log could not be synced, and was left for a new one */
     QUARRY_KV_EVENT_CORRUPTION,  /* bytes were found damaged: `error` says where */
+    QUARRY_KV_EVENT_SPACE_LOW,   /* the disk is full but for the reserve: puts are refused */
+    QUARRY_KV_EVENT_SPACE_BACK,  /* and is not any more */
 };
 struct quarry_kv_event_data {
     enum quarry_kv_event event;
@@ -210,6 +215,8 @@ struct quarry_kv_event_data {
     uint32_t read_files, written_files;
     uint64_t duration_ns;
     const struct quarry_error *error; /* NULL: none */
+    uint64_t free_bytes;              /* of the disk, for SPACE_LOW and SPACE_BACK */
+    uint64_t reserved_bytes;          /* of it, which puts leave alone */
 };
 struct quarry_kv_listener {
     void (*notice)(void *argument, const struct quarry_kv_event_data *data);

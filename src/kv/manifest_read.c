@@ -370,6 +370,15 @@ static enum quarry_status read_with(struct source *source, struct quarry_vfs_fil
     return status;
 }
 
+/* What is wrong with a record says nothing of the file. */
+static void tell_path(struct quarry_error *error, const char *path)
+{
+    if (error != NULL && strstr(error->text, path) == NULL) {
+        struct quarry_error inner = *error;
+        (void)error_set(error, inner.status, "%s: %s", path, inner.text);
+    }
+}
+
 enum quarry_status kv_manifest_read_file(struct quarry_vfs *vfs, const char *path,
                                          struct kv_memory *memory,
                                          const struct quarry_kv_comparator *comparator,
@@ -396,6 +405,8 @@ enum quarry_status kv_manifest_read_file(struct quarry_vfs *vfs, const char *pat
     status = read_with(source, file, path, ret_version);
     if (status == QUARRY_OK) {
         *ret_state = source->state;
+    } else {
+        tell_path(error, path);
     }
     kv_memory_give(memory, source);
     quarry_vfs_close(file);

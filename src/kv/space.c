@@ -18,6 +18,8 @@
  * whoever is refused (background.c: every second). A file system that does not say is taken to have
  * room.
  *
+ * Whoever changes the flag tells the listener, with no lock held.
+ *
  * Locking: none; a flag and a counter.
  */
 #include <kv/background_parts.h>
@@ -39,12 +41,35 @@ bool kv_space_is_low(const struct quarry_kv *kv)
     return space != NULL && atomic_load_relaxed_bool(&space->is_low);
 }
 
+/* Sets the flag, and tells of a change. */
+static void set_low(struct quarry_kv *kv, bool is_low, uint64_t free_bytes)
+{
+    struct quarry_error error = {0};
+    struct quarry_kv_event_data data = {
+        .event = is_low ? QUARRY_KV_EVENT_SPACE_LOW : QUARRY_KV_EVENT_SPACE_BACK,
+        .error = is_low ? &error : NULL,
+        .free_bytes = free_bytes,
+        .reserved_bytes = reserve_of(kv),
+    };
+
+    /* Relaxed: a hint; of those that change it one is told apart by the exchange. */
+    if (atomic_exchange_relaxed_bool(&kv_space_of(kv)->is_low, is_low) == is_low) {
+        return;
+    }
+    if (is_low) {
+        (void)error_set(&error, QUARRY_NO_SPACE, "%s: of the disk %" PRIu64 " bytes are free",
+                        kv->path, free_bytes);
+    }
+    kv_notify(kv, &data);
+}
+
 void kv_space_note_full(struct quarry_kv *kv)
 {
-    struct kv_space *space = kv_space_of(kv);
+    uint64_t free_bytes = 0;
 
-    if (space != NULL) {
-        atomic_store_relaxed_bool(&space->is_low, true);
+    if (kv_space_of(kv) != NULL) {
+        (void)quarry_vfs_free_space(kv->vfs, kv->path, &free_bytes, NULL);
+        set_low(kv, true, free_bytes);
     }
 }
 
@@ -59,9 +84,9 @@ void kv_space_look(struct quarry_kv *kv)
     atomic_store_relaxed_u64(&space->look_bytes,
                              sat_add_u64(kv_throttle_admitted_bytes(kv), reserve / 2));
     if (free_bytes < reserve) {
-        atomic_store_relaxed_bool(&space->is_low, true);
+        set_low(kv, true, free_bytes);
     } else if (free_bytes >= sat_add_u64(reserve, reserve / 4)) {
-        atomic_store_relaxed_bool(&space->is_low, false);
+        set_low(kv, false, free_bytes);
     }
 }
 

@@ -127,5 +127,13 @@ void shim_log_notice(void *argument, const struct quarry_kv_event_data *data)
     case QUARRY_KV_EVENT_CORRUPTION:
         shim_log_write(log, "damage: %s", text);
         break;
+    case QUARRY_KV_EVENT_SPACE_LOW:
+        shim_log_write(log, "the disk is full, %s are free: puts are refused",
+                       size_format(data->free_bytes, read));
+        break;
+    case QUARRY_KV_EVENT_SPACE_BACK:
+        shim_log_write(log, "the disk has room again, %s are free",
+                       size_format(data->free_bytes, read));
+        break;
     }
 }

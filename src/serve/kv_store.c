@@ -56,6 +56,18 @@ static void notice(void *argument, const struct quarry_kv_event_data *data)
     case QUARRY_KV_EVENT_CORRUPTION:
         serve_log(SERVE_LOG_ERROR, "the store has found damaged bytes", serve_log_text("why", why));
         return;
+    case QUARRY_KV_EVENT_SPACE_LOW:
+        serve_log(SERVE_LOG_ERROR, "the disk is full: the store refuses writes",
+                  serve_log_text("why", why), serve_log_bytes("free_bytes", data->free_bytes),
+                  serve_log_bytes("reserved_bytes", data->reserved_bytes),
+                  serve_log_text("do", "make room beside the store, or delete keys, which it "
+                                       "still does; it goes on by itself"));
+        return;
+    case QUARRY_KV_EVENT_SPACE_BACK:
+        serve_log(SERVE_LOG_INFO, "the disk has room again: the store takes writes",
+                  serve_log_bytes("free_bytes", data->free_bytes),
+                  serve_log_bytes("reserved_bytes", data->reserved_bytes));
+        return;
     }
     Q_UNREACHABLE();
 }

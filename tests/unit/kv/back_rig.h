@@ -31,7 +31,7 @@ struct back_rig {
     struct back_model *then; /* BACK_SNAPSHOTS */
     uint64_t seed;
     uint32_t counter;
-    uint32_t events[8]; /* of each kind */
+    uint32_t events[QUARRY_KV_EVENT_SPACE_BACK + 1]; /* of each kind */
 };
 extern struct back_rig back;
 

@@ -228,7 +228,7 @@ static void used_logs_are_used_again(void **state)
 /* ---- failures ------------------------------------------------------------------------------- */
 
 struct noted {
-    _Atomic uint32_t count[QUARRY_KV_EVENT_CORRUPTION + 1];
+    _Atomic uint32_t count[QUARRY_KV_EVENT_SPACE_BACK + 1];
 };
 
 static void note(void *argument, const struct quarry_kv_event_data *data)

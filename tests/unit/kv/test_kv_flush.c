@@ -437,12 +437,16 @@ static void test_a_full_disk_refuses_puts_and_takes_deletions(void **state)
     struct quarry_kv_state kv_state;
     quarry_kv_read_state(back.kv, &kv_state);
     assert_false(kv_state.is_read_only);
+    assert_int_equal(back.events[QUARRY_KV_EVENT_SPACE_LOW], 1); /* told once, however many ask */
+    assert_int_equal(back.events[QUARRY_KV_EVENT_SPACE_BACK], 0);
     assert_int_equal(quarry_kv_delete_range(back.kv, NULL, "full", 4, "fulm", 4, &error),
                      QUARRY_OK);
     back_compact();
     back_work();
     assert_int_equal(back_entry_count(), 0);
     assert_int_equal(quarry_kv_put(back.kv, NULL, "k", 1, value, sizeof(value), &error), QUARRY_OK);
+    assert_int_equal(back.events[QUARRY_KV_EVENT_SPACE_BACK],
+                     back.events[QUARRY_KV_EVENT_SPACE_LOW]);
     back_end();
 }
 

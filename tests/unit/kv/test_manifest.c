@@ -438,6 +438,7 @@ static void a_manifest_cut_off_anywhere_is_one_of_those_before(void **state)
     static char bytes[4096];
     struct kv_version *version = write_some(), *read = NULL;
     struct kv_manifest_state read_state;
+    struct quarry_error error = {0};
     uint64_t records = 0;
 
     (void)state;
@@ -445,7 +446,7 @@ static void a_manifest_cut_off_anywhere_is_one_of_those_before(void **state)
     assert_in_range(count, 300, sizeof(bytes) - 1);
     for (size_t cut = 0; cut <= count; cut++) {
         write_whole("/db/MANIFEST-000005", bytes, cut);
-        enum quarry_status status = read_back(disk, &read_state, &read, NULL);
+        enum quarry_status status = read_back(disk, &read_state, &read, &error);
         if (status == QUARRY_OK) {
             assert_true(read_state.record_count >= records);
             assert_true(read_state.byte_count <= cut);
@@ -455,6 +456,7 @@ static void a_manifest_cut_off_anywhere_is_one_of_those_before(void **state)
         } else {
             assert_int_equal(status, QUARRY_CORRUPT); /* before the numbers are there */
             assert_int_equal(records, 0);
+            assert_non_null(strstr(error.text, "/db/MANIFEST-000005")); /* names the file */
         }
     }
     assert_int_equal(records, 9);
