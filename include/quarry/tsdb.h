@@ -229,6 +229,8 @@ enum quarry_tsdb_loss_kind {
     QUARRY_TSDB_LOSS_WINDOW = 1,   /* part of a sealed window's file, or all of it */
     QUARRY_TSDB_LOSS_SNAPSHOT = 2, /* a snapshot: only time is lost, it is made of the rest */
     QUARRY_TSDB_LOSS_MEMORY = 3,   /* samples that have no room; a window's stay in its file */
+    /* nothing more: a damaged file, in whose place the log was read, is kept under this name */
+    QUARRY_TSDB_LOSS_SET_ASIDE = 4,
 };
 
 struct quarry_tsdb_loss {
@@ -667,6 +669,8 @@ struct quarry_tsdb_stats {
     uint64_t purged_window_count;  /* ever */
     uint64_t early_window_count;   /* of those, before their time: samples were lost */
     uint64_t filling_count;        /* sealed windows that were opened to be filled, ever */
+    uint64_t open_filling_count;   /* of those, that are not sealed anew yet */
+    uint64_t filling_failed_count; /* tries to seal one anew that found no memory, ever */
     uint64_t offered_window_count; /* that options.before_purge took, ever */
     uint64_t offer_failed_count;   /* calls of it that failed */
     uint64_t untaken_window_count; /* of those purged, that it has not taken */

@@ -61,7 +61,8 @@ struct tsdb_counters {
     _Atomic uint64_t created_series_count, removed_series_count, visited_series_count;
     _Atomic uint64_t sealed_shard_count, early_shard_count;
     _Atomic uint64_t purged_window_count, early_window_count;
-    _Atomic uint64_t filling_count; /* ever begun */
+    _Atomic uint64_t filling_count;        /* ever begun */
+    _Atomic uint64_t filling_failed_count; /* tries to seal one that found no memory */
     _Atomic uint64_t offered_window_count, offer_failed_count, untaken_window_count;
 };
 

@@ -47,7 +47,10 @@ struct tsdb_open {
     struct quarry_lane *lane;
     struct tsdb_base base;      /* const until no reader is in the open half any more */
     _Atomic uint64_t filled_ns; /* of the monotonic clock: when something came to a filling */
-    struct tsdb_space chains;   /* struct tsdb_chain by series id */
+    /* of a filling that could not be sealed: when to try again, and how long that was put off;
+     * guarded by the turn's mutex */
+    uint64_t retry_ns, pause_ns;
+    struct tsdb_space chains; /* struct tsdb_chain by series id */
     struct tsdb_open_shard shard[TSDB_SHARD_COUNT];
 };
 
