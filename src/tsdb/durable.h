@@ -186,8 +186,9 @@ enum tsdb_section_kind {
     TSDB_SECTION_LOG = 17,       /* of windows: what of their log is in the file */
 };
 
-/* Of that section: the number of the first segment that is not, and whether those below have all of
- * the window's samples. */
+/* Of that section: the number of the first segment that is not; and one more than how many there
+ * are below it, where these have all of the window's samples, else 0. (1, which earlier versions
+ * wrote there, says nothing.) */
 #define TSDB_WINDOW_LOG_BYTES 16u
 
 /* Of the info of a snapshot, and for each file that it covers. */
@@ -204,7 +205,8 @@ enum tsdb_section_kind {
 /* What of a window's log a file has. */
 struct tsdb_window_mark {
     uint64_t log_from;
-    bool log_was_whole;
+    /* segments below that have all of its samples together; 0: they have not, or nobody knows */
+    uint64_t whole_count;
 };
 
 /* Writes the file of a window that is sealed. `window`: borrowed, pinned by a view.

@@ -386,6 +386,7 @@ static enum quarry_status tables_put(struct tsdb_sealing *sealing, struct tsdb_w
     struct tsdb_sealed_shard sealed = entries_sum(sealing);
     enum quarry_status status = QUARRY_OK;
 
+    sealed.counted_samples = tsdb_open_count(tsdb_window_open(window), shard);
     if (sealed.entry_count != 0) {
         status = sealed_put(window, sealing->entries,
                             sealed.entry_count * sizeof(*sealing->entries), &sealed.entries_at);
