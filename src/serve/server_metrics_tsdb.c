@@ -37,6 +37,7 @@ static const struct family families[] = {
     {METRIC_quarry_tsdb_fillings_total, TSDB(filling_count)},
     {METRIC_quarry_tsdb_open_fillings, TSDB(open_filling_count)},
     {METRIC_quarry_tsdb_filling_failures_total, TSDB(filling_failed_count)},
+    {METRIC_quarry_tsdb_tombstones, TSDB(tombstone_count)},
     {METRIC_quarry_tsdb_exported_windows_total, TSDB(offered_window_count)},
     {METRIC_quarry_tsdb_export_failures_total, TSDB(offer_failed_count)},
     {METRIC_quarry_tsdb_unexported_windows_total, TSDB(untaken_window_count)},

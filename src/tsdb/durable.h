@@ -131,6 +131,11 @@ bool tsdb_durable_has_file(const struct tsdb_durable *durable, int32_t number);
  * else. With the turn's mutex. */
 int32_t tsdb_durable_floor(const struct tsdb_durable *durable);
 
+/* Whether the file of a window has all that the window has, or there is no such window; and whether
+ * it may be written, if it has not. Threads: any. */
+bool tsdb_durable_is_saved(struct tsdb_durable *durable, int32_t number);
+bool tsdb_durable_may_save(struct tsdb_durable *durable, int32_t number);
+
 /* What is appended to a window from here on is in no file of it. With the turn's mutex. */
 void tsdb_durable_begin_filling(struct tsdb_durable *durable, int32_t number);
 
@@ -184,6 +189,7 @@ enum tsdb_section_kind {
     TSDB_SECTION_OPEN_HEADS = 9,
     TSDB_SECTION_EXEMPLARS = 16, /* of windows: chunks of exemplars */
     TSDB_SECTION_LOG = 17,       /* of windows: what of their log is in the file */
+    TSDB_SECTION_DELETED = 18,   /* of tombstones: spans of series */
 };
 
 /* Of that section: the number of the first segment that is not; and one more than how many there

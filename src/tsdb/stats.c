@@ -123,6 +123,7 @@ void quarry_tsdb_read_stats(struct quarry_tsdb *tsdb, struct quarry_tsdb_stats *
     ret_stats->max_ms = time_ms == TSDB_TIME_NONE ? 0 : time_ms;
     ret_stats->series_count = tsdb_registry_count(tsdb->registry);
     ret_stats->tenant_count = atomic_load_relaxed_u64(&tsdb->limits.tenant_count);
+    ret_stats->tombstone_count = atomic_load_relaxed_u64(&tsdb->tombstones.count);
     read_counters(tsdb, ret_stats);
     read_charges(tsdb, ret_stats);
     ret_stats->is_ready = tsdb_durable_is_ready(tsdb->durable);

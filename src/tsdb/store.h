@@ -18,6 +18,7 @@
 #include <tsdb/remove.h>
 #include <tsdb/rules.h>
 #include <tsdb/seal.h>
+#include <tsdb/tombstones.h>
 #include <tsdb/view.h>
 
 /* The parts of a store's account. */
@@ -84,6 +85,7 @@ struct quarry_tsdb {
     struct tsdb_limits limits;
     struct tsdb_metrics metrics;
     struct tsdb_views views;
+    struct tsdb_tombstones tombstones;
 
     /* What changes windows, one at a time: making, sealing, purging; and removing series. */
     struct os_mutex turn_mutex;

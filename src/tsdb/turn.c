@@ -41,6 +41,8 @@
 /* Times that who makes a window lets others run, so that they leave what is to be sealed. A window
  * is 64 shards, and most of them wait for nobody. */
 #define HELP_WAITS_MAX 256u
+/* The same of who wants a window sealed and has the time: a reader decodes a block meanwhile. */
+#define SEAL_WAITS_MAX 100000u
 
 /* How long to wait for readers; for a request or memory, where each try may cost a shard's sealing;
  * and for what nobody tells of, a query that let go of a window. */
@@ -441,6 +443,41 @@ enum quarry_status tsdb_turn_fill_window(struct quarry_tsdb *tsdb, int32_t numbe
         }
     }
     os_mutex_unlock(&tsdb->turn_mutex);
+    return status;
+}
+
+/* One shard on the way to a window that is sealed. */
+static enum piece seal_step(struct quarry_tsdb *tsdb, int32_t number) Q_REQUIRES(&tsdb->turn_mutex)
+{
+    if (!tsdb_seal_settle(tsdb)) {
+        return PIECE_LATER;
+    }
+    struct tsdb_view *view = tsdb_view_acquire(&tsdb->views);
+    struct tsdb_window *window = tsdb_view_find(view, number);
+    enum piece piece =
+        window == NULL || !window_is_open(window) ? PIECE_NONE : window_seal(tsdb, view, window);
+    if (piece != PIECE_DONE) { /* else it is the sealing's */
+        tsdb_view_release(&tsdb->views, view);
+    }
+    return piece;
+}
+
+enum quarry_status tsdb_turn_seal_window(struct quarry_tsdb *tsdb, int32_t number)
+{
+    enum quarry_status status = QUARRY_OK;
+    enum piece piece = PIECE_DONE;
+
+    for (uint32_t waits = 0; piece != PIECE_NONE && status == QUARRY_OK;) {
+        os_mutex_lock(&tsdb->turn_mutex);
+        piece = seal_step(tsdb, number);
+        os_mutex_unlock(&tsdb->turn_mutex);
+        if (piece == PIECE_FAILED) {
+            status = QUARRY_NO_MEMORY;
+        } else if (piece == PIECE_LATER) {
+            status = ++waits > SEAL_WAITS_MAX ? QUARRY_BUSY : QUARRY_OK;
+            os_yield();
+        }
+    }
     return status;
 }
 
