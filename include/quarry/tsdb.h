@@ -229,6 +229,10 @@ enum quarry_tsdb_loss_kind {
     QUARRY_TSDB_LOSS_WINDOW = 1,   /* part of a sealed window's file, or all of it */
     QUARRY_TSDB_LOSS_SNAPSHOT = 2, /* a snapshot: only time is lost, it is made of the rest */
     QUARRY_TSDB_LOSS_MEMORY = 3,   /* samples that have no room; a window's stay in its file */
+    /* nothing more: a damaged file, in whose place the log was read, is kept under this name */
+    QUARRY_TSDB_LOSS_SET_ASIDE = 4,
+    /* the list of what was deleted, kept under this name: it is seen again */
+    QUARRY_TSDB_LOSS_DELETIONS = 5,
 };
 
 struct quarry_tsdb_loss {
@@ -577,6 +581,38 @@ QUARRY_EXPORT enum quarry_status quarry_tsdb_exemplars(struct quarry_tsdb *tsdb,
                                                        quarry_tsdb_exemplar_function *each,
                                                        void *argument, struct quarry_error *error);
 
+/* ---- deleting ------------------------------------------------------------------------------- */
+
+/*
+ * Deletes the samples that queries would find: all of them, or none where it fails. With a
+ * directory that is durable when it returns.
+ *
+ * Samples of a series that come later and behind its last one that was deleted are seen; those that
+ * come late in between are not, until quarry_tsdb_clean. Labels may be named as long as the series'
+ * window is kept. Exemplars stay.
+ *
+ * `queries`: borrowed for the call; `has_no_limit` is not looked at.
+ * Errors: QUARRY_BAD_INPUT (a regular expression), QUARRY_TOO_MANY (2^20 spans are kept, and 16 of
+ * a series), QUARRY_BUSY (not ready), QUARRY_NO_MEMORY, those of <quarry/vfs.h>: after QUARRY_IO it
+ * may be found deleted when the store is opened again.
+ * Threads: any; one deletion or cleaning at a time. Cost: reads what it deletes, some nanoseconds a
+ * sample, and writes the list of all that was deleted. Memory: 24 bytes a span, twice meanwhile.
+ */
+QUARRY_EXPORT enum quarry_status quarry_tsdb_delete(struct quarry_tsdb *tsdb,
+                                                    const struct quarry_tsdb_query *queries,
+                                                    size_t query_count, struct quarry_error *error);
+/*
+ * Has sealed windows give back the memory of what was deleted, and forget that it was. Open ones
+ * are sealed without it in their time.
+ *
+ * Errors: QUARRY_BUSY (not ready; a window that is filled all the while), QUARRY_NO_MEMORY, those
+ * of <quarry/vfs.h>: windows that are done stay so; the others are tried by the next call.
+ * Threads: as above. Cost: some 100 ns for each sample of the windows that something of was
+ * deleted, and their files.
+ */
+QUARRY_EXPORT enum quarry_status quarry_tsdb_clean(struct quarry_tsdb *tsdb,
+                                                   struct quarry_error *error);
+
 /* ---- windows -------------------------------------------------------------------------------- */
 
 /*
@@ -667,6 +703,9 @@ struct quarry_tsdb_stats {
     uint64_t purged_window_count;  /* ever */
     uint64_t early_window_count;   /* of those, before their time: samples were lost */
     uint64_t filling_count;        /* sealed windows that were opened to be filled, ever */
+    uint64_t open_filling_count;   /* of those, that are not sealed anew yet */
+    uint64_t filling_failed_count; /* tries to seal one anew that found no memory, ever */
+    uint64_t tombstone_count;      /* spans of series that were deleted, and are there still */
     uint64_t offered_window_count; /* that options.before_purge took, ever */
     uint64_t offer_failed_count;   /* calls of it that failed */
     uint64_t untaken_window_count; /* of those purged, that it has not taken */

@@ -88,6 +88,8 @@ void tsdb_target_tell_loss(void *argument, const struct quarry_tsdb_loss *loss)
         [QUARRY_TSDB_LOSS_WINDOW] = "of a window",
         [QUARRY_TSDB_LOSS_SNAPSHOT] = "of a snapshot: only time is lost",
         [QUARRY_TSDB_LOSS_MEMORY] = "that there is no memory for; --memory gives more",
+        [QUARRY_TSDB_LOSS_DELETIONS] = "of what was deleted, which is seen again",
+        [QUARRY_TSDB_LOSS_SET_ASIDE] = "of a window: the damaged file, kept under this name",
     };
     struct tsdb_target *target = argument;
     char from[TSDB_TIME_BYTES], to[TSDB_TIME_BYTES];

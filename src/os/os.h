@@ -253,7 +253,7 @@ enum os_rank {
      * it. Nobody holds it together with a kv store's.
      */
     OS_RANK_TSDB_REGISTRY = 2,
-    OS_RANK_TSDB_FILES = 1, /* a tsdb's work on files, order 0: over its turn, which is 1 */
+    OS_RANK_TSDB_FILES = 1, /* a tsdb's deletions, order 0, and its files, 1: over its turn, 2 */
     OS_RANK_TSDB_TURN = 1,  /* its windows: one change at a time; takes memory, as the registry */
     OS_RANK_CACHE_TURN = 3, /* a cache's turn: one at a time, and none while a tenant goes */
     OS_RANK_KV_STORE = 4,   /* its lists: layers, compactions under way, snapshots */

@@ -239,6 +239,13 @@
     X(quarry_tsdb_purged_windows_total, COUNTER, TSDB, "", "Windows purged.")                      \
     X(quarry_tsdb_early_windows_total, COUNTER, TSDB, "",                                          \
       "Of those, before their time: samples were lost.")                                           \
+    X(quarry_tsdb_fillings_total, COUNTER, TSDB, "",                                               \
+      "Sealed windows that were opened again for late samples.")                                   \
+    X(quarry_tsdb_open_fillings, GAUGE, TSDB, "", "Of those, not sealed anew yet.")                \
+    X(quarry_tsdb_filling_failures_total, COUNTER, TSDB, "",                                       \
+      "Tries to seal one anew that found no memory.")                                              \
+    X(quarry_tsdb_tombstones, GAUGE, TSDB, "",                                                     \
+      "Spans of series that were deleted, and are there still.")                                   \
     X(quarry_tsdb_exported_windows_total, COUNTER, TSDB, "",                                       \
       "Windows exported before they were purged.")                                                 \
     X(quarry_tsdb_export_failures_total, COUNTER, TSDB, "",                                        \

@@ -54,6 +54,8 @@ static void tell_loss(void *argument, const struct quarry_tsdb_loss *loss)
         [QUARRY_TSDB_LOSS_WINDOW] = "window",
         [QUARRY_TSDB_LOSS_SNAPSHOT] = "snapshot",
         [QUARRY_TSDB_LOSS_MEMORY] = "memory",
+        [QUARRY_TSDB_LOSS_DELETIONS] = "the list of what was deleted, kept under this name",
+        [QUARRY_TSDB_LOSS_SET_ASIDE] = "a damaged file, kept under this name",
     };
 
     (void)argument;

@@ -32,6 +32,7 @@ struct quarry_tsdb_cursor {
     enum source source;
     int64_t from_ms; /* samples before are left out */
     bool is_at_end;
+    struct tsdb_deleted deleted; /* of the series, when it was begun */
     struct tsdb_open_read open;
     struct tsdb_sealed_read sealed;
     int64_t t_ms[QUARRY_TSDB_BLOCK_SAMPLES];
@@ -83,6 +84,7 @@ void quarry_tsdb_cursor_series(struct quarry_tsdb_cursor *cursor, size_t index)
     quarry_epoch_leave(cursor->set->tsdb->epoch);
     cursor->from_ms = kept_ms > cursor->set->min_ms ? kept_ms : cursor->set->min_ms;
     cursor->is_at_end = false;
+    tsdb_tombstones_of(cursor->set->tsdb, cursor->id, &cursor->deleted);
 }
 
 /* ---- windows -------------------------------------------------------------------------------- */
@@ -195,6 +197,34 @@ static struct quarry_tsdb_block block_cut(struct quarry_tsdb_cursor *cursor, uin
     };
 }
 
+/* The samples of a block up to the first that was deleted, behind those that were. What follows is
+ * read anew, from behind the last sample that was looked at: spans are few. */
+static struct quarry_tsdb_block deleted_cut(struct quarry_tsdb_cursor *cursor,
+                                            struct quarry_tsdb_block block)
+{
+    uint32_t from = 0, to;
+
+    if (Q_LIKELY(cursor->deleted.count == 0) || block.count == 0) {
+        return block;
+    }
+    while (from < block.count && tsdb_deleted_has(&cursor->deleted, block.t_ms[from])) {
+        from++;
+    }
+    for (to = from; to < block.count && !tsdb_deleted_has(&cursor->deleted, block.t_ms[to]);) {
+        to++;
+    }
+    cursor->from_ms = block.t_ms[to - 1] + 1;
+    if (to < block.count) {
+        cursor->source = SOURCE_NONE;
+        cursor->is_at_end = false;
+    }
+    block.t_ms += from;
+    block.bits += from;
+    block.histograms = block.histograms == NULL ? NULL : block.histograms + from;
+    block.count = to - from;
+    return block;
+}
+
 enum quarry_status quarry_tsdb_cursor_next(struct quarry_tsdb_cursor *cursor,
                                            struct quarry_tsdb_block *ret_block)
 {
@@ -211,7 +241,7 @@ enum quarry_status quarry_tsdb_cursor_next(struct quarry_tsdb_cursor *cursor,
             cursor->source = SOURCE_NONE;
             continue;
         }
-        struct quarry_tsdb_block block = block_cut(cursor, count);
+        struct quarry_tsdb_block block = deleted_cut(cursor, block_cut(cursor, count));
         if (block.count != 0) {
             /* Cannot wrap: a window's end is beyond each of its samples. */
             cursor->from_ms = block.t_ms[block.count - 1] + 1;

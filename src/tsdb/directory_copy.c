@@ -44,6 +44,9 @@ static enum quarry_status copy_locked(struct tsdb_durable *durable, const char *
         status = tsdb_log_copy(durable->log, directory, error);
     }
     if (status == QUARRY_OK) {
+        status = tsdb_tombstones_copy(durable, directory, error);
+    }
+    if (status == QUARRY_OK) {
         status = tsdb_registry_save(durable, directory, NULL, error);
     }
     if (status == QUARRY_OK) {

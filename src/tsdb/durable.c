@@ -320,6 +320,43 @@ static void count(_Atomic uint64_t *counter)
     (void)atomic_add_relaxed_u64(counter, 1);
 }
 
+/* Whether a window that is to be saved has nothing but what its log has: all of it came with this
+ * process, which logs, or from the log, and nothing was deleted that the log has still. Samples of
+ * an image may have come to a process that did not log, and those of a base are in a file. With the
+ * turn's mutex. */
+static bool log_is_whole(struct tsdb_durable *durable, const struct tsdb_window *window)
+{
+    return tsdb_durable_logs(durable) && !window->is_refilled &&
+           !atomic_load_relaxed_bool(&durable->tsdb->tombstones.has_deleted) &&
+           tsdb_durable_file_of(durable, window->number) == NULL &&
+           tsdb_durable_image_of(durable, window->number) == NULL;
+}
+
+bool tsdb_durable_is_saved(struct tsdb_durable *durable, int32_t number)
+{
+    struct quarry_tsdb *tsdb = durable->tsdb;
+
+    os_mutex_lock(&tsdb->turn_mutex);
+    struct tsdb_view *view = tsdb_view_acquire(&tsdb->views);
+    const struct tsdb_window *window = tsdb_view_find(view, number);
+    bool is_saved =
+        window == NULL || (!window->is_refilled && tsdb_durable_file_of(durable, number) != NULL);
+    tsdb_view_release(&tsdb->views, view);
+    os_mutex_unlock(&tsdb->turn_mutex);
+    return is_saved;
+}
+
+bool tsdb_durable_may_save(struct tsdb_durable *durable, int32_t number)
+{
+    os_mutex_lock(&durable->mutex);
+    const struct tsdb_durable_file *file = tsdb_durable_file_of(durable, number);
+    bool may = !durable->is_frozen && (file == NULL || (file->is_loaded && !file->must_stay)) &&
+               !tsdb_durable_is_lacking(durable, number) &&
+               quarry_vfs_monotonic_ns(durable->vfs) >= durable->retry_due_ns;
+    os_mutex_unlock(&durable->mutex);
+    return may;
+}
+
 /* A window to be saved, as nobody may fill it without another segment of the log: NULL: none. */
 static struct tsdb_window *save_begin(struct tsdb_durable *durable, struct tsdb_view **ret_view,
                                       struct tsdb_window_mark *ret_mark)
@@ -330,10 +367,11 @@ static struct tsdb_window *save_begin(struct tsdb_durable *durable, struct tsdb_
     *ret_view = tsdb_view_acquire(&tsdb->views);
     struct tsdb_window *window = window_to_save(durable, *ret_view);
     if (window != NULL) {
-        *ret_mark = (struct tsdb_window_mark){
-            .log_from = tsdb_log_next_sequence(durable->log, window->number),
-            .log_was_whole =
-                tsdb_durable_file_of(durable, window->number) == NULL && !window->is_refilled};
+        uint64_t from = tsdb_log_next_sequence(durable->log, window->number);
+        *ret_mark = (struct tsdb_window_mark){.log_from = from};
+        if (log_is_whole(durable, window)) {
+            ret_mark->whole_count = tsdb_log_segment_count(durable->log, window->number, from);
+        }
     }
     os_mutex_unlock(&tsdb->turn_mutex);
     return window;

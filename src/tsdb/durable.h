@@ -131,6 +131,11 @@ bool tsdb_durable_has_file(const struct tsdb_durable *durable, int32_t number);
  * else. With the turn's mutex. */
 int32_t tsdb_durable_floor(const struct tsdb_durable *durable);
 
+/* Whether the file of a window has all that the window has, or there is no such window; and whether
+ * it may be written, if it has not. Threads: any. */
+bool tsdb_durable_is_saved(struct tsdb_durable *durable, int32_t number);
+bool tsdb_durable_may_save(struct tsdb_durable *durable, int32_t number);
+
 /* What is appended to a window from here on is in no file of it. With the turn's mutex. */
 void tsdb_durable_begin_filling(struct tsdb_durable *durable, int32_t number);
 
@@ -184,10 +189,12 @@ enum tsdb_section_kind {
     TSDB_SECTION_OPEN_HEADS = 9,
     TSDB_SECTION_EXEMPLARS = 16, /* of windows: chunks of exemplars */
     TSDB_SECTION_LOG = 17,       /* of windows: what of their log is in the file */
+    TSDB_SECTION_DELETED = 18,   /* of tombstones: spans of series */
 };
 
-/* Of that section: the number of the first segment that is not, and whether those below have all of
- * the window's samples. */
+/* Of that section: the number of the first segment that is not; and one more than how many there
+ * are below it, where these have all of the window's samples, else 0. (1, which earlier versions
+ * wrote there, says nothing.) */
 #define TSDB_WINDOW_LOG_BYTES 16u
 
 /* Of the info of a snapshot, and for each file that it covers. */
@@ -204,7 +211,8 @@ enum tsdb_section_kind {
 /* What of a window's log a file has. */
 struct tsdb_window_mark {
     uint64_t log_from;
-    bool log_was_whole;
+    /* segments below that have all of its samples together; 0: they have not, or nobody knows */
+    uint64_t whole_count;
 };
 
 /* Writes the file of a window that is sealed. `window`: borrowed, pinned by a view.

@@ -251,6 +251,9 @@ static enum quarry_status contents_have(struct tsdb_durable *durable, struct qua
     if (status == QUARRY_OK) {
         status = registry_have(durable, error);
     }
+    if (status == QUARRY_OK) {
+        status = tsdb_tombstones_load(durable, error);
+    }
     left_out_tell(durable);
     durable->replay_from = INT64_MIN;
     durable->snapshot_stamp = tsdb_durable_stamp(durable->tsdb);
@@ -272,7 +275,7 @@ enum quarry_status tsdb_durable_open(struct quarry_tsdb *tsdb, struct tsdb_durab
     durable->memory = memory;
     durable->vfs = tsdb->options.vfs;
     durable->level = tsdb->options.durability;
-    os_mutex_init(&durable->mutex, OS_RANK_TSDB_FILES, 0);
+    os_mutex_init(&durable->mutex, OS_RANK_TSDB_FILES, 1);
     os_mutex_init(&durable->losses_mutex, OS_RANK_LEAF, 0);
     durable->directory = text_copy(memory, tsdb->options.directory);
     if (durable->directory == NULL) {

@@ -18,7 +18,8 @@
 
 #include <base/base.h>
 
-#define TEMPORARY ".tmp"
+#define TEMPORARY  ".tmp"
+#define TOMBSTONES "deleted.qtt"
 
 static void make_name(const struct tsdb_file_name *name, char text[QUARRY_VFS_NAME_BYTES_MAX])
 {
@@ -32,6 +33,9 @@ static void make_name(const struct tsdb_file_name *name, char text[QUARRY_VFS_NA
         return;
     case TSDB_FILE_SNAPSHOT:
         (void)snprintf(text, QUARRY_VFS_NAME_BYTES_MAX, "snapshot-%06" PRIu64 ".qts", name->number);
+        return;
+    case TSDB_FILE_TOMBSTONES:
+        (void)snprintf(text, QUARRY_VFS_NAME_BYTES_MAX, TOMBSTONES);
         return;
     case TSDB_FILE_TEMPORARY:
         break;
@@ -72,6 +76,10 @@ static bool read_numbers(const char *text, struct tsdb_file_name *name)
     static const char window[] = "window-", snapshot[] = "snapshot-";
     char *end = NULL;
 
+    if (strcmp(text, TOMBSTONES) == 0) {
+        name->kind = TSDB_FILE_TOMBSTONES;
+        return true;
+    }
     if (strncmp(text, snapshot, sizeof(snapshot) - 1) == 0) {
         name->kind = TSDB_FILE_SNAPSHOT;
         name->number = strtoull(text + sizeof(snapshot) - 1, NULL, 10);
@@ -100,7 +108,8 @@ bool tsdb_file_parse(const char *name, struct tsdb_file_name *ret_name)
         return false;
     }
     make_name(&parsed, again);
-    if (strcmp(name, again) != 0 || (parsed.kind != TSDB_FILE_WINDOW && parsed.number == 0)) {
+    bool is_numbered = parsed.kind == TSDB_FILE_SEGMENT || parsed.kind == TSDB_FILE_SNAPSHOT;
+    if (strcmp(name, again) != 0 || (is_numbered && parsed.number == 0)) {
         return false;
     }
     *ret_name = parsed;

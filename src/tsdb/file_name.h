@@ -4,6 +4,7 @@
  *     window-494321-000012.log     a segment of the log: its window, its number
  *     window-494321.qtw            a sealed window
  *     snapshot-000007.qts          a snapshot: its generation
+ *     deleted.qtt                  tombstones: what was deleted and is there still
  *     *.tmp                        one that is being written: of no use after a crash
  *
  * Windows before 1970 have a minus: window--3.qtw.
@@ -17,6 +18,7 @@ enum tsdb_file_kind {
     TSDB_FILE_SEGMENT,
     TSDB_FILE_WINDOW,
     TSDB_FILE_SNAPSHOT,
+    TSDB_FILE_TOMBSTONES,
     TSDB_FILE_TEMPORARY
 };
 

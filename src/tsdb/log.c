@@ -479,6 +479,18 @@ bool tsdb_log_oldest_sequence(struct tsdb_log *log, int64_t window, uint64_t *re
     return has;
 }
 
+uint64_t tsdb_log_segment_count(struct tsdb_log *log, int64_t window, uint64_t below)
+{
+    uint64_t count = 0;
+
+    os_mutex_lock(&log->mutex);
+    for (const struct log_entry *entry = log->newest; entry != NULL; entry = entry->older) {
+        count += entry->window == window && entry->sequence < below;
+    }
+    os_mutex_unlock(&log->mutex);
+    return count;
+}
+
 void tsdb_log_end_segment(struct tsdb_log *log, int64_t window)
 {
     os_mutex_lock(&log->mutex);

@@ -249,6 +249,9 @@ uint64_t tsdb_log_next_sequence(struct tsdb_log *log, int64_t window);
 /* The number of a window's oldest segment. Returns: false: it has none. Threads: any. */
 bool tsdb_log_oldest_sequence(struct tsdb_log *log, int64_t window, uint64_t *ret_sequence);
 
+/* How many segments of a window have numbers below one. Threads: any. */
+uint64_t tsdb_log_segment_count(struct tsdb_log *log, int64_t window, uint64_t below);
+
 /* What is appended to a window from here on goes to another segment than what was. Threads: any. */
 void tsdb_log_end_segment(struct tsdb_log *log, int64_t window);
 

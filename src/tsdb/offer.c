@@ -73,20 +73,19 @@ static bool is_whole(const struct tsdb_window *window)
     return atomic_load_acquire_u64(&window->sealed_mask) == UINT64_MAX; /* pairs with seal.c */
 }
 
-/* Samples of a window; late ones and duplicates among them while it is open. */
+/* Samples that a window has been given since it was made or read, late and repeated ones among
+ * them: those that sealing leaves out are counted on, so that others do not take their place. */
 static uint64_t sample_count(struct quarry_tsdb *tsdb, const struct tsdb_window *window)
 {
     uint64_t count = 0;
 
     quarry_epoch_enter(tsdb->epoch);
     const struct tsdb_open *open = tsdb_window_open(window);
-    const struct tsdb_window *base = open == NULL ? NULL : tsdb_open_base(open);
     for (uint32_t i = 0; i < TSDB_SHARD_COUNT; i++) {
         if (tsdb_window_is_sealed(window, i)) {
-            count += window->sealed_shard[i].sample_count;
+            count += window->sealed_shard[i].counted_samples;
         } else if (open != NULL) {
-            count += atomic_load_relaxed_u64(&open->shard[i].sample_count);
-            count += base == NULL ? 0 : base->sealed_shard[i].sample_count;
+            count += tsdb_open_count(open, i);
         }
     }
     quarry_epoch_leave(tsdb->epoch);

@@ -13,8 +13,10 @@
  * run out of it.
  *
  * A window may have both a file and a log. The process ended between the two: the file is taken,
- * unless something of it is damaged: then it is put away, and the log is replayed. Or the window
- * was filled since: what is in segments that the file says are behind it fills it again.
+ * unless something of it is damaged and the log has all of it: then it is set aside, and the log is
+ * replayed. Or the window was filled since: what is in segments that the file says are behind it
+ * fills it again. Of a file without a head nobody knows what the log has: it is set aside as well.
+ * What was set aside is never read again, nor removed.
  *
  * A window that finds no room is not read, the oldest ones first as they come last. Its file stays,
  * and its ids stay reserved (tsdb_durable_floor).
@@ -59,16 +61,14 @@ static struct tsdb_durable_file *file_next(struct tsdb_durable *durable)
     return newest;
 }
 
-/* Whether a window's log has all that its file has. */
+/* Whether a window's log has all that its file has: each segment that the file speaks of. */
 static bool has_whole_log(struct tsdb_durable *durable, int32_t number,
                           const struct tsdb_window_loaded *loaded)
 {
-    uint64_t oldest = 0;
+    const struct tsdb_window_mark *mark = &loaded->mark;
 
-    if (!tsdb_log_oldest_sequence(durable->log, number, &oldest)) {
-        return false;
-    }
-    return loaded->has_mark && loaded->mark.log_was_whole && oldest < loaded->mark.log_from;
+    return loaded->has_mark && mark->whole_count != 0 &&
+           tsdb_log_segment_count(durable->log, number, mark->log_from) == mark->whole_count;
 }
 
 /* What of the log is behind a file that is loaded: all, if it does not say. */
@@ -93,15 +93,32 @@ static bool has_more_log(struct tsdb_durable *durable, const struct tsdb_durable
     return !file->has_mark || tsdb_log_next_sequence(durable->log, file->number) > file->log_from;
 }
 
-/* Takes a file away, in whose place the log is. Errors: it is still there. */
+/* A damaged file has another name now. */
+static void aside_tell(struct tsdb_durable *durable, int32_t number, const char *name)
+{
+    int64_t window_ms = durable->tsdb->options.window_ms;
+    struct quarry_tsdb_loss loss = {.kind = QUARRY_TSDB_LOSS_SET_ASIDE,
+                                    .from_ms = number * window_ms,
+                                    .to_ms = number * window_ms + window_ms - 1};
+
+    (void)snprintf(loss.file, sizeof loss.file, "%.47s", name);
+    tsdb_durable_lost(durable, &loss);
+}
+
+/* Takes a damaged file out of the log's way. It is kept: the log may have what filled the window
+ * alone. Errors: it is still there. */
 static void file_put_away(struct tsdb_durable *durable, struct tsdb_durable_file *file)
 {
     const struct tsdb_section_place place = tsdb_durable_place(durable, file->number);
-    enum quarry_status status = tsdb_section_file_remove(&place, NULL);
+    char name[QUARRY_VFS_NAME_BYTES_MAX];
+    enum quarry_status status = tsdb_section_file_set_aside(&place, name, NULL);
 
     if (status != QUARRY_OK && status != QUARRY_NOT_FOUND) {
         file->is_broken = true;
         return;
+    }
+    if (status == QUARRY_OK) {
+        aside_tell(durable, file->number, name);
     }
     os_mutex_lock(&durable->tsdb->turn_mutex);
     tsdb_durable_file_forget(durable, file->number);

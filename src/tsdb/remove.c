@@ -58,6 +58,7 @@ static bool series_remove(struct quarry_tsdb *tsdb, uint32_t id, uint16_t tenant
 
     if (status == QUARRY_OK) {
         tsdb_exemplars_forget(tsdb, tenant, id);
+        tsdb_tombstones_forget(tsdb, id);
         tsdb_limits_remove_series(&tsdb->limits, tsdb_limits_tenant(&tsdb->limits, tenant));
         (void)atomic_add_relaxed_u64(&tsdb->counters.removed_series_count, 1);
     }

@@ -242,6 +242,30 @@ static enum quarry_status piece_end(struct tsdb_sealing *sealing, struct tsdb_wi
     return status;
 }
 
+/* Leaves out those of the samples taken that were deleted. Returns: how many stay. */
+static uint32_t deleted_drop(struct tsdb_sealing *sealing, uint32_t at, uint32_t count)
+{
+    struct tsdb_histogram_batch *batch = &sealing->histograms->batch;
+    uint32_t kept = 0;
+
+    if (Q_LIKELY(sealing->deleted.count == 0)) {
+        return count;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (tsdb_deleted_has(&sealing->deleted, sealing->t_ms[at + i])) {
+            continue;
+        }
+        sealing->t_ms[at + kept] = sealing->t_ms[at + i];
+        sealing->bits[at + kept] = sealing->bits[at + i];
+        if (batch->count != 0) {
+            batch->items[kept] = batch->items[i];
+        }
+        kept++;
+    }
+    batch->count = batch->count == 0 ? 0 : kept;
+    return kept;
+}
+
 /* Takes samples behind those that are there. `*ret_count`: 0 at the end. */
 static enum quarry_status piece_take(struct tsdb_sealing *sealing, const struct piece *piece,
                                      uint32_t *ret_count)
@@ -254,10 +278,14 @@ static enum quarry_status piece_take(struct tsdb_sealing *sealing, const struct 
     if (status != QUARRY_OK) {
         return status;
     }
-    *ret_count = tsdb_open_read_take(sealing->read, sealing->capacity - piece->count,
-                                     sealing->t_ms + piece->count, sealing->bits + piece->count,
-                                     &sealing->histograms->batch);
-    return *ret_count != 0 ? QUARRY_OK : tsdb_open_read_status(sealing->read);
+    uint32_t taken;
+    do {
+        taken = tsdb_open_read_take(sealing->read, sealing->capacity - piece->count,
+                                    sealing->t_ms + piece->count, sealing->bits + piece->count,
+                                    &sealing->histograms->batch);
+        *ret_count = deleted_drop(sealing, piece->count, taken);
+    } while (taken != 0 && *ret_count == 0);
+    return taken != 0 ? QUARRY_OK : tsdb_open_read_status(sealing->read);
 }
 
 /* Whether samples that were taken cannot be in the entry of those before them. */
@@ -359,6 +387,7 @@ static enum quarry_status chains_seal(struct quarry_tsdb *tsdb, struct tsdb_wind
         bool has_base = base_take(&walk, local);
         /* What its metric does not keep any longer is left out. */
         if ((has_base || !chain_is_empty(chain)) && tsdb_metric_min_ms(tsdb, id) < window->end_ms) {
+            tsdb_tombstones_of(tsdb, id, &tsdb->sealing.deleted);
             status = series_seal(&tsdb->sealing, window, open, id);
         }
     }
@@ -388,6 +417,7 @@ static enum quarry_status tables_put(struct tsdb_sealing *sealing, struct tsdb_w
     struct tsdb_sealed_shard sealed = entries_sum(sealing);
     enum quarry_status status = QUARRY_OK;
 
+    sealed.counted_samples = tsdb_open_count(tsdb_window_open(window), shard);
     if (sealed.entry_count != 0) {
         status =
             sealed_put(window, sealing->entries, sealed.entry_count * sizeof(*sealing->entries),

@@ -6,6 +6,7 @@
 
 #include <tsdb/open_read.h>
 #include <tsdb/sealed.h>
+#include <tsdb/tombstones.h>
 #include <tsdb/view.h>
 
 struct quarry_tsdb;
@@ -39,6 +40,7 @@ struct tsdb_sealing {
     uint8_t *bytes;
     uint32_t last_count, last_times; /* of the entry before: as many samples, at these times */
     struct tsdb_open_read *read;
+    struct tsdb_deleted deleted; /* of the series: left out */
     struct tsdb_sealing_histograms *histograms;
     struct tsdb_sealing_times times;
     struct tsdb_sealed_entry *entries;

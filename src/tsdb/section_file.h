@@ -90,6 +90,22 @@ enum quarry_status tsdb_section_file_read(struct tsdb_section_file *file, size_t
                                           void *buffer, tsdb_section_lost_function *lost,
                                           void *argument, struct quarry_error *error);
 
+/* Of a file that was set aside: its name, and one of these behind it, from 2 on. */
+#define TSDB_SECTION_ASIDE      ".damaged"
+#define TSDB_SECTION_ASIDES_MAX 100u
+
+/*
+ * Gives a damaged file a name that is read by nobody, durably, and that no other has:
+ * NAME.damaged, NAME.damaged-2, …
+ *
+ * `ret_name`: of the file, in the directory.
+ * Errors: QUARRY_NOT_FOUND, QUARRY_TOO_MANY: all these names are taken; QUARRY_IO, …: it has either
+ * name.
+ */
+enum quarry_status tsdb_section_file_set_aside(const struct tsdb_section_place *place,
+                                               char ret_name[QUARRY_VFS_NAME_BYTES_MAX],
+                                               struct quarry_error *error);
+
 /* Removes a file, durably. Errors: QUARRY_NOT_FOUND, QUARRY_IO. */
 enum quarry_status tsdb_section_file_remove(const struct tsdb_section_place *place,
                                             struct quarry_error *error);

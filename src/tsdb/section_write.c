@@ -20,6 +20,7 @@
  */
 #include <tsdb/section_format.h>
 
+#include <stdio.h>
 #include <string.h>
 
 /* Between beginnings to write. */
@@ -271,4 +272,62 @@ enum quarry_status tsdb_section_file_remove(const struct tsdb_section_place *pla
     }
     return status == QUARRY_OK ? quarry_vfs_sync_directory(place->vfs, place->directory, error)
                                : status;
+}
+
+/* The path of a file that is set aside, the `number`-th of its name. */
+static enum quarry_status aside_path(const struct tsdb_path *path, uint32_t number,
+                                     struct tsdb_path *ret_path, struct quarry_error *error)
+{
+    char last[16] = "";
+
+    if (number > 1) {
+        (void)snprintf(last, sizeof last, "-%u", number);
+    }
+    int length = snprintf(ret_path->text, sizeof ret_path->text, "%s" TSDB_SECTION_ASIDE "%s",
+                          path->text, last);
+    return length > 0 && (size_t)length < sizeof ret_path->text
+               ? QUARRY_OK
+               : error_set(error, QUARRY_TOO_LARGE, "path of %d bytes", length);
+}
+
+/* The first of these that nothing has. */
+static enum quarry_status aside_find(struct quarry_vfs *vfs, const struct tsdb_path *path,
+                                     struct tsdb_path *ret_path, struct quarry_error *error)
+{
+    for (uint32_t i = 1; i <= TSDB_SECTION_ASIDES_MAX; i++) {
+        uint64_t byte_count;
+        bool is_directory;
+        enum quarry_status status = aside_path(path, i, ret_path, error);
+        if (status == QUARRY_OK) {
+            status = quarry_vfs_stat(vfs, ret_path->text, &byte_count, &is_directory, error);
+        }
+        if (status != QUARRY_OK) {
+            return status == QUARRY_NOT_FOUND ? QUARRY_OK : status;
+        }
+    }
+    return error_set(error, QUARRY_TOO_MANY, "'%.150s': %u damaged files are beside it", path->text,
+                     TSDB_SECTION_ASIDES_MAX);
+}
+
+enum quarry_status tsdb_section_file_set_aside(const struct tsdb_section_place *place,
+                                               char ret_name[QUARRY_VFS_NAME_BYTES_MAX],
+                                               struct quarry_error *error)
+{
+    struct tsdb_path path, aside;
+    enum quarry_status status = tsdb_file_path(place->directory, &place->name, &path, error);
+
+    if (status == QUARRY_OK) {
+        status = aside_find(place->vfs, &path, &aside, error);
+    }
+    if (status == QUARRY_OK) {
+        status = quarry_vfs_rename(place->vfs, path.text, aside.text, error);
+    }
+    if (status == QUARRY_OK) {
+        status = quarry_vfs_sync_directory(place->vfs, place->directory, error);
+    }
+    if (status == QUARRY_OK) {
+        (void)snprintf(ret_name, QUARRY_VFS_NAME_BYTES_MAX, "%s",
+                       aside.text + strlen(place->directory) + 1);
+    }
+    return status;
 }

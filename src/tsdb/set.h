@@ -6,6 +6,7 @@
 
 #include <tsdb/ids.h>
 #include <tsdb/store.h>
+#include <tsdb/tombstones.h>
 
 struct quarry_tsdb_set {
     /* const */

@@ -49,6 +49,7 @@ static void read_counters(struct quarry_tsdb *tsdb, struct quarry_tsdb_stats *st
     READ(purged_window_count);
     READ(early_window_count);
     READ(filling_count);
+    READ(filling_failed_count);
     READ(offered_window_count);
     READ(offer_failed_count);
     READ(untaken_window_count);
@@ -95,6 +96,20 @@ static void read_durable(struct tsdb_durable *durable, struct quarry_tsdb_stats 
     stats->window_file_count = atomic_load_relaxed_u32(&durable->file_count);
 }
 
+/* Windows of a view that are filled. */
+static uint64_t open_fillings(struct quarry_tsdb *tsdb, const struct tsdb_view *view)
+{
+    uint64_t count = 0;
+
+    quarry_epoch_enter(tsdb->epoch);
+    for (uint32_t i = 0; i < view->window_count; i++) {
+        const struct tsdb_open *open = tsdb_window_open(view->windows[i]);
+        count += open != NULL && tsdb_open_base(open) != NULL;
+    }
+    quarry_epoch_leave(tsdb->epoch);
+    return count;
+}
+
 void quarry_tsdb_read_stats(struct quarry_tsdb *tsdb, struct quarry_tsdb_stats *ret_stats)
 {
     int64_t time_ms = tsdb_time_ms(tsdb);
@@ -103,10 +118,12 @@ void quarry_tsdb_read_stats(struct quarry_tsdb *tsdb, struct quarry_tsdb_stats *
     memset(ret_stats, 0, sizeof(*ret_stats));
     ret_stats->window_count = view->window_count;
     ret_stats->min_ms = view->window_count == 0 ? 0 : view->windows[0]->start_ms;
+    ret_stats->open_filling_count = open_fillings(tsdb, view);
     tsdb_view_release(&tsdb->views, view);
     ret_stats->max_ms = time_ms == TSDB_TIME_NONE ? 0 : time_ms;
     ret_stats->series_count = tsdb_registry_count(tsdb->registry);
     ret_stats->tenant_count = atomic_load_relaxed_u64(&tsdb->limits.tenant_count);
+    ret_stats->tombstone_count = atomic_load_relaxed_u64(&tsdb->tombstones.count);
     read_counters(tsdb, ret_stats);
     read_charges(tsdb, ret_stats);
     ret_stats->is_ready = tsdb_durable_is_ready(tsdb->durable);

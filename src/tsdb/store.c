@@ -212,7 +212,7 @@ static enum quarry_status ground_make(struct ground *ground,
 
 static void locks_init(struct quarry_tsdb *tsdb)
 {
-    os_mutex_init(&tsdb->turn_mutex, OS_RANK_TSDB_TURN, 1);
+    os_mutex_init(&tsdb->turn_mutex, OS_RANK_TSDB_TURN, 2);
     for (uint32_t i = 0; i < TSDB_SHARD_COUNT; i++) {
         os_mutex_init(&tsdb->shard_lock[i].mutex, OS_RANK_TSDB_SHARD, i + 1);
     }
@@ -246,6 +246,7 @@ static void fill_in(struct quarry_tsdb *tsdb, const struct ground *ground,
     atomic_store_relaxed_i64(&tsdb->due_ms, INT64_MAX);
     tsdb_limits_init(&tsdb->limits, &tsdb->small[TSDB_PART_META], &options->limits);
     tsdb_metrics_init(tsdb);
+    tsdb_tombstones_init(tsdb);
     tsdb_sealing_init(&tsdb->sealing, &tsdb->small[TSDB_PART_QUERY]);
     locks_init(tsdb);
 }
@@ -306,6 +307,7 @@ static void store_end(struct quarry_tsdb *tsdb)
     quarry_epoch_destroy(tsdb->epoch);
     tsdb_exemplars_fini(tsdb);
     tsdb_metrics_fini(tsdb);
+    tsdb_tombstones_fini(tsdb);
     tsdb_limits_fini(&tsdb->limits);
     struct ground ground = {.account = tsdb->account, .lifetime = tsdb->lifetime};
     memcpy(ground.part, tsdb->part, sizeof ground.part);

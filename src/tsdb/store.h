@@ -18,6 +18,7 @@
 #include <tsdb/remove.h>
 #include <tsdb/rules.h>
 #include <tsdb/seal.h>
+#include <tsdb/tombstones.h>
 #include <tsdb/view.h>
 
 /* The parts of a store's account. */
@@ -61,7 +62,8 @@ struct tsdb_counters {
     _Atomic uint64_t created_series_count, removed_series_count, visited_series_count;
     _Atomic uint64_t sealed_shard_count, early_shard_count;
     _Atomic uint64_t purged_window_count, early_window_count;
-    _Atomic uint64_t filling_count; /* ever begun */
+    _Atomic uint64_t filling_count;        /* ever begun */
+    _Atomic uint64_t filling_failed_count; /* tries to seal one that found no memory */
     _Atomic uint64_t offered_window_count, offer_failed_count, untaken_window_count;
 };
 
@@ -83,6 +85,7 @@ struct quarry_tsdb {
     struct tsdb_limits limits;
     struct tsdb_metrics metrics;
     struct tsdb_views views;
+    struct tsdb_tombstones tombstones;
 
     /* What changes windows, one at a time: making, sealing, purging; and removing series. */
     struct os_mutex turn_mutex;

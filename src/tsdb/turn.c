@@ -23,6 +23,8 @@
  * request that may bring samples of so long ago asks for it. It takes them as late ones, whatever
  * the order, and is sealed anew, base and all, when nothing has come for options.fill_quiet_ms or
  * memory is wanted. What comes while it is being sealed waits for that, and fills it once more.
+ * One with many samples of one series may want more memory for it than there is: it waits, longer
+ * each time, and the windows behind it are sealed meanwhile.
  *
  * The newest window is never sealed and never purged: it is what known series go on in.
  *
@@ -39,12 +41,19 @@
 /* Times that who makes a window lets others run, so that they leave what is to be sealed. A window
  * is 64 shards, and most of them wait for nobody. */
 #define HELP_WAITS_MAX 256u
+/* The same of who wants a window sealed and has the time: a reader decodes a block meanwhile. */
+#define SEAL_WAITS_MAX 100000u
 
 /* How long to wait for readers; for a request or memory, where each try may cost a shard's sealing;
  * and for what nobody tells of, a query that let go of a window. */
 #define PENDING_NS UINT64_C(1000000)
 #define DUE_NS     UINT64_C(50000000)
 #define IDLE_NS    UINT64_C(1000000000)
+
+/* How long a filling is left alone that could not be sealed for want of memory: at first, and at
+ * most. Each try decodes a shard as far as memory goes, and holds the mutex meanwhile. */
+#define PAUSE_NS     UINT64_C(50000000)
+#define PAUSE_MAX_NS UINT64_C(30000000000)
 
 /* What a piece of work came to. */
 enum piece {
@@ -82,6 +91,23 @@ static bool filling_is_due(const struct quarry_tsdb *tsdb, const struct tsdb_win
            quiet_ns >= (uint64_t)tsdb->options.fill_quiet_ms * Q_MS_NS;
 }
 
+/* Whether a filling could not be sealed, and is not tried again yet. */
+static bool filling_is_paused(const struct tsdb_window *window)
+{
+    return os_monotonic_ns(os_real()) < tsdb_window_open(window)->retry_ns;
+}
+
+/* A filling could not be sealed: each time it is left alone for twice as long. */
+static void filling_pause(struct quarry_tsdb *tsdb, struct tsdb_window *window)
+{
+    struct tsdb_open *open = tsdb_window_open(window);
+    uint64_t pause_ns = 2 * open->pause_ns;
+
+    open->pause_ns = pause_ns == 0 ? PAUSE_NS : size_min_u64(pause_ns, PAUSE_MAX_NS);
+    open->retry_ns = os_monotonic_ns(os_real()) + open->pause_ns;
+    (void)atomic_add_relaxed_u64(&tsdb->counters.filling_failed_count, 1);
+}
+
 /* When a window is due. Saturates. */
 static int64_t window_due_ms(const struct quarry_tsdb *tsdb, const struct tsdb_window *window)
 {
@@ -90,24 +116,22 @@ static int64_t window_due_ms(const struct quarry_tsdb *tsdb, const struct tsdb_w
     return __builtin_add_overflow(window->end_ms, tsdb->grace_ms, &due_ms) ? INT64_MAX : due_ms;
 }
 
-/* The oldest window that is open and whose end has passed by `grace_ms`, but the newest; or that is
- * filled, and is quiet; NULL: none. */
-static struct tsdb_window *window_ended(struct quarry_tsdb *tsdb, const struct tsdb_view *view,
-                                        bool is_due)
+/* Whether a window is open and is to be sealed: its end has passed by the grace, or its end alone
+ * where memory is wanted, and it is not the newest; or it is filled, is quiet, and was not found
+ * wanting memory a moment ago. */
+static bool window_is_wanted(struct quarry_tsdb *tsdb, const struct tsdb_view *view, uint32_t index,
+                             bool is_due)
 {
-    int64_t time_ms = tsdb_time_ms(tsdb);
+    const struct tsdb_window *window = view->windows[index];
+    int64_t end_ms = is_due ? window_due_ms(tsdb, window) : window->end_ms;
 
-    for (uint32_t i = 0; i < view->window_count; i++) {
-        struct tsdb_window *window = view->windows[i];
-        int64_t end_ms = is_due ? window_due_ms(tsdb, window) : window->end_ms;
-        bool has_ended = window_is_filling(window)
-                             ? !is_due || filling_is_due(tsdb, window)
-                             : i + 1 < view->window_count && time_ms >= end_ms;
-        if (window_is_open(window) && has_ended) {
-            return window;
-        }
+    if (!window_is_open(window)) {
+        return false;
     }
-    return NULL;
+    if (window_is_filling(window)) {
+        return !filling_is_paused(window) && (!is_due || filling_is_due(tsdb, window));
+    }
+    return index + 1 < view->window_count && tsdb_time_ms(tsdb) >= end_ms;
 }
 
 /* When the next window will be due. */
@@ -155,6 +179,28 @@ static enum piece window_seal(struct quarry_tsdb *tsdb, struct tsdb_view *view,
     return PIECE_LATER;
 }
 
+/* Seals one shard of the oldest window that is due, or has ended, and can be sealed: what wants
+ * more memory than there is does not keep the others from giving theirs. */
+static enum piece windows_seal(struct quarry_tsdb *tsdb, struct tsdb_view *view, bool is_due)
+    Q_REQUIRES(&tsdb->turn_mutex)
+{
+    enum piece piece = PIECE_NONE;
+
+    for (uint32_t i = 0; i < view->window_count && piece != PIECE_DONE; i++) {
+        struct tsdb_window *window = view->windows[i];
+        if (!window_is_wanted(tsdb, view, i, is_due)) {
+            continue;
+        }
+        enum piece own = window_seal(tsdb, view, window);
+        if (own == PIECE_FAILED && window_is_filling(window)) {
+            filling_pause(tsdb, window);
+        }
+        /* What waits for a request may go on without memory. */
+        piece = own == PIECE_FAILED && piece == PIECE_LATER ? PIECE_LATER : own;
+    }
+    return piece;
+}
+
 /* Seals one shard of what is due, or of what has ended. */
 static enum piece seal_locked(struct quarry_tsdb *tsdb, bool is_due) Q_REQUIRES(&tsdb->turn_mutex)
 {
@@ -162,8 +208,7 @@ static enum piece seal_locked(struct quarry_tsdb *tsdb, bool is_due) Q_REQUIRES(
         return PIECE_LATER;
     }
     struct tsdb_view *view = tsdb_view_acquire(&tsdb->views);
-    struct tsdb_window *window = window_ended(tsdb, view, is_due);
-    enum piece piece = window == NULL ? PIECE_NONE : window_seal(tsdb, view, window);
+    enum piece piece = windows_seal(tsdb, view, is_due);
     if (piece != PIECE_DONE) { /* else it is the sealing's */
         tsdb_view_release(&tsdb->views, view);
     }
@@ -398,6 +443,41 @@ enum quarry_status tsdb_turn_fill_window(struct quarry_tsdb *tsdb, int32_t numbe
         }
     }
     os_mutex_unlock(&tsdb->turn_mutex);
+    return status;
+}
+
+/* One shard on the way to a window that is sealed. */
+static enum piece seal_step(struct quarry_tsdb *tsdb, int32_t number) Q_REQUIRES(&tsdb->turn_mutex)
+{
+    if (!tsdb_seal_settle(tsdb)) {
+        return PIECE_LATER;
+    }
+    struct tsdb_view *view = tsdb_view_acquire(&tsdb->views);
+    struct tsdb_window *window = tsdb_view_find(view, number);
+    enum piece piece =
+        window == NULL || !window_is_open(window) ? PIECE_NONE : window_seal(tsdb, view, window);
+    if (piece != PIECE_DONE) { /* else it is the sealing's */
+        tsdb_view_release(&tsdb->views, view);
+    }
+    return piece;
+}
+
+enum quarry_status tsdb_turn_seal_window(struct quarry_tsdb *tsdb, int32_t number)
+{
+    enum quarry_status status = QUARRY_OK;
+    enum piece piece = PIECE_DONE;
+
+    for (uint32_t waits = 0; piece != PIECE_NONE && status == QUARRY_OK;) {
+        os_mutex_lock(&tsdb->turn_mutex);
+        piece = seal_step(tsdb, number);
+        os_mutex_unlock(&tsdb->turn_mutex);
+        if (piece == PIECE_FAILED) {
+            status = QUARRY_NO_MEMORY;
+        } else if (piece == PIECE_LATER) {
+            status = ++waits > SEAL_WAITS_MAX ? QUARRY_BUSY : QUARRY_OK;
+            os_yield();
+        }
+    }
     return status;
 }
 

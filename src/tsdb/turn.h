@@ -43,4 +43,12 @@ uint64_t tsdb_turn_wait_ns(struct quarry_tsdb *tsdb);
  */
 enum quarry_status tsdb_turn_fill_window(struct quarry_tsdb *tsdb, int32_t number);
 
+/*
+ * Seals what of a window is open, whatever its time is; one that is not there is sealed.
+ *
+ * Errors: QUARRY_NO_MEMORY; QUARRY_BUSY: requests are in it, or readers do not leave.
+ * Threads: as above. Cost: sealing it.
+ */
+enum quarry_status tsdb_turn_seal_window(struct quarry_tsdb *tsdb, int32_t number);
+
 #endif

@@ -51,7 +51,10 @@ struct tsdb_open {
     struct quarry_lane *lane;
     struct tsdb_base base;      /* const until no reader is in the open half any more */
     _Atomic uint64_t filled_ns; /* of the monotonic clock: when something came to a filling */
-    struct tsdb_space chains;   /* struct tsdb_chain by series id */
+    /* of a filling that could not be sealed: when to try again, and how long that was put off;
+     * guarded by the turn's mutex */
+    uint64_t retry_ns, pause_ns;
+    struct tsdb_space chains; /* struct tsdb_chain by series id */
     struct tsdb_open_shard shard[TSDB_SHARD_COUNT];
 };
 
@@ -63,6 +66,8 @@ struct tsdb_sealed_shard {
     uint32_t times_count;
     uint32_t series_count; /* fewer than entries where one has several */
     uint64_t sample_count;
+    /* what the open shard had counted, with what came twice, and its base had; 0: it was loaded */
+    uint64_t counted_samples;
 };
 
 struct tsdb_window {
@@ -151,6 +156,16 @@ static inline bool tsdb_window_is_sealed(const struct tsdb_window *window, uint3
 static inline struct tsdb_window *tsdb_open_base(const struct tsdb_open *open)
 {
     return open->base.window;
+}
+
+/* Samples that an open shard has been given, late and repeated ones among them, and its base has.
+ * It never falls. Threads: as for tsdb_open_base. */
+static inline uint64_t tsdb_open_count(const struct tsdb_open *open, uint32_t shard)
+{
+    const struct tsdb_window *base = tsdb_open_base(open);
+    uint64_t count = atomic_load_relaxed_u64(&open->shard[shard].sample_count); /* only a number */
+
+    return base == NULL ? count : count + base->sealed_shard[shard].sample_count;
 }
 
 /* A chunklet of a shard by its number, which is not NONE; backed. */

@@ -93,9 +93,9 @@ static bool mark_read(struct tsdb_section_file *sections, struct tsdb_window_mar
         if (section.kind == TSDB_SECTION_LOG && section.byte_count == sizeof bytes &&
             tsdb_section_file_read(sections, i, bytes, lost_whole, &lost_bytes, NULL) ==
                 QUARRY_OK) {
-            *ret_mark =
-                (struct tsdb_window_mark){.log_from = endian_load_le_u64(bytes),
-                                          .log_was_whole = endian_load_le_u64(bytes + 8) != 0};
+            uint64_t whole = endian_load_le_u64(bytes + 8);
+            *ret_mark = (struct tsdb_window_mark){.log_from = endian_load_le_u64(bytes),
+                                                  .whole_count = whole == 0 ? 0 : whole - 1};
             return true;
         }
     }

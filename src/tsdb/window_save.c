@@ -190,7 +190,7 @@ static void plan_bytes(struct plan *plan, const struct tsdb_window *window)
 static void plan_mark(struct plan *plan, const struct tsdb_window_mark *mark)
 {
     endian_store_le_u64(plan->log, mark->log_from);
-    endian_store_le_u64(plan->log + 8, mark->log_was_whole);
+    endian_store_le_u64(plan->log + 8, mark->whole_count == 0 ? 0 : mark->whole_count + 1);
     plan->log_piece = (struct tsdb_slice){(const char *)plan->log, sizeof plan->log};
     plan_add(plan, TSDB_SECTION_LOG, 0, &plan->log_piece);
 }

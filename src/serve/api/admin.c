@@ -2,8 +2,8 @@
  * The store as a whole: /api/v1/admin/tsdb/snapshot, delete_series, clean_tombstones.
  *
  * A snapshot is a store of its own, below `snapshots` of the server's folder; it has what is in
- * memory, too. Samples leave with their window: there are no tombstones, so that cleaning them has
- * nothing to do, and deleting is refused, after a look at what was asked.
+ * memory, too. Deleting hides samples at once; cleaning has sealed windows give their memory back,
+ * which decodes and encodes these, and is answered when it is done.
  *
  * Locking: none.
  */
@@ -98,6 +98,33 @@ enum http_outcome api_snapshot(struct http_call *call, struct api_request *reque
 
 /* ---- deleting ------------------------------------------------------------------------------- */
 
+/* Says what came of it: nothing, where all went well. */
+static enum http_outcome say_done(struct http_call *call, enum quarry_status status,
+                                  const struct quarry_error *error)
+{
+    if (status != QUARRY_OK) {
+        return api_fail(call, status == QUARRY_BUSY ? API_UNAVAILABLE : API_INTERNAL, "%s",
+                        error->text[0] != '\0' ? error->text : quarry_status_text(status));
+    }
+    call->status = 204;
+    return HTTP_DONE;
+}
+
+/* All that is selected, or nothing. */
+static enum http_outcome delete_selected(struct http_call *call, struct api_request *request,
+                                         const struct api_selection *selection)
+{
+    struct quarry_tsdb_query queries[API_SELECTORS_MAX];
+    struct quarry_error error = {0};
+
+    for (size_t i = 0; i < selection->selector_count; i++) {
+        queries[i] = api_query_of(request, selection, i);
+    }
+    const enum quarry_status status = quarry_tsdb_delete(request->context.store->tsdb, queries,
+                                                         selection->selector_count, &error);
+    return say_done(call, status, &error);
+}
+
 enum http_outcome api_delete_series(struct http_call *call, struct api_request *request)
 {
     struct api_selection *selection;
@@ -112,14 +139,16 @@ enum http_outcome api_delete_series(struct http_call *call, struct api_request *
     if (!api_read_selection(call, request, API_SELECTION_PREFIX, &selection)) {
         return HTTP_DONE;
     }
-    return api_fail(call, API_UNAVAILABLE,
-                    "series cannot be deleted: samples leave with their window");
+    return delete_selected(call, request, selection);
 }
 
 enum http_outcome api_clean_tombstones(struct http_call *call, struct api_request *request)
 {
-    if (may_administrate(call, request)) {
-        call->status = 204;
+    struct quarry_error error = {0};
+
+    if (!may_administrate(call, request)) {
+        return HTTP_DONE;
     }
-    return HTTP_DONE;
+    const enum quarry_status status = quarry_tsdb_clean(request->context.store->tsdb, &error);
+    return say_done(call, status, &error);
 }

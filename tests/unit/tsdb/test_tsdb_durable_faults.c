@@ -26,6 +26,7 @@
 static struct quarry_vfs *disk, *vfs;
 static struct quarry_account *above;
 static bool goes_through_all;
+static bool fills; /* every other step comes when its window is sealed */
 static uint64_t lost_count;
 
 /* By series and step: what it was told. */
@@ -68,6 +69,8 @@ static int set_up(void **state)
     rig.options.log_segment_bytes = Q_KIB(2);
     rig.options.snapshot_ms = 1;
     rig.options.lost = on_lost;
+    rig.options.fill_quiet_ms = -1;
+    fills = false;
     lost_count = 0;
     disk_begin(NULL);
     return 0;
@@ -102,12 +105,16 @@ static enum quarry_status sample_put(uint32_t number, const struct quarry_tsdb_s
         .sum_bits = sample->bits,
         .count = counts[0] + counts[1] + counts[2],
         .positive = {&span, counts, 1, COUNT_OF(counts)}};
-    const struct quarry_tsdb_entry entry = {
-        .labels = rig_labels(number), .histograms = &histogram, .histogram_count = 1};
-    const struct quarry_tsdb_request request = {.entries = &entry, .entry_count = 1};
+    const bool is_histogram = number % 4 == 1;
+    const struct quarry_tsdb_entry entry = {.labels = rig_labels(number),
+                                            .samples = is_histogram ? NULL : sample,
+                                            .sample_count = is_histogram ? 0 : 1,
+                                            .histograms = is_histogram ? &histogram : NULL,
+                                            .histogram_count = is_histogram};
+    const struct quarry_tsdb_request request = {
+        .fills_past = fills, .entries = &entry, .entry_count = 1};
 
-    return number % 4 == 1 ? quarry_tsdb_append(rig.tsdb, &request, &rig_result)
-                           : rig_append_many(number, sample, 1);
+    return quarry_tsdb_append(rig.tsdb, &request, &rig_result);
 }
 
 static void step_put(uint32_t step)
@@ -133,16 +140,25 @@ static void open_or_not(void)
     }
 }
 
+/* Which step comes at a place. */
+static uint32_t step_of(uint32_t place)
+{
+    if (!fills) {
+        return place;
+    }
+    return place < STEPS / 2 ? 2 * place : 2 * (place - STEPS / 2) + 1;
+}
+
 static void work(void)
 {
     memset(told, 0, sizeof told);
     open_or_not();
-    for (uint32_t step = 0; step < STEPS; step++) {
-        step_put(step);
-        if (rig.tsdb != NULL && step % 4 == 3) {
+    for (uint32_t place = 0; place < STEPS; place++) {
+        step_put(step_of(place));
+        if (rig.tsdb != NULL && place % 4 == 3) {
             rig_turns();
         }
-        if (step % REOPENS == REOPENS - 1) {
+        if (place % REOPENS == REOPENS - 1) {
             (void)quarry_tsdb_close(rig.tsdb);
             rig.tsdb = NULL;
             open_or_not();
@@ -300,6 +316,46 @@ static void every_call_may_fail(void **state)
     for (uint64_t i = 1; i <= count; i += stride(count, ROUNDS(20, 8))) {
         fail_at(i, 0, QUARRY_IO); /* and all that follow */
     }
+}
+
+/* Writing the log of what fills windows, and their files in place of others. */
+static void filling_may_be_hit_anywhere(void **state)
+{
+    (void)state;
+    fills = true;
+    rig.options.durability = QUARRY_TSDB_DURABILITY_POWER;
+    uint64_t count = count_operations();
+    assert_true(count > 100);
+    for (uint64_t i = 1; i <= count; i += stride(count, ROUNDS(24, 12))) {
+        fail_at(i, 1, i % 3 == 0 ? QUARRY_NO_SPACE : QUARRY_IO);
+        cut_at(i, (uint32_t)(i * 37 % 101), true);
+    }
+    for (uint64_t i = 1; i <= count; i += stride(count, ROUNDS(8, 4))) {
+        fail_at(i, 0, QUARRY_IO);
+    }
+    rig.options.durability = QUARRY_TSDB_DURABILITY_PROCESS;
+    count = count_operations();
+    for (uint64_t i = 1; i <= count; i += stride(count, ROUNDS(12, 8))) {
+        cut_at(i, 100, true);
+    }
+}
+
+/* The same, and it is filled indeed. */
+static void filling_is_what_is_hit(void **state)
+{
+    (void)state;
+    fills = true;
+    rig_open();
+    quarry_tsdb_wait_ready(rig.tsdb);
+    for (uint32_t place = 0; place < STEPS; place++) {
+        step_put(step_of(place));
+        rig_turns();
+    }
+    look(told, true);
+    struct quarry_tsdb_stats stats = rig_stats();
+    assert_int_equal(stats.taken_count, SERIES * STEPS);
+    assert_true(stats.filling_count >= 3);
+    assert_true(stats.saved_window_count >= 2 * stats.window_file_count);
 }
 
 /* ---- memory that is short ------------------------------------------------------------------- */
@@ -507,6 +563,8 @@ int main(int argc, char **argv)
         TEST(a_loss_of_power_anywhere_loses_nothing),
         TEST(what_is_not_durable_is_at_least_right),
         TEST(every_call_may_fail),
+        TEST(filling_is_what_is_hit),
+        TEST(filling_may_be_hit_anywhere),
         TEST(every_allocation_of_opening_may_fail),
         TEST(every_allocation_of_appending_and_writing_may_fail),
         TEST(a_changed_byte_costs_its_range_and_is_told),

@@ -5,6 +5,7 @@
 #include "unit/tsdb/store_rig.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -303,6 +304,52 @@ static void no_window_goes_for_samples_of_the_past(void **state)
     rig_assert_valid();
 }
 
+/* A series' samples that wait want more memory to be sealed than there is: the windows behind it
+ * are sealed all the same, and this one when there is some. */
+static void a_filling_without_room_keeps_nothing_from_being_sealed(void **state)
+{
+    const struct quarry_account_options options = {.name = "above"};
+    struct quarry_tsdb_window windows[KEPT + 2];
+    struct quarry_tsdb_sample samples[500];
+    struct quarry_account_state charged;
+    struct quarry_account *above = NULL;
+
+    (void)state;
+    assert_int_equal(quarry_account_create(rig.memory, &options, &above, NULL), QUARRY_OK);
+    rig.options.parent = above;
+    rig_open();
+    live_steps(3 * WINDOW / STEP);
+    for (uint32_t i = 0; i < 120; i++) {
+        for (uint32_t k = 0; k < COUNT_OF(samples); k++) {
+            samples[k] = (struct quarry_tsdb_sample){T0 + i * INT64_C(500) + k, random_u64(&dice)};
+            model_put(&model, 1, samples[k]);
+        }
+        assert_int_equal(fill_many(1, samples, COUNT_OF(samples)), QUARRY_OK);
+    }
+    quarry_account_read(above, &charged);
+    assert_int_equal(quarry_account_set_bounds(above, 0, charged.charged_bytes + Q_MIB(2)),
+                     QUARRY_OK);
+    live_steps(2 * WINDOW / STEP);
+    struct quarry_tsdb_stats stats = rig_stats();
+    assert_int_equal(stats.open_filling_count, 1);
+    assert_true(stats.filling_failed_count > 0);
+    size_t count = quarry_tsdb_windows(rig.tsdb, windows, COUNT_OF(windows));
+    assert_true(count >= 5 && windows[0].sealed_shard_count < 64);
+    for (size_t i = 1; i + 2 < count; i++) {
+        assert_int_equal(windows[i].sealed_shard_count, 64);
+    }
+    assert_int_equal(quarry_account_set_bounds(above, 0, 0), QUARRY_OK);
+    check();
+    while (rig_stats().open_filling_count != 0) { /* its pause is over sometime */
+        rig_turns();
+    }
+    assert_true(all_is_sealed());
+    check();
+    assert_int_equal(quarry_tsdb_close(rig.tsdb), QUARRY_OK);
+    rig.tsdb = NULL;
+    quarry_account_destroy(above);
+}
+
 /* ---- histograms ----------------------------------------------------------------------------- */
 
 static void histogram_put(int64_t t_ms, bool is_live)
@@ -468,7 +515,7 @@ static void open_and_wait(void)
 }
 
 /* What a process that is killed leaves: all files as they are, and no end. */
-static void kill_and_open(void)
+static void kill_process(void)
 {
     struct quarry_vfs *left = NULL;
 
@@ -478,6 +525,11 @@ static void kill_and_open(void)
     quarry_vfs_memory_destroy(disk);
     disk = left;
     rig.options.vfs = disk;
+}
+
+static void kill_and_open(void)
+{
+    kill_process();
     open_and_wait();
 }
 
@@ -516,6 +568,110 @@ static void what_was_filled_survives(void **state)
     check();
 }
 
+/* Overwrites both heads of a window's file. */
+static void heads_destroy(const char *path)
+{
+    static const char zeros[128];
+    struct quarry_vfs_file *file = NULL;
+    uint64_t byte_count = 0;
+    bool is_directory;
+
+    assert_int_equal(quarry_vfs_stat(disk, path, &byte_count, &is_directory, NULL), QUARRY_OK);
+    assert_true(byte_count > 2 * sizeof zeros);
+    assert_int_equal(quarry_vfs_open(disk, path, QUARRY_VFS_WRITE, &file, NULL), QUARRY_OK);
+    assert_int_equal(quarry_vfs_write(file, 0, zeros, sizeof zeros, NULL), QUARRY_OK);
+    assert_int_equal(quarry_vfs_write(file, byte_count - sizeof zeros, zeros, sizeof zeros, NULL),
+                     QUARRY_OK);
+    quarry_vfs_close(file);
+}
+
+static uint64_t bytes_of(const char *path)
+{
+    uint64_t byte_count = 0;
+    bool is_directory;
+
+    assert_int_equal(quarry_vfs_stat(disk, path, &byte_count, &is_directory, NULL), QUARRY_OK);
+    return byte_count;
+}
+
+/* The log has what filled a window, whose file, with all else, has lost its heads: it is kept. */
+static void a_damaged_file_is_kept_beside_the_log_of_its_filling(void **state)
+{
+    char path[64], aside[80];
+    struct quarry_tsdb_loss losses[4];
+    struct quarry_tsdb_sample samples[4];
+
+    (void)state;
+    rig.options.directory = "/data";
+    rig.options.vfs = disk;
+    (void)snprintf(path, sizeof path, "/data/window-%lld.qtw", (long long)(T0 / WINDOW));
+    for (uint32_t round = 1; round <= 2; round++) {
+        (void)snprintf(aside, sizeof aside, "%s.damaged%s", path, round == 1 ? "" : "-2");
+        open_and_wait();
+        if (round == 1) {
+            live_steps(4 * WINDOW / STEP); /* sealed, and written */
+        }
+        put(SERIES - 1, T0 + 10 + round, false);
+        kill_process();
+        heads_destroy(path);
+        uint64_t byte_count = bytes_of(path);
+        lost_count = 0;
+        open_and_wait();
+        assert_int_equal(lost_count, 2); /* what was in it; and where it is now */
+        assert_int_equal(quarry_tsdb_losses(rig.tsdb, losses, COUNT_OF(losses)), 2);
+        assert_int_equal(losses[1].kind, QUARRY_TSDB_LOSS_SET_ASIDE);
+        assert_string_equal(losses[1].file, aside + strlen("/data/"));
+        assert_int_equal(bytes_of(aside), byte_count);
+        assert_int_equal(rig_read(SERIES - 1, T0, T0 + WINDOW - 1, samples, 4), 1);
+        assert_int_equal(samples[0].t_ms, T0 + 10 + round);
+        rig_turns(); /* sealed, and written beside it */
+        assert_true(bytes_of(path) != 0);
+        assert_int_equal(bytes_of(aside), byte_count);
+        rig_close();
+    }
+}
+
+/* A process that does not log went on with a log, and wrote the window's file. That is damaged
+ * before the log has gone: it has more than the log all the same. */
+static void a_log_that_lacks_samples_is_not_taken_for_a_damaged_file(void **state)
+{
+    char path[64];
+    uint8_t byte;
+    size_t count = 0;
+
+    (void)state;
+    rig.options.directory = "/data";
+    rig.options.vfs = disk;
+    (void)snprintf(path, sizeof path, "/data/window-%lld.qtw", (long long)(T0 / WINDOW));
+    open_and_wait();
+    for (uint32_t number = 0; number < 20; number++) {
+        assert_int_equal(rig_append(number, T0, number), QUARRY_OK);
+    }
+    kill_process();
+    rig.options.durability = QUARRY_TSDB_DURABILITY_NONE;
+    open_and_wait();
+    for (uint32_t number = 0; number < 20; number++) {
+        assert_int_equal(rig_append(number, T0 + 1000, number + 1), QUARRY_OK);
+    }
+    assert_int_equal(rig_append(0, T0 + 3 * WINDOW, 7), QUARRY_OK);
+    while (rig_stats().saved_window_count == 0) { /* and the log is there still */
+        assert_true(quarry_tsdb_turn(rig.tsdb));
+    }
+    kill_process();
+    struct quarry_vfs_file *file = NULL;
+    assert_int_equal(quarry_vfs_open(disk, path, QUARRY_VFS_WRITE, &file, NULL), QUARRY_OK);
+    uint64_t at = bytes_of(path) / 2; /* between the infos, of the columns */
+    assert_int_equal(quarry_vfs_read(file, at, &byte, 1, &count, NULL), QUARRY_OK);
+    byte ^= 0x10;
+    assert_int_equal(quarry_vfs_write(file, at, &byte, 1, NULL), QUARRY_OK);
+    quarry_vfs_close(file);
+    uint64_t byte_count = bytes_of(path);
+    open_and_wait();
+    assert_true(lost_count > 0);
+    rig_turns();
+    assert_int_equal(bytes_of(path), byte_count); /* neither removed nor written over */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -526,10 +682,16 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_sender_that_catches_up_fills, set_up, tear_down),
         cmocka_unit_test_setup_teardown(filling_costs_what_comes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_window_goes_for_samples_of_the_past, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_filling_without_room_keeps_nothing_from_being_sealed,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(histograms_and_floats_fill, set_up, tear_down),
         cmocka_unit_test_setup_teardown(threads_fill_while_it_is_sealed_and_read, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(what_was_filled_survives, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_log_that_lacks_samples_is_not_taken_for_a_damaged_file,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_damaged_file_is_kept_beside_the_log_of_its_filling,
+                                        set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

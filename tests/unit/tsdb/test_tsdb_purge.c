@@ -181,6 +181,44 @@ static void what_comes_to_a_window_that_was_taken_open_is_counted(void **state)
     assert_int_equal(stats.untaken_window_count, 1);
 }
 
+/* What other threads would do meanwhile: a sample comes, and the window is sealed. */
+static enum quarry_status take_append_and_seal(void *argument,
+                                               const struct quarry_tsdb_leaving *leaving)
+{
+    ((struct taken *)argument)->count++;
+    assert_int_equal(rig_append(0, leaving->end_ms - 1, 1), QUARRY_OK);
+    fill_window(4, 1);
+    (void)rig_turns();
+    return QUARRY_OK;
+}
+
+/* Samples that came twice count as long as a window is open: one that was missed is not made up for
+ * by these when they go. */
+static void what_came_twice_does_not_hide_what_was_missed(void **state)
+{
+    struct quarry_tsdb_window windows[4];
+
+    (void)state;
+    rig.options.in_order_ms = WINDOW;
+    rig.options.out_of_order_ms = WINDOW;
+    rig.options.window_count = 8;
+    taken = (struct taken){.count = 0};
+    rig.options.before_purge = take_append_and_seal;
+    rig.options.purge_argument = &taken;
+    rig_open();
+    fill_window(0, 1);
+    for (int64_t i = 0; i < 5; i++) {
+        assert_int_equal(rig_append(0, T0 + i * 100000, 99), QUARRY_OK);
+    }
+    fill_window(1, 1);
+    assert_int_equal(quarry_tsdb_windows(rig.tsdb, windows, COUNT_OF(windows)), 2);
+    assert_int_equal(windows[0].sample_count, 15);
+    assert_int_equal(quarry_tsdb_purge_oldest(rig.tsdb), QUARRY_OK);
+    assert_int_equal(taken.count, 1);
+    assert_int_equal(rig_stats().purged_window_count, 1);
+    assert_int_equal(rig_stats().untaken_window_count, 1);
+}
+
 /* ---- threads -------------------------------------------------------------------------------- */
 
 static _Atomic uint32_t may_go;
@@ -249,6 +287,8 @@ int main(void)
                                         rig_tear_down),
         cmocka_unit_test_setup_teardown(what_comes_to_a_window_that_was_taken_open_is_counted,
                                         rig_set_up, rig_tear_down),
+        cmocka_unit_test_setup_teardown(what_came_twice_does_not_hide_what_was_missed, rig_set_up,
+                                        rig_tear_down),
         cmocka_unit_test_setup_teardown(who_is_not_answered_in_time_is_passed_over, rig_set_up,
                                         rig_tear_down),
         cmocka_unit_test_setup_teardown(a_request_waits_for_the_thread, rig_set_up, rig_tear_down),
