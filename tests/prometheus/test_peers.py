@@ -189,6 +189,53 @@ class Conversations(unittest.TestCase):
             self.assertEqual(*texts)
 
 
+    def test_deletions_leave_the_same(self):
+        now = now_ms() // 1000 * 1000
+        ago = lambda seconds: f"{(now - seconds * 1000) / 1000:.3f}"  # noqa: E731
+        steps = [
+            ("delete", [("match[]", 'm{i="0"}')]),
+            ("delete", [("match[]", 'm{i=~"1|2"}'), ("match[]", "n"), ("start", ago(300)), ("end", ago(200))]),
+            ("delete", [("match[]", 'm{i="3"}'), ("end", ago(1000))]),  # before all of them
+            ("delete", [("match[]", "absent")]),
+            ("append", 1), ("append", 2),
+            ("delete", [("match[]", '{i="4"}'), ("start", ago(250))]),
+            ("append", 3), ("clean", None), ("append", 4),
+            ("delete", [("match[]", '{__name__=~"m|n"}'), ("start", ago(599)), ("end", ago(550))]),
+            ("clean", None)]
+        refused = [[], [("match[]", "")], [("match[]", "m"), ("start", "x")], [("match[]", "m"), ("end", "x")]]
+        with Prometheus("", "--web.enable-remote-write-receiver", "--web.enable-admin-api") as prometheus, \
+                serve("--set", "tsdb.admin_api=on") as server:
+            doors = [prometheus.door, door_of(server)]
+            series = [[(NAME, name), ("i", str(i)), ("job", "x")] for name in "mn" for i in range(6)]
+
+            def write(samples):
+                for door in doors:
+                    self.assertEqual(door.write(wire.write_1(*(wire.series_1(labels, samples) for labels in series)))[0], 204)
+
+            def ask(what, words):
+                path = "/api/v1/admin/tsdb/" + {"delete": "delete_series", "clean": "clean_tombstones"}[what]
+                return [door.ask("POST", path + "?" + urllib.parse.urlencode(words or []))[::2] for door in doors]
+
+            def look(step):
+                for name in "mn":
+                    ours, theirs = (door.find(name, 0, 1 << 50) for door in doors)
+                    self.assertEqual({labels: samples for labels, samples in ours.items() if samples},
+                                     {labels: samples for labels, samples in theirs.items() if samples}, step)
+
+            write([(now - 600000 + second * 1000, float(second)) for second in range(600)])
+            look("at first")
+            for words in refused:
+                ours, theirs = ask("delete", words)
+                self.assertEqual(ours[0], theirs[0], words)
+                self.assertEqual(json.loads(ours[1])["errorType"], json.loads(theirs[1])["errorType"], words)
+            for what, words in steps:
+                if what == "append":
+                    write([(now + words * 1000, float(-words))])
+                else:
+                    self.assertEqual(*ask(what, words), (what, words))
+                look((what, words))
+
+
 class Clients(unittest.TestCase):
     def wait_for_page(self, door, more=()):
         """Until all of the page has come. Returns: {metric: {labels: bits of the last sample}}."""
