@@ -597,8 +597,8 @@ static void a_door_for_lines_takes_no_packets(void **state)
     size_t byte_count;
     const char *answer = fake_answer(rig.connection, &byte_count);
 
-    assert_int_equal(byte_count, 7);
-    assert_memory_equal(answer, "ERROR\r\n", 7);
+    assert_int_equal(byte_count, 14); /* two lines: the packet's opcode ends one */
+    assert_memory_equal(answer, "ERROR\r\nERROR\r\n", 14);
 }
 
 /* "detail on" and its like, as a packet. */
