@@ -125,10 +125,8 @@ static int parse_options(int argument_count, char **arguments, struct check_opti
 
 /* ---- a process ------------------------------------------------------------------------------ */
 
-static int look_at_kernel(uint32_t pid, struct kernel_memory *ret_kernel)
+static int kernel_said(uint32_t pid, enum quarry_status status)
 {
-    const enum quarry_status status = kernel_memory_look(pid, ret_kernel);
-
     if (status == QUARRY_OK) {
         return CLI_OK;
     }
@@ -148,17 +146,19 @@ static int refresh(struct process *process)
     return code == CLI_OK ? process_check_figures(process) : code;
 }
 
-static int look_at_process(struct process *process, struct check_memory *check)
+/* Between two looks at the ledger, so that what changes meanwhile is seen. */
+static int look_with(struct process *process, struct kernel_memory_files *files,
+                     struct check_memory *check)
 {
-    int code = refresh(process);
+    int code = process_confine(COMMAND); /* before anything is read that the process wrote */
 
+    if (code == CLI_OK) {
+        code = refresh(process);
+    }
     if (code == CLI_OK) {
         check->is_stale = process->is_stale;
         check->ledger_bytes = process->snapshot.totals->ledger.committed_bytes;
-        code = look_at_kernel(process->pid, &check->kernel);
-    }
-    if (code == CLI_OK) {
-        code = process_confine(COMMAND);
+        code = kernel_said(process->pid, kernel_memory_read(files, &check->kernel));
     }
     if (code == CLI_OK) {
         code = refresh(process);
@@ -167,6 +167,18 @@ static int look_at_process(struct process *process, struct check_memory *check)
         check->pid = process->pid;
         check->is_stale = check->is_stale || process->is_stale;
         check_memory_fill(&process->snapshot, check->ledger_bytes, check);
+    }
+    return code;
+}
+
+static int look_at_process(struct process *process, struct check_memory *check)
+{
+    struct kernel_memory_files files;
+    int code = kernel_said(process->pid, kernel_memory_open(process->pid, &files));
+
+    if (code == CLI_OK) {
+        code = look_with(process, &files, check);
+        kernel_memory_close(&files);
     }
     return code;
 }

@@ -40,19 +40,35 @@ struct plan {
 
 /* ---- what is printed ------------------------------------------------------------------------ */
 
+/* "::1:11211" of "[::1]:11211": as nutcracker has it, in quotes, as YAML needs it then. */
+static const char *plain(const char *address, char text[NODE_BYTES])
+{
+    size_t count = 0;
+
+    for (; *address != '\0' && count + 1 < NODE_BYTES; address++) {
+        if (*address != '[' && *address != ']') {
+            text[count++] = *address;
+        }
+    }
+    text[count] = '\0';
+    return text;
+}
+
 static void print_nutcracker(const struct plan *plan)
 {
+    char text[NODE_BYTES];
     bool is_cache = plan->protocol == PROTOCOL_MEMCACHED;
 
     printf("# nutcracker -c THIS: clients connect to %s\n"
            "quarry:\n"
-           "  listen: %s\n"
-           "  hash: md5                     # as libketama has it: keys that are numbered spread well\n"
+           "  listen: \"%s\"\n"
+           "  hash: md5                     # as libketama has it: keys that are numbered spread "
+           "well\n"
            "  distribution: ketama          # another node moves only its share of the keys\n"
            "  timeout: 2000                 # ms that a node has to answer\n"
            "  backlog: 1024\n"
            "  server_connections: 4\n",
-           plan->listen, plan->listen);
+           plan->listen, plain(plan->listen, text));
     printf(is_cache
                ? "  auto_eject_hosts: true        # a lost node's keys go to the others, and are "
                  "missed there\n"
@@ -64,7 +80,7 @@ static void print_nutcracker(const struct plan *plan)
         "  server_failure_limit: 2\n"
         "  servers:                      # keys are spread by names: a new machine may take one\n");
     for (size_t i = 0; i < plan->node_count; i++) {
-        printf("   - %s:1 node%zu\n", plan->nodes[i], i + 1);
+        printf("   - \"%s:1 node%zu\"\n", plain(plan->nodes[i], text), i + 1);
     }
 }
 
@@ -148,7 +164,7 @@ static bool is_address(const char *text)
     }
     unsigned long port = strtoul(colon + 1, &end, 10);
     for (const char *at = text; at < colon; at++) {
-        if (!isalnum((unsigned char)*at) && strchr(".-[]:", *at) == NULL) {
+        if (!isalnum((unsigned char)*at) && strchr(".-_[]:", *at) == NULL) {
             return false;
         }
     }

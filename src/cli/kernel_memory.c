@@ -158,9 +158,8 @@ static FILE *open_file(uint32_t pid, const char *name)
 }
 
 /* 0 where the kernel does not say. */
-static uint64_t read_page_tables(uint32_t pid)
+static uint64_t read_page_tables(FILE *file)
 {
-    FILE *file = open_file(pid, "status");
     char line[256];
     uint64_t kib = 0;
 
@@ -170,24 +169,46 @@ static uint64_t read_page_tables(uint32_t pid)
     while (kib == 0 && fgets(line, sizeof line, file) != NULL) {
         (void)sscanf(line, "VmPTE: %" SCNu64 " kB", &kib);
     }
-    (void)fclose(file);
     return kib * KIB;
+}
+
+enum quarry_status kernel_memory_open(uint32_t pid, struct kernel_memory_files *ret_files)
+{
+    ret_files->maps = open_file(pid, "smaps");
+    if (ret_files->maps == NULL) {
+        return status_of(errno);
+    }
+    ret_files->status = open_file(pid, "status");
+    return QUARRY_OK;
+}
+
+enum quarry_status kernel_memory_read(struct kernel_memory_files *files,
+                                      struct kernel_memory *ret_memory)
+{
+    errno = 0;
+    if (!kernel_memory_read_maps(files->maps, ret_memory)) {
+        return status_of(errno);
+    }
+    ret_memory->page_table_bytes = read_page_tables(files->status);
+    return QUARRY_OK;
+}
+
+void kernel_memory_close(struct kernel_memory_files *files)
+{
+    (void)fclose(files->maps);
+    if (files->status != NULL) {
+        (void)fclose(files->status);
+    }
 }
 
 enum quarry_status kernel_memory_look(uint32_t pid, struct kernel_memory *ret_memory)
 {
-    FILE *file = open_file(pid, "smaps");
+    struct kernel_memory_files files;
+    enum quarry_status status = kernel_memory_open(pid, &files);
 
-    if (file == NULL) {
-        return status_of(errno);
+    if (status == QUARRY_OK) {
+        status = kernel_memory_read(&files, ret_memory);
+        kernel_memory_close(&files);
     }
-    errno = 0;
-    const bool is_read = kernel_memory_read_maps(file, ret_memory);
-    const int error = errno;
-    (void)fclose(file);
-    if (!is_read) {
-        return status_of(error);
-    }
-    ret_memory->page_table_bytes = read_page_tables(pid);
-    return QUARRY_OK;
+    return status;
 }

@@ -34,8 +34,23 @@ struct kernel_memory {
  */
 bool kernel_memory_read_maps(FILE *file, struct kernel_memory *ret_memory);
 
+/* What the kernel says of a process, opened: it can be read when nothing can be opened any more. */
+struct kernel_memory_files {
+    FILE *maps;
+    FILE *status; /* NULL: it cannot be read */
+};
+
 /*
- * Looks at a process. Errors: NOT_FOUND (no such process), PERMISSION, IO.
+ * Opens it, reads it once, closes it. Errors: NOT_FOUND (no such process), PERMISSION, IO.
+ */
+Q_NODISCARD enum quarry_status kernel_memory_open(uint32_t pid,
+                                                  struct kernel_memory_files *ret_files);
+Q_NODISCARD enum quarry_status kernel_memory_read(struct kernel_memory_files *files,
+                                                  struct kernel_memory *ret_memory);
+void kernel_memory_close(struct kernel_memory_files *files);
+
+/*
+ * Looks at a process, all three in one. Errors: NOT_FOUND (no such process), PERMISSION, IO.
  * Cost: the kernel walks the tables of all that is resident, some ms for a GiB.
  */
 Q_NODISCARD enum quarry_status kernel_memory_look(uint32_t pid, struct kernel_memory *ret_memory);

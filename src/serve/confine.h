@@ -47,12 +47,22 @@ bool confine_is_possible(void);
  * that this one starts later. Errors: those of prctl. */
 enum quarry_status confine_privileges(struct quarry_error *error);
 
+/* What stays, of what Landlock could take besides files and ports. */
+enum confine_scope {
+    CONFINE_KEEPS_ABSTRACT =
+        1, /* sockets without a file, which a service manager in a container may have */
+    /*
+     * Signals to others. Without them the kernel does not end children by PR_SET_PDEATHSIG: it
+     * signals in the name of who has died. Seccomp takes the calls.
+     */
+    CONFINE_KEEPS_SIGNALS = 2,
+};
+
 /*
- * Begins a list of what is allowed. `has_abstract`: sockets without a file are still reached, which
- * a service manager in a container may have.
+ * Begins a list of what is allowed. `scopes`: of enum confine_scope.
  * Errors: UNSUPPORTED (the kernel has no Landlock, or an older one), PERMISSION, IO.
  */
-enum quarry_status confine_files_begin(struct confine_files *files, bool has_abstract,
+enum quarry_status confine_files_begin(struct confine_files *files, uint32_t scopes,
                                        struct quarry_error *error);
 /* Allows a folder with all that is in it, or a file. Returns: false: it is not there, or cannot be
  * allowed. */

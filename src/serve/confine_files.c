@@ -101,7 +101,7 @@ static enum quarry_status fail(const char *what, struct quarry_error *error)
 }
 
 /* What is taken away, by what this version knows. */
-static void choose(struct ruleset *ruleset, int abi, bool has_abstract)
+static void choose(struct ruleset *ruleset, int abi, uint32_t kept)
 {
     *ruleset = (struct ruleset){.files = RIGHTS_BASE};
     if (abi >= 3) {
@@ -114,7 +114,8 @@ static void choose(struct ruleset *ruleset, int abi, bool has_abstract)
         ruleset->files |= RIGHT_DEVICE;
     }
     if (abi >= 6) {
-        ruleset->scopes = SCOPE_OF_SIGNALS | (has_abstract ? 0 : SCOPE_OF_ABSTRACT);
+        ruleset->scopes = ((kept & CONFINE_KEEPS_SIGNALS) != 0 ? 0 : SCOPE_OF_SIGNALS) |
+                          ((kept & CONFINE_KEEPS_ABSTRACT) != 0 ? 0 : SCOPE_OF_ABSTRACT);
     }
 }
 
@@ -124,7 +125,7 @@ static size_t ruleset_bytes(int abi)
     return abi >= 6 ? sizeof(struct ruleset) : abi >= 4 ? 2 * sizeof(uint64_t) : sizeof(uint64_t);
 }
 
-enum quarry_status confine_files_begin(struct confine_files *files, bool has_abstract,
+enum quarry_status confine_files_begin(struct confine_files *files, uint32_t scopes,
                                        struct quarry_error *error)
 {
     struct ruleset ruleset;
@@ -137,7 +138,7 @@ enum quarry_status confine_files_begin(struct confine_files *files, bool has_abs
     if (abi < CONFINE_FILES_ABI_MIN) {
         return error_set(error, QUARRY_UNSUPPORTED, "the kernel's Landlock is of version %ld", abi);
     }
-    choose(&ruleset, (int)abi, has_abstract);
+    choose(&ruleset, (int)abi, scopes);
     long fd = syscall(CALL_CREATE, &ruleset, ruleset_bytes((int)abi), 0);
     if (fd < 0) {
         return fail("Landlock cannot be used", error);

@@ -68,7 +68,8 @@ bool confine_folder_is_shared(const char *folder)
     if (realpath(folder, real) == NULL || stat(real, &facts) != 0) {
         return true;
     }
-    return strchr(real + 1, '/') == NULL || (facts.st_mode & S_ISVTX) != 0 || is_home(real);
+    return strchr(real + 1, '/') == NULL || (facts.st_mode & (S_ISVTX | S_IWOTH)) != 0 ||
+           is_home(real);
 }
 
 /* ---- a way -------------------------------------------------------------------------------------

@@ -97,7 +97,7 @@ bool serve_confine_report_files(void)
     if (wish == NULL || wish[FILES] != '1') {
         return true;
     }
-    enum quarry_status status = confine_files_begin(&files, false, NULL);
+    enum quarry_status status = confine_files_begin(&files, 0, NULL);
     if (status != QUARRY_OK) {
         return is_fine(status);
     }

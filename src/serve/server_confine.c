@@ -313,7 +313,12 @@ static void warn_of_threads(void)
 static enum quarry_status confine_files(struct server *server, struct quarry_error *error)
 {
     struct confine_files files;
-    enum quarry_status status = confine_files_begin(&files, has_abstract_manager(), error);
+    /* A filter that comes later leaves signals to the process itself alone. */
+    const uint32_t scopes =
+        (has_abstract_manager() ? CONFINE_KEEPS_ABSTRACT : 0) |
+        (serve_config_number(server->config, SERVE_SECURITY_SECCOMP) != 0 ? CONFINE_KEEPS_SIGNALS
+                                                                          : 0);
+    enum quarry_status status = confine_files_begin(&files, scopes, error);
 
     if (status != QUARRY_OK) {
         return status;

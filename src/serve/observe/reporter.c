@@ -421,14 +421,15 @@ void reporter_stop(void)
     if (own_link < 0) {
         return;
     }
+    const int patience = atomic_load_relaxed_u32(&state) == LOST ? 0 : patience_ms;
     (void)shutdown(own_link, SHUT_WR);
-    short told = wait_for_link(patience_ms);
+    short told = wait_for_link(patience);
     while ((told & POLLHUP) == 0 && (told & POLLIN) != 0) {
         int number;
         if (recv(own_link, &number, sizeof number, MSG_DONTWAIT) <= 0) {
             break;
         }
-        told = wait_for_link(patience_ms);
+        told = wait_for_link(patience);
     }
     (void)close(own_link);
     own_link = -1;

@@ -346,7 +346,7 @@ static int begin_files(struct confine_files *files)
     struct quarry_error error = {0};
 
     HOLDS(confine_privileges(&error) == QUARRY_OK);
-    enum quarry_status status = confine_files_begin(files, false, &error);
+    enum quarry_status status = confine_files_begin(files, 0, &error);
     if (status == QUARRY_UNSUPPORTED || status == QUARRY_PERMISSION) {
         _exit(SKIPPED);
     }
