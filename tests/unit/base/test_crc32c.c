@@ -3,6 +3,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
+
 #include <base/base.h>
 
 #include "unit/base/cmocka_all.h"
@@ -165,6 +169,61 @@ static void masking_is_undone_and_differs(void **state)
     assert_int_equal(crc32c_unmask(crc32c_unmask(twice)), 0xe3069283);
 }
 
+#ifdef __x86_64__
+/* Of the processor's parts of state: the upper halves of AVX's registers, and of AVX-512's. */
+#define UPPER_PARTS UINT32_C(0x44)
+
+/* Whether the processor tells which parts of its state are in use. */
+static bool tells_use(void)
+{
+    uint32_t a, b, c, d;
+    return __builtin_cpu_supports("avx2") && __get_cpuid_count(0xd, 1, &a, &b, &c, &d) &&
+           (a & 1u << 2) != 0;
+}
+
+static uint32_t upper_in_use(void)
+{
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(1));
+    return low & UPPER_PARTS;
+}
+
+static void soil_upper(void)
+{
+    __asm__ volatile("vpcmpeqd %%ymm0, %%ymm0, %%ymm0" : : : "xmm0");
+}
+
+static void no_upper_half_of_a_register_stays_in_use(void **state)
+{
+    static uint8_t data[65536];
+    (void)state;
+    if (!tells_use()) {
+        skip();
+    }
+    __asm__ volatile("vzeroupper");
+    uint32_t clean = upper_in_use();
+    soil_upper();
+    uint32_t soiled = upper_in_use();
+    __asm__ volatile("vzeroupper");
+    if (clean != 0 || soiled == 0) {
+        skip(); /* it tells the same of both */
+    }
+    for (size_t length = 0; length <= sizeof data; length = length * 2 + 1) {
+        (void)crc32c_value(data, length);
+        assert_int_equal(upper_in_use(), 0);
+        soil_upper();
+        (void)crc32c_value(data, length);
+        assert_int_equal(upper_in_use(), 0);
+    }
+}
+#else
+static void no_upper_half_of_a_register_stays_in_use(void **state)
+{
+    (void)state;
+    skip();
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -176,6 +235,7 @@ int main(void)
         cmocka_unit_test(every_flipped_bit_changes_the_checksum),
         cmocka_unit_test(checksums_are_joined_without_the_bytes),
         cmocka_unit_test(masking_is_undone_and_differs),
+        cmocka_unit_test(no_upper_half_of_a_register_stays_in_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
