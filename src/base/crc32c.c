@@ -19,11 +19,12 @@
  * returns with data in the upper parts of zmm0 to zmm15:
  *
  *     | 511           256 | 255     128 | 127       0 |
- *     | of AVX-512, dirty | of AVX      | of SSE      |
+ *     | AVX-512's: soiled | AVX's: same | SSE's       |
  *
  * As long as they are, some of Intel's cores change their state between an instruction of SSE and
  * one of AVX: on a Sapphire Rapids that takes hundreds of cycles each way. Ours are of SSE, libc's
- * memcpy is of AVX; and a thread that has had the checksum of one block stays so for good. Walking
+ * memcpy is of AVX; and a thread that has had the checksum of one block stays so, mostly for
+ * good. Walking
  * a store took three times as long for that (docs/decisions/0072).
  *
  *   3. When crc32c_extend returns, the upper parts are clean.
