@@ -34,6 +34,7 @@
 
 #include <serve/listener.h>
 #include <serve/net.h>
+#include <serve/outbox.h>
 #include <serve/state.h>
 #include <serve/transport.h>
 #include <serve/worker.h>
@@ -42,8 +43,6 @@ Q_STATIC_ASSERT(sizeof(struct serve_connection) <= 640, "an idle connection is t
 
 /* Reads of what a client still sends after our end, in one run. */
 #define LINGER_READS_MAX 4u
-
-static void connection_settle(struct serve_connection *connection);
 
 /* ---- the loop ------------------------------------------------------------------------------- */
 
@@ -119,6 +118,7 @@ void serve_connection_destroy(struct serve_connection *connection)
     connection_watch(connection, 0);
     serve_deadline_begin(&worker->deadlines, &connection->deadline, SERVE_DEADLINE_NONE, 0, 0);
     serve_worker_forget_ready(worker, connection);
+    serve_outbox_forget(connection);
     if (connection->tls != NULL) {
         SSL_free(connection->tls);
         serve_tls_set_release(connection->tls_set);
@@ -252,7 +252,7 @@ void serve_connection_begin(struct serve_worker *worker, const struct serve_mess
     serve_worker_count(&worker->counters.current_count, 1);
     connection->is_failed = !connection_open(connection);
     connection->can_read = worker->is_draining; /* it may have sent something, at the last moment */
-    connection_settle(connection);
+    serve_connection_settle(connection);
 }
 
 /* ---- what is next --------------------------------------------------------------------------- */
@@ -373,7 +373,7 @@ static void connection_finish(struct serve_connection *connection)
     }
 }
 
-static void connection_settle(struct serve_connection *connection)
+void serve_connection_settle(struct serve_connection *connection)
 {
     if (Q_UNLIKELY(!connection->is_failed && connection_is_over(connection))) {
         connection_finish(connection);
@@ -413,7 +413,7 @@ void serve_connection_run(struct serve_connection *connection)
             serve_turn_read(connection);
         }
     }
-    connection_settle(connection);
+    serve_connection_settle(connection);
 }
 
 void serve_connection_run_posted(struct serve_connection *connection,
@@ -428,7 +428,7 @@ void serve_connection_run_posted(struct serve_connection *connection,
     serve_turn_posted(connection, function, argument);
     connection->is_waiting = false;
     connection->is_yielded = true; /* the door may have waited for this with bytes left */
-    connection_settle(connection);
+    serve_connection_settle(connection);
 }
 
 /* ---- deadlines ------------------------------------------------------------------------------ */

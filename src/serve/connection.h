@@ -23,7 +23,8 @@ struct serve_connection {
     const struct serve_door *door;
     int fd;
 
-    uint8_t watched; /* EV_READ, EV_WRITE: what the loop watches for */
+    uint8_t outbox_place; /* and one; 0: it has nothing there */
+    uint8_t watched;      /* EV_READ, EV_WRITE: what the loop watches for */
 
     /* what has happened */
     bool can_read : 1;
@@ -76,6 +77,8 @@ struct serve_connection {
 void serve_connection_begin(struct serve_worker *worker, const struct serve_message *arrival);
 /* Does what there is to do: writes what waits, reads, has a turn. It may be gone afterwards. */
 void serve_connection_run(struct serve_connection *connection);
+/* From what is known now: watches, deadlines, its end. Outside of turns; it may be gone then. */
+void serve_connection_settle(struct serve_connection *connection);
 /* Calls a posted function in a turn of its own. */
 void serve_connection_run_posted(struct serve_connection *connection,
                                  serve_posted_function *function, void *argument);

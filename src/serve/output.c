@@ -1,15 +1,12 @@
 /*
- * Answers: collected in the worker's batch, sent by one call, kept where a reader is slow.
- *
- *     batch   | copied | copied |      borrowed      | copied |       pieces, in the order of
- * answers \ room of 64 KiB /        \ where the door says
+ * Answers: sent by one call, kept where a reader is slow.
  *
  *     block   | next, sizes | record | record | record |  free  |     of a connection that waits
  *     record  | bytes, kind | copied bytes ...                  |
  *             | bytes, kind | what is borrowed, and held         |
  *
- * The batch is of the connection that has its turn, and empty between turns. It goes out by one
- * sendmsg at the turn's end, or when it is full. What the socket does not take is appended to the
+ * The batch (batch.c) goes out by one sendmsg at the turn's end, or when it is full; or a copy of
+ * it with others', when the pass ends (outbox.c). What the socket does not take is appended to the
  * connection's records: borrowed stretches stay where they are if the door can hold them there, all
  * else is copied into runs of pages. From then on the connection's answers queue behind that, and
  * it goes on when the socket can be written to.
@@ -245,13 +242,6 @@ static bool keep_rest(struct serve_connection *connection, const struct serve_ba
 
 /* ---- sending -------------------------------------------------------------------------------- */
 
-static void batch_reset(struct serve_batch *batch)
-{
-    batch->room_used = 0;
-    batch->byte_count = 0;
-    batch->piece_count = 0;
-}
-
 /* Sends the batch if nothing waits before it. Returns: the bytes that went, or _FAILED. */
 static ssize_t batch_write(struct serve_connection *connection, struct serve_batch *batch)
 {
@@ -269,10 +259,10 @@ static ssize_t batch_write(struct serve_connection *connection, struct serve_bat
     return bytes == SERVE_TRANSPORT_AGAIN ? 0 : bytes;
 }
 
-Q_COLD static void output_keep(struct serve_connection *connection, const struct serve_batch *batch,
-                               size_t sent_bytes)
+/* Behind what was to be kept. */
+Q_COLD static void note_kept(struct serve_connection *connection, bool is_kept)
 {
-    if (!keep_rest(connection, batch, sent_bytes)) { /* invariant 4 */
+    if (!is_kept) { /* invariant 4 */
         serve_worker_count(&connection->worker->counters.no_memory_count, 1);
         serve_worker_tell(connection, SERVE_NEWS_NO_MEMORY, "no memory for an answer");
         connection->is_failed = true;
@@ -285,16 +275,36 @@ void serve_output_send(struct serve_connection *connection)
     struct serve_batch *batch = &connection->worker->batch;
 
     if (batch->byte_count == 0 || connection->is_failed) {
-        batch_reset(batch);
+        serve_batch_reset(batch);
         return;
     }
     ssize_t bytes = batch_write(connection, batch);
     if (bytes == SERVE_TRANSPORT_FAILED) {
         connection->is_failed = true;
     } else if ((size_t)bytes < batch->byte_count) {
-        output_keep(connection, batch, (size_t)bytes);
+        note_kept(connection, keep_rest(connection, batch, (size_t)bytes));
     }
-    batch_reset(batch);
+    serve_batch_reset(batch);
+}
+
+void serve_output_send_bytes(struct serve_connection *connection, const char *from,
+                             size_t byte_count)
+{
+    struct iovec piece = {(void *)(uintptr_t)from, byte_count};
+
+    Q_ASSERT(connection->output.waiting_bytes == 0 && !connection->output.is_withheld);
+    if (connection->is_failed) {
+        return;
+    }
+    ssize_t bytes = serve_transport_write(connection, &piece, 1);
+    if (bytes == SERVE_TRANSPORT_FAILED) {
+        connection->is_failed = true;
+        return;
+    }
+    size_t sent_bytes = bytes == SERVE_TRANSPORT_AGAIN ? 0 : (size_t)bytes;
+    if (sent_bytes < byte_count) {
+        note_kept(connection, keep_copy(connection, from + sent_bytes, byte_count - sent_bytes));
+    }
 }
 
 /* The first of what waits, as pieces. */
@@ -500,112 +510,4 @@ void serve_connection_release(struct serve_connection *connection, bool is_good)
     if (!connection->is_failed) {
         serve_output_resume(connection);
     }
-}
-
-/* ---- what doors call ------------------------------------------------------------------------ */
-
-static struct serve_batch *batch_of(struct serve_connection *connection)
-{
-    Q_ASSERT_MSG(connection->worker->current == connection, "answers are given in a turn");
-    return &connection->worker->batch;
-}
-
-/* Whether the last piece ends where the next copied bytes will be. */
-static bool batch_can_extend(const struct serve_batch *batch)
-{
-    if (batch->piece_count == 0) {
-        return false;
-    }
-    const struct iovec *last = &batch->pieces[batch->piece_count - 1];
-    return batch->borrowed[batch->piece_count - 1].bytes == NULL &&
-           (const char *)last->iov_base + last->iov_len == batch->room + batch->room_used;
-}
-
-static void batch_add_piece(struct serve_batch *batch, const void *bytes, size_t byte_count,
-                            const struct serve_borrowed *borrowed)
-{
-    Q_DCHECK(batch->piece_count < SERVE_PIECES_MAX);
-    batch->pieces[batch->piece_count] = (struct iovec){(void *)(uintptr_t)bytes, byte_count};
-    if (borrowed != NULL) {
-        batch->borrowed[batch->piece_count] = *borrowed;
-    } else {
-        batch->borrowed[batch->piece_count].bytes = NULL;
-    }
-    batch->piece_count++;
-    batch->byte_count += byte_count;
-}
-
-char *serve_out_room(struct serve_connection *connection, size_t byte_count)
-{
-    struct serve_batch *batch = batch_of(connection);
-
-    Q_ASSERT(byte_count <= SERVE_ROOM_BYTES_MAX);
-    if (Q_UNLIKELY(byte_count > SERVE_BATCH_BYTES - batch->room_used ||
-                   batch->piece_count == SERVE_PIECES_MAX)) {
-        serve_output_send(connection);
-    }
-    return Q_UNLIKELY(connection->is_failed) ? NULL : batch->room + batch->room_used;
-}
-
-void serve_out_advance(struct serve_connection *connection, size_t byte_count)
-{
-    struct serve_batch *batch = batch_of(connection);
-
-    Q_ASSERT(byte_count <= SERVE_BATCH_BYTES - batch->room_used);
-    if (batch_can_extend(batch)) {
-        batch->pieces[batch->piece_count - 1].iov_len += byte_count;
-        batch->byte_count += byte_count;
-    } else if (byte_count > 0) {
-        batch_add_piece(batch, batch->room + batch->room_used, byte_count, NULL);
-    }
-    batch->room_used += byte_count;
-}
-
-bool serve_out_copy(struct serve_connection *connection, const void *bytes, size_t byte_count)
-{
-    const char *from = bytes;
-
-    while (byte_count > 0) {
-        size_t count = size_min(byte_count, SERVE_ROOM_BYTES_MAX);
-        char *room = serve_out_room(connection, count);
-        if (room == NULL) {
-            return false;
-        }
-        memcpy(room, from, count);
-        serve_out_advance(connection, count);
-        from += count;
-        byte_count -= count;
-    }
-    return true;
-}
-
-bool serve_out_borrow(struct serve_connection *connection, const struct serve_borrowed *borrowed)
-{
-    struct serve_batch *batch = batch_of(connection);
-
-    if (Q_UNLIKELY(batch->piece_count == SERVE_PIECES_MAX)) {
-        serve_output_send(connection);
-    }
-    if (Q_UNLIKELY(connection->is_failed)) {
-        return false;
-    }
-    if (borrowed->byte_count > 0) {
-        Q_ASSERT(borrowed->bytes != NULL);
-        batch_add_piece(batch, borrowed->bytes, borrowed->byte_count, borrowed);
-    }
-    return true;
-}
-
-size_t serve_out_waiting(const struct serve_connection *connection)
-{
-    const struct serve_worker *worker = connection->worker;
-
-    return connection->output.waiting_bytes +
-           (worker->current == connection ? worker->batch.byte_count : 0);
-}
-
-void serve_connection_flush(struct serve_connection *connection)
-{
-    (void)batch_of(connection);
-    serve_output_send(connection);
 }

@@ -41,8 +41,19 @@ struct serve_output {
     size_t kept_bytes;    /* of what waits, what waited before that */
 };
 
+/* Nothing is in it any more. */
+static inline void serve_batch_reset(struct serve_batch *batch)
+{
+    batch->room_used = 0;
+    batch->byte_count = 0;
+    batch->piece_count = 0;
+}
+
 /* Sends the batch, or puts what the socket does not take behind what waits already. */
 void serve_output_send(struct serve_connection *connection);
+/* Sends bytes of a connection that has nothing waiting, outside of its turn; keeps the rest. */
+void serve_output_send_bytes(struct serve_connection *connection, const char *from,
+                             size_t byte_count);
 /* Sends of what waits what the socket takes at once. */
 void serve_output_resume(struct serve_connection *connection);
 /*

@@ -28,6 +28,7 @@
 #include <serve/connection.h>
 #include <serve/listener.h>
 #include <serve/net.h>
+#include <serve/outbox.h>
 #include <serve/transport.h>
 #include <serve/worker.h>
 
@@ -260,7 +261,10 @@ static void turn_finish(struct serve_connection *connection, enum serve_step ste
     connection->is_heavy = step == SERVE_YIELD || read_bytes + answered_bytes >= HEAVY_BYTES;
     connection->is_wanting = connection->want_room != NULL;
     turn_apply(connection, step, view);
-    serve_output_send(connection); /* before the input moves: answers may point into it */
+    /* Before the input moves: answers may point into it. */
+    if (!serve_outbox_take(connection)) {
+        serve_output_send(connection);
+    }
     if (connection->is_closing) {
         serve_turn_forget(connection);
     } else {

@@ -3,7 +3,7 @@
  *
  *     pass:   epoll_wait  ->  callbacks note what can be done, in the order of events
  *             mail            connections that arrive, functions that were posted
- *             ready           each connection that has something to do, once
+ *             ready           each connection that has something to do, once; then their answers
  *             heavy           those whose last turn was long, for some 100 us
  *             deadlines       of those that have passed, some
  *             drain           some slots, when the server ends
@@ -67,10 +67,11 @@ static bool worker_take_buffers(struct serve_worker *worker)
     worker->shared = serve_buffer_take(memory, SERVE_SHARED_BYTES);
     worker->record = serve_buffer_take(memory, SERVE_RECORD_BYTES);
     worker->batch.room = serve_buffer_take(memory, SERVE_BATCH_BYTES);
+    worker->outbox.room = serve_buffer_take(memory, SERVE_OUTBOX_BYTES);
     worker->stack = serve_buffer_take(memory, OS_THREAD_STACK_BYTES);
     worker->base = worker_base_create();
     return worker->shared != NULL && worker->record != NULL && worker->batch.room != NULL &&
-           worker->stack != NULL && worker->base != NULL;
+           worker->outbox.room != NULL && worker->stack != NULL && worker->base != NULL;
 }
 
 enum quarry_status serve_worker_init(struct serve_worker *worker, struct serve_net *net,
@@ -102,10 +103,12 @@ void serve_worker_fini(struct serve_worker *worker)
         worker->base = NULL;
     }
     serve_buffer_give(memory, worker->stack);
+    serve_buffer_give(memory, worker->outbox.room);
     serve_buffer_give(memory, worker->batch.room);
     serve_buffer_give(memory, worker->record);
     serve_buffer_give(memory, worker->shared);
     worker->stack = worker->shared = worker->record = worker->batch.room = NULL;
+    worker->outbox.room = NULL;
     serve_mailbox_fini(&worker->mailbox);
 }
 
@@ -361,9 +364,15 @@ static void worker_run_first(struct serve_list *list)
 /* Each that is in the list now; those that are put into it meanwhile have the next pass. */
 static void worker_run_ready(struct serve_worker *worker)
 {
+    worker->is_running_ready = true;
     for (size_t i = worker->ready.count; i > 0 && worker->ready.count > 0; i--) {
         worker_run_first(&worker->ready);
+        if (serve_outbox_is_full(worker)) {
+            serve_outbox_flush(worker);
+        }
     }
+    worker->is_running_ready = false;
+    serve_outbox_flush(worker);
 }
 
 static void worker_run_heavy(struct serve_worker *worker)

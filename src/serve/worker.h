@@ -12,6 +12,7 @@
 #include <serve/connection.h>
 #include <serve/mailbox.h>
 #include <serve/net.h>
+#include <serve/outbox.h>
 #include <serve/slots.h>
 #include <serve/state.h>
 
@@ -54,6 +55,7 @@ struct serve_worker {
     bool has_mail;                    /* may have: woken, or not all was taken */
     bool is_ticking;                  /* tick_event is pending */
     bool may_be_due;                  /* a deadline may have passed */
+    bool is_running_ready;            /* those who are ready have their turns: outbox.c */
     bool is_draining;                 /* connections without anything in flight end */
     uint64_t drain_due_ns;            /* and then the others */
     uint32_t drain_index;             /* slots below it have been looked at */
@@ -63,6 +65,7 @@ struct serve_worker {
     size_t held_bytes;
     char local_text[SERVE_PEER_TEXT_BYTES];
     struct serve_batch batch;
+    struct serve_outbox outbox;
 
     struct os_thread thread;
 };
