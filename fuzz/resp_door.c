@@ -17,6 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct resp_door_rig rig;
 static uint32_t session_count; /* since it was opened; 0: it is not */
+static uint64_t idle_bytes;    /* of the door without connections */
 
 static void close_rig(void)
 {
@@ -40,6 +41,7 @@ static void open_rig(void)
     }
     if (session_count++ == 0) {
         resp_door_rig_open(&rig, &settings);
+        idle_bytes = resp_door_rig_bytes(&rig);
     }
 }
 
@@ -55,6 +57,7 @@ static char *say(const uint8_t *data, size_t size, size_t piece_bytes, size_t ta
 
     Q_ASSERT(answer != NULL);
     fake_close(connection);
+    Q_ASSERT_MSG(resp_door_rig_bytes(&rig) == idle_bytes, "a session left memory behind");
     return answer;
 }
 

@@ -292,6 +292,7 @@ Q_COLD static enum resp_next protocol_error(struct resp_turn *turn,
 
     resp_reply_here(turn, &reply);
     resp_say_error(&reply, "ERR %s", error->text);
+    (void)resp_reply_done(turn, &reply);
     return RESP_ENDS;
 }
 

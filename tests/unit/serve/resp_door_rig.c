@@ -66,6 +66,19 @@ void resp_door_rig_close(struct resp_door_rig *rig)
     quarry_memory_destroy(rig->memory);
 }
 
+uint64_t resp_door_rig_bytes(const struct resp_door_rig *rig)
+{
+    struct quarry_account_state states[64];
+    size_t count = quarry_memory_accounts(rig->memory, states, 64);
+
+    for (size_t i = 0; i < count && i < 64; i++) {
+        if (strcmp(states[i].name, "resp") == 0) {
+            return states[i].charged_bytes;
+        }
+    }
+    Q_UNREACHABLE();
+}
+
 struct serve_connection *resp_connect(bool needs_login, size_t taken_a_turn)
 {
     struct fake_options options = {.door = &resp_door,

@@ -20,6 +20,8 @@ struct resp_door_rig {
 void resp_door_rig_open(struct resp_door_rig *rig, const struct resp_door_settings *settings);
 /* Checks that nothing is left behind. */
 void resp_door_rig_close(struct resp_door_rig *rig);
+/* What the door's account is charged for. */
+uint64_t resp_door_rig_bytes(const struct resp_door_rig *rig);
 /* Deletes all keys. */
 void resp_door_rig_empty(struct resp_door_rig *rig);
 

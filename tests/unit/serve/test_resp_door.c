@@ -318,6 +318,23 @@ static void who_wants_no_answers_gets_none(void **state)
          "+OK\r\n+PONG\r\n$1\r\n1\r\n");
 }
 
+/* The error that ends it is not said either, and what it was written to is given back. */
+static void who_wants_no_answers_and_says_nonsense_leaves_nothing(void **state)
+{
+    static const char *const modes[] = {"CLIENT REPLY SKIP\r\n*x\r\n", "CLIENT REPLY OFF\r\n*x\r\n",
+                                        "CLIENT REPLY SKIP\r\n*1\r\n$-5\r\n"};
+    uint64_t idle_bytes = resp_door_rig_bytes(&rig);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        struct serve_connection *connection = resp_connect(false, 0);
+        assert_string_equal(resp_talk(connection, modes[i], strlen(modes[i]), 0), "");
+        assert_true(fake_is_closed(connection));
+        fake_close(connection);
+        assert_int_equal(resp_door_rig_bytes(&rig), idle_bytes);
+    }
+}
+
 static void quitting_answers_what_was_before(void **state)
 {
     struct serve_connection *connection = resp_connect(false, 0);
@@ -359,6 +376,7 @@ int main(void)
         TEST(slow_commands_keep_their_place),
         TEST(long_answers_from_memory_go_out_as_they_are_taken),
         TEST(who_wants_no_answers_gets_none),
+        TEST(who_wants_no_answers_and_says_nonsense_leaves_nothing),
         TEST(quitting_answers_what_was_before),
         TEST(groups_that_are_missing_are_named),
     };
